@@ -1,0 +1,1 @@
+"""The promise between the services. Imports nothing of ours."""

@@ -1,0 +1,171 @@
+"""The ML service's HTTP API, as both sides read it.
+
+Law: a field is renamed here or nowhere. The same answers in columns are in `shared.arrow`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JSON_TYPE = "application/json"
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+NDJSON_TYPE = "application/x-ndjson"
+
+#: Reasons that travel with every prediction; the rest is "other".
+TOP_REASONS = 3
+#: Days ahead that a prediction speaks of (DEFINITIONS.md, H).
+HORIZON_DAYS = 30
+#: Days within which a new subscription means that nobody left (DEFINITIONS.md).
+GRACE_DAYS = 30
+
+Cell = float | int | str | bool | None
+Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=32)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class PredictRequest(Strict):
+    """A few rows in columns; many go as an Arrow stream with `model_version` in the query."""
+
+    model_version: Version | None = Field(None, description="Version to score with; the newest on disk if absent")
+    columns: dict[str, list[Cell]] = Field(description="Feature name to its values, all of one length")
+    row_keys: list[int] | None = Field(None, description="Keys of rows, so that rows used in training get out-of-fold scores")
+    all_reasons: bool = Field(False, description="Every feature's contribution instead of the top three")
+
+
+class Reason(Strict):
+    """One feature's part in one prediction."""
+
+    feature: str
+    contribution: float = Field(description="SHAP value, log-odds before calibration")
+    points: float = Field(description="Change of probability, in [-1, 1]; with the others adds up to p - base_probability")
+
+
+class Prediction(Strict):
+    """One row's answer."""
+
+    churn_probability: Probability
+    confidence: Probability
+    label: Literal[0, 1] = Field(description="1 if churn_probability >= threshold")
+    out_of_fold: bool = Field(description="Scored by a model that had not seen this row in training")
+    margin: float = Field(description="Log-odds before calibration = base_margin + sum of all contributions")
+    reasons: list[Reason] = Field(description="Largest first")
+    other_points: float = Field(description="Points of the features not listed")
+
+
+class PredictResponse(Strict):
+    """Answer to PredictRequest, in the order of its rows."""
+
+    model_version: Version
+    threshold: Probability
+    base_probability: Probability
+    base_margin: float
+    unknown_categories: dict[str, int] = Field(description="Feature to count of values the model has never seen, scored as missing")
+    predictions: list[Prediction]
+
+
+class TrainParams(Strict):
+    """Travels as JSON in the Arrow schema metadata (key `retainstream`) of a training snapshot."""
+
+    model_version: Version
+    table_schema: dict[str, Any] = Field(description="shared.features.Schema.as_dict()")
+    seed: int = 0
+    champion_version: Version | None = Field(None, description="Judged beside the new model on the same test rows")
+
+
+class BalancedFigures(Strict):
+    """Precision, recall and F1 at prevalence 1/2 (DEFINITIONS.md)."""
+
+    threshold: Probability
+    precision: Probability | None
+    recall: Probability | None
+    f1_score: Probability | None
+
+
+class TestFigures(Strict):
+    """What a model did on rows it had not seen, at their natural prevalence."""
+
+    __test__ = False
+
+    n: int
+    positives: int
+    prevalence: Probability
+    period: tuple[str, str] | None = Field(None, description="First and last as_of of the test rows")
+    auc: Probability | None
+    average_precision: Probability | None
+    log_loss: float
+    brier: float
+    brier_skill: float | None
+    ece: float
+    lift_at_10_percent: float | None
+    threshold: Probability
+    precision: Probability | None
+    recall: Probability | None
+    f1_score: Probability | None
+    balanced: BalancedFigures
+
+
+class Importance(Strict):
+    """Share of mean |SHAP| over a sample of recent rows; all features sum to 1."""
+
+    name: str
+    label: str
+    short: str
+    importance: Probability
+
+
+class Baseline(Strict):
+    """Something simple to beat, on the same test rows."""
+
+    auc: float | None
+    log_loss: float | None
+    note: str
+
+
+class TrainReport(Strict):
+    """The old fields first (CONTRACT.md), then what they need to be judged."""
+
+    auc: Probability | None
+    precision: Probability | None
+    recall: Probability | None
+    f1_score: Probability | None
+    training_samples: int
+    model_version: Version
+    timestamp: str
+    algorithm: Literal["XGBoost"] = "XGBoost"
+    features: int
+    horizon_days: int = HORIZON_DAYS
+    split: Literal["time", "stratified"]
+    training_period: tuple[str, str] | None
+    training_prevalence: Probability
+    test: TestFigures
+    baselines: dict[str, Baseline] = Field(description="constant, best_single_rule, logistic_regression, v1_0")
+    champion: TestFigures | None = Field(description="The model named champion_version on the same test rows")
+    importance: list[Importance]
+    parameters: dict[str, Any]
+    base_probability: Probability
+    out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")
+    data_sha256: str
+    warnings: list[str]
+
+
+class Progress(Strict):
+    """One NDJSON line while training runs."""
+
+    progress: Probability
+    stage: str
+
+
+class ErrorBody(Strict):
+    """The one body of every failure, in both services."""
+
+    code: str
+    details: list[dict[str, Any]] | None = None
+    request_id: str

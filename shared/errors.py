@@ -1,0 +1,155 @@
+"""What can go wrong, as classes with stable codes.
+
+Law: no HTTP here. A status belongs to `shared.http`, a sentence for people belongs to whoever raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+
+class Detail(TypedDict, total=False):
+    """One thing that is wrong: where (`field`, `row`), and in `message` what was expected."""
+
+    field: str
+    row: int
+    message: str
+
+
+class ServiceError(Exception):
+    """A failure a caller can act on.
+
+    Parameters
+    ----------
+    message
+        One sentence for people: what is wrong and what to do about it.
+    details
+        Field by field or row by row, when there is more than one place to look at.
+    retry_after_s
+        Seconds after which the same call may succeed, when that is known.
+    """
+
+    code = "service_error"
+
+    def __init__(
+        self, message: str, *, details: Sequence[Detail] = (), retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = list(details)
+        self.retry_after_s = retry_after_s
+
+
+class MalformedRequest(ServiceError):
+    """The body is no JSON, or not what its content type says."""
+
+    code = "malformed_request"
+
+
+class UnsupportedMedia(ServiceError):
+    """A body of a type this route does not read."""
+
+    code = "unsupported_media_type"
+
+
+class TooLarge(ServiceError):
+    """A body or file above the configured limit."""
+
+    code = "too_large"
+
+
+class InvalidInput(ServiceError):
+    """Fields or rows that are not what was expected; `details` says which."""
+
+    code = "validation_failed"
+
+
+class InvalidSchema(InvalidInput):
+    """A feature schema that can't be used."""
+
+    code = "invalid_schema"
+
+
+class InvalidTable(InvalidInput):
+    """A customer table that does not fit its schema."""
+
+    code = "invalid_table"
+
+
+class SchemaMismatch(ServiceError):
+    """A table of another customer base than the one this database holds."""
+
+    code = "schema_mismatch"
+
+
+class NotFound(ServiceError):
+    """Nothing here by that name."""
+
+    code = "not_found"
+
+
+class Conflict(ServiceError):
+    """It exists already, or its state does not allow this."""
+
+    code = "conflict"
+
+
+class Unauthenticated(ServiceError):
+    """No token, or wrong credentials."""
+
+    code = "unauthenticated"
+
+
+class TokenRejected(ServiceError):
+    """A token that is malformed, expired, revoked or of another server."""
+
+    code = "token_rejected"
+
+
+class Forbidden(ServiceError):
+    """Signed in, but the role does not allow this."""
+
+    code = "forbidden"
+
+
+class RateLimited(ServiceError):
+    """Too many requests from one client."""
+
+    code = "rate_limited"
+
+
+class NoModel(ServiceError):
+    """No model is live yet."""
+
+    code = "no_model"
+
+
+class NoCustomers(ServiceError):
+    """There is nobody to score or to train on yet."""
+
+    code = "no_customers"
+
+
+class InsufficientData(ServiceError):
+    """Too few rows or leavers to train on; the message says how many are needed."""
+
+    code = "insufficient_data"
+
+
+class CorruptModel(ServiceError):
+    """A model folder whose files are not the ones that were saved."""
+
+    code = "corrupt_model"
+
+
+class ServiceUnavailable(ServiceError):
+    """The other service does not answer."""
+
+    code = "service_unavailable"
+
+
+class Cancelled(ServiceError):
+    """Somebody asked for this work to stop."""
+
+    code = "cancelled"

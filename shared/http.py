@@ -1,0 +1,210 @@
+"""The Flask that both services wear: request ids, logs, one error body, metrics, security headers.
+
+Law: statuses live here and nowhere else; nothing but the handler below catches an unknown exception.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+from flask.json.provider import JSONProvider
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from secure import (
+    ContentSecurityPolicy,
+    CrossOriginOpenerPolicy,
+    ReferrerPolicy,
+    Secure,
+    StrictTransportSecurity,
+    XContentTypeOptions,
+    XFrameOptions,
+)
+from werkzeug.exceptions import HTTPException
+
+from shared.errors import ServiceError
+
+STATUS_OF: Mapping[str, int] = {
+    "malformed_request": 400,
+    "unauthenticated": 401,
+    "token_rejected": 403,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "no_model": 409,
+    "no_customers": 409,
+    "conflict": 409,
+    "schema_mismatch": 409,
+    "cancelled": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "validation_failed": 422,
+    "invalid_schema": 422,
+    "invalid_table": 422,
+    "insufficient_data": 422,
+    "rate_limited": 429,
+    "corrupt_model": 500,
+    "internal": 500,
+    "service_error": 500,
+    "service_unavailable": 503,
+}
+_HTTP_CODES = {
+    400: ("malformed_request", "The request can't be read."),
+    404: ("not_found", "Route not found"),
+    405: ("method_not_allowed", "This route does not answer that method."),
+    413: ("too_large", "The body is larger than this server accepts."),
+    415: ("unsupported_media_type", "Send JSON with Content-Type: application/json."),
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+RETRY_AFTER_S = 5
+
+log = structlog.get_logger()
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON by orjson: fast, and never NaN or Infinity on the wire (both become null)."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(self.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+def request_id() -> str:
+    """The id of the request being served: the caller's if it sent a sane one, else a new one."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return str(g.request_id)
+
+
+def error_response(error: ServiceError) -> Response:
+    """The one body of every failure."""
+    body: dict[str, Any] = {"code": error.code, "request_id": request_id()}
+    if error.details:
+        body["details"] = error.details
+    response = Response(
+        orjson.dumps({"success": False, "message": error.message, "error": body}),
+        status=STATUS_OF[error.code],
+        mimetype="application/json",
+    )
+    wait = error.retry_after_s or (RETRY_AFTER_S if response.status_code == 503 else None)
+    if wait is not None:
+        response.headers["Retry-After"] = str(wait)
+    return response
+
+
+class _Http(ServiceError):
+    """A failure that Flask itself found (unknown route, wrong method, body too large)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _on_http_exception(error: HTTPException) -> Response:
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]  # abort(response): already ours
+    if error.code is not None and error.code < 400:
+        return error.get_response()  # type: ignore[return-value]  # a redirect
+    code, message = _HTTP_CODES.get(error.code or 500, ("malformed_request", "The request can't be served."))
+    response = error_response(_Http(code, message))
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def _on_unknown(error: Exception) -> Response:
+    log.exception("unhandled", path=request.path, method=request.method)
+    return error_response(_Http("internal", "Something went wrong here. The request id finds it in the log."))
+
+
+def security_headers(*, behind_tls: bool) -> Secure:
+    """What Helmet sent on the old backend, with a policy that needs no inline script."""
+    policy = ContentSecurityPolicy().default_src("'self'").img_src("'self'", "data:").object_src("'none'")
+    policy = policy.base_uri("'self'").frame_ancestors("'none'").form_action("'self'")
+    return Secure(
+        csp=policy,
+        coop=CrossOriginOpenerPolicy().same_origin(),
+        referrer=ReferrerPolicy().no_referrer(),
+        xcto=XContentTypeOptions().nosniff(),
+        xfo=XFrameOptions().deny(),
+        hsts=StrictTransportSecurity().max_age(31_536_000) if behind_tls else None,
+    )
+
+
+class _Metrics:
+    """Counts and times per route, with bounded labels: the route's rule, never its path."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("method", "route", "status")
+        self.requests = Counter("http_requests_total", "Requests served", labels, registry=self.registry)
+        self.seconds = Histogram("http_request_seconds", "Time to answer", ("route",), registry=self.registry)
+
+
+def dress(app: Flask, *, behind_tls: bool = False) -> None:
+    """Give a Flask app what both services wear.
+
+    Adds `X-Request-ID`, one log line per request, the one error body, security headers and `/metrics`.
+    """
+    app.json = OrjsonProvider(app)
+    metrics = _Metrics()
+    headers = security_headers(behind_tls=behind_tls)
+    app.extensions["metrics_registry"] = metrics.registry
+    app.register_error_handler(ServiceError, error_response)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(Exception, _on_unknown)
+
+    @app.before_request
+    def _start() -> None:
+        g.started = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id())
+
+    @app.after_request
+    def _finish(response: Response) -> Response:
+        response.headers["X-Request-ID"] = request_id()
+        for name, value in headers.headers.items():
+            response.headers.setdefault(name, value)
+        took_s = time.perf_counter() - g.get("started", time.perf_counter())
+        route = request.url_rule.rule if request.url_rule else "unknown"
+        metrics.requests.labels(request.method, route, response.status_code).inc()
+        metrics.seconds.labels(route).observe(took_s)
+        log.info("request", method=request.method, path=request.path, status=response.status_code, ms=round(took_s * 1000, 1))
+        return response
+
+    @app.get("/metrics")
+    def metrics_page() -> Response:
+        return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def configure_logs(*, service: str, level: str = "info", json_lines: bool = True) -> None:
+    """One line per event on standard output; JSON, or coloured text for a developer's terminal."""
+    import logging
+
+    renderer: Any = structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
+    errors: list[Any] = [structlog.processors.format_exc_info] if json_lines else []
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            lambda _, __, event: {"service": service, **event},
+            *errors,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        cache_logger_on_first_use=False,
+    )
