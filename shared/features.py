@@ -34,13 +34,14 @@ class Feature(_Frozen):
     unit: str | None = None
     label: str | None = Field(None, description="For people; the name if absent")
     short: str | None = Field(None, description="For narrow places; the label if absent")
+    whole: bool = Field(False, description="Numbers are whole: counts, full months")
     missing: bool = Field(True, description="May be missing")
     actionable: bool = Field(False, description="Somebody in the business can change it")
     direction: Literal["up", "down", "none"] = Field("none", description="What a larger value should do to churn")
     action: str | None = Field(None, description="What to do about it, as a sentence")
     purpose: str | None = Field(None, description="What that is for")
     step: float | None = Field(None, description="Change one action is expected to bring, in units")
-    target: float | None = Field(None, description="Value one action is expected to bring it to")
+    target: float | str | None = Field(None, description="Value one action is expected to bring it to")
 
 
 class Subscription(_Frozen):

@@ -60,6 +60,7 @@ _HTTP_CODES = {
     405: ("method_not_allowed", "This route does not answer that method."),
     413: ("too_large", "The body is larger than this server accepts."),
     415: ("unsupported_media_type", "Send JSON with Content-Type: application/json."),
+    429: ("rate_limited", "Too many requests; try again later."),
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RETRY_AFTER_S = 5
@@ -188,23 +189,3 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
     @app.get("/metrics")
     def metrics_page() -> Response:
         return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
-
-
-def configure_logs(*, service: str, level: str = "info", json_lines: bool = True) -> None:
-    """One line per event on standard output; JSON, or coloured text for a developer's terminal."""
-    import logging
-
-    renderer: Any = structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
-    errors: list[Any] = [structlog.processors.format_exc_info] if json_lines else []
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            lambda _, __, event: {"service": service, **event},
-            *errors,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        cache_logger_on_first_use=False,
-    )

@@ -8,15 +8,14 @@ One 30-day step a month, vectorised over the subscribers: 40 months of burn-in, 
 A figure measured on simulated subscribers says nothing about real ones.
 """
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import fields
 
 import numpy as np
-import numpy.typing as npt
 
 from shared import simulation_presets as law
-from shared.simulation_people import Bools, Floats, Ints, Persons, Subscribers, join, new_persons
+from shared.simulation_people import Persons, Subscribers, join, new_persons
 from shared.simulation_presets import END_REASONS, FEATURES, PLANS, PRESETS, Plan, Preset
+from shared.simulation_tables import Bools, Floats, Ints, SimulatedMonths, SimulatedSubscriptions, Simulation
 
 __all__ = [
     "END_REASONS",
@@ -33,116 +32,6 @@ __all__ = [
 ]
 
 TRAINING_MONTHS, TRAINING_ROWS, TEST_ROWS = 9, 120_000, 40_000
-
-Selection = Bools | Ints | slice
-
-
-@dataclass(frozen=True)
-class SimulatedMonths:
-    """One row per customer and month, ordered by month, then customer. Every array has shape (rows,).
-
-    Attributes
-    ----------
-    month : int16
-        0 to months - 1; the snapshot is taken on day `month * step_days`.
-    customer : int64
-        Stable over the months. Who comes back keeps the number, a new sign-up gets a new one.
-    watch_time_hours : float64
-        Hours watched in the last three months, to one decimal.
-    subscription_age_months, tenure_months : int64
-        Whole months of the present subscription, and over all of the customer's subscriptions.
-    device_count, last_login_days, payment_failures : int64
-        Devices registered; whole days since the last login; failed charges in the last three months.
-    plan : int8
-        Code into `PLANS`.
-    monthly_price : float64
-        The plan's price.
-    churned : int8
-        1 if the subscription ends in the `step_days` days after the snapshot. Nobody returns within the 30 days
-        after that.
-    p_true : float64
-        The probability of `churned` given the full state. No model may see it.
-    """
-
-    month: npt.NDArray[np.int16]
-    customer: Ints
-    watch_time_hours: Floats
-    subscription_age_months: Ints
-    device_count: Ints
-    last_login_days: Ints
-    payment_failures: Ints
-    tenure_months: Ints
-    plan: npt.NDArray[np.int8]
-    monthly_price: Floats
-    churned: npt.NDArray[np.int8]
-    p_true: Floats
-
-    def __len__(self) -> int:
-        return len(self.customer)
-
-    def rows(self, selection: Selection) -> Self:
-        """Return the chosen rows, by mask, positions or slice."""
-        return type(self)(*(getattr(self, f.name)[selection] for f in fields(self)))
-
-
-@dataclass(frozen=True)
-class SimulatedSubscriptions:
-    """The lifetimes behind the months: every subscription alive on day 0 or later, by customer, then start.
-
-    The lifetimes are complete up to the day of the last snapshot plus `step_days`. Days count from the day of the
-    snapshot of month 0; negative days lie before it. A subscription is active on day t if
-    `started_day <= t` and (`is_open` or `ended_day > t`).
-
-    Attributes
-    ----------
-    customer : int64
-    plan : int8
-        Code into `PLANS`.
-    monthly_price : float64
-    started_day : int32
-    ended_day : int32
-        First day without the subscription. Means nothing where `is_open`; it is 0 there.
-    is_open : bool
-        Whether the subscription was still running when the simulation ended.
-    end_reason : int8
-        Code into `END_REASONS`. Means nothing where `is_open`; it is 0 there.
-    """
-
-    customer: Ints
-    plan: npt.NDArray[np.int8]
-    monthly_price: Floats
-    started_day: npt.NDArray[np.int32]
-    ended_day: npt.NDArray[np.int32]
-    is_open: Bools
-    end_reason: npt.NDArray[np.int8]
-
-    def __len__(self) -> int:
-        return len(self.customer)
-
-    def known_on(self, day: int) -> "SimulatedSubscriptions":
-        """Return the lifetimes as they were known on `day`: later starts are left out, later ends still open."""
-        started = self.started_day <= day
-        is_open = self.is_open | (self.ended_day > day)
-        return SimulatedSubscriptions(
-            customer=self.customer[started],
-            plan=self.plan[started],
-            monthly_price=self.monthly_price[started],
-            started_day=self.started_day[started],
-            ended_day=np.where(is_open, 0, self.ended_day)[started].astype(np.int32),
-            is_open=is_open[started],
-            end_reason=np.where(is_open, 0, self.end_reason)[started].astype(np.int8),
-        )
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """The months and the lifetimes of one run, with what made them."""
-
-    months: SimulatedMonths
-    subscriptions: SimulatedSubscriptions
-    preset: str
-    seed: int
-    step_days: int
 
 
 def simulate(
@@ -222,3 +111,126 @@ def _check(preset: str, customers: int, months: int, last_calendar_month: int, s
         raise ValueError("last_calendar_month must lie between 1 and 12")
     if step_days < 30:
         raise ValueError("step_days must be 30 or more, or a return could fall inside the grace gap")
+
+
+class _Run:
+    """The population on its way through the months, and the lifetimes it has left behind since day 0."""
+
+    def __init__(
+        self, weights: Preset, customers: int, rng: np.random.Generator, month_days: int, calendar_month: int
+    ) -> None:
+        self._weights = weights
+        self._rng = rng
+        self._month_days = month_days
+        # Months since January; the state below lies BURN_IN_MONTHS before the first snapshot.
+        self._calendar = calendar_month - law.BURN_IN_MONTHS
+        day = -law.BURN_IN_MONTHS * month_days
+        persons = new_persons(rng, customers, 0)
+        started = day - rng.integers(0, law.FIRST_AGES_MONTHS * month_days, customers)
+        self._people = Subscribers(rng, persons, started, day=day, month_days=month_days, season=self._season(0))
+        self._constant = 0.0
+        self._next_number = customers
+        self._away = persons.take(np.zeros(0, dtype=np.int64))
+        self._back_on = np.zeros(0, dtype=np.int64)
+        self._ended: list[tuple[Ints, ...]] = []
+
+    def burn_in(self) -> None:
+        """Let the population find its own shape, and the constant that makes the target rate leave."""
+        tried = []
+        for _ in range(law.BURN_IN_MONTHS):
+            dunning, wish = self._probabilities()
+            expected = float(np.mean(1 - (1 - dunning) * (1 - wish)))
+            tried.append(self._constant)
+            self._constant += np.log(law.TARGET_CHURN / expected)
+            self._step(dunning, wish)
+        self._constant = float(np.mean(tried[-12:]))
+
+    def month(self, number: int) -> SimulatedMonths:
+        """Take the snapshot of one month, then live the month."""
+        people = self._people
+        dunning, wish = self._probabilities()
+        rows = {
+            "month": np.full(len(dunning), number, dtype=np.int16),
+            "customer": people.persons.customer.copy(),
+            "watch_time_hours": np.round(people.watched.sum(axis=0), 1),
+            "subscription_age_months": people.age_months(),
+            "device_count": people.persons.devices.copy(),
+            "last_login_days": people.absence.copy(),
+            "payment_failures": people.payment_failures(),
+            "tenure_months": people.tenure_months(),
+            "plan": people.persons.plan.astype(np.int8),
+            "monthly_price": law.PLAN_PRICES[people.persons.plan],
+            "p_true": 1 - (1 - dunning) * (1 - wish),
+        }
+        left = self._step(dunning, wish)
+        order = np.argsort(rows["customer"])
+        return SimulatedMonths(**rows, churned=left.astype(np.int8)).rows(order)
+
+    def lifetimes(self) -> SimulatedSubscriptions:
+        """Return every subscription alive on day 0 or later, as known today."""
+        people = self._people
+        count = len(people.persons)
+        nothing = np.zeros(count, dtype=np.int64)
+        is_open = (people.persons.customer, people.persons.plan, people.started_day, nothing, nothing, nothing + 1)
+        customer, plan, started, ended, reason, still = map(np.concatenate, zip(*self._ended, is_open, strict=True))
+        order = np.lexsort((started, customer))
+        return SimulatedSubscriptions(
+            customer=customer[order],
+            plan=plan[order].astype(np.int8),
+            monthly_price=law.PLAN_PRICES[plan[order]],
+            started_day=started[order].astype(np.int32),
+            ended_day=ended[order].astype(np.int32),
+            is_open=still[order].astype(np.bool_),
+            end_reason=reason[order].astype(np.int8),
+        )
+
+    def _season(self, quarter_turns: int) -> float:
+        """Return where the year stands: 1 in January, or as many quarters of a year later, -1 half a year on."""
+        return float(np.cos(2 * np.pi * (self._calendar - 3 * quarter_turns) / 12))
+
+    def _probabilities(self) -> tuple[Floats, Floats]:
+        """Return the probabilities that dunning, and that the wish to leave, ends each subscription this month."""
+        season = law.LEAVING_SEASON * self._season(0)
+        log_odds = self._constant + self._people.wish_to_leave(self._weights) + season
+        return self._people.dunning_probability(), 1 / (1 + np.exp(-log_odds))
+
+    def _step(self, dunning: Floats, wish: Floats) -> Bools:
+        """Decide who leaves, live a month, fill the vacancies; return who left."""
+        people, rng = self._people, self._rng
+        today = people.day
+        failed = rng.random(len(dunning)) < dunning
+        left = failed | (rng.random(len(wish)) < wish)
+        slots = np.flatnonzero(left)
+        ended = today + 1 + rng.integers(0, self._month_days, len(slots))
+        self._see_off(slots, ended, failed[slots])
+        self._calendar += 1
+        people.advance(self._season(0))
+        started = today + 1 + rng.integers(0, self._month_days, len(slots))
+        people.seat(slots, self._arrivals(len(slots)), started, self._season(0))
+        return left
+
+    def _see_off(self, slots: Ints, ended: Ints, failed: Bools) -> None:
+        """Record the lifetimes that end, and send those who will return to wait for their month."""
+        people, rng = self._people, self._rng
+        persons, started = people.persons.take(slots), people.started_day[slots]
+        if people.day >= 0:
+            reason = np.where(failed, law.INVOLUNTARY, law.VOLUNTARY)
+            self._ended.append((persons.customer, persons.plan, started, ended, reason, np.zeros_like(ended)))
+        persons.earlier_days = persons.earlier_days + ended - started
+        persons.rejoined = np.ones(len(slots), dtype=np.bool_)
+        will_return = rng.random(len(slots)) < np.where(persons.serial, law.RETURNS_SERIAL, law.RETURNS)
+        months = rng.integers(law.RETURN_MONTHS[0], law.RETURN_MONTHS[1] + 1, len(slots))
+        self._away = join(self._away, persons.take(will_return))
+        self._back_on = np.concatenate([self._back_on, (people.day + months * self._month_days)[will_return]])
+
+    def _arrivals(self, vacancies: int) -> Persons:
+        """Return who fills the vacancies of the month that just passed: first who comes back, then new people."""
+        month_began = self._people.day - self._month_days
+        due = np.flatnonzero(self._back_on <= month_began)[:vacancies]
+        waits = np.ones(len(self._away), dtype=np.bool_)
+        waits[due] = False
+        back = self._away.take(due)
+        self._away, self._back_on = self._away.take(waits), self._back_on[waits]
+        fresh = new_persons(self._rng, vacancies - len(back), self._next_number)
+        self._next_number += len(fresh)
+        return join(back, fresh)

@@ -6,14 +6,10 @@ Everything is an array with one entry per subscriber; nothing loops over people.
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from shared import simulation_presets as law
 from shared.simulation_presets import Preset
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from shared.simulation_tables import Bools, Floats, Ints
 
 
 @dataclass
@@ -173,7 +169,7 @@ class Subscribers:
         """Return the probability that failed payments end the subscription within a month, shape (n,)."""
         worst = len(law.DUNNING) - 1
         base = law.DUNNING[np.minimum(self.payment_failures(), worst)]
-        return np.where(self.regime == law.ENGAGED, law.DUNNING_ENGAGED, law.DUNNING_OTHERWISE) * base
+        return np.asarray(base * np.where(self.regime == law.ENGAGED, law.DUNNING_ENGAGED, law.DUNNING_OTHERWISE))
 
     def wish_to_leave(self, weights: Preset) -> Floats:
         """Return the log-odds of leaving by choice within a month, short of the constant and the season."""
@@ -203,7 +199,7 @@ class Subscribers:
 
     def _month_of_viewing(self, season: float) -> Floats:
         log_hours = self.persons.taste + self.mood + law.VIEWING_SEASON * season + law.REGIME_VIEWING[self.regime]
-        return np.minimum(np.exp(log_hours), law.HOURS_LIMIT)
+        return np.asarray(np.minimum(np.exp(log_hours), law.HOURS_LIMIT))
 
     def _log_in(self) -> None:
         sessions = self.hours[0] / law.HOURS_A_SESSION
@@ -225,6 +221,9 @@ class Subscribers:
 
 
 def failed_charges(rng: np.random.Generator, stale_card: Bools) -> Ints:
-    """Charge every card once and count its failures: the first charge, then the retries that fail as well."""
-    fails = rng.random(len(stale_card)) < np.where(stale_card, law.CHARGE_FAILS_STALE, law.CHARGE_FAILS_GOOD)
-    return np.asarray(fails * (1 + rng.binomial(law.RETRIES, law.RETRY_FAILS, len(stale_card))))
+    """Charge every card for one cycle and count the retries that fail as well.
+
+    A first decline which a retry repairs at once is no failure to anyone, so it is not counted.
+    """
+    declined = rng.random(len(stale_card)) < np.where(stale_card, law.CHARGE_FAILS_STALE, law.CHARGE_FAILS_GOOD)
+    return np.asarray(declined * rng.binomial(law.RETRIES, law.RETRY_FAILS, len(stale_card)))

@@ -134,4 +134,5 @@ RETURN_MONTHS = (2, 5)
 
 # Before the first snapshot.
 BURN_IN_MONTHS = 40
+FIRST_AGES_MONTHS = 1
 TARGET_CHURN = 0.05

@@ -1,0 +1,117 @@
+"""How the database is opened: one engine, readers and writers.
+
+Law: a writer holds SQLite's lock from its first statement (BEGIN IMMEDIATE), so it never fails halfway for want of
+it; a reader sees one moment. Nobody commits by hand: leaving the block does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+
+from shared.errors import ServiceError, ServiceUnavailable
+
+BUSY_TIMEOUT_S = 15
+OLD_DATABASE = (
+    "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
+    "Set DATABASE_PATH to a new file; customers can be brought over with `retainstream import`."
+)
+
+
+class NotOurDatabase(ServiceError):
+    """A file at DATABASE_PATH that this product did not make. Never altered."""
+
+    code = "conflict"
+
+
+class Database:
+    """The customer database.
+
+    Parameters
+    ----------
+    path
+        Where the SQLite file is or will be.
+    pooled
+        Keep connections open between uses (servers), or open one each time (commands, tests).
+    """
+
+    def __init__(self, path: Path | str, *, pooled: bool = True) -> None:
+        self.path = Path(path)
+        options: dict[str, Any] = {"pool_size": 32, "max_overflow": 8} if pooled else {"poolclass": NullPool}
+        self.engine: Engine = create_engine(
+            f"sqlite:///{self.path}",
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            **options,
+        )
+        event.listen(self.engine, "connect", _prepare)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view; nothing is written."""
+        with self._begin("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        with self._begin("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, how: str) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(how)
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def refuse_foreign_file(self) -> None:
+        """Raise NotOurDatabase where the file at `path` has tables but none of our migrations."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return
+        try:
+            uri = f"file:{self.path}?mode=ro"
+            with sqlite3.connect(uri, uri=True) as raw:
+                names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.DatabaseError as error:
+            raise NotOurDatabase(f"{self.path} is no SQLite database ({error}). Set DATABASE_PATH to another file.") from None
+        if names and "alembic_version" not in names:
+            raise NotOurDatabase(OLD_DATABASE.format(path=self.path))
+
+    def is_reachable(self) -> bool:
+        """Whether a statement runs and the migrations have been applied."""
+        try:
+            with self.read() as connection:
+                connection.execute(text("SELECT 1 FROM alembic_version"))
+        except DatabaseError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give back every open connection."""
+        self.engine.dispose()
+
+
+def _prepare(raw: sqlite3.Connection, _: object) -> None:
+    # Driver autocommit: BEGIN and COMMIT are ours alone, so that BEGIN IMMEDIATE is possible.
+    raw.isolation_level = None
+    cursor = raw.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def require_migrated(database: Database) -> None:
+    """Raise ServiceUnavailable where the migrations have not run yet."""
+    if not database.is_reachable():
+        raise ServiceUnavailable("The database is not ready: run `retainstream migrate`.")

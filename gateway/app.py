@@ -1,0 +1,67 @@
+"""The one place where the gateway is joined together.
+
+Law: importing this module creates nothing; `create_app` does.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from flask import Flask
+
+from database.session import Database
+from gateway import openapi, security
+from gateway.ml_client import MLClient
+from gateway.parts import Parts
+from gateway.routes import ALL_BLUEPRINTS
+from gateway.settings import Settings, load_settings
+from shared.clock import Clock, utc_now
+from shared.http import dress
+from shared.logs import configure_logs
+
+MEGABYTE = 1024 * 1024
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    clock: Clock = utc_now,
+    database: Database | None = None,
+    ml: MLClient | None = None,
+) -> Flask:
+    """Build the web process.
+
+    Parameters
+    ----------
+    settings
+        Read from the environment if absent.
+    clock, database, ml
+        Given by tests; made from the settings otherwise.
+
+    Raises
+    ------
+    InvalidInput
+        The settings can't be used; in production that includes default secrets.
+    NotOurDatabase
+        Another program's file stands at DATABASE_PATH.
+    """
+    settings = settings or load_settings()
+    configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
+    database = database or Database(settings.database_path)
+    database.refuse_foreign_file()
+    ml = ml or MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
+    app = openapi.make_app("gateway")
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
+    app.extensions["retainstream"] = Parts(
+        settings=settings,
+        database=database,
+        ml=ml,
+        clock=clock,
+        waiting=threading.BoundedSemaphore(settings.max_waiting) if settings.max_waiting else None,
+    )
+    dress(app, behind_tls=settings.behind_tls)
+    security.install(app)
+    for each in ALL_BLUEPRINTS:
+        app.register_api(each)
+    openapi.serve_docs(app)
+    return app

@@ -1,0 +1,176 @@
+"""The only module that calls the ML service: time-outs, retries where safe, breaker, error mapping.
+
+Law: whatever goes wrong on the way comes out as one of `shared.errors`; bytes in, bytes out, no Arrow in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any
+
+import orjson
+import pybreaker
+import requests
+from pydantic import TypeAdapter
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from shared import errors
+from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, PredictRequest, PredictResponse
+
+CONNECT_TIMEOUT_S = 2.0
+SCORE_TIMEOUT_S = 120.0
+# The trainer sends a line at least every two seconds; silence of this length means it is gone.
+TRAIN_SILENCE_S = 60.0
+AWAY = "The ML service does not answer. It may be starting; try again in a few seconds."
+
+_BY_CODE: dict[str, type[errors.ServiceError]] = {
+    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
+}
+_object = TypeAdapter(dict[str, Any])
+
+
+class MLClient:
+    """A pooled connection to the ML service.
+
+    Parameters
+    ----------
+    url
+        Where it listens.
+    token
+        The service token both sides know.
+    """
+
+    def __init__(self, url: str, token: str, *, pool: int = 32) -> None:
+        self._url = url.rstrip("/")
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["Authorization"] = f"Bearer {token}"
+        # Scoring and reading are idempotent: a lost connection is tried again. Training never is.
+        retry = Retry(total=2, connect=2, read=0, status=0, backoff_factor=0.1, allowed_methods={"GET", "POST"})
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=pool, max_retries=retry))
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=pool, max_retries=retry))
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=5, reset_timeout=3, exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable)]
+        )
+
+    def health(self) -> dict[str, Any]:
+        """What the ML service says of itself. Raises ServiceUnavailable."""
+        return _object.validate_json(self._send("GET", "/api/health", read_timeout_s=2.0))
+
+    def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
+        """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""
+        return self._send(
+            "POST",
+            "/api/predict",
+            body,
+            content_type=ARROW_TYPE,
+            params={"model_version": model_version},
+            request_id=request_id,
+        )
+
+    def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
+        """Score a few rows, explained."""
+        body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id)
+        return PredictResponse.model_validate_json(body)
+
+    def train(self, snapshot: Iterable[bytes], *, request_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """Send a training snapshot (Arrow stream) and yield the answer's lines as they come.
+
+        Each line is a `Progress`; the last one is `{"report": ...}`. Closing the iterator cancels the training.
+        """
+        headers = {"Content-Type": ARROW_TYPE, "Accept": NDJSON_TYPE, **_identified(request_id)}
+        try:
+            response = self._session.post(
+                f"{self._url}/api/train",
+                data=iter(snapshot),
+                headers=headers,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT_S, TRAIN_SILENCE_S),
+            )
+            with closing(response):
+                if response.status_code >= 400:
+                    raise _error(response.status_code, response.content)
+                yield from self._lines(response)
+        except requests.RequestException as error:
+            raise errors.ServiceUnavailable(f"The ML service went away during training: {type(error).__name__}.") from error
+
+    def _lines(self, response: requests.Response) -> Iterator[dict[str, Any]]:
+        for raw in response.iter_lines(chunk_size=1):
+            if not raw:
+                continue
+            line = _object.validate_json(raw)
+            if "error" in line:
+                raise _from_body(line["error"])
+            yield line
+            if "report" in line:
+                return
+        raise errors.ServiceUnavailable("The ML service closed the connection before the training was finished.")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        content_type: str = JSON_TYPE,
+        params: dict[str, str] | None = None,
+        request_id: str | None = None,
+        read_timeout_s: float = SCORE_TIMEOUT_S,
+    ) -> bytes:
+        try:
+            # `calling` and not `call`: the latter holds the breaker's lock while the request runs, one at a time.
+            with self._breaker.calling():
+                return self._send_once(method, path, body, content_type, params, request_id, read_timeout_s)
+        except pybreaker.CircuitBreakerError:
+            raise errors.ServiceUnavailable(AWAY) from None
+
+    def _send_once(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        content_type: str,
+        params: dict[str, str] | None,
+        request_id: str | None,
+        read_timeout_s: float,
+    ) -> bytes:
+        headers = {"Content-Type": content_type, "Accept": content_type, **_identified(request_id)}
+        try:
+            response = self._session.request(
+                method,
+                f"{self._url}{path}",
+                data=body,
+                params=params,
+                headers=headers,
+                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+            )
+        except requests.RequestException as error:
+            raise errors.ServiceUnavailable(AWAY) from error
+        if response.status_code >= 400:
+            raise _error(response.status_code, response.content)
+        return response.content
+
+
+def _identified(request_id: str | None) -> dict[str, str]:
+    return {"X-Request-ID": request_id} if request_id else {}
+
+
+def _error(status: int, body: bytes) -> errors.ServiceError:
+    try:
+        answer = orjson.loads(body)
+        return _from_body({**answer["error"], "message": answer["message"]})
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return errors.ServiceUnavailable(f"Something other than the ML service answered ({status}); check PYTHON_SERVICE_URL.")
+
+
+def _from_body(body: dict[str, Any]) -> errors.ServiceError:
+    code = body["code"]
+    if code in ("unauthenticated", "token_rejected"):
+        # Our own token is wrong: the caller can't mend that by signing in again.
+        return errors.ServiceUnavailable("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
+    if code == "internal":
+        return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
+    kind = _BY_CODE.get(code, errors.ServiceUnavailable)
+    return kind(body["message"], details=body.get("details") or ())

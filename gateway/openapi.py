@@ -1,0 +1,157 @@
+"""The one module that knows the OpenAPI library: the app class, blueprints, the document and its page.
+
+Law: a route declares what it reads and answers by its signature and `answers(...)`; the document follows from that.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from flask import Response, jsonify, send_from_directory
+from flask_openapi import APIBlueprint, Info, OpenAPI
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gateway import __version__
+from shared.contracts import ErrorBody
+from shared.errors import Detail, InvalidInput
+from shared.http import error_response
+
+T = TypeVar("T")
+
+
+class Failure(BaseModel):
+    """The one body of every failure."""
+
+    success: Literal[False]
+    message: str
+    error: ErrorBody
+
+
+class Success(BaseModel, Generic[T]):
+    """What every route but health answers."""
+
+    success: Literal[True]
+    data: T
+    message: str | None = None
+
+
+class Legacy(BaseModel):
+    """A body of the routes that old clients call: unknown fields are ignored, an empty body is `{}`."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_an_object(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Body(BaseModel):
+    """A body of our own routes: unknown fields are refused, an empty body is `{}`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_an_object(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Query(BaseModel):
+    """Parameters of a query string: unknown ones are ignored, as the old backend did."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Keyset(Query):
+    """Paging, the same on every list of our own."""
+
+    limit: int = Field(50, ge=1, le=100, description="Rows per page")
+    after: str | None = Field(None, max_length=200, description="`next` of the page before")
+
+
+def make_app(import_name: str) -> OpenAPI:
+    """An app whose routes document themselves; nothing is served yet."""
+    info = Info(title="RetainStream", version=__version__, description="Who will leave, why, what to do, did it work.")
+    schemes: dict[str, Any] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": "access_token_cookie"},
+    }
+    app = OpenAPI(
+        import_name,
+        info=info,
+        security_schemes=schemes,
+        validation_error_model=Failure,
+        validation_error_callback=_refuse,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.openapi_version = "3.1.0"
+    return app
+
+
+def blueprint(name: str, import_name: str, *, prefix: str, signed_in: bool = True) -> APIBlueprint:
+    """A blueprint whose routes say which failures they may answer."""
+    failures = {str(status): Failure for status in ((401, 403) if signed_in else ()) + (422, 429)}
+    return APIBlueprint(
+        name,
+        import_name,
+        url_prefix=prefix,
+        abp_tags=[{"name": name}],
+        abp_security=[{"bearer": []}, {"cookie": []}] if signed_in else None,
+        abp_responses=failures,
+    )
+
+
+def answers(data: Any, *, status: int = 200, also: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Document a route's answer: the envelope around `data`, and further failures."""
+    return {str(status): Success[data], **{str(code): Failure for code in also}}
+
+
+def ok(data: Any, *, message: str | None = None, status: int = 200) -> Response:
+    """The envelope of a success."""
+    body: dict[str, Any] = {"success": True, "data": data}
+    if message is not None:
+        body["message"] = message
+    response = jsonify(body)
+    response.status_code = status
+    return response
+
+
+def invalid(error: ValidationError) -> InvalidInput:
+    """A pydantic error as ours: field by field, without the values that were sent."""
+    details: list[Detail] = []
+    for found in error.errors(include_url=False, include_input=False, include_context=False):
+        field = ".".join(str(part) for part in found["loc"]) or "body"
+        details.append({"field": field, "message": found["msg"].removeprefix("Value error, ")})
+    return InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
+
+
+def _refuse(error: ValidationError) -> Response:
+    return error_response(invalid(error))
+
+
+def serve_docs(app: OpenAPI) -> None:
+    """The document at /api/openapi.json and a page at /api/docs that works without the internet."""
+    spec = find_spec("flask_openapi_swagger")
+    assert spec is not None and spec.origin is not None
+    assets = Path(spec.origin).parent / "templates" / "swagger"
+
+    @app.get("/api/openapi.json", doc_ui=False)
+    def openapi_json() -> Response:
+        return jsonify(app.api_doc)
+
+    @app.get("/api/docs", doc_ui=False)
+    def docs_page() -> Response:
+        response = send_from_directory(Path(__file__).parent / "page", "docs.html")
+        # Swagger UI writes style attributes; scripts stay limited to our own files.
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+        )
+        return response
+
+    @app.get("/api/docs/assets/<path:name>", doc_ui=False)
+    def docs_asset(name: str) -> Response:
+        return send_from_directory(assets, name, max_age=86_400)

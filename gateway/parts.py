@@ -1,0 +1,33 @@
+"""What an app is made of, so that a route can reach it.
+
+Law: `create_app` joins the parts once; nobody changes them afterwards.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from database.session import Database
+from gateway.ml_client import MLClient
+from gateway.settings import Settings
+from shared.clock import Clock
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The gateway's parts."""
+
+    settings: Settings
+    database: Database
+    ml: MLClient
+    clock: Clock
+    waiting: threading.BoundedSemaphore | None = field(default=None)
+
+
+def parts() -> Parts:
+    """The parts of the app that serves the present request."""
+    found: Parts = current_app.extensions["retainstream"]
+    return found

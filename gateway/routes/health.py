@@ -1,0 +1,60 @@
+"""Is it alive, and can it serve real numbers. No envelope, no token.
+
+Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify
+
+from database import dashboard, models
+from gateway import __version__
+from gateway.openapi import blueprint
+from gateway.parts import parts
+from shared.clock import iso
+from shared.errors import ServiceUnavailable
+
+bp = blueprint("health", __name__, prefix="/api/health", signed_in=False)
+
+
+@bp.get("", summary="Is the gateway alive, and what of its dependencies")
+def health() -> Response:
+    """200 as long as the process runs; `dependencies` tells of the rest."""
+    p = parts()
+    return jsonify(
+        {
+            "status": "OK",
+            "timestamp": iso(p.clock()),
+            "service": "RetainStream API",
+            "version": __version__,
+            "dependencies": {"database": "OK" if p.database.is_reachable() else "unavailable", "ml_service": _ml_state()},
+        }
+    )
+
+
+@bp.get("/ready", summary="200 once a model is live and its first scores are published")
+def ready() -> Response:
+    """503 with the reasons before that."""
+    p = parts()
+    state: dict[str, Any] = {"database": p.database.is_reachable(), "ml_service": _ml_state() == "OK"}
+    if state["database"]:
+        with p.database.read() as connection:
+            live = models.live(connection)
+            state |= {"model": live.version if live else None, "scores_published": dashboard.published(connection) is not None}
+    else:
+        state |= {"model": None, "scores_published": False}
+    response = jsonify({"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(p.clock()), **state})
+    if not all(state.values()):
+        response.status_code = 503
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def _ml_state() -> str:
+    try:
+        parts().ml.health()
+    except ServiceUnavailable:
+        return "unavailable"
+    return "OK"

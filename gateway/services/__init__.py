@@ -1,0 +1,1 @@
+"""Use cases: what decides or writes. No Flask in here."""

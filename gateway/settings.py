@@ -1,0 +1,136 @@
+"""Every setting of the gateway: type, default, one line of help.
+
+Law: the environment (and `.env`) is read here and nowhere else. docs/operations.md lists exactly these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.contracts import Version
+from shared.errors import InvalidInput
+from shared.logs import LogLevel
+
+DEV_JWT_SECRET = "development-only-secret-change-me-now"
+DEV_ML_TOKEN = "development-only-service-token"
+MIN_SECRET_LENGTH = 32
+Role = Literal["viewer", "analyst", "admin"]
+
+
+class Settings(BaseSettings):
+    """Read once, by `create_app`, the worker or a command."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, protected_namespaces=())
+
+    app_env: Literal["development", "production", "test"] = Field(
+        "development",
+        validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
+        description="development, test or production; NODE_ENV is read too. Production refuses default secrets.",
+    )
+    host: str = Field("127.0.0.1", validation_alias="HOST", description="Address the gateway listens on.")
+    port: int = Field(5000, ge=1, le=65535, validation_alias="PORT", description="Port of the gateway.")
+    threads: int = Field(16, ge=6, le=128, validation_alias="GATEWAY_THREADS", description="Requests served at once.")
+    database_path: Path = Field(
+        Path("./database/retainstream.db"), validation_alias="DATABASE_PATH", description="The SQLite file."
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("http://localhost:3000",), validation_alias="ALLOWED_ORIGINS", description="CORS origins, comma separated."
+    )
+    behind_tls: bool = Field(False, validation_alias="BEHIND_TLS", description="Served over HTTPS: secure cookies, HSTS.")
+    trusted_proxies: int = Field(
+        0, ge=0, le=5, validation_alias="TRUSTED_PROXIES", description="Reverse proxies in front whose X-Forwarded-For is believed."
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(DEV_JWT_SECRET), validation_alias="JWT_SECRET", description="Signs tokens; 32 characters or more in production."
+    )
+    access_token_hours: int = Field(24, ge=1, le=168, validation_alias="ACCESS_TOKEN_HOURS", description="Life of an access token.")
+    refresh_token_days: int = Field(30, ge=1, le=365, validation_alias="REFRESH_TOKEN_DAYS", description="Life of a refresh token.")
+    open_registration: bool | None = Field(
+        None, validation_alias="OPEN_REGISTRATION", description="Anyone may register; on in development, off in production unless set."
+    )
+    register_role: Role = Field("analyst", validation_alias="REGISTER_ROLE", description="Role of who registers.")
+    bcrypt_cost: int = Field(12, ge=4, le=16, validation_alias="BCRYPT_COST", description="Work factor of password hashes.")
+    credentials_limit: str = Field(
+        "10 per minute", validation_alias="CREDENTIALS_LIMIT", description="Limit per client and route on sign-in, registration and password routes."
+    )
+    request_limit: str = Field("600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per client on everything else.")
+    python_service_url: str = Field(
+        "http://localhost:5001", validation_alias="PYTHON_SERVICE_URL", description="Where the ML service listens."
+    )
+    ml_service_token: SecretStr = Field(
+        SecretStr(DEV_ML_TOKEN), validation_alias="ML_SERVICE_TOKEN", description="Shared with the ML service; a secret in production."
+    )
+    confidence_threshold: float = Field(
+        0.7, ge=0.5, le=1, validation_alias="CONFIDENCE_THRESHOLD", description="Below it a prediction counts as unsure."
+    )
+    list_cut: float | None = Field(
+        None, ge=0, le=1, validation_alias="LIST_CUT", description="Cut of the high-risk list; CONFIDENCE_THRESHOLD unless set."
+    )
+    model_version: Version = Field("2.4.1", validation_alias="MODEL_VERSION", description="Version of the first model.")
+    target_auc: float = Field(0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC the model status is held against.")
+    max_upload_mb: int = Field(200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes.")
+    max_waiting: int = Field(4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once.")
+    demo: bool = Field(True, validation_alias="DEMO", description="`make run` makes demo data when the database is empty; 0 starts empty.")
+    demo_customers: int = Field(13_334, ge=500, le=200_000, validation_alias="DEMO_CUSTOMERS", description="Active customers of the demo.")
+    log_level: LogLevel = Field("info", validation_alias="LOG_LEVEL", description="debug, info, warning or error.")
+    log_format: Literal["json", "text"] = Field("json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal.")
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("list_cut")
+    @classmethod
+    def _on_the_grid(cls, value: float | None) -> float | None:
+        if value is not None and round(value, 3) != value:
+            raise ValueError("use at most three decimals: scores are counted in steps of 0.001")
+        return value
+
+    @model_validator(mode="after")
+    def _production_needs_secrets(self) -> Self:
+        if self.app_env != "production":
+            return self
+        for name, secret, default in (
+            ("JWT_SECRET", self.jwt_secret, DEV_JWT_SECRET),
+            ("ML_SERVICE_TOKEN", self.ml_service_token, DEV_ML_TOKEN),
+        ):
+            value = secret.get_secret_value()
+            if value == default or len(value) < MIN_SECRET_LENGTH:
+                raise ValueError(
+                    f"{name} must be set to a secret of {MIN_SECRET_LENGTH} characters or more in production, "
+                    "for example the output of: openssl rand -hex 32"
+                )
+        return self
+
+    @property
+    def registration_is_open(self) -> bool:
+        return self.open_registration if self.open_registration is not None else self.app_env != "production"
+
+    @property
+    def cut(self) -> float:
+        """The documented list's cut."""
+        return self.list_cut if self.list_cut is not None else self.confidence_threshold
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises
+    ------
+    InvalidInput
+        Naming each variable that is wrong and what was expected; never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        details = [
+            {"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"].removeprefix("Value error, ")}
+            for e in error.errors(include_url=False, include_input=False)
+        ]
+        text = "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
+        raise InvalidInput(f"The settings can't be used: {text}", details=details) from None  # type: ignore[arg-type]

@@ -1,0 +1,34 @@
+"""What time it is: an argument everywhere, so that a test can be any day.
+
+Law: UTC only; text is ISO 8601 with `Z`, to the millisecond, so that it sorts as it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """A moment as text.
+
+    >>> iso(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    '2026-01-02T03:04:05.000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def days_later(day: str, days: int) -> str:
+    """An ISO date some days on (or back).
+
+    >>> days_later("2026-01-31", 30), days_later("2026-03-01", -1)
+    ('2026-03-02', '2026-02-28')
+    """
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
