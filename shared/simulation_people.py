@@ -78,6 +78,12 @@ def new_persons(rng: np.random.Generator, count: int, first_number: int) -> Pers
     )
 
 
+def first_ages(rng: np.random.Generator, count: int) -> Floats:
+    """Draw the ages in months of the first subscriptions: exponential, cut at the age of the service."""
+    oldest = 1 - np.exp(-law.SERVICE_MONTHS / law.FIRST_AGE_MONTHS)
+    return np.asarray(-law.FIRST_AGE_MONTHS * np.log1p(-oldest * rng.random(count)))
+
+
 class Subscribers:
     """Everyone who subscribes on one day, and what the last three months left behind.
 
@@ -145,8 +151,8 @@ class Subscribers:
     def seat(self, slots: Ints, persons: Persons, started_day: Ints, season: float) -> None:
         """Begin new subscriptions at `slots`, started within the month before the present day.
 
-        A first month is a full month of viewing as far as the decision to stay is concerned; what is shown of it
-        is only the part since the start.
+        A first month is a full month of viewing as far as the decision to stay is concerned. What is shown of it is
+        the part since the start, and the first days are the busiest. Nobody gets in with a charge that fails.
         """
         rng, count = self._rng, len(slots)
         self.persons.put(slots, persons)
@@ -158,12 +164,11 @@ class Subscribers:
         self.hours[:, slots] = hours  # equal months: somebody new shows no trend
         here = self.day - started_day
         self.watched[:, slots] = 0.0
-        self.watched[0, slots] = hours * np.minimum(here / self._month_days, 1.0)
+        self.watched[0, slots] = hours * np.sqrt(np.minimum(here / self._month_days, 1.0))
         sessions = hours / law.HOURS_A_SESSION
         self.absence[slots] = np.minimum(rng.exponential(self._month_days / (1 + sessions)).astype(np.int64), here)
         self.stale_card[slots] = False
         self.failed[:, slots] = 0
-        self.failed[0, slots] = failed_charges(rng, self.stale_card[slots])
 
     def dunning_probability(self) -> Floats:
         """Return the probability that failed payments end the subscription within a month, shape (n,)."""
@@ -223,7 +228,8 @@ class Subscribers:
 def failed_charges(rng: np.random.Generator, stale_card: Bools) -> Ints:
     """Charge every card for one cycle and count the retries that fail as well.
 
-    A first decline which a retry repairs at once is no failure to anyone, so it is not counted.
+    A good card is declined for want of money for a day, so its first retry goes through; a stale card stays stale.
     """
     declined = rng.random(len(stale_card)) < np.where(stale_card, law.CHARGE_FAILS_STALE, law.CHARGE_FAILS_GOOD)
-    return np.asarray(declined * rng.binomial(law.RETRIES, law.RETRY_FAILS, len(stale_card)))
+    retries = rng.binomial(law.RETRIES, law.RETRY_FAILS, len(stale_card))
+    return np.asarray(declined * (1 + stale_card * retries))

@@ -108,8 +108,9 @@ REGIME_VIEWING = np.array([0.0, -0.85, -2.9])
 FADE, FADE_WHEN_NEW, FADE_NEW_MONTHS = 0.035, 0.06, 2.0
 RE_ENGAGE, FALL_DORMANT, WAKE = 0.22, 0.28, 0.10
 
-# The year: viewing peaks in January; leaving, at equal viewing, in April when the winter's series are over.
-VIEWING_SEASON, LEAVING_SEASON = 0.24, 0.10
+# The year: viewing peaks in January, and so does the wish to leave at equal viewing: what was watched in winter was
+# the season's series. Together they keep the share of leavers about level over the year.
+VIEWING_SEASON, LEAVING_SEASON = 0.24, 0.24
 
 # Recency.
 HOURS_A_SESSION, FEW_SESSIONS, LONGEST_ABSENCE = 1.6, 0.35, 180
@@ -134,5 +135,5 @@ RETURN_MONTHS = (2, 5)
 
 # Before the first snapshot.
 BURN_IN_MONTHS = 40
-FIRST_AGES_MONTHS = 1
-TARGET_CHURN = 0.05
+FIRST_AGE_MONTHS, SERVICE_MONTHS = 36.0, 96.0  # mean age of the first subscriptions, age of the service
+TARGET_CHURN = 0.0545  # of the burn-in; a little less leave afterwards, since the population grows older

@@ -1,0 +1,149 @@
+"""The one customer base of this database: its schema, and the feature columns made from it.
+
+Law: a base has one schema. Its features are typed columns of `customers` (present state) and
+`customer_snapshots` (dated facts), named by `column_names`; nobody else adds or drops a column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy.schema import CreateColumn
+
+from database import tables
+from shared.clock import Clock, iso
+from shared.features import Feature, Schema, schema_from_dict, snake
+
+#: Fixed columns of `customers` that a feature of that name fills, instead of getting a column of its own.
+SHARED_COLUMNS = ("plan", "tenure_months")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What this database holds."""
+
+    schema: Schema
+    checksum: str
+    is_demo: bool
+    is_ready: bool
+
+    @property
+    def name(self) -> str:
+        return self.schema.name or "customers"
+
+
+def get(connection: Connection) -> Base | None:
+    """The base, or None while the database is empty."""
+    row = connection.execute(select(tables.base)).one_or_none()
+    if row is None:
+        return None
+    return Base(
+        schema=_schema(row.schema_json),
+        checksum=row.schema_checksum,
+        is_demo=bool(row.is_demo),
+        is_ready=row.state == "ready",
+    )
+
+
+@lru_cache(maxsize=8)
+def _schema(text: str) -> Schema:
+    return schema_from_dict(json.loads(text))
+
+
+@lru_cache(maxsize=8)
+def column_names(schema: Schema) -> Mapping[str, str]:
+    """Feature name to column name: snake case, unique, never one of the tables' own columns."""
+    taken = {c.name for t in (tables.customers, tables.customer_snapshots) for c in t.columns} - set(SHARED_COLUMNS)
+    names: dict[str, str] = {}
+    for feature in schema.features:
+        wanted = snake(feature)
+        name = wanted if wanted not in taken else f"f_{wanted}"
+        count = 2
+        while name in taken:
+            name, count = f"f_{wanted}_{count}", count + 1
+        taken.add(name)
+        names[feature] = name
+    return names
+
+
+def _column(name: str, feature: Feature) -> Column[object]:
+    kind = Text() if feature.kind == "category" else Integer() if feature.whole else Float()
+    return Column(name, kind)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=8)
+def customers_table(schema: Schema) -> Table:
+    """`customers` with this schema's feature columns."""
+    return _with_features(tables.customers, schema)
+
+
+@lru_cache(maxsize=8)
+def snapshots_table(schema: Schema) -> Table:
+    """`customer_snapshots` with this schema's feature columns."""
+    return _with_features(tables.customer_snapshots, schema)
+
+
+def _with_features(table: Table, schema: Schema) -> Table:
+    wide = table.to_metadata(MetaData())
+    for feature, name in column_names(schema).items():
+        if name not in wide.columns:
+            wide.append_column(_column(name, schema.features[feature]))
+    return wide
+
+
+def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock) -> None:
+    """Make an empty database the home of a base with this schema: adds its columns. `mark_ready` ends the loading."""
+    for narrow, wide in (
+        (tables.customers, customers_table(schema)),
+        (tables.customer_snapshots, snapshots_table(schema)),
+    ):
+        for column in wide.columns:
+            if column.name not in narrow.columns:
+                definition = CreateColumn(column).compile(connection)
+                connection.exec_driver_sql(f"ALTER TABLE {narrow.name} ADD COLUMN {definition}")
+    connection.execute(
+        insert(tables.base).values(
+            id=1,
+            schema_json=json.dumps(schema.as_dict()),
+            schema_checksum=schema.checksum(),
+            state="loading",
+            is_demo=int(is_demo),
+            created_at=iso(clock()),
+        )
+    )
+
+
+def mark_ready(connection: Connection) -> None:
+    """The base is whole: its first customers are in."""
+    connection.execute(update(tables.base).values(state="ready"))
+
+
+def forget(connection: Connection, schema: Schema) -> None:
+    """Drop the base: every customer, fact, score and feature column. Users, jobs and the models' records stay."""
+    for table in (
+        tables.outcomes,
+        tables.published_run,
+        tables.present_scores,
+        tables.score_bins,
+        tables.predictions,
+        tables.scoring_runs,
+        tables.population_history,
+        tables.subscriptions,
+        tables.customer_snapshots,
+        tables.imports,
+        tables.customers,
+        tables.model_timeline,
+        tables.base,
+    ):
+        connection.execute(delete(table))
+    for narrow, wide in (
+        (tables.customers, customers_table(schema)),
+        (tables.customer_snapshots, snapshots_table(schema)),
+    ):
+        for name in [c.name for c in wide.columns if c.name not in narrow.columns]:
+            quoted = connection.dialect.identifier_preparer.quote(name)
+            connection.exec_driver_sql(f"ALTER TABLE {narrow.name} DROP COLUMN {quoted}")

@@ -1,0 +1,113 @@
+"""The dashboard's figures, read from the roll-ups of the published run.
+
+Law: what a figure means is in CONTRACT.md's table; a figure that can't be computed yet is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from database import tables
+from database.runs import BINS, published
+from shared.clock import days_later
+from shared.contracts import HORIZON_DAYS
+
+__all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]
+
+b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.predictions
+HIGH, MEDIUM = 0.8, 0.6
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Customers of one run whose probability is above a cut, and the whole beside them."""
+
+    customers: int
+    probability_sum: float
+    all_customers: int
+    expected: float
+    revenue_at_risk: float | None
+
+
+def tail(connection: Connection, run_id: int, cut: float) -> Tail:
+    """Count above a cut with at most three decimals.
+
+    `revenue_at_risk` is over all customers (DEFINITIONS.md); None where a customer's price is unknown.
+    """
+    edge = round(cut * BINS)
+    rows = bins(connection, run_id)
+    above = [row for row in rows if row.bin > edge]
+    priced = all(row.unpriced == 0 for row in rows)
+    return Tail(
+        customers=sum(row.customers for row in above),
+        probability_sum=sum(row.probability_sum for row in above),
+        all_customers=sum(row.customers for row in rows),
+        expected=sum(row.probability_sum for row in rows),
+        revenue_at_risk=sum(row.revenue_at_risk for row in rows) if priced and rows else None,
+    )
+
+
+def bins(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+    """A run's roll-up, ascending."""
+    return connection.execute(select(b).where(b.c.run_id == run_id).order_by(b.c.bin)).all()
+
+
+def run_before(connection: Connection, as_of: str) -> int | None:
+    """The last finished whole run dated 30 days or more before `as_of`."""
+    query = (
+        select(runs.c.id)
+        .where(
+            runs.c.kind.in_(("full", "past")),
+            runs.c.state.in_(("done", "published")),
+            runs.c.as_of <= days_later(as_of, -HORIZON_DAYS),
+        )
+        .order_by(runs.c.as_of.desc(), runs.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def distribution(connection: Connection, run_id: int | None) -> list[int]:
+    """Customers by probability rounded to one decimal: 11 counts for 0.0, 0.1 .. 1.0."""
+    counts = [0] * 11
+    for row in bins(connection, run_id) if run_id is not None else ():
+        # A bin is (k-1, k] thousandths: its upper edge minus a half decides on which side of .05 it lies.
+        counts[int((row.bin - 0.5) / 100 + 0.5) if row.bin else 0] += row.customers
+    return counts
+
+
+def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]:
+    """Customers at high (> 0.8), medium (> 0.6) and low risk."""
+    rows = bins(connection, run_id) if run_id is not None else ()
+    high = sum(row.customers for row in rows if row.bin > HIGH * BINS)
+    medium = sum(row.customers for row in rows if MEDIUM * BINS < row.bin <= HIGH * BINS)
+    return high, medium, sum(row.customers for row in rows) - high - medium
+
+
+def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[Row[Any]], int]:
+    """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment."""
+    visible = runs.c.state.in_(("done", "published"))
+    newest = connection.execute(
+        select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
+    ).scalar_one_or_none()
+    total = connection.execute(
+        select(func.coalesce(func.sum(runs.c.customers), 0)).where(visible, runs.c.kind != "past", runs.c.started_at >= since)
+    ).scalar_one()
+    query = (
+        select(
+            ledger.c.id,
+            tables.customers.c.user_id,
+            ledger.c.churn_probability,
+            ledger.c.confidence,
+            ledger.c.prediction_date,
+        )
+        .join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
+        .where(ledger.c.run_id == newest)
+        .order_by(ledger.c.churn_probability.desc(), ledger.c.id)
+        .limit(limit)
+    )
+    return (connection.execute(query).all() if newest is not None else []), int(total)

@@ -1,0 +1,151 @@
+"""Dated facts: snapshots and subscriptions, appended; and the training rows and labels that follow from them.
+
+Law: what is read for a date uses only what was known by the end of that date (DESIGN.md, data over time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select
+
+from database import tables
+from database.base import column_names, snapshots_table
+from shared.clock import days_later
+from shared.contracts import GRACE_DAYS, HORIZON_DAYS
+from shared.features import Schema
+
+s = tables.subscriptions
+
+
+def last_date(connection: Connection) -> str | None:
+    """The data's last date: the newest snapshot."""
+    return connection.execute(select(func.max(tables.customer_snapshots.c.as_of))).scalar_one()
+
+
+def snapshot_dates(connection: Connection) -> list[str]:
+    """Every date with snapshots, oldest first."""
+    column = tables.customer_snapshots.c.as_of
+    return list(connection.execute(select(column).distinct().order_by(column)).scalars())
+
+
+def matured_dates(connection: Connection, today: str) -> list[str]:
+    """Snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
+    latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
+    return [day for day in snapshot_dates(connection) if day <= latest]
+
+
+def customers_at(connection: Connection, as_of: str) -> set[int]:
+    """Customers that have a snapshot of this date already."""
+    column = tables.customer_snapshots
+    return set(connection.execute(select(column.c.customer_id).where(column.c.as_of == as_of)).scalars())
+
+
+def has_subscriptions(connection: Connection) -> bool:
+    """Whether labels can be derived from lifetimes."""
+    return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
+
+
+def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Row[Any]]:
+    """The population at a matured date with its labels, derived from subscriptions.
+
+    Population: active at `as_of` and not known by then to end. Label 1: the subscription ends within 30 days after
+    `as_of` and none starts within the grace gap (DEFINITIONS.md, churn label).
+
+    Returns
+    -------
+    rows of (customer_id, label, feature ...) in the order of customer_id, features as known at the end of `as_of`.
+    """
+    snap = snapshots_table(schema)
+    newer = snap.alias("newer")
+    horizon_end = days_later(as_of, HORIZON_DAYS)
+    again = s.alias("again")
+    # The gap counts from the end of each subscription; comparing with the horizon's end bounds the index scan.
+    came_back = select(func.min(again.c.started_at)).where(
+        again.c.customer_id == s.c.customer_id, again.c.started_at >= s.c.ended_at
+    )
+    query = (
+        select(
+            snap.c.customer_id,
+            s.c.ended_at,
+            came_back.scalar_subquery().label("back_at"),
+            *[snap.c[name] for name in column_names(schema).values()],
+        )
+        .join(s, s.c.customer_id == snap.c.customer_id)
+        .where(
+            snap.c.as_of == as_of,
+            snap.c.known_at <= as_of,
+            ~exists().where(
+                newer.c.customer_id == snap.c.customer_id,
+                newer.c.as_of == as_of,
+                newer.c.known_at <= as_of,
+                newer.c.id > snap.c.id,
+            ),
+            *_active(as_of),
+        )
+        .order_by(snap.c.customer_id)
+    )
+    return [
+        (row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in connection.execute(query)  # type: ignore[misc]
+    ]
+
+
+def _active(day: str) -> tuple[Any, ...]:
+    """Active at `day`, and not known by then to end."""
+    return (
+        s.c.started_at <= day,
+        or_(s.c.ended_at.is_(None), s.c.ended_at > day),
+        or_(s.c.cancelled_at.is_(None), s.c.cancelled_at > day),
+    )
+
+
+def _left(ended_at: str | None, back_at: str | None, horizon_end: str) -> int:
+    if ended_at is None or ended_at > horizon_end:
+        return 0
+    return 0 if back_at is not None and back_at <= days_later(ended_at, GRACE_DAYS) else 1
+
+
+def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
+    """Customer to label (1 left, 0 stayed) for the population of a matured date; features are not read."""
+    again = s.alias("again")
+    came_back = select(func.min(again.c.started_at)).where(
+        again.c.customer_id == s.c.customer_id, again.c.started_at >= s.c.ended_at
+    )
+    query = select(s.c.customer_id, s.c.ended_at, came_back.scalar_subquery()).where(*_active(as_of))
+    horizon_end = days_later(as_of, HORIZON_DAYS)
+    return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
+
+
+def given_label_rows(connection: Connection, schema: Schema) -> Sequence[Row[Any]]:
+    """Rows that carry a given label: (customer_id, as_of, label, feature ...), oldest first.
+
+    Where the schema has an `as_of` column every dated row counts; otherwise each customer's newest one.
+    """
+    snap = snapshots_table(schema)
+    labelled = snap.c.label.is_not(None)
+    columns = [snap.c[name] for name in column_names(schema).values()]
+    query = select(snap.c.customer_id, snap.c.as_of, snap.c.label, *columns).where(labelled)
+    if schema.as_of is None:
+        query = query.where(snap.c.id.in_(select(func.max(snap.c.id)).where(labelled).group_by(snap.c.customer_id)))
+    return connection.execute(query.order_by(snap.c.as_of, snap.c.customer_id)).all()
+
+
+def churn_between(connection: Connection, start: str, end: str) -> tuple[int, int]:
+    """Customers active at `start`, and those of them not active at `end` (logo churn, DEFINITIONS.md)."""
+    later = s.alias("later")
+    still = exists().where(
+        later.c.customer_id == s.c.customer_id,
+        later.c.started_at <= end,
+        or_(later.c.ended_at.is_(None), later.c.ended_at > end),
+    )
+    active = and_(s.c.started_at <= start, or_(s.c.ended_at.is_(None), s.c.ended_at > start))
+    count = func.count(func.distinct(s.c.customer_id))
+    at_start = connection.execute(select(count).where(active)).scalar_one()
+    left = connection.execute(select(count).where(active, ~still)).scalar_one()
+    return at_start, left
+
+
+def first_start(connection: Connection) -> str | None:
+    """When the first subscription began."""
+    return connection.execute(select(func.min(s.c.started_at))).scalar_one()

@@ -1,0 +1,48 @@
+"""Brings a database file to the newest migration, once, whoever asks.
+
+Law: a lock file makes several processes take turns; another program's file is refused before anything is touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from database.session import Database
+from shared.errors import InvalidInput
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def config(path: Path) -> Config:
+    """Alembic's configuration for one database file."""
+    made = Config()
+    made.set_main_option("script_location", str(SCRIPTS))
+    made.set_main_option("sqlalchemy.url", f"sqlite:///{path}".replace("%", "%%"))
+    return made
+
+
+def migrate(path: Path) -> None:
+    """Create the database or bring it up to date.
+
+    Raises
+    ------
+    NotOurDatabase
+        Another program's file stands there.
+    InvalidInput
+        The folder can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(path.name + ".migrate-lock"), "w", encoding="ascii")
+    except OSError as error:
+        raise InvalidInput(f"The database folder {path.parent} can't be written: {error.strerror}. Set DATABASE_PATH.") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        database = Database(path, pooled=False)
+        database.refuse_foreign_file()
+        database.close()
+        command.upgrade(config(path), "head")

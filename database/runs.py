@@ -1,0 +1,242 @@
+"""Scoring runs: the ledger they append to, the present scores they publish, the roll-up of those.
+
+Law: rows are appended in chunks under the run's id and seen by nobody; `publish` switches one pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, case, cast, delete, func, insert, select, update
+from sqlalchemy.types import Integer
+
+from database import tables
+from database.driver import insert_rows
+from shared.contracts import HORIZON_DAYS
+
+runs, ledger, present = tables.scoring_runs, tables.predictions, tables.present_scores
+bins, pointer = tables.score_bins, tables.published_run
+
+#: Scores are counted in bins (k-1, k] / BINS, so that any cut with three decimals is exact.
+BINS = 1000
+SCORE_COLUMNS = (
+    "churn_probability",
+    "confidence",
+    "out_of_fold",
+    "reason_1",
+    "points_1",
+    "reason_2",
+    "points_2",
+    "reason_3",
+    "points_3",
+)
+Kind = Literal["full", "sample", "past"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """The run whose scores are shown."""
+
+    run_id: int
+    model_id: int
+    model_version: str
+    as_of: str
+    published_at: str
+    customers: int
+    average_probability: float
+
+
+def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_id: int | None, now: str) -> int:
+    """Open a run and return its id."""
+    values = {
+        "kind": kind,
+        "state": "running",
+        "model_id": model_id,
+        "as_of": as_of,
+        "horizon_days": HORIZON_DAYS,
+        "job_id": job_id,
+        "started_at": now,
+    }
+    return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
+
+
+def append(connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str) -> int:
+    """Add ledger rows (`scores` in the order of SCORE_COLUMNS) and return the id of the first; the rest follow it."""
+    first = (connection.execute(select(func.max(ledger.c.id))).scalar_one() or 0) + 1
+    rows = [
+        (first + k, customer_id, run_id, *score, at)
+        for k, (customer_id, score) in enumerate(zip(customer_ids, scores, strict=True))
+    ]
+    insert_rows(connection, ledger, ("id", "customer_id", "run_id", *SCORE_COLUMNS, "prediction_date"), rows)
+    return first
+
+
+def append_present(
+    connection: Connection,
+    run_id: int,
+    first_prediction_id: int,
+    customer_ids: Sequence[int],
+    probabilities: Sequence[float],
+    prices: Sequence[float | None],
+) -> None:
+    """Add present scores under a run that is not published yet."""
+    rows = [
+        (run_id, customer_id, p, first_prediction_id + k, price)
+        for k, (customer_id, p, price) in enumerate(zip(customer_ids, probabilities, prices, strict=True))
+    ]
+    columns = ("run_id", "customer_id", "churn_probability", "prediction_id", "monthly_price")
+    insert_rows(connection, present, columns, rows)
+
+
+def refresh_present(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:
+    """Overwrite shown scores with a sample's, `limit` customers after `after_id`; return the last id, None at the end."""
+    c = tables.customers
+    rows = connection.execute(
+        select(ledger.c.customer_id, ledger.c.churn_probability, ledger.c.id, c.c.monthly_price)
+        .join(c, c.c.id == ledger.c.customer_id)
+        .where(ledger.c.run_id == sample_run_id, ledger.c.customer_id > after_id, c.c.churn == 0, c.c.ends_on.is_(None))
+        .order_by(ledger.c.customer_id)
+        .limit(limit)
+    ).all()
+    if not rows:
+        return None
+    ids = [row.customer_id for row in rows]
+    connection.execute(delete(present).where(present.c.run_id == shown_run_id, present.c.customer_id.in_(ids)))
+    columns = ("run_id", "customer_id", "churn_probability", "prediction_id", "monthly_price")
+    insert_rows(connection, present, columns, [(shown_run_id, *row) for row in rows])
+    return int(ids[-1])
+
+
+def measure_bins(connection: Connection, run_id: int, *, past: bool = False) -> list[tuple[Any, ...]]:
+    """Count a run's scores by bin: (bin, customers, probability_sum, revenue_at_risk, unpriced).
+
+    Parameters
+    ----------
+    past
+        Count the ledger instead of the present scores: a past run never was the published one.
+    """
+    table = ledger if past else present
+    p = table.c.churn_probability
+    scaled = p * BINS
+    whole = cast(scaled, Integer)
+    edge = whole + case((scaled > whole, 1), else_=0)  # ceiling, which not every SQL dialect has
+    price = present.c.monthly_price if not past else tables.customers.c.monthly_price
+    query = select(
+        edge.label("bin"),
+        func.count(),
+        func.sum(p),
+        func.coalesce(func.sum(p * price), 0.0),
+        func.sum(case((price.is_(None), 1), else_=0)),
+    ).where(table.c.run_id == run_id)
+    if past:
+        query = query.join_from(ledger, tables.customers, tables.customers.c.id == ledger.c.customer_id)
+    return [tuple(row) for row in connection.execute(query.group_by("bin"))]
+
+
+def store_bins(connection: Connection, run_id: int, measured: Sequence[Sequence[Any]]) -> None:
+    """Replace a run's roll-up."""
+    connection.execute(delete(bins).where(bins.c.run_id == run_id))
+    columns = ("run_id", "bin", "customers", "probability_sum", "revenue_at_risk", "unpriced")
+    insert_rows(connection, bins, columns, [(run_id, *row) for row in measured])
+
+
+def finish(
+    connection: Connection, run_id: int, *, state: Literal["done", "published", "failed"], customers: int, average: float | None, now: str
+) -> None:
+    """Close a run with what it came to."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(state=state, customers=customers, average_probability=average, finished_at=now)
+    )
+
+
+def publish(connection: Connection, run_id: int, now: str) -> None:
+    """Make a finished run the one whose scores are shown."""
+    connection.execute(delete(pointer))
+    connection.execute(insert(pointer).values(id=1, run_id=run_id, published_at=now))
+
+
+def published(connection: Connection) -> Published | None:
+    """The run whose scores are shown; None before the first."""
+    query = (
+        select(runs, tables.models.c.version, pointer.c.published_at)
+        .join_from(pointer, runs, runs.c.id == pointer.c.run_id)
+        .join(tables.models, tables.models.c.id == runs.c.model_id)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Published(
+        run_id=row.id,
+        model_id=row.model_id,
+        model_version=row.version,
+        as_of=row.as_of,
+        published_at=row.published_at,
+        customers=row.customers,
+        average_probability=row.average_probability,
+    )
+
+
+def drop_stale(connection: Connection, limit: int) -> int:
+    """Delete up to `limit` present scores of runs that are not shown (superseded or failed); return how many."""
+    live = select(pointer.c.run_id).union(select(runs.c.id).where(runs.c.state == "running"))
+    stale = connection.execute(
+        select(present.c.run_id).where(present.c.run_id.not_in(live)).distinct().limit(1)
+    ).scalar_one_or_none()
+    if stale is None:
+        return 0
+    ids = connection.execute(
+        select(present.c.customer_id).where(present.c.run_id == stale).order_by(present.c.customer_id).limit(limit)
+    ).scalars().all()
+    gone = connection.execute(
+        delete(present).where(
+            present.c.run_id == stale, present.c.customer_id >= ids[0], present.c.customer_id <= ids[-1]
+        )
+    )
+    return gone.rowcount
+
+
+def drop_unfinished(connection: Connection, job_id: int) -> int:
+    """Remove what a broken attempt of a job left behind; return how many runs were removed."""
+    ids = connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
+    for run_id in ids:
+        connection.execute(delete(present).where(present.c.run_id == run_id))
+        connection.execute(delete(ledger).where(ledger.c.run_id == run_id))
+        connection.execute(delete(bins).where(bins.c.run_id == run_id))
+        connection.execute(delete(runs).where(runs.c.id == run_id))
+    return len(ids)
+
+
+def remove_gone(connection: Connection, run_id: int) -> int:
+    """Take customers who have left, or are known to end, out of the present scores; return how many."""
+    c = tables.customers
+    gone = select(c.c.id).where((c.c.churn == 1) | c.c.ends_on.is_not(None))
+    return connection.execute(
+        delete(present).where(present.c.run_id == run_id, present.c.customer_id.in_(gone))
+    ).rowcount
+
+
+def past_rows(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+    """(prediction id, customer_id) of a run, ascending."""
+    return connection.execute(
+        select(ledger.c.id, ledger.c.customer_id).where(ledger.c.run_id == run_id).order_by(ledger.c.id)
+    ).all()
+
+
+def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[Row[Any]]:
+    """Finished runs up to a date whose predictions have no outcome yet: (id, as_of)."""
+    o = tables.outcomes
+    first = select(func.min(ledger.c.id)).where(ledger.c.run_id == runs.c.id).scalar_subquery()
+    known = select(o.c.id).where(o.c.prediction_id == first).exists()
+    query = select(runs.c.id, runs.c.as_of).where(
+        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, ~known
+    )
+    return connection.execute(query.order_by(runs.c.id)).all()
+
+
+def add_outcomes(connection: Connection, rows: Sequence[tuple[int, int]], known_at: str) -> None:
+    """Append outcomes: (prediction id, churned)."""
+    insert_rows(connection, tables.outcomes, ("prediction_id", "churned", "known_at"), [(*row, known_at) for row in rows])

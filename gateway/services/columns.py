@@ -1,0 +1,32 @@
+"""Database rows to Arrow columns: the bridge between the two services' forms of a customer.
+
+Law: worker and commands only; the web process imports no Arrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from shared.arrow import predict_schema, train_schema
+from shared.features import Schema
+
+
+def predict_batch(schema: Schema, ids: Sequence[int], features: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    """Rows to score: one sequence per feature in `features`, in the schema's order."""
+    return _batch(predict_schema(schema), [ids, *features])
+
+
+def train_batch(
+    schema: Schema, ids: Sequence[int], as_of: date | None, labels: Sequence[int], features: Sequence[Sequence[Any]]
+) -> pa.RecordBatch:
+    """Labelled rows of one date (or of none)."""
+    return _batch(train_schema(schema), [ids, [as_of] * len(ids), labels, *features])
+
+
+def _batch(schema: pa.Schema, columns: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,221 @@
+"""Importing a customer table: checked whole, then written whole or not at all.
+
+Law: facts are appended with their date; the present state of a customer is that of its newest facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from database import base, customers, facts, imports, population, runs
+from database.base import column_names, customers_table, snapshots_table
+from database.driver import insert_rows, upsert_rows
+from database.tables import subscriptions
+from gateway.services import outcomes
+from gateway.services.scoring import refresh_roll_up
+from gateway.services.work import Work
+from shared.clock import iso
+from shared.errors import InvalidInput, SchemaMismatch
+from shared.features import Schema, schema_from_dict
+from shared.tables import CustomerTable, read_table
+
+OTHER_BASE = (
+    "This database holds the customer base {name!r}, whose columns mean something else. One database is one customer base: "
+    "start a new one with `DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
+)
+DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table as rows to write, in the order of the file."""
+
+    schema: Schema
+    user_ids: list[str]
+    as_of: list[str]
+    labels: list[int | None]
+    columns: dict[str, list[Any]]
+    emails: list[str | None]
+    roles: dict[str, list[Any]]
+
+    def column(self, feature: str | None) -> list[Any]:
+        return self.columns[feature] if feature is not None else [None] * len(self.user_ids)
+
+    def role(self, name: str) -> list[Any]:
+        return self.roles.get(name, [None] * len(self.user_ids))
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """The job: params {path, schema, file_name, as_of?}."""
+    params = work.job.params
+    schema = schema_from_dict(params["schema"])
+    work.step(0.0, "Reading and checking the file")
+    table = read_table(Path(params["path"]), schema)
+    rows = as_rows(table, params.get("as_of") or work.clock().date().isoformat())
+    work.step(0.4, f"Checked {len(rows.user_ids):,} rows")
+    return store(work, rows, sha256=table.sha256, file_name=params["file_name"], notes=table.notes)
+
+
+def as_rows(table: CustomerTable, as_of: str) -> Rows:
+    """Python values to bind; `as_of` dates the rows where the file does not."""
+    schema = table.schema
+    n = len(table.ids)
+    dates = [day.isoformat() if day else as_of for day in table.as_of.to_pylist()] if table.as_of is not None else [as_of] * n
+    columns = {name: table.features.column(name).to_pylist() for name in schema.feature_names}
+    for name, feature in schema.features.items():
+        if feature.whole:
+            columns[name] = _whole(name, columns[name])
+    return Rows(
+        schema=schema,
+        user_ids=table.ids.to_pylist(),
+        as_of=dates,
+        labels=[int(v) for v in table.label] if table.label is not None else [None] * n,
+        columns=columns,
+        emails=table.email.to_pylist() if table.email is not None else [None] * n,
+        roles={role: _texts(role, array.to_pylist()) for role, array in table.subscription.items()},
+    )
+
+
+def _whole(name: str, values: list[Any]) -> list[Any]:
+    for at, value in enumerate(values):
+        if value is not None and value != int(value):
+            raise InvalidInput(
+                f"Row {at + 2}, {name}: {value} is not a whole number.",
+                details=[{"row": at + 2, "field": name, "message": f"{value} is not a whole number"}],
+            )
+    return [None if value is None else int(value) for value in values]
+
+
+def _texts(role: str, values: list[Any]) -> list[Any]:
+    return [v.isoformat() if v is not None else None for v in values] if role in ("start", "end") else values
+
+
+def store(work: Work, rows: Rows, *, sha256: str, file_name: str, notes: Sequence[str]) -> Mapping[str, Any]:
+    """Write checked rows in one transaction, then bring the roll-ups up to date."""
+    now = iso(work.clock())
+    with work.database.write() as connection:
+        _house(connection, rows.schema, work)
+        as_of = max(rows.as_of, default=None)
+        if imports.seen(connection, sha256=sha256, schema_checksum=rows.schema.checksum(), as_of=as_of):
+            return {"rows": len(rows.user_ids), "unchanged": True, "customers_new": 0, "customers_updated": 0, "notes": list(notes)}
+        known = customers.ids_by_user_id(connection, set(rows.user_ids))
+        new = len(set(rows.user_ids) - set(known))
+        import_id = imports.record(
+            connection, file_name=file_name, sha256=sha256, schema_checksum=rows.schema.checksum(), as_of=as_of,
+            rows=len(rows.user_ids), new=new, updated=len(known), now=now,
+        )  # fmt: skip
+        write_customers(connection, rows, now)
+        ids = customers.ids_by_user_id(connection, set(rows.user_ids))
+        write_snapshots(connection, rows, ids, import_id, today=now[:10])
+        write_subscriptions(connection, rows, ids, now)
+        shown = runs.published(connection)
+        if shown is not None:
+            runs.remove_gone(connection, shown.run_id)
+        base.mark_ready(connection)
+    work.step(0.8, "Counting who came and who left")
+    bring_up_to_date(work)
+    return {"rows": len(rows.user_ids), "unchanged": False, "customers_new": new, "customers_updated": len(known), "notes": list(notes)}
+
+
+def bring_up_to_date(work: Work) -> None:
+    """Recompute what follows from the facts: churn by period, outcomes, the roll-up of present scores."""
+    with work.database.read() as connection:
+        periods = population.measure(connection)
+    with work.database.write() as connection:
+        population.store(connection, periods)
+    outcomes.settle(work)
+    refresh_roll_up(work)
+
+
+def _house(connection: Connection, schema: Schema, work: Work) -> None:
+    present = base.get(connection)
+    if present is None:
+        base.adopt(connection, schema, is_demo=False, clock=work.clock)
+    elif present.checksum != schema.checksum():
+        raise SchemaMismatch(OTHER_BASE.format(name=present.name, demo=DEMO_HINT if present.is_demo else ""))
+
+
+def write_customers(connection: Connection, rows: Rows, now: str) -> None:
+    """The present state: rows older than what is known of a customer leave it as it is."""
+    schema = rows.schema
+    wide = customers_table(schema)
+    newest = customers.dates_by_user_id(connection, set(rows.user_ids))
+    names = column_names(schema)
+    price, currency, plan = rows.role("price"), rows.role("currency"), _plan(rows)
+    ends, tenure = rows.role("end"), _tenure(rows)
+    login = rows.column("last_login_days" if "last_login_days" in schema.features else None)
+    own = [f for f in schema.feature_names if names[f] not in base.SHARED_COLUMNS]
+    columns = ("user_id", "email", "plan", "tenure_months", "last_activity", "churn", "monthly_price", "currency", "ends_on", "as_of",
+               "created_at", "updated_at", *(names[f] for f in own))  # fmt: skip
+    latest: dict[str, tuple[Any, ...]] = {}
+    for at, user_id in enumerate(rows.user_ids):
+        day = rows.as_of[at]
+        before = latest[user_id][9] if user_id in latest else newest.get(user_id, "")
+        if day < before:
+            continue
+        gone = bool(rows.labels[at]) or (ends[at] is not None and ends[at] <= day)
+        latest[user_id] = (
+            user_id, rows.emails[at], plan[at], tenure[at], last_activity(login[at]), int(gone), price[at], currency[at],
+            ends[at] if ends[at] is not None and ends[at] > day else None, day, now, now, *(rows.columns[f][at] for f in own),
+        )  # fmt: skip
+    upsert_rows(connection, wide, columns, ("user_id",), list(latest.values()))
+
+
+def _plan(rows: Rows) -> list[Any]:
+    return rows.column(rows.schema.plan_feature) if rows.schema.plan_feature else rows.role("plan")
+
+
+def _tenure(rows: Rows) -> list[Any]:
+    return [None if v is None else int(v) for v in rows.column(rows.schema.tenure_feature)]
+
+
+def last_activity(days: float | None) -> str | None:
+    """Days since the last login in the old backend's words.
+
+    >>> last_activity(0), last_activity(1), last_activity(12), last_activity(None)
+    ('Today', 'Yesterday', '12 days ago', None)
+    """
+    if days is None:
+        return None
+    return {0: "Today", 1: "Yesterday"}.get(int(days), f"{int(days)} days ago")
+
+
+def write_snapshots(connection: Connection, rows: Rows, ids: Mapping[str, int], import_id: int, *, today: str) -> None:
+    """Append the dated facts; a correction of a date that was known carries the day it became known."""
+    wide = snapshots_table(rows.schema)
+    dates = sorted(set(rows.as_of))
+    corrected = {day: facts.customers_at(connection, day) for day in dates}
+    names = column_names(rows.schema)
+    values = [rows.columns[f] for f in rows.schema.feature_names]
+    written = []
+    for at, user_id in enumerate(rows.user_ids):
+        day, customer_id = rows.as_of[at], ids[user_id]
+        known_at = today if customer_id in corrected[day] else day
+        written.append((customer_id, day, known_at, import_id, rows.labels[at], *(column[at] for column in values)))
+    columns = ("customer_id", "as_of", "known_at", "import_id", "label", *names.values())
+    insert_rows(connection, wide, columns, written)
+
+
+def write_subscriptions(connection: Connection, rows: Rows, ids: Mapping[str, int], now: str) -> None:
+    """Lifetimes, where the table tells them: a later row of the same start completes the earlier one."""
+    starts = rows.role("start")
+    if not any(starts):
+        return
+    ends, reasons, price, currency, plan = (rows.role(r) for r in ("end", "end_reason", "price", "currency", "plan"))
+    plans = plan if any(plan) else _plan(rows)
+    order = sorted(range(len(starts)), key=lambda at: rows.as_of[at])
+    written = {
+        (ids[rows.user_ids[at]], starts[at]): (
+            ids[rows.user_ids[at]], starts[at], rows.as_of[at] if ends[at] and ends[at] > rows.as_of[at] else None,
+            ends[at], reasons[at], plans[at], price[at], currency[at], now,
+        )
+        for at in order
+        if starts[at] is not None
+    }  # fmt: skip
+    columns = ("customer_id", "started_at", "cancelled_at", "ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at")
+    upsert_rows(connection, subscriptions, columns, ("customer_id", "started_at"), list(written.values()))

@@ -1,0 +1,32 @@
+"""Outcomes: once the days have passed, each prediction in the ledger learns how it came out.
+
+Law: an outcome is appended when its date has matured, never before; a prediction without one is unknown, not 0.
+"""
+
+from __future__ import annotations
+
+from database import facts, runs
+from gateway.services.work import Work
+from shared.clock import days_later, iso
+from shared.contracts import GRACE_DAYS, HORIZON_DAYS
+
+CHUNK = 20_000
+
+
+def settle(work: Work) -> int:
+    """Append the outcomes of every run that has matured by the data's last date; return how many."""
+    with work.database.read() as connection:
+        last = facts.last_date(connection)
+        if last is None or not facts.has_subscriptions(connection):
+            return 0
+        due = runs.without_outcomes(connection, days_later(last, -(HORIZON_DAYS + GRACE_DAYS)))
+    written = 0
+    for run in due:
+        with work.database.read() as connection:
+            labels = facts.outcomes_at(connection, run.as_of)
+            known = [(row.id, labels[row.customer_id]) for row in runs.past_rows(connection, run.id) if row.customer_id in labels]
+        for at in range(0, len(known), CHUNK):
+            with work.database.write() as connection:
+                runs.add_outcomes(connection, known[at : at + CHUNK], iso(work.clock()))
+        written += len(known)
+    return written

@@ -1,0 +1,160 @@
+"""Training: the matured snapshot goes to the ML service, the report comes back, the gate decides.
+
+Law: only rows whose outcome is known go in; what the gateway calls live is what its timeline says, never a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import structlog
+
+from database import base, facts, models
+from database.models import Model
+from database.session import Database
+from gateway.services.columns import train_batch
+from gateway.services.work import Work
+from shared import arrow
+from shared.clock import days_later, iso
+from shared.contracts import GRACE_DAYS, HORIZON_DAYS, TrainParams, TrainReport
+from shared.errors import InsufficientData, NoCustomers, ServiceError
+from shared.features import Schema
+
+log = structlog.get_logger()
+
+NOT_YET = (
+    "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
+    "Import earlier snapshots with their subscriptions, or a table with a label column."
+)
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """The job: train on what has matured by the data's last date, promote if the gate allows."""
+    with work.database.read() as connection:
+        last = facts.last_date(connection)
+    if last is None:
+        raise NoCustomers("There are no customers to train on yet: import a table first.")
+    model, promoted = train(work, today=last, live_from=iso(work.clock()), user_id=work.job.user_id)
+    report = model.figures
+    metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
+    return {
+        "message": "Model training completed",
+        "metrics": {
+            **metrics,
+            "model_version": model.version,
+            "threshold": report["test"]["threshold"],
+            "prevalence": report["test"]["prevalence"],
+            "n": report["test"]["n"],
+            "balanced": report["test"]["balanced"],
+        },
+        "promoted": promoted,
+        "decision": model.decision,
+    }
+
+
+def train(
+    work: Work, *, today: str, live_from: str, user_id: int | None = None, seed: int = 0
+) -> tuple[Model, bool]:
+    """Train one version on what had matured by `today` and decide whether it goes live.
+
+    Parameters
+    ----------
+    today
+        ISO date; nothing after it is used. The demo gives past dates, everybody else the data's last date.
+    live_from
+        Moment written to the timeline if it is promoted.
+    """
+    schema, checksum = _base(work.database)
+    with work.database.write() as connection:
+        champion = models.live(connection)
+        version = models.next_version(connection, work.settings.model_version)
+        model_id = models.reserve(connection, version=version, schema_checksum=checksum, trained_on=today, now=iso(work.clock()))
+    comparable = champion if champion and champion.schema_checksum == checksum else None
+    params = TrainParams(
+        model_version=version,
+        table_schema=schema.as_dict(),
+        seed=seed,
+        champion_version=comparable.version if comparable else None,
+    )
+    try:
+        report = _send(work, schema, params, today)
+    except ServiceError as error:
+        with work.database.write() as connection:
+            models.fail(connection, model_id, error.message)
+        raise
+    allowed, reason = gate(report)
+    with work.database.write() as connection:
+        models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
+        models.decide(connection, model_id, reason)
+        if allowed:
+            models.promote(connection, model_id, reason=reason, live_from=live_from, user_id=user_id)
+        model = models.get(connection, version)
+    assert model is not None
+    log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)
+    return model, allowed
+
+
+def gate(report: TrainReport) -> tuple[bool, str]:
+    """Whether a new model may go live, and why: its log loss must not be worse on the same test rows."""
+    if report.champion is None:
+        return True, "Promoted: there is no live model for this customer base to compare with."
+    new, old = report.test.log_loss, report.champion.log_loss
+    if new <= old:
+        return True, f"Promoted: log loss {new:.4f} against {old:.4f} of the live model on the same {report.test.n} test rows."
+    return False, f"Not promoted: log loss {new:.4f} is worse than {old:.4f} of the live model on the same {report.test.n} test rows."
+
+
+def _base(database: Database) -> tuple[Schema, str]:
+    with database.read() as connection:
+        found = base.get(connection)
+    if found is None:
+        raise NoCustomers("There are no customers to train on yet: import a table first.")
+    return found.schema, found.checksum
+
+
+def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), _snapshot(work.database, schema, today))
+    work.step(0.0, "Sending the training data")
+    # Closing the answer's lines closes the connection, which cancels the training at the other end.
+    with closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
+        for line in lines:
+            if "report" in line:
+                return TrainReport.model_validate(line["report"])
+            work.step(line["progress"], line["stage"])
+    raise AssertionError("the client ends with a report or raises")
+
+
+def _snapshot(database: Database, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+    """Labelled rows, date by date: derived from subscriptions where those exist and have matured, else as given."""
+    with database.read() as connection:
+        matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
+        empty = True
+        for day in matured:
+            rows = facts.training_rows(connection, schema, day)
+            if rows:
+                empty = False
+                ids, labels, *features = zip(*rows, strict=True)
+                yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
+        if empty:
+            yield from _given(connection, schema, today)
+
+
+def _given(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+    rows = facts.given_label_rows(connection, schema)
+    if not rows:
+        raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today))
+    by_day: dict[str | None, list[Any]] = {}
+    for row in rows:
+        by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)
+    for day, part in by_day.items():
+        ids, _, labels, *features = zip(*part, strict=True)
+        yield train_batch(schema, ids, date.fromisoformat(day) if day else None, labels, features)
+
+
+def earliest_training_date(first_snapshot: str, months: int) -> str:
+    """The first day on which `months` monthly snapshots have matured."""
+    return days_later(first_snapshot, 30 * (months - 1) + HORIZON_DAYS + GRACE_DAYS)

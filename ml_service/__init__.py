@@ -1,0 +1,4 @@
+"""The ML service: trains churn models, scores rows and says why.
+
+Law: it knows no customer database, no jobs and no champion; every request names the version it wants.
+"""

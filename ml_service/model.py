@@ -1,0 +1,262 @@
+"""ChurnModel: fit, predict, explain, save, load.
+
+Law: one row and a million rows are scored by the same code and get the same answer to the bit.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import scipy
+import xgboost as xgb
+
+from ml_service import artefacts, boosting
+from ml_service.calibration import BetaCalibration, fit_beta
+from ml_service.matrix import learn_categories, to_matrix
+from ml_service.reasons import Points, to_points
+from ml_service.seen_rows import KEYS_FILE, UNSEEN, SeenRows
+from ml_service.splitting import customer_groups, fold_rows
+from ml_service.thresholds import best_f1_threshold, recall_threshold
+from ml_service.trees import Trees
+from shared.contracts import TOP_REASONS
+from shared.errors import CorruptModel
+from shared.features import Schema, schema_from_dict
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int8]
+Keys = pa.Array | pa.ChunkedArray
+#: Called with the share of the work that is done, in [0, 1], and with what is being done.
+Progress = Callable[[float, str], None]
+
+#: Of the folder's layout; a model of another format is refused, not guessed at.
+FORMAT = 1
+REPORT_FILE = "report.json"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Each row's answer, shape (rows,) each; `unknown` counts values never seen, by feature, only above 0."""
+
+    probability: Floats
+    confidence: Floats
+    label: Labels
+    margin: Floats
+    out_of_fold: npt.NDArray[np.bool_]
+    unknown: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Scores with their reasons."""
+
+    scores: Scores
+    points: Points
+
+
+class ChurnModel:
+    """Probability of leaving within 30 days, calibrated and explained.
+
+    Parameters
+    ----------
+    schema
+        What the columns mean.
+    version
+        Such as 2.4.1.
+    seed
+        The same data and seed give the same model.
+    threads
+        Of xgboost, in fitting and in predicting; they change no result.
+    """
+
+    categories: dict[str, list[str]]
+    trees: Trees
+    calibration: BetaCalibration
+    threshold: float
+    balanced_threshold: float
+    parameters: dict[str, Any]
+    training: dict[str, Any]
+
+    def __init__(self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1) -> None:
+        self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
+        self.seen: SeenRows | None = None
+        self.report: dict[str, Any] | None = None
+
+    def fit(
+        self, features: pa.Table, label: Labels, *, row_keys: Keys | None = None, keep_folds: bool = False,
+        progress: Progress = lambda done, stage: None,
+    ) -> Self:
+        """Cross-validate, fit on all rows, calibrate and choose the thresholds.
+
+        Parameters
+        ----------
+        features
+            As `matrix.typed_columns` gives them.
+        label
+            1 where the customer left, shape (rows,).
+        row_keys
+            int64, one per customer: no fold parts the rows of a key. Rows without a key go by their values.
+        keep_folds
+            Keep the folds' boosters and the keys, so that these rows are later scored out of fold.
+
+        Raises
+        ------
+        InsufficientData
+        """
+        keys = row_keys if row_keys is not None else pa.nulls(len(label), pa.int64())
+        self.categories = learn_categories(self.schema, features)
+        values = to_matrix(self.schema, self.categories, features).values
+        folds = fold_rows(label, customer_groups(keys, values), self.seed)
+        params = boosting.parameters(self.schema, rows=len(label), leavers=int(label.sum()), seed=self.seed)
+        found = boosting.cross_validate(
+            self.schema, params, values, label, folds, threads=self.threads,
+            on_round=lambda n: progress(0.9 * n / (n + 200), f"cross-validating, round {n}"),
+        )
+        progress(0.9, f"fitting {found.rounds} trees to {len(label):,} rows")
+        final = boosting.fit(self.schema, params, values, label, rounds=found.rounds, threads=self.threads)
+        kept = keep_folds and keys.null_count < len(keys)
+        self.seen = SeenRows.of(keys, folds) if kept else None
+        self.trees = self._trees(final, found.boosters if kept else [])
+        self.parameters = {**params, "rounds": found.rounds}
+        self.training = {"rows": len(label), "leavers": int(label.sum()), "prevalence": float(label.mean())}
+        self._calibrate(found.margins, label)
+        return self
+
+    def _trees(self, final: xgb.Booster, folds: list[xgb.Booster]) -> Trees:
+        return Trees(final, folds, feature_types=boosting.feature_types(self.schema), threads=self.threads)
+
+    def _calibrate(self, margins: Floats, label: Labels) -> None:
+        self.calibration = fit_beta(margins, label)
+        probability = self.calibration(margins)
+        self.threshold = best_f1_threshold(probability, label)
+        self.balanced_threshold = recall_threshold(probability, label)
+
+    @property
+    def base_margin(self) -> float:
+        """What the contributions are counted from, log-odds."""
+        return self.trees.base_margin
+
+    @property
+    def base_probability(self) -> float:
+        """What the points are counted from: the base margin, calibrated."""
+        return float(self.calibration([self.base_margin])[0])
+
+    def predict_proba(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
+        """Probabilities of staying and of leaving, shape (rows, 2)."""
+        leaving = self.predict(features, row_keys).probability
+        return np.column_stack([1 - leaving, leaving])
+
+    def predict(self, features: pa.Table, row_keys: Keys | None = None) -> Scores:
+        """Score typed columns; a row that was in training by a booster that had not seen it."""
+        matrix = to_matrix(self.schema, self.categories, features)
+        return self._scores(matrix.values, self._folds(len(matrix.values), row_keys), matrix.unknown)
+
+    def explain(self, features: pa.Table, row_keys: Keys | None = None, *, shown: int = TOP_REASONS) -> Explanation:
+        """Score and give reasons, largest first: exact path-dependent SHAP (Lundberg et al. 2020).
+
+        Parameters
+        ----------
+        shown
+            How many reasons a row gets; all there are where there are fewer.
+        """
+        matrix = to_matrix(self.schema, self.categories, features)
+        folds = self._folds(len(matrix.values), row_keys)
+        scores = self._scores(matrix.values, folds, matrix.unknown)
+        points = Points.empty(len(folds), min(shown, len(self.schema.features)))
+        for block in self.trees.contributions(matrix.values, folds):
+            reasons = to_points(
+                self.calibration, block.values, block.base_margin, scores.probability[block.rows],
+                self.base_probability, points.order.shape[1],
+            )
+            points.put(block.rows, reasons)
+        return Explanation(scores, points)
+
+    def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
+        """SHAP values in the schema's order, log-odds before calibration, shape (rows, features)."""
+        matrix = to_matrix(self.schema, self.categories, features)
+        all_rows = np.empty_like(matrix.values)
+        for block in self.trees.contributions(matrix.values, self._folds(len(matrix.values), row_keys)):
+            all_rows[block.rows] = block.values
+        return all_rows
+
+    def _folds(self, rows: int, row_keys: Keys | None) -> npt.NDArray[np.int8]:
+        if self.seen is None or row_keys is None:
+            return np.full(rows, UNSEEN, dtype=np.int8)
+        return self.seen.fold_of(row_keys)
+
+    def _scores(self, values: Floats, folds: npt.NDArray[np.int8], unknown: dict[str, int]) -> Scores:
+        margin = self.trees.margins(values, folds)
+        probability = self.calibration(margin)
+        label = (probability >= self.threshold).astype(np.int8)
+        confidence = np.where(label == 1, probability, 1 - probability)
+        return Scores(probability, confidence, label, margin, folds != UNSEEN, unknown)
+
+    def save(self, folder: Path, *, about: Mapping[str, Any] | None = None, replace: bool = False) -> None:
+        """Write the model's folder whole: trees in UBJSON, the rest in JSON, no pickle.
+
+        Parameters
+        ----------
+        about
+            Further plain values for the manifest, such as when and from what it was made.
+        replace
+            Put it in the place of a model that is there.
+
+        Raises
+        ------
+        Conflict
+            Where something is there already.
+        """
+        files = {**self.trees.files(), **(self.seen.files() if self.seen else {})}
+        if self.report is not None:
+            files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
+        artefacts.write_folder(folder, {**(about or {}), **self._manifest()}, files, replace=replace)
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model_version": self.version,
+            "algorithm": "XGBoost",
+            "schema": self.schema.as_dict(),
+            "categories": self.categories,
+            "calibration": self.calibration.as_dict(),
+            "threshold": self.threshold,
+            "balanced_threshold": self.balanced_threshold,
+            "base_margin": self.base_margin,
+            "base_probability": self.base_probability,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "training": self.training,
+            "libraries": {
+                "python": platform.python_version(), "xgboost": xgb.__version__, "numpy": np.__version__,
+                "scipy": scipy.__version__, "pyarrow": pa.__version__,
+            },
+        }
+
+    @classmethod
+    def load(cls, folder: Path, *, threads: int = 1) -> Self:
+        """Read a folder that `save` wrote, every file checked first.
+
+        Raises
+        ------
+        CorruptModel
+            Naming the file that is not what was saved.
+        """
+        about, files = artefacts.read_folder(folder)
+        if about.get("format") != FORMAT:
+            raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} is of a format this service does not read.")
+        model = cls(schema_from_dict(about["schema"]), version=about["model_version"], seed=about["seed"], threads=threads)
+        model.categories, model.parameters, model.training = about["categories"], about["parameters"], about["training"]
+        model.threshold, model.balanced_threshold = about["threshold"], about["balanced_threshold"]
+        model.calibration = BetaCalibration(**about["calibration"])
+        types = boosting.feature_types(model.schema)
+        model.trees = Trees.from_files(files, feature_types=types, threads=threads)
+        model.seen = SeenRows.from_files(files) if KEYS_FILE in files else None
+        model.report = orjson.loads(files[REPORT_FILE]) if REPORT_FILE in files else None
+        return model

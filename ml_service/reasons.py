@@ -1,0 +1,88 @@
+"""Why a probability is what it is: contributions to points, in the order shown.
+
+Law: base_probability + points + other = churn_probability, for every row (DEFINITIONS.md, reasons).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_service.calibration import BetaCalibration
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Reasons of rows, largest first.
+
+    Attributes
+    ----------
+    order
+        Shape (rows, shown): the feature's position in the schema; ties keep the schema's order.
+    contributions
+        Shape (rows, shown): SHAP values, log-odds before calibration.
+    points
+        Shape (rows, shown): change of probability.
+    other
+        Shape (rows,): points of the features not shown, and of what the base of the scoring model differs from
+        `base_probability`.
+    """
+
+    order: Ints
+    contributions: Floats
+    points: Floats
+    other: Floats
+
+    @classmethod
+    def empty(cls, rows: int, shown: int) -> Points:
+        """Room for the reasons of so many rows."""
+        shape = (rows, shown)
+        return cls(np.empty(shape, np.int64), np.empty(shape), np.empty(shape), np.empty(rows))
+
+    def put(self, rows: npt.NDArray[np.intp], block: Points) -> None:
+        """Fill in the reasons of these rows."""
+        self.order[rows], self.contributions[rows] = block.order, block.contributions
+        self.points[rows], self.other[rows] = block.points, block.other
+
+
+def to_points(
+    calibration: BetaCalibration,
+    contributions: Floats,
+    base_margin: float,
+    probability: Floats,
+    base_probability: float,
+    shown: int,
+) -> Points:
+    """Tell contributions in points of probability.
+
+    points_k = cal(m_0 + .. + m_k) - cal(m_0 + .. + m_(k-1)), m_0 the base margin.
+
+    Parameters
+    ----------
+    contributions
+        Shape (rows, features), in the schema's order.
+    base_margin
+        Of the booster that scored the rows.
+    base_probability
+        What the points are counted from.
+    shown
+        How many reasons; no more than there are features.
+    """
+    order = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :shown]
+    largest = np.take_along_axis(contributions, order, axis=1)
+    points = np.empty_like(largest)
+    margin = np.full(len(contributions), base_margin)
+    before = calibration(margin)
+    other = probability - base_probability
+    for k in range(largest.shape[1]):
+        margin += largest[:, k]
+        after = calibration(margin)
+        points[:, k] = after - before
+        other -= points[:, k]
+        before = after
+    return Points(order, largest, points, other)
