@@ -135,7 +135,14 @@ def ranked(
     wide = customers_table(schema)
     here = select(r.c.run_id).scalar_subquery()
     query = (
-        select(wide, p.c.churn_probability, ledger.c.confidence, ledger.c.prediction_date, ledger.c.run_id.label("score_run_id"), *_REASONS)
+        select(
+            wide,
+            p.c.churn_probability,
+            ledger.c.confidence,
+            ledger.c.prediction_date,
+            ledger.c.run_id.label("score_run_id"),
+            *_REASONS,
+        )
         .join_from(p, wide, wide.c.id == p.c.customer_id)
         .join(ledger, ledger.c.id == p.c.prediction_id)
         .where(p.c.run_id == here)

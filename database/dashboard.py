@@ -95,7 +95,9 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
         select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
     ).scalar_one_or_none()
     total = connection.execute(
-        select(func.coalesce(func.sum(runs.c.customers), 0)).where(visible, runs.c.kind != "past", runs.c.started_at >= since)
+        select(func.coalesce(func.sum(runs.c.customers), 0)).where(
+            visible, runs.c.kind != "past", runs.c.started_at >= since
+        )
     ).scalar_one()
     query = (
         select(

@@ -39,7 +39,9 @@ def upsert_rows(
     names = ", ".join(quote(table.c[name].name) for name in columns)
     marks = ", ".join("?" for _ in columns)
     changes = ", ".join(
-        f"{quote(table.c[n].name)} = excluded.{quote(table.c[n].name)}" for n in columns if n not in (*key, "created_at")
+        f"{quote(table.c[n].name)} = excluded.{quote(table.c[n].name)}"
+        for n in columns
+        if n not in (*key, "created_at")
     )
     sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT ({', '.join(map(quote, key))}) DO UPDATE SET {changes}"
     connection.exec_driver_sql(sql, [tuple(r) for r in rows])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, exists, func, or_, select
 
 from database import tables
 from database.base import column_names, snapshots_table
@@ -47,7 +47,7 @@ def has_subscriptions(connection: Connection) -> bool:
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
 
 
-def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Row[Any]]:
+def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Sequence[Any]]:
     """The population at a matured date with its labels, derived from subscriptions.
 
     Population: active at `as_of` and not known by then to end. Label 1: the subscription ends within 30 days after
@@ -58,37 +58,46 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
     rows of (customer_id, label, feature ...) in the order of customer_id, features as known at the end of `as_of`.
     """
     snap = snapshots_table(schema)
-    newer = snap.alias("newer")
     horizon_end = days_later(as_of, HORIZON_DAYS)
-    again = s.alias("again")
-    # The gap counts from the end of each subscription; comparing with the horizon's end bounds the index scan.
-    came_back = select(func.min(again.c.started_at)).where(
-        again.c.customer_id == s.c.customer_id, again.c.started_at >= s.c.ended_at
+    query = _population(
+        schema, as_of, snap.c.customer_id, s.c.ended_at, _back_at(), *[snap.c[n] for n in column_names(schema).values()]
     )
-    query = (
-        select(
-            snap.c.customer_id,
-            s.c.ended_at,
-            came_back.scalar_subquery().label("back_at"),
-            *[snap.c[name] for name in column_names(schema).values()],
-        )
+    rows = connection.execute(query)
+    return [(row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in rows]
+
+
+def population_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Row[Any]]:
+    """The population at any date: rows of (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
+    snap = snapshots_table(schema)
+    columns = [snap.c[n] for n in column_names(schema).values()]
+    return connection.execute(_population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns)).all()
+
+
+def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
+    snap = snapshots_table(schema)
+    newer = snap.alias("newer")
+    corrected = exists().where(
+        newer.c.customer_id == snap.c.customer_id,
+        newer.c.as_of == as_of,
+        newer.c.known_at <= as_of,
+        newer.c.id > snap.c.id,
+    )
+    return (
+        select(*columns)
+        .select_from(snap)
         .join(s, s.c.customer_id == snap.c.customer_id)
-        .where(
-            snap.c.as_of == as_of,
-            snap.c.known_at <= as_of,
-            ~exists().where(
-                newer.c.customer_id == snap.c.customer_id,
-                newer.c.as_of == as_of,
-                newer.c.known_at <= as_of,
-                newer.c.id > snap.c.id,
-            ),
-            *_active(as_of),
-        )
+        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of))
         .order_by(snap.c.customer_id)
     )
-    return [
-        (row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in connection.execute(query)  # type: ignore[misc]
-    ]
+
+
+def _back_at() -> Any:
+    """When the customer's next subscription began, if one did."""
+    again = s.alias("again")
+    following = select(func.min(again.c.started_at)).where(
+        again.c.customer_id == s.c.customer_id, again.c.started_at >= s.c.ended_at
+    )
+    return following.scalar_subquery()
 
 
 def _active(day: str) -> tuple[Any, ...]:
@@ -108,11 +117,7 @@ def _left(ended_at: str | None, back_at: str | None, horizon_end: str) -> int:
 
 def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
     """Customer to label (1 left, 0 stayed) for the population of a matured date; features are not read."""
-    again = s.alias("again")
-    came_back = select(func.min(again.c.started_at)).where(
-        again.c.customer_id == s.c.customer_id, again.c.started_at >= s.c.ended_at
-    )
-    query = select(s.c.customer_id, s.c.ended_at, came_back.scalar_subquery()).where(*_active(as_of))
+    query = select(s.c.customer_id, s.c.ended_at, _back_at()).where(*_active(as_of))
     horizon_end = days_later(as_of, HORIZON_DAYS)
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
 

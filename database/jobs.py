@@ -110,7 +110,12 @@ def get(connection: Connection, job_id: int) -> Job | None:
 
 
 def page(
-    connection: Connection, *, limit: int, before_id: int | None = None, state: str | None = None, kind: str | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    state: str | None = None,
+    kind: str | None = None,
 ) -> Sequence[Job]:
     """Jobs, newest first."""
     query = select(j).order_by(j.c.id.desc()).limit(limit)
@@ -121,6 +126,12 @@ def page(
     if kind is not None:
         query = query.where(j.c.kind == kind)
     return [_job(row) for row in connection.execute(query)]
+
+
+def waiting(connection: Connection, lane: Lane) -> bool:
+    """Whether a job is queued: a look that takes no lock."""
+    query = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).limit(1)
+    return connection.execute(query).one_or_none() is not None
 
 
 def claim(connection: Connection, *, lane: Lane, worker: str, now: str) -> Job | None:
@@ -144,7 +155,9 @@ def _claim(connection: Connection, which: Any, worker: str, now: str) -> Job | N
     return _job(row) if row else None
 
 
-def beat(connection: Connection, job_id: int, *, now: str, progress: float | None = None, stage: str | None = None) -> bool:
+def beat(
+    connection: Connection, job_id: int, *, now: str, progress: float | None = None, stage: str | None = None
+) -> bool:
     """Say that the job is alive and how far it is; return whether somebody asked it to stop."""
     values: dict[str, Any] = {"heartbeat_at": now}
     if progress is not None:
@@ -160,7 +173,11 @@ def beat(connection: Connection, job_id: int, *, now: str, progress: float | Non
 
 def finish(connection: Connection, job_id: int, result: Mapping[str, Any], now: str) -> None:
     """The work is done."""
-    _end(connection, job_id, {"state": "done", "progress": 1.0, "result_json": json.dumps(dict(result)), "finished_at": now})
+    _end(
+        connection,
+        job_id,
+        {"state": "done", "progress": 1.0, "result_json": json.dumps(dict(result)), "finished_at": now},
+    )
 
 
 def fail(connection: Connection, job_id: int, error: ServiceError, now: str) -> None:
@@ -196,21 +213,41 @@ def settle_lost(connection: Connection, *, silent_since: str, now: str, lane: La
     lost = [j.c.state == "running", j.c.heartbeat_at < silent_since]
     if lane is not None:
         lost.append(j.c.lane == lane)
-    stopped = connection.execute(
-        update(j)
-        .where(*lost, j.c.cancel_requested == 1)
-        .values(state="cancelled", error_code="cancelled", error_message="Cancelled; its worker had stopped.", finished_at=now)
-        .returning(j.c.id)
-    ).scalars().all()
-    failed = connection.execute(
-        update(j)
-        .where(*lost, j.c.attempt >= MAX_ATTEMPTS)
-        .values(state="failed", error_code="service_unavailable", error_message=LOST, finished_at=now)
-        .returning(j.c.id)
-    ).scalars().all()
-    again = connection.execute(
-        update(j).where(*lost).values(state="queued", worker=None, progress=0.0, stage="Starting again").returning(j.c.id)
-    ).scalars().all()
+    stopped = (
+        connection.execute(
+            update(j)
+            .where(*lost, j.c.cancel_requested == 1)
+            .values(
+                state="cancelled",
+                error_code="cancelled",
+                error_message="Cancelled; its worker had stopped.",
+                finished_at=now,
+            )
+            .returning(j.c.id)
+        )
+        .scalars()
+        .all()
+    )
+    failed = (
+        connection.execute(
+            update(j)
+            .where(*lost, j.c.attempt >= MAX_ATTEMPTS)
+            .values(state="failed", error_code="service_unavailable", error_message=LOST, finished_at=now)
+            .returning(j.c.id)
+        )
+        .scalars()
+        .all()
+    )
+    again = (
+        connection.execute(
+            update(j)
+            .where(*lost)
+            .values(state="queued", worker=None, progress=0.0, stage="Starting again")
+            .returning(j.c.id)
+        )
+        .scalars()
+        .all()
+    )
     return [*stopped, *failed, *again]
 
 

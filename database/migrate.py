@@ -39,7 +39,9 @@ def migrate(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(path.name + ".migrate-lock"), "w", encoding="ascii")
     except OSError as error:
-        raise InvalidInput(f"The database folder {path.parent} can't be written: {error.strerror}. Set DATABASE_PATH.") from None
+        raise InvalidInput(
+            f"The database folder {path.parent} can't be written: {error.strerror}. Set DATABASE_PATH."
+        ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         database = Database(path, pooled=False)

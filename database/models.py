@@ -98,7 +98,9 @@ def reserve(connection: Connection, *, version: str, schema_checksum: str, train
     """Take a version for a training that begins; `trained_on` is the date of the newest data."""
     return connection.execute(
         insert(m)
-        .values(version=version, state="training", schema_checksum=schema_checksum, trained_on=trained_on, created_at=now)
+        .values(
+            version=version, state="training", schema_checksum=schema_checksum, trained_on=trained_on, created_at=now
+        )
         .returning(m.c.id)
     ).scalar_one()
 

@@ -62,7 +62,9 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
     return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
 
 
-def append(connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str) -> int:
+def append(
+    connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str
+) -> int:
     """Add ledger rows (`scores` in the order of SCORE_COLUMNS) and return the id of the first; the rest follow it."""
     first = (connection.execute(select(func.max(ledger.c.id))).scalar_one() or 0) + 1
     rows = [
@@ -90,7 +92,9 @@ def append_present(
     insert_rows(connection, present, columns, rows)
 
 
-def refresh_present(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:
+def refresh_present(
+    connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int
+) -> int | None:
     """Overwrite shown scores with a sample's, `limit` customers after `after_id`; return the last id, None at the end."""
     c = tables.customers
     rows = connection.execute(
@@ -143,7 +147,13 @@ def store_bins(connection: Connection, run_id: int, measured: Sequence[Sequence[
 
 
 def finish(
-    connection: Connection, run_id: int, *, state: Literal["done", "published", "failed"], customers: int, average: float | None, now: str
+    connection: Connection,
+    run_id: int,
+    *,
+    state: Literal["done", "published", "failed"],
+    customers: int,
+    average: float | None,
+    now: str,
 ) -> None:
     """Close a run with what it came to."""
     connection.execute(
@@ -188,9 +198,13 @@ def drop_stale(connection: Connection, limit: int) -> int:
     ).scalar_one_or_none()
     if stale is None:
         return 0
-    ids = connection.execute(
-        select(present.c.customer_id).where(present.c.run_id == stale).order_by(present.c.customer_id).limit(limit)
-    ).scalars().all()
+    ids = (
+        connection.execute(
+            select(present.c.customer_id).where(present.c.run_id == stale).order_by(present.c.customer_id).limit(limit)
+        )
+        .scalars()
+        .all()
+    )
     gone = connection.execute(
         delete(present).where(
             present.c.run_id == stale, present.c.customer_id >= ids[0], present.c.customer_id <= ids[-1]
@@ -201,7 +215,9 @@ def drop_stale(connection: Connection, limit: int) -> int:
 
 def drop_unfinished(connection: Connection, job_id: int) -> int:
     """Remove what a broken attempt of a job left behind; return how many runs were removed."""
-    ids = connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
+    ids = (
+        connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
+    )
     for run_id in ids:
         connection.execute(delete(present).where(present.c.run_id == run_id))
         connection.execute(delete(ledger).where(ledger.c.run_id == run_id))
@@ -239,4 +255,6 @@ def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[Row[A
 
 def add_outcomes(connection: Connection, rows: Sequence[tuple[int, int]], known_at: str) -> None:
     """Append outcomes: (prediction id, churned)."""
-    insert_rows(connection, tables.outcomes, ("prediction_id", "churned", "known_at"), [(*row, known_at) for row in rows])
+    insert_rows(
+        connection, tables.outcomes, ("prediction_id", "churned", "known_at"), [(*row, known_at) for row in rows]
+    )

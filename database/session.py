@@ -18,6 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from shared.errors import ServiceError, ServiceUnavailable
 
+__all__ = ["Connection", "Database", "NotOurDatabase", "require_migrated"]
+
 BUSY_TIMEOUT_S = 15
 OLD_DATABASE = (
     "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
@@ -84,7 +86,9 @@ class Database:
             with sqlite3.connect(uri, uri=True) as raw:
                 names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.DatabaseError as error:
-            raise NotOurDatabase(f"{self.path} is no SQLite database ({error}). Set DATABASE_PATH to another file.") from None
+            raise NotOurDatabase(
+                f"{self.path} is no SQLite database ({error}). Set DATABASE_PATH to another file."
+            ) from None
         if names and "alembic_version" not in names:
             raise NotOurDatabase(OLD_DATABASE.format(path=self.path))
 

@@ -211,7 +211,12 @@ scoring_runs = Table(
     metadata,
     _id(),
     Column("kind", Text, CheckConstraint("kind IN ('full', 'sample', 'past')", name="kind"), nullable=False),
-    Column("state", Text, CheckConstraint("state IN ('running', 'published', 'done', 'failed')", name="state"), nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('running', 'published', 'done', 'failed')", name="state"),
+        nullable=False,
+    ),
     _ref("model_id", "models.id"),
     Column("as_of", Text, nullable=False),
     Column("horizon_days", Integer, nullable=False),

@@ -111,15 +111,14 @@ def add(
     return connection.execute(statement).scalar_one_or_none()
 
 
-def change(connection: Connection, user_id: int, *, now: str, **columns: str | int | None) -> None:
-    """Set columns of one person."""
-    connection.execute(update(u).where(u.c.id == user_id).values(updated_at=now, **columns))
-
-
-def end_sessions(connection: Connection, user_id: int, *, now: str) -> None:
-    """Make every token this person holds worthless."""
-    statement = update(u).where(u.c.id == user_id).values(token_version=u.c.token_version + 1, updated_at=now)
-    connection.execute(statement)
+def change(
+    connection: Connection, user_id: int, *, now: str, end_sessions: bool = False, **columns: str | None
+) -> None:
+    """Set columns of one person; with `end_sessions` every token they hold becomes worthless."""
+    values: dict[str, Any] = {"updated_at": now, **columns}
+    if end_sessions:
+        values["token_version"] = u.c.token_version + 1
+    connection.execute(update(u).where(u.c.id == user_id).values(values))
 
 
 def remove_demo(connection: Connection) -> int:

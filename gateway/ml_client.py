@@ -26,7 +26,9 @@ TRAIN_SILENCE_S = 60.0
 AWAY = "The ML service does not answer. It may be starting; try again in a few seconds."
 
 _BY_CODE: dict[str, type[errors.ServiceError]] = {
-    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
 }
 _object = TypeAdapter(dict[str, Any])
 
@@ -94,7 +96,9 @@ class MLClient:
                     raise _error(response.status_code, response.content)
                 yield from self._lines(response)
         except requests.RequestException as error:
-            raise errors.ServiceUnavailable(f"The ML service went away during training: {type(error).__name__}.") from error
+            raise errors.ServiceUnavailable(
+                f"The ML service went away during training: {type(error).__name__}."
+            ) from error
 
     def _lines(self, response: requests.Response) -> Iterator[dict[str, Any]]:
         for raw in response.iter_lines(chunk_size=1):
@@ -162,14 +166,18 @@ def _error(status: int, body: bytes) -> errors.ServiceError:
         answer = orjson.loads(body)
         return _from_body({**answer["error"], "message": answer["message"]})
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return errors.ServiceUnavailable(f"Something other than the ML service answered ({status}); check PYTHON_SERVICE_URL.")
+        return errors.ServiceUnavailable(
+            f"Something other than the ML service answered ({status}); check PYTHON_SERVICE_URL."
+        )
 
 
 def _from_body(body: dict[str, Any]) -> errors.ServiceError:
     code = body["code"]
     if code in ("unauthenticated", "token_rejected"):
         # Our own token is wrong: the caller can't mend that by signing in again.
-        return errors.ServiceUnavailable("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
+        return errors.ServiceUnavailable(
+            "The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two."
+        )
     if code == "internal":
         return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
     kind = _BY_CODE.get(code, errors.ServiceUnavailable)

@@ -129,6 +129,11 @@ def invalid(error: ValidationError) -> InvalidInput:
     return InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
 
 
+def invalid_field(field: str, message: str) -> InvalidInput:
+    """A field that is wrong in a way no type can say."""
+    return InvalidInput(f"{field}: {message}", details=[{"field": field, "message": message}])
+
+
 def _refuse(error: ValidationError) -> Response:
     return error_response(invalid(error))
 

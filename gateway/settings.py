@@ -40,44 +40,88 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("http://localhost:3000",), validation_alias="ALLOWED_ORIGINS", description="CORS origins, comma separated."
     )
-    behind_tls: bool = Field(False, validation_alias="BEHIND_TLS", description="Served over HTTPS: secure cookies, HSTS.")
+    behind_tls: bool = Field(
+        False, validation_alias="BEHIND_TLS", description="Served over HTTPS: secure cookies, HSTS."
+    )
     trusted_proxies: int = Field(
-        0, ge=0, le=5, validation_alias="TRUSTED_PROXIES", description="Reverse proxies in front whose X-Forwarded-For is believed."
+        0,
+        ge=0,
+        le=5,
+        validation_alias="TRUSTED_PROXIES",
+        description="Reverse proxies in front whose X-Forwarded-For is believed.",
     )
     jwt_secret: SecretStr = Field(
-        SecretStr(DEV_JWT_SECRET), validation_alias="JWT_SECRET", description="Signs tokens; 32 characters or more in production."
+        SecretStr(DEV_JWT_SECRET),
+        validation_alias="JWT_SECRET",
+        description="Signs tokens; 32 characters or more in production.",
     )
-    access_token_hours: int = Field(24, ge=1, le=168, validation_alias="ACCESS_TOKEN_HOURS", description="Life of an access token.")
-    refresh_token_days: int = Field(30, ge=1, le=365, validation_alias="REFRESH_TOKEN_DAYS", description="Life of a refresh token.")
+    access_token_hours: int = Field(
+        24, ge=1, le=168, validation_alias="ACCESS_TOKEN_HOURS", description="Life of an access token."
+    )
+    refresh_token_days: int = Field(
+        30, ge=1, le=365, validation_alias="REFRESH_TOKEN_DAYS", description="Life of a refresh token."
+    )
     open_registration: bool | None = Field(
-        None, validation_alias="OPEN_REGISTRATION", description="Anyone may register; on in development, off in production unless set."
+        None,
+        validation_alias="OPEN_REGISTRATION",
+        description="Anyone may register; on in development, off in production unless set.",
     )
     register_role: Role = Field("analyst", validation_alias="REGISTER_ROLE", description="Role of who registers.")
-    bcrypt_cost: int = Field(12, ge=4, le=16, validation_alias="BCRYPT_COST", description="Work factor of password hashes.")
-    credentials_limit: str = Field(
-        "10 per minute", validation_alias="CREDENTIALS_LIMIT", description="Limit per client and route on sign-in, registration and password routes."
+    bcrypt_cost: int = Field(
+        12, ge=4, le=16, validation_alias="BCRYPT_COST", description="Work factor of password hashes."
     )
-    request_limit: str = Field("600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per client on everything else.")
+    credentials_limit: str = Field(
+        "10 per minute",
+        validation_alias="CREDENTIALS_LIMIT",
+        description="Limit per client and route on sign-in, registration and password routes.",
+    )
+    request_limit: str = Field(
+        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per client on everything else."
+    )
     python_service_url: str = Field(
         "http://localhost:5001", validation_alias="PYTHON_SERVICE_URL", description="Where the ML service listens."
     )
     ml_service_token: SecretStr = Field(
-        SecretStr(DEV_ML_TOKEN), validation_alias="ML_SERVICE_TOKEN", description="Shared with the ML service; a secret in production."
+        SecretStr(DEV_ML_TOKEN),
+        validation_alias="ML_SERVICE_TOKEN",
+        description="Shared with the ML service; a secret in production.",
     )
     confidence_threshold: float = Field(
-        0.7, ge=0.5, le=1, validation_alias="CONFIDENCE_THRESHOLD", description="Below it a prediction counts as unsure."
+        0.7,
+        ge=0.5,
+        le=1,
+        validation_alias="CONFIDENCE_THRESHOLD",
+        description="Below it a prediction counts as unsure.",
     )
     list_cut: float | None = Field(
-        None, ge=0, le=1, validation_alias="LIST_CUT", description="Cut of the high-risk list; CONFIDENCE_THRESHOLD unless set."
+        None,
+        ge=0,
+        le=1,
+        validation_alias="LIST_CUT",
+        description="Cut of the high-risk list; CONFIDENCE_THRESHOLD unless set.",
     )
     model_version: Version = Field("2.4.1", validation_alias="MODEL_VERSION", description="Version of the first model.")
-    target_auc: float = Field(0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC the model status is held against.")
-    max_upload_mb: int = Field(200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes.")
-    max_waiting: int = Field(4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once.")
-    demo: bool = Field(True, validation_alias="DEMO", description="`make run` makes demo data when the database is empty; 0 starts empty.")
-    demo_customers: int = Field(13_334, ge=500, le=200_000, validation_alias="DEMO_CUSTOMERS", description="Active customers of the demo.")
+    target_auc: float = Field(
+        0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC the model status is held against."
+    )
+    max_upload_mb: int = Field(
+        200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes."
+    )
+    max_waiting: int = Field(
+        4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
+    )
+    demo: bool = Field(
+        True,
+        validation_alias="DEMO",
+        description="`make run` makes demo data when the database is empty; 0 starts empty.",
+    )
+    demo_customers: int = Field(
+        13_334, ge=500, le=200_000, validation_alias="DEMO_CUSTOMERS", description="Active customers of the demo."
+    )
     log_level: LogLevel = Field("info", validation_alias="LOG_LEVEL", description="debug, info, warning or error.")
-    log_format: Literal["json", "text"] = Field("json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal.")
+    log_format: Literal["json", "text"] = Field(
+        "json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal."
+    )
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

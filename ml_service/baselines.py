@@ -53,7 +53,9 @@ def baselines(sides: Sides) -> dict[str, Baseline]:
 
 def _judged(sides: Sides, probability: Floats, note: str) -> Baseline:
     return Baseline(
-        auc=metrics.auc(sides.test_label, probability), log_loss=metrics.log_loss(sides.test_label, probability), note=note
+        auc=metrics.auc(sides.test_label, probability),
+        log_loss=metrics.log_loss(sides.test_label, probability),
+        note=note,
     )
 
 
@@ -104,9 +106,11 @@ def _v1_0(sides: Sides) -> Baseline:
     tenure, plan = sides.schema.tenure_feature, sides.schema.plan_feature
     if tenure is None or plan is None:
         absent = "tenure" if tenure is None else "plan"
-        return Baseline(auc=None, log_loss=None, note=f"v1.0 needs tenure and plan; this table names no {absent} feature")
-    note = f"The first version: logistic regression on {sides.schema.feature_label(tenure)} and {sides.schema.feature_label(plan)}"
-    return _logistic(sides, (tenure, plan), note)
+        return Baseline(
+            auc=None, log_loss=None, note=f"v1.0 needs tenure and plan; this table names no {absent} feature"
+        )
+    names = " and ".join(sides.schema.feature_label(name) for name in (tenure, plan))
+    return _logistic(sides, (tenure, plan), f"The first version: logistic regression on {names}")
 
 
 def _logistic(sides: Sides, names: Sequence[str], note: str) -> Baseline:

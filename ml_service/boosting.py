@@ -51,10 +51,16 @@ def feature_types(schema: Schema) -> list[str]:
     return ["c" if feature.kind == "category" else "q" for feature in schema.features.values()]
 
 
-def fit(schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, threads: int) -> xgb.Booster:
+def fit(
+    schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, threads: int
+) -> xgb.Booster:
     """Fit `rounds` trees on all rows given."""
     data = xgb.QuantileDMatrix(
-        values, label, feature_types=feature_types(schema), enable_categorical=True, nthread=threads,
+        values,
+        label,
+        feature_types=feature_types(schema),
+        enable_categorical=True,
+        nthread=threads,
         max_bin=params["max_bin"],
     )
     return xgb.train({**params, "nthread": threads, "verbosity": 0}, data, num_boost_round=rounds)
@@ -91,7 +97,14 @@ class _Fold:
 
 
 def cross_validate(
-    schema: Schema, params: dict[str, Any], values: Floats, label: Labels, folds: Folds, *, threads: int, on_round: OnRound
+    schema: Schema,
+    params: dict[str, Any],
+    values: Floats,
+    label: Labels,
+    folds: Folds,
+    *,
+    threads: int,
+    on_round: OnRound,
 ) -> CrossValidation:
     """Grow the folds side by side until their mean log loss stops falling.
 
@@ -109,7 +122,11 @@ def cross_validate(
         for number in range(int(folds.max()) + 1):
             inside = folds != number
             training = xgb.QuantileDMatrix(
-                values[inside], label[inside], feature_types=names, enable_categorical=True, nthread=threads,
+                values[inside],
+                label[inside],
+                feature_types=names,
+                enable_categorical=True,
+                nthread=threads,
                 max_bin=params["max_bin"],
             )
             held_out = xgb.DMatrix(

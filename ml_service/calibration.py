@@ -64,8 +64,14 @@ def fit_beta(margin: Floats, label: npt.NDArray[np.int8]) -> BetaCalibration:
         return float(np.mean(np.logaddexp(0, z) - y * z)), np.asarray(x.T @ (expit(z) - y) / len(y))
 
     bounds = [(0.0, STEEPEST), (0.0, STEEPEST), (-STEEPEST, STEEPEST)]
-    found = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds,
-                     options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000})
+    found = minimize(
+        loss,
+        np.array([1.0, 1.0, 0.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
+    )
     return BetaCalibration(*(float(w) for w in found.x))
 
 

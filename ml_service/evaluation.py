@@ -93,7 +93,9 @@ def importance(schema: Schema, contributions: Floats) -> list[Importance]:
     names = schema.feature_names
     return [
         Importance(
-            name=names[i], label=schema.feature_label(names[i]), short=schema.feature_short(names[i]),
+            name=names[i],
+            label=schema.feature_label(names[i]),
+            short=schema.feature_short(names[i]),
             importance=min(1.0, float(shares[i])),
         )
         for i in np.argsort(-shares, kind="stable")

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from shared.contracts import Cell
 from shared.errors import Detail, InvalidInput
 from shared.features import Schema
+from shared.table_cells import normal_form
 
 Floats = npt.NDArray[np.float64]
 Categories = Mapping[str, Sequence[str]]
@@ -103,7 +104,8 @@ def _problem(column: pa.ChunkedArray, kind: str, *, may_be_missing: bool) -> Det
 def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) -> pa.Table:
     """Columns that came as JSON lists, as a typed table.
 
-    Numbers, true and false are numbers; a category may come as text, whole number or truth value. Null is missing.
+    Numbers, true and false are numbers. A category is taken as a file's cell would be: its text in normal form
+    (`shared.table_cells`), blank is missing. Null is missing.
 
     Raises
     ------
@@ -112,7 +114,8 @@ def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) ->
     """
     details: list[Detail] = [
         {"field": f"columns.{name}", "message": "The model has no such feature."}
-        for name in columns if name not in schema.features
+        for name in columns
+        if name not in schema.features
     ]
     rows = len(next(iter(columns.values()), ()))
     arrays: dict[str, pa.Array] = {}
@@ -132,18 +135,14 @@ def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) ->
 
 
 def _array(cells: Sequence[Cell], kind: str) -> tuple[pa.Array, int | None]:
-    refused = str if kind == "number" else float
-    wrong = next((i for i, cell in enumerate(cells) if isinstance(cell, refused)), None)
+    if kind == "category":
+        text = pa.array([None if cell is None else str(cell) for cell in cells], pa.string())
+        text = normal_form(text)
+        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text), None
+    wrong = next((i for i, cell in enumerate(cells) if isinstance(cell, str)), None)
     if wrong is not None:
         return pa.nulls(len(cells)), wrong
-    if kind == "number":
-        return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64()), None
-    return pa.array([_text(cell) for cell in cells], pa.string()), None
-
-
-def _text(cell: Cell) -> str | None:
-    # Truth values as Arrow writes them, so that both roads into the service lead to the same category.
-    return str(cell).lower() if isinstance(cell, bool) else None if cell is None else str(cell)
+    return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64()), None
 
 
 def learn_categories(schema: Schema, columns: pa.Table) -> dict[str, list[str]]:

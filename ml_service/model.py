@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from shared.features import Schema, schema_from_dict
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
-Keys = pa.Array | pa.ChunkedArray
+Keys: TypeAlias = pa.Array | pa.ChunkedArray
 #: Called with the share of the work that is done, in [0, 1], and with what is being done.
 Progress = Callable[[float, str], None]
 
@@ -90,7 +90,12 @@ class ChurnModel:
         self.report: dict[str, Any] | None = None
 
     def fit(
-        self, features: pa.Table, label: Labels, *, row_keys: Keys | None = None, keep_folds: bool = False,
+        self,
+        features: pa.Table,
+        label: Labels,
+        *,
+        row_keys: Keys | None = None,
+        keep_folds: bool = False,
         progress: Progress = lambda done, stage: None,
     ) -> Self:
         """Cross-validate, fit on all rows, calibrate and choose the thresholds.
@@ -116,7 +121,12 @@ class ChurnModel:
         folds = fold_rows(label, customer_groups(keys, values), self.seed)
         params = boosting.parameters(self.schema, rows=len(label), leavers=int(label.sum()), seed=self.seed)
         found = boosting.cross_validate(
-            self.schema, params, values, label, folds, threads=self.threads,
+            self.schema,
+            params,
+            values,
+            label,
+            folds,
+            threads=self.threads,
             on_round=lambda n: progress(0.9 * n / (n + 200), f"cross-validating, round {n}"),
         )
         progress(0.9, f"fitting {found.rounds} trees to {len(label):,} rows")
@@ -172,8 +182,12 @@ class ChurnModel:
         points = Points.empty(len(folds), min(shown, len(self.schema.features)))
         for block in self.trees.contributions(matrix.values, folds):
             reasons = to_points(
-                self.calibration, block.values, block.base_margin, scores.probability[block.rows],
-                self.base_probability, points.order.shape[1],
+                self.calibration,
+                block.values,
+                block.base_margin,
+                scores.probability[block.rows],
+                self.base_probability,
+                points.order.shape[1],
             )
             points.put(block.rows, reasons)
         return Explanation(scores, points)
@@ -234,8 +248,11 @@ class ChurnModel:
             "seed": self.seed,
             "training": self.training,
             "libraries": {
-                "python": platform.python_version(), "xgboost": xgb.__version__, "numpy": np.__version__,
-                "scipy": scipy.__version__, "pyarrow": pa.__version__,
+                "python": platform.python_version(),
+                "xgboost": xgb.__version__,
+                "numpy": np.__version__,
+                "scipy": scipy.__version__,
+                "pyarrow": pa.__version__,
             },
         }
 
@@ -251,7 +268,9 @@ class ChurnModel:
         about, files = artefacts.read_folder(folder)
         if about.get("format") != FORMAT:
             raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} is of a format this service does not read.")
-        model = cls(schema_from_dict(about["schema"]), version=about["model_version"], seed=about["seed"], threads=threads)
+        model = cls(
+            schema_from_dict(about["schema"]), version=about["model_version"], seed=about["seed"], threads=threads
+        )
         model.categories, model.parameters, model.training = about["categories"], about["parameters"], about["training"]
         model.threshold, model.balanced_threshold = about["threshold"], about["balanced_threshold"]
         model.calibration = BetaCalibration(**about["calibration"])

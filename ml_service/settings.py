@@ -30,51 +30,70 @@ class Settings(BaseSettings):
     """What can be set from outside. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True,
-        populate_by_name=True, hide_input_in_errors=True, protected_namespaces=(),
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
     )
 
     python_port: int = Field(
-        5001, ge=1, le=65535, validation_alias="PYTHON_PORT", description="Port the ML service listens on"
+        default=5001, ge=1, le=65535, validation_alias="PYTHON_PORT", description="Port the ML service listens on"
     )
     ml_host: str = Field(
-        "127.0.0.1", validation_alias="ML_HOST", description="Address it binds to; loopback unless told otherwise"
+        default="127.0.0.1",
+        validation_alias="ML_HOST",
+        description="Address it binds to; loopback unless told otherwise",
     )
     ml_model_path: Path = Field(
-        Path("./models"), validation_alias="ML_MODEL_PATH",
-        description="Folder of the model registry; where it ends in .pkl, that file's folder (the pickle is never read)",
+        default=Path("./models"),
+        validation_alias="ML_MODEL_PATH",
+        description="Folder of the model registry; ending in .pkl it means that file's folder (the pickle is never read)",
     )
     ml_service_token: SecretStr = Field(
-        SecretStr(DEVELOPMENT_TOKEN), validation_alias="ML_SERVICE_TOKEN",
+        default=SecretStr(DEVELOPMENT_TOKEN),
+        validation_alias="ML_SERVICE_TOKEN",
         description="Secret that callers send as a bearer token; must be set in production",
     )
     app_env: Literal["development", "test", "production"] = Field(
-        "development", validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
+        default="development",
+        validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
         description="production refuses the development token; NODE_ENV is read where APP_ENV is absent",
     )
-    log_level: LogLevel = Field(
-        "info", validation_alias="LOG_LEVEL", description="Least level that is logged"
-    )
+    log_level: LogLevel = Field(default="info", validation_alias="LOG_LEVEL", description="Least level that is logged")
     log_format: Literal["json", "text"] = Field(
-        "json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal"
+        default="json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal"
     )
     ml_threads: int = Field(
-        2, ge=1, le=256, validation_alias="ML_THREADS", description="Threads of a training (xgboost)"
+        default=2, ge=1, le=256, validation_alias="ML_THREADS", description="Threads of a training (xgboost)"
     )
     ml_serving_threads: int = Field(
-        1, ge=1, le=256, validation_alias="ML_SERVING_THREADS", description="Threads of one scoring request (xgboost)"
+        default=1,
+        ge=1,
+        le=256,
+        validation_alias="ML_SERVING_THREADS",
+        description="Threads of one scoring request (xgboost)",
     )
     ml_request_threads: int = Field(
-        8, ge=1, le=256, validation_alias="ML_REQUEST_THREADS", description="Requests served at once (gunicorn threads)"
+        default=8,
+        ge=1,
+        le=256,
+        validation_alias="ML_REQUEST_THREADS",
+        description="Requests served at once (gunicorn threads)",
     )
     ml_max_upload_mb: int = Field(
-        512, ge=1, le=16_384, validation_alias="ML_MAX_UPLOAD_MB", description="Largest request body, in MiB"
+        default=512, ge=1, le=16_384, validation_alias="ML_MAX_UPLOAD_MB", description="Largest request body, in MiB"
     )
     ml_model_cache: int = Field(
-        4, ge=1, le=64, validation_alias="ML_MODEL_CACHE", description="Model versions kept in memory"
+        default=4, ge=1, le=64, validation_alias="ML_MODEL_CACHE", description="Model versions kept in memory"
     )
     model_version: Version = Field(
-        "2.4.1", validation_alias="MODEL_VERSION", description="Version of the first model when a training names none",
+        default="2.4.1",
+        validation_alias="MODEL_VERSION",
+        description="Version of the first model when a training names none",
     )
 
     @model_validator(mode="after")
@@ -109,7 +128,8 @@ def load_settings() -> Settings:
         raise SettingsError("; ".join(problems)) from None
     if settings.registry_folder != settings.ml_model_path:
         log.info(
-            "model_path_names_a_pickle", folder=str(settings.registry_folder),
+            "model_path_names_a_pickle",
+            folder=str(settings.registry_folder),
             note="ML_MODEL_PATH names a .pkl file: its folder is the model registry, the pickle itself is never read",
         )
     return settings

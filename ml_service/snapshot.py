@@ -86,7 +86,9 @@ def read_params(table: pa.Table) -> tuple[TrainParams, Schema]:
             {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
             for e in error.errors(include_url=False, include_input=False)
         ]
-        raise InvalidInput(f"The training's parameters can't be used: {details[0]['message']}", details=details) from None
+        raise InvalidInput(
+            f"The training's parameters can't be used: {details[0]['message']}", details=details
+        ) from None
     return params, schema_from_dict(params.table_schema)
 
 

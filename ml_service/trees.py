@@ -85,7 +85,7 @@ class Trees:
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, feature_types: list[str], threads: int) -> Self:
         """Read what `files` wrote."""
-        folds = []
+        folds: list[xgb.Booster] = []
         while _fold_file(len(folds)) in files:
             folds.append(_booster(files[_fold_file(len(folds))]))
         return cls(_booster(files[MODEL_FILE]), folds, feature_types=feature_types, threads=threads)

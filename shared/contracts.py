@@ -36,7 +36,9 @@ class PredictRequest(Strict):
 
     model_version: Version | None = Field(None, description="Version to score with; the newest on disk if absent")
     columns: dict[str, list[Cell]] = Field(description="Feature name to its values, all of one length")
-    row_keys: list[int] | None = Field(None, description="Keys of rows, so that rows used in training get out-of-fold scores")
+    row_keys: list[int] | None = Field(
+        None, description="Keys of rows, so that rows used in training get out-of-fold scores"
+    )
     all_reasons: bool = Field(False, description="Every feature's contribution instead of the top three")
 
 
@@ -45,7 +47,9 @@ class Reason(Strict):
 
     feature: str
     contribution: float = Field(description="SHAP value, log-odds before calibration")
-    points: float = Field(description="Change of probability, in [-1, 1]; with the others adds up to p - base_probability")
+    points: float = Field(
+        description="Change of probability, in [-1, 1]; with the others adds up to p - base_probability"
+    )
 
 
 class Prediction(Strict):
@@ -67,7 +71,9 @@ class PredictResponse(Strict):
     threshold: Probability
     base_probability: Probability
     base_margin: float
-    unknown_categories: dict[str, int] = Field(description="Feature to count of values the model has never seen, scored as missing")
+    unknown_categories: dict[str, int] = Field(
+        description="Feature to count of values the model has never seen, scored as missing"
+    )
     predictions: list[Prediction]
 
 

@@ -32,9 +32,7 @@ class ServiceError(Exception):
 
     code = "service_error"
 
-    def __init__(
-        self, message: str, *, details: Sequence[Detail] = (), retry_after_s: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, details: Sequence[Detail] = (), retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.details = list(details)

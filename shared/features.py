@@ -9,7 +9,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -78,7 +78,7 @@ class Schema(_Frozen):
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         if not self.features:
-            raise ValueError("features: at least one [features.\"name\"] section is needed")
+            raise ValueError('features: at least one [features."name"] section is needed')
         if len(self.features) > MAX_FEATURES:
             raise ValueError(f"features: at most {MAX_FEATURES} are supported, these are {len(self.features)}")
         if self.label is not None and not self.positive:
@@ -96,6 +96,13 @@ class Schema(_Frozen):
         if both:
             raise ValueError(f"ignore: {both[0]!r} is ignored and a feature at once")
         return self
+
+    @cached_property
+    def _key(self) -> int:
+        return hash(self.model_dump_json())
+
+    def __hash__(self) -> int:
+        return self._key
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -135,7 +142,11 @@ class Schema(_Frozen):
     def checksum(self) -> str:
         """SHA-256 of what the columns mean; labels, actions and comments do not count."""
         meaning = [
-            self.id, self.label, sorted(self.positive), self.as_of, sorted(self.subscription.columns().items()),
+            self.id,
+            self.label,
+            sorted(self.positive),
+            self.as_of,
+            sorted(self.subscription.columns().items()),
             [(n, f.kind) for n, f in self.features.items()],
         ]
         return hashlib.sha256(repr(meaning).encode()).hexdigest()

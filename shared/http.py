@@ -183,7 +183,9 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
         route = request.url_rule.rule if request.url_rule else "unknown"
         metrics.requests.labels(request.method, route, response.status_code).inc()
         metrics.seconds.labels(route).observe(took_s)
-        log.info("request", method=request.method, path=request.path, status=response.status_code, ms=round(took_s * 1000, 1))
+        log.info(
+            "request", method=request.method, path=request.path, status=response.status_code, ms=round(took_s * 1000, 1)
+        )
         return response
 
     @app.get("/metrics")

@@ -11,6 +11,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -103,7 +104,8 @@ def _parquet(data: bytes, sha256: str) -> FileColumns:
         names = file.schema_arrow.names
         _refuse_twice(names)
         table = file.read()
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidTable(f"The Parquet file is broken or not whole, upload it again: {error}") from None
     columns = [_plain(column.combine_chunks()) for column in table.columns]
     return _checked(names, columns, (), sha256, None, lambda index: index + 1)
@@ -193,11 +195,11 @@ def _records(text: str, delimiter: str, *, strict: bool = False) -> Iterator[tup
 
 
 def _sniffed(sample: str, delimiter: str) -> list[int]:
-    """Number of cells of each of the first records."""
-    try:
-        return [len(cells) for _, cells in islice(_records(sample, delimiter), SNIFF_ROWS)]
-    except InvalidTable:
-        return [1]
+    """Number of cells of each of the first records, as far as they can be read."""
+    widths: list[int] = []
+    with suppress(InvalidTable):
+        widths.extend(len(cells) for _, cells in islice(_records(sample, delimiter), SNIFF_ROWS))
+    return widths
 
 
 def _delimiter(sample: str) -> str:
@@ -289,12 +291,9 @@ def _checked(
 ) -> FileColumns:
     if not columns or len(columns[0]) == 0:
         raise InvalidTable("The file has a header and no rows: one line for each customer is needed.")
-    named = [i for i, name in enumerate(names) if name.strip()]
-    notes = list(notes)
-    if len(named) < len(names):
-        notes.append(f"{len(names) - len(named)} columns without a name are left out.")
+    named = {name: column for name, column in zip(names, columns, strict=True) if name.strip()}
     if not named:
         raise InvalidTable("No column has a name: the first line must be the header.")
-    return FileColumns(
-        tuple(names[i] for i in named), tuple(columns[i] for i in named), tuple(notes), sha256, delimiter, place
-    )
+    if len(named) < len(names):
+        notes = [*notes, f"Columns without a name are left out: {len(names) - len(named)}."]
+    return FileColumns(tuple(named), tuple(named.values()), tuple(notes), sha256, delimiter, place)

@@ -178,7 +178,7 @@ class _Reading:
     def _nearest(self, name: str) -> str:
         plain = {re.sub(r"[\W_]+", "", own.casefold()): own for own in self.file.names}
         near = difflib.get_close_matches(re.sub(r"[\W_]+", "", name.casefold()), plain, 1)
-        return f", is it {plain[near[0]]!r}?" if near else ""
+        return f" (is it {plain[near[0]]!r}?)" if near else ""
 
     def _column(self, name: str) -> pa.Array | None:
         actual = self.file.actual(name)

@@ -29,7 +29,10 @@ def health() -> Response:
             "timestamp": iso(p.clock()),
             "service": "RetainStream API",
             "version": __version__,
-            "dependencies": {"database": "OK" if p.database.is_reachable() else "unavailable", "ml_service": _ml_state()},
+            "dependencies": {
+                "database": "OK" if p.database.is_reachable() else "unavailable",
+                "ml_service": _ml_state(),
+            },
         }
     )
 
@@ -42,10 +45,15 @@ def ready() -> Response:
     if state["database"]:
         with p.database.read() as connection:
             live = models.live(connection)
-            state |= {"model": live.version if live else None, "scores_published": dashboard.published(connection) is not None}
+            state |= {
+                "model": live.version if live else None,
+                "scores_published": dashboard.published(connection) is not None,
+            }
     else:
         state |= {"model": None, "scores_published": False}
-    response = jsonify({"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(p.clock()), **state})
+    response = jsonify(
+        {"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(p.clock()), **state}
+    )
     if not all(state.values()):
         response.status_code = 503
         response.headers["Retry-After"] = "5"

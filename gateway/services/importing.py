@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from database import base, customers, facts, imports, population, runs
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import insert_rows, upsert_rows
+from database.session import Connection
 from database.tables import subscriptions
 from gateway.services import outcomes
 from gateway.services.scoring import refresh_roll_up
@@ -65,7 +64,11 @@ def as_rows(table: CustomerTable, as_of: str) -> Rows:
     """Python values to bind; `as_of` dates the rows where the file does not."""
     schema = table.schema
     n = len(table.ids)
-    dates = [day.isoformat() if day else as_of for day in table.as_of.to_pylist()] if table.as_of is not None else [as_of] * n
+    dates = (
+        [day.isoformat() if day else as_of for day in table.as_of.to_pylist()]
+        if table.as_of is not None
+        else [as_of] * n
+    )
     columns = {name: table.features.column(name).to_pylist() for name in schema.feature_names}
     for name, feature in schema.features.items():
         if feature.whole:
@@ -102,7 +105,13 @@ def store(work: Work, rows: Rows, *, sha256: str, file_name: str, notes: Sequenc
         _house(connection, rows.schema, work)
         as_of = max(rows.as_of, default=None)
         if imports.seen(connection, sha256=sha256, schema_checksum=rows.schema.checksum(), as_of=as_of):
-            return {"rows": len(rows.user_ids), "unchanged": True, "customers_new": 0, "customers_updated": 0, "notes": list(notes)}
+            return {
+                "rows": len(rows.user_ids),
+                "unchanged": True,
+                "customers_new": 0,
+                "customers_updated": 0,
+                "notes": list(notes),
+            }
         known = customers.ids_by_user_id(connection, set(rows.user_ids))
         new = len(set(rows.user_ids) - set(known))
         import_id = imports.record(
@@ -119,7 +128,13 @@ def store(work: Work, rows: Rows, *, sha256: str, file_name: str, notes: Sequenc
         base.mark_ready(connection)
     work.step(0.8, "Counting who came and who left")
     bring_up_to_date(work)
-    return {"rows": len(rows.user_ids), "unchanged": False, "customers_new": new, "customers_updated": len(known), "notes": list(notes)}
+    return {
+        "rows": len(rows.user_ids),
+        "unchanged": False,
+        "customers_new": new,
+        "customers_updated": len(known),
+        "notes": list(notes),
+    }
 
 
 def bring_up_to_date(work: Work) -> None:
@@ -217,5 +232,15 @@ def write_subscriptions(connection: Connection, rows: Rows, ids: Mapping[str, in
         for at in order
         if starts[at] is not None
     }  # fmt: skip
-    columns = ("customer_id", "started_at", "cancelled_at", "ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at")
+    columns = (
+        "customer_id",
+        "started_at",
+        "cancelled_at",
+        "ended_at",
+        "end_reason",
+        "plan",
+        "monthly_price",
+        "currency",
+        "known_at",
+    )
     upsert_rows(connection, subscriptions, columns, ("customer_id", "started_at"), list(written.values()))

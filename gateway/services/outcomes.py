@@ -24,7 +24,11 @@ def settle(work: Work) -> int:
     for run in due:
         with work.database.read() as connection:
             labels = facts.outcomes_at(connection, run.as_of)
-            known = [(row.id, labels[row.customer_id]) for row in runs.past_rows(connection, run.id) if row.customer_id in labels]
+            known = [
+                (row.id, labels[row.customer_id])
+                for row in runs.past_rows(connection, run.id)
+                if row.customer_id in labels
+            ]
         for at in range(0, len(known), CHUNK):
             with work.database.write() as connection:
                 runs.add_outcomes(connection, known[at : at + CHUNK], iso(work.clock()))

@@ -79,7 +79,13 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
             runs.drop_unfinished(connection, work.job.id)
         raise
     work.step(1.0, f"Scored {done:,} customers")
-    return {"predictions_generated": done, "average_probability": average, "timestamp": started, "run_id": run_id, "model_version": live.version}
+    return {
+        "predictions_generated": done,
+        "average_probability": average,
+        "timestamp": started,
+        "run_id": run_id,
+        "model_version": live.version,
+    }
 
 
 def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Iterator[Chunk]:

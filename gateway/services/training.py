@@ -56,9 +56,7 @@ def run(work: Work) -> Mapping[str, Any]:
     }
 
 
-def train(
-    work: Work, *, today: str, live_from: str, user_id: int | None = None, seed: int = 0
-) -> tuple[Model, bool]:
+def train(work: Work, *, today: str, live_from: str, user_id: int | None = None, seed: int = 0) -> tuple[Model, bool]:
     """Train one version on what had matured by `today` and decide whether it goes live.
 
     Parameters
@@ -72,7 +70,9 @@ def train(
     with work.database.write() as connection:
         champion = models.live(connection)
         version = models.next_version(connection, work.settings.model_version)
-        model_id = models.reserve(connection, version=version, schema_checksum=checksum, trained_on=today, now=iso(work.clock()))
+        model_id = models.reserve(
+            connection, version=version, schema_checksum=checksum, trained_on=today, now=iso(work.clock())
+        )
     comparable = champion if champion and champion.schema_checksum == checksum else None
     params = TrainParams(
         model_version=version,
@@ -104,8 +104,14 @@ def gate(report: TrainReport) -> tuple[bool, str]:
         return True, "Promoted: there is no live model for this customer base to compare with."
     new, old = report.test.log_loss, report.champion.log_loss
     if new <= old:
-        return True, f"Promoted: log loss {new:.4f} against {old:.4f} of the live model on the same {report.test.n} test rows."
-    return False, f"Not promoted: log loss {new:.4f} is worse than {old:.4f} of the live model on the same {report.test.n} test rows."
+        return (
+            True,
+            f"Promoted: log loss {new:.4f} against {old:.4f} of the live model on the same {report.test.n} test rows.",
+        )
+    return (
+        False,
+        f"Not promoted: log loss {new:.4f} is worse than {old:.4f} of the live model on the same {report.test.n} test rows.",
+    )
 
 
 def _base(database: Database) -> tuple[Schema, str]:
@@ -117,7 +123,9 @@ def _base(database: Database) -> tuple[Schema, str]:
 
 
 def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
-    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), _snapshot(work.database, schema, today))
+    stream = arrow.encode_chunks(
+        arrow.train_schema(schema, params.model_dump()), _snapshot(work.database, schema, today)
+    )
     work.step(0.0, "Sending the training data")
     # Closing the answer's lines closes the connection, which cancels the training at the other end.
     with closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:

@@ -1,0 +1,148 @@
+"""Commands of those who run the system: serve, work, migrate, demo, and the first run of `make run`.
+
+Law: nothing here decides; what is started is what the containers start.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import click
+
+from database import base, jobs
+from database.migrate import migrate
+from gateway.cli.setup import Context, follow, prepare
+from gateway.services import accounts, work
+from gateway.settings import load_settings
+from shared.errors import ServiceError, ServiceUnavailable
+from shared.serving import serve, why_not
+
+START_TIMEOUT_S = 90.0
+
+
+@click.command()
+@click.option("--reload", is_flag=True, help="Start anew when a source file changes (development).")
+def gateway(reload: bool) -> None:
+    """Migrate the database, then serve the API and the page."""
+    settings = load_settings()
+    problem = why_not(settings.host, settings.port, "PORT")
+    if problem is not None:
+        raise click.ClickException(problem)
+    migrate(settings.database_path)
+    serve("gateway.app:create_app", host=settings.host, port=settings.port, threads=settings.threads, reload=reload)
+
+
+@click.command()
+def worker() -> None:
+    """Run jobs: training in one lane, everything else in another."""
+    from gateway.worker import main
+
+    main()
+
+
+@click.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to the newest migration (the gateway does so as it starts)."""
+    settings = load_settings()
+    migrate(settings.database_path)
+    click.echo(f"{settings.database_path} is up to date.")
+
+
+@click.command()
+@click.option("--remove", is_flag=True, help="Take the demo and its account out; the models' records stay.")
+def demo(remove: bool) -> None:
+    """Make the demo: simulated customers, models of their time, today's scores."""
+    from gateway.cli.setup import run_here
+    from gateway.services import demo as use_case
+
+    context = prepare()
+    if remove:
+        removed = use_case.remove(context.database)
+        accounts.remove_demo_account(context.database)
+        click.echo("The demo is gone." if removed else "There is no demo here.")
+        return
+    _demo_account(context)
+    result = run_here(context, "demo", {}, use_case.run)
+    click.echo(
+        "The demo is there already."
+        if result["unchanged"]
+        else f"{result['predictions_generated']:,} customers scored."
+    )
+
+
+def _demo_account(context: Context) -> None:
+    settings = context.settings
+    accounts.create_demo_account(
+        context.database, clock=context.clock, cost=settings.bcrypt_cost, app_env=settings.app_env
+    )
+
+
+@click.command("check-ports", hidden=True)
+def check_ports() -> None:
+    """Say clearly, before anything starts, which port is taken."""
+    settings = load_settings()
+    problem = why_not(settings.host, settings.port, "PORT")
+    if problem is not None:
+        raise click.ClickException(problem)
+
+
+@click.command("first-run", hidden=True)
+@click.option("--stay", is_flag=True, help="Do not return when done, so that a process manager keeps the others.")
+def first_run(stay: bool) -> None:
+    """Wait for both services, then make the demo if the database is empty, and say where everything is."""
+    context = prepare()
+    try:
+        _wait_for_services(context)
+        _fill(context)
+        _say_where(context)
+    except ServiceError as error:
+        click.secho(f"Error: {error.message}", fg="red", err=True)
+        if not stay:
+            sys.exit(1)
+    if stay:
+        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+def _wait_for_services(context: Context) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            context.ml.health()
+            work.require_worker(context.database, context.clock)
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _fill(context: Context) -> None:
+    with context.database.read() as connection:
+        present = base.get(connection)
+        running = jobs.active(connection, "demo")
+    wanted = context.settings.demo and context.settings.app_env != "production"
+    if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
+        return
+    _demo_account(context)
+    job_id = running or work.submit(context.database, context.clock, "demo", {})
+    click.echo("Making the demo: simulated customers, training, scoring. This happens once.", err=True)
+    work.result_or_raise(follow(context, job_id))
+
+
+def _say_where(context: Context) -> None:
+    settings = context.settings
+    with context.database.read() as connection:
+        present = base.get(connection)
+    lines = ["", f"RetainStream is ready: http://localhost:{settings.port}"]
+    if present is None:
+        lines.append("No customers yet: retainstream import FILE --schema SCHEMA, then retainstream train, score.")
+    elif present.is_demo:
+        lines.append("Sign in with the demo account: alex.chen@netflix.com / password")
+    lines.append(f"API documentation: http://localhost:{settings.port}/api/docs   Stop with Ctrl-C.")
+    click.echo("\n".join(lines))
+
+
+COMMANDS = (gateway, worker, migrate_command, demo, check_ports, first_run)

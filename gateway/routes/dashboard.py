@@ -1,0 +1,235 @@
+"""The dashboard's figures.
+
+Law: each figure is CONTRACT.md's formula over the published run; what can't be computed yet is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database import base, dashboard, models, population
+from database.dashboard import Tail
+from database.population import Period
+from gateway.openapi import Query, answers, blueprint, ok
+from gateway.parts import parts
+from gateway.routes.shapes import RunOut, SampleBody
+from gateway.routes.waiting import answer_job
+
+bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
+PREDICT_WAIT_S = 60.0
+SHOWN_FEATURES = 5
+
+
+class ChurnRate(BaseModel):
+    """Logo churn of 30 days, in per cent."""
+
+    current: float | None
+    previous: float | None
+    change: str | None
+    period_end: str | None
+    active_at_start: int | None
+
+
+class PredictedChurners(BaseModel):
+    """Active customers above the list's cut, and the expected number beside it."""
+
+    count: int | None
+    confidence: str | None
+    change: str | None
+    expected: float | None
+    revenue_at_risk: float | None
+    cut: float
+    customers: int | None
+    as_of: str | None
+    model_version: str | None
+
+
+class ModelAuc(BaseModel):
+    """ROC AUC of the live model on its held-out test set."""
+
+    score: float | None
+    status: str | None
+    version: str | None
+    n: int | None
+
+
+class Metrics(BaseModel):
+    """The three cards."""
+
+    churnRate: ChurnRate
+    predictedChurners: PredictedChurners
+    modelAuc: ModelAuc
+
+
+class Bucket(BaseModel):
+    """Customers whose probability rounds to this."""
+
+    bucket: float
+    count: int
+
+
+class FeatureValue(BaseModel):
+    """Share of mean |SHAP|."""
+
+    name: str
+    value: float
+
+
+class MonthOut(BaseModel):
+    """One period of 30 days."""
+
+    start: str
+    end: str
+    active_at_start: int
+    left: int
+    rate: float | None
+
+
+class ThresholdQuery(Query):
+    """A cut, at most three decimals."""
+
+    cut: float = Field(0.7, ge=0, le=1)
+
+
+class ThresholdOut(BaseModel):
+    """What a cut catches."""
+
+    cut: float
+    customers: int | None
+    expected_leavers: float | None
+    share_of_expected: float | None
+    all_customers: int | None
+
+
+@bp.get("/metrics", summary="The three cards", responses=answers(Metrics))
+def metrics() -> Response:
+    """Churn rate, predicted churners, model AUC."""
+    p = parts()
+    with p.database.read() as connection:
+        periods = population.history(connection)
+        shown = dashboard.published(connection)
+        live = models.live(connection)
+        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
+        earlier = dashboard.run_before(connection, shown.as_of) if shown else None
+        before = dashboard.tail(connection, earlier, p.settings.cut) if earlier is not None else None
+    churners = _churners(tail, before, p.settings.cut)
+    churners |= {"as_of": shown.as_of if shown else None, "model_version": shown.model_version if shown else None}
+    auc = live.figures.get("auc") if live else None
+    status = None if auc is None else "On target" if auc >= p.settings.target_auc else "Below target"
+    n = live.figures["test"]["n"] if live and live.report else None
+    return ok(
+        {
+            "churnRate": _churn_rate(periods),
+            "predictedChurners": churners,
+            "modelAuc": {"score": auc, "status": status, "version": live.version if live else None, "n": n},
+        }
+    )
+
+
+def _churn_rate(periods: list[Period]) -> dict[str, Any]:
+    current = periods[0] if periods else None
+    rates = [None if p.rate is None else p.rate * 100 for p in periods[:2]] + [None, None]
+    now, then = rates[0], rates[1]
+    return {
+        "current": None if now is None else round(now, 2),
+        "previous": None if then is None else round(then, 2),
+        "change": None if now is None or then is None else f"{now - then:+.1f}%",
+        "period_end": current.end if current else None,
+        "active_at_start": current.active_at_start if current else None,
+    }
+
+
+def _churners(tail: Tail | None, before: Tail | None, cut: float) -> dict[str, Any]:
+    if tail is None:
+        return {
+            "count": None,
+            "confidence": None,
+            "change": None,
+            "expected": None,
+            "revenue_at_risk": None,
+            "customers": None,
+            "cut": cut,
+        }
+    mean = tail.probability_sum / tail.customers if tail.customers else None
+    return {
+        "count": tail.customers,
+        "confidence": None if mean is None else f"{mean * 100:.0f}%",
+        "change": None if before is None else f"{tail.customers - before.customers:+d}",
+        "expected": round(tail.expected, 1),
+        "revenue_at_risk": None if tail.revenue_at_risk is None else round(tail.revenue_at_risk, 2),
+        "customers": tail.all_customers,
+        "cut": cut,
+    }
+
+
+@bp.get("/distribution", summary="Customers by probability rounded to one decimal", responses=answers(list[Bucket]))
+def distribution() -> Response:
+    """All 11 buckets, over present scores of active customers."""
+    with parts().database.read() as connection:
+        shown = dashboard.published(connection)
+        counts = dashboard.distribution(connection, shown.run_id if shown else None)
+    return ok([{"bucket": at / 10, "count": count} for at, count in enumerate(counts)])
+
+
+@bp.get("/features", summary="The five weightiest features", responses=answers(list[FeatureValue]))
+def features() -> Response:
+    """Short names and their share of mean |SHAP|, descending; empty before the first model."""
+    with parts().database.read() as connection:
+        live, present = models.live_version(connection), base.get(connection)
+        rows = models.importance(connection, live[1])[:SHOWN_FEATURES] if live and present else []
+    short = present.schema.feature_short if present else str
+    return ok([{"name": short(row.feature_name), "value": row.shap_value} for row in rows])
+
+
+@bp.post("/predict", summary="Score customers now", responses=answers(RunOut, also=(409, 503)))
+def predict(body: SampleBody) -> Response:
+    """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
+    return answer_job(
+        "score",
+        {"sample_size": body.sample_size},
+        default_wait_s=PREDICT_WAIT_S,
+        done=lambda result: ok(result, message="Prediction run completed"),
+    )
+
+
+@bp.get("/history", summary="Logo churn by periods of 30 days", responses=answers(list[MonthOut]))
+def history() -> Response:
+    """Newest first; empty where subscriptions are unknown."""
+    with parts().database.read() as connection:
+        periods = population.history(connection)
+    return ok(
+        [
+            {"start": p.start, "end": p.end, "active_at_start": p.active_at_start, "left": p.left, "rate": p.rate}
+            for p in periods
+        ]
+    )
+
+
+@bp.get("/threshold", summary="What a cut catches", responses=answers(ThresholdOut))
+def threshold(query: ThresholdQuery) -> Response:
+    """Customers above the cut and how many of them are expected to leave, from the roll-up."""
+    with parts().database.read() as connection:
+        shown = dashboard.published(connection)
+        found = dashboard.tail(connection, shown.run_id, query.cut) if shown else None
+    if found is None:
+        return ok(
+            {
+                "cut": query.cut,
+                "customers": None,
+                "expected_leavers": None,
+                "share_of_expected": None,
+                "all_customers": None,
+            }
+        )
+    return ok(
+        {
+            "cut": query.cut,
+            "customers": found.customers,
+            "expected_leavers": found.probability_sum,
+            "share_of_expected": found.probability_sum / found.expected if found.expected else None,
+            "all_customers": found.all_customers,
+        }
+    )

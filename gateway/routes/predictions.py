@@ -1,0 +1,170 @@
+"""Predictions: runs of them, the newest, one at a time, and how good they are.
+
+Law: a run is a job; a single score is explained and never written to the ledger.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database import dashboard, models
+from gateway.openapi import Body, answers, blueprint, invalid_field, ok
+from gateway.parts import parts
+from gateway.routes.shapes import Balanced, Explained, RunOut, SampleBody
+from gateway.routes.waiting import answer_job
+from gateway.services import explaining, subjects
+from shared.clock import iso
+from shared.contracts import Cell
+from shared.http import request_id
+
+bp = blueprint("predictions", __name__, prefix="/api/predictions")
+GENERATE_WAIT_S = 60.0
+NEWEST = 100
+TOTAL_DAYS = 7
+
+
+class PredictionOut(BaseModel):
+    """One ledger row; `customer_id` is the user_id."""
+
+    id: int
+    customer_id: str
+    churn_probability: float
+    confidence: float
+    prediction_date: str
+    low_confidence: bool
+
+
+class Results(BaseModel):
+    """The newest predictions."""
+
+    predictions: list[PredictionOut]
+    total: int
+    timestamp: str
+
+
+class Performance(BaseModel):
+    """The live model on its held-out test set; nulls before the first model."""
+
+    auc: float | None
+    precision: float | None
+    recall: float | None
+    f1_score: float | None
+    training_samples: int | None
+    model_version: str | None
+    last_trained: str | None
+    threshold: float | None
+    prevalence: float | None
+    n: int | None
+    balanced: Balanced | None
+
+
+class ScoreBody(Body):
+    """A customer by its id, or facts of one who may not exist."""
+
+    customer_id: str | None = Field(None, min_length=1, max_length=200)
+    features: dict[str, Cell] | None = None
+
+
+class WhatIfBody(Body):
+    """A customer, and facts that somebody could change."""
+
+    customer_id: str = Field(min_length=1, max_length=200)
+    changes: dict[str, Cell] = Field(min_length=1)
+
+
+class WhatIfOut(BaseModel):
+    """Before, after, and the difference the model expects."""
+
+    before: Explained
+    after: Explained
+    expected_change: float
+    note: str
+
+
+@bp.get("/results", summary="The newest predictions, highest first", responses=answers(Results))
+def results() -> Response:
+    """At most 100; `total` counts all of the last 7 days."""
+    p = parts()
+    now = p.clock()
+    with p.database.read() as connection:
+        rows, total = dashboard.recent_predictions(
+            connection, limit=NEWEST, since=iso(now - timedelta(days=TOTAL_DAYS))
+        )
+    unsure = p.settings.confidence_threshold
+    return ok(
+        {
+            "predictions": [
+                {
+                    "id": row.id,
+                    "customer_id": row.user_id,
+                    "churn_probability": row.churn_probability,
+                    "confidence": row.confidence,
+                    "prediction_date": row.prediction_date,
+                    "low_confidence": row.confidence < unsure,
+                }
+                for row in rows
+            ],
+            "total": total,
+            "timestamp": iso(now),
+        }
+    )
+
+
+@bp.post("/generate", summary="Score customers now", responses=answers(RunOut, also=(409, 503)))
+def generate(body: SampleBody) -> Response:
+    """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
+    return answer_job("score", {"sample_size": body.sample_size}, default_wait_s=GENERATE_WAIT_S, done=ok)
+
+
+@bp.get("/performance", summary="How good the live model is", responses=answers(Performance))
+def performance() -> Response:
+    """Natural prevalence first, balanced beside it."""
+    with parts().database.read() as connection:
+        live = models.live(connection)
+    report = live.figures if live else {}
+    test = report.get("test") or {}
+    figures = {name: report.get(name) for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
+    beside = {name: test.get(name) for name in ("threshold", "prevalence", "n", "balanced")}
+    return ok(
+        {
+            **figures,
+            "model_version": live.version if live else None,
+            "last_trained": report.get("timestamp"),
+            **beside,
+        }
+    )
+
+
+@bp.post("/score", summary="Score one customer, or facts", responses=answers(Explained, also=(404, 409, 503)))
+def score(body: ScoreBody) -> Response:
+    """Explained, and not written to the ledger."""
+    if (body.customer_id is None) == (body.features is None):
+        raise invalid_field("body", "send either customer_id or features")
+    p = parts()
+    schema, version = subjects.live_schema(p.database)
+    if body.customer_id is not None:
+        key, facts = subjects.present_facts(p.database, schema, body.customer_id)
+    else:
+        key, facts = None, subjects.given_facts(schema, body.features or {})
+    answer = explaining.score(p.ml, schema, version, [facts], row_key=key, request_id=request_id())
+    return ok(explaining.explain(schema, facts, answer))
+
+
+@bp.post(
+    "/what-if",
+    summary="What the model would say if a fact were changed",
+    responses=answers(WhatIfOut, also=(404, 409, 503)),
+)
+def what_if(body: WhatIfBody) -> Response:
+    """Only facts that can be acted on; scored by the code that scores everything."""
+    p = parts()
+    schema, version = subjects.live_schema(p.database)
+    key, facts = subjects.present_facts(p.database, schema, body.customer_id)
+    then = explaining.changed(schema, facts, body.changes)
+    answer = explaining.score(p.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
+    before, after = explaining.explain(schema, facts, answer), explaining.explain(schema, then, answer, at=1)
+    change = after["churn_probability"] - before["churn_probability"]
+    return ok({"before": before, "after": after, "expected_change": change, "note": explaining.ESTIMATE})

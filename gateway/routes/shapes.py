@@ -1,0 +1,63 @@
+"""Bodies and answers that several resources share.
+
+Law: models only; a blueprint imports from here, never from another blueprint.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, Field, StrictInt
+
+from gateway.openapi import Legacy
+from shared.contracts import Cell
+
+
+class SampleBody(Legacy):
+    """How many customers; absent means every active one."""
+
+    sample_size: Annotated[StrictInt, Field(ge=1, le=100_000_000)] | None = Field(
+        None, validation_alias=AliasChoices("sample_size", "sampleSize")
+    )
+
+
+class RunOut(BaseModel):
+    """What a scoring run came to."""
+
+    predictions_generated: int
+    average_probability: float | None
+    timestamp: str
+    run_id: int
+    model_version: str
+
+
+class Balanced(BaseModel):
+    """At prevalence 1/2, at a threshold of its own."""
+
+    threshold: float
+    precision: float | None
+    recall: float | None
+    f1_score: float | None
+
+
+class ReasonOut(BaseModel):
+    """One reason, in words and points."""
+
+    feature: str
+    label: str
+    value: Cell
+    unit: str | None
+    points: float
+    text: str
+
+
+class Explained(BaseModel):
+    """A score for people."""
+
+    churn_probability: float
+    confidence: float
+    risk_level: str
+    model_version: str
+    base_probability: float
+    reasons: list[ReasonOut]
+    other_points: float

@@ -1,0 +1,67 @@
+"""What stands before every route: address, limit, token, role, body, in this order; and CORS around them.
+
+Law: nothing of a body is read before its sender may send it; a route without an entry in `roles` is not served.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, request
+from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from gateway.parts import Parts
+from gateway.security import bodies, limits, roles, tokens
+from gateway.security.roles import require_roles
+from gateway.security.tokens import CurrentUser, current_user
+from gateway.settings import Settings
+
+__all__ = ["CurrentUser", "current_user", "install", "require_roles"]
+
+ALLOWED_HEADERS = ("Content-Type", "Authorization", "Prefer", "Idempotency-Key", "X-Request-ID", tokens.CSRF_HEADER)
+EXPOSED_HEADERS = ("Location", "Retry-After", "X-Request-ID", *limits.HEADERS, "ETag")
+PREFLIGHT_LIFE_S = 600
+
+
+def install(app: Flask) -> None:
+    """Put the guards in place; call it after `dress` and before routes are added.
+
+    `require_roles(app)` belongs after the last route.
+
+    Raises
+    ------
+    InvalidInput
+        A limit in the settings can't be read.
+    """
+    parts: Parts = app.extensions["retainstream"]
+    settings = parts.settings
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    tokens.install(app, settings)
+    limiter = limits.Limiter(settings, parts.database)
+
+    @app.before_request
+    def _guard() -> None:
+        # A preflight carries no token; an unknown path or method is told so by Flask, whoever asks.
+        if request.method == "OPTIONS":
+            return
+        limiter.count()
+        if request.url_rule is not None:
+            roles.admit()
+            bodies.check()
+
+    app.after_request(limiter.write_headers)
+    _allow_origins(app, settings)
+
+
+def _allow_origins(app: Flask, settings: Settings) -> None:
+    origins = [origin.rstrip("/") for origin in settings.allowed_origins]
+    CORS(
+        app,
+        resources={r"/api/.*": {"origins": origins}},
+        # With credentials a star would let every page on the web act for whoever is signed in.
+        supports_credentials="*" not in origins,
+        allow_headers=list(ALLOWED_HEADERS),
+        expose_headers=list(EXPOSED_HEADERS),
+        max_age=PREFLIGHT_LIFE_S,
+    )

@@ -1,0 +1,160 @@
+"""How often a client may ask: strictly where passwords and tokens are given out, generously elsewhere.
+
+Law: a request counts against one limit, before anything else is done for it. Strict counts are kept in the database,
+which all processes share; the others in this process's memory, where they cost no query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from flask import Response, g, request
+from limits import RateLimitItem, parse
+
+from database import limits as counters
+from database.session import Database
+from gateway.security import roles, tokens
+from gateway.settings import Settings
+from shared.errors import InvalidInput, RateLimited, ServiceError
+
+HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+STRICT = ("/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/api/auth/password")
+EXEMPT = ("/api/health", "/api/health/ready", "/api/openapi.json", "/api/docs", "/api/docs/assets/<path:name>")
+_IPV6_HOME_BITS = 64
+
+
+class Window(NamedTuple):
+    """Requests counted since the window began, and when it ends, seconds since 1970."""
+
+    hits: int
+    ends_at_s: float
+
+
+class Counter(Protocol):
+    """Counts requests in fixed windows."""
+
+    def hit(self, key: str, *, limit: int, window_s: float) -> Window:
+        """Count one request."""
+
+
+class LocalCounter:
+    """Counts in this process's memory, exactly, also from many threads."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._windows: dict[str, Window] = {}
+        self._sweep_at_s = 0.0
+
+    def hit(self, key: str, *, limit: int, window_s: float) -> Window:
+        """Count one request."""
+        now = self._now()
+        with self._lock:
+            if now >= self._sweep_at_s:
+                self._windows = {k: w for k, w in self._windows.items() if w.ends_at_s > now}
+                self._sweep_at_s = now + window_s
+            found = self._windows.get(key)
+            if found is None or found.ends_at_s <= now:
+                found = Window(0, now + window_s)
+            self._windows[key] = found._replace(hits=found.hits + 1)
+            return self._windows[key]
+
+
+class SharedCounter:
+    """Counts in the database, for all processes together.
+
+    Whoever is over the limit is remembered here until the window ends, so that a flood costs no writes.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now = now
+        self._over: dict[str, Window] = {}
+
+    def hit(self, key: str, *, limit: int, window_s: float) -> Window:
+        """Count one request."""
+        now = self._now()
+        over = self._over.get(key)
+        if over is not None and over.ends_at_s > now:
+            return over
+        with self._database.write() as connection:
+            window = Window(*counters.hit(connection, key, window_s=window_s, now_s=now))
+        if window.hits > limit:
+            self._over = {k: w for k, w in self._over.items() if w.ends_at_s > now} | {key: window}
+        return window
+
+
+class Limiter:
+    """Counts each request, refuses it above its limit, and says how much is left."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._strict = _limit("CREDENTIALS_LIMIT", settings.credentials_limit)
+        self._general = _limit("REQUEST_LIMIT", settings.request_limit)
+        self._shared: Counter = SharedCounter(database)
+        self._local: Counter = LocalCounter()
+
+    def count(self) -> None:
+        """Count the present request.
+
+        Raises
+        ------
+        RateLimited
+        """
+        rule = request.url_rule.rule if request.url_rule else None
+        if rule in EXEMPT or not request.path.startswith("/api/"):
+            return
+        is_strict = rule in STRICT
+        limit, counter = (self._strict, self._shared) if is_strict else (self._general, self._local)
+        key = f"{client()} {rule}" if is_strict else client()
+        # Hashed, because addresses of people are personal data and have no business in this table.
+        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        window = counter.hit(name, limit=limit.amount, window_s=limit.get_expiry())
+        g.rate = (limit.amount, max(0, limit.amount - window.hits), math.ceil(window.ends_at_s))
+        if window.hits > limit.amount:
+            wait_s = max(1, math.ceil(window.ends_at_s - time.time()))
+            raise RateLimited(f"Too many requests. Try again in {wait_s} s.", retry_after_s=wait_s)
+
+    def write_headers(self, response: Response) -> Response:
+        """Say on the answer what is left."""
+        if "rate" in g:
+            for name, value in zip(HEADERS, g.rate, strict=True):
+                response.headers[name] = str(value)
+        return response
+
+
+def client() -> str:
+    """Who asks: the user where one is signed in, else the address."""
+    rule = request.url_rule
+    if rule is not None and roles.access_of(request.method, rule.rule) != "public":
+        try:
+            return f"user:{tokens.session().user.id}"
+        except ServiceError:
+            pass  # told to the caller once it has been counted
+    return f"address:{_home(request.remote_addr or '')}"
+
+
+def _home(address: str) -> str:
+    # One IPv6 household has 2**64 addresses: it counts as one client.
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found), _IPV6_HOME_BITS), strict=False))
+
+
+def _limit(name: str, text: str) -> RateLimitItem:
+    try:
+        return parse(text)
+    except ValueError:
+        message = f"{name} can't be read as a limit; write it like: 10 per minute"
+        raise InvalidInput(message, details=[{"field": name, "message": message}]) from None

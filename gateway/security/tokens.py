@@ -1,0 +1,213 @@
+"""Tokens: made, found in header or cookie, and held against the user's row.
+
+Law: a token counts only while its user's row says so: known, not disabled, the same token version, not revoked. Tokens
+live by the wall clock, whatever the app's clock says: the library asks no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from flask import Flask, Response, g, request
+from flask_jwt_extended import (
+    JWTManager,
+    create_access_token,
+    create_refresh_token,
+    decode_token,
+    set_access_cookies,
+    set_refresh_cookies,
+    unset_jwt_cookies,
+)
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+
+from database import users
+from database.users import User
+from gateway.parts import parts
+from gateway.settings import Settings
+from shared.clock import iso
+from shared.errors import ServiceError, TokenRejected, Unauthenticated
+
+Kind = Literal["access", "refresh"]
+NO_TOKEN = "Access token required"
+REJECTED = "Invalid or expired token"
+CSRF_HEADER = "X-CSRF-TOKEN"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class CurrentUser:
+    """Who makes the present request."""
+
+    id: int
+    email: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a token with a right signature says."""
+
+    user_id: int
+    token_version: int
+    jti: str
+    expires_at: str
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        """What is kept of a token that was given back: its id and when it expires."""
+        return self.jti, self.expires_at
+
+
+@dataclass(frozen=True)
+class Session:
+    """A token that counts, and whose it is."""
+
+    user: User
+    claims: Claims
+    by_cookie: bool
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What somebody gets who signs in."""
+
+    access: str
+    refresh: str
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Tell the library what our tokens and cookies are like."""
+    app.config.update(
+        JWT_SECRET_KEY=settings.jwt_secret.get_secret_value(),
+        JWT_ALGORITHM="HS256",
+        JWT_TOKEN_LOCATION=["headers", "cookies"],
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(hours=settings.access_token_hours),
+        JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings.refresh_token_days),
+        JWT_COOKIE_SECURE=settings.behind_tls,
+        JWT_COOKIE_SAMESITE="Strict",
+        JWT_REFRESH_COOKIE_PATH="/api/auth",
+    )
+    JWTManager(app)
+
+
+def issue(user: User) -> Tokens:
+    """New tokens for somebody who proved who they are."""
+    claims = {"role": user.role, "token_version": user.token_version}
+    identity = str(user.id)
+    return Tokens(
+        access=create_access_token(identity, additional_claims=claims),
+        refresh=create_refresh_token(identity, additional_claims=claims),
+    )
+
+
+def set_cookies(response: Response, tokens: Tokens) -> None:
+    """A session for our own page: two httpOnly cookies, and the two CSRF values it reads and sends back."""
+    settings = parts().settings
+    set_access_cookies(response, tokens.access, max_age=settings.access_token_hours * 3600)
+    set_refresh_cookies(response, tokens.refresh, max_age=settings.refresh_token_days * 86_400)
+
+
+def unset_cookies(response: Response) -> None:
+    """End the page's session in the browser."""
+    unset_jwt_cookies(response)
+
+
+def current_user() -> CurrentUser:
+    """Who makes the present request.
+
+    Raises
+    ------
+    Unauthenticated, TokenRejected
+        Nobody who may; on a route that needs a role this was answered before.
+    """
+    user = session().user
+    return CurrentUser(id=user.id, email=user.email, name=user.name, role=user.role)
+
+
+def session() -> Session:
+    """The present request's access token, checked; one read of the database, however often it is asked for.
+
+    Raises
+    ------
+    Unauthenticated
+        There is no token.
+    TokenRejected
+        It is malformed, expired, revoked, of another server or of nobody, or its CSRF value is missing or wrong.
+    """
+    if "session" not in g:
+        try:
+            g.session = _session("access")
+        except ServiceError as error:
+            g.session = error
+    found: Session | ServiceError = g.session
+    if isinstance(found, ServiceError):
+        raise found
+    return found
+
+
+def refresh_session() -> Session:
+    """The present request's refresh token, checked; raises as `session` does."""
+    return _session("refresh")
+
+
+def refresh_token_of(user: User, given: str | None) -> Claims | None:
+    """The refresh token to give back with a session: the one given, else the cookie; None unless it is this user's."""
+    token = given or request.cookies.get("refresh_token_cookie")
+    if not token:
+        return None
+    try:
+        claims = read(token, "refresh")
+    except TokenRejected:
+        return None  # expired or foreign: nothing to give back
+    return claims if claims.user_id == user.id else None
+
+
+def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
+    """What a token says, if this server signed it and it has not expired.
+
+    Raises
+    ------
+    TokenRejected
+    """
+    try:
+        said: dict[str, Any] = decode_token(token, csrf)
+    except (PyJWTError, JWTExtendedException, RecursionError):  # the last by a header of nested brackets
+        raise TokenRejected(REJECTED) from None
+    sub, version, jti, expires = (said.get(name) for name in ("sub", "token_version", "jti", "exp"))
+    # A token of the old backend may bear the same signature; it lacks these.
+    if not (isinstance(sub, str) and isinstance(version, int) and isinstance(jti, str) and isinstance(expires, int)):
+        raise TokenRejected(REJECTED)
+    if said["type"] != kind or not sub.isdecimal() or int(sub) > _MAX_ID:
+        raise TokenRejected(REJECTED)
+    return Claims(int(sub), version, jti, iso(datetime.fromtimestamp(expires, UTC)))
+
+
+def _session(kind: Kind) -> Session:
+    token, csrf, by_cookie = _presented(kind)
+    claims = read(token, kind, csrf)
+    with parts().database.read() as connection:
+        user = users.signed_in(connection, claims.user_id, token_version=claims.token_version, jti=claims.jti)
+    if user is None:
+        raise TokenRejected(REJECTED)
+    return Session(user, claims, by_cookie)
+
+
+def _presented(kind: Kind) -> tuple[str, str | None, bool]:
+    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip(), None, False
+    cookie = request.cookies.get(f"{kind}_token_cookie")
+    if not cookie:
+        raise Unauthenticated(NO_TOKEN)
+    if request.method in SAFE_METHODS:
+        return cookie, None, True
+    csrf = request.headers.get(CSRF_HEADER, "")
+    # An empty value would skip the comparison; one outside ASCII can't be compared.
+    if not csrf or not csrf.isascii():
+        raise TokenRejected(REJECTED)
+    return cookie, csrf, True

@@ -1,0 +1,285 @@
+"""The demo: a simulated subscription business, thirteen months of it up to today, scored by the models of their time.
+
+Law: everything goes the way real data go: dated facts, labels from lifetimes, models trained over HTTP, a ledger with
+outcomes. What the simulation knows beyond that (the true probabilities, what happens after today) is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from database import base, facts, imports, models, runs
+from database.base import column_names, customers_table, snapshots_table
+from database.driver import insert_rows
+from database.session import Connection, Database
+from database.tables import subscriptions
+from gateway.services import training
+from gateway.services.importing import bring_up_to_date, last_activity
+from gateway.services.scoring import CHUNK, score_rows
+from gateway.services.scoring import run as score
+from gateway.services.work import Work
+from shared.clock import days_later, iso
+from shared.errors import Conflict
+from shared.features import built_in_schema
+from shared.simulation import END_REASONS, PLANS, SimulatedMonths, Simulation, simulate
+
+PRESET = "documented"
+SEED = 7
+#: Twelve matured months, one whose 30 days are over but not the grace gap, and today's.
+MONTHS = 14
+MONTH_DAYS = 30
+FIRST_USER_NUMBER = 500_001
+#: Months (0 = oldest) at whose end a model was trained; each scored the months until the next.
+TRAINED_AT = (5, 9)
+
+
+@dataclass(frozen=True)
+class Documented:
+    """A customer that the documentation and old dashboards name, with the facts they were shown with."""
+
+    user_id: str
+    plan: str
+    watch_time_hours: float
+    subscription_age_months: int
+    device_count: int
+    last_login_days: int
+    payment_failures: int
+
+
+DOCUMENTED = (
+    Documented("usr_942183", "Premium 4K", 450.0, 14, 3, 2, 0),
+    Documented("usr_331092", "Standard", 120.0, 3, 1, 5, 2),
+    Documented("usr_776104", "Basic Ads", 80.0, 8, 2, 1, 1),
+    Documented("usr_210554", "Premium 4K", 500.0, 24, 5, 12, 0),
+)
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """The job: make the demo, train and score as time went by, publish today's scores."""
+    if not load(work.within(0.0, 0.15)):
+        return {"unchanged": True}
+    replay(work.within(0.15, 0.65))
+    with work.database.read() as connection:
+        today = facts.last_date(connection)
+    assert today is not None
+    training.train(work.within(0.65, 0.92), today=today, live_from=iso(work.clock()))
+    scored = score(work.within(0.92, 1.0))
+    bring_up_to_date(work)
+    with work.database.write() as connection:
+        base.mark_ready(connection)
+    return {"unchanged": False, **scored}
+
+
+def load(work: Work) -> bool:
+    """Write the simulated facts; False where the demo is there already.
+
+    Raises
+    ------
+    Conflict
+        The database holds somebody's own customers.
+    """
+    with work.database.read() as connection:
+        present = base.get(connection)
+    if present is not None and not present.is_demo:
+        raise Conflict("This database holds your own customers: the demo needs one of its own (set DATABASE_PATH).")
+    if present is not None and present.is_ready:
+        return False
+    if present is not None:
+        remove(work.database)
+    today = work.clock().date()
+    work.step(0.0, "Simulating subscribers")
+    simulated = simulate(
+        PRESET, customers=work.settings.demo_customers, months=MONTHS, seed=SEED, last_calendar_month=today.month
+    )
+    dates = [(today - timedelta(days=MONTH_DAYS * (MONTHS - 1 - m))).isoformat() for m in range(MONTHS)]
+    with work.database.write() as connection:
+        base.adopt(connection, built_in_schema(), is_demo=True, clock=work.clock)
+        writer = _Writer(connection, simulated, dates, iso(work.clock()))
+        writer.write_customers()
+        writer.write_subscriptions()
+    for month in range(MONTHS):
+        with work.database.write() as connection:
+            _Writer(connection, simulated, dates, iso(work.clock())).write_month(month)
+        work.step((month + 1) / MONTHS, f"Wrote the facts of {dates[month]}")
+    return True
+
+
+class _Writer:
+    """Rows of a simulation, as the database wants them."""
+
+    def __init__(self, connection: Connection, simulated: Simulation, dates: Sequence[str], now: str) -> None:
+        self._connection = connection
+        self._months = simulated.months
+        last_day = MONTH_DAYS * (MONTHS - 1)
+        self._lives = simulated.subscriptions.known_on(last_day)
+        self._dates, self._now = dates, now
+        self._schema = built_in_schema()
+        self._renamed = documented_customers(simulated.months)
+
+    def write_customers(self) -> None:
+        """Everyone who was ever there, in the state of their last facts."""
+        numbers, last = _last_rows(self._months)
+        present = self._months.month[last] == MONTHS - 1
+        facts_of = self._features(self._months.rows(last))
+        prices = self._months.monthly_price[last].tolist()
+        rows = []
+        for at, number in enumerate(numbers.tolist()):
+            values = facts_of[at]
+            user_id = self._user_id(number)
+            rows.append(
+                (number + 1, user_id, f"{user_id}@example.com", last_activity(values["last_login_days"]), int(not present[at]),
+                 prices[at], "USD", self._dates[int(self._months.month[last[at]])], self._now, self._now, *values.values())
+            )  # fmt: skip
+        columns = (
+            "id",
+            "user_id",
+            "email",
+            "last_activity",
+            "churn",
+            "monthly_price",
+            "currency",
+            "as_of",
+            "created_at",
+            "updated_at",
+        )
+        names = column_names(self._schema)
+        insert_rows(self._connection, customers_table(self._schema), (*columns, *names.values()), rows)
+
+    def write_subscriptions(self) -> None:
+        """Lifetimes as known today."""
+        lives = self._lives
+        known = set(np.unique(self._months.customer).tolist())
+        rows = [
+            (customer + 1, days_later(self._dates[0], start), None, None if is_open else days_later(self._dates[0], end),
+             None if is_open else END_REASONS[reason], PLANS[plan].name, price, "USD", self._now)
+            for customer, start, is_open, end, reason, plan, price in zip(
+                lives.customer.tolist(), lives.started_day.tolist(), lives.is_open.tolist(), lives.ended_day.tolist(),
+                lives.end_reason.tolist(), lives.plan.tolist(), lives.monthly_price.tolist(), strict=True,
+            )
+            if customer in known
+        ]  # fmt: skip
+        columns = (
+            "customer_id",
+            "started_at",
+            "cancelled_at",
+            "ended_at",
+            "end_reason",
+            "plan",
+            "monthly_price",
+            "currency",
+            "known_at",
+        )
+        insert_rows(self._connection, subscriptions, columns, rows)
+
+    def write_month(self, month: int) -> None:
+        """One month's snapshots."""
+        day = self._dates[month]
+        part = self._months.rows(self._months.month == month)
+        import_id = imports.record(
+            self._connection, file_name=f"simulated {day}", sha256=f"{PRESET}-{SEED}-{month}",
+            schema_checksum=self._schema.checksum(), as_of=day, rows=len(part), new=0, updated=len(part), now=self._now,
+        )  # fmt: skip
+        rows = [
+            (number + 1, day, day, import_id, *values.values())
+            for number, values in zip(part.customer.tolist(), self._features(part), strict=True)
+        ]
+        columns = ("customer_id", "as_of", "known_at", "import_id", *column_names(self._schema).values())
+        insert_rows(self._connection, snapshots_table(self._schema), columns, rows)
+
+    def _features(self, part: SimulatedMonths) -> list[dict[str, Any]]:
+        names = self._schema.feature_names
+        columns = [
+            [PLANS[code].name for code in part.plan.tolist()] if name == "plan" else getattr(part, name).tolist()
+            for name in names
+        ]
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        for at, (number, month) in enumerate(zip(part.customer.tolist(), part.month.tolist(), strict=True)):
+            if month == MONTHS - 1 and number in self._renamed:
+                rows[at] |= _documented_facts(self._renamed[number])
+        return rows
+
+    def _user_id(self, number: int) -> str:
+        given = self._renamed.get(number)
+        return given.user_id if given else f"usr_{FIRST_USER_NUMBER + number}"
+
+
+def _last_rows(months: SimulatedMonths) -> tuple[np.ndarray, np.ndarray]:
+    """Customer numbers, and the position of each one's newest row."""
+    numbers, from_end = np.unique(months.customer[::-1], return_index=True)
+    return numbers, len(months) - 1 - from_end
+
+
+def _documented_facts(given: Documented) -> dict[str, Any]:
+    return {name: getattr(given, name) for name in built_in_schema().feature_names if name != "tenure_months"}
+
+
+def documented_customers(months: SimulatedMonths) -> dict[int, Documented]:
+    """Which simulated customer takes which documented one's place today: same plan, same age of subscription.
+
+    Only today's facts are replaced, and they are too young to train on: no label is touched.
+    """
+    today = months.rows(months.month == MONTHS - 1)
+    taken: dict[int, Documented] = {}
+    for given in DOCUMENTED:
+        same_plan = np.array([PLANS[code].name == given.plan for code in today.plan.tolist()])
+        distance = np.abs(today.subscription_age_months - given.subscription_age_months).astype(float)
+        # Their tenure stays the simulated one, so it must not exceed the age by much.
+        distance += np.abs(today.tenure_months - given.subscription_age_months)
+        distance[~same_plan | np.isin(today.customer, list(taken))] = np.inf
+        taken[int(today.customer[int(distance.argmin())])] = given
+    return taken
+
+
+def replay(work: Work) -> None:
+    """Train and score as time went by: each past month by the model that was live then."""
+    with work.database.read() as connection:
+        dates = facts.snapshot_dates(connection)
+    steps = len(dates) - 1 - TRAINED_AT[0]
+    span = 1.0 / (steps + 3 * len(TRAINED_AT))
+    at = 0.0
+    for month in range(TRAINED_AT[0], len(dates) - 1):
+        day = dates[month]
+        if month in TRAINED_AT:
+            training.train(work.within(at, at + 3 * span), today=day, live_from=f"{day}T06:00:00.000Z")
+            at += 3 * span
+        _score_past(work.within(at, at + span), day)
+        at += span
+
+
+def _score_past(work: Work, day: str) -> None:
+    with work.database.write() as connection:
+        live = models.live(connection)
+        assert live is not None
+        moment = f"{day}T08:00:00.000Z"
+        run_id = runs.start(connection, kind="past", model_id=live.id, as_of=day, job_id=work.job.id, now=moment)
+    with work.database.read() as connection:
+        rows = facts.population_rows(connection, built_in_schema(), day)
+    total = 0.0
+    for at in range(0, len(rows), CHUNK):
+        chunk = score_rows(work, built_in_schema(), live.version, rows[at : at + CHUNK])
+        total += sum(chunk.probabilities)
+        with work.database.write() as connection:
+            runs.append(connection, run_id, chunk.ids, chunk.scores, moment)
+    with work.database.read() as connection:
+        measured = runs.measure_bins(connection, run_id, past=True)
+    with work.database.write() as connection:
+        runs.store_bins(connection, run_id, measured)
+        runs.finish(connection, run_id, state="done", customers=len(rows), average=total / len(rows), now=moment)
+    work.step(1.0, f"Scored {day} with {live.version}")
+
+
+def remove(database: Database) -> bool:
+    """Take the demo out, its customers, facts and scores; the models' records stay, retired. False where there is none."""
+    with database.write() as connection:
+        present = base.get(connection)
+        if present is None:
+            return False
+        if not present.is_demo:
+            raise Conflict("This database holds your own customers, not the demo; nothing was removed.")
+        base.forget(connection, present.schema)
+    return True

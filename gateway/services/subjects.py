@@ -1,0 +1,49 @@
+"""Who is asked about, and by which model: the look-ups before a single score.
+
+Law: reads only; what is missing is named with what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from database import base, customers, models
+from database.session import Database
+from gateway.services.explaining import facts_by_feature
+from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
+from shared.features import Schema
+
+
+def live_schema(database: Database) -> tuple[Schema, str]:
+    """The base's schema and the live model's version. Raises NoCustomers, NoModel."""
+    with database.read() as connection:
+        present, live = base.get(connection), models.live_version(connection)
+    if present is None:
+        raise NoCustomers("There are no customers yet: import a table first.")
+    if live is None:
+        raise NoModel("No model is live yet: train one first (POST /api/model/train).")
+    return present.schema, live[1]
+
+
+def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:
+    """A customer's key and present facts. Raises NotFound."""
+    with database.read() as connection:
+        known = customers.ids_by_user_id(connection, [user_id])
+        if user_id not in known:
+            raise NotFound("Customer not found")
+        row = customers.features_of(connection, schema, known[user_id])
+    return known[user_id], facts_by_feature(schema, row)
+
+
+def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
+    """Facts of somebody who need not exist, every feature named. Raises InvalidInput."""
+    for name in sorted(set(features) - set(schema.features)):
+        raise _wrong(name, "there is no such feature; GET /api/schema lists them")
+    for name, about in schema.features.items():
+        if features.get(name) is None and not about.missing:
+            raise _wrong(name, "this feature may not be missing")
+    return {name: features.get(name) for name in schema.feature_names}
+
+
+def _wrong(name: str, message: str) -> InvalidInput:
+    return InvalidInput(f"features.{name}: {message}", details=[{"field": f"features.{name}", "message": message}])

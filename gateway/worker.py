@@ -1,0 +1,130 @@
+"""The gateway's second process: takes jobs from the table and runs them, training in one lane, the rest in another.
+
+Law: a job has one worker at a time; one that fell silent is taken back, so a restart tells the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Mapping
+from types import FrameType
+
+import structlog
+
+from database import jobs
+from database.jobs import Job, Lane
+from database.session import Database, require_migrated
+from gateway.ml_client import MLClient
+from gateway.services import demo, importing, scoring, training, work
+from gateway.services.work import Handler, Work
+from gateway.settings import Settings, load_settings
+from shared.clock import Clock, iso, utc_now
+from shared.errors import ServiceUnavailable
+from shared.logs import configure_logs
+
+log = structlog.get_logger()
+
+HANDLERS: Mapping[str, Handler] = {
+    "train": training.run,
+    "score": scoring.run,
+    "import": importing.run,
+    "demo": demo.run,
+}
+IDLE_S = 0.1
+SEEN_EVERY_S = 3.0
+
+
+class Worker:
+    """Two lanes over one jobs table.
+
+    Parameters
+    ----------
+    name
+        Unique among workers; host and process id by default.
+    """
+
+    def __init__(
+        self, database: Database, ml: MLClient, settings: Settings, clock: Clock, *, name: str | None = None
+    ) -> None:
+        self._database, self._ml, self._settings, self._clock = database, ml, settings, clock
+        self._name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._stops = threading.Event()
+
+    def stop(self) -> None:
+        """Take no further jobs."""
+        self._stops.set()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        lanes: tuple[Lane, Lane] = ("training", "rest")
+        threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        log.info("worker_started", worker=self._name)
+        while not self._stops.is_set():
+            self._look_around()
+            self._stops.wait(SEEN_EVERY_S)
+        log.info("worker_stopped", worker=self._name)
+
+    def _look_around(self) -> None:
+        with self._database.write() as connection:
+            now = iso(self._clock())
+            jobs.worker_seen(connection, self._name, now)
+            settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
+        if settled:
+            log.warning("jobs_taken_back", jobs=settled)
+
+    def _lane(self, lane: Lane) -> None:
+        while not self._stops.is_set():
+            if not self.run_one(lane):
+                self._stops.wait(IDLE_S)
+
+    def run_one(self, lane: Lane) -> Job | None:
+        """Claim and run the oldest job of a lane; None where there is none."""
+        with self._database.read() as connection:
+            if not jobs.waiting(connection, lane):
+                return None
+        with self._database.write() as connection:
+            job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
+        if job is None:
+            return None
+        return work.run(Work(self._database, self._ml, self._settings, self._clock, job), HANDLERS[job.kind])
+
+
+def main() -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    settings = load_settings()
+    configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
+    database = Database(settings.database_path)
+    database.refuse_foreign_file()
+    stops = threading.Event()
+
+    def _stop(number: int, frame: FrameType | None) -> None:
+        stops.set()
+
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    _wait_for_migrations(database, stops)
+    worker = Worker(
+        database, MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value()), settings, utc_now
+    )
+    threading.Thread(target=lambda: (stops.wait(), worker.stop()), daemon=True).start()
+    if not stops.is_set():
+        worker.run()
+
+
+def _wait_for_migrations(database: Database, stops: threading.Event) -> None:
+    while not stops.is_set():
+        try:
+            require_migrated(database)
+        except ServiceUnavailable:
+            stops.wait(0.5)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()

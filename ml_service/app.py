@@ -1,0 +1,66 @@
+"""create_app: the one place where the ML service is joined together.
+
+Law: importing this creates nothing; a caller is authenticated before a word of its request is read.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+import structlog
+from flask import Flask, request
+
+from ml_service.registry import Registry
+from ml_service.routes import OPEN, blueprint
+from ml_service.service import MLService
+from ml_service.settings import Settings, load_settings
+from ml_service.training_process import Trainer
+from shared.errors import TokenRejected, Unauthenticated
+from shared.http import dress
+from shared.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The ML service as a WSGI application.
+
+    Parameters
+    ----------
+    settings
+        Read from the environment if absent.
+
+    Raises
+    ------
+    SettingsError
+        Where a variable is wrong, or production has no token of its own.
+    """
+    settings = settings or load_settings()
+    configure_logs(service="ml", level=settings.log_level, json_lines=settings.log_format == "json")
+    app = Flask("ml_service", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
+    dress(app)
+    _guard(app, settings.ml_service_token.get_secret_value())
+    registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
+    trainer = Trainer(registry, threads=settings.ml_threads, log_level=settings.log_level)
+    service = MLService(registry, trainer, first_version=settings.model_version)
+    app.extensions["ml_service"] = service
+    app.register_blueprint(blueprint)
+    registry.sweep()
+    problem = service.problem()
+    log.info("started", folder=str(registry.folder), version=registry.newest(), problem=problem)
+    return app
+
+
+def _guard(app: Flask, token: str) -> None:
+    expected = f"Bearer {token}".encode()
+
+    @app.before_request
+    def _authenticate() -> None:
+        if request.endpoint in OPEN:
+            return
+        given = request.headers.get("Authorization", "").strip()
+        if not given or given.lower() == "bearer":
+            raise Unauthenticated("Access token required")
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):
+            raise TokenRejected("Invalid or expired token")

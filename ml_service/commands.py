@@ -1,0 +1,71 @@
+"""What the commands share: how they fail, and how they write a file.
+
+Law: bad input is one line on standard error and exit code 2; a file that is written is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ml_service.settings import SettingsError
+from shared.errors import InvalidInput, ServiceError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def guarded(program: str, work: Callable[[], None]) -> int:
+    """Run a command's work; 0, or an exit code after one line that says what is wrong."""
+    try:
+        work()
+        sys.stdout.flush()
+    except (ServiceError, SettingsError) as error:
+        return _fail(program, " ".join(str(error).split()))
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not try to flush it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(program, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        return _fail(program, "stopped; nothing was written", INTERRUPTED)
+    return 0
+
+
+def _fail(program: str, message: str, code: int = BAD_INPUT) -> int:
+    print(f"{program}: {message}", file=sys.stderr)
+    return code
+
+
+def check_writable(path: Path) -> None:
+    """Refuse now what would fail after the work is done.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder; name a file.")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path} can't be written: there is no folder {path.parent}.")
+    if not os.access(path.parent, os.W_OK):
+        raise InvalidInput(f"{path} can't be written: no permission in {path.parent}.")
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[str]]:
+    """A text file that takes its name only when all of it is written."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("x", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

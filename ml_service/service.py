@@ -1,0 +1,78 @@
+"""What the routes ask for: scores, trainings, and whether there is a model.
+
+Law: no Flask here; bytes and plain values in, bytes and plain values out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from ml_service import wire
+from ml_service.registry import Registry
+from ml_service.snapshot import read_params, read_snapshot
+from ml_service.splitting import customer_groups, split_rows
+from ml_service.training_process import Trainer, TrainingRun
+from shared.contracts import TOP_REASONS, PredictRequest
+from shared.errors import CorruptModel, InvalidInput, NoModel
+
+log = structlog.get_logger()
+
+
+class MLService:
+    """The registry and the trainer, joined.
+
+    Parameters
+    ----------
+    first_version
+        Of the first model, when a training names none.
+    """
+
+    def __init__(self, registry: Registry, trainer: Trainer, *, first_version: str) -> None:
+        self.registry, self._trainer, self._first_version = registry, trainer, first_version
+
+    def problem(self) -> str | None:
+        """Why the newest model can't score; None where it can."""
+        try:
+            self.registry.get()
+        except (NoModel, CorruptModel) as error:
+            return error.message
+        return None
+
+    def score_table(self, body: bytes, version: str | None) -> bytes:
+        """Arrow stream in, Arrow stream out."""
+        table = wire.read_arrow(body)
+        model = self.registry.get(version)
+        rows = wire.rows_of_table(model.schema, table)
+        return wire.arrow_answer(model, model.explain(rows.features, rows.row_keys))
+
+    def score_request(self, request: PredictRequest, version: str | None) -> dict[str, Any]:
+        """A few rows; `PredictResponse` as plain values."""
+        if request.model_version and version and request.model_version != version:
+            raise InvalidInput("model_version: the body and the query name different versions.")
+        model = self.registry.get(wire.checked_version(request.model_version or version))
+        rows = wire.rows_of_request(model.schema, request)
+        shown = len(model.schema.features) if request.all_reasons else TOP_REASONS
+        return wire.json_answer(model, model.explain(rows.features, rows.row_keys, shown=shown))
+
+    def start_training(self, body: bytes | None) -> TrainingRun:
+        """Check everything that can be checked now, then start. Without a body: the simulated subscribers.
+
+        Raises
+        ------
+        ServiceError
+            InvalidInput, InvalidSchema, MalformedRequest, InsufficientData, NotFound (the champion), Conflict.
+        """
+        if body is None:
+            return self._trainer.start(None, version=self.registry.next_version(self._first_version))
+        table = wire.read_arrow(body)
+        params, schema = read_params(table)
+        snapshot = read_snapshot(table, schema)
+        groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
+        split_rows(snapshot.label, snapshot.as_of, groups, params.seed)
+        if params.champion_version is not None:
+            self.registry.get(params.champion_version)
+        return self._trainer.start(
+            body, version=params.model_version, seed=params.seed, champion_version=params.champion_version
+        )

@@ -1,0 +1,168 @@
+"""`python -m ml_service.train_model`: train a model on the simulated subscribers or on a file, and report on it.
+
+Law: needs no gateway and no database; nothing that is there is overwritten unless told to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from ml_service.artefacts import MANIFEST
+from ml_service.commands import check_writable, guarded, written_whole
+from ml_service.registry import Registry
+from ml_service.report_text import report_text
+from ml_service.settings import Settings, load_settings
+from ml_service.simulated import CUSTOMERS, simulated
+from ml_service.snapshot import Snapshot
+from ml_service.training import Trained, train
+from ml_service.wire import checked_version
+from shared.clock import iso, utc_now
+from shared.errors import Conflict, InvalidInput
+from shared.features import load_schema
+from shared.simulation import PRESETS
+from shared.tables import CustomerTable, read_table, row_keys
+
+EPILOG = """\
+Without --data the 120,000 simulated training records and the 40,000 simulated records of the three months after them
+are used; their true probabilities give the ceiling printed beside the AUC. A simulated figure says nothing about real
+customers.
+
+With --data the newest quarter of the dates is the test; a table without dates is parted at random, and its training
+rows are later scored out of fold.
+
+examples:
+  python -m ml_service.train_model
+  python -m ml_service.train_model --preset realistic --seed 1 --out out/realistic --report out/realistic.json
+  python -m ml_service.train_model --data customers.csv --schema schema.toml --out out/mine
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(
+        prog="python -m ml_service.train_model",
+        description="Train a churn model and report on it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--preset", choices=sorted(PRESETS), help="simulated subscribers (default documented)")
+    command.add_argument("--seed", type=int, default=0, help="of the simulation, the split and the trees (default 0)")
+    command.add_argument("--customers", type=int, help=f"simulated customers (default {CUSTOMERS:,})")
+    command.add_argument("--data", type=Path, metavar="FILE", help="customers with their outcome, CSV or Parquet")
+    command.add_argument(
+        "--schema", metavar="FILE", help="what the columns of FILE mean (default: the built-in schema)"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="the model's folder (default ML_MODEL_PATH/<version>)")
+    command.add_argument("--force", action="store_true", help="put the model in the place of one that is in DIR")
+    command.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON too")
+    command.add_argument("--model-version", metavar="X.Y.Z", help="default: one patch above the newest on disk")
+    return command
+
+
+def _check(options: argparse.Namespace) -> None:
+    simulation = [name for name in ("preset", "customers") if getattr(options, name) is not None]
+    if options.data is not None and simulation:
+        raise InvalidInput(f"--{simulation[0]} is for simulated subscribers; leave it out with --data.")
+    if options.schema is not None and options.data is None:
+        raise InvalidInput("--schema says what the columns of a file mean; give the file with --data.")
+    if options.seed < 0:
+        raise InvalidInput("--seed: 0 or more is needed.")
+    checked_version(options.model_version)
+    if options.report is not None:
+        check_writable(options.report)
+
+
+def _target(options: argparse.Namespace, settings: Settings) -> tuple[Path, str]:
+    registry = Registry(settings.registry_folder)
+    first = settings.model_version
+    version = options.model_version or (first if options.out else registry.next_version(first))
+    folder = options.out or registry.path(version)
+    if (folder / MANIFEST).exists() and not options.force:
+        raise Conflict(f"{folder} holds a model already; name another folder or version, or give --force.")
+    if folder.exists() and not (folder / MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Conflict(f"{folder} exists and holds no model: it is left as it is.")
+    return folder, version
+
+
+def snapshot_of(table: CustomerTable) -> Snapshot:
+    """A checked file as a training snapshot.
+
+    Raises
+    ------
+    InvalidInput
+        Where it does not say who churned.
+    """
+    if table.label is None:
+        raise InvalidInput("The file doesn't say who churned.")
+    rows = len(table.label)
+    # Row numbers stand in for ids where there are none; they are nobody's key.
+    keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
+    as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    return Snapshot(table.schema, table.features, table.label, as_of, keys)
+
+
+def _data(options: argparse.Namespace) -> tuple[Snapshot, dict[str, Any] | None]:
+    if options.data is not None:
+        table = read_table(options.data, load_schema(options.schema or "retainstream"), label="required")
+        for note in table.notes:
+            print(note, file=sys.stderr)
+        return snapshot_of(table), None
+    preset, customers = options.preset or "documented", CUSTOMERS if options.customers is None else options.customers
+    made = simulated(preset, customers=customers, seed=options.seed)
+    return made.snapshot, {
+        "preset": preset,
+        "seed": options.seed,
+        "customers": customers,
+        "ceiling_auc": made.ceiling_auc,
+    }
+
+
+class _Progress:
+    """Each stage once, on standard error."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def __call__(self, done: float, stage: str) -> None:
+        kind = stage.partition(", round")[0]
+        if kind != self._stage:
+            self._stage = kind
+            print(f"[{100 * done:3.0f} %] {kind}", file=sys.stderr, flush=True)
+
+
+def _train(options: argparse.Namespace) -> None:
+    _check(options)
+    settings = load_settings()
+    folder, version = _target(options, settings)
+    snapshot, made = _data(options)
+    trained = train(snapshot, version=version, seed=options.seed, threads=settings.ml_threads, progress=_Progress())
+    _save(trained, folder, replace=options.force)
+    if options.report is not None:
+        content = {**trained.report.model_dump(mode="json"), "simulated": made}
+        with written_whole(options.report) as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
+    if made is not None:
+        print(f"Simulated subscribers, preset {made['preset']}, seed {made['seed']}, {made['customers']:,} customers")
+    print(report_text(trained.report, ceiling_auc=None if made is None else made["ceiling_auc"]))
+    print(f"\nWritten to {folder}")
+
+
+def _save(trained: Trained, folder: Path, *, replace: bool) -> None:
+    about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}
+    trained.model.save(folder, about=about, replace=replace)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    options = parser().parse_args(arguments)
+    return guarded("train_model", lambda: _train(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

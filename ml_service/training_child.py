@@ -1,0 +1,117 @@
+"""The other side of `training_process`: what runs in the child.
+
+Law: it writes only into the folder it was given, and ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import parent_process
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from ml_service.model import ChurnModel
+from ml_service.simulated import simulated
+from ml_service.snapshot import Snapshot, read_params, read_snapshot
+from ml_service.training import train
+from shared import arrow
+from shared.clock import iso, utc_now
+from shared.contracts import TrainReport
+from shared.errors import ServiceError
+from shared.logs import LogLevel, configure_logs
+
+BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
+WATCH_S = 1.0
+#: Progress lines closer together than this say nothing new.
+QUIET_S = 0.2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the child is told; plain values, since it is another process.
+
+    Attributes
+    ----------
+    folder
+        Holds the Arrow body (absent: train on the simulated subscribers) and takes the finished model.
+    """
+
+    folder: Path
+    registry: Path
+    version: str
+    seed: int
+    champion_version: str | None
+    threads: int
+    log_level: LogLevel
+
+
+def run(pipe: Connection, job: Job) -> None:
+    """Train, save into the job's folder, and tell the parent how it went."""
+    configure_logs(service="ml-training", level=job.log_level)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    try:
+        report = _train(pipe, job)
+        pipe.send({"report": report.model_dump(mode="json")})
+    except ServiceError as error:
+        pipe.send({"error": {"code": error.code, "message": error.message, "details": error.details}})
+    except Exception:
+        # The last handler of this process: what nobody foresaw goes to the log, and the parent hears that it happened.
+        log.exception("training_failed", version=job.version)
+        message = "The training failed for a reason that the ML service's log names; nothing was kept."
+        pipe.send({"error": {"code": "service_error", "message": message, "details": []}})
+
+
+def _train(pipe: Connection, job: Job) -> TrainReport:
+    champion = None
+    if job.champion_version is not None:
+        champion = ChurnModel.load(Path(job.registry) / job.champion_version, threads=job.threads)
+    trained = train(
+        _snapshot(job),
+        version=job.version,
+        seed=job.seed,
+        threads=job.threads,
+        champion=champion,
+        progress=_Sender(pipe),
+    )
+    about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}
+    trained.model.save(job.folder / MODEL_FOLDER, about=about)
+    return trained.report
+
+
+def _snapshot(job: Job) -> Snapshot:
+    body = job.folder / BODY_FILE
+    if not body.exists():
+        return simulated(seed=job.seed).snapshot
+    table = arrow.decode(body.read_bytes())
+    _, schema = read_params(table)
+    return read_snapshot(table, schema)
+
+
+class _Sender:
+    """Progress to the parent, not more often than anybody reads."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._sent, self._stage = pipe, float("-inf"), ""
+
+    def __call__(self, done: float, stage: str) -> None:
+        now, kind = time.monotonic(), stage.partition(", round")[0]
+        if kind != self._stage or now - self._sent >= QUIET_S:
+            self._sent, self._stage = now, kind
+            line: dict[str, Any] = {"progress": round(done, 4), "stage": stage}
+            self._pipe.send(line)
+
+
+def _end_with_the_parent() -> None:
+    parent = parent_process()
+    while parent is None or parent.is_alive():
+        time.sleep(WATCH_S)
+    # Nobody is left to read the answer. What lies in the folder is swept at the service's next start.
+    os._exit(1)
