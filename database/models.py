@@ -6,11 +6,11 @@ Law: `model_timeline` is appended, never changed; the newest row names the live 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from database import tables
 
@@ -85,29 +85,43 @@ def versions(connection: Connection) -> Sequence[Model]:
     return [_model(row) for row in connection.execute(select(m).order_by(m.c.id.desc()))]
 
 
-def next_version(connection: Connection, first: str) -> str:
-    """The first model carries MODEL_VERSION; each further one adds 1 to the patch of the highest so far."""
-    known = connection.execute(select(m.c.version)).scalars().all()
+def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> str:
+    """The first model carries MODEL_VERSION; each further one adds 1 to the patch of the highest so far.
+
+    Parameters
+    ----------
+    on_disk
+        Versions the ML service holds: a number that names a folder is never given again.
+    """
+    known = {*connection.execute(select(m.c.version)).scalars(), *on_disk}
     if not known:
         return first
     major, minor, patch = max(tuple(int(part) for part in version.split(".")) for version in known)
     return f"{major}.{minor}.{patch + 1}"
 
 
-def reserve(connection: Connection, *, version: str, schema_checksum: str, trained_on: str, now: str) -> int:
+def reserve(connection: Connection, *, version: str, schema_checksum: str, trained_on: str, job_id: int, now: str) -> int:
     """Take a version for a training that begins; `trained_on` is the date of the newest data."""
+    running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running", tables.jobs.c.id != job_id)
+    # What a killed training reserved is free again; a training that runs elsewhere keeps its number.
+    connection.execute(delete(m).where(m.c.state == "training", m.c.job_id.not_in(running)))
     return connection.execute(
         insert(m)
         .values(
-            version=version, state="training", schema_checksum=schema_checksum, trained_on=trained_on, created_at=now
+            version=version,
+            state="training",
+            schema_checksum=schema_checksum,
+            trained_on=trained_on,
+            job_id=job_id,
+            created_at=now,
         )
         .returning(m.c.id)
     ).scalar_one()
 
 
-def fail(connection: Connection, model_id: int, why: str) -> None:
-    """The training came to nothing."""
-    connection.execute(update(m).where(m.c.id == model_id).values(state="failed", decision=why))
+def release(connection: Connection, model_id: int) -> None:
+    """Give a reserved version back: its training came to nothing."""
+    connection.execute(delete(m).where(m.c.id == model_id, m.c.state == "training"))
 
 
 def record(connection: Connection, model_id: int, report: Mapping[str, Any], now: str) -> None:
@@ -159,8 +173,3 @@ def importance(connection: Connection, version: str) -> Sequence[Row[Any]]:
     f = tables.feature_importance
     query = select(f.c.feature_name, f.c.shap_value).where(f.c.model_version == version)
     return connection.execute(query.order_by(f.c.shap_value.desc(), f.c.id)).all()
-
-
-def is_training(connection: Connection) -> bool:
-    """Whether a version is being trained."""
-    return connection.execute(select(m.c.id).where(m.c.state == "training").limit(1)).one_or_none() is not None

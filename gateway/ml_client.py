@@ -61,6 +61,11 @@ class MLClient:
         """What the ML service says of itself. Raises ServiceUnavailable."""
         return _object.validate_json(self._send("GET", "/api/health", read_timeout_s=2.0))
 
+    def versions(self) -> list[str]:
+        """Versions on its disk, verified or not."""
+        found = _object.validate_json(self._send("GET", "/api/models"))
+        return [each["version"] for each in found["models"]]
+
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
         """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""
         return self._send(

@@ -105,7 +105,7 @@ def blueprint(name: str, import_name: str, *, prefix: str, signed_in: bool = Tru
     )
 
 
-def answers(data: Any, *, status: int = 200, also: tuple[int, ...] = ()) -> dict[str, Any]:
+def answers(data: Any, *, status: int = 200, also: tuple[int, ...] = ()) -> dict[Any, Any]:
     """Document a route's answer: the envelope around `data`, and further failures."""
     return {str(status): Success[data], **{str(code): Failure for code in also}}
 

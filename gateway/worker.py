@@ -105,8 +105,10 @@ def main() -> None:
     def _stop(number: int, frame: FrameType | None) -> None:
         stops.set()
 
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    # Under the reloader this runs in a thread, where signals are the reloader's business.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGINT, _stop)
     _wait_for_migrations(database, stops)
     worker = Worker(
         database, MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value()), settings, utc_now

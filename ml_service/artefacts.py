@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -18,8 +19,27 @@ import orjson
 from shared.errors import Conflict, CorruptModel
 
 MANIFEST = "manifest.json"
-UNFINISHED = ".unfinished-"
+_UNFINISHED = re.compile(r"\.unfinished-(\d+)-(\d+)-[0-9a-f]+(-before)?")
 _CHECKSUM = "manifest_sha256"
+
+
+def unfinished_name() -> str:
+    """A name for a folder that is being written: it tells by whom, so that what is left of the dead can be removed."""
+    return f".unfinished-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Whether a folder's name says that it was being written by a process that is gone."""
+    owner = _UNFINISHED.fullmatch(name)
+    return owner is not None and _started(int(owner[1])) != int(owner[2])
+
+
+def _started(pid: int) -> int:
+    """When a process began, in ticks since boot; -1 where there is none. A number alone comes again in a container."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return -1
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:
@@ -52,7 +72,7 @@ def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, byt
         if not (folder / MANIFEST).is_file():
             raise Conflict(f"{folder} exists and holds no model: it is left as it is.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.parent / f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
+    aside = folder.parent / unfinished_name()
     aside.mkdir()
     try:
         content = {**about, "files": {name: _sha256(data) for name, data in files.items()}}

@@ -49,8 +49,8 @@ def _of_the_data(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iterato
         yield (
             "Rows used in training are listed with their out-of-fold scores."
             if model.seen is not None
-            else "The table has no ids: rows used in training can't be told from new ones, so their scores are not out of "
-            "fold."
+            else "The table has no ids: rows used in training can't be told from new ones, so their scores "
+            "are not out of fold."
         )
     leavers = int(snapshot.label[split.training].sum())
     if leavers < FEW_LEAVERS:

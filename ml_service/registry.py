@@ -18,7 +18,6 @@ from ml_service.model import ChurnModel
 from shared.errors import CorruptModel, NoModel, NotFound
 
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
-_OWNER = re.compile(re.escape(artefacts.UNFINISHED) + r"(\d+)-")
 
 #: What tells one saved folder from the next of the same name: device, inode, time and size of the manifest.
 Stamp = tuple[int, int, int, int]
@@ -156,6 +155,5 @@ class Registry:
         if not self.folder.is_dir():
             return
         for entry in self.folder.iterdir():
-            owner = _OWNER.match(entry.name)
-            if owner and not Path(f"/proc/{owner[1]}").exists():
+            if artefacts.is_abandoned(entry.name):
                 shutil.rmtree(entry)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.contracts import TestFigures, TrainReport
+from shared.contracts import BalancedFigures, TestFigures, TrainReport
 
 
 def _figure(value: float | None) -> str:
@@ -24,7 +24,8 @@ def report_text(report: TrainReport, *, ceiling_auc: float | None = None) -> str
     """
     lines = [
         f"Model {report.model_version}: {report.algorithm}, {report.parameters['rounds']} trees, "
-        f"{report.features} features, fitted on {report.training_samples:,} rows ({100 * report.training_prevalence:.1f} % churned)",
+        f"{report.features} features, fitted on {report.training_samples:,} rows "
+        f"({100 * report.training_prevalence:.1f} % churned)",
         "",
         *_test(report.test, ceiling_auc),
         "",
@@ -39,21 +40,21 @@ def report_text(report: TrainReport, *, ceiling_auc: float | None = None) -> str
     return "\n".join(lines)
 
 
+def _at(threshold: float, figures: TestFigures | BalancedFigures) -> str:
+    told = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
+    return f"  at p >= {threshold:.4f}:  precision {told[0]}  recall {told[1]}  F1 {told[2]}"
+
+
 def _test(test: TestFigures, ceiling_auc: float | None) -> Iterator[str]:
     when = f", {test.period[0]} to {test.period[1]}" if test.period else ""
+    ceiling = f"   (ceiling {_figure(ceiling_auc)})" if ceiling_auc is not None else ""
     yield f"Test rows, natural prevalence: n = {test.n:,}, {100 * test.prevalence:.2f} % churned{when}"
-    yield f"  AUC                {_figure(test.auc)}" + (
-        f"   (ceiling {_figure(ceiling_auc)})" if ceiling_auc is not None else ""
-    )
+    yield f"  AUC                {_figure(test.auc)}{ceiling}"
     yield f"  average precision  {_figure(test.average_precision)}"
     yield f"  log loss           {_figure(test.log_loss)}"
     yield f"  Brier              {_figure(test.brier)}   (skill {_figure(test.brier_skill)})"
     yield f"  ECE                {_figure(test.ece)}"
     yield f"  lift at 10 %       {_figure(test.lift_at_10_percent)}"
-    yield f"  at p >= {test.threshold:.4f}:  precision {_figure(test.precision)}  recall {_figure(test.recall)}  F1 {_figure(test.f1_score)}"
-    balanced = test.balanced
+    yield _at(test.threshold, test)
     yield "The same rows, balanced (prevalence 1/2)"
-    yield (
-        f"  at p >= {balanced.threshold:.4f}:  precision {_figure(balanced.precision)}  "
-        f"recall {_figure(balanced.recall)}  F1 {_figure(balanced.f1_score)}"
-    )
+    yield _at(test.balanced.threshold, test.balanced)

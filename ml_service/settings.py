@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     ml_model_path: Path = Field(
         default=Path("./models"),
         validation_alias="ML_MODEL_PATH",
-        description="Folder of the model registry; ending in .pkl it means that file's folder (the pickle is never read)",
+        description="Folder of the model registry; ending in .pkl it means that file's folder (never read itself)",
     )
     ml_service_token: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_TOKEN),

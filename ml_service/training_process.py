@@ -7,8 +7,6 @@ is gone and its folder with it.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import secrets
 import shutil
 import threading
 from collections.abc import Iterator
@@ -73,7 +71,7 @@ class Trainer:
 
     def _prepare(self, body: bytes | None, *, version: str, seed: int, champion_version: str | None) -> Job:
         root = self._registry.folder
-        folder = root / f"{artefacts.UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
+        folder = root / artefacts.unfinished_name()
         folder.mkdir(parents=True)
         if body is not None:
             (folder / BODY_FILE).write_bytes(body)

@@ -188,6 +188,7 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
         )
         return response
 
-    @app.get("/metrics")
     def metrics_page() -> Response:
         return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+    app.add_url_rule("/metrics", view_func=metrics_page)

@@ -13,7 +13,7 @@ import click
 
 from database import base, jobs
 from database.migrate import migrate
-from gateway.cli.setup import Context, follow, prepare
+from gateway.cli.setup import Context, follow, prepare, run_here
 from gateway.services import accounts, work
 from gateway.settings import load_settings
 from shared.errors import ServiceError, ServiceUnavailable
@@ -35,11 +35,17 @@ def gateway(reload: bool) -> None:
 
 
 @click.command()
-def worker() -> None:
+@click.option("--reload", is_flag=True, help="Start anew when a source file changes (development).")
+def worker(reload: bool) -> None:
     """Run jobs: training in one lane, everything else in another."""
     from gateway.worker import main
 
-    main()
+    if reload:
+        from werkzeug.serving import run_with_reloader
+
+        run_with_reloader(main)
+    else:
+        main()
 
 
 @click.command("migrate")
@@ -54,8 +60,7 @@ def migrate_command() -> None:
 @click.option("--remove", is_flag=True, help="Take the demo and its account out; the models' records stay.")
 def demo(remove: bool) -> None:
     """Make the demo: simulated customers, models of their time, today's scores."""
-    from gateway.cli.setup import run_here
-    from gateway.services import demo as use_case
+    from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
 
     context = prepare()
     if remove:

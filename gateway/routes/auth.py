@@ -156,6 +156,7 @@ def _signed_in(user: User, *, by_cookie: bool = False, message: str | None = Non
     person = {"id": user.id, "email": user.email, "name": user.name, "role": user.role}
     data = {"token": pair.access, "refresh_token": pair.refresh, "user": person}
     response = ok(data, message=message, status=status)
+    response.headers["Cache-Control"] = "no-store"
     if by_cookie:
         tokens.set_cookies(response, pair)
     return response

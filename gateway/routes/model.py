@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import base, models
+from database import base, jobs, models
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Balanced
@@ -155,7 +155,7 @@ def status() -> Response:
     with parts().database.read() as connection:
         live = models.live(connection)
         since = models.live_since(connection)
-        training = models.is_training(connection)
+        training = jobs.active(connection, "train") is not None
     report = live.figures if live else {}
     return ok(
         {
@@ -174,13 +174,10 @@ def status() -> Response:
 def _improvement(report: Mapping[str, Any]) -> dict[str, Any]:
     now = report.get("auc")
     before = (report.get("champion") or report.get("baselines", {}).get("v1_0") or {}).get("auc")
-    known = now is not None and before is not None
-    return {
-        "improved": now > before if known else None,
-        "previous_auc": before,
-        "current_auc": now,
-        "improvement": f"{now - before:+.2f} ({(now / before - 1) * 100:+.1f}%)" if known else None,
-    }
+    if now is None or before is None:
+        return {"improved": None, "previous_auc": before, "current_auc": now, "improvement": None}
+    gain = f"{now - before:+.2f} ({(now / before - 1) * 100:+.1f}%)"
+    return {"improved": now > before, "previous_auc": before, "current_auc": now, "improvement": gain}
 
 
 @bp.post("/train", summary="Train on the matured snapshots", responses=answers(Trained, also=(409, 503)))

@@ -62,7 +62,7 @@ class LocalCounter:
             found = self._windows.get(key)
             if found is None or found.ends_at_s <= now:
                 found = Window(0, now + window_s)
-            self._windows[key] = found._replace(hits=found.hits + 1)
+            self._windows[key] = found._replace(hits=min(found.hits, limit) + 1)
             return self._windows[key]
 
 

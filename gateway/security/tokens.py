@@ -31,7 +31,7 @@ from shared.clock import iso
 from shared.errors import ServiceError, TokenRejected, Unauthenticated
 
 Kind = Literal["access", "refresh"]
-NO_TOKEN = "Access token required"
+MISSING = "Access token required"
 REJECTED = "Invalid or expired token"
 CSRF_HEADER = "X-CSRF-TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -176,7 +176,7 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     """
     try:
         said: dict[str, Any] = decode_token(token, csrf)
-    except (PyJWTError, JWTExtendedException, RecursionError):  # the last by a header of nested brackets
+    except (PyJWTError, JWTExtendedException):
         raise TokenRejected(REJECTED) from None
     sub, version, jti, expires = (said.get(name) for name in ("sub", "token_version", "jti", "exp"))
     # A token of the old backend may bear the same signature; it lacks these.
@@ -203,7 +203,7 @@ def _presented(kind: Kind) -> tuple[str, str | None, bool]:
         return token.strip(), None, False
     cookie = request.cookies.get(f"{kind}_token_cookie")
     if not cookie:
-        raise Unauthenticated(NO_TOKEN)
+        raise Unauthenticated(MISSING)
     if request.method in SAFE_METHODS:
         return cookie, None, True
     csrf = request.headers.get(CSRF_HEADER, "")

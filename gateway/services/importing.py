@@ -19,7 +19,7 @@ from gateway.services import outcomes
 from gateway.services.scoring import refresh_roll_up
 from gateway.services.work import Work
 from shared.clock import iso
-from shared.errors import InvalidInput, SchemaMismatch
+from shared.errors import SchemaMismatch
 from shared.features import Schema, schema_from_dict
 from shared.tables import CustomerTable, read_table
 
@@ -70,9 +70,8 @@ def as_rows(table: CustomerTable, as_of: str) -> Rows:
         else [as_of] * n
     )
     columns = {name: table.features.column(name).to_pylist() for name in schema.feature_names}
-    for name, feature in schema.features.items():
-        if feature.whole:
-            columns[name] = _whole(name, columns[name])
+    for name in (name for name, feature in schema.features.items() if feature.whole):
+        columns[name] = [None if value is None else int(value) for value in columns[name]]
     return Rows(
         schema=schema,
         user_ids=table.ids.to_pylist(),
@@ -82,16 +81,6 @@ def as_rows(table: CustomerTable, as_of: str) -> Rows:
         emails=table.email.to_pylist() if table.email is not None else [None] * n,
         roles={role: _texts(role, array.to_pylist()) for role, array in table.subscription.items()},
     )
-
-
-def _whole(name: str, values: list[Any]) -> list[Any]:
-    for at, value in enumerate(values):
-        if value is not None and value != int(value):
-            raise InvalidInput(
-                f"Row {at + 2}, {name}: {value} is not a whole number.",
-                details=[{"row": at + 2, "field": name, "message": f"{value} is not a whole number"}],
-            )
-    return [None if value is None else int(value) for value in values]
 
 
 def _texts(role: str, values: list[Any]) -> list[Any]:

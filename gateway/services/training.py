@@ -67,11 +67,17 @@ def train(work: Work, *, today: str, live_from: str, user_id: int | None = None,
         Moment written to the timeline if it is promoted.
     """
     schema, checksum = _base(work.database)
+    on_disk = work.ml.versions()
     with work.database.write() as connection:
         champion = models.live(connection)
-        version = models.next_version(connection, work.settings.model_version)
+        version = models.next_version(connection, work.settings.model_version, on_disk)
         model_id = models.reserve(
-            connection, version=version, schema_checksum=checksum, trained_on=today, now=iso(work.clock())
+            connection,
+            version=version,
+            schema_checksum=checksum,
+            trained_on=today,
+            job_id=work.job.id,
+            now=iso(work.clock()),
         )
     comparable = champion if champion and champion.schema_checksum == checksum else None
     params = TrainParams(
@@ -82,9 +88,9 @@ def train(work: Work, *, today: str, live_from: str, user_id: int | None = None,
     )
     try:
         report = _send(work, schema, params, today)
-    except ServiceError as error:
+    except ServiceError:
         with work.database.write() as connection:
-            models.fail(connection, model_id, error.message)
+            models.release(connection, model_id)
         raise
     allowed, reason = gate(report)
     with work.database.write() as connection:

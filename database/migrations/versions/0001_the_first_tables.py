@@ -65,18 +65,6 @@ def upgrade() -> None:
     sa.Column('created_at', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_imports'))
     )
-    op.create_table('models',
-    sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('version', sa.Text(), nullable=False),
-    sa.Column('state', sa.Text(), nullable=False),
-    sa.Column('schema_checksum', sa.Text(), nullable=False),
-    sa.Column('trained_on', sa.Text(), nullable=False),
-    sa.Column('report_json', sa.Text(), nullable=True),
-    sa.Column('decision', sa.Text(), nullable=True),
-    sa.Column('created_at', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_models')),
-    sa.UniqueConstraint('version', name=op.f('uq_models_version'))
-    )
     op.create_table('population_history',
     sa.Column('period_end', sa.Text(), nullable=False),
     sa.Column('period_start', sa.Text(), nullable=False),
@@ -171,6 +159,38 @@ def upgrade() -> None:
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.create_index('ix_jobs_state_lane', ['state', 'lane', 'id'], unique=False)
 
+    op.create_table('subscriptions',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('customer_id', sa.Integer(), nullable=False),
+    sa.Column('started_at', sa.Text(), nullable=False),
+    sa.Column('cancelled_at', sa.Text(), nullable=True),
+    sa.Column('ended_at', sa.Text(), nullable=True),
+    sa.Column('end_reason', sa.Text(), nullable=True),
+    sa.Column('plan', sa.Text(), nullable=True),
+    sa.Column('monthly_price', sa.Float(), nullable=True),
+    sa.Column('currency', sa.Text(), nullable=True),
+    sa.Column('known_at', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_subscriptions_customer_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_subscriptions')),
+    sa.UniqueConstraint('customer_id', 'started_at', name=op.f('uq_subscriptions_customer_id_started_at'))
+    )
+    with op.batch_alter_table('subscriptions', schema=None) as batch_op:
+        batch_op.create_index('ix_subscriptions_ended_at', ['ended_at'], unique=False)
+
+    op.create_table('models',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('version', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('schema_checksum', sa.Text(), nullable=False),
+    sa.Column('trained_on', sa.Text(), nullable=False),
+    sa.Column('job_id', sa.Integer(), nullable=True),
+    sa.Column('report_json', sa.Text(), nullable=True),
+    sa.Column('decision', sa.Text(), nullable=True),
+    sa.Column('created_at', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_models_job_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_models')),
+    sa.UniqueConstraint('version', name=op.f('uq_models_version'))
+    )
     op.create_table('model_metrics',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('model_id', sa.Integer(), nullable=False),
@@ -193,24 +213,6 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_model_timeline_user_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_model_timeline'))
     )
-    op.create_table('subscriptions',
-    sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('customer_id', sa.Integer(), nullable=False),
-    sa.Column('started_at', sa.Text(), nullable=False),
-    sa.Column('cancelled_at', sa.Text(), nullable=True),
-    sa.Column('ended_at', sa.Text(), nullable=True),
-    sa.Column('end_reason', sa.Text(), nullable=True),
-    sa.Column('plan', sa.Text(), nullable=True),
-    sa.Column('monthly_price', sa.Float(), nullable=True),
-    sa.Column('currency', sa.Text(), nullable=True),
-    sa.Column('known_at', sa.Text(), nullable=False),
-    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_subscriptions_customer_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_subscriptions')),
-    sa.UniqueConstraint('customer_id', 'started_at', name=op.f('uq_subscriptions_customer_id_started_at'))
-    )
-    with op.batch_alter_table('subscriptions', schema=None) as batch_op:
-        batch_op.create_index('ix_subscriptions_ended_at', ['ended_at'], unique=False)
-
     op.create_table('scoring_runs',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
@@ -319,12 +321,13 @@ def downgrade() -> None:
         batch_op.drop_index('ix_scoring_runs_kind_as_of')
 
     op.drop_table('scoring_runs')
+    op.drop_table('model_timeline')
+    op.drop_table('model_metrics')
+    op.drop_table('models')
     with op.batch_alter_table('subscriptions', schema=None) as batch_op:
         batch_op.drop_index('ix_subscriptions_ended_at')
 
     op.drop_table('subscriptions')
-    op.drop_table('model_timeline')
-    op.drop_table('model_metrics')
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.drop_index('ix_jobs_state_lane')
 
@@ -342,7 +345,6 @@ def downgrade() -> None:
 
     op.drop_table('rate_limits')
     op.drop_table('population_history')
-    op.drop_table('models')
     op.drop_table('imports')
     with op.batch_alter_table('feature_importance', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_feature_importance_model_version'))

@@ -54,7 +54,6 @@ class Doer:
 
 COMMAND_LINE = Doer()
 
-
 # --- signing in -----------------------------------------------------------------------------------------------------
 
 
@@ -238,20 +237,14 @@ def change_user(
 
     Raises
     ------
-    NotFound
-        Nobody has this number.
-    InvalidInput
-        The name or password won't do.
+    NotFound, InvalidInput
+        Nobody has this number; the name or password won't do.
     Conflict
         It would leave nobody who can administer.
     """
     with database.read() as connection:
         email = _there(users.by_id(connection, user_id)).email
-    faults: list[Detail] = []
-    called = None if name is None else accepted_name(name, faults)
-    if new_password is not None:
-        accepted_password(new_password, email, "new_password", faults)
-    refuse(faults)
+    called = _accepted(name, new_password, email)
     hashed = None if new_password is None else hash_of(new_password, cost)
     now = iso(clock())
     with database.write() as connection:
@@ -259,10 +252,20 @@ def change_user(
         if _gives_up_admin(user, role, disabled) and users.enabled_admins(connection) == 1:
             raise Conflict(LAST_ADMIN)
         columns, said = _changes(user, called, role, disabled, hashed, now)
-        users.change(connection, user_id, now=now, end_sessions=not ENDS_SESSIONS.isdisjoint(columns), **columns)
+        if columns:
+            users.change(connection, user_id, now=now, end_sessions=not ENDS_SESSIONS.isdisjoint(columns), **columns)
         for action, subject in said:
             users.record(connection, action, at=now, by=by.user_id, subject=subject, request_id=by.request_id)
         return _there(users.by_id(connection, user_id))
+
+
+def _accepted(name: str | None, password: str | None, email: str) -> str | None:
+    faults: list[Detail] = []
+    if password is not None:
+        accepted_password(password, email, "new_password", faults)
+    called = None if name is None else accepted_name(name, faults)
+    refuse(faults)
+    return called
 
 
 def _gives_up_admin(user: User, role: Role | None, disabled: bool | None) -> bool:

@@ -1,0 +1,88 @@
+// Talking to the API: the cookie session with its CSRF values, one renewal of an expired session, errors as objects.
+
+const CSRF_HEADER = "X-CSRF-TOKEN";
+const ACCESS = "csrf_access_token";
+const REFRESH = "csrf_refresh_token";
+let renewal = null;
+
+/** A failure that the API told, or that the network made. */
+export class ApiError extends Error {
+  constructor(status, body, requestId) {
+    super(body?.message ?? "The server could not be reached. Check the connection and try again.");
+    this.status = status;
+    this.code = body?.error?.code ?? "unreachable";
+    this.details = body?.error?.details ?? [];
+    this.requestId = body?.error?.request_id ?? requestId ?? null;
+  }
+
+  /** Nobody is signed in any more; a role that is too low is something else. */
+  get isSignedOut() {
+    return this.code === "unauthenticated" || this.code === "token_rejected";
+  }
+}
+
+/** Whether this browser has cookies of a session, which may have expired. */
+export const hasSession = () => Boolean(cookie(ACCESS) || cookie(REFRESH));
+
+export const get = (path, options) => call("GET", path, options);
+export const post = (path, body = {}, options = {}) => call("POST", path, { ...options, body });
+export const remove = (path) => call("DELETE", path);
+
+/** Open a session; its tokens stay in httpOnly cookies. */
+export async function signIn(email, password) {
+  const answer = await send("POST", "/api/auth/login", { body: { email, password, cookie: true } });
+  return answer.user;
+}
+
+/** End the session, here and on the server. */
+export const signOut = () => call("POST", "/api/auth/logout", { body: {} });
+
+/** Ask; where the session has expired, renew it and ask once more. */
+async function call(method, path, options = {}) {
+  const before = cookie(ACCESS);
+  try {
+    return await send(method, path, options);
+  } catch (error) {
+    if (!(error instanceof ApiError) || !error.isSignedOut) throw error;
+    // Another tab may have renewed the session meanwhile.
+    if (cookie(ACCESS) === before || !before) await renew(error);
+    return send(method, path, options);
+  }
+}
+
+/** One renewal for all requests that wait for it: a refresh token works only once. */
+async function renew(reason) {
+  if (!cookie(REFRESH)) throw reason;
+  renewal ??= send("POST", "/api/auth/refresh", { body: {}, csrf: REFRESH }).finally(() => {
+    renewal = null;
+  });
+  await renewal;
+}
+
+async function send(method, path, { body, csrf = ACCESS, prefer, signal } = {}) {
+  const headers = { Accept: "application/json" };
+  if (method !== "GET") headers[CSRF_HEADER] = cookie(csrf) ?? "";
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (prefer) headers.Prefer = prefer;
+  let response;
+  try {
+    response = await fetch(path, {
+      method, headers, signal, credentials: "same-origin", cache: "no-store",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, null, null);
+  }
+  const answer = await response.json().catch(() => null);
+  if (!response.ok || answer === null) {
+    const said = answer ?? { message: `The server answered ${response.status} without a reason.` };
+    throw new ApiError(response.status, said, response.headers.get("X-Request-ID"));
+  }
+  return answer.data;
+}
+
+function cookie(name) {
+  const found = document.cookie.split("; ").find((part) => part.startsWith(`${name}=`));
+  return found ? decodeURIComponent(found.slice(name.length + 1)) : null;
+}

@@ -1,0 +1,132 @@
+"""Training in a process of its own: however it ends, nothing half written stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_service.registry import Registry
+from ml_service.simulated import simulated
+from ml_service.snapshot import Snapshot
+from ml_service.training_process import Trainer, TrainingRun
+from shared.contracts import Progress
+from shared.errors import Conflict, InsufficientData, NotFound, ServiceUnavailable
+from tests.ml_service.conftest import as_stream
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    return Trainer(Registry(tmp_path / "models"), threads=1, log_level="error")
+
+
+@pytest.fixture(scope="session")
+def long_body(undated: Snapshot) -> bytes:
+    """Enough rows to be caught in the middle."""
+    return as_stream(simulated(customers=6000).snapshot)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "models").iterdir())
+
+
+def until_busy(run: TrainingRun) -> Generator[Progress, None, None]:
+    """The run's lines from where the folds grow on. Whoever drops them ends the training."""
+    lines = iter(run)
+    assert isinstance(lines, Generator)
+    for progress in lines:
+        if progress.stage.startswith("cross-validating"):
+            return lines
+    pytest.fail("the training ended before it could be caught")
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_it_ends_with_a_verified_model_and_its_report(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
+    run = trainer.start(as_stream(undated), version="9.0.0")
+    lines = list(run)
+    shares = [line.progress for line in lines]
+    assert shares == sorted(shares) and len({line.stage for line in lines}) > 3
+    assert run.finished_report().model_version == "9.0.0"
+    assert left(tmp_path) == ["9.0.0"]
+    assert Registry(tmp_path / "models").get().version == "9.0.0"
+    assert not run.process.is_alive()
+
+
+def test_closing_ends_the_child_and_removes_its_folder(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
+    run = trainer.start(long_body, version="9.0.0")
+    lines = until_busy(run)
+    pid = run.process.pid
+    assert pid is not None and not is_gone(pid)
+    run.close()
+    assert is_gone(pid) and list(lines) == []
+    assert left(tmp_path) == []
+    trainer.start(long_body, version="9.0.0").close()
+
+
+def test_one_training_at_a_time(trainer: Trainer, long_body: bytes) -> None:
+    run = trainer.start(long_body, version="9.0.0")
+    with pytest.raises(Conflict, match="Another training"):
+        trainer.start(long_body, version="9.0.1")
+    run.close()
+    run.close()
+    trainer.start(long_body, version="9.0.1").close()
+
+
+def test_a_killed_child_is_reported_and_leaves_nothing(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
+    run = trainer.start(long_body, version="9.0.0")
+    with pytest.raises(ServiceUnavailable, match="exit code -9"):
+        for progress in run:
+            if progress.stage.startswith("cross-validating"):
+                os.kill(run.process.pid or 0, signal.SIGKILL)
+    assert left(tmp_path) == []
+    trainer.start(long_body, version="9.0.0").close()
+
+
+def test_what_the_child_refuses_comes_back_as_it_was(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
+    nobody_left = replace(undated, label=np.zeros(900, dtype=np.int8))
+    with pytest.raises(InsufficientData, match="0 leavers"):
+        list(trainer.start(as_stream(nobody_left), version="9.0.0"))
+    assert left(tmp_path) == []
+
+
+def test_a_version_on_disk_is_never_overwritten(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "models" / "9.0.0").mkdir(parents=True)
+    with pytest.raises(Conflict, match="on disk already"):
+        trainer.start(as_stream(undated), version="9.0.0")
+
+
+def test_a_silent_child_still_gives_a_line(
+    trainer: Trainer, long_body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_service.training_process.HEARTBEAT_S", 0.2)
+    run = trainer.start(long_body, version="9.0.0")
+    lines = until_busy(run)
+    os.kill(run.process.pid or 0, signal.SIGSTOP)
+    started = time.monotonic()
+    stages = [next(lines).stage for _ in range(8)]
+    assert len(set(stages[4:])) == 1 and time.monotonic() - started < 8 * 0.5
+    run.close()
+
+
+def test_the_registry_does_not_list_a_training_that_runs(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
+    run = trainer.start(long_body, version="9.0.0")
+    lines = until_busy(run)
+    registry = Registry(tmp_path / "models")
+    assert registry.versions() == []
+    with pytest.raises(NotFound):
+        registry.get("9.0.0")
+    lines.close()
+    assert left(tmp_path) == []
