@@ -72,7 +72,7 @@ def column_names(schema: Schema) -> Mapping[str, str]:
 
 def _column(name: str, feature: Feature) -> Column[object]:
     kind = Text() if feature.kind == "category" else Integer() if feature.whole else Float()
-    return Column(name, kind)  # type: ignore[arg-type]
+    return Column(name, kind)
 
 
 @lru_cache(maxsize=8)

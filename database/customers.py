@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, select, tuple_
 
 from database import tables
+from database.driver import AnyRow
 from database.base import column_names, customers_table
 from shared.features import Schema
 
@@ -34,7 +35,7 @@ def _scorable() -> tuple[Any, ...]:
 
 def scoring_rows(
     connection: Connection, schema: Schema, *, after_id: int, limit: int, among: Sequence[int] | None = None
-) -> Sequence[Row[Any]]:
+) -> Sequence[AnyRow]:
     """Rows of (id, monthly_price, feature ...) of the population, in the order of id, after `after_id`."""
     wide = customers_table(schema)
     query = (

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from database import tables
+from database.driver import AnyRow
 from database.runs import BINS, published
 from shared.clock import days_later
 from shared.contracts import HORIZON_DAYS
@@ -51,7 +52,7 @@ def tail(connection: Connection, run_id: int, cut: float) -> Tail:
     )
 
 
-def bins(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+def bins(connection: Connection, run_id: int) -> Sequence[AnyRow]:
     """A run's roll-up, ascending."""
     return connection.execute(select(b).where(b.c.run_id == run_id).order_by(b.c.bin)).all()
 
@@ -88,7 +89,7 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
     return high, medium, sum(row.customers for row in rows) - high - medium
 
 
-def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[Row[Any]], int]:
+def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
     """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment."""
     visible = runs.c.state.in_(("done", "published"))
     newest = connection.execute(

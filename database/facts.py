@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from database import tables
+from database.driver import AnyRow
 from database.base import column_names, snapshots_table
 from shared.clock import days_later
 from shared.contracts import GRACE_DAYS, HORIZON_DAYS
@@ -66,7 +67,7 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
     return [(row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in rows]
 
 
-def population_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Row[Any]]:
+def population_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[AnyRow]:
     """The population at any date: rows of (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
     snap = snapshots_table(schema)
     columns = [snap.c[n] for n in column_names(schema).values()]
@@ -122,7 +123,7 @@ def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
 
 
-def given_label_rows(connection: Connection, schema: Schema) -> Sequence[Row[Any]]:
+def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:
     """Rows that carry a given label: (customer_id, as_of, label, feature ...), oldest first.
 
     Where the schema has an `as_of` column every dated row counts; otherwise each customer's newest one.

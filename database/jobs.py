@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from database import tables
+from database.driver import AnyRow
 from shared.errors import ServiceError
 
 j = tables.jobs
@@ -48,7 +49,7 @@ class Job:
         return self.state in FINAL
 
 
-def _job(row: Row[Any]) -> Job:
+def _job(row: AnyRow) -> Job:
     error = None
     if row.error_code is not None:
         error = {"code": row.error_code, "message": row.error_message}

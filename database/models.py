@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from database import tables
+from database.driver import AnyRow
 
 m, t = tables.models, tables.model_timeline
 
@@ -35,7 +36,7 @@ class Model:
         return self.report or {}
 
 
-def _model(row: Row[Any]) -> Model:
+def _model(row: AnyRow) -> Model:
     return Model(
         id=row.id,
         version=row.version,
@@ -61,7 +62,7 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
     return (row.id, row.version) if row else None
 
 
-def live_since(connection: Connection) -> Row[Any] | None:
+def live_since(connection: Connection) -> AnyRow | None:
     """The newest entry of the timeline."""
     return connection.execute(select(t).order_by(t.c.id.desc()).limit(1)).one_or_none()
 
@@ -100,7 +101,9 @@ def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> 
     return f"{major}.{minor}.{patch + 1}"
 
 
-def reserve(connection: Connection, *, version: str, schema_checksum: str, trained_on: str, job_id: int, now: str) -> int:
+def reserve(
+    connection: Connection, *, version: str, schema_checksum: str, trained_on: str, job_id: int, now: str
+) -> int:
     """Take a version for a training that begins; `trained_on` is the date of the newest data."""
     running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running", tables.jobs.c.id != job_id)
     # What a killed training reserved is free again; a training that runs elsewhere keeps its number.
@@ -162,13 +165,13 @@ def promote(connection: Connection, model_id: int, *, reason: str, live_from: st
     connection.execute(insert(t).values(model_id=model_id, reason=reason, live_from=live_from, user_id=user_id))
 
 
-def timeline(connection: Connection) -> Sequence[Row[Any]]:
+def timeline(connection: Connection) -> Sequence[AnyRow]:
     """What was live when, newest first: (version, live_from, reason, user_id)."""
     query = select(m.c.version, t.c.live_from, t.c.reason, t.c.user_id).join_from(t, m, m.c.id == t.c.model_id)
     return connection.execute(query.order_by(t.c.id.desc())).all()
 
 
-def importance(connection: Connection, version: str) -> Sequence[Row[Any]]:
+def importance(connection: Connection, version: str) -> Sequence[AnyRow]:
     """(feature_name, shap_value) of a version, largest first."""
     f = tables.feature_importance
     query = select(f.c.feature_name, f.c.shap_value).where(f.c.model_version == version)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, case, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, case, cast, delete, func, insert, select, update
 from sqlalchemy.types import Integer
 
 from database import tables
-from database.driver import insert_rows
+from database.driver import AnyRow, insert_rows
 from shared.contracts import HORIZON_DAYS
 
 runs, ledger, present = tables.scoring_runs, tables.predictions, tables.present_scores
@@ -235,14 +235,14 @@ def remove_gone(connection: Connection, run_id: int) -> int:
     ).rowcount
 
 
-def past_rows(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+def past_rows(connection: Connection, run_id: int) -> Sequence[AnyRow]:
     """(prediction id, customer_id) of a run, ascending."""
     return connection.execute(
         select(ledger.c.id, ledger.c.customer_id).where(ledger.c.run_id == run_id).order_by(ledger.c.id)
     ).all()
 
 
-def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[Row[Any]]:
+def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
     """Finished runs up to a date whose predictions have no outcome yet: (id, as_of)."""
     o = tables.outcomes
     first = select(func.min(ledger.c.id)).where(ledger.c.run_id == runs.c.id).scalar_subquery()

@@ -5,7 +5,7 @@ Law: whatever goes wrong on the way comes out as one of `shared.errors`; bytes i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -82,7 +82,9 @@ class MLClient:
         body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id)
         return PredictResponse.model_validate_json(body)
 
-    def train(self, snapshot: Iterable[bytes], *, request_id: str | None = None) -> Iterator[dict[str, Any]]:
+    def train(
+        self, snapshot: Iterable[bytes], *, request_id: str | None = None
+    ) -> Generator[dict[str, Any], None, None]:
         """Send a training snapshot (Arrow stream) and yield the answer's lines as they come.
 
         Each line is a `Progress`; the last one is `{"report": ...}`. Closing the iterator cancels the training.

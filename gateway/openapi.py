@@ -94,7 +94,7 @@ def make_app(import_name: str) -> OpenAPI:
 
 def blueprint(name: str, import_name: str, *, prefix: str, signed_in: bool = True) -> APIBlueprint:
     """A blueprint whose routes say which failures they may answer."""
-    failures = {str(status): Failure for status in ((401, 403) if signed_in else ()) + (422, 429)}
+    failures: dict[Any, Any] = {str(status): Failure for status in ((401, 403) if signed_in else ()) + (422, 429)}
     return APIBlueprint(
         name,
         import_name,

@@ -47,11 +47,18 @@ class Worker:
     """
 
     def __init__(
-        self, database: Database, ml: MLClient, settings: Settings, clock: Clock, *, name: str | None = None
+        self,
+        database: Database,
+        ml: MLClient,
+        settings: Settings,
+        clock: Clock,
+        *,
+        name: str | None = None,
+        stops: threading.Event | None = None,
     ) -> None:
         self._database, self._ml, self._settings, self._clock = database, ml, settings, clock
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self._stops = threading.Event()
+        self._stops = stops or threading.Event()
 
     def stop(self) -> None:
         """Take no further jobs."""
@@ -105,17 +112,11 @@ def main() -> None:
     def _stop(number: int, frame: FrameType | None) -> None:
         stops.set()
 
-    # Under the reloader this runs in a thread, where signals are the reloader's business.
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)
-        signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     _wait_for_migrations(database, stops)
-    worker = Worker(
-        database, MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value()), settings, utc_now
-    )
-    threading.Thread(target=lambda: (stops.wait(), worker.stop()), daemon=True).start()
-    if not stops.is_set():
-        worker.run()
+    ml = MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
+    Worker(database, ml, settings, utc_now, stops=stops).run()
 
 
 def _wait_for_migrations(database: Database, stops: threading.Event) -> None:

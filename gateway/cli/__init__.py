@@ -41,6 +41,6 @@ def main() -> None:
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
         for detail in error.details[:SHOWN_DETAILS]:
-            where = ", ".join(f"{k} {detail[k]}" for k in ("row", "field") if k in detail)  # type: ignore[literal-required]
+            where = ", ".join(f"{k} {detail[k]}" for k in ("row", "field") if k in detail)
             click.echo(f"  {where}: {detail.get('message', '')}", err=True)
         sys.exit(2)

@@ -13,9 +13,11 @@ import click
 
 from database import base, jobs
 from database.migrate import migrate
+from database.session import Database
 from gateway.cli.setup import Context, follow, prepare, run_here
 from gateway.services import accounts, work
 from gateway.settings import load_settings
+from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
 from shared.serving import serve, why_not
 
@@ -35,17 +37,18 @@ def gateway(reload: bool) -> None:
 
 
 @click.command()
-@click.option("--reload", is_flag=True, help="Start anew when a source file changes (development).")
-def worker(reload: bool) -> None:
+@click.option(
+    "--check", is_flag=True, help="Only say whether a worker has been seen lately (exit status 0) or not (2)."
+)
+def worker(check: bool) -> None:
     """Run jobs: training in one lane, everything else in another."""
-    from gateway.worker import main
+    if check:
+        settings = load_settings()
+        work.require_worker(Database(settings.database_path, pooled=False), utc_now)
+        return
+    from gateway.worker import main  # numpy and pyarrow: only where they are needed
 
-    if reload:
-        from werkzeug.serving import run_with_reloader
-
-        run_with_reloader(main)
-    else:
-        main()
+    main()
 
 
 @click.command("migrate")

@@ -64,7 +64,7 @@ def _account(user: User) -> Account:
         id=user.id,
         email=user.email,
         name=user.name,
-        role=user.role,  # type: ignore[arg-type]  # the table's CHECK holds the same three
+        role=user.role,
         disabled=user.is_disabled,
         is_demo=user.is_demo,
         created_at=user.created_at,

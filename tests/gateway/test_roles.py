@@ -81,7 +81,7 @@ def test_accounts_are_listed_page_by_page(world: World) -> None:
     for number in range(4):
         world.person(email=f"p{number}@example.com")
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = world.client.get("/api/users", query_string={"limit": 2, "after": after or 0}, headers=headers)
         data = page.get_json()["data"]

@@ -1,0 +1,146 @@
+// Long work: started, followed by its job, cancelled. One bar below the header shows what is going on.
+
+import { ApiError, get, post, remove } from "./api.js";
+import { failure, h, show } from "./dom.js";
+import { count, percent, score } from "./format.js";
+
+const POLL_MS = 500;
+const PATIENCE = 6;
+const KINDS = {
+  score: { path: "/api/dashboard/predict", name: "Scoring", body: {} },
+  train: { path: "/api/model/train", name: "Training", body: {} },
+  demo: { name: "Making the demo" },
+  import: { name: "Importing" },
+};
+
+/** The bar, and what starts work in it. `onDone` is called when figures have changed, `onState` when work starts or ends. */
+export function workbar({ mayRun, onDone, onState, onSignedOut }) {
+  const root = h("div", { class: "workbar", id: "work", hidden: true });
+  const state = { id: null, stopped: false };
+  const context = { root, state, mayRun, onDone, onState, onSignedOut };
+  return {
+    root,
+    start: (kind) => start(context, kind),
+    resume: () => resume(context),
+    stop: () => { state.stopped = true; },
+    get isBusy() { return state.id !== null; },
+  };
+}
+
+async function start(context, kind) {
+  if (context.state.id !== null) return;
+  context.state.id = 0;
+  context.onState();
+  draw(context, { kind, state: "queued", progress: 0, stage: "Asking for a worker" });
+  try {
+    const { path, body } = KINDS[kind];
+    const answer = await post(path, body, { prefer: "respond-async" });
+    if (answer.state) await follow(context, answer);
+    else finished(context, { kind, state: "done", result: answer });
+  } catch (error) {
+    refused(context, error, () => start(context, kind));
+  }
+}
+
+/** Follow work that somebody started before this page was opened. */
+async function resume(context) {
+  const found = await Promise.all(["running", "queued"].map((state) => get(`/api/jobs?state=${state}&limit=1`)));
+  const job = found.flatMap((page) => page.jobs)[0];
+  if (job && context.state.id === null) {
+    context.state.id = job.id;
+    context.onState();
+    await follow(context, job).catch((error) => refused(context, error, null));
+  }
+}
+
+async function follow(context, job) {
+  context.state.id = job.id;
+  let missed = 0;
+  while (!job.finished_at && !context.state.stopped) {
+    draw(context, job);
+    await new Promise((wake) => setTimeout(wake, POLL_MS));
+    try {
+      job = await get(`/api/jobs/${job.id}`);
+      missed = 0;
+    } catch (error) {
+      // A moment without an answer does not end the work.
+      const passing = error instanceof ApiError && (error.status === 0 || error.status === 503 || error.status === 429);
+      missed += 1;
+      if (!passing || missed > PATIENCE) throw error;
+    }
+  }
+  if (!context.state.stopped) finished(context, job);
+}
+
+function draw({ root, mayRun }, job) {
+  root.hidden = false;
+  root.className = "workbar";
+  const name = KINDS[job.kind]?.name ?? job.kind;
+  const stage = job.state === "queued" ? "Waiting for the worker" : job.stage ?? "Starting";
+  const text = job.cancel_requested ? "Stopping" : stage;
+  const done = `${Math.round((job.progress ?? 0) * 100)} %`;
+  if (!root.querySelector("progress")) {
+    show(root,
+      h("strong", { class: "work-name" }),
+      h("progress", { max: 1, value: 0, "aria-label": "Progress" }),
+      h("span", { class: "work-done" }),
+      h("span", { class: "work-stage", role: "status" }),
+      mayRun && h("button", { type: "button", class: "quiet small" }, "Cancel"));
+  }
+  root.querySelector(".work-name").textContent = name;
+  root.querySelector("progress").value = job.progress ?? 0;
+  root.querySelector(".work-done").textContent = done;
+  const status = root.querySelector(".work-stage");
+  if (status.textContent !== text) status.textContent = text;
+  const button = root.querySelector("button");
+  if (button && job.id) {
+    button.disabled = Boolean(job.cancel_requested);
+    button.onclick = () => {
+      button.disabled = true;
+      remove(`/api/jobs/${job.id}`).catch(() => { button.disabled = false; });
+    };
+  }
+}
+
+function finished(context, job) {
+  context.state.id = null;
+  const name = KINDS[job.kind]?.name ?? job.kind;
+  if (job.state === "done") {
+    note(context, "good", h("p", {}, h("strong", {}, `${name} is done. `), outcome(job)));
+    context.onDone();
+  } else if (job.state === "cancelled") {
+    note(context, "", h("p", {}, `${name} was cancelled; nothing was changed.`));
+  } else {
+    const error = { message: `${name} failed: ${job.error?.message ?? "no reason was given."}` };
+    note(context, "bad", failure(error), job.id ? h("p", { class: "fine" }, "Job ", h("code", {}, String(job.id))) : null);
+  }
+  context.onState();
+}
+
+function outcome({ kind, result }) {
+  if (kind === "score" || kind === "demo") {
+    if (!result?.predictions_generated) return "";
+    const mean = percent(result.average_probability);
+    return `${count(result.predictions_generated)} customers scored with model ${result.model_version}; mean probability ${mean}.`;
+  }
+  if (kind === "train" && result?.metrics) {
+    const { model_version: version, auc, n } = result.metrics;
+    return `Model ${version}: AUC ${score(auc)} on ${count(n)} held-out records. ${result.decision ?? ""}`;
+  }
+  return "";
+}
+
+function refused(context, error, again) {
+  context.state.id = null;
+  context.onState();
+  if (error instanceof ApiError && error.isSignedOut) context.onSignedOut();
+  else note(context, "bad", failure(error, again));
+}
+
+function note({ root }, kind, ...content) {
+  root.hidden = false;
+  root.className = `workbar note-only ${kind}`;
+  const close = h("button", { type: "button", class: "quiet small" }, "Close");
+  close.addEventListener("click", () => { root.hidden = true; show(root); });
+  show(root, h("div", { class: "work-note", role: "status" }, content.filter(Boolean)), close);
+}
