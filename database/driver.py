@@ -5,7 +5,7 @@ Law: rows come as tuples in the order of `columns`; every value is bound, never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table
@@ -31,6 +31,18 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", [tuple(r) for r in rows])
 
 
+def insert_dicts(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that name their columns; each has the keys of the first, in its order."""
+    if rows:
+        insert_rows(connection, table, tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def upsert_dicts(connection: Connection, table: Table, key: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that name their columns, or overwrite those with the same `key`."""
+    if rows:
+        upsert_rows(connection, table, tuple(rows[0]), key, [tuple(row.values()) for row in rows])
+
+
 def upsert_rows(
     connection: Connection, table: Table, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
@@ -45,5 +57,6 @@ def upsert_rows(
         for n in columns
         if n not in (*key, "created_at")
     )
-    sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT ({', '.join(map(quote, key))}) DO UPDATE SET {changes}"
+    clash = ", ".join(map(quote, key))
+    sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT ({clash}) DO UPDATE SET {changes}"
     connection.exec_driver_sql(sql, [tuple(r) for r in rows])

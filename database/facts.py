@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from database import tables
-from database.driver import AnyRow
 from database.base import column_names, snapshots_table
+from database.driver import AnyRow
 from shared.clock import days_later
 from shared.contracts import GRACE_DAYS, HORIZON_DAYS
 from shared.features import Schema

@@ -14,6 +14,7 @@ from alembic.config import Config
 from database.session import Database
 from shared.errors import InvalidInput
 
+LOCK_ENDING = ".migrate-lock"
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -37,12 +38,12 @@ def migrate(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_name(path.name + ".migrate-lock"), "w", encoding="ascii")
+        path.with_name(path.name + LOCK_ENDING).touch()
     except OSError as error:
         raise InvalidInput(
             f"The database folder {path.parent} can't be written: {error.strerror}. Set DATABASE_PATH."
         ) from None
-    with lock:
+    with path.with_name(path.name + LOCK_ENDING).open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         database = Database(path, pooled=False)
         database.refuse_foreign_file()

@@ -95,7 +95,7 @@ def append_present(
 def refresh_present(
     connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int
 ) -> int | None:
-    """Overwrite shown scores with a sample's, `limit` customers after `after_id`; return the last id, None at the end."""
+    """Overwrite shown scores with a sample's, `limit` customers after `after_id`; the last id, None at the end."""
     c = tables.customers
     rows = connection.execute(
         select(ledger.c.customer_id, ledger.c.churn_probability, ledger.c.id, c.c.monthly_price)

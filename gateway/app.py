@@ -64,4 +64,5 @@ def create_app(
     for each in ALL_BLUEPRINTS:
         app.register_api(each)
     openapi.serve_docs(app)
+    security.require_roles(app)
     return app

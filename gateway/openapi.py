@@ -19,6 +19,8 @@ from shared.errors import Detail, InvalidInput
 from shared.http import error_response
 
 T = TypeVar("T")
+#: The largest integer a database key can be.
+MAX_KEY = 2**63 - 1
 
 
 class Failure(BaseModel):
@@ -141,7 +143,8 @@ def _refuse(error: ValidationError) -> Response:
 def serve_docs(app: OpenAPI) -> None:
     """The document at /api/openapi.json and a page at /api/docs that works without the internet."""
     spec = find_spec("flask_openapi_swagger")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     assets = Path(spec.origin).parent / "templates" / "swagger"
 
     @app.get("/api/openapi.json", doc_ui=False)

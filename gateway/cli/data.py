@@ -50,9 +50,8 @@ def infer(file: Path, out: Path | None, force: bool) -> None:
 def check(file: str) -> None:
     """Say whether the schema FILE can be used (`retainstream` is the built-in one)."""
     found = load_schema(file)
-    click.echo(
-        f"{file} is usable: {len(found.features)} features, label {found.label or 'none'}, id {found.id or 'row number'}."
-    )
+    roles = f"label {found.label or 'none'}, id {found.id or 'row number'}"
+    click.echo(f"{file} is usable: {len(found.features)} features, {roles}.")
 
 
 @schema.command()
@@ -94,9 +93,8 @@ def import_command(file: Path, schema_file: str, as_of: Any) -> None:
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
         return
-    click.echo(
-        f"Imported {result['rows']:,} rows: {result['customers_new']:,} new customers, {result['customers_updated']:,} updated."
-    )
+    new, updated = result["customers_new"], result["customers_updated"]
+    click.echo(f"Imported {result['rows']:,} rows: {new:,} new customers, {updated:,} updated.")
 
 
 @click.command()

@@ -12,7 +12,7 @@ from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from database import base, customers, dashboard, models
-from gateway.openapi import Keyset, Legacy, Query, answers, blueprint, invalid_field, ok
+from gateway.openapi import MAX_KEY, Keyset, Legacy, Query, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Explained, ReasonOut
 from gateway.services import explaining, subjects
@@ -211,9 +211,12 @@ def _position(after: str | None) -> tuple[float, int] | None:
         return None
     probability, _, key = after.partition(":")
     try:
-        return float(probability), int(key)
+        position = float(probability), int(key)
     except ValueError:
         raise invalid_field("after", "expected the `next` of the page before") from None
+    if not 0 <= position[0] <= 1 or not 0 <= position[1] <= MAX_KEY:
+        raise invalid_field("after", "expected the `next` of the page before")
+    return position
 
 
 def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:

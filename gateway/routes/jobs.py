@@ -11,7 +11,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database import jobs as queries
-from gateway.openapi import Keyset, answers, blueprint, invalid_field, ok
+from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.waiting import JobOut, shown
 from gateway.services import work
@@ -22,7 +22,7 @@ bp = blueprint("jobs", __name__, prefix="/api/jobs")
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: int
+    job_id: int = Field(ge=1, le=MAX_KEY)
 
 
 class JobsQuery(Keyset):
@@ -44,7 +44,7 @@ def list_jobs(query: JobsQuery) -> Response:
     """Keyset paging by id."""
     before = None
     if query.after is not None:
-        if not query.after.isdigit():
+        if not query.after.isdecimal() or int(query.after) > MAX_KEY:
             raise invalid_field("after", "expected the `next` of the page before")
         before = int(query.after)
     with parts().database.read() as connection:

@@ -6,7 +6,7 @@ outcomes. What the simulation knows beyond that (the true probabilities, what ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from database import base, facts, imports, models, runs
 from database.base import column_names, customers_table, snapshots_table
-from database.driver import insert_rows
+from database.driver import insert_dicts, insert_rows
 from database.session import Connection, Database
 from database.tables import subscriptions
 from gateway.services import training
@@ -26,7 +26,7 @@ from gateway.services.work import Work
 from shared.clock import days_later, iso
 from shared.errors import Conflict
 from shared.features import built_in_schema
-from shared.simulation import END_REASONS, PLANS, SimulatedMonths, Simulation, simulate
+from shared.simulation import END_REASONS, PLANS, SimulatedMonths, SimulatedSubscriptions, Simulation, simulate
 
 PRESET = "documented"
 SEED = 7
@@ -127,54 +127,44 @@ class _Writer:
         present = self._months.month[last] == MONTHS - 1
         facts_of = self._features(self._months.rows(last))
         prices = self._months.monthly_price[last].tolist()
+        names = column_names(self._schema)
         rows = []
         for at, number in enumerate(numbers.tolist()):
-            values = facts_of[at]
             user_id = self._user_id(number)
-            rows.append(
-                (number + 1, user_id, f"{user_id}@example.com", last_activity(values["last_login_days"]), int(not present[at]),
-                 prices[at], "USD", self._dates[int(self._months.month[last[at]])], self._now, self._now, *values.values())
-            )  # fmt: skip
-        columns = (
-            "id",
-            "user_id",
-            "email",
-            "last_activity",
-            "churn",
-            "monthly_price",
-            "currency",
-            "as_of",
-            "created_at",
-            "updated_at",
-        )
-        names = column_names(self._schema)
-        insert_rows(self._connection, customers_table(self._schema), (*columns, *names.values()), rows)
+            own = {
+                "id": number + 1,
+                "user_id": user_id,
+                "email": f"{user_id}@example.com",
+                "last_activity": last_activity(facts_of[at]["last_login_days"]),
+                "churn": int(not present[at]),
+                "monthly_price": prices[at],
+                "currency": "USD",
+                "as_of": self._dates[int(self._months.month[last[at]])],
+                "created_at": self._now,
+                "updated_at": self._now,
+            }
+            rows.append(own | {names[feature]: value for feature, value in facts_of[at].items()})
+        insert_dicts(self._connection, customers_table(self._schema), rows)
 
     def write_subscriptions(self) -> None:
         """Lifetimes as known today."""
         lives = self._lives
         known = set(np.unique(self._months.customer).tolist())
         rows = [
-            (customer + 1, days_later(self._dates[0], start), None, None if is_open else days_later(self._dates[0], end),
-             None if is_open else END_REASONS[reason], PLANS[plan].name, price, "USD", self._now)
-            for customer, start, is_open, end, reason, plan, price in zip(
-                lives.customer.tolist(), lives.started_day.tolist(), lives.is_open.tolist(), lives.ended_day.tolist(),
-                lives.end_reason.tolist(), lives.plan.tolist(), lives.monthly_price.tolist(), strict=True,
-            )
+            {
+                "customer_id": customer + 1,
+                "started_at": days_later(self._dates[0], start),
+                "ended_at": None if is_open else days_later(self._dates[0], end),
+                "end_reason": None if is_open else END_REASONS[reason],
+                "plan": PLANS[plan].name,
+                "monthly_price": price,
+                "currency": "USD",
+                "known_at": self._now,
+            }
+            for customer, start, is_open, end, reason, plan, price in _rows_of(lives)
             if customer in known
-        ]  # fmt: skip
-        columns = (
-            "customer_id",
-            "started_at",
-            "cancelled_at",
-            "ended_at",
-            "end_reason",
-            "plan",
-            "monthly_price",
-            "currency",
-            "known_at",
-        )
-        insert_rows(self._connection, subscriptions, columns, rows)
+        ]
+        insert_dicts(self._connection, subscriptions, rows)
 
     def write_month(self, month: int) -> None:
         """One month's snapshots."""
@@ -206,6 +196,11 @@ class _Writer:
     def _user_id(self, number: int) -> str:
         given = self._renamed.get(number)
         return given.user_id if given else f"usr_{FIRST_USER_NUMBER + number}"
+
+
+def _rows_of(lives: SimulatedSubscriptions) -> Iterator[tuple[Any, ...]]:
+    names = ("customer", "started_day", "is_open", "ended_day", "end_reason", "plan", "monthly_price")
+    return zip(*(getattr(lives, name).tolist() for name in names), strict=True)
 
 
 def _last_rows(months: SimulatedMonths) -> tuple[np.ndarray, np.ndarray]:
@@ -274,7 +269,7 @@ def _score_past(work: Work, day: str) -> None:
 
 
 def remove(database: Database) -> bool:
-    """Take the demo out, its customers, facts and scores; the models' records stay, retired. False where there is none."""
+    """Take the demo out, its customers, facts and scores; the models' records stay. False where there is none."""
     with database.write() as connection:
         present = base.get(connection)
         if present is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from database import base, customers, facts, imports, population, runs
 from database.base import column_names, customers_table, snapshots_table
-from database.driver import insert_rows, upsert_rows
+from database.driver import insert_rows, upsert_dicts
 from database.session import Connection
 from database.tables import subscriptions
 from gateway.services import outcomes
@@ -24,8 +24,8 @@ from shared.features import Schema, schema_from_dict
 from shared.tables import CustomerTable, read_table
 
 OTHER_BASE = (
-    "This database holds the customer base {name!r}, whose columns mean something else. One database is one customer base: "
-    "start a new one with `DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
+    "This database holds the customer base {name!r}, whose columns mean something else. "
+    "One database is one customer base: start a new one with `DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
 )
 DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
 
@@ -154,20 +154,28 @@ def write_customers(connection: Connection, rows: Rows, now: str) -> None:
     ends, tenure = rows.role("end"), _tenure(rows)
     login = rows.column("last_login_days" if "last_login_days" in schema.features else None)
     own = [f for f in schema.feature_names if names[f] not in base.SHARED_COLUMNS]
-    columns = ("user_id", "email", "plan", "tenure_months", "last_activity", "churn", "monthly_price", "currency", "ends_on", "as_of",
-               "created_at", "updated_at", *(names[f] for f in own))  # fmt: skip
-    latest: dict[str, tuple[Any, ...]] = {}
+    latest: dict[str, dict[str, Any]] = {}
     for at, user_id in enumerate(rows.user_ids):
         day = rows.as_of[at]
-        before = latest[user_id][9] if user_id in latest else newest.get(user_id, "")
-        if day < before:
+        if day < (latest[user_id]["as_of"] if user_id in latest else newest.get(user_id, "")):
             continue
-        gone = bool(rows.labels[at]) or (ends[at] is not None and ends[at] <= day)
-        latest[user_id] = (
-            user_id, rows.emails[at], plan[at], tenure[at], last_activity(login[at]), int(gone), price[at], currency[at],
-            ends[at] if ends[at] is not None and ends[at] > day else None, day, now, now, *(rows.columns[f][at] for f in own),
-        )  # fmt: skip
-    upsert_rows(connection, wide, columns, ("user_id",), list(latest.values()))
+        end = ends[at]
+        latest[user_id] = {
+            "user_id": user_id,
+            "email": rows.emails[at],
+            "plan": plan[at],
+            "tenure_months": tenure[at],
+            "last_activity": last_activity(login[at]),
+            "churn": int(bool(rows.labels[at]) or (end is not None and end <= day)),
+            "monthly_price": price[at],
+            "currency": currency[at],
+            "ends_on": end if end is not None and end > day else None,
+            "as_of": day,
+            "created_at": now,
+            "updated_at": now,
+            **{names[feature]: rows.columns[feature][at] for feature in own},
+        }
+    upsert_dicts(connection, wide, ("user_id",), list(latest.values()))
 
 
 def _plan(rows: Rows) -> list[Any]:
@@ -212,24 +220,21 @@ def write_subscriptions(connection: Connection, rows: Rows, ids: Mapping[str, in
         return
     ends, reasons, price, currency, plan = (rows.role(r) for r in ("end", "end_reason", "price", "currency", "plan"))
     plans = plan if any(plan) else _plan(rows)
-    order = sorted(range(len(starts)), key=lambda at: rows.as_of[at])
-    written = {
-        (ids[rows.user_ids[at]], starts[at]): (
-            ids[rows.user_ids[at]], starts[at], rows.as_of[at] if ends[at] and ends[at] > rows.as_of[at] else None,
-            ends[at], reasons[at], plans[at], price[at], currency[at], now,
-        )
-        for at in order
-        if starts[at] is not None
-    }  # fmt: skip
-    columns = (
-        "customer_id",
-        "started_at",
-        "cancelled_at",
-        "ended_at",
-        "end_reason",
-        "plan",
-        "monthly_price",
-        "currency",
-        "known_at",
-    )
-    upsert_rows(connection, subscriptions, columns, ("customer_id", "started_at"), list(written.values()))
+    written: dict[tuple[int, str], dict[str, Any]] = {}
+    for at in sorted(range(len(starts)), key=lambda at: rows.as_of[at]):
+        if starts[at] is None:
+            continue
+        customer_id, day, end = ids[rows.user_ids[at]], rows.as_of[at], ends[at]
+        written[customer_id, starts[at]] = {
+            "customer_id": customer_id,
+            "started_at": starts[at],
+            # An end that lies ahead was announced by the day of this row.
+            "cancelled_at": day if end is not None and end > day else None,
+            "ended_at": end,
+            "end_reason": reasons[at],
+            "plan": plans[at],
+            "monthly_price": price[at],
+            "currency": currency[at],
+            "known_at": now,
+        }
+    upsert_dicts(connection, subscriptions, ("customer_id", "started_at"), list(written.values()))

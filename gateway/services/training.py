@@ -109,15 +109,10 @@ def gate(report: TrainReport) -> tuple[bool, str]:
     if report.champion is None:
         return True, "Promoted: there is no live model for this customer base to compare with."
     new, old = report.test.log_loss, report.champion.log_loss
+    beside = f"of the live model on the same {report.test.n} test rows."
     if new <= old:
-        return (
-            True,
-            f"Promoted: log loss {new:.4f} against {old:.4f} of the live model on the same {report.test.n} test rows.",
-        )
-    return (
-        False,
-        f"Not promoted: log loss {new:.4f} is worse than {old:.4f} of the live model on the same {report.test.n} test rows.",
-    )
+        return True, f"Promoted: log loss {new:.4f} against {old:.4f} {beside}"
+    return False, f"Not promoted: log loss {new:.4f} is worse than {old:.4f} {beside}"
 
 
 def _base(database: Database) -> tuple[Schema, str]:

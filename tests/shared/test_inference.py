@@ -104,7 +104,7 @@ def test_contract_columns_are_known_by_name(infer: Infer) -> None:
 @pytest.mark.parametrize("name, values, kind", [
     ("complaints", [0, 1, 0], "number"), ("is_active", [0, 1, 0], "category"), ("Status", [1, 2, 1], "category"),
     ("area_code", [408, 415, 408], "category"), ("Tariff Plan", [1, 2, 2], "category"), ("n", [1.5, 2, 3], "number"),
-    ("words", ["True", "False", "True"], "category"), ("city", ["a", "b", "a"], "category"), 
+    ("words", ["True", "False", "True"], "category"), ("city", ["a", "b", "a"], "category"),
     ("n", ["NA", "1", "2"], "number"), ("status_days", [1, 2, 2], "number"),
 ])  # fmt: skip
 def test_kinds_come_from_values_and_then_from_names(infer: Infer, name: str, values: list[Any], kind: str) -> None:

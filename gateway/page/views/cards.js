@@ -1,0 +1,88 @@
+// The three documented figures as cards, each with what it means and what it needs to be judged.
+
+import { h } from "../dom.js";
+import { change, count, cutText, day, known, NONE, number, numberIn, percent, percentOf100, points, score } from "../format.js";
+
+/** The cards for the answer of GET /api/dashboard/metrics; `where` says what stage the data are in. */
+export function cards(metrics, where) {
+  return [
+    churnRate(metrics.churnRate, where),
+    predicted(metrics.predictedChurners, where),
+    auc(metrics.modelAuc),
+  ];
+}
+
+function card({ id, title, value, why, definition, facts, badge = null }) {
+  return h("section", { class: "card", id, "aria-labelledby": `${id}-title` },
+    h("h2", { id: `${id}-title` }, title),
+    h("p", { class: "figure" },
+      h("span", { class: "figure-value", "data-figure": id }, value), badge),
+    why && h("p", { class: "why" }, why),
+    h("dl", { class: "facts" }, facts.filter(Boolean).map(([term, text, reason]) =>
+      h("div", {}, h("dt", {}, term), h("dd", {}, text, reason && h("span", { class: "why" }, ` ${reason}`))))),
+    h("p", { class: "definition" }, definition));
+}
+
+function churnRate(figures, where) {
+  const moved = numberIn(figures.change);
+  const needsTwo = "needs two periods of history";
+  return card({
+    id: "churn-rate",
+    title: "Churn rate",
+    value: percentOf100(figures.current),
+    why: known(figures.current) ? null : where.hasCustomers ? "Needs subscriptions with start and end dates." : "No customers yet.",
+    badge: known(moved) && delta(`${points(moved)}`, moved),
+    facts: [
+      ["30 days before", percentOf100(figures.previous), known(figures.previous) ? null : needsTwo],
+      ["Period ends", day(figures.period_end)],
+      ["Active at its start", count(figures.active_at_start)],
+    ],
+    definition: "Of the customers active 30 days before the data's last date, the share that has left since. New customers are not counted.",
+  });
+}
+
+function predicted(figures, where) {
+  const moved = numberIn(figures.change);
+  const mean = numberIn(figures.confidence);
+  const unscored = where.hasCustomers ? "Nobody is scored yet." : "No customers yet.";
+  const none = figures.count === 0 ? "nobody is above the cut" : null;
+  return card({
+    id: "predicted-churners",
+    title: "Predicted churners",
+    value: count(figures.count),
+    why: known(figures.count) ? null : unscored,
+    badge: known(moved) && delta(change(moved), moved),
+    facts: [
+      ["Mean probability", known(mean) ? percent(mean / 100).replace(".0 %", " %") : NONE, known(figures.count) ? none : null],
+      ["Expected leavers", number(figures.expected)],
+      ["Revenue at risk", count(figures.revenue_at_risk),
+        known(figures.revenue_at_risk) ? "next invoice" : known(figures.count) ? "needs every customer's price" : null],
+      ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
+      !known(moved) && known(figures.count) && ["Change", NONE, "needs a run 30 days before"],
+    ],
+    definition: `Active customers whose probability of leaving within 30 days is above ${cutText(figures.cut)}${
+      known(figures.customers) ? `, of ${count(figures.customers)}` : ""}. Expected leavers and revenue add up the probabilities of everyone.`,
+  });
+}
+
+function auc(figures) {
+  const isGood = figures.status === "On target";
+  return card({
+    id: "model-auc",
+    title: "Model AUC",
+    value: score(figures.score),
+    why: known(figures.score) ? null : "No model is trained yet.",
+    badge: figures.status && h("span", { class: isGood ? "badge good" : "badge warn" }, figures.status),
+    facts: [
+      ["Model", figures.version ?? NONE],
+      ["Held-out records", count(figures.n)],
+    ],
+    definition: "How often the model ranks a leaver above a stayer (0.5 is chance, 1 is perfect), on records it was not trained on.",
+  });
+}
+
+/** A change; for these figures up is bad, and the sign says so without the colour. */
+function delta(text, value) {
+  const kind = value > 0 ? "worse" : value < 0 ? "better" : "same";
+  return h("span", { class: `delta ${kind}` }, text, h("span", { class: "delta-since" }, " in 30 days"));
+}

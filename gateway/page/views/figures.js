@@ -1,0 +1,72 @@
+// The distribution of risk with its segments, and what weighs most in the model.
+
+import { around, asTable, columns, enlarged, shares, stacked } from "../charts.js";
+import { h } from "../dom.js";
+import { count, cutText, percent } from "../format.js";
+
+/** Customers by probability: all buckets on one scale, then the small ones on a scale of their own. */
+export function distribution(buckets, { cut, asOf, version }) {
+  const all = buckets.reduce((sum, b) => sum + b.count, 0);
+  if (!all) return [h("p", { class: "empty" }, "Nothing is scored yet: the distribution appears with the first scoring run.")];
+  const tail = enlarged(buckets);
+  const whole = `Customers by probability of leaving, of ${count(all)}: ${
+    buckets.map((b) => `${around(b.bucket)}: ${count(b.count)}`).join("; ")}.`;
+  return [
+    h("div", { class: tail ? "two-charts" : "" },
+      h("figure", {}, columns(buckets, { label: whole, cut: tail ? null : cut }),
+        h("figcaption", {}, "All customers, by probability in per cent")),
+      tail && h("figure", { class: "zoom" },
+        columns(tail.buckets, { label: "The small counts of the same chart, enlarged.", cut: inside(tail.buckets, cut) }),
+        h("figcaption", {}, `The small counts again, ${count(Math.round(tail.times))} times as tall`))),
+    h("p", { class: "fine" }, `${count(all)} active customers; data of ${asOf}, model ${version}. Each column holds the customers whose probability rounds to it.`),
+    asTable("Customers by probability of leaving", ["Probability", "Customers"], buckets.map((b) => [around(b.bucket), count(b.count)])),
+  ];
+}
+
+const inside = (buckets, cut) => (cut >= buckets[0].bucket - 0.05 ? cut : null);
+
+const LEVELS = {
+  "High Risk": { kind: "high", text: "above 80 %" },
+  "Medium Risk": { kind: "medium", text: "60 to 80 %" },
+  "Low Risk": { kind: "low", text: "up to 60 %" },
+};
+
+/** How many customers are at which risk. */
+export function segments(parts) {
+  const all = parts.reduce((sum, p) => sum + p.count, 0);
+  if (!all) return [];
+  const shown = parts.map((p) => ({ ...p, ...LEVELS[p.segment] }));
+  return [
+    h("h3", { class: "small-title" }, "Risk segments"),
+    stacked(shown),
+    h("ul", { class: "legend", "aria-label": "Risk segments" }, shown.map((p) =>
+      h("li", {},
+        h("span", { class: `swatch ${p.kind}`, "aria-hidden": "true" }),
+        h("span", { class: "name" }, p.segment.replace(" Risk", " risk"), h("span", { class: "fine" }, ` ${p.text}`)),
+        h("span", { class: "amount" }, count(p.count)),
+        h("span", { class: "fine share" }, percent(p.count / all))))),
+  ];
+}
+
+/** The segments from what two cuts catch: for those who may read but not ask for segments. */
+export function segmentsFromCuts(above80, above60) {
+  if (above80.customers === null) return [];
+  return [
+    { segment: "High Risk", count: above80.customers },
+    { segment: "Medium Risk", count: above60.customers - above80.customers },
+    { segment: "Low Risk", count: above60.all_customers - above60.customers },
+  ];
+}
+
+/** The five weightiest features. */
+export function factors(rows, { version }) {
+  if (!rows.length) return [h("p", { class: "empty" }, "No model yet: the factors appear with the first training.")];
+  const together = rows.reduce((sum, r) => sum + r.value, 0);
+  return [
+    shares(rows),
+    h("p", { class: "fine" }, `Share of mean |SHAP| over all customers scored in training; these five carry ${percent(together)} of model ${version}.`),
+  ];
+}
+
+/** What the cut of the documented list means, for whoever wonders. */
+export const cutNote = (cut) => `above ${cutText(cut)}`;

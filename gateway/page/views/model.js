@@ -1,0 +1,53 @@
+// How good the live model is: natural prevalence first, balanced beside it, and what it improved on.
+
+import { asTable } from "../charts.js";
+import { h } from "../dom.js";
+import { count, known, moment, NONE, percent, score } from "../format.js";
+
+/** The model section for GET /api/predictions/performance and GET /api/model/status. */
+export function modelFigures(performance, status) {
+  if (!known(performance.auc)) return [h("p", { class: "empty" }, "No model is trained yet, so there is nothing to judge.")];
+  return [
+    h("div", { class: "model-grid" }, natural(performance), balanced(performance), improvement(status)),
+    h("p", { class: "fine" },
+      `Model ${performance.model_version} (${status.algorithm}, ${count(status.features)} features), fitted on ${
+        count(performance.training_samples)} records, trained ${moment(performance.last_trained)}, live since ${
+        moment(status.last_updated)}. Every figure is on ${count(performance.n)} held-out records.`),
+    asTable("Precision, recall and F1", ["Prevalence", "Threshold", "Precision", "Recall", "F1"], tableRows(performance)),
+  ];
+}
+
+function natural(p) {
+  return block("At natural prevalence", `${percent(p.prevalence)} of ${count(p.n)} records left`, [
+    ["Precision", score(p.precision)], ["Recall", score(p.recall)], ["F1", score(p.f1_score)],
+  ], `As the model meets customers, at its decision threshold ${percent(p.threshold)}.`);
+}
+
+function balanced(p) {
+  const b = p.balanced;
+  if (!b) return null;
+  return block("Balanced", "the same records, weighted so that half left", [
+    ["Precision", score(b.precision)], ["Recall", score(b.recall)], ["F1", score(b.f1_score)],
+  ], `For comparing with other data; at a threshold of its own, ${percent(b.threshold)}.`);
+}
+
+function improvement(status) {
+  const p = status.performance;
+  const why = known(p.previous_auc) ? null : "needs an earlier model or the baseline";
+  return block("Improvement", "AUC on the same held-out records", [
+    ["Before", score(p.previous_auc)], ["Now", score(p.current_auc)], ["Change", p.improvement ?? NONE],
+  ], why ?? "The model before; for a first model the logistic baseline v1.0.");
+}
+
+function block(title, under, rows, note) {
+  return h("div", { class: "model-block" },
+    h("h3", {}, title),
+    h("p", { class: "fine" }, under),
+    h("dl", { class: "big-facts" }, rows.map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, text)))),
+    h("p", { class: "definition" }, note));
+}
+
+function tableRows(p) {
+  const row = (name, f) => [name, percent(f.threshold), score(f.precision), score(f.recall), score(f.f1_score)];
+  return [row(`natural, ${percent(p.prevalence)}`, p), ...(p.balanced ? [row("balanced, 50 %", p.balanced)] : [])];
+}
