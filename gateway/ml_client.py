@@ -64,7 +64,7 @@ class MLClient:
     def versions(self) -> list[str]:
         """Versions on its disk, verified or not."""
         found = _object.validate_json(self._send("GET", "/api/models"))
-        return [each["version"] for each in found["models"]]
+        return [each["model_version"] for each in found["models"]]
 
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
         """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""

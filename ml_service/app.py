@@ -37,6 +37,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or load_settings()
     configure_logs(service="ml", level=settings.log_level, json_lines=settings.log_format == "json")
+    if settings.registry_note is not None:
+        log.info("model_path", folder=str(settings.registry_folder), note=settings.registry_note)
     app = Flask("ml_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
     dress(app)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-import structlog
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -18,8 +17,6 @@ from shared.logs import LogLevel
 #: The same as the gateway's, so that both start together without a word of configuration.
 DEVELOPMENT_TOKEN = "development-only-service-token"
 SHORTEST_TOKEN = 32
-
-log = structlog.get_logger()
 
 
 class SettingsError(Exception):
@@ -112,6 +109,13 @@ class Settings(BaseSettings):
         names_a_pickle = self.ml_model_path.suffix.lower() == ".pkl"
         return self.ml_model_path.parent if names_a_pickle else self.ml_model_path
 
+    @property
+    def registry_note(self) -> str | None:
+        """What to tell about the folder, if anything."""
+        if self.registry_folder == self.ml_model_path:
+            return None
+        return "ML_MODEL_PATH names a .pkl file: its folder is the model registry, the pickle itself is never read."
+
 
 def load_settings() -> Settings:
     """Read the environment (and `.env` in the working folder).
@@ -122,17 +126,10 @@ def load_settings() -> Settings:
         Naming each variable that is wrong; values are never repeated.
     """
     try:
-        settings = Settings()
+        return Settings()
     except ValidationError as error:
         problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_url=False, include_input=False)]
         raise SettingsError("; ".join(problems)) from None
-    if settings.registry_folder != settings.ml_model_path:
-        log.info(
-            "model_path_names_a_pickle",
-            folder=str(settings.registry_folder),
-            note="ML_MODEL_PATH names a .pkl file: its folder is the model registry, the pickle itself is never read",
-        )
-    return settings
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

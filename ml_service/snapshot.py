@@ -101,8 +101,8 @@ def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
         Naming the column that is missing or wrong.
     """
     label = _column(table, arrow.LABEL, pa.int8())
-    if label is None or label.null_count or not pc.all(pc.is_in(label, pa.array([0, 1], pa.int8()))).as_py():
-        raise _wrong(arrow.LABEL, "A label of 0 or 1 is needed on every row." if len(table) else "There are no rows.")
+    if label is None or not set(pc.unique(label).to_pylist()) <= {0, 1}:
+        raise _wrong(arrow.LABEL, "A label of 0 or 1 is needed on every row.")
     as_of = _column(table, arrow.AS_OF, pa.date32())
     if as_of is not None and as_of.null_count == len(table):
         as_of = None

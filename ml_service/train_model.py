@@ -139,6 +139,8 @@ class _Progress:
 def _train(options: argparse.Namespace) -> None:
     _check(options)
     settings = load_settings()
+    if settings.registry_note is not None and options.out is None:
+        print(settings.registry_note, file=sys.stderr)
     folder, version = _target(options, settings)
     snapshot, made = _data(options)
     trained = train(snapshot, version=version, seed=options.seed, threads=settings.ml_threads, progress=_Progress())

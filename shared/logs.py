@@ -25,10 +25,11 @@ def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool =
     def name_service(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {"service": service, **event}
 
+    # The console's own tracebacks show local variables, passwords among them.
     ending: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if json_lines
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[

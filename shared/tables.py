@@ -266,7 +266,7 @@ class _Reading:
                 found[role] = values
         return found
 
-    def _price(self, column: pa.Array, name: str, problems: cells.Problems) -> pa.Array:
+    def _price(self, _column: pa.Array, name: str, _problems: cells.Problems) -> pa.Array:
         values = self._number(name)
         self._refuse_negative(name, values, "a price")
         return values

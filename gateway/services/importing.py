@@ -25,7 +25,8 @@ from shared.tables import CustomerTable, read_table
 
 OTHER_BASE = (
     "This database holds the customer base {name!r}, whose columns mean something else. "
-    "One database is one customer base: start a new one with `DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
+    "One database is one customer base: start a new one with "
+    "`DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
 )
 DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
 

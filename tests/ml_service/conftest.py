@@ -29,7 +29,10 @@ def _schema() -> Schema:
     number, category = {"kind": "number"}, {"kind": "category"}
     return schema_from_dict(
         {
-            "name": "undated", "id": "id", "label": "left", "positive": ["1"],
+            "name": "undated",
+            "id": "id",
+            "label": "left",
+            "positive": ["1"],
             "features": {"calls": number, "age": {"kind": "number", "direction": "up"}, "tariff": category},
         }
     )
@@ -85,7 +88,9 @@ def dated_model(dated: Snapshot) -> Trained:
 def registry_folder(tmp_path: Path, dated_model: Trained, undated_model: Trained) -> Path:
     """A registry with both models."""
     for trained in (dated_model, undated_model):
-        trained.model.save(tmp_path / "models" / trained.model.version, about={"created_at": "2026-01-01T00:00:00.000Z"})
+        trained.model.save(
+            tmp_path / "models" / trained.model.version, about={"created_at": "2026-01-01T00:00:00.000Z"}
+        )
     return tmp_path / "models"
 
 

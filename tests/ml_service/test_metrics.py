@@ -89,7 +89,9 @@ def test_precision_at_another_prevalence_follows_the_documented_identity() -> No
     y, p = noisy()
     natural, balanced = metrics.at_threshold(y, p, 0.2), metrics.at_threshold_balanced(y, p, 0.2)
     rate, false_alarms = y.mean(), (p[y == 0] >= 0.2).mean()
-    assert natural.precision == pytest.approx(rate * natural.recall / (rate * natural.recall + (1 - rate) * false_alarms))
+    assert natural.precision == pytest.approx(
+        rate * natural.recall / (rate * natural.recall + (1 - rate) * false_alarms)
+    )
     assert natural.recall == balanced.recall
 
 

@@ -19,7 +19,9 @@ from ml_service.training import Trained
 from ml_service.trees import MODEL_FILE
 
 cells = st.tuples(
-    st.none() | st.floats(-1e6, 1e6), st.none() | st.floats(-1e3, 1e3), st.none() | st.sampled_from(["basic", "plus", "odd"])
+    st.none() | st.floats(-1e6, 1e6),
+    st.none() | st.floats(-1e3, 1e3),
+    st.none() | st.sampled_from(["basic", "plus", "odd"]),
 )
 
 
@@ -104,7 +106,9 @@ def test_probabilities_are_the_calibrated_margins_of_xgboost(undated_model: Trai
     np.testing.assert_array_equal(model.predict(undated.features).probability, model.calibration(margin))
 
 
-def test_reasons_are_told_largest_first_in_the_order_that_gives_their_points(undated_model: Trained, undated: Snapshot) -> None:
+def test_reasons_are_told_largest_first_in_the_order_that_gives_their_points(
+    undated_model: Trained, undated: Snapshot
+) -> None:
     model = undated_model.model
     found = model.explain(undated.features).points
     assert (np.diff(np.abs(found.contributions), axis=1) <= 0).all()
@@ -184,4 +188,8 @@ def test_a_saved_model_answers_as_before(undated_model: Trained, undated: Snapsh
     before, after = model.explain(undated.features, undated.row_keys), again.explain(undated.features, undated.row_keys)
     np.testing.assert_array_equal(before.scores.probability, after.scores.probability)
     np.testing.assert_array_equal(before.points.points, after.points.points)
-    assert (again.threshold, again.base_probability, again.report) == (model.threshold, model.base_probability, model.report)
+    assert (again.threshold, again.base_probability, again.report) == (
+        model.threshold,
+        model.base_probability,
+        model.report,
+    )

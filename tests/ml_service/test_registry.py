@@ -38,7 +38,9 @@ def test_a_folder_holds_trees_in_ubjson_and_the_rest_in_json(registry_folder: Pa
     assert {"schema", "categories", "calibration", "threshold", "balanced_threshold", "libraries"} <= set(manifest)
 
 
-@pytest.mark.parametrize("name", ["model.ubj", "fold_3.ubj", "row_keys.npy", "row_folds.npy", "report.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.ubj", "fold_3.ubj", "row_keys.npy", "row_folds.npy", "report.json", "manifest.json"]
+)
 @pytest.mark.parametrize("at", [3, 100, -2])
 def test_a_flipped_bit_is_refused_by_the_file_s_name(registry_folder: Path, name: str, at: int) -> None:
     flip(registry_folder / UNDATED / name, at)

@@ -23,12 +23,23 @@ from tests.ml_service.conftest import DATED, TOKEN, UNDATED, Caller, as_stream
 
 OPEN = [("GET", "/api/health"), ("GET", "/api/health/ready"), ("GET", "/api/openapi.json")]
 CLOSED = [
-    ("POST", "/api/predict"), ("POST", "/api/train"), ("GET", "/api/features"), ("GET", "/api/models"),
-    ("GET", f"/api/models/{DATED}"), ("GET", "/metrics"), ("GET", "/api/nothing"), ("DELETE", "/api/predict"),
+    ("POST", "/api/predict"),
+    ("POST", "/api/train"),
+    ("GET", "/api/features"),
+    ("GET", "/api/models"),
+    ("GET", f"/api/models/{DATED}"),
+    ("GET", "/metrics"),
+    ("GET", "/api/nothing"),
+    ("DELETE", "/api/predict"),
 ]
 CUSTOMER = {
-    "watch_time_hours": [450, 20], "subscription_age_months": [14, 1], "device_count": [3, 1], "last_login_days": [2, 30],
-    "payment_failures": [0, 3], "tenure_months": [14, 1], "plan": ["Premium 4K", "Basic Ads"],
+    "watch_time_hours": [450, 20],
+    "subscription_age_months": [14, 1],
+    "device_count": [3, 1],
+    "last_login_days": [2, 30],
+    "payment_failures": [0, 3],
+    "tenure_months": [14, 1],
+    "plan": ["Premium 4K", "Basic Ads"],
 }
 
 
@@ -43,7 +54,13 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def score_arrow(call: Caller, snapshot: Snapshot, version: str, **columns: pa.Array) -> pa.Table:
-    table = pa.table({"row_key": snapshot.row_keys, **dict(zip(snapshot.features.column_names, snapshot.features.columns, strict=True)), **columns})
+    table = pa.table(
+        {
+            "row_key": snapshot.row_keys,
+            **dict(zip(snapshot.features.column_names, snapshot.features.columns, strict=True)),
+            **columns,
+        }
+    )
     body = arrow.encode(table.schema, table.to_batches())
     response = call("POST", f"/api/predict?model_version={version}", data=body, content_type=ARROW_TYPE)
     assert response.status_code == 200 and response.mimetype == ARROW_TYPE
@@ -65,7 +82,9 @@ def test_without_a_token_nothing_is_answered(call: Caller, method: str, path: st
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 @pytest.mark.parametrize("given", ["Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer \xe4\xf6"])
-def test_a_wrong_token_is_refused_before_the_body_is_looked_at(call: Caller, method: str, path: str, given: str) -> None:
+def test_a_wrong_token_is_refused_before_the_body_is_looked_at(
+    call: Caller, method: str, path: str, given: str
+) -> None:
     response = call.client.open(path, method=method, headers={"Authorization": given}, data=b"{not json")
     assert refused(response, 403, "token_rejected")["message"] == "Invalid or expired token"
 
@@ -88,7 +107,9 @@ def test_without_a_model_it_is_healthy_but_not_ready(make_app: Callable[..., Fla
     assert not (tmp_path / "none").exists()
 
 
-def test_a_corrupt_newest_model_makes_it_unready_and_is_named(make_app: Callable[..., Flask], registry_folder: Path) -> None:
+def test_a_corrupt_newest_model_makes_it_unready_and_is_named(
+    make_app: Callable[..., Flask], registry_folder: Path
+) -> None:
     (registry_folder / UNDATED / "model.ubj").write_bytes(b"{}")
     call = Caller(make_app(registry_folder).test_client())
     assert call.client.get("/api/health").get_json()["model_loaded"] is False
@@ -137,7 +158,13 @@ def test_arrow_and_json_give_the_same_answer_to_the_bit(call: Caller) -> None:
 def test_arrow_answers_carry_the_documented_columns(call: Caller, undated: Snapshot, undated_model: Trained) -> None:
     found = score_arrow(call, undated, UNDATED)
     assert found.schema.equals(arrow.answer_schema())
-    assert set(arrow.metadata(found)) == {"model_version", "threshold", "base_probability", "base_margin", "unknown_categories"}
+    assert set(arrow.metadata(found)) == {
+        "model_version",
+        "threshold",
+        "base_probability",
+        "base_margin",
+        "unknown_categories",
+    }
     out_of_fold = found["out_of_fold"].to_numpy()
     assert out_of_fold.sum() == undated_model.report.out_of_fold_rows
     expected = undated_model.model.predict(undated.features, undated.row_keys).probability
@@ -151,7 +178,9 @@ def test_extra_arrow_columns_are_ignored_and_unseen_categories_counted(call: Cal
 
 def test_keys_bring_out_of_fold_scores_in_json_too(call: Caller, undated: Snapshot, undated_model: Trained) -> None:
     row, test = int(undated_model.split.training[0]), int(undated_model.split.test[0])
-    columns = {name: undated.features[name].take(pa.array([row, test])).to_pylist() for name in undated.features.column_names}
+    columns = {
+        name: undated.features[name].take(pa.array([row, test])).to_pylist() for name in undated.features.column_names
+    }
     keys = [undated.row_keys[i].as_py() for i in (row, test)]
     body = call("POST", "/api/predict", json={"columns": columns, "row_keys": keys}).get_json()
     assert [each["out_of_fold"] for each in body["predictions"]] == [True, False]
@@ -185,8 +214,16 @@ def test_wrong_columns_are_named(call: Caller, change: dict[str, Any], field: st
 
 @pytest.mark.parametrize(
     "more",
-    [{"row_keys": [1]}, {"row_keys": [1, 2**63]}, {"row_keys": ["a", "b"]}, {"row_keys": [1e30, 1]}, {"model_version": "newest"},
-     {"model_version": 3}, {"all_reasons": "perhaps"}, {"unknown": 1}],
+    [
+        {"row_keys": [1]},
+        {"row_keys": [1, 2**63]},
+        {"row_keys": ["a", "b"]},
+        {"row_keys": [1e30, 1]},
+        {"model_version": "newest"},
+        {"model_version": 3},
+        {"all_reasons": "perhaps"},
+        {"unknown": 1},
+    ],
 )
 def test_wrong_fields_are_refused(call: Caller, more: dict[str, Any]) -> None:
     refused(predict(call, **more), 422, "validation_failed")
@@ -232,7 +269,9 @@ def test_a_body_that_is_too_large_is_refused(make_app: Callable[..., Flask], reg
 
 
 @pytest.mark.parametrize("path", ["/api/predict", "/api/train"])
-@pytest.mark.parametrize("body", [b"", b"x", b"ARROW1", b"\xff\xff\xff\xff\x00\x00\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\x7f"])
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"ARROW1", b"\xff\xff\xff\xff\x00\x00\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\x7f"]
+)
 def test_what_is_no_arrow_is_malformed(call: Caller, path: str, body: bytes) -> None:
     if path == "/api/train" and body == b"":
         pytest.skip("an empty body is the documented default")
@@ -241,8 +280,12 @@ def test_what_is_no_arrow_is_malformed(call: Caller, path: str, body: bytes) -> 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10**6), value=st.integers(0, 255), cut=st.integers(0, 400))
-def test_a_damaged_arrow_stream_is_never_a_failure_of_ours(call: Caller, undated: Snapshot, at: int, value: int, cut: int) -> None:
-    table = pa.table({"row_key": undated.row_keys, **{n: undated.features[n] for n in undated.features.column_names}}).slice(0, 40)
+def test_a_damaged_arrow_stream_is_never_a_failure_of_ours(
+    call: Caller, undated: Snapshot, at: int, value: int, cut: int
+) -> None:
+    table = pa.table(
+        {"row_key": undated.row_keys, **{n: undated.features[n] for n in undated.features.column_names}}
+    ).slice(0, 40)
     body = bytearray(arrow.encode(table.schema, table.to_batches()))
     body[at % len(body)] = value
     response = call("POST", "/api/predict", data=bytes(body[: len(body) - cut]), content_type=ARROW_TYPE)
@@ -251,7 +294,10 @@ def test_a_damaged_arrow_stream_is_never_a_failure_of_ours(call: Caller, undated
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*CUSTOMER, "columns", "row_keys", "x"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*CUSTOMER, "columns", "row_keys", "x"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -272,12 +318,18 @@ def test_training_without_streaming_answers_with_the_report(call: Caller, undate
     assert body["model_version"] == "9.0.0"
     assert sum(each["importance"] for each in body["features"]) == pytest.approx(1)
     one = call("GET", "/api/models/9.0.0").get_json()
-    assert one["verified"] and one["report"]["auc"] == report.auc and one["manifest"]["calibration"].keys() == {"a", "b", "c"}
+    assert (
+        one["verified"]
+        and one["report"]["auc"] == report.auc
+        and one["manifest"]["calibration"].keys() == {"a", "b", "c"}
+    )
     refused(call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE), 409, "conflict")
 
 
 def test_training_streams_progress_and_then_the_report(call: Caller, undated: Snapshot) -> None:
-    response = call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE})
+    response = call(
+        "POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}
+    )
     lines = [orjson.loads(line) for line in response.data.splitlines()]
     assert response.mimetype == NDJSON_TYPE
     assert all(set(line) == {"progress", "stage"} for line in lines[:-1])
@@ -304,7 +356,9 @@ def test_a_training_that_fails_ends_with_an_error_line(
     # The same check runs before; here it is let through, as a failure that shows only later would be.
     monkeypatch.setattr("ml_service.service.split_rows", lambda *_: None)
     nobody = Snapshot(undated.schema, undated.features, np.zeros(900, np.int8), None, undated.row_keys)
-    response = call("POST", "/api/train", data=as_stream(nobody), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE})
+    response = call(
+        "POST", "/api/train", data=as_stream(nobody), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}
+    )
     last = orjson.loads(response.data.splitlines()[-1])
     assert last["error"]["code"] == "insufficient_data" and "0 leavers" in last["error"]["message"]
     assert set(last["error"]) == {"code", "message", "details"}
@@ -332,13 +386,16 @@ def test_training_data_are_checked_before_a_training_starts(call: Caller, undate
     refused(call("POST", "/api/train", json={"model_version": "1.0.0"}), 422, "validation_failed")
 
 
-def test_the_document_describes_every_route(call: Caller, make_app: Callable[..., Flask], registry_folder: Path) -> None:
+def test_the_document_describes_every_route(
+    call: Caller, make_app: Callable[..., Flask], registry_folder: Path
+) -> None:
     document = call.client.get("/api/openapi.json").get_json()
     assert document["openapi"].startswith("3.1")
     rules = [rule for rule in make_app(registry_folder).url_map.iter_rules() if rule.rule.startswith("/api/")]
     served = {
         (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
-        for rule in rules for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = {(path, method) for path, item in document["paths"].items() for method in item}
     assert described == served

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from ml_service.__main__ import command, main, why_not
+from ml_service.app import create_app
 from ml_service.settings import DEVELOPMENT_TOKEN, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ def test_an_old_environment_works_as_it_is(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("NODE_ENV", "development")
     monkeypatch.setenv("TARGET_AUC", "0.87")
     assert load_settings().registry_folder == Path("models")
+    create_app()
     assert capsys.readouterr().out.count("the pickle itself is never read") == 1
 
 
@@ -74,7 +76,9 @@ def test_the_token_is_not_printed() -> None:
     assert "hidden" not in repr(Settings(_env_file=None, ml_service_token=SecretStr("hidden")))
 
 
-def test_a_taken_port_is_said_in_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_port_is_said_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -98,8 +102,12 @@ def test_it_is_served_by_gunicorn_threads_of_one_process() -> None:
 def test_importing_the_app_creates_nothing(tmp_path: Path) -> None:
     code = "import threading, ml_service.app, ml_service.routes; print(threading.active_count())"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "APP_ENV": "production"},
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "APP_ENV": "production"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "1" and list(tmp_path.iterdir()) == []
 

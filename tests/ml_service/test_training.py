@@ -30,7 +30,9 @@ def test_test_rows_never_reach_the_model(undated_model: Trained, undated: Snapsh
     kept = np.isin(np.arange(len(label)), undated_model.split.training)
     assert (label[~kept] != undated.label[~kept]).any()
     by_hand = ChurnModel(undated.schema, version="1.0.0").fit(
-        undated.features.filter(pa.array(kept)), undated.label[kept], row_keys=undated.row_keys.filter(pa.array(kept)),
+        undated.features.filter(pa.array(kept)),
+        undated.label[kept],
+        row_keys=undated.row_keys.filter(pa.array(kept)),
         keep_folds=True,
     )
     assert by_hand.trees.files() == undated_model.model.trees.files()
@@ -41,13 +43,18 @@ def test_labels_of_the_test_period_never_reach_the_model(dated_model: Trained, d
     test = dated_model.split.test
     label = dated.label.copy()
     label[test] = 1 - label[test]
-    features = dated.features.set_column(0, "watch_time_hours", pa.array(
-        np.where(np.isin(np.arange(len(label)), test), 1e6, dated.features["watch_time_hours"].to_numpy())))
+    features = dated.features.set_column(
+        0,
+        "watch_time_hours",
+        pa.array(np.where(np.isin(np.arange(len(label)), test), 1e6, dated.features["watch_time_hours"].to_numpy())),
+    )
     other = train(replace(dated, label=label, features=features), version="2.4.1")
     assert other.model.trees.files() == dated_model.model.trees.files()
     assert other.model.calibration == dated_model.model.calibration
     assert (other.model.threshold, other.model.balanced_threshold) == (
-        dated_model.model.threshold, dated_model.model.balanced_threshold)
+        dated_model.model.threshold,
+        dated_model.model.balanced_threshold,
+    )
     assert other.report.test.auc != dated_model.report.test.auc
 
 
@@ -93,7 +100,9 @@ def test_the_champion_is_judged_on_the_same_test_rows(undated: Snapshot, undated
     assert again.champion == undated_model.report.test
 
 
-def test_a_champion_judged_on_rows_it_was_trained_on_is_scored_out_of_fold(undated: Snapshot, undated_model: Trained) -> None:
+def test_a_champion_judged_on_rows_it_was_trained_on_is_scored_out_of_fold(
+    undated: Snapshot, undated_model: Trained
+) -> None:
     other_split = train(undated, version="3.0.1", seed=5, champion=undated_model.model)
     test = other_split.split.test
     assert set(test) & set(undated_model.split.training)
@@ -120,7 +129,10 @@ def test_copies_of_a_row_stay_together_so_that_noise_cannot_be_learned() -> None
     schema = schema_from_dict({"features": {"noise": {"kind": "number"}}})
     noise, label = rng.random(500), (rng.random(500) < 0.3).astype(np.int8)
     doubled = Snapshot(
-        schema, typed_columns(schema, pa.table({"noise": np.tile(noise, 2)})), np.tile(label, 2), None,
+        schema,
+        typed_columns(schema, pa.table({"noise": np.tile(noise, 2)})),
+        np.tile(label, 2),
+        None,
         pa.nulls(1000, pa.int64()),
     )
     assert train(doubled, version="1.0.0").report.auc == pytest.approx(0.5, abs=0.12)
@@ -143,7 +155,12 @@ def test_the_stream_and_the_file_lead_to_the_same_checksum(undated: Snapshot) ->
 
 def test_a_label_other_than_0_and_1_is_refused(undated: Snapshot) -> None:
     table = arrow.decode(as_stream(undated))
-    for wrong in (pa.array([2] * 900, pa.int8()), pa.nulls(900, pa.int8()), pa.array([0.5] * 900), pa.array(["1"] * 900)):
+    for wrong in (
+        pa.array([2] * 900, pa.int8()),
+        pa.nulls(900, pa.int8()),
+        pa.array([0.5] * 900),
+        pa.array(["1"] * 900),
+    ):
         with pytest.raises(InvalidInput, match="label"):
             read_snapshot(table.set_column(2, "label", wrong), undated.schema)
 
@@ -160,8 +177,14 @@ def test_the_baseline_of_v1_0_looks_at_tenure_and_plan_only(dated: Snapshot, dat
     split = dated_model.split
 
     def judged(values: np.ndarray) -> float | None:
-        sides = Sides(dated.schema, levels, values[split.training], dated.label[split.training],
-                      values[split.test], dated.label[split.test])
+        sides = Sides(
+            dated.schema,
+            levels,
+            values[split.training],
+            dated.label[split.training],
+            values[split.test],
+            dated.label[split.test],
+        )
         return baselines(sides)["v1_0"].auc
 
     changed = matrix.values.copy()

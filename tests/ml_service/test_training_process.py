@@ -110,9 +110,7 @@ def test_a_version_on_disk_is_never_overwritten(trainer: Trainer, undated: Snaps
         trainer.start(as_stream(undated), version="9.0.0")
 
 
-def test_a_silent_child_still_gives_a_line(
-    trainer: Trainer, long_body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_child_still_gives_a_line(trainer: Trainer, long_body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_service.training_process.HEARTBEAT_S", 0.2)
     run = trainer.start(long_body, version="9.0.0")
     lines = until_busy(run)

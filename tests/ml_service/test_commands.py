@@ -1,0 +1,246 @@
+"""The two documented commands, run as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_service import score, train_model
+from ml_service.metrics import auc
+from ml_service.model import ChurnModel
+from ml_service.score import safe_cell
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))
+needs_data = pytest.mark.skipif(
+    not (DATA / "telco" / "telco.csv").exists(), reason=f"real tables are not in {DATA} (RETAINSTREAM_DATA)"
+)
+
+SCHEMA = """
+id = "id"
+label = "left"
+positive = ["1"]
+[features.calls]
+kind = "number"
+[features.tariff]
+kind = "category"
+"""
+
+
+@pytest.fixture(autouse=True)
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("APP_ENV", "NODE_ENV", "MODEL_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ML_MODEL_PATH", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """400 customers; some ids and tariffs that a spreadsheet would run."""
+    rows = ["id,calls,tariff,left"]
+    for i in range(400):
+        name = "=cmd" if i == 0 else "@sum" if i == 1 else f"c{i}"
+        calls = (i * 37) % 101
+        leaves = int(calls + (i * 53) % 60 < 40 or i % 11 == 0)
+        rows.append(f"{name},{calls},{'=1+1' if i % 3 else 'basic'},{leaves}")
+    path = tmp_path / "customers.csv"
+    path.write_text("\n".join(rows) + "\n")
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    return path
+
+
+@pytest.fixture
+def model(table: Path) -> Path:
+    folder = table.parent / "m"
+    assert run_train(table, "--out", str(folder)) == 0
+    return folder
+
+
+def run_train(table: Path, *more: str) -> int:
+    return train_model.main(["--data", str(table), "--schema", str(table.parent / "schema.toml"), *more])
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    err = capsys.readouterr().err
+    assert code == 2 and "Traceback" not in err
+    return err.splitlines()[-1]
+
+
+def test_training_writes_a_version_folder_and_a_report(
+    table: Path, registry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = table.parent / "report.json"
+    assert run_train(table, "--report", str(report)) == 0
+    out = capsys.readouterr().out
+    assert out.index("natural prevalence") < out.index("balanced") < out.index("Baselines")
+    assert str(registry / "2.4.1") in out
+    assert json.loads(report.read_text())["model_version"] == "2.4.1"
+    assert run_train(table) == 0
+    assert sorted(path.name for path in registry.iterdir()) == ["2.4.1", "2.4.2"]
+
+
+def test_the_simulated_default_prints_the_ceiling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "r.json"
+    assert (
+        train_model.main(["--customers", "500", "--seed", "3", "--out", str(tmp_path / "m"), "--report", str(report)])
+        == 0
+    )
+    said, written = capsys.readouterr(), json.loads(report.read_text())
+    assert "(ceiling 0.9" in said.out and "cross-validating" in said.err and "cross-validating" not in said.out
+    assert written["simulated"]["ceiling_auc"] > written["auc"]
+    assert ChurnModel.load(tmp_path / "m").report is not None
+
+
+def test_a_model_is_replaced_only_by_force(table: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (model / "manifest.json").read_bytes()
+    assert "--force" in fails(capsys, run_train(table, "--out", str(model)))
+    assert (model / "manifest.json").read_bytes() == before
+    assert run_train(table, "--out", str(model), "--force", "--model-version", "5.0.0") == 0
+    assert ChurnModel.load(model).version == "5.0.0"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--preset", "realistic"],
+        ["--customers", "5"],
+        ["--model-version", "new"],
+        ["--report", "/nowhere/r.json"],
+        ["--seed", "-1"],
+    ],
+)
+def test_what_cannot_go_together_is_said_before_anything_is_done(
+    table: Path, registry: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails(capsys, run_train(table, *more))
+    assert not registry.exists()
+
+
+def test_bad_training_data_are_one_line(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.write_text(table.read_text().replace(",calls,", ",dials,"))
+    assert "calls" in fails(capsys, run_train(table))
+    table.write_text("id,calls,tariff,left\na,1,x,1\nb,2,y,0\n")
+    assert "at least 25 of each" in fails(capsys, run_train(table))
+    fails(capsys, run_train(tmp_path / "absent.csv"))
+
+
+def test_scores_come_in_the_documented_columns(table: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    assert score.main(["--model", str(model), "--data", str(table), "--out", str(out)]) == 0
+    rows = read(out)
+    assert list(rows[0])[:4] == ["id", "churn_probability", "confidence", "reason_1"]
+    assert len(rows) == 400 and rows[2]["id"] == "c2"
+    for row in rows:
+        p = float(row["churn_probability"])
+        assert 0 <= p <= 1 and float(row["confidence"]) in (p, 1 - p)
+        assert {row["reason_1"], row["reason_2"]} == {"calls", "tariff"} and row["reason_3"] == row["points_3"] == ""
+        assert len(row["points_1"].partition(".")[2]) <= 6
+
+
+def test_no_cell_is_a_formula(table: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    score.main(["--model", str(model), "--data", str(table), "--out", str(out)])
+    rows = read(out)
+    assert (rows[0]["id"], rows[1]["id"]) == ("'=cmd", "'@sum")
+    for row in rows:
+        for name, cell in row.items():
+            assert not cell.startswith(("=", "+", "@", "\t", "\r")), (name, cell)
+            assert not cell.startswith("-") or name.startswith("points")
+    assert safe_cell("-5") == "'-5" and safe_cell("7590-VHVEG") == "7590-VHVEG"
+
+
+def test_the_label_may_be_absent_and_rows_of_training_are_out_of_fold(table: Path, model: Path, tmp_path: Path) -> None:
+    lines = [line.rpartition(",")[0] for line in table.read_text().splitlines()]
+    bare, strangers = tmp_path / "bare.csv", tmp_path / "strangers.csv"
+    bare.write_text("\n".join(lines) + "\n")
+    strangers.write_text("\n".join([lines[0], *(f"new-{line.lstrip('=@')}" for line in lines[1:])]) + "\n")
+    answers = []
+    for path in (table, bare, strangers):
+        assert score.main(["--model", str(model), "--data", str(path), "--out", str(tmp_path / "o.csv")]) == 0
+        answers.append([row["churn_probability"] for row in read(tmp_path / "o.csv")])
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_a_dash_means_standard_output(table: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert score.main(["--model", str(model), "--data", str(table), "--out", "-"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 401
+
+
+def test_a_score_that_fails_leaves_the_old_file(table: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = table.parent / "scores.csv"
+    out.write_text("yesterday")
+    table.write_text(table.read_text().replace(",37,", ",many,"))
+    before = sorted(table.parent.iterdir())
+    assert "calls" in fails(capsys, score.main(["--model", str(model), "--data", str(table), "--out", str(out)]))
+    assert out.read_text() == "yesterday" and sorted(table.parent.iterdir()) == before
+
+
+def test_a_model_that_is_none_or_corrupt_is_one_line(
+    table: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(table.parent / "o.csv")
+    assert "no model folder" in fails(
+        capsys, score.main(["--model", str(table.parent), "--data", str(table), "--out", out])
+    )
+    (model / "model.ubj").write_bytes(b"x")
+    assert "model.ubj" in fails(capsys, score.main(["--model", str(model), "--data", str(table), "--out", out]))
+    assert not Path(out).exists()
+
+
+@pytest.mark.parametrize("command", [score, train_model])
+def test_help_shows_an_example(command: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        command.main(["--help"])  # type: ignore[attr-defined]
+    out = capsys.readouterr().out
+    assert done.value.code == 0 and f"python -m {command.__name__} " in out  # type: ignore[attr-defined]
+
+
+@needs_data
+def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
+    def run(module: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", f"ml_service.{module}", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    file, schema = str(DATA / "telco" / "telco.csv"), str(ROOT / "examples" / "telco.toml")
+    run(
+        "train_model",
+        "--data",
+        file,
+        "--schema",
+        schema,
+        "--out",
+        str(tmp_path / "m"),
+        "--report",
+        str(tmp_path / "r.json"),
+    )
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["auc"] > 0.84 and report["test"]["log_loss"] < 0.43 and report["test"]["ece"] < 0.05
+    assert report["out_of_fold_rows"] == report["training_samples"] == 7043 - report["test"]["n"]
+    run("score", "--model", str(tmp_path / "m"), "--data", file, "--out", str(tmp_path / "s.csv"))
+    rows = read(tmp_path / "s.csv")
+    with (DATA / "telco" / "telco.csv").open(newline="") as source:
+        label = [int(row["Churn"] == "Yes") for row in csv.DictReader(source)]
+    import numpy as np
+
+    # Out of fold on the training rows: an optimistic score would show here.
+    reached = auc(np.array(label, dtype=np.int8), np.array([float(row["churn_probability"]) for row in rows]))
+    assert reached is not None and 0.84 < reached < 0.86
