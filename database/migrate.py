@@ -22,7 +22,7 @@ def config(path: Path) -> Config:
     """Alembic's configuration for one database file."""
     made = Config()
     made.set_main_option("script_location", str(SCRIPTS))
-    made.set_main_option("sqlalchemy.url", f"sqlite:///{path}".replace("%", "%%"))
+    made.set_main_option("database_path", str(path).replace("%", "%%"))
     return made
 
 

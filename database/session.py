@@ -20,6 +20,7 @@ from shared.errors import ServiceError, ServiceUnavailable
 
 __all__ = ["Connection", "Database", "NotOurDatabase", "require_migrated"]
 
+MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
 BUSY_TIMEOUT_S = 15
 OLD_DATABASE = (
     "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
@@ -93,13 +94,13 @@ class Database:
             raise NotOurDatabase(OLD_DATABASE.format(path=self.path))
 
     def is_reachable(self) -> bool:
-        """Whether a statement runs and the migrations have been applied."""
+        """Whether a statement runs and the newest migration has been applied."""
+        newest = max(script.name.split("_")[0] for script in MIGRATIONS.glob("[0-9]*.py"))
         try:
             with self.read() as connection:
-                connection.execute(text("SELECT 1 FROM alembic_version"))
+                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
         except DatabaseError:
             return False
-        return True
 
     def close(self) -> None:
         """Give back every open connection."""

@@ -67,12 +67,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"The settings can't be used: {error}", file=sys.stderr)
         return 1
     problem = why_not(settings)
-    if problem is not None:
-        print(problem, file=sys.stderr)
-        return 1
-    line = command(settings, reload=options.reload)
-    os.environ.setdefault("OMP_NUM_THREADS", str(settings.ml_serving_threads))
-    os.execv(line[0], line)
+    if problem is None:
+        line = command(settings, reload=options.reload)
+        os.environ.setdefault("OMP_NUM_THREADS", str(settings.ml_serving_threads))
+        # Threads that wait by spinning take the processor from those that have work.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.execv(line[0], line)
+    print(problem, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

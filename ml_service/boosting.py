@@ -46,6 +46,11 @@ def parameters(schema: Schema, *, rows: int, leavers: int, seed: int) -> dict[st
     }
 
 
+def worthwhile_threads(rows: int, threads: int) -> int:
+    """One for a small table: there, threads wait for each other longer than they work. No result depends on it."""
+    return 1 if rows < SMALL_TABLE else threads
+
+
 def feature_types(schema: Schema) -> list[str]:
     """What xgboost calls the kinds: q for numbers, c for categories."""
     return ["c" if feature.kind == "category" else "q" for feature in schema.features.values()]

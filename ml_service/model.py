@@ -120,17 +120,18 @@ class ChurnModel:
         values = to_matrix(self.schema, self.categories, features).values
         folds = fold_rows(label, customer_groups(keys, values), self.seed)
         params = boosting.parameters(self.schema, rows=len(label), leavers=int(label.sum()), seed=self.seed)
+        threads = boosting.worthwhile_threads(len(label), self.threads)
         found = boosting.cross_validate(
             self.schema,
             params,
             values,
             label,
             folds,
-            threads=self.threads,
+            threads=threads,
             on_round=lambda n: progress(0.9 * n / (n + 200), f"cross-validating, round {n}"),
         )
         progress(0.9, f"fitting {found.rounds} trees to {len(label):,} rows")
-        final = boosting.fit(self.schema, params, values, label, rounds=found.rounds, threads=self.threads)
+        final = boosting.fit(self.schema, params, values, label, rounds=found.rounds, threads=threads)
         kept = keep_folds and keys.null_count < len(keys)
         self.seen = SeenRows.of(keys, folds) if kept else None
         self.trees = self._trees(final, found.boosters if kept else [])

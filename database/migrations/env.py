@@ -1,22 +1,23 @@
-"""How Alembic runs our migrations: in one transaction, in batch mode for SQLite."""
+"""How Alembic runs our migrations: all of them in one transaction, so that a killed migration leaves nothing."""
 
 from __future__ import annotations
 
-from alembic import context
-from sqlalchemy import create_engine
+from pathlib import Path
 
+from alembic import context
+
+from database.session import Database
 from database.tables import metadata
 
 
 def run() -> None:
-    url = context.config.get_main_option("sqlalchemy.url")
-    assert url is not None
-    engine = create_engine(url)
-    with engine.begin() as connection:
+    """Migrate the file that `database.migrate.config` names."""
+    path = context.config.get_main_option("database_path")
+    assert path is not None
+    database = Database(Path(path), pooled=False)
+    with database.write() as connection:
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-        with context.begin_transaction():
-            context.run_migrations()
-    engine.dispose()
+        context.run_migrations()
 
 
 run()

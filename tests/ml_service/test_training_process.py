@@ -89,10 +89,10 @@ def test_one_training_at_a_time(trainer: Trainer, long_body: bytes) -> None:
 
 def test_a_killed_child_is_reported_and_leaves_nothing(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
     run = trainer.start(long_body, version="9.0.0")
+    lines = until_busy(run)
+    os.kill(run.process.pid or 0, signal.SIGKILL)
     with pytest.raises(ServiceUnavailable, match="exit code -9"):
-        for progress in run:
-            if progress.stage.startswith("cross-validating"):
-                os.kill(run.process.pid or 0, signal.SIGKILL)
+        list(lines)
     assert left(tmp_path) == []
     trainer.start(long_body, version="9.0.0").close()
 

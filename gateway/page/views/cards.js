@@ -1,7 +1,7 @@
 // The three documented figures as cards, each with what it means and what it needs to be judged.
 
 import { h } from "../dom.js";
-import { change, count, cutText, day, known, NONE, number, numberIn, percent, percentOf100, points, score } from "../format.js";
+import { change, count, cutText, day, known, NONE, number, numberIn, percentOf100, points, score } from "../format.js";
 
 /** The cards for the answer of GET /api/dashboard/metrics; `where` says what stage the data are in. */
 export function cards(metrics, where) {
@@ -53,7 +53,7 @@ function predicted(figures, where) {
     why: known(figures.count) ? null : unscored,
     badge: known(moved) && delta(change(moved), moved),
     facts: [
-      ["Mean probability", known(mean) ? percent(mean / 100).replace(".0 %", " %") : NONE, known(figures.count) ? none : null],
+      ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
       ["Expected leavers", number(figures.expected)],
       ["Revenue at risk", count(figures.revenue_at_risk),
         known(figures.revenue_at_risk) ? "next invoice" : known(figures.count) ? "needs every customer's price" : null],

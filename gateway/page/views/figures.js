@@ -2,7 +2,7 @@
 
 import { around, asTable, columns, enlarged, shares, stacked } from "../charts.js";
 import { h } from "../dom.js";
-import { count, cutText, percent } from "../format.js";
+import { count, percent } from "../format.js";
 
 /** Customers by probability: all buckets on one scale, then the small ones on a scale of their own. */
 export function distribution(buckets, { cut, asOf, version }) {
@@ -64,9 +64,6 @@ export function factors(rows, { version }) {
   const together = rows.reduce((sum, r) => sum + r.value, 0);
   return [
     shares(rows),
-    h("p", { class: "fine" }, `Share of mean |SHAP| over all customers scored in training; these five carry ${percent(together)} of model ${version}.`),
+    h("p", { class: "fine" }, `Share of the mean absolute SHAP value, of all features together 100 %. These five carry ${percent(together)} in model ${version}.`),
   ];
 }
-
-/** What the cut of the documented list means, for whoever wonders. */
-export const cutNote = (cut) => `above ${cutText(cut)}`;

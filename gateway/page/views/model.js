@@ -2,7 +2,7 @@
 
 import { asTable } from "../charts.js";
 import { h } from "../dom.js";
-import { count, known, moment, NONE, percent, score } from "../format.js";
+import { count, day, known, NONE, percent, score } from "../format.js";
 
 /** The model section for GET /api/predictions/performance and GET /api/model/status. */
 export function modelFigures(performance, status) {
@@ -11,8 +11,7 @@ export function modelFigures(performance, status) {
     h("div", { class: "model-grid" }, natural(performance), balanced(performance), improvement(status)),
     h("p", { class: "fine" },
       `Model ${performance.model_version} (${status.algorithm}, ${count(status.features)} features), fitted on ${
-        count(performance.training_samples)} records, trained ${moment(performance.last_trained)}, live since ${
-        moment(status.last_updated)}. Every figure is on ${count(performance.n)} held-out records.`),
+        count(performance.training_samples)} records on ${day(performance.last_trained)}. Every figure is on ${count(performance.n)} held-out records.`),
     asTable("Precision, recall and F1", ["Prevalence", "Threshold", "Precision", "Recall", "F1"], tableRows(performance)),
   ];
 }
@@ -35,8 +34,14 @@ function improvement(status) {
   const p = status.performance;
   const why = known(p.previous_auc) ? null : "needs an earlier model or the baseline";
   return block("Improvement", "AUC on the same held-out records", [
-    ["Before", score(p.previous_auc)], ["Now", score(p.current_auc)], ["Change", p.improvement ?? NONE],
+    ["Before", score(p.previous_auc)], ["Now", score(p.current_auc)], ["Change", gain(p)],
   ], why ?? "The model before; for a first model the logistic baseline v1.0.");
+}
+
+function gain({ previous_auc: before, current_auc: now }) {
+  if (!known(before) || !known(now)) return NONE;
+  const text = score(Math.abs(now - before));
+  return Number(text) === 0 ? "±0.000" : `${now < before ? "−" : "+"}${text}`;
 }
 
 function block(title, under, rows, note) {

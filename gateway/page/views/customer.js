@@ -1,0 +1,117 @@
+// One customer: the score, what it is made of, what could be done, and the facts.
+
+import { ApiError, get } from "../api.js";
+import { failure, h, loading, panel, show } from "../dom.js";
+import { column, day, known, moment, NONE, number, percent, points, title } from "../format.js";
+import { waterfall } from "./waterfall.js";
+import { factText, level } from "./words.js";
+
+/** The page of one customer; it loads by itself. */
+export function customerView(id, { onSignedOut }) {
+  const body = h("div", { class: "customer" }, loading(5));
+  const root = h("div", { class: "page" },
+    h("p", { class: "crumb" }, h("a", { href: "#/" }, "← All customers")), body);
+  load(id, body, onSignedOut);
+  return root;
+}
+
+async function load(id, body, onSignedOut) {
+  try {
+    const [customer, schema] = await Promise.all([get(`/api/customers/${encodeURIComponent(id)}`), get("/api/schema")]);
+    const todo = panel("What could be done", { id: "actions" });
+    show(body, ...draw(customer, schema, todo.root));
+    body.querySelector("h1").focus({ preventScroll: true });
+    if (known(customer.churn_probability)) await loadActions(id, todo.body, onSignedOut);
+  } catch (error) {
+    if (error instanceof ApiError && error.isSignedOut) return onSignedOut();
+    if (error.status === 404) show(body, ...missing(id));
+    else show(body, h("h1", { tabindex: -1 }, id), failure(error, () => load(id, show(body, loading(5)), onSignedOut)));
+  }
+}
+
+function missing(id) {
+  return [
+    h("h1", { tabindex: -1 }, "No such customer"),
+    h("p", { class: "note" }, "There is no customer with the id ", h("code", {}, id), ". Ids look like usr_942183; the list finds them by their beginning."),
+  ];
+}
+
+function draw(c, schema, todo) {
+  const isScored = known(c.churn_probability);
+  return [
+    h("header", { class: "customer-head" },
+      h("div", {},
+        h("h1", { tabindex: -1 }, c.user_id),
+        h("p", { class: "note" }, [c.email, c.plan].filter(Boolean).join(" · ")),
+        c.churn === 1 && h("p", {}, h("span", { class: "badge" }, "Has left")),
+        c.ends_on && h("p", {}, h("span", { class: "badge warn" }, `Cancelled: ends on ${c.ends_on}`))),
+      isScored && scoreBox(c)),
+    isScored ? h("div", { class: "columns" }, why(c), todo) : unscored(c),
+    facts(c, schema),
+  ];
+}
+
+function scoreBox(c) {
+  return h("div", { class: `score-box ${level(c.churn_probability)}` },
+    h("p", { class: "figure" },
+      h("span", { class: "figure-value", "data-figure": "probability" }, percent(c.churn_probability)),
+      h("span", { class: `badge risk-${level(c.churn_probability)}` }, `${c.risk_level} risk`)),
+    h("p", { class: "note" }, "probability of leaving within 30 days"),
+    h("p", { class: "fine" },
+      `Confidence ${percent(c.confidence)} that the predicted label turns out right`, c.low_confidence && h("span", { class: "badge warn" }, "low"),
+      h("br"), `Scored ${moment(c.prediction_date)}, model ${c.model_version}`,
+      c.out_of_fold ? "; out of fold, as this record was used in training" : ""));
+}
+
+function unscored(c) {
+  const reason = c.churn === 1 ? "This customer has left, so there is nothing to predict." : "This customer is not scored yet: the next scoring run does it.";
+  return h("p", { class: "empty panel wide" }, reason);
+}
+
+function why(c) {
+  const { root, body } = panel("Why this probability", {
+    id: "why", note: "From where the model starts to this customer's probability, in percentage points. The steps add up.",
+  });
+  show(body, waterfall(c));
+  return root;
+}
+
+async function loadActions(id, body, onSignedOut) {
+  try {
+    const { actions } = await get(`/api/customers/${encodeURIComponent(id)}/actions`);
+    show(body, ...(actions.length ? drawActions(actions) : [h("p", { class: "empty" },
+      "Nothing to recommend: no fact that can be acted on raises this customer's risk.")]));
+  } catch (error) {
+    if (error instanceof ApiError && error.isSignedOut) return onSignedOut();
+    show(body, failure(error, () => loadActions(id, show(body, loading()), onSignedOut)));
+  }
+}
+
+function drawActions(actions) {
+  return [
+    h("ol", { class: "actions" }, actions.map((a) => h("li", {},
+      h("p", { class: "action" }, a.action),
+      a.purpose && h("p", { class: "note" }, title(a.purpose), "."),
+      h("p", { class: "expected" },
+        h("strong", {}, points(a.expected_change * 100)),
+        h("span", { class: "fine" }, ` model's estimate: to ${percent(a.expected_probability)}, if ${a.label} went from ${
+          factText(a.value)} to ${factText(a.target)}`))))),
+    h("p", { class: "fine" }, actions[0].note),
+  ];
+}
+
+const SHOWN_ELSEWHERE = new Set(["id", "user_id", "churn", "churn_probability", "prediction_date", "confidence", "low_confidence", "risk_level",
+  "model_version", "base_probability", "reasons", "other_points", "out_of_fold", "currency", "as_of", "created_at", "updated_at", "ends_on"]);
+
+function facts(c, schema) {
+  const about = new Map(Object.entries(schema.table_schema?.features ?? {}).map(([name, feature]) => [column(name), { name, ...feature }]));
+  const rows = Object.entries(c).filter(([name]) => !SHOWN_ELSEWHERE.has(name)).map(([name, value]) => {
+    const feature = about.get(name) ?? about.get(name.replace(/^f_/, ""));
+    if (name === "monthly_price") return ["Monthly price", known(value) ? `${number(value)} ${c.currency ?? ""}` : NONE];
+    if (name === "email") return ["E-mail", value ?? NONE];
+    return [feature?.label ?? title(feature?.name ?? name), factText(value, feature?.unit)];
+  });
+  const { root, body } = panel("Facts", { id: "facts", wide: true, note: `As known on ${day(c.as_of)}; changed here ${moment(c.updated_at)}.` });
+  show(body, h("dl", { class: "fact-grid" }, rows.map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, text)))));
+  return root;
+}

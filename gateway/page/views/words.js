@@ -1,0 +1,26 @@
+// Reasons and facts in words, the same in the list and on a customer's page.
+
+import { h } from "../dom.js";
+import { known, number } from "../format.js";
+
+/** A risk level's colour: the same limits as the API's `risk_level`. */
+export const level = (probability) => (probability > 0.8 ? "high" : probability > 0.6 ? "medium" : "low");
+
+/** A fact with its unit: 1, "months" -> "1 month"; null -> "unknown". */
+export function factText(value, unit = null) {
+  if (!known(value)) return "unknown";
+  const text = typeof value === "number" ? number(value) : String(value);
+  if (!unit) return text;
+  return `${text} ${value === 1 ? unit.replace(/s$/, "") : unit}`;
+}
+
+/** A reason as a few words, with the direction it pushes in: an arrow for eyes, a word for ears. */
+export function reasonWords({ label, value, unit, points }) {
+  const isUp = points > 0;
+  return [
+    h("span", { class: isUp ? "push up" : "push down" },
+      h("span", { "aria-hidden": "true" }, isUp ? "▲" : "▼"),
+      h("span", { class: "unseen" }, isUp ? "raises risk: " : "lowers risk: ")),
+    ` ${label} ${factText(value, unit)}`,
+  ];
+}
