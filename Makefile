@@ -23,12 +23,10 @@ $(STAMP): $(LOCK) pyproject.toml
 	@touch $(STAMP)
 
 run: $(STAMP) ## Start everything; demo data, a model and scores on the first start (DEMO=0 starts empty)
-	@$(BIN)/retainstream check-ports
-	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 $(BIN)/honcho start -f Procfile
+	@exec $(BIN)/retainstream up
 
 dev: $(STAMP) ## The same, starting anew whenever a source file changes
-	@$(BIN)/retainstream check-ports
-	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1 LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start -f Procfile.dev
+	@LOG_FORMAT=$${LOG_FORMAT:-text} exec $(BIN)/retainstream up --dev
 
 gateway: $(STAMP) ## The gateway alone
 	@exec $(BIN)/retainstream gateway

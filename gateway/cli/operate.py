@@ -5,6 +5,8 @@ Law: nothing here decides; what is started is what the containers start.
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import sys
 import time
@@ -87,13 +89,31 @@ def _demo_account(context: Context) -> None:
     )
 
 
-@click.command("check-ports", hidden=True)
-def check_ports() -> None:
-    """Say clearly, before anything starts, which port is taken."""
+@click.command()
+@click.option("--dev", is_flag=True, help="Start anew when a source file changes.")
+def up(dev: bool) -> None:
+    """Start everything on this machine: both services, the worker, the demo on the first start."""
+    from honcho.manager import Manager
+
     settings = load_settings()
     problem = why_not(settings.host, settings.port, "PORT")
     if problem is not None:
         raise click.ClickException(problem)
+    python = shlex.quote(sys.executable)
+    # A line for each request would bury the progress of the first start.
+    quiet = {} if dev or "log_level" in settings.model_fields_set else {"LOG_LEVEL": "warning"}
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", **quiet}
+    worker_line = f"{python} -m gateway worker"
+    if dev:
+        worker_line = f"{python} -m watchfiles --filter python {shlex.quote(worker_line)} gateway database shared"
+    reload = " --reload" if dev else ""
+    manager = Manager()
+    manager.add_process("ml", f"exec {python} -m ml_service{reload}", env=env)
+    manager.add_process("gateway", f"exec {python} -m gateway gateway{reload}", env=env)
+    manager.add_process("worker", f"exec {worker_line}", env=env)
+    manager.add_process("setup", f"exec {python} -m gateway first-run --stay", env=env)
+    manager.loop()
+    sys.exit(manager.returncode)
 
 
 @click.command("first-run", hidden=True)
@@ -153,4 +173,4 @@ def _say_where(context: Context) -> None:
     click.echo("\n".join(lines))
 
 
-COMMANDS = (gateway, worker, migrate_command, demo, check_ports, first_run)
+COMMANDS = (gateway, worker, migrate_command, demo, up, first_run)

@@ -1,0 +1,444 @@
+"""The running product for tests: both services and the worker as processes, a client, and the shapes of the contract."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).parents[1]
+DEMO_CUSTOMERS = 1500
+DEMO_EMAIL, DEMO_PASSWORD = "alex.chen@netflix.com", "password"
+PASSWORD = "correct horse battery"
+MUCH = "1000000 per minute"
+SECRET = "a secret of these tests, long enough for HS256"
+SERVICE_TOKEN = "a-service-token-of-these-tests-of-32-characters"
+PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "ml": ("-m", "ml_service"),
+    "gateway": ("-m", "gateway", "gateway"),
+    "worker": ("-m", "gateway", "worker"),
+}
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(is_so: Callable[[], Any], what: str, seconds: float = 30.0, every: float = 0.05) -> Any:
+    """Poll until something true comes back, and return it; fail with `what` at the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = is_so()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(every)
+
+
+@dataclass
+class Stack:
+    """Processes of one installation in one folder, on ports of its own."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    ml_port: int = field(default_factory=free_port)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def database_path(self) -> Path:
+        return self.folder / "database" / "retainstream.db"
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ml_url(self) -> str:
+        return f"http://127.0.0.1:{self.ml_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the processes see: nothing of the environment that the tests run in."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return kept | {
+            "PYTHONPATH": str(ROOT),
+            "APP_ENV": "test",
+            "PORT": str(self.port),
+            "PYTHON_PORT": str(self.ml_port),
+            "PYTHON_SERVICE_URL": self.ml_url,
+            "DATABASE_PATH": str(self.database_path),
+            "ML_MODEL_PATH": str(self.models),
+            "ML_SERVICE_TOKEN": SERVICE_TOKEN,
+            "JWT_SECRET": SECRET,
+            "BCRYPT_COST": "4",
+            "REQUEST_LIMIT": MUCH,
+            "CREDENTIALS_LIMIT": MUCH,
+            "DEMO_CUSTOMERS": str(DEMO_CUSTOMERS),
+            **self.variables,
+        }
+
+    # --- processes --------------------------------------------------------------------------------------------------
+
+    def log_path(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def log(self, name: str) -> str:
+        path = self.log_path(name)
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def launch(self, name: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start one process, without waiting until it serves."""
+        with self.log_path(name).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *PROGRAMS[name]],
+                cwd=self.folder,
+                env=self.environment | variables,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.running[name] = process
+        return process
+
+    def start(self, *names: str) -> Stack:
+        """Start the processes (all of them if none is named) and wait until they serve."""
+        names = names or tuple(PROGRAMS)
+        began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        for name in names:
+            self.launch(name)
+        for name in names:
+            wait_until(lambda name=name: self._serves(name, began), f"{name} serves", 60)
+        return self
+
+    def _serves(self, name: str, began: str) -> bool:
+        assert self.running[name].poll() is None, f"{name} ended at once:\n{self.log(name)[-3000:]}"
+        if name == "worker":
+            try:
+                return bool(self.rows("SELECT 1 FROM workers WHERE seen_at >= ?", began))
+            except sqlite3.OperationalError:
+                return False  # the gateway has not migrated yet
+        try:
+            return requests.get(f"{self.url if name == 'gateway' else self.ml_url}/api/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a process and all it started."""
+        os.killpg(self.running[name].pid, number)
+
+    def stop(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End processes (all of them if none is named), by force if they don't go."""
+        chosen = [name for name in (names or tuple(self.running)) if name in self.running]
+        for name in chosen:
+            self._signal(name, number)
+        for name in chosen:
+            try:
+                self.running[name].wait(15)
+            except subprocess.TimeoutExpired:
+                pass
+            # Also when the first process is gone: what it started may not be.
+            self._signal(name, signal.SIGKILL)
+            self.running.pop(name).wait(5)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        try:
+            self.send(name, number)
+        except ProcessLookupError:
+            pass
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A process that hangs: it takes connections and answers nothing."""
+        self.send(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(name, signal.SIGCONT)
+
+    def command(self, *words: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m gateway ...` to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway", *words],
+            cwd=self.folder,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    # --- its data ---------------------------------------------------------------------------------------------------
+
+    def copy_of(self, template: Path) -> Stack:
+        """Begin with the database and models of another one."""
+        for name in ("database", "models"):
+            shutil.copytree(template / name, self.folder / name)
+        return self
+
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """Rows of the database file, opened read-only."""
+        with closing(sqlite3.connect(f"{self.database_path.as_uri()}?mode=ro", uri=True, timeout=15)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(sql, values).fetchall()
+
+    def value(self, sql: str, *values: Any) -> Any:
+        return self.rows(sql, *values)[0][0]
+
+    # --- who asks ---------------------------------------------------------------------------------------------------
+
+    def anonymous(self) -> Api:
+        return Api(self.url)
+
+    def analyst(self) -> Api:
+        """The demo account."""
+        if "analyst" not in self.tokens:
+            answer = self.anonymous().post("/api/auth/login", {"email": DEMO_EMAIL, "password": DEMO_PASSWORD})
+            self.tokens["analyst"] = answer.json()["data"]["token"]
+        return Api(self.url, self.tokens["analyst"])
+
+    def person(self, role: str) -> Api:
+        """Somebody of this role, made by the command line."""
+        if role not in self.tokens:
+            email = f"{role}@example.com"
+            done = self.command("user", "create", email, "--name", role, "--role", role, RETAINSTREAM_PASSWORD=PASSWORD)
+            assert done.returncode == 0, done.stderr
+            answer = self.anonymous().post("/api/auth/login", {"email": email, "password": PASSWORD})
+            self.tokens[role] = answer.json()["data"]["token"]
+        return Api(self.url, self.tokens[role])
+
+    def ml(self, method: str, path: str, **how: Any) -> requests.Response:
+        """Ask the ML service as the gateway does."""
+        headers = {"Authorization": f"Bearer {SERVICE_TOKEN}", **how.pop("headers", {})}
+        return requests.request(method, f"{self.ml_url}{path}", headers=headers, timeout=120, **how)
+
+
+@dataclass
+class Api:
+    """A client of the gateway."""
+
+    url: str
+    token: str | None = None
+
+    def ask(self, method: str, path: str, *, timeout: float = 120, **how: Any) -> requests.Response:
+        headers = {**({"Authorization": f"Bearer {self.token}"} if self.token else {}), **how.pop("headers", {})}
+        return requests.request(method, self.url + path, headers=headers, timeout=timeout, allow_redirects=False, **how)
+
+    def get(self, path: str, **how: Any) -> requests.Response:
+        return self.ask("GET", path, **how)
+
+    def post(self, path: str, body: Any = None, **how: Any) -> requests.Response:
+        return self.ask("POST", path, json=body, **how)
+
+    def data(self, path: str) -> Any:
+        """`data` of a read that must succeed."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        return dict(self.data(f"/api/jobs/{job_id}"))
+
+    def ended(self, job_id: int, seconds: float = 60) -> dict[str, Any]:
+        """A job when it is final."""
+        states = ("done", "failed", "cancelled")
+        return dict(
+            wait_until(lambda: (j := self.job(job_id))["state"] in states and j, f"job {job_id} ends", seconds, 0.1)
+        )
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+class Maybe:
+    """This, or null."""
+
+    def __init__(self, shape: Any) -> None:
+        self.shape = shape
+
+
+class OneOf:
+    """One of these values."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+
+
+INT, FLOAT, TEXT, BOOL = int, float, str, bool
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+PERCENT = re.compile(r"\d+%")
+POINTS = re.compile(r"[+-]\d+\.\d%")
+SIGNED = re.compile(r"[+-]\d+")
+ACTIVITY = re.compile(r"Today|Yesterday|\d+ days ago")
+USER_ID = re.compile(r"usr_\d+")
+LEVEL = OneOf("High", "Medium", "Low")
+SHARE = "a float in [0, 1]"
+
+
+def fits(value: Any, shape: Any, at: str = "data") -> None:
+    """Fail unless a JSON value has this shape; fields beyond those named are allowed."""
+    if isinstance(shape, Maybe):
+        if value is not None:
+            fits(value, shape.shape, at)
+    elif isinstance(shape, OneOf):
+        assert value in shape.values, f"{at}: {value!r} is none of {shape.values}"
+    elif isinstance(shape, re.Pattern):
+        assert isinstance(value, str), f"{at}: {value!r} is no text"
+        assert shape.fullmatch(value), f"{at}: {value!r} does not look like {shape.pattern}"
+    elif isinstance(shape, dict):
+        assert isinstance(value, dict), f"{at}: {value!r} is no object"
+        missing = set(shape) - set(value)
+        assert not missing, f"{at}: {sorted(missing)} are missing"
+        for name, inner in shape.items():
+            fits(value[name], inner, f"{at}.{name}")
+    elif isinstance(shape, list):
+        assert isinstance(value, list), f"{at}: {value!r} is no list"
+        for k, each in enumerate(value):
+            fits(each, shape[0], f"{at}[{k}]")
+    elif shape == SHARE:
+        assert type(value) is float, f"{at}: {value!r} is no float"
+        assert 0 <= value <= 1, f"{at}: {value!r} is not in [0, 1]"
+    elif isinstance(shape, type):
+        assert type(value) is shape, f"{at}: {value!r} is no {shape.__name__}"
+    else:
+        assert value == shape, f"{at}: {value!r} is not {shape!r}"
+
+
+PERSON = {"id": INT, "email": TEXT, "name": TEXT, "role": OneOf("viewer", "analyst", "admin")}
+RUN = {"predictions_generated": INT, "average_probability": SHARE, "timestamp": STAMP}
+BALANCED = {"threshold": SHARE, "precision": SHARE, "recall": SHARE, "f1_score": SHARE}
+FIGURES = {"auc": SHARE, "precision": SHARE, "recall": SHARE, "f1_score": SHARE, "training_samples": INT}
+CUSTOMER = {
+    "id": INT,
+    "user_id": USER_ID,
+    "email": TEXT,
+    "plan": OneOf("Premium 4K", "Standard", "Basic Ads"),
+    "watch_time_hours": FLOAT,
+    "subscription_age_months": INT,
+    "device_count": INT,
+    "last_login_days": INT,
+    "payment_failures": INT,
+    "last_activity": ACTIVITY,
+    "tenure_months": INT,
+    "churn": OneOf(0, 1),
+    "created_at": STAMP,
+    "updated_at": STAMP,
+    "churn_probability": Maybe(SHARE),
+    "prediction_date": Maybe(STAMP),
+}
+METRICS = {
+    "churnRate": {"current": FLOAT, "previous": FLOAT, "change": POINTS},
+    "predictedChurners": {
+        "count": INT,
+        "confidence": PERCENT,
+        "change": SIGNED,
+        "expected": FLOAT,
+        "revenue_at_risk": FLOAT,
+    },
+    "modelAuc": {"score": SHARE, "status": TEXT, "version": VERSION},
+}
+HIGH_RISK = {
+    "customers": [
+        {
+            "user_id": USER_ID,
+            "plan": TEXT,
+            "churn_probability": SHARE,
+            "last_activity": ACTIVITY,
+            "tenure_months": INT,
+            "risk_level": LEVEL,
+        }
+    ],
+    "pagination": {"page": INT, "limit": INT, "total": INT, "pages": INT},
+}
+RESULTS = {
+    "predictions": [
+        {
+            "id": INT,
+            "customer_id": USER_ID,
+            "churn_probability": SHARE,
+            "confidence": SHARE,
+            "low_confidence": BOOL,
+            "prediction_date": STAMP,
+        }
+    ],
+    "total": INT,
+    "timestamp": STAMP,
+}
+PERFORMANCE = {
+    **FIGURES,
+    "model_version": VERSION,
+    "last_trained": STAMP,
+    "threshold": SHARE,
+    "prevalence": SHARE,
+    "n": INT,
+    "balanced": BALANCED,
+}
+STATUS = {
+    "version": VERSION,
+    "algorithm": "XGBoost",
+    "status": TEXT,
+    "auc_score": SHARE,
+    "training_samples": INT,
+    "features": INT,
+    "last_updated": STAMP,
+    "performance": {
+        "improved": BOOL,
+        "previous_auc": SHARE,
+        "current_auc": SHARE,
+        "improvement": re.compile(r"[+-]\d+\.\d\d \([+-]\d+\.\d%\)"),
+    },
+}
+TRAINED = {"message": "Model training completed", "metrics": FIGURES}
+JOB = {
+    "id": INT,
+    "kind": TEXT,
+    "state": OneOf("queued", "running", "done", "failed", "cancelled"),
+    "progress": FLOAT,
+    "stage": Maybe(TEXT),
+    "attempt": INT,
+    "cancel_requested": BOOL,
+    "created_at": STAMP,
+    "started_at": Maybe(STAMP),
+    "finished_at": Maybe(STAMP),
+}
+FAILURE = {"success": False, "message": TEXT, "error": {"code": TEXT, "request_id": TEXT}}
+#: What must never stand in an answer: traces, SQL, passwords.
+LEAKS = re.compile(r"Traceback|File \"|sqlite3?\.|sqlalchemy|SELECT |INSERT INTO|password_hash|\$2b\$", re.IGNORECASE)
+
+
+def is_failure(answer: Any, status: int | None = None, code: str | None = None) -> dict[str, Any]:
+    """Fail unless an answer (of requests or of Flask's test client) is the one error body; return it."""
+    body = answer.json() if callable(answer.json) else answer.get_json()
+    text = answer.text
+    assert status is None or answer.status_code == status, f"{answer.status_code} instead of {status}: {text[:500]}"
+    assert answer.status_code >= 400
+    fits(body, FAILURE, "body")
+    assert answer.headers["X-Request-ID"] == body["error"]["request_id"]
+    assert code is None or body["error"]["code"] == code, body
+    assert not LEAKS.search(text), text[:500]
+    return dict(body)
