@@ -9,7 +9,7 @@ import hmac
 
 import structlog
 from flask import Flask, Response, request
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from ml_service.registry import Registry
 from ml_service.routes import OPEN, blueprint

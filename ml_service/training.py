@@ -5,6 +5,7 @@ Law: nothing about a test row reaches the model; the report is made of test rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,7 @@ def train(
     seed: int = 0,
     threads: int = 1,
     champion: ChurnModel | None = None,
+    notes: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Trained:
     """Fit a model on the older rows and judge it on the newest.
@@ -60,6 +62,8 @@ def train(
     ----------
     champion
         Judged beside the new model, on the same test rows.
+    notes
+        Sentences that go to the report's warnings as they are.
     progress
         Called with the share done, in [0, 1], and the stage.
 
@@ -80,6 +84,7 @@ def train(
         progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
     )
     report = _judge(snapshot, split, model, champion, progress)
+    report.warnings.extend(notes)
     model.report = report.model_dump(mode="json")
     return Trained(model, report, split)
 

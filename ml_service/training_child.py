@@ -23,7 +23,7 @@ from ml_service.training import train
 from shared import arrow
 from shared.clock import iso, utc_now
 from shared.contracts import TrainReport
-from shared.errors import ServiceError
+from shared.errors import CorruptModel, ServiceError
 from shared.logs import LogLevel, configure_logs
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
@@ -70,20 +70,29 @@ def run(pipe: Connection, job: Job) -> None:
 
 
 def _train(pipe: Connection, job: Job) -> TrainReport:
-    champion = None
-    if job.champion_version is not None:
-        champion = ChurnModel.load(Path(job.registry) / job.champion_version, threads=job.threads)
+    champion, notes = _champion(job)
     trained = train(
         _snapshot(job),
         version=job.version,
         seed=job.seed,
         threads=job.threads,
         champion=champion,
+        notes=notes,
         progress=_Sender(pipe),
     )
     about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}
     trained.model.save(job.folder / MODEL_FOLDER, about=about)
     return trained.report
+
+
+def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
+    if job.champion_version is None:
+        return None, []
+    try:
+        return ChurnModel.load(job.registry / job.champion_version, threads=job.threads), []
+    except CorruptModel as error:
+        # A champion that can't be read is a reason to train anew, not one to refuse it.
+        return None, [f"The champion could not be judged beside the new model. {error.message}"]
 
 
 def _snapshot(job: Job) -> Snapshot:

@@ -29,7 +29,7 @@ export function columns(buckets, { label, cut = null }) {
   });
   return s("svg", { class: "chart", height, role: "img", "aria-label": label },
     s("line", { class: "axis", x1: 0, x2: "100%", y1: TOP + PLOT, y2: TOP + PLOT }),
-    drawn, cut !== null && cutLine(buckets, cut, step));
+    cut !== null && cutLine(buckets, cut, step), drawn);
 }
 
 function cutLine(buckets, cut, step) {
@@ -62,7 +62,7 @@ export function shares(rows) {
   return h("ol", { class: "shares" }, rows.map((row) =>
     h("li", {},
       h("span", { class: "name" }, row.name),
-      meter(row.value / most),
+      meter(row.value / most, "bare"),
       h("span", { class: "amount" }, percent(row.value)))));
 }
 
@@ -102,8 +102,8 @@ export function step(from, to, end, kind) {
 export function asTable(caption, heads, rows) {
   return h("details", { class: "as-table" },
     h("summary", {}, "Show as table"),
-    h("table", {},
+    h("div", { class: "scrolls" }, h("table", {},
       h("caption", { class: "unseen" }, caption),
       h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))));
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell))))))));
 }

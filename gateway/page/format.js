@@ -4,6 +4,7 @@ export const NONE = "–";
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const upToOne = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 const oneDecimal = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const twoDecimals = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
 /** 13334 -> "13,334" */
@@ -25,6 +26,9 @@ export function percent(share) {
 
 /** 0.7 -> "70 %", 0.725 -> "72.5 %": a setting, not a measurement */
 export const cutText = (share) => `${upToOne.format(share * 100)} %`;
+
+/** 22.9 -> "22.90" */
+export const money = (value) => (known(value) ? twoDecimals.format(value) : NONE);
 
 /** 4.23 -> "4.2 %": a figure that is in per cent already */
 export const percentOf100 = (value) => (known(value) ? `${oneDecimal.format(value)} %` : NONE);

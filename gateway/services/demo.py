@@ -67,7 +67,7 @@ def run(work: Work) -> Mapping[str, Any]:
     with work.database.read() as connection:
         today = facts.last_date(connection)
     assert today is not None
-    training.train(work.within(0.65, 0.92), today=today, live_from=iso(work.clock()))
+    training.train(work.within(0.65, 0.92), today=today)
     scored = score(work.within(0.92, 1.0))
     bring_up_to_date(work)
     with work.database.write() as connection:

@@ -38,7 +38,7 @@ def run(work: Work) -> Mapping[str, Any]:
         last = facts.last_date(connection)
     if last is None:
         raise NoCustomers("There are no customers to train on yet: import a table first.")
-    model, promoted = train(work, today=last, live_from=iso(work.clock()), user_id=work.job.user_id)
+    model, promoted = train(work, today=last, user_id=work.job.user_id)
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {
@@ -56,7 +56,9 @@ def run(work: Work) -> Mapping[str, Any]:
     }
 
 
-def train(work: Work, *, today: str, live_from: str, user_id: int | None = None, seed: int = 0) -> tuple[Model, bool]:
+def train(
+    work: Work, *, today: str, live_from: str | None = None, user_id: int | None = None, seed: int = 0
+) -> tuple[Model, bool]:
     """Train one version on what had matured by `today` and decide whether it goes live.
 
     Parameters
@@ -64,7 +66,7 @@ def train(work: Work, *, today: str, live_from: str, user_id: int | None = None,
     today
         ISO date; nothing after it is used. The demo gives past dates, everybody else the data's last date.
     live_from
-        Moment written to the timeline if it is promoted.
+        Moment written to the timeline if it is promoted; the moment of the promotion unless a past one is replayed.
     """
     schema, checksum = _base(work.database)
     on_disk = work.ml.versions()
@@ -97,7 +99,8 @@ def train(work: Work, *, today: str, live_from: str, user_id: int | None = None,
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
         models.decide(connection, model_id, reason)
         if allowed:
-            models.promote(connection, model_id, reason=reason, live_from=live_from, user_id=user_id)
+            moment = live_from or iso(work.clock())
+            models.promote(connection, model_id, reason=reason, live_from=moment, user_id=user_id)
         model = models.get(connection, version)
     assert model is not None
     log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)

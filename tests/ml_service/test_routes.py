@@ -364,6 +364,15 @@ def test_a_training_that_fails_ends_with_an_error_line(
     assert set(last["error"]) == {"code", "message", "details"}
 
 
+def test_a_corrupt_champion_does_not_stop_the_training_that_replaces_it(
+    call: Caller, undated: Snapshot, registry_folder: Path
+) -> None:
+    (registry_folder / UNDATED / "model.ubj").write_bytes(b"{}")
+    response = call("POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE)
+    report = TrainReport.model_validate_json(response.data)
+    assert report.champion is None and any("model.ubj" in warning for warning in report.warnings)
+
+
 def test_training_data_are_checked_before_a_training_starts(call: Caller, undated: Snapshot) -> None:
     def train(body: bytes) -> Any:
         return call("POST", "/api/train", data=body, content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE})

@@ -12,7 +12,7 @@ export function cards(metrics, where) {
   ];
 }
 
-function card({ id, title, value, why, definition, facts, badge = null }) {
+function card({ id, title, value, why, definition, facts, badge = null, more = null }) {
   return h("section", { class: "card", id, "aria-labelledby": `${id}-title` },
     h("h2", { id: `${id}-title` }, title),
     h("p", { class: "figure" },
@@ -20,7 +20,7 @@ function card({ id, title, value, why, definition, facts, badge = null }) {
     why && h("p", { class: "why" }, why),
     h("dl", { class: "facts" }, facts.filter(Boolean).map(([term, text, reason]) =>
       h("div", {}, h("dt", {}, term), h("dd", {}, text, reason && h("span", { class: "why" }, ` ${reason}`))))),
-    h("p", { class: "definition" }, definition));
+    h("p", { class: "definition" }, definition, more));
 }
 
 function churnRate(figures, where) {
@@ -78,11 +78,12 @@ function auc(figures) {
       ["Held-out records", count(figures.n)],
     ],
     definition: "How often the model ranks a leaver above a stayer (0.5 is chance, 1 is perfect), on records it was not trained on.",
+    more: known(figures.score) && [" ", h("a", { href: "#/model" }, "Precision, recall and F1")],
   });
 }
 
 /** A change; for these figures up is bad, and the sign says so without the colour. */
 function delta(text, value) {
   const kind = value > 0 ? "worse" : value < 0 ? "better" : "same";
-  return h("span", { class: `delta ${kind}` }, text, h("span", { class: "delta-since" }, " in 30 days"));
+  return h("span", { class: `delta ${kind}` }, text, h("span", { class: "delta-since" }, " vs 30 days before"));
 }

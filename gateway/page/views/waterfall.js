@@ -2,7 +2,7 @@
 
 import { step } from "../charts.js";
 import { h } from "../dom.js";
-import { percent, points } from "../format.js";
+import { cutText, points } from "../format.js";
 import { factText } from "./words.js";
 
 const SCALES = [0.02, 0.05, 0.1, 0.25, 0.5, 0.75];
@@ -13,7 +13,7 @@ export function steps({ base_probability: base, churn_probability: total, reason
   const parts = reasons.map((r) => ({ name: `${r.label}: ${factText(r.value, r.unit)}`, tenths: tenths(r.points), share: r.points }));
   const known = reasons.reduce((sum, r) => sum + r.points, 0);
   const rest = tenths(total) - tenths(base) - parts.reduce((sum, p) => sum + p.tenths, 0);
-  return [...parts, { name: "Everything else, with rounding", tenths: rest, share: total - base - known }];
+  return [...parts, { name: "Everything else", tenths: rest, share: total - base - known }];
 }
 
 /** The table that draws it. */
@@ -36,7 +36,7 @@ export function waterfall(customer) {
       line("Where the model starts", step(0, base, end, "base"), oneDecimal(base), "base"),
       drawn,
       line("Probability", step(0, total, end, "total"), oneDecimal(total), "total")),
-    h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "fine" }, `Scale: 0 to ${percent(end).replace(".0", "")}`))));
+    h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "fine" }, `Scale: 0 to ${cutText(end)}. “Everything else” includes the rounding.`))));
 }
 
 const oneDecimal = (share) => `${(Math.round(share * 1000) / 10).toFixed(1)} %`;
