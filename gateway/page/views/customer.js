@@ -100,7 +100,7 @@ function drawActions(actions) {
   ];
 }
 
-const SHOWN_ELSEWHERE = new Set(["id", "user_id", "churn", "churn_probability", "prediction_date", "confidence", "low_confidence", "risk_level",
+const SHOWN_ELSEWHERE = new Set(["id", "user_id", "email", "churn", "churn_probability", "prediction_date", "confidence", "low_confidence", "risk_level",
   "model_version", "base_probability", "reasons", "other_points", "out_of_fold", "currency", "as_of", "created_at", "updated_at", "ends_on"]);
 
 function facts(c, schema) {
@@ -108,7 +108,6 @@ function facts(c, schema) {
   const rows = Object.entries(c).filter(([name]) => !SHOWN_ELSEWHERE.has(name)).map(([name, value]) => {
     const feature = about.get(name) ?? about.get(name.replace(/^f_/, ""));
     if (name === "monthly_price") return ["Monthly price", known(value) ? `${money(value)} ${c.currency ?? ""}` : NONE];
-    if (name === "email") return ["E-mail", value ?? NONE];
     return [feature?.label ?? title(feature?.name ?? name), factText(value, feature?.unit)];
   });
   const { root, body } = panel("Facts", { id: "facts", wide: true, note: `As known on ${day(c.as_of)}; recorded ${moment(c.updated_at)}.` });

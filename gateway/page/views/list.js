@@ -121,7 +121,7 @@ function foot(list, answer) {
     show(list.note, "Nobody is scored yet.");
     return;
   }
-  show(list.note, `Active customers, highest probability first; data of ${answer.as_of}, model ${answer.model_version}.`);
+  show(list.note, `Active customers, highest probability first; data of ${answer.as_of}, model ${answer.model_version}. “low” marks a prediction whose label is unsure.`);
   if (list.q) {
     list.tally.textContent = list.shown
       ? `${plural(list.shown, "customer")} ${answer.next ? "so far " : ""}with an id or e-mail that begins with “${list.q}”`
