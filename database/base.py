@@ -18,8 +18,8 @@ from database import tables
 from shared.clock import Clock, iso
 from shared.features import Feature, Schema, schema_from_dict, snake
 
-#: Fixed columns of `customers` that a feature of that name fills, instead of getting a column of its own.
-SHARED_COLUMNS = ("plan", "tenure_months")
+#: Fixed columns of `customers` that a feature of that name and kind fills, instead of getting one of its own.
+SHARED_COLUMNS = {"plan": "category", "tenure_months": "number"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def column_names(schema: Schema) -> Mapping[str, str]:
     names: dict[str, str] = {}
     for feature in schema.features:
         wanted = snake(feature)
-        name = wanted if wanted not in taken else f"f_{wanted}"
+        fits = SHARED_COLUMNS.get(wanted, schema.features[feature].kind) == schema.features[feature].kind
+        name = wanted if fits and wanted not in taken else f"f_{wanted}"
         count = 2
         while name in taken:
             name, count = f"f_{wanted}_{count}", count + 1

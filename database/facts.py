@@ -5,8 +5,8 @@ Law: what is read for a date uses only what was known by the end of that date (D
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
@@ -41,6 +41,24 @@ def customers_at(connection: Connection, as_of: str) -> set[int]:
     """Customers that have a snapshot of this date already."""
     column = tables.customer_snapshots
     return set(connection.execute(select(column.c.customer_id).where(column.c.as_of == as_of)).scalars())
+
+
+class EndTold(NamedTuple):
+    """When a subscription ends, and since when that was known ahead."""
+
+    ended_at: str | None
+    cancelled_at: str | None
+
+
+def ends_told(connection: Connection, customer_ids: Iterable[int]) -> dict[tuple[int, str], EndTold]:
+    """What is known of the ends of these customers' subscriptions, by (customer_id, started_at)."""
+    told: dict[tuple[int, str], EndTold] = {}
+    wanted = list(customer_ids)
+    for at in range(0, len(wanted), 10_000):
+        query = select(s.c.customer_id, s.c.started_at, s.c.ended_at, s.c.cancelled_at)
+        for row in connection.execute(query.where(s.c.customer_id.in_(wanted[at : at + 10_000]))):
+            told[row[0], row[1]] = EndTold(row[2], row[3])
+    return told
 
 
 def has_subscriptions(connection: Connection) -> bool:

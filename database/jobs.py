@@ -157,7 +157,7 @@ def _claim(connection: Connection, which: Any, worker: str, now: str) -> Job | N
 
 
 def beat(
-    connection: Connection, job_id: int, *, now: str, progress: float | None = None, stage: str | None = None
+    connection: Connection, job: Job, *, now: str, progress: float | None = None, stage: str | None = None
 ) -> bool:
     """Say that the job is alive and how far it is; return whether somebody asked it to stop."""
     values: dict[str, Any] = {"heartbeat_at": now}
@@ -165,32 +165,35 @@ def beat(
         values["progress"] = progress
     if stage is not None:
         values["stage"] = stage
-    row = connection.execute(
-        update(j).where(j.c.id == job_id, j.c.state == "running").values(values).returning(j.c.cancel_requested)
-    ).one_or_none()
+    row = connection.execute(update(j).where(*_held(job)).values(values).returning(j.c.cancel_requested)).one_or_none()
     # A job that is no longer ours (declared lost, then taken by another) must stop too.
     return row is None or bool(row.cancel_requested)
 
 
-def finish(connection: Connection, job_id: int, result: Mapping[str, Any], now: str) -> None:
+def finish(connection: Connection, job: Job, result: Mapping[str, Any], now: str) -> None:
     """The work is done."""
     _end(
         connection,
-        job_id,
+        job,
         {"state": "done", "progress": 1.0, "result_json": json.dumps(dict(result)), "finished_at": now},
     )
 
 
-def fail(connection: Connection, job_id: int, error: ServiceError, now: str) -> None:
+def fail(connection: Connection, job: Job, error: ServiceError, now: str) -> None:
     """The work came to nothing; a cancelled job ends as such."""
     details = json.dumps(error.details) if error.details else None
     state = "cancelled" if error.code == "cancelled" else "failed"
     values = {"state": state, "error_code": error.code, "error_message": error.message, "error_details_json": details}
-    _end(connection, job_id, {**values, "finished_at": now})
+    _end(connection, job, {**values, "finished_at": now})
 
 
-def _end(connection: Connection, job_id: int, values: Mapping[str, Any]) -> None:
-    connection.execute(update(j).where(j.c.id == job_id, j.c.state == "running").values(dict(values)))
+def _end(connection: Connection, job: Job, values: Mapping[str, Any]) -> None:
+    connection.execute(update(j).where(*_held(job)).values(dict(values)))
+
+
+def _held(job: Job) -> tuple[Any, ...]:
+    """Still running under this claim: a worker that was given up may not speak for the next one."""
+    return j.c.id == job.id, j.c.state == "running", j.c.attempt == job.attempt
 
 
 def request_cancel(connection: Connection, job_id: int, now: str) -> Job | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
@@ -49,7 +49,7 @@ class Database:
         self.path = Path(path)
         options: dict[str, Any] = {"pool_size": 32, "max_overflow": 8} if pooled else {"poolclass": NullPool}
         self.engine: Engine = create_engine(
-            f"sqlite:///{self.path}",
+            URL.create("sqlite", database=str(self.path)),
             connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
             **options,
         )
@@ -83,8 +83,8 @@ class Database:
         if not self.path.exists() or self.path.stat().st_size == 0:
             return
         try:
-            uri = f"file:{self.path}?mode=ro"
-            with sqlite3.connect(uri, uri=True) as raw:
+            uri = self.path.resolve().as_uri() + "?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True)) as raw:
                 names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.DatabaseError as error:
             raise NotOurDatabase(
@@ -98,7 +98,9 @@ class Database:
         newest = max(script.name.split("_")[0] for script in MIGRATIONS.glob("[0-9]*.py"))
         try:
             with self.read() as connection:
-                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
+                return (
+                    connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
+                )
         except DatabaseError:
             return False
 

@@ -70,8 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
     if problem is None:
         line = command(settings, reload=options.reload)
         os.environ.setdefault("OMP_NUM_THREADS", str(settings.ml_serving_threads))
-        # Threads that wait by spinning take the processor from those that have work.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.execv(line[0], line)
     print(problem, file=sys.stderr)
     return 1

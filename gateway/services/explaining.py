@@ -194,5 +194,6 @@ def _target(about: Feature, value: Cell) -> Cell:
         better = value > about.target if about.direction != "down" else value < about.target
         return about.target if better else None
     if about.step is not None:
-        return value + about.step if about.direction != "up" else max(value - about.step, 0)
+        stepped = value + about.step
+        return stepped if stepped >= 0 or value < 0 else 0
     return None

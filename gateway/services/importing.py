@@ -90,41 +90,43 @@ def _texts(role: str, values: list[Any]) -> list[Any]:
 
 def store(work: Work, rows: Rows, *, sha256: str, file_name: str, notes: Sequence[str]) -> Mapping[str, Any]:
     """Write checked rows in one transaction, then bring the roll-ups up to date."""
-    now = iso(work.clock())
+    work.step(0.5, "Writing")
     with work.database.write() as connection:
-        _house(connection, rows.schema, work)
-        as_of = max(rows.as_of, default=None)
-        if imports.seen(connection, sha256=sha256, schema_checksum=rows.schema.checksum(), as_of=as_of):
-            return {
-                "rows": len(rows.user_ids),
-                "unchanged": True,
-                "customers_new": 0,
-                "customers_updated": 0,
-                "notes": list(notes),
-            }
-        known = customers.ids_by_user_id(connection, set(rows.user_ids))
-        new = len(set(rows.user_ids) - set(known))
-        import_id = imports.record(
-            connection, file_name=file_name, sha256=sha256, schema_checksum=rows.schema.checksum(), as_of=as_of,
-            rows=len(rows.user_ids), new=new, updated=len(known), now=now,
-        )  # fmt: skip
-        write_customers(connection, rows, now)
-        ids = customers.ids_by_user_id(connection, set(rows.user_ids))
-        write_snapshots(connection, rows, ids, import_id, today=now[:10])
-        write_subscriptions(connection, rows, ids, now)
-        shown = runs.published(connection)
-        if shown is not None:
-            runs.remove_gone(connection, shown.run_id)
-        base.mark_ready(connection)
-    work.step(0.8, "Counting who came and who left")
+        counts = _write(connection, work, rows, sha256=sha256, file_name=file_name)
+    # From here on the work is done: a cancel that comes now must not call it undone.
+    work.report(work.part[0] + 0.8 * (work.part[1] - work.part[0]), "Counting who came and who left")
     bring_up_to_date(work)
-    return {
-        "rows": len(rows.user_ids),
-        "unchanged": False,
-        "customers_new": new,
-        "customers_updated": len(known),
-        "notes": list(notes),
-    }
+    return {"rows": len(rows.user_ids), **counts, "notes": list(notes)}
+
+
+def _write(connection: Connection, work: Work, rows: Rows, *, sha256: str, file_name: str) -> dict[str, Any]:
+    now = iso(work.clock())
+    checksum, as_of = rows.schema.checksum(), max(rows.as_of, default=None)
+    _house(connection, rows.schema, work)
+    if imports.seen(connection, sha256=sha256, schema_checksum=checksum, as_of=as_of):
+        return {"unchanged": True, "customers_new": 0, "customers_updated": 0}
+    newest = customers.dates_by_user_id(connection, set(rows.user_ids))
+    new = len(set(rows.user_ids)) - len(newest)
+    import_id = imports.record(
+        connection,
+        file_name=file_name,
+        sha256=sha256,
+        schema_checksum=checksum,
+        as_of=as_of,
+        rows=len(rows.user_ids),
+        new=new,
+        updated=len(newest),
+        now=now,
+    )
+    write_customers(connection, rows, newest, now)
+    ids = customers.ids_by_user_id(connection, set(rows.user_ids))
+    write_snapshots(connection, rows, ids, import_id, today=now[:10])
+    write_subscriptions(connection, rows, ids, newest, now)
+    shown = runs.published(connection)
+    if shown is not None:
+        runs.remove_gone(connection, shown.run_id)
+    base.mark_ready(connection)
+    return {"unchanged": False, "customers_new": new, "customers_updated": len(newest)}
 
 
 def bring_up_to_date(work: Work) -> None:
@@ -145,11 +147,10 @@ def _house(connection: Connection, schema: Schema, work: Work) -> None:
         raise SchemaMismatch(OTHER_BASE.format(name=present.name, demo=DEMO_HINT if present.is_demo else ""))
 
 
-def write_customers(connection: Connection, rows: Rows, now: str) -> None:
+def write_customers(connection: Connection, rows: Rows, newest: Mapping[str, str], now: str) -> None:
     """The present state: rows older than what is known of a customer leave it as it is."""
     schema = rows.schema
     wide = customers_table(schema)
-    newest = customers.dates_by_user_id(connection, set(rows.user_ids))
     names = column_names(schema)
     price, currency, plan = rows.role("price"), rows.role("currency"), _plan(rows)
     ends, tenure = rows.role("end"), _tenure(rows)
@@ -180,11 +181,19 @@ def write_customers(connection: Connection, rows: Rows, now: str) -> None:
 
 
 def _plan(rows: Rows) -> list[Any]:
-    return rows.column(rows.schema.plan_feature) if rows.schema.plan_feature else rows.role("plan")
+    feature = _feature_in(rows.schema, "plan") or rows.schema.plan_feature
+    return rows.column(feature) if feature else rows.role("plan")
 
 
 def _tenure(rows: Rows) -> list[Any]:
+    feature = _feature_in(rows.schema, "tenure_months")
+    if feature is not None:
+        return rows.column(feature)  # as it is: the model reads it
     return [None if v is None else int(v) for v in rows.column(rows.schema.tenure_feature)]
+
+
+def _feature_in(schema: Schema, column: str) -> str | None:
+    return next((feature for feature, name in column_names(schema).items() if name == column), None)
 
 
 def last_activity(days: float | None) -> str | None:
@@ -214,23 +223,31 @@ def write_snapshots(connection: Connection, rows: Rows, ids: Mapping[str, int], 
     insert_rows(connection, wide, columns, written)
 
 
-def write_subscriptions(connection: Connection, rows: Rows, ids: Mapping[str, int], now: str) -> None:
+def write_subscriptions(
+    connection: Connection, rows: Rows, ids: Mapping[str, int], newest: Mapping[str, str], now: str
+) -> None:
     """Lifetimes, where the table tells them: a later row of the same start completes the earlier one."""
     starts = rows.role("start")
     if not any(starts):
         return
     ends, reasons, price, currency, plan = (rows.role(r) for r in ("end", "end_reason", "price", "currency", "plan"))
     plans = plan if any(plan) else _plan(rows)
+    told = facts.ends_told(connection, set(ids.values()))
     written: dict[tuple[int, str], dict[str, Any]] = {}
     for at in sorted(range(len(starts)), key=lambda at: rows.as_of[at]):
         if starts[at] is None:
             continue
         customer_id, day, end = ids[rows.user_ids[at]], rows.as_of[at], ends[at]
-        written[customer_id, starts[at]] = {
+        key = (customer_id, starts[at])
+        before = told.get(key)
+        is_old_news = before is not None and day < newest.get(rows.user_ids[at], "")
+        if is_old_news and before is not None and before.ended_at != end:
+            continue
+        told[key] = facts.EndTold(end, _announced(before, end, day))
+        written[key] = {
             "customer_id": customer_id,
             "started_at": starts[at],
-            # An end that lies ahead was announced by the day of this row.
-            "cancelled_at": day if end is not None and end > day else None,
+            "cancelled_at": told[key].cancelled_at,
             "ended_at": end,
             "end_reason": reasons[at],
             "plan": plans[at],
@@ -239,3 +256,11 @@ def write_subscriptions(connection: Connection, rows: Rows, ids: Mapping[str, in
             "known_at": now,
         }
     upsert_dicts(connection, subscriptions, ("customer_id", "started_at"), list(written.values()))
+
+
+def _announced(before: facts.EndTold | None, end: str | None, day: str) -> str | None:
+    """The earliest day on which an end that still lay ahead was known: later news never moves it."""
+    announced = day if end is not None and end > day else None
+    if before is None or before.ended_at != end or before.cancelled_at is None:
+        return announced
+    return min(before.cancelled_at, announced or before.cancelled_at)

@@ -78,7 +78,6 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
         with work.database.write() as connection:
             runs.drop_unfinished(connection, work.job.id)
         raise
-    work.step(1.0, f"Scored {done:,} customers")
     return {
         "predictions_generated": done,
         "average_probability": average,

@@ -58,7 +58,7 @@ class Work:
         if time.monotonic() - self._said[0] > 0.5:
             self._said[0] = time.monotonic()
             with self.database.write() as connection:
-                if jobs.beat(connection, self.job.id, now=iso(self.clock()), progress=overall, stage=stage):
+                if jobs.beat(connection, self.job, now=iso(self.clock()), progress=overall, stage=stage):
                     self._stop.set()
         if self._stop.is_set():
             raise Cancelled("Cancelled on request; nothing was published.")
@@ -155,7 +155,7 @@ def run(work: Work, handler: Handler) -> Job:
         _record_failure(work, Internal("The job broke. Its id finds the reason in the worker's log."))
     else:
         with work.database.write() as connection:
-            jobs.finish(connection, work.job.id, result, iso(work.clock()))
+            jobs.finish(connection, work.job, result, iso(work.clock()))
         log.info("job_done", kind=work.job.kind)
     finally:
         heart_stops.set()
@@ -167,13 +167,13 @@ def run(work: Work, handler: Handler) -> Job:
 def _record_failure(work: Work, error: ServiceError) -> None:
     log.warning("job_failed", kind=work.job.kind, code=error.code, message=error.message)
     with work.database.write() as connection:
-        jobs.fail(connection, work.job.id, error, iso(work.clock()))
+        jobs.fail(connection, work.job, error, iso(work.clock()))
 
 
 def _beat(work: Work, stops: threading.Event) -> None:
     while not stops.wait(HEARTBEAT_S):
         with work.database.write() as connection:
-            if jobs.beat(connection, work.job.id, now=iso(work.clock())):
+            if jobs.beat(connection, work.job, now=iso(work.clock())):
                 work._stop.set()
 
 

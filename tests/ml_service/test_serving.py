@@ -113,3 +113,11 @@ def test_a_stream_in_chunks_is_read_as_one(port: int) -> None:
     connection.request("POST", f"/api/predict?model_version={DATED}", pieces, HEADERS, encode_chunked=True)
     assert connection.getresponse().status == 200
     connection.close()
+
+
+@pytest.mark.slow
+def test_without_a_body_it_trains_on_the_simulated_subscribers(port: int) -> None:
+    for body, version in ((None, "3.0.1"), (b"", "3.0.2")):
+        status, answer = ask(port, "POST", "/api/train", body)
+        report = json.loads(answer.splitlines()[-1])["report"]
+        assert (status, report["model_version"], report["training_samples"]) == (200, version, 120_000)

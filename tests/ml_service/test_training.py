@@ -198,3 +198,29 @@ def test_the_true_probability_is_no_feature() -> None:
     assert made.ceiling_auc is not None and made.ceiling_auc > 0.85
     with pytest.raises(InvalidInput, match="no preset"):
         simulated("imagined")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_documented_simulation_clears_the_documented_figures(seed: int) -> None:
+    made = simulated(seed=seed)
+    trained = train(made.snapshot, version="1.0.0", seed=seed, threads=2)
+    test, balanced = trained.report.test, trained.report.test.balanced
+    assert (trained.report.training_samples, test.n) == (120_000, 40_000)
+    assert made.ceiling_auc is not None and made.ceiling_auc - 0.008 < test.auc < made.ceiling_auc
+    assert balanced.precision >= 0.84 and balanced.recall >= 0.89 and balanced.f1_score >= 0.86
+    assert test.ece < 0.005
+
+
+@pytest.mark.slow
+def test_confidence_is_the_rate_at_which_labels_turn_out_right() -> None:
+    made = simulated(seed=0)
+    trained = train(made.snapshot, version="1.0.0", threads=2)
+    rows = pa.array(trained.split.test)
+    scores = trained.model.predict(made.snapshot.features.take(rows))
+    right = scores.label == made.snapshot.label[trained.split.test]
+    bins = np.array_split(np.argsort(scores.confidence, kind="stable"), 10)
+    gaps = np.array([right[b].mean() - scores.confidence[b].mean() for b in bins])
+    assert np.abs(gaps).mean() <= 0.015
+    errors = np.array([right[b].std() / np.sqrt(len(b)) for b in bins])
+    assert (-gaps <= np.maximum(0.03, 3 * errors)).all()

@@ -1,0 +1,241 @@
+"""The page, used by an analyst in a browser: what it shows is what the API says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Visitor
+from tests.stack import DEMO_EMAIL, Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+KNOWN = "usr_942183"
+PAGE = 50
+
+
+def tenths(text: str) -> int:
+    """`+8.1 points` or `81.3 %` in tenths of a point."""
+    return round(float(text.replace("−", "-").replace("±", "").split()[0]) * 10)
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
+
+
+def test_the_cards_show_the_figures_of_the_api(visitor: Visitor) -> None:
+    visitor.sign_in()
+    said = visitor.stack.analyst().data("/api/dashboard/metrics")
+    rate, churners, auc = said["churnRate"], said["predictedChurners"], said["modelAuc"]
+    assert visitor.text("[data-figure=churn-rate]") == f"{rate['current']:.1f} %"
+    assert visitor.text("[data-figure=predicted-churners]") == f"{churners['count']:,}"
+    assert visitor.text("[data-figure=model-auc]") == f"{auc['score']:.3f}"
+    shown = visitor.facts("#churn-rate") | visitor.facts("#predicted-churners") | visitor.facts("#model-auc")
+    assert shown["30 days before"] == f"{rate['previous']:.1f} %"
+    assert shown["Active at its start"] == f"{rate['active_at_start']:,}"
+    assert shown["Mean probability"] == churners["confidence"].replace("%", " %")
+    assert shown["Revenue at risk"].startswith(f"{churners['revenue_at_risk']:,.0f}")
+    assert shown["Data of"] == f"{churners['as_of']} model {churners['model_version']}"
+    assert shown["Held-out records"] == f"{auc['n']:,}"
+    assert auc["status"] in visitor.text("#model-auc")
+
+
+def test_every_bucket_stands_in_the_table_beside_the_chart(visitor: Visitor) -> None:
+    visitor.sign_in()
+    counts = [bucket["count"] for bucket in visitor.stack.analyst().data("/api/dashboard/distribution")]
+    visitor.page.click("#distribution summary")
+    assert visitor.texts("#distribution tbody td:nth-child(2)") == [f"{count:,}" for count in counts]
+    drawn = visitor.page.locator("#distribution figure").first.locator("rect.bar")
+    heights = [float(drawn.nth(k).get_attribute("height") or 0) for k in range(len(counts))]
+    assert all((height > 0) == (count > 0) for height, count in zip(heights, counts, strict=True))
+
+
+def test_the_factors_and_segments_are_those_of_the_api(visitor: Visitor) -> None:
+    visitor.sign_in()
+    api = visitor.stack.analyst()
+    factors = api.data("/api/dashboard/features")
+    assert visitor.texts("#factors .name") == [each["name"] for each in factors]
+    assert visitor.texts("#factors .shares .amount") == [f"{each['value'] * 100:.1f} %" for each in factors]
+    segments = api.post("/api/customers/segment", {}).json()["data"]["segments"]
+    assert visitor.texts("#distribution .legend .amount") == [f"{each['count']:,}" for each in segments]
+
+
+def test_the_model_section_puts_natural_prevalence_first(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/model")
+    said = visitor.stack.analyst().data("/api/predictions/performance")
+    titles = visitor.texts("#model .model-block h3")
+    assert titles == ["At natural prevalence", "Balanced", "Improvement"]
+    first = visitor.page.locator("#model .model-block").first.inner_text()
+    assert f"{said['precision']:.3f}" in first
+    assert f"{said['prevalence'] * 100:.1f} % of {said['n']:,} records" in first
+
+
+# --- the list ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_draws_the_cut_where_it_falls_and_loads_more(visitor: Visitor) -> None:
+    visitor.sign_in()
+    ranked = visitor.stack.analyst().data(f"/api/customers?limit={PAGE}")
+    rows = "table.list tbody tr:not(.cut-row)"
+    assert visitor.page.locator(rows).count() == PAGE
+    assert f"Showing {PAGE} of {ranked['total']:,} customers" in visitor.text(".tally")
+    above = ranked["above_cut"]
+    assert 0 < above < PAGE
+    shown = visitor.texts("table.list tbody tr")
+    assert shown[above] == "The documented high-risk list ends here: above 70 %"
+    assert shown[above - 1].startswith(ranked["customers"][above - 1]["user_id"])
+    visitor.page.click("text=Load more")
+    visitor.page.wait_for_function(f"document.querySelectorAll('{rows}').length === {2 * PAGE}")
+    ids = visitor.texts(f"{rows} th")
+    assert len(set(ids)) == 2 * PAGE
+    assert visitor.page.locator(".cut-row").count() == 1
+
+
+def test_only_those_above_the_cut(visitor: Visitor) -> None:
+    visitor.sign_in()
+    total = visitor.stack.analyst().data("/api/customers/high-risk")["pagination"]["total"]
+    visitor.page.click(f"text=Above 70 % ({total})")
+    visitor.page.wait_for_function(f"document.querySelector('.tally').textContent.startsWith('Showing {total} of {total} ')")
+    assert "ends here" in visitor.texts("table.list tbody tr")[-1]
+
+
+def test_search_finds_a_documented_customer(visitor: Visitor) -> None:
+    visitor.sign_in()
+    visitor.page.fill("#search", KNOWN[:8])
+    visitor.page.wait_for_function("document.querySelector('.tally').textContent.includes('begins with')")
+    assert KNOWN in visitor.texts("table.list tbody th")
+    visitor.page.click(f"table.list tbody >> text={KNOWN}")
+    visitor.page.wait_for_selector("#facts")
+    assert visitor.page.url.endswith(f"#/customers/{KNOWN}")
+
+
+def test_what_is_typed_never_becomes_markup(visitor: Visitor) -> None:
+    visitor.sign_in()
+    visitor.page.fill("#search", "<b id=evil>x</b>")
+    visitor.page.wait_for_function("document.querySelector('.tally').textContent.includes('<b id=evil>')")
+    assert visitor.page.locator("#evil").count() == 0
+
+
+# --- one customer -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["known", "first", "middle"])
+def test_the_points_on_screen_add_up_to_the_probability(visitor: Visitor, place: str) -> None:
+    ranked = visitor.stack.analyst().data("/api/customers?limit=100")["customers"]
+    user_id = {"known": KNOWN, "first": ranked[0]["user_id"], "middle": ranked[60]["user_id"]}[place]
+    visitor.sign_in(at=f"/#/customers/{user_id}")
+    visitor.page.wait_for_selector(".waterfall")
+    amounts = [tenths(text) for text in visitor.texts(".waterfall .amount")]
+    assert sum(amounts[:-1]) == amounts[-1]
+    stored = visitor.stack.analyst().data(f"/api/customers/{user_id}")
+    assert amounts[-1] == round(stored["churn_probability"] * 1000)
+    assert len(amounts) == len(stored["reasons"]) + 3
+    assert visitor.facts("#facts")["Plan"] == stored["plan"]
+
+
+def test_actions_are_labelled_as_the_models_estimate(visitor: Visitor) -> None:
+    first = visitor.stack.analyst().data("/api/customers?limit=1")["customers"][0]["user_id"]
+    actions = visitor.stack.analyst().data(f"/api/customers/{first}/actions")["actions"]
+    visitor.sign_in(at=f"/#/customers/{first}")
+    visitor.page.wait_for_selector("#actions .actions")
+    assert visitor.texts("#actions .action") == [each["action"] for each in actions]
+    assert all("model's estimate" in text for text in visitor.texts("#actions .expected"))
+    assert "not a measured effect" in visitor.text("#actions")
+
+
+def test_an_unknown_customer_is_said_so(visitor: Visitor) -> None:
+    visitor.allow("404")
+    visitor.sign_in(at="/#/customers/usr_nobody")
+    visitor.page.wait_for_selector("text=No such customer")
+    assert "usr_nobody" in visitor.text("#main")
+
+
+# --- work -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_scoring_run_shows_progress_and_ends(visitor: Visitor) -> None:
+    visitor.sign_in()
+    customers = visitor.stack.analyst().data("/api/dashboard/metrics")["predictedChurners"]["customers"]
+    visitor.page.click("text=Score customers now")
+    visitor.page.wait_for_selector("#work progress")
+    assert visitor.page.is_disabled("text=Score customers now")
+    visitor.page.wait_for_selector("#work.good")
+    assert f"{customers:,} customers scored" in visitor.text("#work")
+    visitor.page.wait_for_function("!document.querySelector('.buttons .main').disabled")
+    assert visitor.page.locator("table.list tbody tr").count() > 0
+
+
+def test_a_refused_run_tells_why_and_names_the_request(visitor: Visitor) -> None:
+    visitor.allow("503")
+    visitor.sign_in()
+    body = (
+        '{"success": false, "message": "No worker is running.",'
+        ' "error": {"code": "service_unavailable", "request_id": "abc123"}}'
+    )
+    visitor.page.route("**/api/dashboard/predict", lambda route: route.fulfill(status=503, content_type="application/json", body=body))
+    visitor.page.click("text=Score customers now")
+    visitor.page.wait_for_selector("#work.bad")
+    assert "No worker is running." in visitor.text("#work")
+    assert "abc123" in visitor.text("#work")
+
+
+def test_a_run_can_be_cancelled(visitor: Visitor) -> None:
+    visitor.sign_in()
+    with visitor.stack.frozen("worker"):
+        visitor.page.click("text=Score customers now")
+        visitor.page.wait_for_selector("#work progress")
+        visitor.page.wait_for_function("document.querySelector('#work button')?.onclick")
+        visitor.page.click("#work >> text=Cancel")
+        visitor.page.wait_for_selector("text=Scoring was cancelled")
+
+
+def test_a_viewer_sees_everything_and_runs_nothing(visitor: Visitor) -> None:
+    visitor.sign_in_as("viewer")
+    assert visitor.text("#role") == "viewer"
+    assert visitor.page.locator(".buttons").count() == 0
+    segments = visitor.stack.analyst().post("/api/customers/segment", {}).json()["data"]["segments"]
+    assert visitor.texts("#distribution .legend .amount") == [f"{each['count']:,}" for each in segments]
+    assert visitor.page.locator("[role=alert]:not(:empty)").count() == 0
+
+
+# --- an empty database ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def empty(new_stack: Callable[..., Stack]) -> Stack:
+    """A gateway that nobody has given customers."""
+    return new_stack(empty=True).start("gateway")
+
+
+def test_an_empty_database_says_how_to_begin(visit: Callable[..., Visitor], empty: Stack) -> None:
+    visitor = visit(empty).sign_in_as("analyst")
+    assert "retainstream import" in visitor.text("#first-steps")
+    assert visitor.texts(".figure-value") == ["–", "–", "–"]
+    assert "No customers yet." in visitor.text("#churn-rate")
+    assert "No model is trained yet." in visitor.text("#model-auc")
+    assert visitor.page.locator("#list").is_hidden()
+
+
+def test_numbers_are_written_for_people(visitor: Visitor) -> None:
+    visitor.page.goto(visitor.stack.url)
+    written: dict[str, Any] = visitor.page.evaluate(
+        """async () => {
+          const f = await import("/page/format.js");
+          return {count: f.count(13334), none: f.count(null), percent: f.percent(0.84231), tiny: f.percent(0.0001),
+            zero: f.percent(0), sure: f.percent(0.9999), up: f.points(8.13), down: f.points(-0.42), still: f.points(0.01),
+            day: f.day("2026-03-01T10:00:00.000Z"), column: f.column("Call  Failure")};
+        }"""
+    )
+    assert written == {
+        "count": "13,334", "none": "–", "percent": "84.2 %", "tiny": "<0.1 %", "zero": "0.0 %", "sure": ">99.9 %",
+        "up": "+8.1 points", "down": "−0.4 points", "still": "±0.0 points", "day": "2026-03-01", "column": "call_failure",
+    }  # fmt: skip
+
+
+def test_the_policy_needs_no_exception(visitor: Visitor) -> None:
+    answer = visitor.page.goto(visitor.stack.url)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert not re.search("unsafe|script-src|style-src", policy)
+    assert DEMO_EMAIL not in visitor.page.content()

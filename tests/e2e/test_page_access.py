@@ -1,0 +1,118 @@
+"""The page for everybody: by keyboard, on a narrow screen, in the dark, read aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import Visitor
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+CUSTOMER = "/#/customers/usr_331092"
+NAMELESS = """
+() => {
+  const named = (e) => (e.getAttribute("aria-label") || e.getAttribute("title") || e.textContent || "").trim();
+  const wrong = [];
+  for (const e of document.querySelectorAll("input")) if (!e.labels.length) wrong.push(`input #${e.id} without a label`);
+  for (const e of document.querySelectorAll("button, a")) if (!named(e)) wrong.push(`${e.outerHTML.slice(0, 80)} without a name`);
+  for (const e of document.querySelectorAll("img")) if (e.getAttribute("alt") === null) wrong.push("img without alt");
+  for (const e of document.querySelectorAll("svg")) {
+    if (e.getAttribute("aria-hidden") !== "true" && !(e.getAttribute("role") === "img" && named(e))) wrong.push("svg without a description");
+  }
+  for (const e of document.querySelectorAll("[aria-labelledby], [aria-describedby]")) {
+    for (const id of `${e.getAttribute("aria-labelledby") ?? ""} ${e.getAttribute("aria-describedby") ?? ""}`.trim().split(/ +/)) {
+      if (!document.getElementById(id)) wrong.push(`#${id} is named but not there`);
+    }
+  }
+  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+  wrong.push(...ids.filter((id, k) => ids.indexOf(id) !== k).map((id) => `id ${id} twice`));
+  if (document.querySelectorAll("h1").length !== 1) wrong.push("not exactly one h1");
+  if (document.querySelectorAll("main").length !== 1) wrong.push("not exactly one main");
+  if (!document.documentElement.lang) wrong.push("no language");
+  if (document.querySelector("[style]:not(svg *)")) wrong.push("an inline style");
+  return wrong;
+}
+"""
+FAINT = """
+() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgb = (text) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+  const light = (c) => c.slice(0, 3).map((v) => v / 255).map((v) => (v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4))
+    .reduce((sum, v, k) => sum + v * [.2126, .7152, .0722][k], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
+  const faint = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !e.checkVisibility() || e.closest(".unseen, :disabled, noscript, title")) continue;
+    const style = getComputedStyle(e);
+    const a = light(rgb(e.closest("svg") ? style.fill : style.color)), b = light(ground(e));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    const size = parseFloat(style.fontSize);
+    const least = size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5;
+    if (ratio < least) faint.add(`${e.tagName}.${e.getAttribute("class")} ${ratio.toFixed(2)}`);
+  }
+  return [...faint];
+}
+"""
+
+
+@pytest.mark.parametrize("address", ["/", CUSTOMER])
+def test_everything_has_a_name(visitor: Visitor, address: str) -> None:
+    visitor.page.goto(visitor.stack.url)
+    visitor.page.wait_for_selector("#email")
+    assert visitor.page.evaluate(NAMELESS) == []
+    visitor.sign_in(at=address)
+    visitor.page.wait_for_selector("#facts" if address == CUSTOMER else "#list")
+    assert visitor.page.evaluate(NAMELESS) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast(visit: Callable[..., Visitor], stack: Stack, scheme: str) -> None:
+    visitor = visit(stack, color_scheme=scheme).sign_in()
+    assert visitor.page.evaluate(FAINT) == []
+    visitor.page.evaluate("location.hash = '#/customers/usr_331092'")
+    visitor.page.wait_for_selector("#facts")
+    assert visitor.page.evaluate(FAINT) == []
+
+
+@pytest.mark.parametrize("width", [360, 820, 1000])
+def test_nothing_scrolls_sideways(visit: Callable[..., Visitor], stack: Stack, width: int) -> None:
+    visitor = visit(stack, viewport={"width": width, "height": 780})
+    visitor.page.goto(stack.url)
+    sideways = "document.documentElement.scrollWidth - window.innerWidth"
+    assert visitor.page.evaluate(sideways) <= 0
+    visitor.sign_in()
+    for summary in visitor.page.locator("summary").all():
+        summary.click()
+    assert visitor.page.evaluate(sideways) <= 0
+    visitor.page.evaluate("location.hash = '#/customers/usr_331092'")
+    visitor.page.wait_for_selector("#facts")
+    assert visitor.page.evaluate(sideways) <= 0
+
+
+def test_a_customer_opens_and_closes_by_keyboard(visitor: Visitor) -> None:
+    visitor.sign_in()
+    link = visitor.page.locator("table.list tbody th a").nth(3)
+    name = link.inner_text()
+    link.focus()
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("#facts")
+    assert visitor.page.evaluate("document.activeElement.tagName + ' ' + document.activeElement.textContent") == f"H1 {name}"
+    visitor.page.go_back()
+    visitor.page.wait_for_selector("table.list")
+    assert visitor.page.evaluate("document.activeElement.textContent") == name
+
+
+def test_focus_can_be_seen_and_the_content_reached_first(visitor: Visitor) -> None:
+    visitor.sign_in()
+    visitor.page.evaluate("document.activeElement.blur()")
+    visitor.page.keyboard.press("Tab")
+    assert visitor.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    visitor.page.keyboard.press("Enter")
+    assert visitor.page.evaluate("document.activeElement.id") == "main"
+    visitor.page.keyboard.press("Tab")
+    width = visitor.page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert float(width.removesuffix("px")) >= 2
