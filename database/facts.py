@@ -18,6 +18,8 @@ from shared.contracts import GRACE_DAYS, HORIZON_DAYS
 from shared.features import Schema
 
 s = tables.subscriptions
+#: Later than any date, as text sorts.
+NEVER = "9999"
 
 
 def last_date(connection: Connection) -> str | None:
@@ -79,7 +81,12 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
     snap = snapshots_table(schema)
     horizon_end = days_later(as_of, HORIZON_DAYS)
     query = _population(
-        schema, as_of, snap.c.customer_id, s.c.ended_at, _back_at(), *[snap.c[n] for n in column_names(schema).values()]
+        schema,
+        as_of,
+        snap.c.customer_id,
+        s.c.ended_at,
+        _back_at(as_of),
+        *[snap.c[n] for n in column_names(schema).values()],
     )
     rows = connection.execute(query)
     return [(row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in rows]
@@ -105,27 +112,37 @@ def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
         select(*columns)
         .select_from(snap)
         .join(s, s.c.customer_id == snap.c.customer_id)
-        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of))
+        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of), _lasts_longest(as_of))
         .order_by(snap.c.customer_id)
     )
 
 
-def _back_at() -> Any:
-    """When the customer's next subscription began, if one did."""
+def _back_at(as_of: str) -> Any:
+    """When the customer's next subscription began that outlasts this one, if one did."""
     again = s.alias("again")
     following = select(func.min(again.c.started_at)).where(
-        again.c.customer_id == s.c.customer_id, again.c.started_at >= s.c.ended_at
+        again.c.customer_id == s.c.customer_id,
+        again.c.started_at > as_of,
+        or_(again.c.ended_at.is_(None), again.c.ended_at > s.c.ended_at),
     )
     return following.scalar_subquery()
 
 
-def _active(day: str) -> tuple[Any, ...]:
+def _active(day: str, which: Any = s) -> tuple[Any, ...]:
     """Active at `day`, and not known by then to end."""
     return (
-        s.c.started_at <= day,
-        or_(s.c.ended_at.is_(None), s.c.ended_at > day),
-        or_(s.c.cancelled_at.is_(None), s.c.cancelled_at > day),
+        which.c.started_at <= day,
+        or_(which.c.ended_at.is_(None), which.c.ended_at > day),
+        or_(which.c.cancelled_at.is_(None), which.c.cancelled_at > day),
     )
+
+
+def _lasts_longest(day: str) -> Any:
+    """Of a customer's subscriptions that are active at `day`, the one that ends last: a customer counts once."""
+    other = s.alias("other")
+    end, other_end = func.coalesce(s.c.ended_at, NEVER), func.coalesce(other.c.ended_at, NEVER)
+    longer = or_(other_end > end, and_(other_end == end, other.c.id > s.c.id))
+    return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), longer)
 
 
 def _left(ended_at: str | None, back_at: str | None, horizon_end: str) -> int:
@@ -136,7 +153,7 @@ def _left(ended_at: str | None, back_at: str | None, horizon_end: str) -> int:
 
 def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
     """Customer to label (1 left, 0 stayed) for the population of a matured date; features are not read."""
-    query = select(s.c.customer_id, s.c.ended_at, _back_at()).where(*_active(as_of))
+    query = select(s.c.customer_id, s.c.ended_at, _back_at(as_of)).where(*_active(as_of), _lasts_longest(as_of))
     horizon_end = days_later(as_of, HORIZON_DAYS)
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
 
@@ -144,14 +161,14 @@ def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
 def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:
     """Rows that carry a given label: (customer_id, as_of, label, feature ...), oldest first.
 
-    Where the schema has an `as_of` column every dated row counts; otherwise each customer's newest one.
+    The newest row of a customer, or of a customer and date where the schema has an `as_of` column.
     """
     snap = snapshots_table(schema)
     labelled = snap.c.label.is_not(None)
     columns = [snap.c[name] for name in column_names(schema).values()]
     query = select(snap.c.customer_id, snap.c.as_of, snap.c.label, *columns).where(labelled)
-    if schema.as_of is None:
-        query = query.where(snap.c.id.in_(select(func.max(snap.c.id)).where(labelled).group_by(snap.c.customer_id)))
+    per = (snap.c.customer_id,) if schema.as_of is None else (snap.c.customer_id, snap.c.as_of)
+    query = query.where(snap.c.id.in_(select(func.max(snap.c.id)).where(labelled).group_by(*per)))
     return connection.execute(query.order_by(snap.c.as_of, snap.c.customer_id)).all()
 
 

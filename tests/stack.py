@@ -144,8 +144,8 @@ class Stack:
                 return False  # the gateway has not migrated yet
         try:
             return requests.get(f"{self.url if name == 'gateway' else self.ml_url}/api/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
+        except requests.RequestException:
+            return False  # it listens only, or not even that
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process and all it started."""

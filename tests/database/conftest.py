@@ -68,7 +68,13 @@ class Facts:
         return key
 
     def snapshot(
-        self, name: str, as_of: str, values: Sequence[Any] = (1.0,), *, known: str | None = None, label: int | None = None
+        self,
+        name: str,
+        as_of: str,
+        values: Sequence[Any] = (1.0,),
+        *,
+        known: str | None = None,
+        label: int | None = None,
     ) -> None:
         """What was known of a customer at a date; a further one of the same date is a correction."""
         key = self.customer(name)

@@ -53,14 +53,19 @@ def test_a_base_reads_back_as_it_was_adopted(database: Database) -> None:
     with database.write() as connection:
         found = base.get(connection)
         assert found is not None
-        assert (found.schema, found.checksum, found.is_demo, found.is_ready) == (schema, schema.checksum(), False, False)
+        assert (found.schema, found.checksum, found.is_demo, found.is_ready) == (
+            schema,
+            schema.checksum(),
+            False,
+            False,
+        )
         base.mark_ready(connection)
         assert base.get(connection).is_ready  # type: ignore[union-attr]
 
 
 def test_a_second_base_is_refused(database: Database) -> None:
     adopt(database, plain_schema("x"))
-    with pytest.raises(Exception, match="UNIQUE|duplicate"):
+    with pytest.raises(Exception, match=r"UNIQUE|duplicate"):
         adopt(database, plain_schema("x"))
 
 

@@ -86,7 +86,7 @@ def test_a_database_of_the_old_backend_is_refused_and_left_byte_for_byte(tmp_pat
     path = tmp_path / "old.db"
     _old_backend(path)
     before = path.read_bytes()
-    with pytest.raises(NotOurDatabase, match="DATABASE_PATH.*retainstream import"):
+    with pytest.raises(NotOurDatabase, match=r"DATABASE_PATH.*retainstream import"):
         migrate(path)
     assert path.read_bytes() == before
 
