@@ -67,12 +67,17 @@ def live_since(connection: Connection) -> AnyRow | None:
     return connection.execute(select(t).order_by(t.c.id.desc()).limit(1)).one_or_none()
 
 
-def before(connection: Connection, model_id: int) -> Model | None:
-    """The model that was live before this one first was."""
-    first = select(t.c.id).where(t.c.model_id == model_id).order_by(t.c.id).limit(1).scalar_subquery()
-    query = select(m).join_from(t, m, m.c.id == t.c.model_id).where(t.c.id < first).order_by(t.c.id.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
-    return _model(row) if row else None
+def before(connection: Connection) -> Model | None:
+    """The model that was live before the present one: the timeline read as a stack that a rollback pops."""
+    went: list[int] = []
+    for model_id, is_rollback in connection.execute(select(t.c.model_id, t.c.is_rollback).order_by(t.c.id)):
+        if is_rollback:
+            went.pop()
+        else:
+            went.append(model_id)
+    if len(went) < 2:
+        return None
+    return _model(connection.execute(select(m).where(m.c.id == went[-2])).one())
 
 
 def get(connection: Connection, version: str) -> Model | None:
@@ -162,7 +167,14 @@ def decide(connection: Connection, model_id: int, decision: str) -> None:
 
 def promote(connection: Connection, model_id: int, *, reason: str, live_from: str, user_id: int | None = None) -> None:
     """Make a model the live one from a moment on."""
-    connection.execute(insert(t).values(model_id=model_id, reason=reason, live_from=live_from, user_id=user_id))
+    values = {"model_id": model_id, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 0}
+    connection.execute(insert(t).values(values))
+
+
+def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, user_id: int) -> None:
+    """Make the model `before` the live one again."""
+    values = {"model_id": to, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 1}
+    connection.execute(insert(t).values(values))
 
 
 def timeline(connection: Connection) -> Sequence[AnyRow]:

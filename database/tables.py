@@ -180,6 +180,7 @@ model_timeline = Table(
     _id(),
     _ref("model_id", "models.id"),
     Column("live_from", Text, nullable=False),
+    Column("is_rollback", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     _ref("user_id", "users.id", nullable=True),
 )

@@ -59,14 +59,27 @@ def run(pipe: Connection, job: Job) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         report = _train(pipe, job)
-        pipe.send({"report": report.model_dump(mode="json")})
+        _tell(pipe, {"report": report.model_dump(mode="json")})
+    except _ParentGoneError:
+        log.info("training_stopped", version=job.version, reason="the service is gone")
     except ServiceError as error:
-        pipe.send({"error": {"code": error.code, "message": error.message, "details": error.details}})
+        _tell(pipe, {"error": {"code": error.code, "message": error.message, "details": error.details}})
     except Exception:
         # The last handler of this process: what nobody foresaw goes to the log, and the parent hears that it happened.
         log.exception("training_failed", version=job.version)
         message = "The training failed for a reason that the ML service's log names; nothing was kept."
-        pipe.send({"error": {"code": "service_error", "message": message, "details": []}})
+        _tell(pipe, {"error": {"code": "service_error", "message": message, "details": []}})
+
+
+class _ParentGoneError(Exception):
+    """Nobody is left at the other end of the pipe."""
+
+
+def _tell(pipe: Connection, message: dict[str, Any]) -> None:
+    try:
+        pipe.send(message)
+    except OSError:
+        raise _ParentGoneError from None
 
 
 def _train(pipe: Connection, job: Job) -> TrainReport:
@@ -115,7 +128,7 @@ class _Sender:
         if kind != self._stage or now - self._sent >= QUIET_S:
             self._sent, self._stage = now, kind
             line: dict[str, Any] = {"progress": round(done, 4), "stage": stage}
-            self._pipe.send(line)
+            _tell(self._pipe, line)
 
 
 def _end_with_the_parent() -> None:

@@ -44,9 +44,9 @@ def roll_back(database: Database, clock: Clock, *, reason: str, user_id: int) ->
     """Make the model that was live before the present one live again. Raises Conflict where there was none."""
     with database.write() as connection:
         live = models.live(connection)
-        previous = models.before(connection, live.id) if live else None
+        previous = models.before(connection)
         if live is None or previous is None or previous.schema_checksum != live.schema_checksum:
             raise Conflict("There is no earlier live model to roll back to.")
         why = f"Rolled back from {live.version}: {reason}"
-        models.promote(connection, previous.id, reason=why, live_from=iso(clock()), user_id=user_id)
+        models.roll_back(connection, previous.id, reason=why, live_from=iso(clock()), user_id=user_id)
     return previous

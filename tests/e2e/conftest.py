@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,13 @@ class Visitor:
         """Sign in as somebody of this role."""
         self.stack.person(role)
         return self.sign_in(f"{role}@example.com", PASSWORD)
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression of JavaScript is true. The page's policy forbids the eval of `wait_for_function`."""
+        deadline = time.monotonic() + WAIT_MS / 1000
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            self.page.wait_for_timeout(50)
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector)).strip()

@@ -86,7 +86,7 @@ def test_the_list_draws_the_cut_where_it_falls_and_loads_more(visitor: Visitor) 
     assert shown[above] == "The documented high-risk list ends here: above 70 %"
     assert shown[above - 1].startswith(ranked["customers"][above - 1]["user_id"])
     visitor.page.click("text=Load more")
-    visitor.page.wait_for_function(f"document.querySelectorAll('{rows}').length === {2 * PAGE}")
+    visitor.until(f"document.querySelectorAll('{rows}').length === {2 * PAGE}")
     ids = visitor.texts(f"{rows} th")
     assert len(set(ids)) == 2 * PAGE
     assert visitor.page.locator(".cut-row").count() == 1
@@ -96,14 +96,14 @@ def test_only_those_above_the_cut(visitor: Visitor) -> None:
     visitor.sign_in()
     total = visitor.stack.analyst().data("/api/customers/high-risk")["pagination"]["total"]
     visitor.page.click(f"text=Above 70 % ({total})")
-    visitor.page.wait_for_function(f"document.querySelector('.tally').textContent.startsWith('Showing {total} of {total} ')")
+    visitor.until(f"document.querySelector('.tally').textContent.startsWith('Showing {total} of {total} ')")
     assert "ends here" in visitor.texts("table.list tbody tr")[-1]
 
 
 def test_search_finds_a_documented_customer(visitor: Visitor) -> None:
     visitor.sign_in()
     visitor.page.fill("#search", KNOWN[:8])
-    visitor.page.wait_for_function("document.querySelector('.tally').textContent.includes('begins with')")
+    visitor.until("document.querySelector('.tally').textContent.includes('begins with')")
     assert KNOWN in visitor.texts("table.list tbody th")
     visitor.page.click(f"table.list tbody >> text={KNOWN}")
     visitor.page.wait_for_selector("#facts")
@@ -113,7 +113,7 @@ def test_search_finds_a_documented_customer(visitor: Visitor) -> None:
 def test_what_is_typed_never_becomes_markup(visitor: Visitor) -> None:
     visitor.sign_in()
     visitor.page.fill("#search", "<b id=evil>x</b>")
-    visitor.page.wait_for_function("document.querySelector('.tally').textContent.includes('<b id=evil>')")
+    visitor.until("document.querySelector('.tally').textContent.includes('<b id=evil>')")
     assert visitor.page.locator("#evil").count() == 0
 
 
@@ -162,7 +162,7 @@ def test_a_scoring_run_shows_progress_and_ends(visitor: Visitor) -> None:
     assert visitor.page.is_disabled("text=Score customers now")
     visitor.page.wait_for_selector("#work.good")
     assert f"{customers:,} customers scored" in visitor.text("#work")
-    visitor.page.wait_for_function("!document.querySelector('.buttons .main').disabled")
+    visitor.until("!document.querySelector('.buttons .main').disabled")
     assert visitor.page.locator("table.list tbody tr").count() > 0
 
 
@@ -185,7 +185,7 @@ def test_a_run_can_be_cancelled(visitor: Visitor) -> None:
     with visitor.stack.frozen("worker"):
         visitor.page.click("text=Score customers now")
         visitor.page.wait_for_selector("#work progress")
-        visitor.page.wait_for_function("document.querySelector('#work button')?.onclick")
+        visitor.until("document.querySelector('#work button')?.onclick")
         visitor.page.click("#work >> text=Cancel")
         visitor.page.wait_for_selector("text=Scoring was cancelled")
 

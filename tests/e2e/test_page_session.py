@@ -54,7 +54,7 @@ def test_an_expired_access_token_is_renewed_unnoticed(visitor: Visitor) -> None:
     visitor.sign_in()
     spoil(visitor, "access_token_cookie")
     visitor.page.click("text=Load more")
-    visitor.page.wait_for_function("document.querySelectorAll('table.list tbody tr').length > 90")
+    visitor.until("document.querySelectorAll('table.list tbody tr').length > 90")
     assert visitor.page.locator("#email").count() == 0
 
 
