@@ -58,17 +58,23 @@ def run(pipe: Connection, job: Job) -> None:
     configure_logs(service="ml-training", level=job.log_level)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        report = _train(pipe, job)
-        _tell(pipe, {"report": report.model_dump(mode="json")})
+        _tell(pipe, _outcome(pipe, job))
     except _ParentGoneError:
         log.info("training_stopped", version=job.version, reason="the service is gone")
+
+
+def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
+    try:
+        return {"report": _train(pipe, job).model_dump(mode="json")}
+    except _ParentGoneError:
+        raise
     except ServiceError as error:
-        _tell(pipe, {"error": {"code": error.code, "message": error.message, "details": error.details}})
+        return {"error": {"code": error.code, "message": error.message, "details": error.details}}
     except Exception:
         # The last handler of this process: what nobody foresaw goes to the log, and the parent hears that it happened.
         log.exception("training_failed", version=job.version)
         message = "The training failed for a reason that the ML service's log names; nothing was kept."
-        _tell(pipe, {"error": {"code": "service_error", "message": message, "details": []}})
+        return {"error": {"code": "service_error", "message": message, "details": []}}
 
 
 class _ParentGoneError(Exception):

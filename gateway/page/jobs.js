@@ -85,7 +85,7 @@ function draw({ root, mayRun }, job) {
       h("progress", { max: 1, value: 0, "aria-label": "Progress" }),
       h("span", { class: "work-done" }),
       h("span", { class: "work-stage", role: "status" }),
-      mayRun && h("button", { type: "button", class: "quiet small" }, "Cancel"));
+      mayRun && h("button", { type: "button", class: "quiet small", disabled: true }, "Cancel"));
   }
   root.querySelector(".work-name").textContent = name;
   root.querySelector("progress").value = job.progress ?? 0;

@@ -108,7 +108,8 @@ def test_a_customer_opens_and_closes_by_keyboard(visitor: Visitor) -> None:
 
 def test_focus_can_be_seen_and_the_content_reached_first(visitor: Visitor) -> None:
     visitor.sign_in()
-    visitor.page.evaluate("document.activeElement.blur()")
+    visitor.page.reload()
+    visitor.page.wait_for_selector("table.list tbody tr")
     visitor.page.keyboard.press("Tab")
     assert visitor.page.evaluate("document.activeElement.textContent") == "Skip to the content"
     visitor.page.keyboard.press("Enter")

@@ -1,0 +1,164 @@
+"""A migrated database, jobs to run in it, and the real ML service on a free port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from database import jobs
+from database.jobs import Job
+from database.migrate import migrate
+from database.session import Database
+from gateway.ml_client import MLClient
+from gateway.services import demo, work
+from gateway.services.work import Handler, Work
+from gateway.settings import Settings
+from shared.clock import Clock, iso
+from shared.errors import ServiceUnavailable
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "a-service-token-for-tests-of-32-characters"
+TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
+NOBODY = "http://127.0.0.1:9"
+
+
+def clock() -> datetime:
+    """The day on which these tests happen."""
+    return TODAY
+
+
+def on(day: str) -> Clock:
+    """A clock that stands at noon of a day."""
+    moment = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(hours=12)
+    return lambda: moment
+
+
+def settings_of(path: Path, **variables: Any) -> Settings:
+    """Settings for a database file, by their environment names."""
+    given = {"APP_ENV": "test", "DATABASE_PATH": path, "DEMO_CUSTOMERS": 600, "ML_SERVICE_TOKEN": TOKEN, **variables}
+    return Settings(_env_file=None, **given)  # type: ignore[call-arg]
+
+
+@dataclass
+class World:
+    """A database, an ML client, and jobs run in this process."""
+
+    database: Database
+    ml: MLClient
+    settings: Settings
+    clock: Clock = clock
+
+    def job(self, kind: str, params: Mapping[str, Any] | None = None) -> Job:
+        """A queued and claimed job."""
+        job_id = work.submit(self.database, self.clock, kind, params or {})
+        with self.database.write() as connection:
+            found = jobs.claim_one(connection, job_id, worker="test", now=iso(self.clock()))
+        assert found is not None
+        return found
+
+    def work(self, kind: str, params: Mapping[str, Any] | None = None, **more: Any) -> Work:
+        """What a handler is called with."""
+        return Work(self.database, self.ml, self.settings, self.clock, self.job(kind, params), **more)
+
+    def run(self, kind: str, handler: Handler, params: Mapping[str, Any] | None = None, **more: Any) -> Job:
+        """A job, run to its end."""
+        return work.run(self.work(kind, params, **more), handler)
+
+    def do(self, kind: str, handler: Handler, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What a job came to; its failure is raised."""
+        return work.result_or_raise(self.run(kind, handler, params))
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty database file, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "retainstream.db"
+    migrate(path)
+    return path
+
+
+@pytest.fixture
+def make_world(migrated_file: Path, tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """A fresh world: an empty database, and an ML service that is not there unless given."""
+    made: list[Database] = []
+
+    def make(source: Path | None = None, *, url: str = NOBODY, at: Clock = clock, **variables: Any) -> World:
+        path = tmp_path / f"world{len(made)}.db"
+        shutil.copyfile(source or migrated_file, path)
+        made.append(Database(path))
+        return World(made[-1], MLClient(url, TOKEN), settings_of(path, **variables), at)
+
+    yield make
+    for database in made:
+        database.close()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """An empty base without an ML service."""
+    return make_world()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def ml_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real ML service in a process of its own, with an empty registry."""
+    folder, port = tmp_path_factory.mktemp("ml"), free_port()
+    env = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "APP_ENV": "test", "ML_SERVICE_TOKEN": TOKEN, "PYTHON_PORT": str(port), "ML_MODEL_PATH": str(folder / "models"),
+        "ML_THREADS": "1", "LOG_LEVEL": "warning", "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "ml_service"], cwd=folder, env=env, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                MLClient(url, TOKEN).health()
+                break
+            except ServiceUnavailable:
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def demo_file(migrated_file: Path, ml_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a small demo, made once by the real job; tests work on copies (`demo_world`)."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    shutil.copyfile(migrated_file, path)
+    database = Database(path, pooled=False)
+    made = World(database, MLClient(ml_url, TOKEN), settings_of(path))
+    made.do("demo", demo.run)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path
+
+
+@pytest.fixture
+def demo_world(make_world: Callable[..., World], demo_file: Path, ml_url: str) -> World:
+    """A copy of the small demo, with the real ML service."""
+    return make_world(demo_file, url=ml_url)

@@ -1,0 +1,371 @@
+"""The ML client: whatever goes wrong on the way comes out as one of our errors."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import responses
+
+from gateway import ml_client
+from gateway.ml_client import MLClient
+from shared.contracts import PredictRequest
+from shared.errors import InsufficientData, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
+from tests.gateway.conftest import NOBODY, free_port
+
+URL = "http://ml.example:5001"
+HEALTH, PREDICT, TRAIN, MODELS = (f"{URL}/api/{name}" for name in ("health", "predict", "train", "models"))
+FEW = PredictRequest(model_version="2.4.1", columns={"x": [1.0]})
+LINES = [{"progress": 0.5, "stage": "fitting"}, {"report": {"auc": 0.8}}]
+
+
+@pytest.fixture
+def client() -> MLClient:
+    return MLClient(URL, "a token")
+
+
+@pytest.fixture
+def mocked() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+def ndjson(*lines: object) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def body_of(code: str, message: str, **more: Any) -> dict[str, Any]:
+    return {"success": False, "message": message, "error": {"code": code, "request_id": "r", **more}}
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+def test_every_request_carries_the_token_and_the_request_id(client: MLClient, mocked: responses.RequestsMock) -> None:
+    mocked.post(PREDICT, body=b"arrow")
+    mocked.post(TRAIN, body=ndjson(*LINES))
+    client.score_columns(b"rows", "2.4.1", request_id="r-1")
+    list(client.train([b"a", b"b"], request_id="r-2"))
+    for call, request_id in zip(mocked.calls, ("r-1", "r-2"), strict=True):
+        assert call.request.headers["Authorization"] == "Bearer a token"
+        assert call.request.headers["X-Request-ID"] == request_id
+    assert mocked.calls[0].request.params == {"model_version": "2.4.1"}  # type: ignore[attr-defined]
+
+
+def test_versions_are_those_on_disk_verified_or_not(client: MLClient, mocked: responses.RequestsMock) -> None:
+    found = [{"model_version": "2.4.2", "verified": True}, {"model_version": "2.4.1", "verified": False}]
+    mocked.get(MODELS, json={"newest": "2.4.2", "models": found})
+    assert client.versions() == ["2.4.2", "2.4.1"]
+
+
+def test_no_proxy_of_the_environment_is_asked(client: MLClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:1")
+    assert client._session.trust_env is False
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ask", [lambda c: c.health(), lambda c: c.versions(), lambda c: c.score_few(FEW)])
+def test_nobody_listening_is_unavailable(ask: Callable[[MLClient], Any]) -> None:
+    with pytest.raises(ServiceUnavailable, match="does not answer"):
+        ask(MLClient(f"http://127.0.0.1:{free_port()}", "t"))
+
+
+def test_nobody_listening_is_unavailable_for_a_training_too() -> None:
+    with pytest.raises(ServiceUnavailable):
+        list(MLClient(NOBODY, "t").train([b"x"]))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_token_is_said_to_differ_between_the_two(
+    client: MLClient, mocked: responses.RequestsMock, status: int
+) -> None:
+    code = {401: "unauthenticated", 403: "token_rejected"}[status]
+    mocked.get(MODELS, status=status, json=body_of(code, "Invalid or expired token"))
+    with pytest.raises(ServiceUnavailable, match="ML_SERVICE_TOKEN differs"):
+        client.versions()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("no_model", NoModel),
+        ("not_found", NotFound),
+        ("validation_failed", InvalidInput),
+        ("service_error", ServiceError),
+    ],
+)
+def test_an_error_of_the_service_is_raised_as_what_it_was(
+    client: MLClient, mocked: responses.RequestsMock, code: str, kind: type[ServiceError]
+) -> None:
+    details = [{"field": "x", "message": "wrong"}]
+    mocked.post(PREDICT, status=422, json=body_of(code, "So it is.", details=details))
+    with pytest.raises(kind, match="So it is") as caught:
+        client.score_few(FEW)
+    assert caught.value.details == details
+
+
+def test_an_error_with_a_code_we_do_not_know_is_unavailable(client: MLClient, mocked: responses.RequestsMock) -> None:
+    mocked.post(PREDICT, status=418, json=body_of("teapot", "Short and stout."))
+    with pytest.raises(ServiceUnavailable, match="Short and stout"):
+        client.score_few(FEW)
+
+
+def test_a_failure_inside_the_service_points_to_its_log(client: MLClient, mocked: responses.RequestsMock) -> None:
+    mocked.post(PREDICT, status=500, json=body_of("internal", "Something went wrong here."))
+    with pytest.raises(ServiceUnavailable, match="log says why"):
+        client.score_few(FEW)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 502])
+@pytest.mark.parametrize("body", [b"<html>nginx</html>", b"", b"[]", b'"x"', b"null", b'{"message": "x"}', b"\xff\xfe",
+                                  b'{"message": "x", "error": "text"}', b'{"message": "x", "error": {}}'])  # fmt: skip
+def test_an_error_page_of_somebody_else_names_the_setting_to_check(
+    client: MLClient, mocked: responses.RequestsMock, status: int, body: bytes
+) -> None:
+    mocked.get(MODELS, status=status, body=body)
+    with pytest.raises(ServiceUnavailable, match="PYTHON_SERVICE_URL"):
+        client.versions()
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"[]", b"{}", b'{"models": 1}', b'{"models": [{}]}'])
+@pytest.mark.parametrize("ask", [MLClient.versions, lambda c: c.score_few(FEW)])
+def test_a_cheerful_answer_that_is_garbage_is_unavailable_too(
+    client: MLClient, mocked: responses.RequestsMock, body: bytes, ask: Callable[[MLClient], Any]
+) -> None:
+    mocked.get(MODELS, body=body)
+    mocked.post(PREDICT, body=body)
+    with pytest.raises(ServiceUnavailable, match="PYTHON_SERVICE_URL"):
+        ask(client)
+
+
+def test_a_page_where_health_should_be_is_unavailable(client: MLClient, mocked: responses.RequestsMock) -> None:
+    mocked.get(HEALTH, body=b"<html>hello</html>")
+    with pytest.raises(ServiceUnavailable):
+        client.health()
+
+
+# --- training lines -------------------------------------------------------------------------------------------------
+
+
+def test_lines_come_one_by_one_and_end_with_the_report(client: MLClient, mocked: responses.RequestsMock) -> None:
+    mocked.post(TRAIN, body=ndjson(*LINES) + b"\n" + ndjson({"never": "read"}))
+    assert list(client.train([b"x"])) == LINES
+
+
+def test_an_error_line_is_raised_as_what_it_was(client: MLClient, mocked: responses.RequestsMock) -> None:
+    error = {"code": "insufficient_data", "message": "Too few leavers.", "details": []}
+    mocked.post(TRAIN, body=ndjson(LINES[0], {"error": error}))
+    lines = client.train([b"x"])
+    assert next(lines) == LINES[0]
+    with pytest.raises(InsufficientData, match="Too few leavers"):
+        next(lines)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", ndjson(LINES[0]), ndjson(LINES[0]) + b'{"report": {"au', b"<html>", ndjson(LINES[0]) + b"[1]\n",
+     ndjson({"error": "text"}), ndjson({"error": {}})],
+)  # fmt: skip
+def test_lines_that_end_early_or_are_garbage_are_unavailable(
+    client: MLClient, mocked: responses.RequestsMock, body: bytes
+) -> None:
+    mocked.post(TRAIN, body=body)
+    with pytest.raises(ServiceUnavailable):
+        list(client.train([b"x"]))
+
+
+def test_a_refused_training_is_raised_as_what_it_was(client: MLClient, mocked: responses.RequestsMock) -> None:
+    mocked.post(TRAIN, status=422, json=body_of("insufficient_data", "Too few rows."))
+    with pytest.raises(InsufficientData, match="Too few rows"):
+        list(client.train([b"x"]))
+
+
+def test_what_goes_wrong_while_the_snapshot_is_read_comes_out_as_it_is(client: MLClient) -> None:
+    def snapshot() -> Iterator[bytes]:
+        yield b"begin"
+        raise InsufficientData("Nothing has matured.")
+
+    with _Server(_Slow) as server, pytest.raises(InsufficientData, match="matured"):
+        list(MLClient(server.url, "t").train(snapshot()))
+
+
+# --- a real server: time, breaker, threads, closing -----------------------------------------------------------------
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def drain(self) -> None:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline().strip() or b"0", 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+
+class _Slow(_Quiet):
+    """Half a second for every score."""
+
+    def do_POST(self) -> None:
+        self.drain()
+        time.sleep(0.5)
+        self.answer(200, b"arrow")
+
+
+class _Moody(_Quiet):
+    """Fails while told to."""
+
+    fails = True
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        if type(self).fails:
+            self.answer(500, json.dumps(body_of("internal", "no")).encode())
+        else:
+            self.answer(200, b'{"status": "OK"}')
+
+
+class _Endless(_Quiet):
+    """A training that never ends, and notices when its caller goes."""
+
+    gone = threading.Event()
+
+    def do_POST(self) -> None:
+        self.drain()
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        line = ndjson({"progress": 0.1, "stage": "fitting"})
+        try:
+            for _ in range(500):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                self.wfile.flush()
+                time.sleep(0.02)
+        except OSError:
+            self.gone.set()
+        self.close_connection = True
+
+
+class _Cut(_Quiet):
+    """A training whose connection breaks in the middle of a line."""
+
+    def do_POST(self) -> None:
+        self.drain()
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        line = ndjson(LINES[0]) + b'{"rep'
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.close_connection = True
+
+
+class _Server:
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> _Server:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_eight_threads_are_served_at_once_and_not_one_after_the_other() -> None:
+    with _Server(_Slow) as server, ThreadPoolExecutor(8) as threads:
+        client = MLClient(server.url, "t")
+        began = time.monotonic()
+        answers = list(threads.map(lambda _: client.score_columns(b"x", "2.4.1"), range(8)))
+        took = time.monotonic() - began
+    assert answers == [b"arrow"] * 8
+    assert took < 2.4, f"{took:.1f} s for eight requests of half a second: they waited for each other"
+
+
+def test_an_answer_that_takes_too_long_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _Server(_Slow) as server:
+        client = MLClient(server.url, "t")
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            client._send("POST", "/api/predict", b"x", read_timeout_s=0.1)
+        assert time.monotonic() - began < 1.5
+    monkeypatch.setattr(ml_client, "TRAIN_SILENCE_S", 0.1)
+    with _Server(_Slow) as server, pytest.raises(ServiceUnavailable):
+        list(MLClient(server.url, "t").train([b"x"]))
+
+
+def test_after_five_failures_nobody_is_asked_and_after_a_pause_all_is_well_again() -> None:
+    class Moody(_Moody):
+        pass
+
+    with _Server(Moody) as server:
+        client = MLClient(server.url, "t")
+        for _ in range(9):
+            with pytest.raises(ServiceUnavailable):
+                client.health()
+        assert Moody.asked == 5, "the breaker is open: the service is left in peace"
+        Moody.fails = False
+        client._breaker.reset_timeout = 0.05
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                assert client.health() == {"status": "OK"}
+                break
+            except ServiceUnavailable:
+                time.sleep(0.05)
+        assert client.health() == {"status": "OK"}
+
+
+def test_answers_that_are_the_callers_fault_do_not_open_the_breaker(
+    client: MLClient, mocked: responses.RequestsMock
+) -> None:
+    mocked.post(PREDICT, status=422, json=body_of("validation_failed", "no"))
+    for _ in range(12):
+        with pytest.raises(InvalidInput):
+            client.score_few(FEW)
+    assert len(mocked.calls) == 12
+
+
+def test_the_sentence_about_a_wrong_token_stays_however_often_one_asks(
+    client: MLClient, mocked: responses.RequestsMock
+) -> None:
+    mocked.get(MODELS, status=403, json=body_of("token_rejected", "Invalid or expired token"))
+    for _ in range(8):
+        with pytest.raises(ServiceUnavailable, match="ML_SERVICE_TOKEN differs"):
+            client.versions()
+
+
+def test_closing_the_lines_closes_the_connection() -> None:
+    _Endless.gone.clear()
+    with _Server(_Endless) as server:
+        lines = MLClient(server.url, "t").train([b"x"])
+        assert next(lines) == {"progress": 0.1, "stage": "fitting"}
+        lines.close()
+        assert _Endless.gone.wait(5), "the service still writes to somebody who has left"
+
+
+def test_a_connection_that_breaks_within_a_line_is_unavailable() -> None:
+    with _Server(_Cut) as server:
+        lines = MLClient(server.url, "t").train([b"x"])
+        with pytest.raises(ServiceUnavailable):
+            list(lines)

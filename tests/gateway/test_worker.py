@@ -1,0 +1,149 @@
+"""The worker: two lanes that nothing stops but being told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from database import jobs
+from database.jobs import Job
+from gateway import worker
+from gateway.services import work
+from gateway.services.work import Work
+from gateway.worker import Worker
+from shared.clock import iso, utc_now
+from tests.gateway.conftest import World
+
+
+@pytest.fixture
+def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Quick stand-ins for the four kinds of work."""
+    made: dict[str, Any] = {kind: lambda given: {"kind": given.job.kind} for kind in work.LANES}
+    monkeypatch.setattr(worker, "HANDLERS", made)
+    return made
+
+
+def a_worker(world: World) -> Worker:
+    return Worker(world.database, world.ml, world.settings, utc_now, name="w")
+
+
+@pytest.fixture
+def running(world: World, handlers: dict[str, Any]) -> Iterator[World]:
+    """A worker at work."""
+    made = a_worker(world)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield world
+    made.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def ended(world: World, job_id: int, seconds: float = 10) -> Job:
+    return work.wait_for(world.database, job_id, seconds)
+
+
+def test_a_job_is_taken_run_and_ended(running: World) -> None:
+    job_id = work.submit(running.database, utc_now, "score", {})
+    assert ended(running, job_id).result == {"kind": "score"}
+    work.require_worker(running.database, utc_now)
+
+
+def test_one_lane_does_not_wait_for_the_other(running: World, handlers: dict[str, Any]) -> None:
+    release = threading.Event()
+
+    def long_training(_: Work) -> dict[str, Any]:
+        release.wait(10)
+        return {}
+
+    handlers["train"] = long_training
+    slow = work.submit(running.database, utc_now, "train", {})
+    quick = work.submit(running.database, utc_now, "import", {})
+    assert ended(running, quick).state == "done"
+    assert work.read(running.database, slow).state in ("queued", "running")
+    release.set()
+    assert ended(running, slow).state == "done"
+
+
+def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict[str, Any]) -> None:
+    def broken(_: Work) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    handlers["import"] = broken
+    first = work.submit(running.database, utc_now, "import", {})
+    second = work.submit(running.database, utc_now, "score", {})
+    assert (ended(running, first).state, ended(running, second).state) == ("failed", "done")
+
+
+def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failures = jobs.waiting, []
+
+    def sometimes(*args: Any, **more: Any) -> bool:
+        if len(failures) < 4:
+            failures.append("failed")
+            raise OSError("database is locked")
+        return real(*args, **more)
+
+    monkeypatch.setattr(jobs, "waiting", sometimes)
+    job_id = work.submit(running.database, utc_now, "score", {})
+    assert ended(running, job_id, 8).state == "done"
+    assert len(failures) == 4
+
+
+def test_a_job_of_an_unknown_kind_fails_and_its_lane_goes_on(running: World) -> None:
+    with running.database.write() as connection:
+        odd = jobs.create(connection, kind="webhook", lane="rest", params={}, now=iso(utc_now()))
+    following = work.submit(running.database, utc_now, "score", {})
+    assert ended(running, following, 8).state == "done"
+    assert work.read(running.database, odd).state == "failed"
+
+
+def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, handlers: dict[str, Any]) -> None:
+    job_id = work.submit(world.database, utc_now, "score", {})
+    with world.database.write() as connection:
+        jobs.claim(connection, lane="rest", worker="dead", now="2020-01-01T00:00:00.000Z")
+    made = a_worker(world)
+    made._look_around()
+    assert work.read(world.database, job_id).state == "queued"
+    assert made.run_one("rest").attempt == 2  # type: ignore[union-attr]
+    assert made.run_one("rest") is None
+
+
+def test_a_job_whose_worker_still_beats_is_left_alone(world: World, handlers: dict[str, Any]) -> None:
+    job_id = work.submit(world.database, utc_now, "score", {})
+    with world.database.write() as connection:
+        jobs.claim(connection, lane="rest", worker="alive", now=iso(utc_now()))
+    a_worker(world)._look_around()
+    assert work.read(world.database, job_id).state == "running"
+
+
+def test_two_workers_share_the_jobs_and_run_none_twice(world: World, handlers: dict[str, Any]) -> None:
+    runs: list[int] = []
+
+    def count(given: Work) -> dict[str, Any]:
+        runs.append(given.job.id)
+        time.sleep(0.02)
+        return {}
+
+    handlers["score"] = count
+    ids = [work.submit(world.database, utc_now, "score", {}) for _ in range(12)]
+    workers = [Worker(world.database, world.ml, world.settings, utc_now, name=f"w{k}") for k in range(2)]
+    threads = [threading.Thread(target=made.run) for made in workers]
+    for thread in threads:
+        thread.start()
+    assert all(ended(world, job_id).state == "done" for job_id in ids)
+    for made, thread in zip(workers, threads, strict=True):
+        made.stop()
+        thread.join(10)
+    assert sorted(runs) == ids
+
+
+def test_a_cancelled_job_in_the_queue_is_never_run(world: World, handlers: dict[str, Any]) -> None:
+    job_id = work.submit(world.database, utc_now, "score", {})
+    work.cancel(world.database, utc_now, job_id)
+    assert a_worker(world).run_one("rest") is None
+    assert work.read(world.database, job_id).state == "cancelled"
