@@ -67,6 +67,12 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class AssetPath(BaseModel):
+    """Which file."""
+
+    name: str
+
+
 class Keyset(Query):
     """Paging, the same on every list of our own."""
 
@@ -161,5 +167,5 @@ def serve_docs(app: OpenAPI) -> None:
         return response
 
     @app.get("/api/docs/assets/<path:name>", doc_ui=False)
-    def docs_asset(name: str) -> Response:
-        return send_from_directory(assets, name, max_age=86_400)
+    def docs_asset(path: AssetPath) -> Response:
+        return send_from_directory(assets, path.name, max_age=86_400)

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 import structlog
 
@@ -22,7 +23,7 @@ from gateway.services import demo, importing, scoring, training, work
 from gateway.services.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
-from shared.errors import ServiceUnavailable
+from shared.errors import InvalidInput, ServiceUnavailable
 from shared.logs import configure_logs
 
 log = structlog.get_logger()
@@ -72,7 +73,10 @@ class Worker:
             thread.start()
         log.info("worker_started", worker=self._name)
         while not self._stops.is_set():
-            self._look_around()
+            try:
+                self._look_around()
+            except Exception:  # a busy database must not end the worker: what failed is logged and tried again
+                log.exception("look_around_failed")
             self._stops.wait(SEEN_EVERY_S)
         log.info("worker_stopped", worker=self._name)
 
@@ -86,7 +90,12 @@ class Worker:
 
     def _lane(self, lane: Lane) -> None:
         while not self._stops.is_set():
-            if not self.run_one(lane):
+            try:
+                idle = self.run_one(lane) is None
+            except Exception:  # the same for a lane
+                log.exception("lane_stumbled", lane=lane)
+                idle = True
+            if idle:
                 self._stops.wait(IDLE_S)
 
     def run_one(self, lane: Lane) -> Job | None:
@@ -98,7 +107,13 @@ class Worker:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
-        return work.run(Work(self._database, self._ml, self._settings, self._clock, job), HANDLERS[job.kind])
+        return work.run(
+            Work(self._database, self._ml, self._settings, self._clock, job), HANDLERS.get(job.kind, _unknown)
+        )
+
+
+def _unknown(work: Work) -> Mapping[str, Any]:
+    raise InvalidInput(f"No worker knows how to do {work.job.kind!r}.")
 
 
 def main() -> None:

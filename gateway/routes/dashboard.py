@@ -16,7 +16,7 @@ from database.population import Period
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.shapes import RunOut, SampleBody
-from gateway.routes.waiting import answer_job
+from gateway.routes.waiting import answer_job, answers_job
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
 PREDICT_WAIT_S = 60.0
@@ -184,7 +184,7 @@ def features() -> Response:
     return ok([{"name": short(row.feature_name), "value": row.shap_value} for row in rows])
 
 
-@bp.post("/predict", summary="Score customers now", responses=answers(RunOut, also=(409, 503)))
+@bp.post("/predict", summary="Score customers now", responses=answers_job(RunOut))
 def predict(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(

@@ -5,9 +5,10 @@ Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response, jsonify
+from pydantic import BaseModel
 
 from database import dashboard, models
 from gateway import __version__
@@ -19,7 +20,28 @@ from shared.errors import ServiceUnavailable
 bp = blueprint("health", __name__, prefix="/api/health", signed_in=False)
 
 
-@bp.get("", summary="Is the gateway alive, and what of its dependencies")
+class Health(BaseModel):
+    """It runs."""
+
+    status: Literal["OK"]
+    timestamp: str
+    service: str
+    version: str
+    dependencies: dict[str, str]
+
+
+class Ready(BaseModel):
+    """What is there to show real numbers, and what is missing."""
+
+    status: Literal["ready", "not ready"]
+    timestamp: str
+    database: bool
+    ml_service: bool
+    model: str | None
+    scores_published: bool
+
+
+@bp.get("", summary="Is the gateway alive, and what of its dependencies", responses={"200": Health})
 def health() -> Response:
     """200 as long as the process runs; `dependencies` tells of the rest."""
     p = parts()
@@ -37,7 +59,11 @@ def health() -> Response:
     )
 
 
-@bp.get("/ready", summary="200 once a model is live and its first scores are published")
+@bp.get(
+    "/ready",
+    summary="200 once a model is live and its first scores are published",
+    responses={"200": Ready, "503": Ready},
+)
 def ready() -> Response:
     """503 with the reasons before that."""
     p = parts()

@@ -15,7 +15,7 @@ from database import base, jobs, models
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Balanced
-from gateway.routes.waiting import answer_job
+from gateway.routes.waiting import answer_job, answers_job
 from gateway.security import current_user
 from gateway.services import releases
 from shared.errors import NotFound
@@ -180,7 +180,7 @@ def _improvement(report: Mapping[str, Any]) -> dict[str, Any]:
     return {"improved": now > before, "previous_auc": before, "current_auc": now, "improvement": gain}
 
 
-@bp.post("/train", summary="Train on the matured snapshots", responses=answers(Trained, also=(409, 503)))
+@bp.post("/train", summary="Train on the matured snapshots", responses=answers_job(Trained))
 def train(body: TrainBody) -> Response:
     """Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(

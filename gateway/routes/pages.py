@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Response, send_from_directory
 
-from gateway.openapi import blueprint
+from gateway.openapi import AssetPath, blueprint
 
 PAGE = Path(__file__).parent.parent / "page"
 bp = blueprint("pages", __name__, prefix="", signed_in=False)
@@ -22,6 +22,6 @@ def index() -> Response:
 
 
 @bp.get("/page/<path:name>", doc_ui=False)
-def asset(name: str) -> Response:
+def asset(path: AssetPath) -> Response:
     """Its modules and styles."""
-    return send_from_directory(PAGE, name, max_age=300)
+    return send_from_directory(PAGE, path.name, max_age=300)

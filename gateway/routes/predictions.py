@@ -14,7 +14,7 @@ from database import dashboard, models
 from gateway.openapi import Body, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Balanced, Explained, RunOut, SampleBody
-from gateway.routes.waiting import answer_job
+from gateway.routes.waiting import answer_job, answers_job
 from gateway.services import explaining, subjects
 from shared.clock import iso
 from shared.contracts import Cell
@@ -113,7 +113,7 @@ def results() -> Response:
     )
 
 
-@bp.post("/generate", summary="Score customers now", responses=answers(RunOut, also=(409, 503)))
+@bp.post("/generate", summary="Score customers now", responses=answers_job(RunOut))
 def generate(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
     return answer_job("score", {"sample_size": body.sample_size}, default_wait_s=GENERATE_WAIT_S, done=ok)

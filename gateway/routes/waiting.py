@@ -13,7 +13,7 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from database.jobs import Job
-from gateway.openapi import ok
+from gateway.openapi import answers, ok
 from gateway.parts import parts
 from gateway.security import current_user
 from gateway.services import work
@@ -46,6 +46,11 @@ class JobOut(BaseModel):
     created_at: str
     started_at: str | None
     finished_at: str | None
+
+
+def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
+    """Document a route whose work is a job: done in time, or accepted."""
+    return answers(data, also=(409, 503)) | answers(JobOut, status=202)
 
 
 def shown(job: Job) -> dict[str, Any]:

@@ -148,15 +148,18 @@ def run(work: Work, handler: Handler) -> Job:
     heart.start()
     try:
         result = handler(work)
+        with work.database.write() as connection:
+            jobs.finish(connection, work.job, result, iso(work.clock()))
+        log.info("job_done", kind=work.job.kind)
     except ServiceError as error:
         _record_failure(work, error)
     except Exception:  # the one place outside of the request handler that records an unknown failure
         log.exception("job_broke", kind=work.job.kind)
         _record_failure(work, Internal("The job broke. Its id finds the reason in the worker's log."))
-    else:
-        with work.database.write() as connection:
-            jobs.finish(connection, work.job, result, iso(work.clock()))
-        log.info("job_done", kind=work.job.kind)
+    except BaseException:
+        # Ctrl-C in a command: without this the job would be taken for lost and run again.
+        _record_failure(work, Cancelled("Stopped by whoever ran it; nothing was published."))
+        raise
     finally:
         heart_stops.set()
         heart.join()
@@ -172,9 +175,12 @@ def _record_failure(work: Work, error: ServiceError) -> None:
 
 def _beat(work: Work, stops: threading.Event) -> None:
     while not stops.wait(HEARTBEAT_S):
-        with work.database.write() as connection:
-            if jobs.beat(connection, work.job, now=iso(work.clock())):
-                work._stop.set()
+        try:
+            with work.database.write() as connection:
+                if jobs.beat(connection, work.job, now=iso(work.clock())):
+                    work._stop.set()
+        except Exception:  # one missed beat is no reason to give the job up
+            log.exception("beat_failed")
 
 
 def silent_since(clock: Clock) -> str:
