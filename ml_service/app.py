@@ -8,16 +8,15 @@ from __future__ import annotations
 import hmac
 
 import structlog
-from flask import Flask, Response, request
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from flask import Flask, request
 
 from ml_service.registry import Registry
 from ml_service.routes import OPEN, blueprint
 from ml_service.service import MLService
 from ml_service.settings import Settings, load_settings
 from ml_service.training_process import Trainer
-from shared.errors import MalformedRequest, TokenRejected, Unauthenticated
-from shared.http import dress, error_response
+from shared.errors import TokenRejected, Unauthenticated
+from shared.http import dress
 from shared.logs import configure_logs
 
 log = structlog.get_logger()
@@ -43,7 +42,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("ml_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
     dress(app)
-    app.register_error_handler(ParseException, _on_broken_body)
     _guard(app, settings.ml_service_token.get_secret_value())
     registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
     trainer = Trainer(registry, threads=settings.ml_threads, log_level=settings.log_level)
@@ -54,11 +52,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     problem = service.problem()
     log.info("started", folder=str(registry.folder), version=registry.newest(), problem=problem)
     return app
-
-
-def _on_broken_body(_: Exception) -> Response:
-    # gunicorn reads a chunked body while we do, and finds then that it is none.
-    return error_response(MalformedRequest("The body breaks off or is no valid chunked body."))
 
 
 def _guard(app: Flask, token: str) -> None:

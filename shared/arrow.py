@@ -87,9 +87,11 @@ def decode(body: bytes) -> pa.Table:
         Where the bytes are no whole Arrow stream.
     """
     try:
-        return pa.ipc.open_stream(body).read_all()
-    except (pa.ArrowInvalid, pa.ArrowException, OSError, EOFError) as error:
+        table = pa.ipc.open_stream(body).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"The body is no whole Arrow IPC stream: {error}") from None
+    return table
 
 
 def metadata(table: pa.Table) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import orjson
 import structlog
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
+from gunicorn.http.errors import ParseException
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from secure import (
@@ -28,7 +29,7 @@ from secure import (
 )
 from werkzeug.exceptions import HTTPException
 
-from shared.errors import ServiceError
+from shared.errors import MalformedRequest, ServiceError
 
 STATUS_OF: Mapping[str, int] = {
     "malformed_request": 400,
@@ -126,6 +127,11 @@ def _on_http_exception(error: HTTPException) -> Response:
     return response
 
 
+def _on_broken_body(_: Exception) -> Response:
+    # gunicorn reads a chunked body while we do, and finds then that it is none.
+    return error_response(MalformedRequest("The body breaks off or is no valid chunked body."))
+
+
 def _on_unknown(error: Exception) -> Response:
     log.exception("unhandled", path=request.path, method=request.method)
     return error_response(_Http("internal", "Something went wrong here. The request id finds it in the log."))
@@ -166,6 +172,7 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
     app.extensions["metrics_registry"] = metrics.registry
     app.register_error_handler(ServiceError, error_response)
     app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(ParseException, _on_broken_body)
     app.register_error_handler(Exception, _on_unknown)
 
     @app.before_request
