@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(problem, file=sys.stderr)
         return 1
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.ml_serving_threads))
-    serve("ml_service.app:create_app", host=host, port=port, threads=settings.ml_request_threads, reload=options.reload)
+    return serve(
+        "ml_service.app:create_app", host=host, port=port, threads=settings.ml_request_threads, reload=options.reload
+    )
 
 
 if __name__ == "__main__":

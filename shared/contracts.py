@@ -59,7 +59,10 @@ class Prediction(Strict):
     confidence: Probability
     label: Literal[0, 1] = Field(description="1 if churn_probability >= threshold")
     out_of_fold: bool = Field(description="Scored by a model that had not seen this row in training")
-    margin: float = Field(description="Log-odds before calibration: the base margin of the model that scored this row (a fold's, where out_of_fold) plus all contributions")
+    margin: float = Field(
+        description="Log-odds before calibration: the base margin of the model that scored this row (a fold's, "
+        "where out_of_fold) plus all contributions"
+    )
     reasons: list[Reason] = Field(description="Largest first")
     other_points: float = Field(description="Points of the features not listed")
 

@@ -33,8 +33,8 @@ def why_not(host: str, port: int, variable: str) -> str | None:
     return None
 
 
-def serve(factory: str, *, host: str, port: int, threads: int, reload: bool) -> NoReturn:
-    """Replace this process by gunicorn serving `module:factory()`.
+def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: bool) -> list[str]:
+    """The command that serves `module:factory()`.
 
     One worker process: rate limits, loaded models and the waiting places belong to one process.
     """
@@ -44,4 +44,10 @@ def serve(factory: str, *, host: str, port: int, threads: int, reload: bool) -> 
     if os.path.isdir("/dev/shm"):
         # The worker's heartbeat file: on a read-only container there is no other place to write.
         line += ["--worker-tmp-dir", "/dev/shm"]
-    os.execv(line[0], [*line, "--reload"] if reload else line)
+    return [*line, "--reload"] if reload else line
+
+
+def serve(factory: str, *, host: str, port: int, threads: int, reload: bool) -> NoReturn:
+    """Replace this process by gunicorn."""
+    line = gunicorn_line(factory, host=host, port=port, threads=threads, reload=reload)
+    os.execv(line[0], line)

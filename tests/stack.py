@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,19 +157,15 @@ class Stack:
         for name in chosen:
             self._signal(name, number)
         for name in chosen:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.running[name].wait(15)
-            except subprocess.TimeoutExpired:
-                pass
             # Also when the first process is gone: what it started may not be.
             self._signal(name, signal.SIGKILL)
             self.running.pop(name).wait(5)
 
     def _signal(self, name: str, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError):
             self.send(name, number)
-        except ProcessLookupError:
-            pass
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
@@ -305,11 +301,6 @@ def fits(value: Any, shape: Any, at: str = "data") -> None:
     if isinstance(shape, Maybe):
         if value is not None:
             fits(value, shape.shape, at)
-    elif isinstance(shape, OneOf):
-        assert value in shape.values, f"{at}: {value!r} is none of {shape.values}"
-    elif isinstance(shape, re.Pattern):
-        assert isinstance(value, str), f"{at}: {value!r} is no text"
-        assert shape.fullmatch(value), f"{at}: {value!r} does not look like {shape.pattern}"
     elif isinstance(shape, dict):
         assert isinstance(value, dict), f"{at}: {value!r} is no object"
         missing = set(shape) - set(value)
@@ -320,6 +311,16 @@ def fits(value: Any, shape: Any, at: str = "data") -> None:
         assert isinstance(value, list), f"{at}: {value!r} is no list"
         for k, each in enumerate(value):
             fits(each, shape[0], f"{at}[{k}]")
+    else:
+        _fits_plainly(value, shape, at)
+
+
+def _fits_plainly(value: Any, shape: Any, at: str) -> None:
+    if isinstance(shape, OneOf):
+        assert value in shape.values, f"{at}: {value!r} is none of {shape.values}"
+    elif isinstance(shape, re.Pattern):
+        assert isinstance(value, str), f"{at}: {value!r} is no text"
+        assert shape.fullmatch(value), f"{at}: {value!r} does not look like {shape.pattern}"
     elif shape == SHARE:
         assert type(value) is float, f"{at}: {value!r} is no float"
         assert 0 <= value <= 1, f"{at}: {value!r} is not in [0, 1]"

@@ -559,9 +559,7 @@ def test_the_default_limits_are_the_documented_ones() -> None:
         ("POST", "/api/model/train", {}),
     ],
 )
-def test_what_needs_the_ml_service_is_503_while_it_is_away(
-    demo: Gateway, method: str, path: str, body: Any
-) -> None:
+def test_what_needs_the_ml_service_is_503_while_it_is_away(demo: Gateway, method: str, path: str, body: Any) -> None:
     answer = demo.ask(method, path, json=body) if body is not None else demo.ask(method, path)
     said = is_failure(answer, 503, "service_unavailable")
     assert "ML service" in said["message"]
@@ -711,8 +709,27 @@ SCALARS = st.one_of(
     st.sampled_from(["", "\x00", "' OR 1=1 --", "%", "../..", "NaN", "-1", "x" * 3000, "{}", "1e999", "usr_942183"]),
 )
 FIELDS = st.sampled_from(
-    "email password name role sample_size sampleSize customer_id features changes version reason force cookie "
-    "refresh_token everywhere current_password new_password disabled x".split()
+    [
+        "email",
+        "password",
+        "name",
+        "role",
+        "sample_size",
+        "sampleSize",
+        "customer_id",
+        "features",
+        "changes",
+        "version",
+        "reason",
+        "force",
+        "cookie",
+        "refresh_token",
+        "everywhere",
+        "current_password",
+        "new_password",
+        "disabled",
+        "x",
+    ]
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=3))
 BODIES = st.one_of(
@@ -722,7 +739,7 @@ BODIES = st.one_of(
     st.just(b""),
 )
 QUERIES = st.dictionaries(
-    st.sampled_from("page limit after q state kind cut view since sort".split()),
+    st.sampled_from(["page", "limit", "after", "q", "state", "kind", "cut", "view", "since", "sort"]),
     SCALARS.map(lambda v: str(v).encode("utf-8", "replace").decode()),
     max_size=3,
 )

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ml_service.__main__ import command, main, why_not
+from ml_service.__main__ import main
 from ml_service.app import create_app
 from ml_service.settings import DEVELOPMENT_TOKEN, Settings, SettingsError, load_settings
+from shared.serving import gunicorn_line, why_not
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,12 +90,12 @@ def test_a_taken_port_is_said_in_one_sentence(
 
 
 def test_an_address_that_is_not_ours_is_said_too() -> None:
-    problem = why_not(Settings(_env_file=None, ml_host="192.0.2.1"))
-    assert problem is not None and "ML_HOST" in problem
+    problem = why_not("192.0.2.1", 5001, "PYTHON_PORT")
+    assert problem is not None and "PYTHON_PORT" in problem
 
 
 def test_it_is_served_by_gunicorn_threads_of_one_process() -> None:
-    line = " ".join(command(Settings(_env_file=None), reload=True))
+    line = " ".join(gunicorn_line("ml_service.app:create_app", host="127.0.0.1", port=5001, threads=8, reload=True))
     assert "--no-control-socket" in line and "--worker-class gthread" in line and "--workers 1" in line
     assert "--bind 127.0.0.1:5001" in line and line.endswith("--reload") and "preload" not in line
 
