@@ -112,18 +112,28 @@ def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
         select(*columns)
         .select_from(snap)
         .join(s, s.c.customer_id == snap.c.customer_id)
-        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of), _lasts_longest(as_of))
+        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of), _newest(as_of))
         .order_by(snap.c.customer_id)
     )
 
 
+def _end(as_of: str) -> Any:
+    """When the last of a customer's subscriptions that are active at `as_of` ends; NEVER while one is open.
+
+    This looks ahead: it is for labels alone, never for what is chosen or scored at `as_of`.
+    """
+    other = s.alias("running")
+    last = select(func.max(func.coalesce(other.c.ended_at, NEVER)))
+    return last.where(other.c.customer_id == s.c.customer_id, *_active(as_of, other)).scalar_subquery()
+
+
 def _back_at(as_of: str) -> Any:
-    """When the customer's next subscription began that outlasts this one, if one did."""
+    """When the customer's next subscription began that outlasts those active at `as_of`, if one did."""
     again = s.alias("again")
     following = select(func.min(again.c.started_at)).where(
         again.c.customer_id == s.c.customer_id,
         again.c.started_at > as_of,
-        or_(again.c.ended_at.is_(None), again.c.ended_at > s.c.ended_at),
+        func.coalesce(again.c.ended_at, NEVER) > _end(as_of),
     )
     return following.scalar_subquery()
 
@@ -137,23 +147,22 @@ def _active(day: str, which: Any = s) -> tuple[Any, ...]:
     )
 
 
-def _lasts_longest(day: str) -> Any:
-    """Of a customer's subscriptions that are active at `day`, the one that ends last: a customer counts once."""
+def _newest(day: str) -> Any:
+    """Of a customer's subscriptions that are active at `day`, the one that began last: a customer counts once."""
     other = s.alias("other")
-    end, other_end = func.coalesce(s.c.ended_at, NEVER), func.coalesce(other.c.ended_at, NEVER)
-    longer = or_(other_end > end, and_(other_end == end, other.c.id > s.c.id))
-    return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), longer)
+    newer = or_(other.c.started_at > s.c.started_at, and_(other.c.started_at == s.c.started_at, other.c.id > s.c.id))
+    return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), newer)
 
 
-def _left(ended_at: str | None, back_at: str | None, horizon_end: str) -> int:
-    if ended_at is None or ended_at > horizon_end:
+def _left(end: str, back_at: str | None, horizon_end: str) -> int:
+    if end > horizon_end:
         return 0
-    return 0 if back_at is not None and back_at <= days_later(ended_at, GRACE_DAYS) else 1
+    return 0 if back_at is not None and back_at <= days_later(end, GRACE_DAYS) else 1
 
 
 def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
     """Customer to label (1 left, 0 stayed) for the population of a matured date; features are not read."""
-    query = select(s.c.customer_id, s.c.ended_at, _back_at(as_of)).where(*_active(as_of), _lasts_longest(as_of))
+    query = select(s.c.customer_id, _end(as_of), _back_at(as_of)).where(*_active(as_of), _newest(as_of))
     horizon_end = days_later(as_of, HORIZON_DAYS)
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
 

@@ -5,14 +5,14 @@ Law: whatever goes wrong on the way comes out as one of `shared.errors`; bytes i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 import orjson
 import pybreaker
 import requests
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -30,7 +30,25 @@ _BY_CODE: dict[str, type[errors.ServiceError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
 }
+OTHER = "Something other than the ML service answered; check PYTHON_SERVICE_URL."
+CUT_OFF = "The ML service closed the connection before the training was finished."
+
+
+class _OnDisk(TypedDict):
+    model_version: str
+
+
+class _Models(TypedDict):
+    models: list[_OnDisk]
+
+
+class Refused(errors.ServiceUnavailable):
+    """The two services know different tokens: waiting does not help, so the breaker does not count it."""
+
+
+T = TypeVar("T")
 _object = TypeAdapter(dict[str, Any])
+_models = TypeAdapter(_Models)
 
 
 class MLClient:
@@ -54,16 +72,18 @@ class MLClient:
         self._session.mount("http://", HTTPAdapter(pool_maxsize=pool, max_retries=retry))
         self._session.mount("https://", HTTPAdapter(pool_maxsize=pool, max_retries=retry))
         self._breaker = pybreaker.CircuitBreaker(
-            fail_max=5, reset_timeout=3, exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable)]
+            fail_max=5,
+            reset_timeout=3,
+            exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable) or isinstance(e, Refused)],
         )
 
     def health(self) -> dict[str, Any]:
         """What the ML service says of itself. Raises ServiceUnavailable."""
-        return _object.validate_json(self._send("GET", "/api/health", read_timeout_s=2.0))
+        return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=2.0))
 
     def versions(self) -> list[str]:
         """Versions on its disk, verified or not."""
-        found = _object.validate_json(self._send("GET", "/api/models"))
+        found = _parsed(_models.validate_json, self._send("GET", "/api/models"))
         return [each["model_version"] for each in found["models"]]
 
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
@@ -80,7 +100,7 @@ class MLClient:
     def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
         """Score a few rows, explained."""
         body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id)
-        return PredictResponse.model_validate_json(body)
+        return _parsed(PredictResponse.model_validate_json, body)
 
     def train(
         self, snapshot: Iterable[bytes], *, request_id: str | None = None
@@ -100,7 +120,7 @@ class MLClient:
             )
             with closing(response):
                 if response.status_code >= 400:
-                    raise _error(response.status_code, response.content)
+                    raise _error(response.content)
                 yield from self._lines(response)
         except requests.RequestException as error:
             raise errors.ServiceUnavailable(
@@ -111,13 +131,16 @@ class MLClient:
         for raw in response.iter_lines(chunk_size=1):
             if not raw:
                 continue
-            line = _object.validate_json(raw)
+            try:
+                line = _object.validate_json(raw)
+            except ValidationError:
+                raise errors.ServiceUnavailable(CUT_OFF) from None
             if "error" in line:
                 raise _from_body(line["error"])
             yield line
             if "report" in line:
                 return
-        raise errors.ServiceUnavailable("The ML service closed the connection before the training was finished.")
+        raise errors.ServiceUnavailable(CUT_OFF)
 
     def _send(
         self,
@@ -160,7 +183,7 @@ class MLClient:
         except requests.RequestException as error:
             raise errors.ServiceUnavailable(AWAY) from error
         if response.status_code >= 400:
-            raise _error(response.status_code, response.content)
+            raise _error(response.content)
         return response.content
 
 
@@ -168,23 +191,28 @@ def _identified(request_id: str | None) -> dict[str, str]:
     return {"X-Request-ID": request_id} if request_id else {}
 
 
-def _error(status: int, body: bytes) -> errors.ServiceError:
+def _parsed(read: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return read(body)
+    except ValidationError:
+        raise errors.ServiceUnavailable(OTHER) from None
+
+
+def _error(body: bytes) -> errors.ServiceError:
     try:
         answer = orjson.loads(body)
         return _from_body({**answer["error"], "message": answer["message"]})
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return errors.ServiceUnavailable(
-            f"Something other than the ML service answered ({status}); check PYTHON_SERVICE_URL."
-        )
+        return errors.ServiceUnavailable(OTHER)
 
 
-def _from_body(body: dict[str, Any]) -> errors.ServiceError:
+def _from_body(body: Any) -> errors.ServiceError:
+    if not isinstance(body, dict) or not isinstance(body.get("code"), str) or not isinstance(body.get("message"), str):
+        return errors.ServiceUnavailable(OTHER)
     code = body["code"]
     if code in ("unauthenticated", "token_rejected"):
         # Our own token is wrong: the caller can't mend that by signing in again.
-        return errors.ServiceUnavailable(
-            "The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two."
-        )
+        return Refused("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
     if code == "internal":
         return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
     kind = _BY_CODE.get(code, errors.ServiceUnavailable)
