@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import pybreaker
 import requests
 from pydantic import TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
+from typing_extensions import TypedDict
 from urllib3.util import Retry
 
 from shared import errors
@@ -189,6 +190,10 @@ class MLClient:
 
 def _identified(request_id: str | None) -> dict[str, str]:
     return {"X-Request-ID": request_id} if request_id else {}
+
+
+def _is_no_outage(error: BaseException) -> bool:
+    return isinstance(error, Refused) or not isinstance(error, errors.ServiceUnavailable)
 
 
 def _parsed(read: Callable[[bytes], T], body: bytes) -> T:

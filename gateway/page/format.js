@@ -28,7 +28,7 @@ export function percent(share) {
 export const cutText = (share) => `${upToOne.format(share * 100)} %`;
 
 /** 22.9 -> "22.90" */
-export const money = (value) => (known(value) ? twoDecimals.format(value) : NONE);
+export const hundredths = (value) => (known(value) ? twoDecimals.format(value) : NONE);
 
 /** 4.23 -> "4.2 %": a figure that is in per cent already */
 export const percentOf100 = (value) => (known(value) ? `${oneDecimal.format(value)} %` : NONE);

@@ -1,7 +1,7 @@
 // The three documented figures as cards, each with what it means and what it needs to be judged.
 
 import { h } from "../dom.js";
-import { change, count, cutText, day, known, NONE, number, numberIn, percentOf100, points, score } from "../format.js";
+import { change, count, cutText, day, hundredths, known, NONE, number, numberIn, percentOf100, points, score } from "../format.js";
 
 /** The cards for the answer of GET /api/dashboard/metrics; `where` says what stage the data are in. */
 export function cards(metrics, where) {
@@ -33,7 +33,9 @@ function churnRate(figures, where) {
     why: known(figures.current) ? null : where.hasCustomers ? "Needs subscriptions with start and end dates." : "No customers yet.",
     badge: known(moved) && delta(`${points(moved)}`, moved),
     facts: [
-      ["30 days before", percentOf100(figures.previous), known(figures.previous) ? null : needsTwo],
+      // Two decimals, because a change of rounded figures need not be the rounded change.
+      ["30 days before → now", known(figures.previous) ? `${hundredths(figures.previous)} → ${hundredths(figures.current)} %` : NONE,
+        known(figures.previous) ? null : needsTwo],
       ["Period ends", day(figures.period_end)],
       ["Active at its start", count(figures.active_at_start)],
     ],

@@ -2,7 +2,7 @@
 
 import { ApiError, get } from "../api.js";
 import { failure, h, loading, panel, show } from "../dom.js";
-import { column, day, known, moment, money, NONE, percent, points, title } from "../format.js";
+import { column, day, hundredths, known, moment, NONE, percent, points, title } from "../format.js";
 import { waterfall } from "./waterfall.js";
 import { factText, level } from "./words.js";
 
@@ -107,7 +107,7 @@ function facts(c, schema) {
   const about = new Map(Object.entries(schema.table_schema?.features ?? {}).map(([name, feature]) => [column(name), { name, ...feature }]));
   const rows = Object.entries(c).filter(([name]) => !SHOWN_ELSEWHERE.has(name)).map(([name, value]) => {
     const feature = about.get(name) ?? about.get(name.replace(/^f_/, ""));
-    if (name === "monthly_price") return ["Monthly price", known(value) ? `${money(value)} ${c.currency ?? ""}` : NONE];
+    if (name === "monthly_price") return ["Monthly price", known(value) ? `${hundredths(value)} ${c.currency ?? ""}` : NONE];
     return [feature?.label ?? title(feature?.name ?? name), factText(value, feature?.unit)];
   });
   const { root, body } = panel("Facts", { id: "facts", wide: true, note: `As known on ${day(c.as_of)}; recorded ${moment(c.updated_at)}.` });

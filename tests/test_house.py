@@ -1,0 +1,194 @@
+"""The house keeps its own rules: laws said, modules small, imports harmless, docs in step."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("database", "gateway", "shared", "ml_service")
+MODULES = sorted(
+    path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "versions" not in path.parts
+)
+#: Entry points of a few lines, and Alembic's own.
+TINY = ("__init__.py", "__main__.py", "env.py")
+DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "tools"}
+LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=map(name_of, MODULES))
+
+
+@each_module
+def test_a_module_says_what_it_is_and_its_law(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text, "no docstring"
+    if path.name not in TINY and not path.name.startswith("simulation"):
+        assert "Law:" in text
+
+
+@each_module
+def test_a_module_is_small_and_so_are_its_functions(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            told = node.body[0].end_lineno if ast.get_docstring(node) is not None else node.body[0].lineno - 1
+            length = (node.end_lineno or 0) - (told or 0)
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+@each_module
+def test_no_module_is_a_drawer(path: Path) -> None:
+    assert path.stem not in DRAWERS
+
+
+# --- docs in step ---------------------------------------------------------------------------------------------------
+
+
+def settings_variables() -> Iterator[str]:
+    from gateway.settings import Settings as Gateway
+    from ml_service.settings import Settings as Model
+
+    for settings in (Gateway, Model):
+        for field in settings.model_fields.values():
+            alias = field.validation_alias
+            assert alias is not None
+            yield alias if isinstance(alias, str) else str(alias.choices[0])  # type: ignore[union-attr]
+
+
+def doc(name: str) -> str:
+    path = ROOT / "docs" / name
+    assert path.exists(), f"docs/{name} is missing"
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_setting_of_both_services_is_in_the_operations_guide() -> None:
+    text = doc("operations.md")
+    assert [name for name in sorted(set(settings_variables())) if f"`{name}`" not in text] == []
+
+
+def test_every_variable_of_the_example_environment_is_a_setting() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    named = set(re.findall(r"^([A-Z_]+)=", text, re.MULTILINE))
+    assert named <= set(settings_variables())
+
+
+def test_every_route_of_the_gateway_is_in_the_api_guide(tmp_path: Path) -> None:
+    from gateway.app import create_app
+    from gateway.settings import Settings
+
+    app = create_app(Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=tmp_path / "a.db"))  # type: ignore[call-arg]
+    text = doc("api.md")
+    missing = []
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api/"):
+            methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            missing += [f"{method} {rule.rule}" for method in methods if f"{method} `{rule.rule}`" not in text]
+    assert sorted(missing) == []
+
+
+def test_the_changelog_tells_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    import gateway
+
+    assert gateway.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+# --- imports --------------------------------------------------------------------------------------------------------
+
+
+def python(code: str, folder: Path) -> str:
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    return run.stdout.strip()
+
+
+def test_the_web_process_loads_no_columns_and_no_model_libraries(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+import gateway.app
+from gateway.settings import Settings
+from database.migrate import migrate
+migrate(Path("a.db"))
+app = gateway.app.create_app(Settings(_env_file=None, APP_ENV="test", DATABASE_PATH="a.db", LOG_LEVEL="error"))
+app.test_client().get("/api/health/ready")
+heavy = {"numpy", "pyarrow", "xgboost", "sklearn", "pandas", "shap", "scipy", "ml_service"}
+print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
+"""
+    assert python(code, tmp_path) == "[]"
+
+
+def test_importing_every_module_makes_no_file_no_engine_no_app_and_no_thread(tmp_path: Path) -> None:
+    names = [name_of(path)[:-3].replace("/", ".") for path in MODULES if path.name not in ("__main__.py", "env.py")]
+    names = [name.removesuffix(".__init__") for name in names]
+    code = f"""
+import gc, importlib, sqlite3, threading
+opened = []
+real = sqlite3.connect
+sqlite3.connect = lambda *a, **k: opened.append(a) or real(*a, **k)
+for name in {names!r}:
+    importlib.import_module(name)
+from flask import Flask
+from sqlalchemy import Engine
+found = [type(each).__name__ for each in gc.get_objects() if isinstance(each, (Flask, Engine))]
+print(found, opened, [t.name for t in threading.enumerate() if t is not threading.main_thread()])
+"""
+    assert python(code, tmp_path) == "[] [] []"
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what must not be in the repository -----------------------------------------------------------------------------
+
+#: Written in pieces, so that this file does not find itself.
+FORBIDDEN = (
+    "/" + "work/", "/" + "root/", "/home/" + "user", "pypi." + "tuna", "mirrors" + ".aliyun", "artifac" + "tory",
+    "index" + "-url http", "BEGIN " + "RSA PRIVATE", "BEGIN " + "OPENSSH PRIVATE", "AKI" + "A",
+)  # fmt: skip
+SECRETS = re.compile(r"(?:ghp_|github_pat_|sk-|xox[bp]-)[A-Za-z0-9_-]{20,}")
+
+
+def tracked() -> list[Path]:
+    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in run.stdout.split("\0") if name]
+
+
+def test_no_tracked_file_holds_a_path_of_somebodys_machine_or_a_secret() -> None:
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
+            continue
+        if path.suffix == ".lock":
+            text = "\n".join(line for line in text.splitlines() if "--hash=" not in line)
+        found += [f"{name_of(path)}: {word}" for word in FORBIDDEN if word in text]
+        found += [f"{name_of(path)}: a secret" for _ in SECRETS.findall(text)]
+    assert found == []
+
+
+def test_no_database_model_or_environment_file_is_tracked() -> None:
+    endings = (".db", ".pkl", ".ubj", ".env", ".sqlite")
+    assert [name_of(path) for path in tracked() if path.name.endswith(endings)] == []
