@@ -84,7 +84,7 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
         schema,
         as_of,
         snap.c.customer_id,
-        s.c.ended_at,
+        _end(as_of),
         _back_at(as_of),
         *[snap.c[n] for n in column_names(schema).values()],
     )
@@ -124,7 +124,7 @@ def _end(as_of: str) -> Any:
     """
     other = s.alias("running")
     last = select(func.max(func.coalesce(other.c.ended_at, NEVER)))
-    return last.where(other.c.customer_id == s.c.customer_id, *_active(as_of, other)).scalar_subquery()
+    return last.where(other.c.customer_id == s.c.customer_id, *_active(as_of, other)).correlate(s).scalar_subquery()
 
 
 def _back_at(as_of: str) -> Any:
@@ -135,7 +135,7 @@ def _back_at(as_of: str) -> Any:
         again.c.started_at > as_of,
         func.coalesce(again.c.ended_at, NEVER) > _end(as_of),
     )
-    return following.scalar_subquery()
+    return following.correlate(s).scalar_subquery()
 
 
 def _active(day: str, which: Any = s) -> tuple[Any, ...]:
