@@ -173,8 +173,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         details = [
-            {"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"].removeprefix("Value error, ")}
+            {"field": ".".join(str(p) for p in e["loc"]) or "settings", "message": e["msg"].removeprefix("Value error, ")}
             for e in error.errors(include_url=False, include_input=False)
         ]
-        text = "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
+        text = "; ".join(f"{d['field']}: {d['message']}" for d in details)
         raise InvalidInput(f"The settings can't be used: {text}", details=details) from None  # type: ignore[arg-type]

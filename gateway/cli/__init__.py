@@ -40,7 +40,7 @@ def main() -> None:
         sys.exit(130)
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
-        for detail in error.details[:SHOWN_DETAILS]:
+        for detail in error.details[:SHOWN_DETAILS] if len(error.details) > 1 else ():
             where = ", ".join(f"{k} {detail[k]}" for k in ("row", "field") if k in detail)
             click.echo(f"  {where}: {detail.get('message', '')}", err=True)
         sys.exit(2)

@@ -118,12 +118,18 @@ def up(dev: bool) -> None:
 
 @click.command("first-run", hidden=True)
 @click.option("--stay", is_flag=True, help="Do not return when done, so that a process manager keeps the others.")
-def first_run(stay: bool) -> None:
+@click.option("--queue", is_flag=True, help="Only queue the demo where it is wanted; wait for nothing.")
+def first_run(stay: bool, queue: bool) -> None:
     """Wait for both services, then make the demo if the database is empty, and say where everything is."""
     context = prepare()
+    if queue:
+        _queue_demo(context)
+        return
     try:
         _wait_for_services(context)
-        _fill(context)
+        job_id = _queue_demo(context)
+        if job_id is not None:
+            work.result_or_raise(follow(context, job_id))
         _say_where(context)
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
@@ -147,17 +153,17 @@ def _wait_for_services(context: Context) -> None:
             return
 
 
-def _fill(context: Context) -> None:
+def _queue_demo(context: Context) -> int | None:
+    """Queue the demo where the database is empty and it is wanted; None where there is nothing to do."""
     with context.database.read() as connection:
         present = base.get(connection)
         running = jobs.active(connection, "demo")
     wanted = context.settings.demo and context.settings.app_env != "production"
     if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
-        return
+        return None
     _demo_account(context)
-    job_id = running or work.submit(context.database, context.clock, "demo", {})
     click.echo("Making the demo: simulated customers, training, scoring. This happens once.", err=True)
-    work.result_or_raise(follow(context, job_id))
+    return running or work.submit(context.database, context.clock, "demo", {})
 
 
 def _say_where(context: Context) -> None:
