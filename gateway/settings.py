@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from limits import parse
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -128,6 +129,15 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("credentials_limit", "request_limit")
+    @classmethod
+    def _can_be_read(cls, value: str) -> str:
+        try:
+            parse(value)
+        except ValueError:
+            raise ValueError("can't be read as a limit; write it like: 10 per minute") from None
+        return value
+
     @field_validator("list_cut")
     @classmethod
     def _on_the_grid(cls, value: float | None) -> float | None:
@@ -173,7 +183,10 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         details = [
-            {"field": ".".join(str(p) for p in e["loc"]) or "settings", "message": e["msg"].removeprefix("Value error, ")}
+            {
+                "field": ".".join(str(part) for part in e["loc"]) or "settings",
+                "message": e["msg"].removeprefix("Value error, "),
+            }
             for e in error.errors(include_url=False, include_input=False)
         ]
         text = "; ".join(f"{d['field']}: {d['message']}" for d in details)

@@ -65,6 +65,7 @@ _HTTP_CODES = {
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RETRY_AFTER_S = 5
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = structlog.get_logger()
 
@@ -188,7 +189,9 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
             response.headers.setdefault(name, value)
         took_s = time.perf_counter() - g.get("started", time.perf_counter())
         route = request.url_rule.rule if request.url_rule else "unknown"
-        metrics.requests.labels(request.method, route, response.status_code).inc()
+        # A method is whatever a client makes up; a label may not be.
+        method = request.method if request.method in METHODS else "other"
+        metrics.requests.labels(method, route, response.status_code).inc()
         metrics.seconds.labels(route).observe(took_s)
         log.info(
             "request", method=request.method, path=request.path, status=response.status_code, ms=round(took_s * 1000, 1)

@@ -54,6 +54,7 @@ class ModelAuc(BaseModel):
     status: str | None
     version: str | None
     n: int | None
+    target: float
 
 
 class Metrics(BaseModel):
@@ -124,7 +125,13 @@ def metrics() -> Response:
         {
             "churnRate": _churn_rate(periods),
             "predictedChurners": churners,
-            "modelAuc": {"score": auc, "status": status, "version": live.version if live else None, "n": n},
+            "modelAuc": {
+                "score": auc,
+                "status": status,
+                "version": live.version if live else None,
+                "n": n,
+                "target": p.settings.target_auc,
+            },
         }
     )
 

@@ -189,7 +189,10 @@ def _tenure(rows: Rows) -> list[Any]:
     feature = _feature_in(rows.schema, "tenure_months")
     if feature is not None:
         return rows.column(feature)  # as it is: the model reads it
-    return [None if v is None else int(v) for v in rows.column(rows.schema.tenure_feature)]
+    named = rows.schema.tenure_feature
+    if named is None or rows.schema.features[named].kind != "number":
+        return [None] * len(rows.user_ids)
+    return [None if v is None else int(v) for v in rows.column(named)]
 
 
 def _feature_in(schema: Schema, column: str) -> str | None:

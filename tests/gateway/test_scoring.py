@@ -1,0 +1,160 @@
+"""Scoring runs with the real ML service: one version, whole or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from database import base, customers, dashboard, models, runs, tables
+from database.session import Database
+from gateway.services import scoring, work
+from gateway.services.work import Work
+from shared.clock import iso
+from shared.errors import ServiceError
+from shared.features import built_in_schema
+from tests.gateway.conftest import NOBODY, World, clock
+
+pytestmark = pytest.mark.xdist_group("real ml service")
+
+
+def count(database: Database, table: Any) -> int:
+    with database.read() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def shown(world: World) -> dict[int, float]:
+    with world.database.read() as connection:
+        found = runs.published(connection)
+        assert found is not None
+        p = tables.present_scores
+        query = select(p.c.customer_id, p.c.churn_probability).where(p.c.run_id == found.run_id)
+        return dict(connection.execute(query).all())  # type: ignore[arg-type]
+
+
+def test_a_run_scores_everybody_publishes_and_leaves_no_stale_score(demo_world: World) -> None:
+    before = shown(demo_world)
+    result = demo_world.do("score", scoring.run)
+    assert (result["predictions_generated"], result["model_version"]) == (600, "2.4.3")
+    assert shown(demo_world) == before, "the same model and the same facts give the same scores"
+    assert result["average_probability"] == pytest.approx(sum(before.values()) / 600)
+    assert count(demo_world.database, tables.present_scores) == 600
+    with demo_world.database.read() as connection:
+        assert dashboard.tail(connection, result["run_id"], 0.0).all_customers == 600
+
+
+def test_a_sample_is_of_customers_that_exist_and_totals_stay_over_all(demo_world: World) -> None:
+    before = shown(demo_world)
+    result = demo_world.do("score", scoring.run, {"sample_size": 25})
+    assert result["predictions_generated"] == 25
+    assert shown(demo_world) == before
+    with demo_world.database.read() as connection:
+        published = runs.published(connection)
+        assert published is not None
+        assert published.run_id != result["run_id"]
+        assert sum(dashboard.distribution(connection, published.run_id)) == 600
+        p = tables.present_scores
+        newest = select(func.count()).select_from(p).where(p.c.prediction_id.in_(
+            select(tables.predictions.c.id).where(tables.predictions.c.run_id == result["run_id"])))  # fmt: skip
+        assert connection.execute(newest).scalar_one() == 25
+
+
+def test_a_sample_by_another_model_than_the_shown_one_refreshes_nothing(demo_world: World) -> None:
+    with demo_world.database.write() as connection:
+        older = models.get(connection, "2.4.1")
+        assert older is not None
+        models.promote(connection, older.id, reason="test", live_from=iso(clock()))
+    before = shown(demo_world)
+    result = demo_world.do("score", scoring.run, {"sample_size": 25})
+    assert result["model_version"] == "2.4.1"
+    assert shown(demo_world) == before
+
+
+def test_a_sample_larger_than_everybody_is_everybody(demo_world: World) -> None:
+    assert demo_world.do("score", scoring.run, {"sample_size": 5000})["predictions_generated"] == 600
+
+
+def test_chunks_make_the_same_run_as_one_piece(demo_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shown(demo_world)
+    monkeypatch.setattr(scoring, "CHUNK", 97)
+    demo_world.do("score", scoring.run)
+    assert shown(demo_world) == before
+
+
+def test_reasons_in_the_ledger_are_the_schemas_features(demo_world: World) -> None:
+    p, features = tables.predictions, len(built_in_schema().features)
+    with demo_world.database.read() as connection:
+        for row in connection.execute(select(p).order_by(p.c.id.desc()).limit(50)).mappings():
+            order = [row[f"reason_{k}"] for k in (1, 2, 3)]
+            assert len(set(order)) == 3
+            assert all(0 <= at < features for at in order)
+            sizes = [abs(row[f"points_{k}"]) for k in (1, 2, 3)]
+            assert all(size <= 1 for size in sizes)
+
+
+def test_a_run_that_breaks_half_way_leaves_nothing_and_what_is_shown_stays(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "CHUNK", 200)
+    before, ledger = shown(demo_world), count(demo_world.database, tables.predictions)
+    real, calls = demo_world.ml.score_columns, []
+
+    def breaks(*args: Any, **more: Any) -> bytes:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ServiceError("away")
+        return real(*args, **more)
+
+    monkeypatch.setattr(demo_world.ml, "score_columns", breaks)
+    assert demo_world.run("score", scoring.run).state == "failed"
+    assert shown(demo_world) == before
+    assert count(demo_world.database, tables.predictions) == ledger
+    with demo_world.database.read() as connection:
+        assert (
+            list(connection.execute(select(tables.scoring_runs).where(tables.scoring_runs.c.state == "running"))) == []
+        )
+
+
+def test_a_cancel_that_comes_after_publishing_does_not_call_the_run_cancelled(demo_world: World) -> None:
+    given: list[Work] = []
+    first = runs_published(demo_world)
+
+    def report(progress: float, stage: str) -> None:
+        if runs_published(demo_world) != first:
+            given[0]._stop.set()
+
+    given.append(demo_world.work("score", report=report))
+    job = work.run(given[0], scoring.run)
+    assert (job.state == "done") is (runs_published(demo_world) != first)
+
+
+def runs_published(world: World) -> int | None:
+    with world.database.read() as connection:
+        found = runs.published(connection)
+        return found.run_id if found else None
+
+
+def test_without_an_ml_service_a_run_fails_in_a_sentence_and_shows_what_was_shown(
+    make_world: Any, demo_file: Any
+) -> None:
+    world = make_world(demo_file, url=NOBODY)
+    before = shown(world)
+    with pytest.raises(ServiceError, match="does not answer") as caught:
+        world.do("score", scoring.run)
+    assert caught.value.code == "service_unavailable"
+    assert shown(world) == before
+
+
+def test_without_customers_or_without_a_model_there_is_a_sentence(world: World) -> None:
+    with pytest.raises(ServiceError, match="import a table first"):
+        world.do("score", scoring.run)
+    with world.database.write() as connection:
+        base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
+    with pytest.raises(ServiceError, match="import a table first"):
+        world.do("score", scoring.run)
+
+
+def test_who_can_be_scored_is_who_is_listed(demo_world: World) -> None:
+    with demo_world.database.read() as connection:
+        assert set(customers.population_ids(connection)) == set(shown(demo_world))
