@@ -1,4 +1,7 @@
-"""Accounts of other people, for administrators."""
+"""Accounts of other people, for administrators.
+
+Law: what may be changed is decided in `accounts`; the last administrator can't be lost here.
+"""
 
 from __future__ import annotations
 
