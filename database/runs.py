@@ -235,20 +235,22 @@ def remove_gone(connection: Connection, run_id: int) -> int:
     ).rowcount
 
 
-def past_rows(connection: Connection, run_id: int) -> Sequence[AnyRow]:
-    """(prediction id, customer_id) of a run, ascending."""
-    return connection.execute(
-        select(ledger.c.id, ledger.c.customer_id).where(ledger.c.run_id == run_id).order_by(ledger.c.id)
-    ).all()
+def _unsettled() -> Any:
+    o = tables.outcomes
+    return ~select(o.c.id).where(o.c.prediction_id == ledger.c.id).exists()
+
+
+def rows_without_outcome(connection: Connection, run_id: int) -> Sequence[AnyRow]:
+    """(prediction id, customer_id) of a run's predictions that have no outcome yet, ascending."""
+    query = select(ledger.c.id, ledger.c.customer_id).where(ledger.c.run_id == run_id, _unsettled())
+    return connection.execute(query.order_by(ledger.c.id)).all()
 
 
 def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
-    """Finished runs up to a date whose predictions have no outcome yet: (id, as_of)."""
-    o = tables.outcomes
-    first = select(func.min(ledger.c.id)).where(ledger.c.run_id == runs.c.id).scalar_subquery()
-    known = select(o.c.id).where(o.c.prediction_id == first).exists()
+    """Finished runs up to a date with predictions that have no outcome yet: (id, as_of)."""
+    some = select(ledger.c.id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
     query = select(runs.c.id, runs.c.as_of).where(
-        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, ~known
+        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, some
     )
     return connection.execute(query.order_by(runs.c.id)).all()
 

@@ -26,7 +26,7 @@ def settle(work: Work) -> int:
             labels = facts.outcomes_at(connection, run.as_of)
             known = [
                 (row.id, labels[row.customer_id])
-                for row in runs.past_rows(connection, run.id)
+                for row in runs.rows_without_outcome(connection, run.id)
                 if row.customer_id in labels
             ]
         for at in range(0, len(known), CHUNK):
