@@ -30,7 +30,7 @@ from gateway.worker import Worker
 from shared.clock import utc_now
 from tests.stack import DEMO_EMAIL, LEAKS, MUCH, PASSWORD, SECRET, Stack, fits, free_port, is_failure
 
-pytestmark = pytest.mark.xdist_group("stacks-of-their-own")
+pytestmark = pytest.mark.xdist_group("bad-input")
 JSON = "application/json"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.stack import JOB, RUN, Api, Stack, fits, is_failure, wait_until
 
-pytestmark = pytest.mark.xdist_group("stacks-of-their-own")
+pytestmark = pytest.mark.xdist_group("jobs")
 ASYNC = {"Prefer": "respond-async"}
 PREDICT, GENERATE, TRAIN = "/api/dashboard/predict", "/api/predictions/generate", "/api/model/train"
 

@@ -64,10 +64,8 @@ def refused(done: Done) -> str:
     """The one sentence of a command that was to fail."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
-    sentence = next(
-        line for line in done.stderr.splitlines() if "rror:" in line or line.startswith(("score:", "train"))
-    )
-    return sentence
+    starts = ("score:", "train")
+    return next(line for line in done.stderr.splitlines() if "rror:" in line or line.startswith(starts))
 
 
 # --- without the gateway --------------------------------------------------------------------------------------------
@@ -158,9 +156,7 @@ def test_a_proposed_schema_can_be_used_as_it_is(tmp_path: Path) -> None:
     out = tmp_path / "schema.toml"
     said(stack.command("schema", "infer", str(EXAMPLE), "-o", str(out)))
     assert "usable" in said(stack.command("schema", "check", str(out)))
-    assert "[features" in said(stack.command("schema", "infer", str(EXAMPLE)))
     assert "exists already" in refused(stack.command("schema", "infer", str(EXAMPLE), "-o", str(out)))
-    assert "usable" in said(stack.command("schema", "check", "retainstream"))
 
 
 @needs_telco
@@ -282,8 +278,6 @@ def test_a_file_that_is_not_there_is_named(alone: Stack) -> None:
 
 def test_a_schema_that_is_not_there_or_wrong_is_named(alone: Stack) -> None:
     assert "none.toml" in refused(alone.command("import", str(EXAMPLE), "--schema", "none.toml"))
-    (alone.folder / "bad.toml").write_text("features = [[[")
-    assert "TOML" in refused(alone.command("import", str(EXAMPLE), "--schema", "bad.toml"))
     (alone.folder / "odd.toml").write_text('[features.x]\nkind = "colour"\n')
     assert "kind" in refused(alone.command("schema", "check", "odd.toml"))
 
@@ -296,15 +290,13 @@ def test_a_missing_column_is_named_and_the_nearest_one_beside_it(alone: Stack) -
         assert raw.execute("SELECT count(*) FROM customers").fetchall() == [(0,)]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"user_id,email,plan\n", b"\x00\x01\x02\x03", b"PAR1 not parquet"])
+@pytest.mark.parametrize("content", [b"", b"user_id,email,plan\n", b"\x00\x01\x02\x03"])
 def test_a_file_without_customers_is_refused_in_a_sentence(alone: Stack, content: bytes) -> None:
     (alone.folder / "empty.csv").write_bytes(content)
     refused(alone.command("import", "empty.csv", "--schema", "retainstream"))
 
 
 def test_without_the_ml_service_training_says_so_and_without_scores_the_list_does(alone: Stack) -> None:
-    assert "import a table" in refused(alone.command("train"))
-    assert "import a table" in refused(alone.command("score"))
     assert "import a table" in refused(alone.command("high-risk"))
     said(alone.command("import", str(EXAMPLE), "--schema", "retainstream"))
     assert "does not answer" in refused(alone.command("train"))

@@ -20,7 +20,7 @@ import requests
 
 from tests.stack import PASSWORD, PROGRAMS, Stack, wait_until
 
-pytestmark = pytest.mark.xdist_group("stacks-of-their-own")
+pytestmark = pytest.mark.xdist_group("restarts")
 OWN_SECRET, OWN_TOKEN = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 FACTS = (
     "customers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import arrow
@@ -27,6 +27,7 @@ def batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
     )
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(1, 5))
 def test_rows_come_back_as_they_went_whole_or_in_pieces(rows: list[tuple[object, ...]], pieces: int) -> None:
     parts = [batch(rows[at : at + pieces]) for at in range(0, len(rows), pieces)]

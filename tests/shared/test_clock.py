@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.clock import days_later, iso, utc_now
@@ -12,12 +12,14 @@ from shared.clock import days_later, iso, utc_now
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
+@settings(deadline=None)
 @given(MOMENTS, MOMENTS)
 def test_text_sorts_as_time_does(one: datetime, other: datetime) -> None:
     one, other = (m.replace(microsecond=m.microsecond // 1000 * 1000) for m in (one, other))
     assert (iso(one) < iso(other)) is (one < other)
 
 
+@settings(deadline=None)
 @given(MOMENTS)
 def test_text_reads_back_to_the_millisecond(moment: datetime) -> None:
     text = iso(moment)
@@ -35,6 +37,7 @@ def test_now_is_in_utc() -> None:
     assert utc_now().tzinfo is UTC
 
 
+@settings(deadline=None)
 @given(st.dates(date(1900, 1, 1), date(2100, 1, 1)), st.integers(-4000, 4000))
 def test_days_go_forth_and_back(day: date, days: int) -> None:
     assert days_later(days_later(day.isoformat(), days), -days) == day.isoformat()
