@@ -248,7 +248,7 @@ def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRo
     first = select(func.min(ledger.c.id)).where(ledger.c.run_id == runs.c.id).scalar_subquery()
     known = select(o.c.id).where(o.c.prediction_id == first).exists()
     query = select(runs.c.id, runs.c.as_of).where(
-        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, ~known
+        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, first.is_not(None), ~known
     )
     return connection.execute(query.order_by(runs.c.id)).all()
 
