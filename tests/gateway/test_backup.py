@@ -227,7 +227,7 @@ def test_a_live_model_that_is_not_there_is_an_error_and_another_one_is_named(pla
     assert place.backup(tmp_path / "kept").missing_models == ("1.0.1",)
     (place.registry / "1.0.0").rename(place.registry / "elsewhere")
     before = (tmp_path / "kept" / "manifest.json").read_bytes()
-    with pytest.raises(InvalidInput, match="live model 1.0.0.*ML_MODEL_PATH"):
+    with pytest.raises(InvalidInput, match=r"live model 1\.0\.0.*ML_MODEL_PATH"):
         place.backup(tmp_path / "kept")
     assert (tmp_path / "kept" / "manifest.json").read_bytes() == before
     backups.verify(tmp_path / "kept", progress=quiet)
