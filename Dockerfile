@@ -27,7 +27,7 @@ LABEL org.opencontainers.image.title="RetainStream gateway" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=gateway-build /packages /usr/local
 COPY --from=gateway-build /app /app
-RUN install -d -o 10001 -g 10001 -m 0750 /data
+RUN install -d -o 10001 -g 10001 -m 0750 /data /models
 ENV HOST=0.0.0.0 \
     PORT=5000 \
     DATABASE_PATH=/data/retainstream.db

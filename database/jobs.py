@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
-from database import tables
+from database import audit, tables
+from database.audit import COMMAND_LINE, Doer
 from database.driver import AnyRow
 from shared.errors import ServiceError
 
@@ -84,8 +85,15 @@ def create(
     user_id: int | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
+    key_id: int | None = None,
 ) -> int:
-    """Queue a job; with an idempotency key that this user has used for this kind, the job of then."""
+    """Queue a job and record who did; with an idempotency key that this user has used for this kind, the job of then.
+
+    Parameters
+    ----------
+    key_id
+        The API key that it was asked for with.
+    """
     if idempotency_key is not None:
         query = select(j.c.id).where(j.c.user_id == user_id, j.c.kind == kind, j.c.idempotency_key == idempotency_key)
         known = connection.execute(query).scalar_one_or_none()
@@ -101,7 +109,10 @@ def create(
         "idempotency_key": idempotency_key,
         "created_at": now,
     }
-    return connection.execute(insert(j).values(values).returning(j.c.id)).scalar_one()
+    job_id = connection.execute(insert(j).values(values).returning(j.c.id)).scalar_one()
+    by = Doer(user_id, request_id, key_id)
+    audit.record(connection, f"job.submitted.{kind}", at=now, by=by, subject=f"job:{job_id}")
+    return job_id
 
 
 def get(connection: Connection, job_id: int) -> Job | None:
@@ -196,14 +207,17 @@ def _held(job: Job) -> tuple[Any, ...]:
     return j.c.id == job.id, j.c.state == "running", j.c.attempt == job.attempt
 
 
-def request_cancel(connection: Connection, job_id: int, now: str) -> Job | None:
+def request_cancel(connection: Connection, job_id: int, now: str, by: Doer = COMMAND_LINE) -> Job | None:
     """Ask a job to stop: a queued one ends at once, a running one at its next step, a finished one stays as it is."""
-    connection.execute(
+    ended = connection.execute(
         update(j)
         .where(j.c.id == job_id, j.c.state == "queued")
         .values(state="cancelled", error_code="cancelled", error_message="Cancelled before it began.", finished_at=now)
     )
-    connection.execute(update(j).where(j.c.id == job_id, j.c.state == "running").values(cancel_requested=1))
+    running = (j.c.id == job_id, j.c.state == "running", j.c.cancel_requested == 0)
+    asked = connection.execute(update(j).where(*running).values(cancel_requested=1))
+    if ended.rowcount or asked.rowcount:
+        audit.record(connection, "job.cancelled", at=now, by=by, subject=f"job:{job_id}")
     return get(connection, job_id)
 
 

@@ -171,7 +171,7 @@ def promote(connection: Connection, model_id: int, *, reason: str, live_from: st
     connection.execute(insert(t).values(values))
 
 
-def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, user_id: int) -> None:
+def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, user_id: int | None) -> None:
     """Make the model `before` the live one again."""
     values = {"model_id": to, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 1}
     connection.execute(insert(t).values(values))

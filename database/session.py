@@ -6,9 +6,11 @@ it; a reader sees one moment. Nobody commits by hand: leaving the block does.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from shared.errors import ServiceError, ServiceUnavailable
 __all__ = ["Connection", "Database", "NotOurDatabase", "require_migrated"]
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
+_REVISION = re.compile(r"""^revision = ['"]([^'"]+)""", re.M)
+_NAMED = re.compile(r"""^down_revision = (?:None|['"]([^'"]+))""", re.M)
 BUSY_TIMEOUT_S = 15
 OLD_DATABASE = (
     "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
@@ -95,18 +99,31 @@ class Database:
 
     def is_reachable(self) -> bool:
         """Whether a statement runs and the newest migration has been applied."""
-        newest = max(script.name.split("_")[0] for script in MIGRATIONS.glob("[0-9]*.py"))
         try:
             with self.read() as connection:
-                return (
-                    connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
-                )
+                revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+                return revision == newest_revision()
         except DatabaseError:
             return False
 
     def close(self) -> None:
         """Give back every open connection."""
         self.engine.dispose()
+
+
+@cache
+def revisions() -> Mapping[str, str | None]:
+    """Every migration of this program and the one before it, read from the files: Alembic is slow to import."""
+    texts = [script.read_text(encoding="utf-8") for script in MIGRATIONS.glob("[0-9]*.py")]
+    found = {name: _NAMED.findall(text) for text in texts for name in _REVISION.findall(text)}
+    return {name: before[0] or None for name, before in found.items()}
+
+
+def newest_revision() -> str:
+    """The migration that no other one comes after."""
+    known = revisions()
+    (newest,) = set(known) - set(known.values())
+    return newest
 
 
 def _prepare(raw: sqlite3.Connection, _: object) -> None:

@@ -69,15 +69,34 @@ rate_limits = Table(
     Column("count", Integer, nullable=False),
     Column("expires_at_s", Float, nullable=False, index=True),
 )
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _ref("user_id", "users.id"),
+    _ref("made_by", "users.id", nullable=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("secret_sha256", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text),
+    Column("last_used_at", Text),
+    Column("revoked_at", Text),
+)
+Index("ix_api_keys_user_id", api_keys.c.user_id, api_keys.c.id)
+# Two triggers, made by a migration, keep its rows as they are and as long as they are young.
 audit_log = Table(
     "audit_log",
     metadata,
     _id(),
-    Column("at", Text, nullable=False),
+    Column("at", Text, nullable=False, index=True),
     _ref("user_id", "users.id", nullable=True),
     Column("action", Text, nullable=False),
     Column("subject", Text),
     Column("request_id", Text),
+    Column("actor", Text, nullable=False, server_default=text("'user'")),
+    _ref("key_id", "api_keys.id", nullable=True),
 )
 
 # --- the customer base ----------------------------------------------------------------------------------------------
@@ -271,6 +290,8 @@ Index(
     present_scores.c.churn_probability.desc(),
     present_scores.c.customer_id,
 )
+# Without it, every ledger row that goes would be looked for in all of the present scores.
+Index("ix_present_scores_prediction_id", present_scores.c.prediction_id)
 score_bins = Table(
     "score_bins",
     metadata,

@@ -1,6 +1,6 @@
-"""People who sign in, the tokens they gave back, and who did what.
+"""People who sign in, and the tokens they gave back.
 
-Law: an e-mail address stands in `users` and nowhere else; the audit log names people and things by number.
+Law: an e-mail address stands in `users` and nowhere else.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import Column, Connection, Row, delete, exists, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import tables
 
-u, revoked, audit = tables.users, tables.revoked_tokens, tables.audit_log
+u, revoked, keys = tables.users, tables.revoked_tokens, tables.api_keys
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,19 @@ def change(
 
 
 def remove_demo(connection: Connection) -> int:
-    """Delete the demo account; what it did stays, without a name. How many rows went."""
+    """Delete the demo account and its keys; what it did stays, without a name. How many rows went."""
     demo = select(u.c.id).where(u.c.is_demo == 1).scalar_subquery()
+    _forget(connection, keys.c.id, select(keys.c.id).where(keys.c.user_id == demo).scalar_subquery())
+    connection.execute(delete(keys).where(keys.c.user_id == demo))
+    _forget(connection, u.c.id, demo)
+    return connection.execute(delete(u).where(u.c.is_demo == 1)).rowcount
+
+
+def _forget(connection: Connection, key: Column[int], gone: Any) -> None:
     for table in tables.metadata.sorted_tables:
         for column in table.columns:
-            if column.nullable and column.references(u.c.id):
-                connection.execute(update(table).where(column.in_(demo)).values({column.name: None}))
-    return connection.execute(delete(u).where(u.c.is_demo == 1)).rowcount
+            if column.nullable and column.references(key):
+                connection.execute(update(table).where(column.in_(gone)).values({column.name: None}))
 
 
 def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bool:
@@ -142,31 +148,3 @@ def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bo
     connection.execute(delete(revoked).where(revoked.c.expires_at < now))
     statement = upsert(revoked).values(jti=jti, expires_at=expires_at).on_conflict_do_nothing().returning(revoked.c.jti)
     return connection.execute(statement).scalar_one_or_none() is not None
-
-
-def record(
-    connection: Connection,
-    action: str,
-    *,
-    at: str,
-    by: int | None = None,
-    subject: str | None = None,
-    request_id: str | None = None,
-) -> None:
-    """Append one line to the audit log.
-
-    Parameters
-    ----------
-    action
-        What was done, such as `user.disabled`.
-    at
-        When.
-    by
-        The number of whoever did it; None for the command line.
-    subject
-        To what, without personal data, such as `user:3 viewer -> admin`.
-    request_id
-        The request it came by.
-    """
-    statement = insert(audit).values(at=at, user_id=by, action=action, subject=subject, request_id=request_id)
-    connection.execute(statement)

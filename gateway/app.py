@@ -63,6 +63,6 @@ def create_app(
     security.install(app)
     for each in ALL_BLUEPRINTS:
         app.register_api(each)
-    openapi.serve_docs(app)
+    openapi.serve_docs(app, security.scopes_of)
     security.require_roles(app)
     return app

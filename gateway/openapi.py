@@ -5,6 +5,8 @@ Law: a route declares what it reads and answers by its signature and `answers(..
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -21,6 +23,7 @@ from shared.http import error_response
 T = TypeVar("T")
 #: The largest integer a database key can be.
 MAX_KEY = 2**63 - 1
+_CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 class Failure(BaseModel):
@@ -86,6 +89,12 @@ def make_app(import_name: str) -> OpenAPI:
     schemes: dict[str, Any] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": {"type": "apiKey", "in": "cookie", "name": "access_token_cookie"},
+        "key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "A machine's key, on the routes that name its scope; as a bearer token it does as well.",
+        },
     }
     app = OpenAPI(
         import_name,
@@ -146,8 +155,14 @@ def _refuse(error: ValidationError) -> Response:
     return error_response(invalid(error))
 
 
-def serve_docs(app: OpenAPI) -> None:
-    """The document at /api/openapi.json and a page at /api/docs that works without the internet."""
+def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = lambda method, rule: ()) -> None:
+    """The document at /api/openapi.json and a page at /api/docs that works without the internet.
+
+    Parameters
+    ----------
+    scopes_of
+        The scopes that let a key reach a method and rule, to be told beside the other ways in.
+    """
     spec = find_spec("flask_openapi_swagger")
     assert spec is not None
     assert spec.origin is not None
@@ -155,7 +170,7 @@ def serve_docs(app: OpenAPI) -> None:
 
     @app.get("/api/openapi.json", doc_ui=False)
     def openapi_json() -> Response:
-        return jsonify(app.api_doc)
+        return jsonify(_with_keys(app, scopes_of))
 
     @app.get("/api/docs", doc_ui=False)
     def docs_page() -> Response:
@@ -169,3 +184,14 @@ def serve_docs(app: OpenAPI) -> None:
     @app.get("/api/docs/assets/<path:name>", doc_ui=False)
     def docs_asset(path: AssetPath) -> Response:
         return send_from_directory(assets, path.name, max_age=86_400)
+
+
+def _with_keys(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]]) -> dict[str, Any]:
+    document: dict[str, Any] = app.api_doc
+    for rule in app.url_map.iter_rules():
+        operations = document["paths"].get(_CONVERTER.sub(r"{\1}", rule.rule), {})
+        for method, operation in operations.items():
+            scopes = [{"key": [scope]} for scope in scopes_of(method.upper(), rule.rule)]
+            if scopes and scopes[0] not in operation.get("security", []):
+                operation["security"] = [*operation.get("security", []), *scopes]
+    return document

@@ -111,6 +111,20 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
     )
+    ml_model_path: Path = Field(
+        Path("./models"),
+        validation_alias="ML_MODEL_PATH",
+        description="The ML service's model registry, for backup and restore; ending in .pkl, that file's folder.",
+    )
+    ledger_months: int | None = Field(
+        None, ge=1, le=1200, validation_alias="LEDGER_MONTHS", description="Months the ledger is kept; for ever unset."
+    )
+    audit_months: int | None = Field(
+        None, ge=1, le=1200, validation_alias="AUDIT_MONTHS", description="Months audit rows are kept; for ever unset."
+    )
+    jobs_months: int | None = Field(
+        None, ge=1, le=1200, validation_alias="JOBS_MONTHS", description="Months ended jobs are kept; for ever unset."
+    )
     demo: bool = Field(
         True,
         validation_alias="DEMO",
@@ -164,6 +178,11 @@ class Settings(BaseSettings):
     @property
     def registration_is_open(self) -> bool:
         return self.open_registration if self.open_registration is not None else self.app_env != "production"
+
+    @property
+    def registry_folder(self) -> Path:
+        """The folder that holds one folder per model version."""
+        return self.ml_model_path.parent if self.ml_model_path.suffix.lower() == ".pkl" else self.ml_model_path
 
     @property
     def cut(self) -> float:

@@ -19,7 +19,7 @@ from database import jobs
 from database.jobs import Job, Lane
 from database.session import Database, require_migrated
 from gateway.ml_client import MLClient
-from gateway.services import demo, importing, scoring, training, work
+from gateway.services import demo, importing, retention, scoring, training, work
 from gateway.services.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
@@ -69,6 +69,7 @@ class Worker:
         """Work until `stop`."""
         lanes: tuple[Lane, Lane] = ("training", "rest")
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
+        threads.append(threading.Thread(target=self._keep, name="retention", daemon=True))
         for thread in threads:
             thread.start()
         log.info("worker_started", worker=self._name)
@@ -87,6 +88,10 @@ class Worker:
             settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
         if settled:
             log.warning("jobs_taken_back", jobs=settled)
+
+    def _keep(self) -> None:
+        limits = retention.Limits.of(self._settings)
+        retention.daily(self._database, limits, clock=self._clock, stops=self._stops)
 
     def _lane(self, lane: Lane) -> None:
         while not self._stops.is_set():

@@ -141,6 +141,12 @@ class CorruptModel(ServiceError):
     code = "corrupt_model"
 
 
+class CorruptBackup(ServiceError):
+    """A backup whose files are not the ones that were saved."""
+
+    code = "corrupt_backup"
+
+
 class ServiceUnavailable(ServiceError):
     """The other service does not answer."""
 

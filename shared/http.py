@@ -51,6 +51,7 @@ STATUS_OF: Mapping[str, int] = {
     "insufficient_data": 422,
     "rate_limited": 429,
     "corrupt_model": 500,
+    "corrupt_backup": 500,
     "internal": 500,
     "service_error": 500,
     "service_unavailable": 503,

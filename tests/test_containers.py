@@ -134,7 +134,7 @@ def test_what_is_waited_for_says_when_it_is_well() -> None:
 def test_data_are_in_named_volumes() -> None:
     assert set(compose()["volumes"]) == {"database", "models"}
     for name in GATEWAY_SERVICES:
-        assert service(name)["volumes"] == ["database:/data"]
+        assert service(name)["volumes"] == ["database:/data", "models:/models"]
     assert service("ml_service")["volumes"] == ["models:/models"]
 
 

@@ -1,26 +1,28 @@
-"""Commands for accounts. The first administrator is made here.
+"""Commands for accounts and for keys of machines. The first administrator is made here.
 
-Law: a password is read from a prompt or from RETAINSTREAM_PASSWORD, never from an argument that others can see.
+Law: a password is read from a prompt or from RETAINSTREAM_PASSWORD, never from an argument that others can see; a key's
+secret is the only thing on standard output when one is made.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from gateway.cli.setup import prepare
+from database import keys as key_queries
+from database import users
+from database.keys import Key
+from database.users import User
+from gateway.cli.setup import Context, prepare
 from gateway.services import accounts
+from gateway.services.accounts import api_keys
+from shared.clock import iso
+from shared.errors import NotFound
 
-
-@click.group()
-def user() -> None:
-    """Accounts of people."""
-
-
-@user.command()
-@click.argument("email")
-@click.option("--name", required=True, help="The person's name.")
-@click.option("--role", type=click.Choice(["viewer", "analyst", "admin"]), default="analyst", show_default=True)
-@click.option(
+ROLES = click.Choice(["viewer", "analyst", "admin"])
+PAGE = 500
+_password = click.option(
     "--password",
     prompt=True,
     hide_input=True,
@@ -28,6 +30,35 @@ def user() -> None:
     envvar="RETAINSTREAM_PASSWORD",
     help="Asked for, or read from RETAINSTREAM_PASSWORD.",
 )
+
+
+def _person(context: Context, who: str) -> User:
+    with context.database.read() as connection:
+        found = users.by_id(connection, int(who)) if who.isdecimal() and len(who) < 19 else None
+        found = found or users.by_email(connection, who.strip().lower())
+    if found is None:
+        raise NotFound(f"There is no account {who}; `retainstream user list` shows them.")
+    return found
+
+
+def _changed(who: str, **change: Any) -> User:
+    context = prepare()
+    person = _person(context, who)
+    return accounts.change_user(
+        context.database, person.id, clock=context.clock, cost=context.settings.bcrypt_cost, **change
+    )
+
+
+@click.group()
+def user() -> None:
+    """Accounts of people; WHO is a number or an e-mail address."""
+
+
+@user.command()
+@click.argument("email")
+@click.option("--name", required=True, help="The person's name.")
+@click.option("--role", type=ROLES, default="analyst", show_default=True)
+@_password
 def create(email: str, name: str, role: str, password: str) -> None:
     """Make an account, the first administrator too."""
     context = prepare()
@@ -44,4 +75,105 @@ def create(email: str, name: str, role: str, password: str) -> None:
     click.echo(f"Made {made.role} {made.email}.")
 
 
-COMMANDS = (user,)
+@user.command("list")
+def list_users() -> None:
+    """Every account: number, role, state, address, name."""
+    context = prepare()
+    after = 0
+    with context.database.read() as connection:
+        while found := users.page(connection, limit=PAGE, after_id=after):
+            for each in found:
+                state = "disabled" if each.is_disabled else "demo" if each.is_demo else "enabled"
+                click.echo(f"{each.id:>5}  {each.role:<8} {state:<9} {each.email}  {each.name}")
+            after = found[-1].id
+
+
+@user.command()
+@click.argument("who")
+@click.argument("role", type=ROLES)
+def role(who: str, role: str) -> None:
+    """Give WHO another role; it holds from their next request."""
+    changed = _changed(who, role=role)
+    click.echo(f"{changed.email} is {changed.role}.")
+
+
+@user.command()
+@click.argument("who")
+def disable(who: str) -> None:
+    """End every session and every key of WHO, and let nobody sign in as them."""
+    click.echo(f"{_changed(who, disabled=True).email} is disabled.")
+
+
+@user.command()
+@click.argument("who")
+def enable(who: str) -> None:
+    """Let WHO sign in again."""
+    click.echo(f"{_changed(who, disabled=False).email} is enabled.")
+
+
+@user.command("reset-password")
+@click.argument("who")
+@_password
+def reset_password(who: str, password: str) -> None:
+    """Give WHO a new password; every session of theirs ends."""
+    click.echo(f"{_changed(who, new_password=password).email} has a new password.")
+
+
+@click.group()
+def key() -> None:
+    """API keys of machines."""
+
+
+@key.command("create")
+@click.argument("who")
+@click.option("--name", required=True, help="Which machine this is for.")
+@click.option("--scope", "scopes", type=click.Choice(api_keys.SCOPES), multiple=True, required=True)
+@click.option("--expires-days", type=click.IntRange(1, api_keys.MAX_DAYS), help="Life in days; for ever if absent.")
+def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
+    """Make a key for WHO, whose role it never exceeds; prints its secret, once."""
+    context = prepare()
+    person = _person(context, who)
+    made, secret = api_keys.create(
+        context.database,
+        clock=context.clock,
+        user_id=person.id,
+        name=name,
+        scopes=scopes,
+        expires_in_days=expires_days,
+    )
+    until = f"until {made.expires_at}" if made.expires_at else "until it is revoked"
+    click.echo(f"Key {made.id} of {person.email}: {', '.join(made.scopes)}, {until}. Keep it now:", err=True)
+    click.echo(secret)
+
+
+@key.command("list")
+@click.option("--user", "who", help="Only keys of this person.")
+def list_keys(who: str | None) -> None:
+    """Every key: number, what it begins with, whose, scopes, state, last use, name."""
+    context = prepare()
+    whose = _person(context, who).id if who is not None else None
+    after, now = 0, iso(context.clock())
+    with context.database.read() as connection:
+        while found := key_queries.page(connection, limit=PAGE, after_id=after, user_id=whose):
+            for each in found:
+                click.echo(_line(each, now))
+            after = found[-1].id
+
+
+def _line(each: Key, now: str) -> str:
+    state = "revoked" if each.revoked_at else "live" if each.counts_at(now) else "expired"
+    scopes = ",".join(each.scopes)
+    used = each.last_used_at or "never used"
+    return f"{each.id:>5}  {each.prefix}…  user:{each.user_id:<5} {scopes:<17} {state:<8} {used:<24}  {each.name}"
+
+
+@key.command("revoke")
+@click.argument("key_id", type=click.IntRange(1, 2**63 - 1))
+def revoke_key(key_id: int) -> None:
+    """Let key KEY_ID count no more."""
+    context = prepare()
+    found = api_keys.revoke(context.database, key_id, clock=context.clock)
+    click.echo(f"Key {found.id} ({found.prefix}…) is revoked.")
+
+
+COMMANDS = (user, key)

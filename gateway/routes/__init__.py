@@ -1,11 +1,26 @@
 """One blueprint per documented resource. A route reads the request, calls one function, writes the response."""
 
-from gateway.routes import auth, customers, dashboard, health, jobs, model, pages, predictions, schema, users
+from gateway.routes import (
+    audit,
+    auth,
+    customers,
+    dashboard,
+    health,
+    jobs,
+    keys,
+    model,
+    pages,
+    predictions,
+    schema,
+    users,
+)
 
 ALL_BLUEPRINTS = (
     health.bp,
     auth.bp,
+    keys.bp,
     users.bp,
+    audit.bp,
     dashboard.bp,
     customers.bp,
     predictions.bp,

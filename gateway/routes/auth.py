@@ -15,7 +15,6 @@ from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.security import current_user, tokens
 from gateway.services import accounts
-from gateway.services.accounts import Doer
 from gateway.settings import Role
 from shared.clock import iso, utc_now
 from shared.errors import TokenRejected
@@ -118,7 +117,7 @@ def logout(body: Logout) -> Response:
     given_back = [session.claims.mark, *([also.mark] if also else [])]
     accounts.sign_out(p.database, given_back, now=iso(utc_now()))
     if body.everywhere:
-        accounts.sign_out_everywhere(p.database, clock=p.clock, user_id=session.user.id, by=_doer())
+        accounts.sign_out_everywhere(p.database, clock=p.clock, user_id=session.user.id, by=current_user().doer)
     response = ok({"signed_out": True}, message="Signed out")
     tokens.unset_cookies(response)
     return response
@@ -142,13 +141,9 @@ def password(body: NewPassword) -> Response:
         user_id=session.user.id,
         current_password=body.current_password,
         new_password=body.new_password,
-        by=_doer(),
+        by=current_user().doer,
     )
     return _signed_in(user, by_cookie=session.by_cookie, message="Password changed")
-
-
-def _doer() -> Doer:
-    return Doer(current_user().id, request_id())
 
 
 def _signed_in(user: User, *, by_cookie: bool = False, message: str | None = None, status: int = 200) -> Response:

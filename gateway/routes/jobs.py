@@ -14,6 +14,7 @@ from database import jobs as queries
 from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.waiting import JobOut, shown
+from gateway.security import current_user
 from gateway.services import work
 
 bp = blueprint("jobs", __name__, prefix="/api/jobs")
@@ -63,4 +64,4 @@ def get_job(path: JobPath) -> Response:
 def cancel_job(path: JobPath) -> Response:
     """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
     p = parts()
-    return ok(shown(work.cancel(p.database, p.clock, path.job_id)))
+    return ok(shown(work.cancel(p.database, p.clock, path.job_id, by=current_user().doer)))

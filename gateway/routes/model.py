@@ -245,7 +245,7 @@ def promote(body: PromoteBody) -> Response:
     """Against the gate only with `force`; recorded either way."""
     p = parts()
     model = releases.promote(
-        p.database, p.clock, version=body.version, reason=body.reason, force=body.force, user_id=current_user().id
+        p.database, p.clock, version=body.version, reason=body.reason, force=body.force, by=current_user().doer
     )
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
@@ -254,5 +254,5 @@ def promote(body: PromoteBody) -> Response:
 def rollback(body: RollbackBody) -> Response:
     """Recorded with its reason."""
     p = parts()
-    model = releases.roll_back(p.database, p.clock, reason=body.reason, user_id=current_user().id)
+    model = releases.roll_back(p.database, p.clock, reason=body.reason, by=current_user().doer)
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live again.")

@@ -14,9 +14,7 @@ from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.security import current_user
 from gateway.services import accounts
-from gateway.services.accounts import Doer
 from gateway.settings import Role
-from shared.http import request_id
 
 bp = blueprint("users", __name__, prefix="/api/users")
 MAX_ID = 2**63 - 1
@@ -97,7 +95,7 @@ def create_user(body: NewUser) -> Response:
         password=body.password,
         name=body.name,
         role=body.role,
-        by=_doer(),
+        by=current_user().doer,
     )
     return ok(_account(user).model_dump(), message="User created", status=201)
 
@@ -111,14 +109,10 @@ def change_user(path: UserPath, body: Change) -> Response:
         path.user_id,
         clock=p.clock,
         cost=p.settings.bcrypt_cost,
-        by=_doer(),
+        by=current_user().doer,
         role=body.role,
         disabled=body.disabled,
         name=body.name,
         new_password=body.new_password,
     )
     return ok(_account(user).model_dump())
-
-
-def _doer() -> Doer:
-    return Doer(current_user().id, request_id())

@@ -72,13 +72,15 @@ def answer_job(
 ) -> Response:
     """Queue a job and answer: `done(result)` if it ends in time, its failure raised, or 202 and the job."""
     p = parts()
+    user = current_user()
     work.require_worker(p.database, p.clock)
     job_id = work.submit(
         p.database,
         p.clock,
         kind,
         params,
-        user_id=current_user().id,
+        user_id=user.id,
+        key_id=user.key_id,
         request_id=request_id(),
         idempotency_key=request.headers.get("Idempotency-Key", "")[:MAX_KEY_LENGTH] or None,
     )

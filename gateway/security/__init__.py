@@ -1,4 +1,4 @@
-"""What stands before every route: address, limit, token, role, body, in this order; and CORS around them.
+"""What stands before every route: address, limit, token or key, role, scope, body, in this order; and CORS around.
 
 Law: nothing of a body is read before its sender may send it; a route without an entry in `roles` is not served.
 """
@@ -11,11 +11,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.parts import Parts
 from gateway.security import bodies, limits, roles, tokens
-from gateway.security.roles import require_roles
-from gateway.security.tokens import CurrentUser, current_user
+from gateway.security.callers import CurrentUser, current_user
+from gateway.security.roles import require_roles, scopes_of
 from gateway.settings import Settings
 
-__all__ = ["CurrentUser", "current_user", "install", "require_roles"]
+__all__ = ["CurrentUser", "current_user", "install", "require_roles", "scopes_of"]
 
 ALLOWED_HEADERS = ("Content-Type", "Authorization", "Prefer", "Idempotency-Key", "X-Request-ID", tokens.CSRF_HEADER)
 EXPOSED_HEADERS = ("Location", "Retry-After", "X-Request-ID", *limits.HEADERS, "ETag")

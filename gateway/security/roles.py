@@ -1,25 +1,32 @@
-"""Who may call what: one table of routes and the least role each needs.
+"""Who may call what: one table of routes, the least role each needs, and the scopes of keys that reach it.
 
-Law: a route that is not in the table is refused at start, and on request if it got in later.
+Law: a route that is not in the table is refused at start, and on request if it got in later. Accounts, passwords,
+keys, models going live and the audit log are for people: no key reaches them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from flask import Flask, request
 
-from gateway.security import tokens
+from gateway.security import callers
+from gateway.services.accounts.api_keys import RANK, SCOPES, Scope
 from gateway.settings import Role
 from shared.errors import Forbidden
 
 Access = Role | Literal["public"]
-RANK: Mapping[str, int] = {"viewer": 1, "analyst": 2, "admin": 3}
+Scopes = tuple[Scope, ...]
+NO_KEY: Scopes = ()
+READ: Scopes = ("read",)
+SCORE: Scopes = ("score",)
+IMPORT: Scopes = ("import",)
+WORK: Scopes = ("score", "import")
 
-# `METHOD rule`, as the routes declare them. Routes under "public" look after themselves.
-_BY_ACCESS: Mapping[Access, tuple[str, ...]] = {
-    "public": (
+# `METHOD rule`, as the routes declare them; any one of the scopes will do. Routes under "public" look after themselves.
+_BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
+    ("public", NO_KEY): (
         "GET /",
         "GET /favicon.ico",
         "GET /metrics",
@@ -33,11 +40,20 @@ _BY_ACCESS: Mapping[Access, tuple[str, ...]] = {
         "POST /api/auth/refresh",
         "POST /api/auth/register",
     ),
-    "viewer": (
-        "GET /api/actions",
+    ("viewer", NO_KEY): (
+        "GET /api/auth/keys",
+        "DELETE /api/auth/keys/<int:key_id>",
         "GET /api/auth/me",
         "POST /api/auth/logout",
         "POST /api/auth/password",
+    ),
+    # Whoever may start a job may follow it.
+    ("viewer", SCOPES): (
+        "GET /api/jobs",
+        "GET /api/jobs/<int:job_id>",
+    ),
+    ("viewer", READ): (
+        "GET /api/actions",
         "GET /api/customers",
         "GET /api/customers/<customer_id>",
         "GET /api/customers/<customer_id>/actions",
@@ -48,8 +64,6 @@ _BY_ACCESS: Mapping[Access, tuple[str, ...]] = {
         "GET /api/dashboard/history",
         "GET /api/dashboard/metrics",
         "GET /api/dashboard/threshold",
-        "GET /api/jobs",
-        "GET /api/jobs/<int:job_id>",
         "GET /api/model/features",
         "GET /api/model/status",
         "GET /api/model/timeline",
@@ -59,17 +73,20 @@ _BY_ACCESS: Mapping[Access, tuple[str, ...]] = {
         "GET /api/predictions/results",
         "GET /api/schema",
     ),
-    "analyst": (
-        "POST /api/customers/import",
-        "POST /api/customers/segment",
-        "POST /api/dashboard/predict",
-        "DELETE /api/jobs/<int:job_id>",
+    ("analyst", NO_KEY): (
+        "POST /api/auth/keys",
         "POST /api/model/train",
+    ),
+    ("analyst", READ): ("POST /api/customers/segment",),
+    ("analyst", IMPORT): ("POST /api/customers/import",),
+    ("analyst", WORK): ("DELETE /api/jobs/<int:job_id>",),
+    ("analyst", SCORE): (
+        "POST /api/dashboard/predict",
         "POST /api/predictions/generate",
         "POST /api/predictions/score",
         "POST /api/predictions/what-if",
     ),
-    "admin": (
+    ("admin", NO_KEY): (
         "GET /api/audit",
         "POST /api/model/promote",
         "POST /api/model/rollback",
@@ -80,7 +97,12 @@ _BY_ACCESS: Mapping[Access, tuple[str, ...]] = {
 }
 ACCESS: Mapping[tuple[str, str], Access] = {
     (method, rule): access
-    for access, routes in _BY_ACCESS.items()
+    for (access, _), routes in _BY_ACCESS.items()
+    for method, _, rule in (r.partition(" ") for r in routes)
+}
+_SCOPES: Mapping[tuple[str, str], Scopes] = {
+    (method, rule): scopes
+    for (_, scopes), routes in _BY_ACCESS.items()
     for method, _, rule in (r.partition(" ") for r in routes)
 }
 
@@ -90,25 +112,41 @@ def access_of(method: str, rule: str) -> Access | None:
     return ACCESS.get(("GET" if method == "HEAD" else method, rule))
 
 
+def scopes_of(method: str, rule: str) -> Scopes:
+    """The scopes that let a key reach a route, any one of them; none where no key does."""
+    return _SCOPES.get(("GET" if method == "HEAD" else method, rule), NO_KEY)
+
+
 def admit() -> None:
     """Let the present request's route be called, or raise.
 
     Raises
     ------
     Unauthenticated, TokenRejected
-        See `tokens.session`.
+        See `callers.caller`.
     Forbidden
-        The role is too low.
+        The role is too low, or the key lacks the scope.
     """
     assert request.url_rule is not None
-    needed = access_of(request.method, request.url_rule.rule)
+    rule = request.url_rule.rule
+    needed = access_of(request.method, rule)
     if needed == "public":
         return
-    role = tokens.session().user.role
+    caller = callers.caller()
+    role = caller.role
     if needed is None:
         raise Forbidden("Nobody may use this route yet: it has no role.")
     if RANK[role] < RANK[needed]:
         raise Forbidden(f"This needs the role {needed}; yours is {role}.")
+    if caller.key is not None:
+        _admit_key(caller.key.scopes, scopes_of(request.method, rule))
+
+
+def _admit_key(held: Iterable[str], needed: Scopes) -> None:
+    if not needed:
+        raise Forbidden("No API key reaches this route; a person must be signed in.")
+    if set(needed).isdisjoint(held):
+        raise Forbidden(f"This needs a key with the scope {' or '.join(needed)}; yours has {', '.join(held)}.")
 
 
 def require_roles(app: Flask) -> None:

@@ -39,16 +39,6 @@ _MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class CurrentUser:
-    """Who makes the present request."""
-
-    id: int
-    email: str
-    name: str
-    role: str
-
-
-@dataclass(frozen=True)
 class Claims:
     """What a token with a right signature says."""
 
@@ -115,18 +105,6 @@ def set_cookies(response: Response, tokens: Tokens) -> None:
 def unset_cookies(response: Response) -> None:
     """End the page's session in the browser."""
     unset_jwt_cookies(response)
-
-
-def current_user() -> CurrentUser:
-    """Who makes the present request.
-
-    Raises
-    ------
-    Unauthenticated, TokenRejected
-        Nobody who may; on a route that needs a role this was answered before.
-    """
-    user = session().user
-    return CurrentUser(id=user.id, email=user.email, name=user.name, role=user.role)
 
 
 def session() -> Session:

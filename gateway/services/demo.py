@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from database import base, facts, imports, models, runs
+from database import audit, base, facts, imports, models, runs
+from database.audit import COMMAND_LINE
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import insert_dicts, insert_rows
 from database.session import Connection, Database
@@ -23,7 +24,7 @@ from gateway.services.importing import bring_up_to_date, last_activity
 from gateway.services.scoring import CHUNK, score_rows
 from gateway.services.scoring import run as score
 from gateway.services.work import Work
-from shared.clock import days_later, iso
+from shared.clock import Clock, days_later, iso, utc_now
 from shared.errors import Conflict
 from shared.features import built_in_schema
 from shared.simulation import END_REASONS, PLANS, SimulatedMonths, SimulatedSubscriptions, Simulation, simulate
@@ -268,7 +269,7 @@ def _score_past(work: Work, day: str) -> None:
     work.step(1.0, f"Scored {day} with {live.version}")
 
 
-def remove(database: Database) -> bool:
+def remove(database: Database, clock: Clock = utc_now) -> bool:
     """Take the demo out, its customers, facts and scores; the models' records stay. False where there is none."""
     with database.write() as connection:
         present = base.get(connection)
@@ -277,4 +278,5 @@ def remove(database: Database) -> bool:
         if not present.is_demo:
             raise Conflict("This database holds your own customers, not the demo; nothing was removed.")
         base.forget(connection, present.schema)
+        audit.record(connection, "demo.removed", at=iso(clock()), by=COMMAND_LINE)
     return True

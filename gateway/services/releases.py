@@ -5,14 +5,15 @@ Law: every change is a row of the timeline with its reason and who said so; only
 
 from __future__ import annotations
 
-from database import base, models
+from database import audit, base, models
+from database.audit import Doer
 from database.models import Model
 from database.session import Database
 from shared.clock import Clock, iso
 from shared.errors import Conflict, NotFound
 
 
-def promote(database: Database, clock: Clock, *, version: str, reason: str, force: bool, user_id: int) -> Model:
+def promote(database: Database, clock: Clock, *, version: str, reason: str, force: bool, by: Doer) -> Model:
     """Make a version live.
 
     Raises
@@ -36,11 +37,14 @@ def promote(database: Database, clock: Clock, *, version: str, reason: str, forc
         if not force and (model.decision or "").startswith("Not promoted"):
             raise Conflict(f"The gate refused version {version}: {model.decision} Send force to override.")
         why = f"Forced: {reason}" if force else f"By hand: {reason}"
-        models.promote(connection, model.id, reason=why, live_from=iso(clock()), user_id=user_id)
+        now = iso(clock())
+        models.promote(connection, model.id, reason=why, live_from=now, user_id=by.user_id)
+        action = "model.promoted.forced" if force else "model.promoted"
+        audit.record(connection, action, at=now, by=by, subject=f"model:{version}")
     return model
 
 
-def roll_back(database: Database, clock: Clock, *, reason: str, user_id: int) -> Model:
+def roll_back(database: Database, clock: Clock, *, reason: str, by: Doer) -> Model:
     """Make the model that was live before the present one live again. Raises Conflict where there was none."""
     with database.write() as connection:
         live = models.live(connection)
@@ -48,5 +52,8 @@ def roll_back(database: Database, clock: Clock, *, reason: str, user_id: int) ->
         if live is None or previous is None or previous.schema_checksum != live.schema_checksum:
             raise Conflict("There is no earlier live model to roll back to.")
         why = f"Rolled back from {live.version}: {reason}"
-        models.roll_back(connection, previous.id, reason=why, live_from=iso(clock()), user_id=user_id)
+        now = iso(clock())
+        models.roll_back(connection, previous.id, reason=why, live_from=now, user_id=by.user_id)
+        subject = f"model:{live.version} -> {previous.version}"
+        audit.record(connection, "model.rolled_back", at=now, by=by, subject=subject)
     return previous

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from database import jobs
+from database.audit import COMMAND_LINE, Doer
 from database.jobs import Job, Lane
 from database.session import Database
 from gateway.ml_client import MLClient
@@ -84,6 +85,7 @@ def submit(
     user_id: int | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
+    key_id: int | None = None,
 ) -> int:
     """Queue a job and return its id."""
     with database.write() as connection:
@@ -96,6 +98,7 @@ def submit(
             user_id=user_id,
             request_id=request_id,
             idempotency_key=idempotency_key,
+            key_id=key_id,
         )
 
 
@@ -121,10 +124,10 @@ def wait_for(database: Database, job_id: int, seconds: float) -> Job:
         turn += 1
 
 
-def cancel(database: Database, clock: Clock, job_id: int) -> Job:
+def cancel(database: Database, clock: Clock, job_id: int, *, by: Doer = COMMAND_LINE) -> Job:
     """Ask a job to stop. Raises NotFound."""
     with database.write() as connection:
-        job = jobs.request_cancel(connection, job_id, iso(clock()))
+        job = jobs.request_cancel(connection, job_id, iso(clock()), by)
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     return job

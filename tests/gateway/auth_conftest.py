@@ -17,7 +17,9 @@ from gateway import openapi, security
 from gateway.ml_client import MLClient
 from gateway.openapi import Legacy, blueprint, ok
 from gateway.parts import Parts
+from gateway.routes.audit import bp as audit_bp
 from gateway.routes.auth import bp as auth_bp
+from gateway.routes.keys import bp as keys_bp
 from gateway.routes.users import bp as users_bp
 from gateway.security import current_user
 from gateway.services import accounts
@@ -127,7 +129,7 @@ def build(folder: Path, **variables: Any) -> World:
     )
     dress(app)
     security.install(app)
-    for each in [auth_bp, users_bp, *stand_ins()]:
+    for each in [auth_bp, keys_bp, users_bp, audit_bp, *stand_ins()]:
         app.register_api(each)
     security.require_roles(app)
     return World(app, database, settings)

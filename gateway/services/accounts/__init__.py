@@ -7,9 +7,9 @@ error. Every function here takes a database and owns its transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from database import users
+from database import audit, users
+from database.audit import COMMAND_LINE, Doer
 from database.session import Database
 from database.users import User
 from gateway.services.accounts.credentials import (
@@ -43,16 +43,6 @@ WRONG_CREDENTIALS = "Invalid email or password"
 ENDS_SESSIONS = frozenset({"disabled_at", "password_hash"})
 LAST_ADMIN = "This is the last administrator who can sign in. Make another one first."
 
-
-@dataclass(frozen=True)
-class Doer:
-    """Who asked for a change, for the audit log; nobody signed in for the command line and for registration."""
-
-    user_id: int | None = None
-    request_id: str | None = None
-
-
-COMMAND_LINE = Doer()
 
 # --- signing in -----------------------------------------------------------------------------------------------------
 
@@ -111,7 +101,7 @@ def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, by: D
     with database.write() as connection:
         users.change(connection, user_id, now=now, end_sessions=True)
         action, subject = "user.signed_out_everywhere", f"user:{user_id}"
-        users.record(connection, action, at=now, by=by.user_id, subject=subject, request_id=by.request_id)
+        audit.record(connection, action, at=now, by=by, subject=subject)
 
 
 # --- accounts are made ----------------------------------------------------------------------------------------------
@@ -186,7 +176,7 @@ def create_user(
         if user_id is None:
             raise Conflict("An account with this e-mail address exists already.")
         subject = f"user:{user_id} {role}"
-        users.record(connection, action, at=now, by=by.user_id, subject=subject, request_id=by.request_id)
+        audit.record(connection, action, at=now, by=by, subject=subject)
         return _there(users.by_id(connection, user_id))
 
 
@@ -215,7 +205,7 @@ def change_password(
     with database.write() as connection:
         users.change(connection, user_id, now=now, end_sessions=True, password_hash=hashed)
         action, subject = "user.password_changed", f"user:{user_id}"
-        users.record(connection, action, at=now, by=by.user_id, subject=subject, request_id=by.request_id)
+        audit.record(connection, action, at=now, by=by, subject=subject)
         return _there(users.by_id(connection, user_id))
 
 
@@ -255,7 +245,7 @@ def change_user(
         if columns:
             users.change(connection, user_id, now=now, end_sessions=not ENDS_SESSIONS.isdisjoint(columns), **columns)
         for action, subject in said:
-            users.record(connection, action, at=now, by=by.user_id, subject=subject, request_id=by.request_id)
+            audit.record(connection, action, at=now, by=by, subject=subject)
         return _there(users.by_id(connection, user_id))
 
 

@@ -1,0 +1,105 @@
+"""What is old enough to go: ledger rows by whole runs, audit rows, ended jobs.
+
+Law: deleted in chunks, each a short transaction of the caller's; never what is shown, never a prediction whose outcome
+may still come, never a row that something else refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
+
+from database import tables
+
+runs, ledger, outcomes = tables.scoring_runs, tables.predictions, tables.outcomes
+present, pointer, audit, jobs = tables.present_scores, tables.published_run, tables.audit_log, tables.jobs
+FINAL = ("done", "failed", "cancelled")
+
+
+def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Sequence[int]:
+    """Runs whose ledger rows may go, oldest first.
+
+    Parameters
+    ----------
+    before
+        ISO date: only runs of data older than this.
+    hopeless_before
+        ISO date: a run older than this goes even if a prediction of it never learnt its outcome.
+
+    Returns
+    -------
+    ids of finished runs that still have rows; never the published run, nor one whose scores are shown.
+    """
+    known = exists().where(outcomes.c.prediction_id == ledger.c.id)
+    undecided = exists().where(ledger.c.run_id == runs.c.id, ~known)
+    shown_rows = exists().where(present.c.prediction_id == ledger.c.id)
+    query = select(runs.c.id).where(
+        runs.c.as_of < before,
+        runs.c.state != "running",
+        runs.c.id.not_in(select(pointer.c.run_id)),
+        or_(runs.c.as_of < hopeless_before, ~undecided),
+        exists().where(ledger.c.run_id == runs.c.id),
+        ~exists().where(ledger.c.run_id == runs.c.id, shown_rows),
+    )
+    return connection.execute(query.order_by(runs.c.as_of, runs.c.id)).scalars().all()
+
+
+def ledger_rows(connection: Connection, run_id: int) -> int:
+    """How many ledger rows a run has."""
+    return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
+
+
+def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
+    """Delete up to `limit` ledger rows of a run with their outcomes; how many. The run and its roll-up stay."""
+    ids = connection.execute(select(ledger.c.id).where(ledger.c.run_id == run_id).order_by(ledger.c.id).limit(limit))
+    found = list(ids.scalars())
+    if not found:
+        return 0
+    # By range: a run's rows may have gaps filled by another run's, so the run is asked for as well.
+    between = and_(ledger.c.id >= found[0], ledger.c.id <= found[-1], ledger.c.run_id == run_id)
+    connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(select(ledger.c.id).where(between))))
+    return connection.execute(delete(ledger).where(between)).rowcount
+
+
+def old_audit(before: str) -> ColumnElement[bool]:
+    """Audit rows older than a moment."""
+    return audit.c.at < before
+
+
+def old_jobs(before: str) -> ColumnElement[bool]:
+    """Jobs that ended before a moment and that no row needs."""
+    needed = [~exists().where(column == jobs.c.id) for column in _referring(nullable=False)]
+    return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, *needed)
+
+
+def count(connection: Connection, *, audit_before: str | None, jobs_before: str | None) -> tuple[int, int]:
+    """How many audit rows and jobs would go."""
+
+    def one(table: Any, before: str | None, old: Any) -> int:
+        if before is None:
+            return 0
+        return int(connection.execute(select(func.count()).select_from(table).where(old(before))).scalar_one())
+
+    return one(audit, audit_before, old_audit), one(jobs, jobs_before, old_jobs)
+
+
+def drop_audit(connection: Connection, before: str, limit: int) -> int:
+    """Delete up to `limit` audit rows, oldest first; how many."""
+    ids = select(audit.c.id).where(old_audit(before)).order_by(audit.c.at).limit(limit)
+    return connection.execute(delete(audit).where(audit.c.id.in_(ids))).rowcount
+
+
+def drop_jobs(connection: Connection, before: str, limit: int) -> int:
+    """Delete up to `limit` ended jobs; models and runs made by them stay, without a job. How many."""
+    query = select(jobs.c.id).where(old_jobs(before)).order_by(jobs.c.id).limit(limit)
+    ids = list(connection.execute(query).scalars())
+    for column in _referring(nullable=True):
+        connection.execute(update(column.table).where(column.in_(ids)).values({column.name: None}))
+    return connection.execute(delete(jobs).where(jobs.c.id.in_(ids))).rowcount
+
+
+def _referring(*, nullable: bool) -> list[Any]:
+    columns = [column for table in tables.metadata.sorted_tables for column in table.columns]
+    return [column for column in columns if column.references(jobs.c.id) and column.nullable == nullable]

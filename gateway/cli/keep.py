@@ -1,0 +1,80 @@
+"""Commands that keep what there is: backup, restore, retention.
+
+Law: what is checked, overwritten or deleted is said in figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.setup import ProgressLine, prepare
+from gateway.services import backups, restoring, retention
+from gateway.services.backups import Backup
+from gateway.settings import load_settings
+from shared.clock import utc_now
+
+MEGABYTE = 1024 * 1024
+_folder = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+
+
+@click.command("backup")
+@_folder
+@click.option("--verify", is_flag=True, help="Make none: read the one in DIR back and say whether it is whole.")
+def backup_command(folder: Path, verify: bool) -> None:
+    """Back up database and models to DIR while the system runs; a backup there stays until the new one is whole."""
+    line = ProgressLine()
+    if verify:
+        found = backups.verify(folder, progress=line.show)
+    else:
+        settings = load_settings()
+        found = backups.make(
+            settings.database_path, settings.registry_folder, folder, clock=utc_now, progress=line.show
+        )
+    line.end()
+    click.echo(f"{folder} is whole: {_told(found)}")
+    if found.missing_models:
+        click.echo(f"note: not in the registry, so not saved: models {', '.join(found.missing_models)}", err=True)
+
+
+def _told(found: Backup) -> str:
+    counts = found.content.counts
+    return (
+        f"made {found.made_at}, {found.size / MEGABYTE:.1f} MB in {len(found.files)} files, "
+        f"{counts.get('customers', 0):,} customers, {counts.get('predictions', 0):,} ledger rows, "
+        f"{len(found.saved_models)} models, migration {found.content.revision}."
+    )
+
+
+@click.command()
+@_folder
+@click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy, also while it seems to run.")
+def restore(folder: Path, force: bool) -> None:
+    """Put the backup in DIR in place, checked first, and migrate it."""
+    settings, line = load_settings(), ProgressLine()
+    target = restoring.Target(settings.database_path, settings.registry_folder, settings.host, settings.port)
+    done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
+    line.end()
+    click.echo(f"Restored: {_told(done.backup)}")
+    if done.safety_copy is not None:
+        click.echo(f"What was there is in {done.safety_copy}.")
+    if done.overwritten:
+        click.echo("Start gateway, worker and ML service anew.")
+
+
+@click.command("retention")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def retention_command(dry_run: bool) -> None:
+    """Delete ledger, audit and job rows older than LEDGER_MONTHS, AUDIT_MONTHS, JOBS_MONTHS; unset keeps all."""
+    context, line = prepare(), ProgressLine()
+    limits = retention.Limits.of(context.settings)
+    gone = retention.run(context.database, limits, clock=context.clock, dry_run=dry_run, report=line.show)
+    line.end()
+    verb = "would go" if dry_run else "deleted"
+    for what, kept in (("ledger", limits.ledger), ("audit", limits.audit), ("jobs", limits.jobs)):
+        limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
+        click.echo(f"{what:<7} {limit}")
+
+
+COMMANDS = (backup_command, restore, retention_command)

@@ -1,0 +1,95 @@
+"""Who makes a request: a person by a token, or a machine by a key.
+
+Law: a key never does what its owner's or its maker's present role can't; disable either and it is dead. A key that
+does not count is answered like any other bad token, whatever is wrong with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import g, request
+
+from database.audit import Doer
+from database.keys import Key
+from database.users import User
+from gateway.parts import parts
+from gateway.security import tokens
+from gateway.services.accounts import api_keys
+from shared.errors import ServiceError, TokenRejected
+from shared.http import request_id
+
+KEY_HEADER = "X-API-Key"
+
+
+@dataclass(frozen=True)
+class CurrentUser:
+    """Who makes the present request; `role` is what may be done in it."""
+
+    id: int
+    email: str
+    name: str
+    role: str
+    key_id: int | None = None
+
+    @property
+    def doer(self) -> Doer:
+        """The same, for the audit log."""
+        return Doer(self.id, request_id(), self.key_id)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A person, and the key they act by, if they do."""
+
+    user: User
+    role: str
+    key: Key | None = None
+
+
+def caller() -> Caller:
+    """Who makes the present request; one read of the database, however often it is asked for.
+
+    Raises
+    ------
+    Unauthenticated
+        Neither token nor key was sent.
+    TokenRejected
+        It does not count.
+    """
+    if "caller" not in g:
+        try:
+            g.caller = _find()
+        except ServiceError as error:
+            g.caller = error
+    found: Caller | ServiceError = g.caller
+    if isinstance(found, ServiceError):
+        raise found
+    return found
+
+
+def current_user() -> CurrentUser:
+    """Who makes the present request; raises as `caller` does."""
+    found = caller()
+    user, key_id = found.user, found.key.id if found.key else None
+    return CurrentUser(id=user.id, email=user.email, name=user.name, role=found.role, key_id=key_id)
+
+
+def _find() -> Caller:
+    secret = _presented()
+    if secret is None:
+        user = tokens.session().user
+        return Caller(user, user.role)
+    p = parts()
+    holder = api_keys.holder(p.database, secret, clock=p.clock, demo_allowed=p.settings.app_env != "production")
+    if holder is None:
+        raise TokenRejected(tokens.REJECTED)
+    return Caller(holder.user, holder.role, holder.key)
+
+
+def _presented() -> str | None:
+    scheme, _, given = request.headers.get("Authorization", "").strip().partition(" ")
+    given = given.strip()
+    if scheme.lower() == "bearer" and given:
+        return given if given.startswith(api_keys.BEGINNING) else None
+    return request.headers.get(KEY_HEADER, "").strip() or None

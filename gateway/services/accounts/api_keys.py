@@ -1,0 +1,182 @@
+"""API keys: made, looked up, revoked.
+
+Law: a secret is shown to whoever made it, once, and neither stored nor logged. A key belongs to a person and never
+does what that person's, or its maker's, present role can't.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from database import audit, keys, users
+from database.audit import COMMAND_LINE, Doer
+from database.keys import Key
+from database.session import Connection, Database
+from database.users import User
+from gateway.services.accounts.credentials import accepted_name, refuse
+from shared.clock import Clock, iso
+from shared.errors import Conflict, Detail, Forbidden, NotFound
+
+Scope = Literal["read", "score", "import"]
+SCOPES: tuple[Scope, ...] = ("read", "score", "import")
+RANK: Mapping[str, int] = {"viewer": 1, "analyst": 2, "admin": 3}
+BEGINNING = "rs_"
+MAX_LIVE = 50
+MAX_DAYS = 3650
+SECRET_BYTES = 32
+USED_EVERY = timedelta(minutes=1)
+_SHAPE = re.compile(r"(rs_[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+_NOBODYS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A key that counts, whose it is, and the least role of its owner and its maker."""
+
+    key: Key
+    user: User
+    role: str
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def create(
+    database: Database,
+    *,
+    clock: Clock,
+    user_id: int,
+    name: str,
+    scopes: Sequence[str],
+    expires_in_days: int | None = None,
+    by: Doer = COMMAND_LINE,
+) -> tuple[Key, str]:
+    """Make a key for a person.
+
+    Parameters
+    ----------
+    user_id
+        Whose it will be. Whoever makes one for somebody else must be an administrator, or at the command line.
+    scopes
+        What it may do, of `read`, `score` and `import`.
+    expires_in_days
+        Life in days, 1 to 3650; for ever if absent.
+
+    Returns
+    -------
+    the key, and its secret, which can't be had again.
+
+    Raises
+    ------
+    InvalidInput
+        The name, a scope or the life won't do, or the owner's role has no use for a scope.
+    NotFound, Forbidden, Conflict
+        Nobody has this number; it is not for this maker to decide; the owner has 50 live keys.
+    """
+    now = clock()
+    expires_at = None if expires_in_days is None else iso(now + timedelta(days=expires_in_days))
+    prefix = f"{BEGINNING}{secrets.token_hex(4)}"
+    secret = f"{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    with database.write() as connection:
+        owner = _owner(connection, user_id, by)
+        called = _accepted(name, scopes, expires_in_days, owner)
+        if keys.live_of(connection, user_id, iso(now)) >= MAX_LIVE:
+            raise Conflict(f"This account has {MAX_LIVE} live keys. Revoke one first.")
+        wanted = [scope for scope in SCOPES if scope in scopes]
+        key = keys.add(
+            connection, user_id=user_id, made_by=by.user_id, name=called, prefix=prefix, secret_sha256=_hash(secret),
+            scopes=wanted, now=iso(now), expires_at=expires_at,
+        )  # fmt: skip
+        subject = f"key:{key.id} user:{user_id} {' '.join(wanted)}"
+        audit.record(connection, "key.created", at=iso(now), by=by, subject=subject)
+    return key, secret
+
+
+def _owner(connection: Connection, user_id: int, by: Doer) -> User:
+    owner = users.by_id(connection, user_id)
+    maker = users.by_id(connection, by.user_id) if by.user_id is not None else None
+    if maker is not None and maker.id != user_id and maker.role != "admin":
+        raise Forbidden("Only an administrator makes keys for others.")
+    if owner is None or owner.is_disabled:
+        raise NotFound("User not found")
+    return owner
+
+
+def _accepted(name: str, scopes: Sequence[str], days: int | None, owner: User) -> str:
+    faults: list[Detail] = []
+    called = accepted_name(name, faults)
+    if not scopes or not set(scopes) <= set(SCOPES):
+        faults.append({"field": "scopes", "message": f"Give at least one of {', '.join(SCOPES)}."})
+    elif RANK[owner.role] < RANK["analyst"] and set(scopes) != {"read"}:
+        faults.append({"field": "scopes", "message": f"The role {owner.role} only reads: give read."})
+    if days is not None and not 1 <= days <= MAX_DAYS:
+        faults.append({"field": "expires_in_days", "message": f"Give 1 to {MAX_DAYS} days."})
+    refuse(faults)
+    return called
+
+
+def holder(database: Database, secret: str, *, clock: Clock, demo_allowed: bool) -> Holder | None:
+    """Whose key this is; None unless it counts now. Notes its use, at most once a minute.
+
+    Parameters
+    ----------
+    demo_allowed
+        Whether keys of the demo account count; never in production.
+    """
+    now = clock()
+    shaped = _SHAPE.fullmatch(secret)
+    with database.read() as connection:
+        key = keys.by_prefix(connection, shaped[1]) if shaped else None
+        # Compared in constant time, and compared where there is no such key too.
+        is_right = hmac.compare_digest(_hash(secret), key.secret_sha256 if key else _NOBODYS)
+        found = _live(connection, key, iso(now), demo_allowed) if key and is_right else None
+    if found is not None and (found.key.last_used_at or "") < iso(now - USED_EVERY):
+        with database.write() as connection:
+            keys.used(connection, found.key.id, now=iso(now), unless_since=iso(now - USED_EVERY))
+    return found
+
+
+def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> Holder | None:
+    ids = {key.user_id, key.made_by} - {None}
+    people = {each: users.by_id(connection, each) for each in ids if each is not None}
+    if not key.counts_at(now) or any(p is None or p.is_disabled for p in people.values()):
+        return None
+    owner = people[key.user_id]
+    assert owner is not None
+    if owner.is_demo and not demo_allowed:
+        return None
+    role = min((p.role for p in people.values() if p is not None), key=RANK.__getitem__)
+    return Holder(key, owner, role)
+
+
+def revoke(database: Database, key_id: int, *, clock: Clock, by: Doer = COMMAND_LINE, anybodys: bool = True) -> Key:
+    """Let a key count no more; a key that is revoked already stays as it is.
+
+    Parameters
+    ----------
+    anybodys
+        Also keys of others than `by`.
+
+    Raises
+    ------
+    NotFound
+        There is no such key, or it is somebody else's.
+    """
+    now = iso(clock())
+    with database.write() as connection:
+        key = keys.get(connection, key_id)
+        if key is None or not (anybodys or key.user_id == by.user_id):
+            raise NotFound(f"There is no key {key_id}.")
+        if keys.revoke(connection, key_id, now):
+            audit.record(connection, "key.revoked", at=now, by=by, subject=f"key:{key_id} user:{key.user_id}")
+        found = keys.get(connection, key_id)
+    assert found is not None
+    return found

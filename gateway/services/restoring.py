@@ -1,0 +1,156 @@
+"""Restoring a backup.
+
+Law: checked whole before anything is touched; what would be overwritten is named, and copied aside first; models
+come before the database that names them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from database import audit, backup
+from database.audit import COMMAND_LINE
+from database.migrate import migrate
+from database.session import Database
+from gateway.services import backups
+from gateway.services.backups import Backup, Progress
+from shared.clock import Clock, iso
+from shared.errors import Conflict
+
+SEEN_S = 15.0
+ENDINGS = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a backup goes, and where the gateway would answer if it ran."""
+
+    database: Path
+    registry: Path
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done."""
+
+    backup: Backup
+    safety_copy: Path | None
+    overwritten: tuple[str, ...]
+
+
+def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress: Progress) -> Restored:
+    """Put a backup in place of what is there, and bring it to the newest migration.
+
+    Parameters
+    ----------
+    force
+        Overwrite, and do not mind that the system seems to run.
+
+    Raises
+    ------
+    NotFound, CorruptBackup
+        There is no backup, or it is damaged; nothing was touched.
+    Conflict
+        It would overwrite something, the system runs, or a newer version made it; nothing was touched.
+    """
+    found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
+    backup.refuse_newer(found.content.revision)
+    clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
+    overwritten = tuple(_named(target, clashing))
+    if not force:
+        _refuse(overwritten, _running(target, clock))
+    safety = _copy_aside(target, clashing, clock) if overwritten else None
+    progress(0.6, "Putting the models in place")
+    for version in found.saved_models:
+        _place_model(found.models / version, target.registry / version, clashes=version in clashing)
+    backup.replace(
+        found.database, target.database, progress=lambda share: progress(0.7 + 0.25 * share, "Writing the database")
+    )
+    progress(0.95, "Migrating")
+    migrate(target.database)
+    with closing(Database(target.database, pooled=False)) as database, database.write() as connection:
+        subject = f"backup:{found.made_at}"
+        audit.record(connection, "backup.restored", at=iso(clock()), by=COMMAND_LINE, subject=subject)
+    progress(1.0, "Restored")
+    return Restored(found, safety, overwritten)
+
+
+def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
+    if target.database.exists() and target.database.stat().st_size:
+        yield f"the database {target.database}"
+    for version in clashing:
+        yield f"the model {target.registry / version}"
+
+
+def _differs(found: Backup, version: str, registry: Path) -> bool:
+    """Whether a folder of this version stands there that is not the backup's, byte for byte."""
+    there, saved = registry / version, found.models / version
+    if not there.exists():
+        return False
+    return _sums(there) != _sums(saved)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): backups.sha256(path) for path in files}
+
+
+def _running(target: Target, clock: Clock) -> list[str]:
+    said = []
+    since = iso(clock() - timedelta(seconds=SEEN_S))
+    if target.database.exists() and backup.worker_seen_since(target.database, since):
+        said.append(f"a worker has been seen in the last {SEEN_S:.0f} seconds")
+    host = "127.0.0.1" if target.host in ("0.0.0.0", "::", "") else target.host  # noqa: S104  # compared, not bound
+    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex((host, target.port)) == 0:
+            said.append(f"something answers on port {target.port}, where the gateway would")
+    return said
+
+
+def _refuse(overwritten: tuple[str, ...], running: list[str]) -> None:
+    said = []
+    if running:
+        said.append(f"The system seems to run: {' and '.join(running)}. Stop gateway and worker first.")
+    if overwritten:
+        said.append(f"This would overwrite {', '.join(overwritten)}.")
+    if said:
+        said.append("Nothing was touched; --force does it all the same, after a safety copy.")
+        raise Conflict(" ".join(said))
+
+
+def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
+    aside = target.database.parent / f"before-restore-{clock():%Y%m%dT%H%M%S%f}"
+    (aside / backups.MODELS).mkdir(parents=True, mode=0o700)
+    for version in clashing:
+        shutil.copytree(target.registry / version, aside / backups.MODELS / version)
+    path = target.database
+    if not path.exists() or not path.stat().st_size:
+        return aside
+    if backup.is_readable(path):
+        backup.copy(path, aside / backups.DATABASE)
+    else:
+        # Damaged, or no database at all: it can't be written into, so it goes aside as it is, with what lies beside it.
+        for ending in ENDINGS:
+            if (each := path.with_name(path.name + ending)).exists():
+                each.rename(aside / f"{backups.DATABASE}{ending}")
+    return aside
+
+
+def _place_model(saved: Path, there: Path, *, clashes: bool) -> None:
+    if there.exists() and not clashes:
+        return
+    aside = there.with_name(f".restoring-{there.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(saved, aside)
+    if clashes:
+        shutil.rmtree(there)
+    aside.rename(there)
