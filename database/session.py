@@ -98,7 +98,9 @@ class Database:
         newest = max(script.name.split("_")[0] for script in MIGRATIONS.glob("[0-9]*.py"))
         try:
             with self.read() as connection:
-                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
+                return (
+                    connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
+                )
         except DatabaseError:
             return False
 

@@ -144,7 +144,7 @@ class Stack:
                 return False  # the gateway has not migrated yet
         try:
             return requests.get(f"{self.url if name == 'gateway' else self.ml_url}/api/health", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def send(self, name: str, number: signal.Signals) -> None:
