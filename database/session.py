@@ -95,14 +95,13 @@ class Database:
 
     def is_reachable(self) -> bool:
         """Whether a statement runs and the newest migration has been applied."""
-        newest = max(script.name.split("_")[0] for script in MIGRATIONS.glob("[0-9]*.py"))
+        newest = max(script.stem for script in MIGRATIONS.glob("[0-9]*.py"))
         try:
             with self.read() as connection:
-                return (
-                    connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
-                )
+                found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
         except DatabaseError:
             return False
+        return found is not None and newest.startswith(found)  # a script's name begins with its revision
 
     def close(self) -> None:
         """Give back every open connection."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 #: What makes a spreadsheet take a cell for a formula, or break out of the cell before it.
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 MARK = "'"
+#: Guarded text as a regular expression (RE2 and `re` alike), for whole columns at once; group 1 is the text itself.
+GUARDED = f"^{MARK}({MARK}*[{''.join(STARTS).replace('-', chr(92) + '-')}])"
 
 
 def guard_cell(text: str) -> str:

@@ -1,6 +1,19 @@
 """One blueprint per documented resource. A route reads the request, calls one function, writes the response."""
 
-from gateway.routes import auth, customers, dashboard, health, jobs, model, pages, predictions, schema, users
+from gateway.routes import (
+    auth,
+    customers,
+    dashboard,
+    exports,
+    health,
+    histories,
+    jobs,
+    model,
+    pages,
+    predictions,
+    schema,
+    users,
+)
 
 ALL_BLUEPRINTS = (
     health.bp,
@@ -8,6 +21,8 @@ ALL_BLUEPRINTS = (
     users.bp,
     dashboard.bp,
     customers.bp,
+    histories.bp,
+    exports.bp,
     predictions.bp,
     model.bp,
     jobs.bp,
