@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, null, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, select
 
 from database import tables
 from database.base import column_names, customers_table
@@ -82,7 +82,7 @@ def customers(connection: Connection, schema: Schema, filters: Filters, negative
         What stands in the label's column for somebody who stayed.
     """
     wide, run_id = customers_table(schema), present_run(connection)
-    made = [*_table_columns(schema, wide, negative)]
+    made = [*_table_columns(schema, wide, negative if _outcomes_are_known(connection) else None)]
     taken = {each.column.name for each in made}
     beside = [*_identity(schema, wide), *_score_columns(connection, schema)]
     made += [each if each.column.name not in taken else _renamed(each) for each in beside]
@@ -96,7 +96,14 @@ def _renamed(made: _Made) -> _Made:
     return _Made(Column(OWN + made.column.name, made.column.kind), made.value, made.read)
 
 
-def _table_columns(schema: Schema, wide: Table, negative: str) -> Iterator[_Made]:
+def _outcomes_are_known(connection: Connection) -> bool:
+    """Whether anything says of anybody that he left or stayed."""
+    labelled = select(snap.c.id).where(snap.c.label.is_not(None)).limit(1)
+    left = select(c.c.id).where(c.c.churn == 1).limit(1)
+    return any(connection.execute(query).first() is not None for query in (left, labelled))
+
+
+def _table_columns(schema: Schema, wide: Table, negative: str | None) -> Iterator[_Made]:
     """The columns that the schema names, each once, in the order of a table that one would write by hand."""
     roles: dict[str, _Made] = {}
     if schema.id is not None:
@@ -112,7 +119,8 @@ def _table_columns(schema: Schema, wide: Table, negative: str) -> Iterator[_Made
     for role, name in schema.subscription.columns().items():
         roles.setdefault(name, _Made(Column(name, _ROLE_KINDS.get(role, "text")), _role(wide, role)))
     if schema.label is not None:
-        spelt = case({1: schema.positive[0], 0: negative}, value=_label(wide), else_=null())
+        # A label's column is blank from top to bottom, or filled: an import takes nothing between.
+        spelt = case((func.coalesce(_label(wide), wide.c.churn) == 1, schema.positive[0]), else_=negative)
         roles.setdefault(schema.label, _Made(Column(schema.label, "text"), spelt))
     yield from roles.values()
 

@@ -127,7 +127,9 @@ def conditions(
         column = wide.c[column_names(schema)[rule.feature]]
         found += [*_within(column, rule.within), *([_one_of(column, rule.values)] if rule.values else [])]
     if filters.prefix is not None:
-        found.append(_prefix(connection, wide, filters.prefix))
+        # Of scored customers by the scores' own key: the planner then starts there, not at the top of the ranking.
+        key = p.c.customer_id if filters.is_scored else wide.c.id
+        found.append(_prefix(connection, wide, key, filters.prefix))
     return found
 
 
@@ -148,7 +150,7 @@ def _level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]
     return and_(probability > MEDIUM, probability <= HIGH) if level == "Medium" else probability <= MEDIUM
 
 
-def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
+def _prefix(connection: Connection, wide: Table, key: ColumnElement[int], prefix: str) -> ColumnElement[bool]:
     """Ids or e-mails that begin so, whatever the case of A to Z: by the index where few do."""
     above = prefix + chr(0x10FFFF)
     begins = [
@@ -158,7 +160,7 @@ def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[b
     keys: set[int] = set()
     for each in begins:
         keys.update(connection.execute(select(wide.c.id).where(each).limit(FEW + 1)).scalars())
-    return wide.c.id.in_(sorted(keys)) if len(keys) <= FEW else or_(*begins)
+    return key.in_(sorted(keys)) if len(keys) <= FEW else or_(*begins)
 
 
 def sort_value(schema: Schema, wide: Table, sort: Sort) -> ColumnElement[Any]:

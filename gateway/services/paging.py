@@ -79,6 +79,8 @@ def page_of(
     following = next_cursor(filters, sort, page[-1]["sort_value"], page[-1]["id"]) if len(rows) > limit else None
     if filters == Filters(is_scored=True, unsure_below=unsure_below):
         return Page(page, following, everyone, True)
+    if position is None and following is None:
+        return Page(page, following, len(page), True)
     return Page(page, following, *listing.count(connection, schema, filters))
 
 
