@@ -22,6 +22,8 @@ p, ledger, pointer = tables.present_scores, tables.predictions, tables.published
 COUNTED = 10_000
 #: A prefix that fewer share is looked up in its index; one that more share is checked along the list.
 FEW = 500
+#: A list of fewer is gathered and sorted; a longer one is walked in its order until the page is full.
+GATHERED = 2_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
 LEVELS = ("High", "Medium", "Low")
 HIGH, MEDIUM = 0.8, 0.6
@@ -64,6 +66,12 @@ class Filters:
     has_left: bool | None = None
     features: tuple[FeatureRule, ...] = ()
 
+    @property
+    def ask_the_table(self) -> bool:
+        """Whether any part is decided by the customers' own columns, whatever their scores."""
+        given = (self.prefix, self.plans, self.features, self.has_left)
+        return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
+
 
 @dataclass(frozen=True)
 class Sort:
@@ -89,10 +97,16 @@ def present_run(connection: Connection) -> int:
     return connection.execute(select(pointer.c.run_id)).scalar_one_or_none() or 0
 
 
-def source(wide: Table, filters: Filters, run_id: int) -> FromClause:
-    """Customers beside their present scores and ledger rows; scored ones only where that is asked."""
+def source(wide: Table, filters: Filters, run_id: int, *, by_table: bool = False) -> FromClause:
+    """Customers beside their present scores and ledger rows; scored ones only where that is asked.
+
+    Parameters
+    ----------
+    by_table
+        Walk the customers and look up scores: good where few match. Otherwise walk the ranking: good where many do.
+    """
     on = and_(p.c.customer_id == wide.c.id, p.c.run_id == run_id)
-    if filters.is_scored:
+    if filters.is_scored and not by_table:
         return p.join(wide, on).outerjoin(ledger, ledger.c.id == p.c.prediction_id)
     return wide.outerjoin(p, on).outerjoin(ledger, ledger.c.id == p.c.prediction_id)
 
@@ -109,7 +123,8 @@ def conditions(
         *_within(wide.c.monthly_price, filters.price),
     ]
     if filters.is_scored is not None:
-        found.append(p.c.run_id == run_id if filters.is_scored else p.c.customer_id.is_(None))
+        # `coalesce` leaves an outer join the outer join it is; where it is an inner one, this is always so.
+        found.append(func.coalesce(p.c.run_id, -1) == run_id if filters.is_scored else p.c.customer_id.is_(None))
     if filters.has_left is not None:
         # `+ 0` keeps the planner from walking the index of `churn`, which nearly everybody shares.
         found.append(wide.c.churn + 0 == int(filters.has_left))
@@ -127,9 +142,7 @@ def conditions(
         column = wide.c[column_names(schema)[rule.feature]]
         found += [*_within(column, rule.within), *([_one_of(column, rule.values)] if rule.values else [])]
     if filters.prefix is not None:
-        # Of scored customers by the scores' own key: the planner then starts there, not at the top of the ranking.
-        key = p.c.customer_id if filters.is_scored else wide.c.id
-        found.append(_prefix(connection, wide, key, filters.prefix))
+        found.append(_prefix(connection, wide, filters.prefix))
     return found
 
 
@@ -150,7 +163,7 @@ def _level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]
     return and_(probability > MEDIUM, probability <= HIGH) if level == "Medium" else probability <= MEDIUM
 
 
-def _prefix(connection: Connection, wide: Table, key: ColumnElement[int], prefix: str) -> ColumnElement[bool]:
+def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
     """Ids or e-mails that begin so, whatever the case of A to Z: by the index where few do."""
     above = prefix + chr(0x10FFFF)
     begins = [
@@ -160,7 +173,7 @@ def _prefix(connection: Connection, wide: Table, key: ColumnElement[int], prefix
     keys: set[int] = set()
     for each in begins:
         keys.update(connection.execute(select(wide.c.id).where(each).limit(FEW + 1)).scalars())
-    return key.in_(sorted(keys)) if len(keys) <= FEW else or_(*begins)
+    return wide.c.id.in_(sorted(keys)) if len(keys) <= FEW else or_(*begins)
 
 
 def sort_value(schema: Schema, wide: Table, sort: Sort) -> ColumnElement[Any]:
@@ -182,8 +195,14 @@ def page(
     *,
     limit: int,
     after: Position | None = None,
+    by_table: bool = False,
 ) -> list[dict[str, Any]]:
     """The next customers of a list.
+
+    Parameters
+    ----------
+    by_table
+        Few match: see `source`.
 
     Returns
     -------
@@ -192,13 +211,15 @@ def page(
     wide, run_id = customers_table(schema), present_run(connection)
     value = sort_value(schema, wide, sort)
     where = conditions(connection, schema, wide, filters, run_id)
-    keys = select(wide.c.id, p.c.prediction_id, value.label("value")).select_from(source(wide, filters, run_id))
+    walks_ranking = bool(filters.is_scored) and not by_table
+    key = p.c.customer_id if walks_ranking else wide.c.id
+    keys = select(wide.c.id, value.label("value")).select_from(source(wide, filters, run_id, by_table=by_table))
     keys = keys.where(*where)
+    can_be_missing = not (filters.is_scored and sort.key == "churn_probability") and sort.key != "user_id"
     rows: list[dict[str, Any]] = []
     if after is None or after.value is not None:
-        known = _in_order(keys.where(value.is_not(None)), value, wide.c.id, sort, after)
+        known = _in_order(keys.where(value.is_not(None)) if can_be_missing else keys, value, key, sort, after)
         rows = _filled(connection, wide, run_id, known.limit(limit))
-    can_be_missing = not (filters.is_scored and sort.key == "churn_probability") and sort.key != "user_id"
     if len(rows) < limit and can_be_missing:
         unknown = keys.where(value.is_(None)).order_by(wide.c.id)
         if after is not None and after.value is None:
@@ -245,7 +266,9 @@ def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: in
     """How many match, and whether that is all of them: counting ends at `up_to`."""
     wide, run_id = customers_table(schema), present_run(connection)
     where = conditions(connection, schema, wide, filters, run_id)
-    matching = select(wide.c.id).select_from(source(wide, filters, run_id)).where(*where).limit(up_to + 1)
+    by_table = filters.ask_the_table
+    matching = select(wide.c.id).select_from(source(wide, filters, run_id, by_table=by_table))
+    matching = matching.where(*where).limit(up_to + 1)
     found = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
     return min(found, up_to), found <= up_to
 

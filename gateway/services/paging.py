@@ -74,14 +74,15 @@ def page_of(
         # The list is of those at risk unless somebody asks for others; who has left has no present score.
         filters = replace(filters, is_scored=True)
     position = read_cursor(filters, sort, after) if after is not None else None
-    rows = listing.page(connection, schema, filters, sort, limit=limit + 1, after=position)
+    if filters == Filters(is_scored=True, unsure_below=unsure_below):
+        total, is_exact = everyone, True
+    else:
+        total, is_exact = listing.count(connection, schema, filters)
+    few = is_exact and total <= listing.GATHERED
+    rows = listing.page(connection, schema, filters, sort, limit=limit + 1, after=position, by_table=few)
     page = rows[:limit]
     following = next_cursor(filters, sort, page[-1]["sort_value"], page[-1]["id"]) if len(rows) > limit else None
-    if filters == Filters(is_scored=True, unsure_below=unsure_below):
-        return Page(page, following, everyone, True)
-    if position is None and following is None:
-        return Page(page, following, len(page), True)
-    return Page(page, following, *listing.count(connection, schema, filters))
+    return Page(page, following, total, is_exact)
 
 
 def next_cursor(filters: Filters, sort: Sort, value: Any, key: int) -> str:
