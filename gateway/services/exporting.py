@@ -124,7 +124,11 @@ class Export:
         return self
 
     def __next__(self) -> bytes:
-        part = next(self._parts)
+        try:
+            part = next(self._parts)
+        except BaseException:
+            self.close()  # at the end too, whether or not somebody else does
+            raise
         self._digest.update(part)
         self.size += len(part)
         return part
@@ -152,7 +156,7 @@ class Export:
     def _written(self, rows: Iterator[Sequence[Any]]) -> Iterator[bytes]:
         write = _csv_lines if self.form == "csv" else _json_lines
         if self.form == "csv":
-            yield _csv_lines(self.columns, [[guard_cell(column.name) for column in self.columns]])
+            yield _csv_lines((), [[guard_cell(column.name) for column in self.columns]])
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             self.rows += len(chunk)
             yield write(self.columns, chunk)
