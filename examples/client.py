@@ -82,7 +82,7 @@ class Client:
                 return
 
     def export(self, out: Path, **filters: Any) -> int:
-        """Stream customers into a file; its size. A stream that breaks raises: half an export is never taken for whole."""
+        """Stream customers into a file; its size. A stream that breaks raises: half of one is no export."""
         with self.ask("GET", "/api/customers/export", params=filters, stream=True) as answer, out.open("wb") as file:
             return sum(file.write(part) for part in answer.iter_content(1 << 16))
 
