@@ -6,9 +6,9 @@ Law: a query never commits; present means the published scoring run (`database.r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, select
 
 from database import tables
 from database.base import column_names, customers_table
@@ -109,29 +109,15 @@ def features_of(connection: Connection, schema: Schema, customer_id: int) -> dic
     return dict(connection.execute(select(*columns).where(wide.c.id == customer_id)).mappings().one())
 
 
-Order = Literal["risk", "-risk"]
-
-
 def ranked(
-    connection: Connection,
-    schema: Schema,
-    *,
-    limit: int,
-    above: float | None = None,
-    offset: int = 0,
-    after: tuple[float, int] | None = None,
-    search: str | None = None,
+    connection: Connection, schema: Schema, *, limit: int, above: float | None = None, offset: int = 0
 ) -> Sequence[dict[str, Any]]:
-    """Present scores of active customers, highest first.
+    """Present scores of active customers, highest first: the documented list, which pages by offset.
 
     Parameters
     ----------
     above
         Only probabilities greater than this.
-    after
-        (churn_probability, id) of the last row of the page before.
-    search
-        Only user_ids or e-mails that begin with this.
     """
     wide = customers_table(schema)
     here = select(r.c.run_id).scalar_subquery()
@@ -153,11 +139,4 @@ def ranked(
     )
     if above is not None:
         query = query.where(p.c.churn_probability > above)
-    if after is not None:
-        # (probability, id) descending, ascending: written out, because SQL compares tuples in one direction only.
-        query = query.where(tuple_(-p.c.churn_probability, p.c.customer_id) > tuple_(-after[0], after[1]))
-        query = query.where(p.c.churn_probability <= after[0])
-    if search is not None:
-        prefix = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(wide.c.user_id.like(prefix, escape="\\") | wide.c.email.like(prefix, escape="\\"))
     return [dict(row) for row in connection.execute(query).mappings()]

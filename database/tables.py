@@ -142,6 +142,9 @@ customers = Table(
     Column("updated_at", Text, nullable=False),
 )
 Index("ix_customers_population", customers.c.churn, customers.c.ends_on, customers.c.id)
+# Searched by how they begin: the migration makes both with COLLATE NOCASE, which no index here can say.
+Index("ix_customers_user_id_nocase", customers.c.user_id)
+Index("ix_customers_email_nocase", customers.c.email)
 customer_snapshots = Table(
     "customer_snapshots",
     metadata,

@@ -15,6 +15,8 @@ from gateway.ml_client import MLClient
 from gateway.settings import Settings
 from shared.clock import Clock
 
+EXPORTS_AT_ONCE = 4
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -25,6 +27,8 @@ class Parts:
     ml: MLClient
     clock: Clock
     waiting: threading.BoundedSemaphore | None = field(default=None)
+    #: Each export holds a thread and a moment of the database for as long as its reader takes.
+    exporting: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(EXPORTS_AT_ONCE))
 
 
 def parts() -> Parts:

@@ -108,6 +108,13 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(
         200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes."
     )
+    export_keep_hours: float = Field(
+        24.0,
+        gt=0,
+        le=8760,
+        validation_alias="EXPORT_KEEP_HOURS",
+        description="How long exported Parquet files are kept, beside the database.",
+    )
     max_waiting: int = Field(
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
     )

@@ -19,7 +19,7 @@ from database import jobs
 from database.jobs import Job, Lane
 from database.session import Database, require_migrated
 from gateway.ml_client import MLClient
-from gateway.services import demo, importing, retention, scoring, training, work
+from gateway.services import demo, export_files, importing, parquet, retention, scoring, training, work
 from gateway.services.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
@@ -32,6 +32,7 @@ HANDLERS: Mapping[str, Handler] = {
     "train": training.run,
     "score": scoring.run,
     "import": importing.run,
+    "export": parquet.run,
     "demo": demo.run,
 }
 IDLE_S = 0.1
@@ -86,6 +87,11 @@ class Worker:
             now = iso(self._clock())
             jobs.worker_seen(connection, self._name, now)
             settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
+        export_files.remove_old(
+            export_files.folder(self._settings.database_path),
+            keep_hours=self._settings.export_keep_hours,
+            now=self._clock(),
+        )
         if settled:
             log.warning("jobs_taken_back", jobs=settled)
 

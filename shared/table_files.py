@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from shared.errors import Detail, InvalidTable
+from shared.spreadsheets import GUARDED, MARK
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SNIFF_CHARACTERS = 200_000
@@ -146,11 +148,18 @@ def _csv(data: bytes, sha256: str) -> FileColumns:
     if text.count(b'"') % 2:
         _refuse_open_quote(text, delimiter)
     table = _parse(text, delimiter, _width(sample, delimiter))
-    columns = [_plain(column.combine_chunks()) for column in table.columns]
+    columns = [_unguarded(_plain(column.combine_chunks())) for column in table.columns]
     names = [column[0].as_py() for column in columns]
     _refuse_twice(names)
     body = [column.slice(1) for column in columns]
     return _checked(names, body, notes, sha256, delimiter, _places(text, delimiter, table.num_rows))
+
+
+def _unguarded(column: pa.Array) -> pa.Array:
+    """Text without the apostrophes that our own exports put before formulas; of CSV only, which has them."""
+    if not pc.any(pc.starts_with(column, MARK)).as_py():
+        return column
+    return pc.replace_substring_regex(column, GUARDED, r"\1", max_replacements=1)
 
 
 def _utf8(data: bytes) -> tuple[bytes, list[str]]:

@@ -153,8 +153,6 @@ def test_a_body_that_is_no_json_is_400(demo: Gateway, path: str, body: str) -> N
 @pytest.mark.parametrize("path", WITH_BODY)
 @pytest.mark.parametrize("body", ["[]", '"text"', "7", "null", "true", "[{}]"])
 def test_json_that_is_no_object_is_422(demo: Gateway, path: str, body: str) -> None:
-    if body == "null":
-        pytest.skip("`null` counts as nothing sent on some routes and is refused on others; both are told")
     said = is_failure(demo.ask("POST", path, data=body, content_type=JSON), 422, "validation_failed")
     fits(said["error"]["details"], [{"field": str, "message": str}], "details")
 
@@ -809,24 +807,23 @@ GARBAGE = (
 )
 
 
-@pytest.mark.parametrize("role", ["nobody", "viewer", "analyst", "admin"])
+@pytest.mark.parametrize("role", ["nobody", "analyst", "admin"])
 @pytest.mark.parametrize("number", range(len(GARBAGE)))
 def test_each_route_takes_garbage_calmly(demo: Gateway, role: str, number: int) -> None:
     body, kind = GARBAGE[number]
-    query = "page=x&limit=-1&after=%00&q=%25&cut=nan&state=x&since=x&view=x"
+    query = "" if number % 3 == 0 else "?page=x&limit=-1&after=%00&q=%25&cut=nan&state=x&since=x&view=x"
+    how = {"data": body, "content_type": kind, "headers": {"Prefer": "respond-async"}}
     for each in _rules(demo.app):
-        for value in ("1", "nobody", "%"):
+        for value in ("1", "%"):
             path = _address(each.rule, value)
             if path in ("/api/auth/password", "/api/auth/logout") and role != "nobody":
                 continue
-            headers = {"Prefer": "respond-async"}
-            for suffix in ("", f"?{query}"):
-                what = f"{each.method} {path}{suffix}"
-                how = {"data": body, "content_type": kind, "headers": headers}
-                if role == "nobody":
-                    answer = demo.client.open(path + suffix, method=each.method, **how)
-                else:
-                    answer = demo.ask(each.method, path + suffix, role, **how)
-                _told(answer, what)
-                if answer.status_code >= 400:
-                    assert not LEAKS.search(answer.text), what
+            if role == "nobody":
+                answer = demo.client.open(path + query, method=each.method, **how)
+            else:
+                answer = demo.ask(each.method, path + query, role, **how)
+            _told(answer, f"{each.method} {path}{query}")
+            if answer.status_code >= 400:
+                assert not LEAKS.search(answer.text), path
+            if value == "1" and path == each.rule:
+                break  # nothing to fill in

@@ -25,7 +25,13 @@ from shared.errors import Cancelled, NotFound, ServiceError, ServiceUnavailable
 
 log = structlog.get_logger()
 
-LANES: Mapping[str, Lane] = {"train": "training", "demo": "training", "score": "rest", "import": "rest"}
+LANES: Mapping[str, Lane] = {
+    "train": "training",
+    "demo": "training",
+    "score": "rest",
+    "import": "rest",
+    "export": "rest",
+}
 HEARTBEAT_S = 2.0
 SILENT_S = 15.0
 _POLL_S = (0.02, 0.05, 0.1, 0.2)

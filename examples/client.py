@@ -1,0 +1,97 @@
+"""RetainStream from Python, with nothing but `requests`: sign in, import, score, list, export.
+
+    python client.py http://localhost:5000 alex.chen@netflix.com password [table.csv schema.toml]
+
+The types are those of /api/openapi.json; a test holds them against it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+import requests
+
+
+class JobOut(TypedDict):
+    id: int
+    kind: str
+    state: str
+    progress: float
+    stage: str | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+
+
+class Listed(TypedDict):
+    user_id: str
+    plan: str | None
+    churn_probability: float | None
+    risk_level: str | None
+    confidence: float | None
+    revenue_at_risk: float | None
+    reasons: list[dict[str, Any]]
+
+
+class Client:
+    """One signed-in session; every refusal is raised with the server's own sentence."""
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        self.url, self.http = url.rstrip("/"), requests.Session()
+        answer = self.ask("POST", "/api/auth/login", json={"email": email, "password": password})
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['data']['token']}"
+
+    def ask(self, method: str, path: str, **how: Any) -> requests.Response:
+        answer = self.http.request(method, self.url + path, timeout=600, **how)
+        if not answer.ok:
+            raise RuntimeError(f"{answer.status_code}: {answer.json()['message']}")
+        return answer
+
+    def finished(self, answer: requests.Response) -> dict[str, Any]:
+        """What a job came to: at once (200), or after asking for it (202)."""
+        if answer.status_code != 202:
+            return dict(answer.json()["data"])
+        while True:
+            job: JobOut = self.ask("GET", answer.headers["Location"]).json()["data"]
+            if job["state"] == "done":
+                return job["result"] or {}
+            if job["error"]:
+                raise RuntimeError(job["error"]["message"])
+            print(f"{job['progress']:4.0%}  {job['stage'] or 'waiting'}", file=sys.stderr)
+            time.sleep(0.5)
+
+    def import_table(self, table: Path, schema: Path) -> dict[str, Any]:
+        files = {"file": (table.name, table.open("rb")), "schema": (schema.name, schema.open("rb"))}
+        return self.finished(self.ask("POST", "/api/customers/import", files=files))
+
+    def score(self) -> dict[str, Any]:
+        asynchronous = {"Prefer": "respond-async"}
+        return self.finished(self.ask("POST", "/api/predictions/generate", json={}, headers=asynchronous))
+
+    def customers(self, **filters: Any) -> Iterator[Listed]:
+        """Everybody the filters let through, page by page."""
+        after: str | None = None
+        while True:
+            page = self.ask("GET", "/api/customers", params={"limit": 100, "after": after, **filters}).json()["data"]
+            yield from page["customers"]
+            after = page["next"]
+            if after is None:
+                return
+
+    def export(self, out: Path, **filters: Any) -> int:
+        """Stream customers into a file; its size. A stream that breaks raises: half of one is no export."""
+        with self.ask("GET", "/api/customers/export", params=filters, stream=True) as answer, out.open("wb") as file:
+            return sum(file.write(part) for part in answer.iter_content(1 << 16))
+
+
+if __name__ == "__main__":
+    client = Client(*sys.argv[1:4])
+    if len(sys.argv) > 5:
+        print("imported", client.import_table(Path(sys.argv[4]), Path(sys.argv[5])))
+    print("scored", client.score()["predictions_generated"])
+    for one in client.customers(risk="High", sort="-revenue_at_risk"):
+        print("at risk", one["user_id"], one["churn_probability"], one["revenue_at_risk"])
+    print("exported", client.export(Path("customers.csv"), format="csv"), "bytes")

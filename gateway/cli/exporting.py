@@ -1,0 +1,109 @@
+"""The command that brings data out: customers, the risk list, segments, the ledger of predictions.
+
+Law: the rows, names and filters of `/api/customers/export` and `/api/predictions/export`; a file appears whole or
+not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from gateway.cli.setup import Context, ProgressLine, prepare, run_here
+from gateway.services import export_files
+from gateway.services.exporting import Content, Export, Format
+from gateway.services.filtering import Pair
+from shared.errors import InvalidInput
+
+FORMATS = ("csv", "ndjson", "parquet")
+
+
+@click.command("export")
+@click.argument("content", type=click.Choice(["customers", "predictions", "risk", "segments"]))
+@click.option("--format", "form", type=click.Choice(FORMATS), help="By the ending of --out if absent, else csv.")
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A filter, as in the API: plan=Standard, min_probability=0.5, feature.device_count.max=1. May be repeated.",
+)
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+def export_command(content: str, form: str | None, out: Path | None, where: tuple[str, ...], force: bool) -> None:
+    """Write CONTENT whole: what `retainstream import` reads again, guarded against spreadsheet formulas in CSV."""
+    if form is None:
+        ending = out.suffix.removeprefix(".") if out is not None else ""
+        form = ending if ending in FORMATS else "csv"
+    if out is not None and out.exists() and not force:
+        raise InvalidInput(f"{out} exists already; --force overwrites it.")
+    if form == "parquet" and out is None:
+        raise InvalidInput("Parquet is no text: name a file with --out.")
+    pairs = [_pair(text) for text in where]
+    context = prepare()
+    if form == "parquet":
+        assert out is not None
+        _parquet(context, content, pairs, out)
+        return
+    unsure = context.settings.confidence_threshold
+    export = Export(context.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
+    try:
+        _to_file(export, out) if out is not None else _to_terminal(export)
+    finally:
+        export.close()
+    where_to = out if out is not None else "standard output"
+    click.echo(f"Wrote {export.rows:,} rows to {where_to}; SHA-256 {export.sha256}.", err=True)
+
+
+def _pair(text: str) -> Pair:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InvalidInput(f"--where {text!r}: expected NAME=VALUE.")
+    return name, value
+
+
+def _to_file(export: Export, out: Path) -> None:
+    aside = out.with_name(out.name + export_files.UNFINISHED)
+    line = ProgressLine()
+    try:
+        with aside.open("wb") as file:
+            for part in export:
+                file.write(part)
+                line.show(0.0, f"Wrote {export.rows:,} rows")
+        aside.replace(out)
+    except OSError as error:
+        raise InvalidInput(f"{out} can't be written: {error.strerror or error}.") from None
+    finally:
+        aside.unlink(missing_ok=True)
+        line.end()
+
+
+def _to_terminal(export: Export) -> None:
+    for part in export:
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+
+
+def _parquet(context: Context, content: str, pairs: list[Pair], out: Path) -> None:
+    from gateway.services import parquet  # pyarrow: only where it is needed
+
+    params: dict[str, Any] = {"content": content, "filters": pairs}
+    result = run_here(context, "export", params, parquet.run)
+    job_id = int(result["file"].split("/")[3])
+    written = export_files.path(context.settings.database_path, job_id)
+    try:
+        shutil.copyfile(written, out)
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise InvalidInput(f"{out} can't be written: {error.strerror or error}.") from None
+    finally:
+        written.unlink(missing_ok=True)
+    click.echo(f"Wrote {result['rows']:,} rows to {out}; SHA-256 {result['sha256']}.", err=True)
+
+
+COMMANDS = (export_command,)
