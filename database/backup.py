@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from database.session import BUSY_TIMEOUT_S, revisions
-from shared.errors import Conflict, CorruptBackup
+from shared.errors import Conflict, CorruptBackup, InvalidInput
 
 PAGES_A_STEP = 2_000
 Progress = Callable[[float], None]
@@ -38,6 +38,14 @@ def _opened(path: Path, mode: str = "ro") -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise InvalidInput(f"{target} could not be written ({error}): is the disk full?") from None
+
+
 def copy(source: Path, target: Path, *, progress: Progress = lambda share: None) -> None:
     """Copy a database that others may be writing to into one new, self-contained file.
 
@@ -46,7 +54,7 @@ def copy(source: Path, target: Path, *, progress: Progress = lambda share: None)
     progress
         Told the share copied, in [0, 1], every `PAGES_A_STEP` pages.
     """
-    with _opened(source) as found, closing(sqlite3.connect(target, isolation_level=None)) as made:
+    with _writing(target), _opened(source) as found, closing(sqlite3.connect(target, isolation_level=None)) as made:
         # A read transaction that outlives each step: the copy is of now, and need not begin again after a write.
         found.execute("BEGIN")
         found.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -60,7 +68,7 @@ def replace(source: Path, target: Path, *, progress: Progress = lambda share: No
     """Put a copy's content into a database file, in one transaction of SQLite's own; made if it is not there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # In place rather than by renaming: a write-ahead log beside the old file can't be taken for the new one's.
-    with _opened(source) as found, _opened(target, "rwc") as changed:
+    with _writing(target), _opened(source) as found, _opened(target, "rwc") as changed:
         found.backup(changed, pages=PAGES_A_STEP, progress=_told(progress))
         changed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -89,6 +89,9 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
             manifest = _write(database, registry, folder, data, clock, progress)
             made = _read(folder, manifest)
             _check(made, lambda share, what: progress(0.6 + 0.4 * share, what))
+        except OSError as error:
+            shutil.rmtree(folder / data, ignore_errors=True)
+            raise InvalidInput(f"The backup could not be written to {folder}: {error.strerror or error}.") from None
         except BaseException:
             shutil.rmtree(folder / data, ignore_errors=True)
             raise

@@ -273,6 +273,24 @@ def test_a_backup_killed_at_any_moment_leaves_the_one_before_whole_and_the_next_
     assert place.value("PRAGMA integrity_check") == "ok"
 
 
+@pytest.mark.parametrize("bytes_left", [20_000, 400_000])
+def test_a_disk_that_fills_is_said_and_leaves_the_backup_before(place: Place, tmp_path: Path, bytes_left: int) -> None:
+    (place.registry / "1.0.0" / "big.ubj").write_bytes(b"x" * 800_000)
+    old = place.backup(tmp_path / "kept")
+    variables = {"APP_ENV": "test", "DATABASE_PATH": str(place.path), "ML_MODEL_PATH": str(place.registry)}
+    limited = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({bytes_left}, {bytes_left})); from gateway.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "backup", str(tmp_path / "kept")],
+        env={**os.environ, **variables, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert backups.verify(tmp_path / "kept", progress=quiet) == old
+    assert len(list((tmp_path / "kept").glob("data-*"))) == 1
+
+
 # --- checking one ---------------------------------------------------------------------------------------------------
 
 
