@@ -25,6 +25,7 @@ from shared.logs import LogLevel
 
 #: A line at least this often, so that a broken connection is noticed by writing to it.
 HEARTBEAT_S = 1.5
+DYING_S = 4 * HEARTBEAT_S
 STOP_WAIT_S = 5.0
 
 log = structlog.get_logger()
@@ -58,7 +59,8 @@ class Trainer:
         Conflict
             While another training runs, or where the version is on disk already.
         """
-        if not self._busy.acquire(blocking=False):
+        # One that was cancelled a moment ago notices with its next line: wait for it to be gone.
+        if not self._busy.acquire(timeout=DYING_S):
             raise Conflict("Another training is running; one at a time.", retry_after_s=30)
         try:
             if self._registry.path(version).exists():
