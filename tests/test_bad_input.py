@@ -755,6 +755,7 @@ def _rules(app: Flask) -> list[SimpleNamespace]:
 def _told(answer: Any, what: str) -> None:
     """Fail unless this is an answer that a client may get for nonsense."""
     if answer.status_code < 400:
+        answer.close()  # it may be a stream that nobody reads
         return
     body = answer.get_json(silent=True)
     assert body is not None, f"{what}: {answer.status_code} {answer.text[:300]}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from database import customers, dashboard, tables
+from database import customers, dashboard, listing, tables
+from database.listing import Filters, Position
 from shared.clock import days_later
 from tests.database.conftest import Facts, full_run
 
@@ -95,11 +97,18 @@ def test_paging_by_key_shows_everybody_once_in_the_order_of_risk_ties_too(facts_
     here = facts_of()
     scores = [0.5, 0.1, 0.5, 0.9, 0.5, 0.0, 0.9, 1.0, 0.1, 0.3]
     scored(here, scores)
-    found, after = [], None
+    found: list[dict[str, Any]] = []
+    after = None
     with here.database.read() as connection:
-        while page := customers.ranked(connection, here.schema, limit=size, after=after):
+        while page := listing.page(connection, here.schema, Filters(is_scored=True), limit=size, after=after):
             found += page
-            after = (page[-1]["churn_probability"], page[-1]["id"])
+            after = Position(page[-1]["churn_probability"], page[-1]["id"])
+        by_offset = [
+            row["id"]
+            for at in range(0, len(scores), size)
+            for row in customers.ranked(connection, here.schema, limit=size, offset=at)
+        ]
+    assert by_offset == [row["id"] for row in found]
     assert [(row["churn_probability"], row["id"]) for row in found] == sorted(
         ((row["churn_probability"], row["id"]) for row in found), key=lambda pair: (-pair[0], pair[1])
     )
@@ -126,7 +135,7 @@ def test_a_search_is_a_beginning_taken_literally(facts_of: Make, search: str, fo
         connection.execute(update(c).where(c.c.id == ids[-1]).values(email="mail@example.com"))
     full_run(here.database, here.model(), dict.fromkeys(ids, 0.5))
     with here.database.read() as connection:
-        assert len(customers.ranked(connection, here.schema, limit=10, search=search)) == found
+        assert len(listing.page(connection, here.schema, Filters(prefix=search), limit=10)) == found
 
 
 def test_one_customer_has_every_column_its_features_and_its_score(facts_of: Make) -> None:

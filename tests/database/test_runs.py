@@ -120,7 +120,9 @@ def test_ledger_ids_follow_each_other_across_chunks(facts_of: Make) -> None:
     with here.database.write() as connection:
         run_id = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
         firsts = [runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2, NOW) for at in (0, 2)]
-        assert [tuple(row) for row in runs.past_rows(connection, run_id)] == list(zip(range(1, 5), ids, strict=True))
+        assert [tuple(row) for row in runs.rows_without_outcome(connection, run_id)] == list(
+            zip(range(1, 5), ids, strict=True)
+        )
     assert firsts == [1, 3]
 
 
@@ -274,5 +276,5 @@ def test_runs_wait_for_their_outcome_until_they_are_matured_and_have_one(facts_o
     with here.database.write() as connection:
         due = runs.without_outcomes(connection, "2026-04-01")
         assert [tuple(row)[:2] for row in due] == [(old, "2026-01-01")]
-        runs.add_outcomes(connection, [(row.id, 0) for row in runs.past_rows(connection, old)], NOW)
+        runs.add_outcomes(connection, [(row.id, 0) for row in runs.rows_without_outcome(connection, old)], NOW)
         assert list(runs.without_outcomes(connection, "2026-04-01")) == []
