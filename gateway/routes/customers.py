@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from database import base, customers, dashboard, listing, models
-from gateway.openapi import Keyset, Legacy, Query, answers, blueprint, ok
+from database import base, customers, dashboard, models
+from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Explained, ReasonOut
-from gateway.services import explaining, filtering, paging, subjects
+from gateway.services import explaining, subjects
 from shared.errors import NotFound
 from shared.features import Schema
 from shared.http import request_id
@@ -60,43 +60,6 @@ class HighRisk(BaseModel):
 
     customers: list[AtRisk]
     pagination: Pagination
-    cut: float
-    model_version: str | None
-    as_of: str | None
-
-
-class ListQuery(filtering.FilterFields, Keyset):
-    """Our own list: which customers, in which order, from where."""
-
-    after: str | None = Field(None, max_length=2000, description="`next` of the page before")
-    sort: str = Field(
-        "-churn_probability",
-        max_length=40,
-        description=f"{', '.join(listing.SORT_KEYS)}; with a minus before it the largest first",
-    )
-
-
-class Listed(AtRisk):
-    """One row of our own list; the score's fields are null for those who have none."""
-
-    email: str | None
-    churn_probability: float | None  # type: ignore[assignment]  # wider than on the documented list
-    risk_level: str | None  # type: ignore[assignment]
-    confidence: float | None  # type: ignore[assignment]
-    low_confidence: bool | None  # type: ignore[assignment]
-    revenue_at_risk: float | None
-    churn: int
-
-
-class CustomerPage(BaseModel):
-    """Customers in the order asked for; `total` counts at most 10,000 when filters are given."""
-
-    customers: list[Listed]
-    next: str | None
-    total: int
-    total_is_exact: bool
-    total_text: str
-    above_cut: int
     cut: float
     model_version: str | None
     as_of: str | None
@@ -195,43 +158,6 @@ def high_risk(query: HighRiskQuery) -> Response:
     )
 
 
-@bp.get("", summary="Customers: filtered, sorted, page by page", responses=answers(CustomerPage))
-def list_customers(query: ListQuery) -> Response:
-    """Without filters everyone who is active and scored; the cut is where the documented list would end."""
-    p = parts()
-    with p.database.read() as connection:
-        present, shown = base.get(connection), dashboard.published(connection)
-        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
-        found = (
-            paging.page_of(
-                connection,
-                present.schema,
-                list(request.args.items(multi=True)),
-                sort_text=query.sort,
-                limit=query.limit,
-                after=query.after,
-                unsure_below=p.settings.confidence_threshold,
-                everyone=tail.all_customers if tail else 0,
-            )
-            if present
-            else None
-        )
-    unsure = p.settings.confidence_threshold
-    return ok(
-        {
-            "customers": [_listed(present.schema, row, unsure) for row in found.rows] if present and found else [],
-            "next": found.next if found else None,
-            "total": found.total if found else 0,
-            "total_is_exact": found.is_exact if found else True,
-            "total_text": found.total_text if found else "0",
-            "above_cut": tail.customers if tail else 0,
-            "cut": p.settings.cut,
-            "model_version": shown.model_version if shown else None,
-            "as_of": shown.as_of if shown else None,
-        }
-    )
-
-
 def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
     return {
         "user_id": row["user_id"],
@@ -244,22 +170,6 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str,
         "low_confidence": row["confidence"] < unsure,
         "monthly_price": row["monthly_price"],
         "reasons": explaining.stored_reasons(schema, row),
-    }
-
-
-def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
-    """A row of our own list, scored or not."""
-    probability, price = row["churn_probability"], row["monthly_price"]
-    is_scored = probability is not None
-    return {
-        **{name: row[name] for name in ("user_id", "email", "plan", "last_activity", "tenure_months", "churn")},
-        "churn_probability": probability,
-        "risk_level": explaining.risk_level(probability) if is_scored else None,
-        "confidence": row["confidence"],
-        "low_confidence": row["confidence"] < unsure if is_scored else None,
-        "monthly_price": price,
-        "revenue_at_risk": probability * price if is_scored and price is not None else None,
-        "reasons": explaining.stored_reasons(schema, row) if is_scored else [],
     }
 
 
