@@ -20,27 +20,29 @@ from shared.features import Schema
 s = tables.subscriptions
 
 
+def published(snapshots: Any) -> Any:
+    """Only rows of imports that are whole: what is being written counts for nobody."""
+    i = tables.imports
+    return snapshots.c.import_id.not_in(select(i.c.id).where(i.c.state != "published"))
+
+
 def last_date(connection: Connection) -> str | None:
     """The data's last date: the newest snapshot."""
-    return connection.execute(select(func.max(tables.customer_snapshots.c.as_of))).scalar_one()
+    snap = tables.customer_snapshots
+    query = select(snap.c.as_of).where(published(snap)).order_by(snap.c.as_of.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def snapshot_dates(connection: Connection) -> list[str]:
     """Every date with snapshots, oldest first."""
-    column = tables.customer_snapshots.c.as_of
-    return list(connection.execute(select(column).distinct().order_by(column)).scalars())
+    snap = tables.customer_snapshots
+    return list(connection.execute(select(snap.c.as_of).where(published(snap)).distinct().order_by(snap.c.as_of)).scalars())
 
 
 def matured_dates(connection: Connection, today: str) -> list[str]:
     """Snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
     latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
     return [day for day in snapshot_dates(connection) if day <= latest]
-
-
-def customers_at(connection: Connection, as_of: str) -> set[int]:
-    """Customers that have a snapshot of this date already."""
-    column = tables.customer_snapshots
-    return set(connection.execute(select(column.c.customer_id).where(column.c.as_of == as_of)).scalars())
 
 
 def has_subscriptions(connection: Connection) -> bool:
@@ -82,12 +84,13 @@ def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
         newer.c.as_of == as_of,
         newer.c.known_at <= as_of,
         newer.c.id > snap.c.id,
+        published(newer),
     )
     return (
         select(*columns)
         .select_from(snap)
         .join(s, s.c.customer_id == snap.c.customer_id)
-        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of))
+        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, published(snap), ~corrected, *_active(as_of))
         .order_by(snap.c.customer_id)
     )
 
@@ -129,7 +132,7 @@ def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]
     Where the schema has an `as_of` column every dated row counts; otherwise each customer's newest one.
     """
     snap = snapshots_table(schema)
-    labelled = snap.c.label.is_not(None)
+    labelled = and_(snap.c.label.is_not(None), published(snap))
     columns = [snap.c[name] for name in column_names(schema).values()]
     query = select(snap.c.customer_id, snap.c.as_of, snap.c.label, *columns).where(labelled)
     if schema.as_of is None:
