@@ -36,7 +36,9 @@ def last_date(connection: Connection) -> str | None:
 def snapshot_dates(connection: Connection) -> list[str]:
     """Every date with snapshots, oldest first."""
     snap = tables.customer_snapshots
-    return list(connection.execute(select(snap.c.as_of).where(published(snap)).distinct().order_by(snap.c.as_of)).scalars())
+    return list(
+        connection.execute(select(snap.c.as_of).where(published(snap)).distinct().order_by(snap.c.as_of)).scalars()
+    )
 
 
 def matured_dates(connection: Connection, today: str) -> list[str]:

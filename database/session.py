@@ -6,9 +6,11 @@ it; a reader sees one moment. Nobody commits by hand: leaving the block does.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from shared.errors import ServiceError, ServiceUnavailable
 
-__all__ = ["Connection", "Database", "NotOurDatabase", "require_migrated"]
+__all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated"]
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
 BUSY_TIMEOUT_S = 15
@@ -95,16 +97,25 @@ class Database:
 
     def is_reachable(self) -> bool:
         """Whether a statement runs and the newest migration has been applied."""
-        newest = max(script.name.split("_")[0] for script in MIGRATIONS.glob("[0-9]*.py"))
         try:
             with self.read() as connection:
-                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == newest
+                version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+                return version == _newest_revision()
         except DatabaseError:
             return False
 
     def close(self) -> None:
         """Give back every open connection."""
         self.engine.dispose()
+
+
+@cache
+def _newest_revision() -> str:
+    """The revision that no other one follows, read from the scripts: Alembic itself is not loaded to serve requests."""
+    scripts = [script.read_text(encoding="utf-8") for script in MIGRATIONS.glob("[0-9]*.py")]
+    own = {found[1] for script in scripts if (found := re.search(r"^revision\b.*?=\s*['\"](.+?)['\"]", script, re.M))}
+    before = {found[1] for s in scripts if (found := re.search(r"^down_revision\b.*?=\s*['\"](.+?)['\"]", s, re.M))}
+    return max(own - before)
 
 
 def _prepare(raw: sqlite3.Connection, _: object) -> None:
@@ -120,3 +131,8 @@ def require_migrated(database: Database) -> None:
     """Raise ServiceUnavailable where the migrations have not run yet."""
     if not database.is_reachable():
         raise ServiceUnavailable("The database is not ready: run `retainstream migrate`.")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or the file's own limit of pages, is what an error is about."""
+    return isinstance(error, DatabaseError) and "disk is full" in str(error.orig)

@@ -112,7 +112,7 @@ class TableCheck:
             tuple(columns), tuple(columns.values()), (), "", self.table.delimiter, lambda index: int(records[index])
         )
         reading = Reading(file, self.schema, len(records), self.recognised)
-        reading.first_row = done
+        reading.numbers = records - 1
         found = self._columns(reading)
         problems = reading.problems
         if problems.count:

@@ -107,6 +107,15 @@ def recognise(batches: Iterable[Mapping[str, pa.Array]], schema: Schema, *, deli
     return Recognised(commas and not points and delimiter not in (None, ","), truth, dates)
 
 
+def written_dates(column: pa.Array) -> str | None:
+    """How a column's dates are written, such as `D.M.Y`; None where they are ISO, or nobody can tell."""
+    if not pa.types.is_string(column.type):
+        return None
+    shape = _DateShapes()
+    shape.look(column)
+    return shape.written()
+
+
 def _words(before: set[str] | None, column: pa.Array) -> set[str] | None:
     """The different texts of a column in lower case; None once they are too many to be truth values."""
     if before is None:

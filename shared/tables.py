@@ -172,7 +172,8 @@ class Reading:
         self.notes: list[str] = []
         self._used: set[str] = set()
         self._numbers: dict[str, pa.Array] = {}
-        self.first_row = 0
+        #: Numbers of the rows in the whole file, where this is a batch of it.
+        self.numbers: np.ndarray | None = None
 
     def by_name(self, names: Iterable[str]) -> dict[str, pa.Array]:
         """Columns of the file by the names that the schema gives them."""
@@ -239,7 +240,8 @@ class Reading:
         given = self._column(ROW_COLUMN)
         if given is not None:  # rows that were rejected before: they keep the number they had
             return cells.identifiers(given, ROW_COLUMN, self.problems)
-        return pa.array(np.arange(1, self.file.rows + 1) + self.first_row).cast(pa.string())
+        numbers = np.arange(1, self.file.rows + 1) if self.numbers is None else self.numbers
+        return pa.array(numbers).cast(pa.string())
 
     def as_of(self) -> pa.Array | None:
         """The date of each row, where the schema names the column."""
