@@ -19,6 +19,8 @@ from database.base import column_names, customers_table
 from database.session import Database
 from shared.features import Schema
 
+#: A scratch file, open alone.
+Scratch = sqlite3.Connection
 #: Roles that a file may have beside its features, and their columns in the scratch file.
 ROLES = ("email", "label", "start", "end", "end_reason", "price", "currency", "plan")
 _ROLE = "role_"

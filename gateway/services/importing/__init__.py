@@ -121,7 +121,7 @@ def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mappin
     out = uploads.rejects_path(work.database.path, work.job.id)
     write_rejects(table, staged.staging, out)
     if not params.get("keep_good") and not params.get("dry_run"):
-        where = f"GET /api/customers/import/{work.job.id}/rejects, here {out}."
+        where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
         raise refusal(table, staged, where)
     if not staged.accepted:
         raise InvalidTable(f"None of the {staged.total:,} rows can be used: {staged.rejects[0]['message']}.",

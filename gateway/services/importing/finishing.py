@@ -108,7 +108,7 @@ def _after_rows(work: Work, plan: Plan, pace: Pace) -> int:
     gone = 0
     if plan.absent_on is not None:
         day = plan.absent_on
-        open_lifetimes(work, plan.now)
+        open_lifetimes(work, plan.now, also=day)
         for count in by_customers(work, pace, lambda c, a, b: publishing.declare_gone(c, day, plan.now, a, b)):
             gone += count
     with work.database.read() as connection:
@@ -119,15 +119,18 @@ def _after_rows(work: Work, plan: Plan, pace: Pace) -> int:
     return gone
 
 
-def open_lifetimes(work: Work, now: str) -> None:
-    """In a base without lifetimes, give every active customer one, from the first day there are facts of them."""
+def open_lifetimes(work: Work, now: str, *, also: str | None = None) -> None:
+    """In a base without lifetimes, give every active customer one, from the first day there are facts of them.
+
+    `also` is a date whose facts are written and do not count yet.
+    """
     with work.database.read() as connection:
         known = facts.has_subscriptions(connection)
         days = facts.snapshot_dates(connection)
     if known:
         return
     pace = Pace()
-    for day in days:
+    for day in sorted({*days, *((also,) if also else ())}):
         for _ in by_customers(work, pace, lambda c, a, b, d=day: publishing.open_lifetimes(c, d, now, a, b)):  # type: ignore[misc]
             pass
 

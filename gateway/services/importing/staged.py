@@ -6,9 +6,8 @@ Law: the database is not written here; accepted and rejected rows add up to the 
 from __future__ import annotations
 
 import csv
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from database.staging import ROLES, Staging
+from database.staging import ROLES, Scratch, Staging
 from shared.errors import Detail, InvalidTable
 from shared.features import Schema
 from shared.table_batches import FEATURE, Batch, StartAgain, TableCheck
@@ -52,6 +51,17 @@ class Staged:
     notes: list[str]
     recognised: dict[str, object]
     rejects: list[Detail]
+
+    def with_late(
+        self, table: OpenTable, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]
+    ) -> Staged:
+        """The same after further rows turned out to be no good."""
+        _late(self.staging, raw, rejects)
+        accepted, first, last = self.staging.dates(raw)
+        rejected = self.staging.rejected_records(raw)
+        assert accepted + rejected == self.total
+        shown = _details(table, self.staging, raw) if rejected else []
+        return replace(self, accepted=accepted, rejected=rejected, first_date=first, last_date=last, rejects=shown)
 
 
 class _Seen:
@@ -151,13 +161,13 @@ def _list(column: pa.Array) -> list[Any]:
     return list((column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist())
 
 
-def _late(staging: Staging, raw: sqlite3.Connection, rejects: list[tuple[int, str | None, str | None, str]]) -> None:
+def _late(staging: Staging, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]) -> None:
     if rejects:
         staging.drop(raw, [reject[0] for reject in rejects])
         staging.reject(raw, rejects)
 
 
-def _refuse_repeated(table: OpenTable, staging: Staging, raw: sqlite3.Connection, seen: _Seen) -> None:
+def _refuse_repeated(table: OpenTable, staging: Staging, raw: Scratch, seen: _Seen) -> None:
     """The same id with the same date twice: the first stays, further ones are rejected."""
     records = seen.joined(seen.records)
     suspects = records[repeated(seen.joined(seen.rows))].tolist()
@@ -177,7 +187,7 @@ def _refuse_repeated(table: OpenTable, staging: Staging, raw: sqlite3.Connection
     ])  # fmt: skip
 
 
-def _only_case(staging: Staging, raw: sqlite3.Connection, seen: _Seen) -> Iterator[str]:
+def _only_case(staging: Staging, raw: Scratch, seen: _Seen) -> Iterator[str]:
     """A note on ids that are the same but for case: they are different customers, and may be one person."""
     people, folded, records = seen.joined(seen.people), seen.joined(seen.folded), seen.joined(seen.records)
     different = len(np.unique(people)) - len(np.unique(folded))
@@ -192,7 +202,7 @@ def _only_case(staging: Staging, raw: sqlite3.Connection, seen: _Seen) -> Iterat
     yield f"{different:,} ids differ from another one only by case{told}: they are taken for different customers."
 
 
-def _details(table: OpenTable, staging: Staging, raw: sqlite3.Connection) -> list[Detail]:
+def _details(table: OpenTable, staging: Staging, raw: Scratch) -> list[Detail]:
     found = list(staging.rejects(raw, SHOWN))
     places = table.lines_of(sorted({record for record, *_ in found}))
     return [_detail(places[record], field, value, expected) for record, field, value, expected in found]
@@ -235,7 +245,7 @@ def write_rejects(table: OpenTable, staging: Staging, out: Path) -> None:
                 wanted = next(reasons, None)
 
 
-def _reasons(staging: Staging, raw: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+def _reasons(staging: Staging, raw: Scratch) -> Iterator[tuple[int, str]]:
     record, told = None, ""
     for n, field, _, expected in staging.rejects(raw):
         text = f"{field}: {expected}" if field else expected
