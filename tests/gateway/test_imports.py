@@ -38,11 +38,26 @@ def table(*lines: str) -> bytes:
     return ("\n".join((HEADER, *lines)) + "\n").encode()
 
 
+def serving(stack: Stack) -> Stack:
+    """A gateway and a worker, without an ML service: imports need none."""
+    for name in ("gateway", "worker"):
+        stack.launch(name)
+    wait_until(lambda: _answers(stack) and stack.rows("SELECT 1 FROM workers"), "both serve", 90, 0.3)
+    return stack
+
+
+def _answers(stack: Stack) -> bool:
+    try:
+        return requests.get(f"{stack.url}/api/openapi.json", timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def empty(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     """A gateway and a worker over an empty database, with a small upload limit."""
     stack = new_stack(empty=True, MAX_UPLOAD_MB="3", DEMO="0")
-    stack.start("gateway", "worker")
+    serving(stack)
     yield stack
     stack.stop()
 
@@ -351,7 +366,7 @@ def _written(stack: Stack) -> int:
 def test_real_tables_go_in_by_rest_and_by_command(name: str, rows: int, new_stack: Callable[..., Stack]) -> None:
     file = Path(DATA or "") / name / f"{name}.csv"
     schema = ROOT / "examples" / f"{name}.toml"
-    stack = new_stack(empty=True, DEMO="0").start("gateway", "worker")
+    stack = serving(new_stack(empty=True, DEMO="0"))
     told = imported(stack, file.read_bytes(), schema=schema.read_text(encoding="utf-8"), as_of="2026-09-01")
     assert (told["accepted"], told["customers_new"], told["rejected"]) == (rows, rows, 0)
     done = stack.command("import", str(file), "--schema", str(schema), "--as-of", "2026-09-01")
