@@ -38,6 +38,20 @@ def table(*lines: str) -> bytes:
     return ("\n".join((HEADER, *lines)) + "\n").encode()
 
 
+@pytest.fixture(scope="module")
+def new_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
+    """Makes installations of nothing: imports need neither the demo nor a model."""
+    made: list[Stack] = []
+
+    def make(**variables: str) -> Stack:
+        made.append(Stack(tmp_path_factory.mktemp("imports"), {"DEMO": "0", **variables}))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack.stop()
+
+
 def serving(stack: Stack) -> Stack:
     """A gateway and a worker, without an ML service: imports need none."""
     for name in ("gateway", "worker"):
@@ -56,7 +70,7 @@ def _answers(stack: Stack) -> bool:
 @pytest.fixture(scope="module")
 def empty(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     """A gateway and a worker over an empty database, with a small upload limit."""
-    stack = new_stack(empty=True, MAX_UPLOAD_MB="3", DEMO="0")
+    stack = new_stack(MAX_UPLOAD_MB="3")
     serving(stack)
     yield stack
     stack.stop()
@@ -295,7 +309,7 @@ def test_outcomes_end_lifetimes_and_strangers_are_rejected(base: Stack) -> None:
 
 
 def test_who_is_absent_from_a_full_snapshot_leaves_only_by_the_flag(new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(empty=True, DEMO="0")
+    stack = new_stack()
     first = _file(stack, "1.csv", table(line("stays"), line("vanishes")))
     second = _file(stack, "2.csv", table(line("stays"), line("comes")))
     for file, day in ((first, "2026-08-01"), (second, "2026-09-01")):
@@ -333,7 +347,7 @@ def test_extending_the_schema_keeps_history_and_the_earlier_schema_still_imports
 
 
 def test_an_import_killed_while_it_writes_is_finished_by_the_next(new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(empty=True, DEMO="0")
+    stack = new_stack()
     big = _file(stack, "big.csv", table(*(line(f"usr_{k}") for k in range(150_000))))
     words = ("-m", "gateway", "import", str(big), "--schema", "retainstream", "--as-of", "2026-09-01")
     process = subprocess.Popen(
@@ -366,13 +380,13 @@ def _written(stack: Stack) -> int:
 def test_real_tables_go_in_by_rest_and_by_command(name: str, rows: int, new_stack: Callable[..., Stack]) -> None:
     file = Path(DATA or "") / name / f"{name}.csv"
     schema = ROOT / "examples" / f"{name}.toml"
-    stack = serving(new_stack(empty=True, DEMO="0"))
+    stack = serving(new_stack())
     told = imported(stack, file.read_bytes(), schema=schema.read_text(encoding="utf-8"), as_of="2026-09-01")
     assert (told["accepted"], told["customers_new"], told["rejected"]) == (rows, rows, 0)
     done = stack.command("import", str(file), "--schema", str(schema), "--as-of", "2026-09-01")
     assert "nothing changed" in done.stdout
     stack.stop()
-    other = new_stack(empty=True, DEMO="0")
+    other = new_stack()
     done = other.command("import", str(file), "--schema", str(schema))
     assert done.returncode == 0, done.stderr
     assert other.value("SELECT count(*) FROM customers") == rows
