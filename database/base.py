@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateColumn
 
 from database import tables
 from shared.clock import Clock, iso
+from shared.errors import NoCustomers, SchemaMismatch
 from shared.features import Feature, Schema, schema_from_dict, snake
 
 #: Fixed columns of `customers` that a feature of that name and kind fills, instead of getting one of its own.
@@ -98,14 +99,7 @@ def _with_features(table: Table, schema: Schema) -> Table:
 
 def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock) -> None:
     """Make an empty database the home of a base with this schema: adds its columns. `mark_ready` ends the loading."""
-    for narrow, wide in (
-        (tables.customers, customers_table(schema)),
-        (tables.customer_snapshots, snapshots_table(schema)),
-    ):
-        for column in wide.columns:
-            if column.name not in narrow.columns:
-                definition = CreateColumn(column).compile(connection)
-                connection.exec_driver_sql(f"ALTER TABLE {narrow.name} ADD COLUMN {definition}")
+    _add_columns(connection, schema)
     connection.execute(
         insert(tables.base).values(
             id=1,
@@ -116,6 +110,80 @@ def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock
             created_at=iso(clock()),
         )
     )
+    _remember(connection, schema, clock)
+
+
+def _add_columns(connection: Connection, schema: Schema) -> None:
+    for wide in (customers_table(schema), snapshots_table(schema)):
+        there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({wide.name})")}
+        for column in wide.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(connection)
+                connection.exec_driver_sql(f"ALTER TABLE {wide.name} ADD COLUMN {definition}")
+
+
+def versions(connection: Connection) -> dict[str, Schema]:
+    """Every schema this base has had, by checksum, the oldest first."""
+    v = tables.schema_versions
+    rows = connection.execute(select(v).order_by(v.c.created_at, v.c.checksum))
+    return {row.checksum: _schema(row.schema_json) for row in rows}
+
+
+def schema_of(connection: Connection, checksum: str) -> Schema | None:
+    """The schema this base had under a checksum, such as that of a model trained before it was extended."""
+    v = tables.schema_versions
+    found = connection.execute(select(v.c.schema_json).where(v.c.checksum == checksum)).scalar_one_or_none()
+    return None if found is None else _schema(found)
+
+
+def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, ...]:
+    """Give the base further features: new columns, in which earlier facts are missing. Returns their names.
+
+    Raises
+    ------
+    SchemaMismatch
+        Where the schema changes anything else, or a new feature may not be missing.
+    """
+    present = get(connection)
+    if present is None:
+        raise NoCustomers("There is no customer base to extend yet: import a table first.")
+    extended, added = extension(present.schema, schema)
+    if not added:
+        return ()
+    _add_columns(connection, extended)
+    connection.execute(
+        update(tables.base).values(schema_json=json.dumps(extended.as_dict()), schema_checksum=extended.checksum())
+    )
+    _remember(connection, extended, clock)
+    return added
+
+
+def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]:
+    """The present schema with the further features of `wanted` at its end, and their names. Raises SchemaMismatch."""
+    roles = ("id", "label", "positive", "as_of", "subscription")
+    changed = [role for role in roles if getattr(present, role) != getattr(wanted, role)]
+    gone = [name for name in present.features if name not in wanted.features]
+    kinds = [n for n, f in present.features.items() if n in wanted.features and wanted.features[n].kind != f.kind]
+    if changed or gone or kinds:
+        what = [*(f"`{role}` is another" for role in changed), *(f"feature {name!r} is gone" for name in gone)]
+        what += [f"feature {name!r} is of another kind" for name in kinds]
+        raise SchemaMismatch(f"Only further features can be added to this base: {'; '.join(what)}.")
+    added = tuple(name for name in wanted.features if name not in present.features)
+    strict = [name for name in added if not wanted.features[name].missing]
+    if strict:
+        raise SchemaMismatch(
+            f"The new feature {strict[0]!r} has missing = false, but it is missing in all facts up to now: "
+            "set missing = true."
+        )
+    features = {**{name: wanted.features[name] for name in present.features}, **{n: wanted.features[n] for n in added}}
+    return wanted.model_copy(update={"features": features, "name": present.name}), added
+
+
+def _remember(connection: Connection, schema: Schema, clock: Clock) -> None:
+    v = tables.schema_versions
+    if connection.execute(select(v.c.checksum).where(v.c.checksum == schema.checksum())).one_or_none() is None:
+        values = {"checksum": schema.checksum(), "schema_json": json.dumps(schema.as_dict())}
+        connection.execute(insert(v).values({**values, "created_at": iso(clock())}))
 
 
 def mark_ready(connection: Connection) -> None:
@@ -138,6 +206,7 @@ def forget(connection: Connection, schema: Schema) -> None:
         tables.imports,
         tables.customers,
         tables.model_timeline,
+        tables.schema_versions,
         tables.base,
     ):
         connection.execute(delete(table))

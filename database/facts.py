@@ -5,8 +5,8 @@ Law: what is read for a date uses only what was known by the end of that date (D
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
@@ -22,45 +22,31 @@ s = tables.subscriptions
 NEVER = "9999"
 
 
+def published(snapshots: Any) -> Any:
+    """Only rows of imports that are whole: what is being written counts for nobody."""
+    i = tables.imports
+    return snapshots.c.import_id.not_in(select(i.c.id).where(i.c.state != "published"))
+
+
 def last_date(connection: Connection) -> str | None:
     """The data's last date: the newest snapshot."""
-    return connection.execute(select(func.max(tables.customer_snapshots.c.as_of))).scalar_one()
+    snap = tables.customer_snapshots
+    query = select(snap.c.as_of).where(published(snap)).order_by(snap.c.as_of.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def snapshot_dates(connection: Connection) -> list[str]:
     """Every date with snapshots, oldest first."""
-    column = tables.customer_snapshots.c.as_of
-    return list(connection.execute(select(column).distinct().order_by(column)).scalars())
+    snap = tables.customer_snapshots
+    return list(
+        connection.execute(select(snap.c.as_of).where(published(snap)).distinct().order_by(snap.c.as_of)).scalars()
+    )
 
 
 def matured_dates(connection: Connection, today: str) -> list[str]:
     """Snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
     latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
     return [day for day in snapshot_dates(connection) if day <= latest]
-
-
-def customers_at(connection: Connection, as_of: str) -> set[int]:
-    """Customers that have a snapshot of this date already."""
-    column = tables.customer_snapshots
-    return set(connection.execute(select(column.c.customer_id).where(column.c.as_of == as_of)).scalars())
-
-
-class EndTold(NamedTuple):
-    """When a subscription ends, and since when that was known ahead."""
-
-    ended_at: str | None
-    cancelled_at: str | None
-
-
-def ends_told(connection: Connection, customer_ids: Iterable[int]) -> dict[tuple[int, str], EndTold]:
-    """What is known of the ends of these customers' subscriptions, by (customer_id, started_at)."""
-    told: dict[tuple[int, str], EndTold] = {}
-    wanted = list(customer_ids)
-    for at in range(0, len(wanted), 10_000):
-        query = select(s.c.customer_id, s.c.started_at, s.c.ended_at, s.c.cancelled_at)
-        for row in connection.execute(query.where(s.c.customer_id.in_(wanted[at : at + 10_000]))):
-            told[row[0], row[1]] = EndTold(row[2], row[3])
-    return told
 
 
 def has_subscriptions(connection: Connection) -> bool:
@@ -107,12 +93,20 @@ def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
         newer.c.as_of == as_of,
         newer.c.known_at <= as_of,
         newer.c.id > snap.c.id,
+        published(newer),
     )
     return (
         select(*columns)
         .select_from(snap)
         .join(s, s.c.customer_id == snap.c.customer_id)
-        .where(snap.c.as_of == as_of, snap.c.known_at <= as_of, ~corrected, *_active(as_of), _newest(as_of))
+        .where(
+            snap.c.as_of == as_of,
+            snap.c.known_at <= as_of,
+            published(snap),
+            ~corrected,
+            *_active(as_of),
+            _newest(as_of),
+        )
         .order_by(snap.c.customer_id)
     )
 
@@ -173,7 +167,7 @@ def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]
     The newest row of a customer, or of a customer and date where the schema has an `as_of` column.
     """
     snap = snapshots_table(schema)
-    labelled = snap.c.label.is_not(None)
+    labelled = and_(snap.c.label.is_not(None), published(snap))
     columns = [snap.c[name] for name in column_names(schema).values()]
     query = select(snap.c.customer_id, snap.c.as_of, snap.c.label, *columns).where(labelled)
     per = (snap.c.customer_id,) if schema.as_of is None else (snap.c.customer_id, snap.c.as_of)

@@ -286,3 +286,9 @@ def active(connection: Connection, kind: str) -> int | None:
     """Id of a queued or running job of this kind."""
     query = select(j.c.id).where(j.c.kind == kind, j.c.state.in_(("queued", "running"))).limit(1)
     return connection.execute(query).scalar_one_or_none()
+
+
+def unfinished_params(connection: Connection, name: str) -> list[str]:
+    """A parameter of every job that is queued or running."""
+    rows = connection.execute(select(j.c.params_json).where(j.c.state.in_(("queued", "running")))).scalars()
+    return [value for text in rows if isinstance(value := json.loads(text).get(name), str)]

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from shared.errors import ServiceError, ServiceUnavailable
 
-__all__ = ["Connection", "Database", "NotOurDatabase", "require_migrated"]
+__all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated"]
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
 _REVISION = re.compile(r"""^revision = ['"]([^'"]+)""", re.M)
@@ -141,3 +141,8 @@ def require_migrated(database: Database) -> None:
     """Raise ServiceUnavailable where the migrations have not run yet."""
     if not database.is_reachable():
         raise ServiceUnavailable("The database is not ready: run `retainstream migrate`.")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or the file's own limit of pages, is what an error is about."""
+    return isinstance(error, DatabaseError) and "disk is full" in str(error.orig)

@@ -123,6 +123,24 @@ imports = Table(
     Column("customers_new", Integer, nullable=False),
     Column("customers_updated", Integer, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('publishing', 'published', 'failed')", name="state"),
+        nullable=False,
+        server_default=text("'published'"),
+    ),
+    Column("job_id", Integer),
+    Column("rejected", Integer, nullable=False, server_default=text("0")),
+    Column("written", Integer, nullable=False, server_default=text("0")),
+    Column("plan_json", Text),
+)
+schema_versions = Table(
+    "schema_versions",
+    metadata,
+    Column("checksum", Text, primary_key=True),
+    Column("schema_json", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
 )
 customers = Table(
     "customers",

@@ -19,7 +19,8 @@ from database import jobs
 from database.jobs import Job, Lane
 from database.session import Database, require_migrated
 from gateway.ml_client import MLClient
-from gateway.services import demo, export_files, importing, parquet, retention, scoring, training, work
+from gateway.services import demo, export_files, importing, parquet, proposing, retention, scoring, training, work
+from gateway.services.importing import leaving
 from gateway.services.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
@@ -33,6 +34,9 @@ HANDLERS: Mapping[str, Handler] = {
     "score": scoring.run,
     "import": importing.run,
     "export": parquet.run,
+    "import-outcomes": leaving.run,
+    "preview": proposing.preview,
+    "propose-schema": proposing.propose,
     "demo": demo.run,
 }
 IDLE_S = 0.1

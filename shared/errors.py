@@ -10,10 +10,11 @@ from typing import TypedDict
 
 
 class Detail(TypedDict, total=False):
-    """One thing that is wrong: where (`field`, `row`), and in `message` what was expected."""
+    """One thing that is wrong: where (`field`, `row`), the `value` there, and in `message` what was expected."""
 
     field: str
     row: int
+    value: str
     message: str
 
 

@@ -20,6 +20,8 @@ from shared import table_cells as cells
 from shared.errors import InvalidTable
 from shared.features import Feature, Schema, Subscription, snake
 from shared.table_files import FileColumns, read_columns
+from shared.table_recognition import written_dates
+from shared.table_stream import read_first
 from shared.tables import is_never_negative
 
 #: Text with more different values than this, in more than this share of the rows, tells people apart, not groups.
@@ -27,6 +29,8 @@ MANY_VALUES, MANY_SHARE = 50, 0.2
 #: Rows from which a coincidence between two columns is none.
 ENOUGH_ROWS = 20
 MAX_NAME = 200
+#: Files above this many bytes are judged by so many rows.
+WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
 
 _WHO = "customer|client|user|subscriber|account|acct|member|cust|person|contact|household"
 _ID = re.compile(rf"(?:{_WHO})(?:_?(?:id|no|num|number|key|ref|code))?|id|uuid|guid|msisdn")
@@ -67,22 +71,32 @@ class InferredSchema:
         return "\n".join(_toml(self.schema, self.notes, self.seen)) + "\n"
 
 
-def infer_schema(path: Path | str) -> InferredSchema:
+def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
+
+    Of a file above 32 MB the first 200,000 rows are judged, and a note says so.
+
+    Parameters
+    ----------
+    name
+        The file's name, where `path` is a name of ours.
 
     Raises
     ------
     InvalidTable
         Where the file is no table, or holds no column that could be a feature.
     """
-    guess = _Guess(read_columns(path))
+    long = Path(path).exists() and Path(path).stat().st_size > WHOLE_BYTES
+    guess = _Guess(read_first(path, MANY_ROWS) if long else read_columns(path))
+    if long:
+        guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
     guess.find_roles()
     guess.find_features()
     if not guess.features:
         raise InvalidTable("No column of the file can be a feature: " + " ".join(guess.notes))
     roles: dict[str, Any] = {role: column.name for role, column in guess.roles.items()}
     schema = Schema(
-        name=Path(path).stem.strip()[:80] or None, positive=guess.positive, ignore=tuple(guess.ignore),
+        name=Path(name or path).stem.strip()[:80] or None, positive=guess.positive, ignore=tuple(guess.ignore),
         subscription=Subscription(**guess.subscription), features=guess.features, **roles,
     )  # fmt: skip
     return InferredSchema(schema, tuple(guess.notes), guess.seen)
@@ -96,7 +110,7 @@ class _Column:
         self.words = frozenset(self.snake.split("_"))
         self.texts = _read(cells.categories, values, blank=True)
         self.blank = self.texts is not None and self.texts.null_count == len(values)
-        self.dates = _read(cells.dates, values)
+        self.dates = _read(lambda *given: cells.dates(*given, written=written_dates(values)), values)
         self.numbers = _read(lambda *given: cells.numbers(*given, decimal_comma=comma), values)
         coded = (self.texts if self.texts is not None else pa.nulls(len(values), pa.string())).dictionary_encode()
         self.complete = self.texts is not None and self.texts.null_count == 0

@@ -22,8 +22,8 @@ SHOWN = 80
 #: Texts that mean "missing" in a column of numbers or dates; in a category they may be somebody's value.
 MISSING_WORDS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan", "None")
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
-_DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*$"
-_DECIMAL_POINT = r"^\s*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?\s*$"
+DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*$"
+DECIMAL_POINT = r"^\s*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?\s*$"
 _DATE = (
     r"^\d{4}-\d{2}-\d{2}"
     r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
@@ -49,6 +49,15 @@ class Problems:
         self._flagged[field] = before | mask
         self.count += len(rows)
         self._found += [(int(row), field, message(int(row))) for row in rows[: self.limit]]
+
+    def cells(self) -> list[tuple[int, str, str]]:
+        """Index of the row, field and message of each cell that is kept, by row."""
+        return sorted(self._found, key=lambda found: found[0])
+
+    def rows(self) -> np.ndarray:
+        """Indices of all rows with something wrong, ascending."""
+        masks = list(self._flagged.values())
+        return np.flatnonzero(np.logical_or.reduce(masks)) if masks else np.zeros(0, dtype=np.int64)
 
     def refuse(self) -> None:
         """Raise what was found.
@@ -84,17 +93,28 @@ def shown(value: Any) -> str:
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
 
 
+def any_like(texts: pa.Array, pattern: str) -> bool:
+    """Whether a text of the column matches."""
+    return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
+
+
 def uses_decimal_comma(columns: Iterable[pa.Array]) -> bool:
     """Whether these columns of numbers are written 1,5: some are, and none is written 1.5."""
     texts = [column for column in columns if pa.types.is_string(column.type)]
 
-    def any_like(pattern: str) -> bool:
-        return any(pc.any(pc.match_substring_regex(text, pattern)).as_py() for text in texts)
+    return any(any_like(text, DECIMAL_COMMA) for text in texts) and not any(
+        any_like(text, DECIMAL_POINT) for text in texts
+    )
 
-    return any_like(_DECIMAL_COMMA) and not any_like(_DECIMAL_POINT)
 
-
-def numbers(column: pa.Array, field: str, problems: Problems, *, decimal_comma: bool = False) -> pa.Array:
+def numbers(
+    column: pa.Array,
+    field: str,
+    problems: Problems,
+    *,
+    decimal_comma: bool = False,
+    truth: tuple[str, str] | None = None,
+) -> pa.Array:
     """A column as float64, null where missing; true and false are 1 and 0.
 
     Parameters
@@ -105,7 +125,11 @@ def numbers(column: pa.Array, field: str, problems: Problems, *, decimal_comma: 
         Where to note cells that are no finite number, and under which name.
     decimal_comma
         Whether text is written 1,5.
+    truth
+        Words, in lower case, that stand for 1 and 0 in this column, where it is written so.
     """
+    if truth is not None and pa.types.is_string(column.type):
+        column = _truth_as_digits(column, truth)
     if pa.types.is_string(column.type):
         values = _numbers_of_text(column, field, problems, decimal_comma)
     elif pa.types.is_boolean(column.type):
@@ -118,6 +142,11 @@ def numbers(column: pa.Array, field: str, problems: Problems, *, decimal_comma: 
     infinite = pc.is_inf(values)
     problems.add(field, infinite, lambda row: f"{shown(column[row])} is not finite, leave unknown cells blank")
     return pc.if_else(infinite, pa.scalar(None, pa.float64()), values)
+
+
+def _truth_as_digits(column: pa.Array, truth: tuple[str, str]) -> pa.Array:
+    folded = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    return pc.if_else(pc.equal(folded, truth[0]), "1", pc.if_else(pc.equal(folded, truth[1]), "0", column))
 
 
 def _numbers_of_text(column: pa.Array, field: str, problems: Problems, decimal_comma: bool) -> pa.Array:
@@ -200,8 +229,14 @@ def _text_of(values: pa.Array, field: str, problems: Problems, indices: pa.Array
     return pc.coalesce(short, values.cast(pa.string()))
 
 
-def dates(column: pa.Array, field: str, problems: Problems) -> pa.Array:
-    """A column as date32, null where missing: ISO dates, and the date part of ISO times as they are written."""
+def dates(column: pa.Array, field: str, problems: Problems, *, written: str | None = None) -> pa.Array:
+    """A column as date32, null where missing: ISO dates, and the date part of ISO times as they are written.
+
+    Parameters
+    ----------
+    written
+        How dates that are not ISO are written in this column, such as `D.M.Y` (`shared.table_recognition`).
+    """
     kind = column.type
     if pa.types.is_timestamp(kind):
         if kind.tz is not None and kind.tz != "UTC":
@@ -213,6 +248,8 @@ def dates(column: pa.Array, field: str, problems: Problems) -> pa.Array:
         return _wrong_type(column, field, problems, "dates", pa.date32())
     text = _without_missing_words(column)
     text = pc.if_else(pc.equal(text, "NaT"), pa.scalar(None, pa.string()), text)
+    if written is not None:
+        text = _iso_dates(text, written)
     day = pc.if_else(pc.match_substring_regex(text, _DATE), pc.utf8_slice_codeunits(text, 0, 10), "")
     coded = day.dictionary_encode()
     days = pa.array([_day(value) for value in coded.dictionary.to_pylist()], pa.date32())
@@ -220,6 +257,17 @@ def dates(column: pa.Array, field: str, problems: Problems) -> pa.Array:
     wrong = pc.and_(pc.is_valid(text), pc.is_null(values))
     problems.add(field, wrong, lambda row: f"{shown(column[row])} is no date, write it as 2025-12-31")
     return values
+
+
+def _iso_dates(text: pa.Array, written: str) -> pa.Array:
+    """Dates such as 31.12.2025 (`D.M.Y`) as ISO ones; what does not look so stays as it is."""
+    year, month, day = (rf"\{written.replace(written[1], '').index(part) + 1}" for part in "YMD")
+    separator = re.escape(written[1])
+    text = pc.replace_substring_regex(
+        text, rf"^(\d{{1,2}}){separator}(\d{{1,2}}){separator}(\d{{4}})$", f"{year}-{month}-{day}"
+    )
+    text = pc.replace_substring_regex(text, r"^(\d{4})-(\d)-", r"\1-0\2-")
+    return pc.replace_substring_regex(text, r"^(\d{4}-\d\d)-(\d)$", r"\1-0\2")
 
 
 def _day(text: str | None) -> date | None:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +30,9 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SNIFF_CHARACTERS = 200_000
 SNIFF_ROWS = 50
 SHOWN_RAGGED = 100
+EMPTY = "The file is empty: a header line and one line for each customer are needed."
+NO_ROWS = "The file has a header and no rows: one line for each customer is needed."
+NUL_BYTES = "The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
 
 #: First bytes of files that people upload in place of a table, and what to do with them.
 _OTHER_FILES = {
@@ -91,10 +94,15 @@ def read_columns(path: Path | str) -> FileColumns:
     except OSError as error:
         raise InvalidTable(f"The file {path} can't be read: {error.strerror or error}.") from None
     sha256 = hashlib.sha256(data).hexdigest()
-    for magic, advice in _OTHER_FILES.items():
-        if data.startswith(magic):
-            raise InvalidTable(f"The file {advice}.")
+    refuse_other_files(data)
     return _parquet(data, sha256) if data.startswith(b"PAR1") else _csv(data, sha256)
+
+
+def refuse_other_files(begin: bytes) -> None:
+    """Raise InvalidTable where the first bytes are those of a workbook, an archive or a database."""
+    for magic, advice in _OTHER_FILES.items():
+        if begin.startswith(magic):
+            raise InvalidTable(f"The file {advice}.")
 
 
 # Parquet
@@ -104,16 +112,16 @@ def _parquet(data: bytes, sha256: str) -> FileColumns:
     try:
         file = pa.parquet.ParquetFile(pa.BufferReader(data))
         names = file.schema_arrow.names
-        _refuse_twice(names)
+        refuse_twice(names)
         table = file.read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidTable(f"The Parquet file is broken or not whole, upload it again: {error}") from None
-    columns = [_plain(column.combine_chunks()) for column in table.columns]
+    columns = [plain(column.combine_chunks()) for column in table.columns]
     return _checked(names, columns, (), sha256, None, lambda index: index + 1)
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def plain(column: pa.Array) -> pa.Array:
     """Encodings of text and of repetition undone; anything else as it is."""
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
@@ -138,9 +146,9 @@ def _is_bytes(kind: Any) -> bool:
 def _csv(data: bytes, sha256: str) -> FileColumns:
     text, notes = _utf8(data)
     if not text.strip():
-        raise InvalidTable("The file is empty: a header line and one line for each customer are needed.")
+        raise InvalidTable(EMPTY)
     sample = text[:SNIFF_CHARACTERS].decode("utf-8", errors="ignore")
-    delimiter = _delimiter(sample)
+    delimiter = guess_delimiter(sample)
     if delimiter != ",":
         notes.append(f"The columns are separated by {DELIMITERS[delimiter]}.")
     if not text.endswith((b"\n", b"\r")):
@@ -148,9 +156,9 @@ def _csv(data: bytes, sha256: str) -> FileColumns:
     if text.count(b'"') % 2:
         _refuse_open_quote(text, delimiter)
     table = _parse(text, delimiter, _width(sample, delimiter))
-    columns = [_unguarded(_plain(column.combine_chunks())) for column in table.columns]
+    columns = [_unguarded(plain(column.combine_chunks())) for column in table.columns]
     names = [column[0].as_py() for column in columns]
-    _refuse_twice(names)
+    refuse_twice(names)
     body = [column.slice(1) for column in columns]
     return _checked(names, body, notes, sha256, delimiter, _places(text, delimiter, table.num_rows))
 
@@ -172,7 +180,7 @@ def _utf8(data: bytes) -> tuple[bytes, list[str]]:
     else:
         text, notes = data.removeprefix(codecs.BOM_UTF8), []
     if b"\0" in text:
-        raise InvalidTable("The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet.")
+        raise InvalidTable(NUL_BYTES)
     try:
         text.decode("utf-8")
         return text, notes
@@ -184,7 +192,7 @@ def _utf8(data: bytes) -> tuple[bytes, list[str]]:
         return text.decode("latin-1").encode(), ["The file is encoded in Latin-1, not in UTF-8."]
 
 
-def _records(text: str, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+def records(text: str, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each record that is not blank: slow, for the header and for mistakes."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
     line = 1
@@ -194,24 +202,29 @@ def _records(text: str, delimiter: str, *, strict: bool = False) -> Iterator[tup
         except StopIteration:
             return
         except csv.Error:
-            raise InvalidTable(
-                f"The record that begins in line {line} can't be read: a quotation mark is opened and not closed.",
-                details=[{"row": line, "message": "a quotation mark is not closed"}],
-            ) from None
+            raise open_quote(line) from None
         if cells:
             yield line, cells
         line = reader.line_num + 1
+
+
+def open_quote(line: int) -> InvalidTable:
+    """A cell that never ends."""
+    return InvalidTable(
+        f"The record that begins in line {line} can't be read: a quotation mark is opened and not closed.",
+        details=[{"row": line, "message": "a quotation mark is not closed"}],
+    )
 
 
 def _sniffed(sample: str, delimiter: str) -> list[int]:
     """Number of cells of each of the first records, as far as they can be read."""
     widths: list[int] = []
     with suppress(InvalidTable):
-        widths.extend(len(cells) for _, cells in islice(_records(sample, delimiter), SNIFF_ROWS))
+        widths.extend(len(cells) for _, cells in islice(records(sample, delimiter), SNIFF_ROWS))
     return widths
 
 
-def _delimiter(sample: str) -> str:
+def guess_delimiter(sample: str) -> str:
     """The delimiter that cuts most of the first records into as many cells as the header has."""
 
     def agreement(delimiter: str) -> tuple[int, int]:
@@ -227,7 +240,7 @@ def _width(sample: str, delimiter: str) -> int:
 
 def _refuse_open_quote(text: bytes, delimiter: str) -> None:
     """An odd count of quotation marks may be an inch sign, or a cell that swallows the rest of the file."""
-    for _ in _records(text.decode(), delimiter, strict=True):
+    for _ in records(text.decode(), delimiter, strict=True):
         pass
 
 
@@ -259,7 +272,7 @@ def _parse(text: bytes, delimiter: str, width: int) -> pa.Table:
 
 
 def _ragged(text: bytes, delimiter: str, width: int) -> InvalidTable:
-    wrong = [(line, len(cells)) for line, cells in _records(text.decode(), delimiter) if len(cells) != width]
+    wrong = [(line, len(cells)) for line, cells in records(text.decode(), delimiter) if len(cells) != width]
     details: list[Detail] = [
         {"row": line, "message": f"{count} cells where the header has {width}"} for line, count in wrong[:SHOWN_RAGGED]
     ]
@@ -271,14 +284,14 @@ def _ragged(text: bytes, delimiter: str, width: int) -> InvalidTable:
     )
 
 
-def _places(text: bytes, delimiter: str, records: int) -> Callable[[int], int]:
+def _places(text: bytes, delimiter: str, count: int) -> Callable[[int], int]:
     """Line numbers by row: counting on from the header unless blank lines or line breaks in cells are in the way."""
-    if (text.count(b"\n") or text.count(b"\r")) == records:
+    if (text.count(b"\n") or text.count(b"\r")) == count:
         return lambda index: index + 2
 
     @cache
     def lines() -> list[int]:
-        return [line for line, _ in _records(text.decode(), delimiter)]
+        return [line for line, _ in records(text.decode(), delimiter)]
 
     return lambda index: lines()[index + 1] if index + 1 < len(lines()) else index + 2
 
@@ -286,7 +299,8 @@ def _places(text: bytes, delimiter: str, records: int) -> Callable[[int], int]:
 # Both
 
 
-def _refuse_twice(names: list[str]) -> None:
+def refuse_twice(names: Sequence[str]) -> None:
+    """Raise InvalidTable where two columns have the same header."""
     twice = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
     if twice:
         raise InvalidTable(
@@ -298,11 +312,20 @@ def _refuse_twice(names: list[str]) -> None:
 def _checked(
     names: list[str], columns: list[Any], notes: Any, sha256: str, delimiter: str | None, place: Callable[[int], int]
 ) -> FileColumns:
-    if not columns or len(columns[0]) == 0:
-        raise InvalidTable("The file has a header and no rows: one line for each customer is needed.")
+    require_rows(names, len(columns[0]) if columns else 0)
     named = {name: column for name, column in zip(names, columns, strict=True) if name.strip()}
-    if not named:
+    return FileColumns(tuple(named), tuple(named.values()), (*notes, *unnamed(names)), sha256, delimiter, place)
+
+
+def require_rows(names: Sequence[str], rows: int) -> None:
+    """Raise InvalidTable where a file has no rows, or no column with a name."""
+    if not names or not rows:
+        raise InvalidTable(NO_ROWS)
+    if not any(name.strip() for name in names):
         raise InvalidTable("No column has a name: the first line must be the header.")
-    if len(named) < len(names):
-        notes = [*notes, f"Columns without a name are left out: {len(names) - len(named)}."]
-    return FileColumns(tuple(named), tuple(named.values()), tuple(notes), sha256, delimiter, place)
+
+
+def unnamed(names: Sequence[str]) -> tuple[str, ...]:
+    """A note about columns without a name, if there are any."""
+    without = sum(not name.strip() for name in names)
+    return (f"Columns without a name are left out: {without}.",) if without else ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -22,8 +22,12 @@ from shared.arrow import feature_fields
 from shared.errors import Detail, InvalidTable
 from shared.features import Feature, Schema
 from shared.table_files import FileColumns, read_columns
+from shared.table_recognition import Recognised, recognise, unread_columns
 
 SHOWN_HEADERS = 60
+#: Columns that our own file of rejected rows adds: why, and which row of a table without ids.
+REASON_COLUMN, ROW_COLUMN = "retainstream_reason", "retainstream_row"
+OWN_COLUMNS = frozenset((REASON_COLUMN, ROW_COLUMN))
 
 _COUNTS = "hours days months years devices failures count calls seconds minutes messages"
 _MONEY = (
@@ -97,16 +101,28 @@ def read_table(
         With a detail `{row, field, message}` for each unusable cell; `row` is the line of a CSV file, whose header
         is line 1, and the row of a Parquet file, counted from 1.
     """
-    reading = _Reading(read_columns(path), schema, max_problems)
+    file = read_columns(path)
+    reading, table = _read(Reading(file, schema, max_problems), label)
+    if reading.problems.count:
+        found = recognise([reading.by_name(unread_columns(schema))], schema, delimiter=file.delimiter)
+        if found != reading.recognised:
+            reading, table = _read(Reading(file, schema, max_problems, found), label)
+    reading.problems.refuse()
+    return table
+
+
+def _read(reading: Reading, label: str) -> tuple[Reading, CustomerTable]:
     reading.require(label)
     ids, as_of = reading.keys()
     features = reading.features()
     outcome = reading.label(label == "required") if label != "ignored" else None
     subscription = reading.subscription()
-    email = reading.optional("email", schema.email, cells.identifiers)
-    reading.problems.refuse()
-    notes = (*reading.file.notes, *reading.notes, *reading.unused())
-    return CustomerTable(schema, features, ids, email, outcome, as_of, subscription, notes, reading.file.sha256)
+    email = reading.optional("email", reading.schema.email, cells.identifiers)
+    file = reading.file
+    notes = (*file.notes, *reading.recognised.notes(), *reading.notes, *reading.unused(file.names))
+    return reading, CustomerTable(
+        reading.schema, features, ids, email, outcome, as_of, subscription, notes, file.sha256
+    )
 
 
 def row_keys(ids: pa.Array) -> np.ndarray:
@@ -130,26 +146,39 @@ def is_never_negative(unit: str | None) -> bool:
     return unit is not None and re.split(r"\s*/\s*|\s+per\s+", unit.strip().lower())[0] in NOT_NEGATIVE
 
 
-class _Reading:
-    """One pass over one file: what was found so far, and what is wrong with it."""
+def nobody_churned(schema: Schema, values: Sequence[str | None]) -> str:
+    """A note about a label that is never positive."""
+    seen = ", ".join(repr(value) for value in values)
+    wanted = ", ".join(repr(value) for value in schema.positive)
+    return f"Nobody churned: {schema.label!r} is never {wanted}; it holds {seen}."
 
-    def __init__(self, file: FileColumns, schema: Schema, max_problems: int) -> None:
+
+class Reading:
+    """One pass over one file, or over one batch of it: what was found so far, and what is wrong with it.
+
+    Parameters
+    ----------
+    recognised
+        How numbers and dates are written, as far as that is not as usual.
+    """
+
+    def __init__(
+        self, file: FileColumns, schema: Schema, max_problems: int, recognised: Recognised | None = None
+    ) -> None:
         self.file = file
         self.schema = schema
+        self.recognised = recognised or Recognised()
         self.problems = cells.Problems(max_problems, file.place, file.place_name)
         self.notes: list[str] = []
         self._used: set[str] = set()
         self._numbers: dict[str, pa.Array] = {}
-        self._comma = self._decimal_comma()
+        #: Numbers of the rows in the whole file, where this is a batch of it.
+        self.numbers: np.ndarray | None = None
 
-    def _decimal_comma(self) -> bool:
-        if self.file.delimiter in (None, ","):
-            return False
-        actual = (self.file.actual(name) for name in (*self.schema.numbers, self.schema.subscription.price or ""))
-        comma = cells.uses_decimal_comma(self.file.column(own) for own in actual if own)
-        if comma:
-            self.notes.append("Numbers are written with a decimal comma.")
-        return comma
+    def by_name(self, names: Iterable[str]) -> dict[str, pa.Array]:
+        """Columns of the file by the names that the schema gives them."""
+        actual = {name: self.file.actual(name) for name in names}
+        return {name: self.file.column(own) for name, own in actual.items() if own is not None}
 
     def require(self, label: str) -> None:
         """Refuse a file without the columns that nothing goes without."""
@@ -189,19 +218,50 @@ class _Reading:
 
     def _number(self, name: str) -> pa.Array:
         if name not in self._numbers:  # a price may be a feature too
-            self._numbers[name] = cells.numbers(self._column(name), name, self.problems, decimal_comma=self._comma)
+            self._numbers[name] = cells.numbers(
+                self._column(name),
+                name,
+                self.problems,
+                decimal_comma=self.recognised.decimal_comma,
+                truth=self.recognised.truth.get(name),
+            )
         return self._numbers[name]
+
+    def ids(self) -> pa.Array:
+        """Who each row is about, by the id column; else by its number in the file."""
+        name = self.schema.id
+        if name is None:
+            return self._row_numbers()
+        ids = cells.identifiers(self._column(name), name, self.problems)
+        self.problems.add(name, pc.is_null(ids), lambda row: "the id is missing")
+        return ids
+
+    def _row_numbers(self) -> pa.Array:
+        given = self._column(ROW_COLUMN)
+        if given is not None:  # rows that were rejected before: they keep the number they had
+            return cells.identifiers(given, ROW_COLUMN, self.problems)
+        numbers = np.arange(1, self.file.rows + 1) if self.numbers is None else self.numbers
+        return pa.array(numbers).cast(pa.string())
+
+    def as_of(self) -> pa.Array | None:
+        """The date of each row, where the schema names the column."""
+        name = self.schema.as_of
+        if name is None:
+            return None
+        days = self._dates(self._column(name), name, self.problems)
+        self.problems.add(name, pc.is_null(days), lambda row: "the date is missing")
+        return days
+
+    def _dates(self, column: pa.Array, name: str, problems: cells.Problems) -> pa.Array:
+        return cells.dates(column, name, problems, written=self.recognised.dates.get(name))
 
     def keys(self) -> tuple[pa.Array, pa.Array | None]:
         """Ids and dates: every row has them, and no two rows the same."""
-        name, as_of = self.schema.id, None
-        if self.schema.as_of is not None:
-            as_of = cells.dates(self._column(self.schema.as_of), self.schema.as_of, self.problems)
-            self.problems.add(self.schema.as_of, pc.is_null(as_of), lambda row: "the date is missing")
+        as_of = self.as_of()
+        ids = self.ids()
+        name = self.schema.id
         if name is None:
-            return pa.array(np.arange(1, self.file.rows + 1)).cast(pa.string()), as_of
-        ids = cells.identifiers(self._column(name), name, self.problems)
-        self.problems.add(name, pc.is_null(ids), lambda row: "the id is missing")
+            return ids, as_of
         earlier = cells.duplicates(ids, as_of)
         place, unit = self.file.place, self.file.place_name
         same = "" if as_of is None else " with the same date"
@@ -249,21 +309,31 @@ class _Reading:
         if texts.null_count == len(texts) and not required:
             self.notes.append(f"The column {name!r} is blank, so it doesn't say who churned.")
             return None
+        self.problems.add(name, pc.is_null(texts), lambda row: "the label is missing")
+        churned = np.asarray(pc.is_in(texts, self._positive(column)), dtype=np.int8)
+        if not churned.any():
+            self.notes.append(nobody_churned(self.schema, pc.unique(texts).slice(0, 5).to_pylist()))
+        return churned
+
+    def _positive(self, column: pa.Array) -> pa.Array:
         positive = cells.normal_form(pa.array(self.schema.positive, pa.string()))
         if pa.types.is_boolean(column.type):  # true is what a CSV file would have written as 1
             words = {"1": "true", "0": "false"}
             positive = pa.array([words.get(value, value.lower()) for value in positive.to_pylist()])
-        self.problems.add(name, pc.is_null(texts), lambda row: "the label is missing")
-        churned = np.asarray(pc.is_in(texts, positive), dtype=np.int8)
-        if not churned.any():
-            values = ", ".join(repr(value) for value in pc.unique(texts).slice(0, 5).to_pylist())
-            wanted = ", ".join(repr(value) for value in self.schema.positive)
-            self.notes.append(f"Nobody churned: {name!r} is never {wanted}; it holds {values}.")
-        return churned
+        return positive
+
+    def given_label(self) -> tuple[pa.Array, list[str]] | None:
+        """1, 0 or null for each row, and some of the values that stand there; None where the file has no label."""
+        column = self._column(self.schema.label) if self.schema.label is not None else None
+        if column is None or self.schema.label is None:
+            return None
+        texts = cells.categories(column, self.schema.label, self.problems)
+        churned = pc.if_else(pc.is_valid(texts), pc.is_in(texts, self._positive(column)), pa.scalar(None, pa.bool_()))
+        return churned.cast(pa.int8()), pc.unique(texts).slice(0, 5).to_pylist()
 
     def subscription(self) -> dict[str, pa.Array]:
         """The columns that speak of the contract, as far as the file has them."""
-        readers: dict[str, Any] = {"start": cells.dates, "end": cells.dates, "price": self._price}
+        readers: dict[str, Any] = {"start": self._dates, "end": self._dates, "price": self._price}
         found = {}
         for role, name in self.schema.subscription.columns().items():
             values = self.optional(f"subscription {role}", name, readers.get(role, cells.categories))
@@ -283,13 +353,14 @@ class _Reading:
             self.notes.append(f"The file has no column {name!r} ({role}), which the schema names.")
         return read(column, name, self.problems) if column is not None else None
 
-    def unused(self) -> Iterable[str]:
+    def unused(self, names: Sequence[str]) -> Iterable[str]:
         """One sentence about the columns that nobody asked for."""
-        by_schema = {self.file.actual(name) for name in self.schema.ignore}
-        label = self.file.actual(self.schema.label) if self.schema.label else None
-        left = [name for name in self.file.names if name not in self._used and name != label]
-        ignored = [name for name in left if name in by_schema]
-        rest = [name for name in left if name not in by_schema]
+        ignore = {name.strip() for name in self.schema.ignore}
+        label = self.schema.label
+        left = [n for n in names if n.strip() and n not in self._used and n.strip() not in OWN_COLUMNS]
+        left = [n for n in left if label is None or n.strip() != label.strip()]
+        ignored = [name for name in left if name.strip() in ignore]
+        rest = [name for name in left if name.strip() not in ignore]
         if ignored:
             yield f"Left out, as the schema says: {', '.join(ignored)}."
         if rest:

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from database import base, customers, dashboard
-from gateway.cli.setup import prepare, run_here
-from gateway.services import explaining
+from gateway.cli.setup import Context, prepare, run_here
+from gateway.services import explaining, uploads
 from shared.errors import InvalidInput, NoCustomers
-from shared.features import load_schema
+from shared.features import Schema, load_schema
+
+SHOWN_REJECTS = 10
 
 
 @click.group()
@@ -66,17 +68,39 @@ def show() -> None:
     click.echo(tomli_w.dumps(present.schema.as_dict()), nl=False)
 
 
+@schema.command()
+@click.argument("file")
+def extend(file: str) -> None:
+    """Add the further features of schema FILE to this database's customers; earlier facts lack them."""
+    wanted = load_schema(file)
+    context = prepare()
+    with context.database.write() as connection:
+        added = base.extend(connection, wanted, context.clock)
+    if not added:
+        click.echo("The base has these features already; nothing changed.")
+        return
+    click.echo(f"Added {', '.join(added)}. Import facts with the new schema, then train: older models go on without.")
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--schema", "schema_file", required=True, help="Schema file, or `retainstream` for the built-in one.")
+@click.option("--schema", "schema_file", help="Schema file, `retainstream` for the built-in one; the base's if absent.")
 @click.option(
     "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the facts where the file names none; today if absent."
 )
-def import_command(file: Path, schema_file: str, as_of: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Check and count; write nothing.")
+@click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
+@click.option("--full-snapshot", is_flag=True, help="FILE holds every customer there is on its date.")
+@click.option("--absent-are-gone", is_flag=True, help="With --full-snapshot: who is not in FILE has left.")
+def import_command(
+    file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
+) -> None:
     """Import the customer table FILE (CSV or Parquet): whole, or not at all."""
     from gateway.services import importing
 
-    described = load_schema(schema_file)
+    if absent_are_gone and not full_snapshot:
+        raise InvalidInput("--absent-are-gone needs --full-snapshot: only a file of everybody says who is absent.")
+    described = load_schema(schema_file) if schema_file else None
     context = prepare()
     day: date | None = as_of.date() if as_of else None
     if day is not None and day > context.clock().date():
@@ -84,17 +108,61 @@ def import_command(file: Path, schema_file: str, as_of: Any) -> None:
     params = {
         "path": str(file.resolve()),
         "file_name": file.name,
-        "schema": described.as_dict(),
+        "schema": (described or _present_schema(context)).as_dict(),
         "as_of": day.isoformat() if day else None,
+        "absent_are_gone": absent_are_gone,
+        **flags,
     }
     result = run_here(context, "import", params, importing.run)
-    for note in result["notes"]:
-        click.echo(f"note: {note}", err=True)
+    _tell(context, result)
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
         return
-    new, updated = result["customers_new"], result["customers_updated"]
-    click.echo(f"Imported {result['rows']:,} rows: {new:,} new customers, {updated:,} updated.")
+    new, updated, same = (result[f"customers_{what}"] for what in ("new", "updated", "unchanged"))
+    verb = "Would import" if result["dry_run"] else "Imported"
+    click.echo(f"{verb} {result['rows']:,} rows: {new:,} new customers, {updated:,} updated, {same:,} unchanged.")
+    if result["customers_disappeared"]:
+        gone = f"{result['declared_gone']:,} declared gone" if absent_are_gone else "they stay as they are"
+        click.echo(f"{result['customers_disappeared']:,} active customers are not in this file ({gone}).")
+
+
+def _present_schema(context: Context) -> Schema:
+    with context.database.read() as connection:
+        present = base.get(connection)
+    if present is None:
+        raise InvalidInput("There are no customers yet: say with --schema what the columns of the first table mean.")
+    return present.schema
+
+
+def _tell(context: Context, result: dict[str, Any]) -> None:
+    for note in result["notes"]:
+        click.echo(f"note: {note}", err=True)
+    if result["rejected"]:
+        click.echo(
+            f"{result['rejected']:,} of {result['total']:,} rows are rejected, {result['accepted']:,} fit:", err=True
+        )
+        for reject in result["rejects"][:SHOWN_REJECTS]:
+            click.echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
+        job_id = int(result["rejects_file"].split("/")[-2])
+        click.echo(f"All of them: {uploads.rejects_path(context.database.path, job_id)}", err=True)
+
+
+@click.command("import-outcomes")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check and count; write nothing.")
+@click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
+def import_outcomes(file: Path, **flags: bool) -> None:
+    """Import who left when, and why: FILE has user_id, ended_at, and perhaps end_reason and started_at."""
+    from gateway.services.importing import leaving
+
+    params = {"path": str(file.resolve()), "file_name": file.name, **flags}
+    context = prepare()
+    result = run_here(context, "import-outcomes", params, leaving.run)
+    _tell(context, result)
+    if result["dry_run"]:
+        click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
+        return
+    click.echo(f"{result['ended']:,} customers have left; {result['announced']:,} will.")
 
 
 @click.command()
@@ -155,4 +223,4 @@ def high_risk(limit: int) -> None:
         click.echo(f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}")
 
 
-COMMANDS = (schema, import_command, train, score, high_risk)
+COMMANDS = (schema, import_command, import_outcomes, train, score, high_risk)

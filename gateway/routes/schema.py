@@ -1,6 +1,6 @@
 """What the columns of this customer base mean.
 
-Law: read-only; a base has one schema.
+Law: a base has one schema; it can be given further features, and nothing else of it changes.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from database import base
-from gateway.openapi import answers, blueprint, ok
+from database.session import Connection
+from gateway.openapi import Body, answers, blueprint, ok
 from gateway.parts import parts
+from shared.features import parse_schema
 
 bp = blueprint("schema", __name__, prefix="/api/schema")
 
@@ -23,13 +25,48 @@ class SchemaOut(BaseModel):
     name: str | None
     is_demo: bool | None
     table_schema: dict[str, Any] | None
+    checksum: str | None
+    earlier: list[str]
+
+
+class ExtendBody(Body):
+    """The present schema with further features."""
+
+    toml: str = Field(max_length=500_000, alias="schema", description="TOML")
+
+
+class Extended(SchemaOut):
+    """The schema after it was extended."""
+
+    added: list[str]
 
 
 @bp.get("", summary="The schema of the customer base", responses=answers(SchemaOut))
 def get_schema() -> Response:
     """Column roles and features, in the model's order."""
     with parts().database.read() as connection:
-        found = base.get(connection)
+        return ok(_shown(connection))
+
+
+@bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
+def extend_schema(body: ExtendBody) -> Response:
+    """History is kept: in earlier facts the new features are missing."""
+    p = parts()
+    wanted = parse_schema(body.toml)
+    with p.database.write() as connection:
+        added = base.extend(connection, wanted, p.clock)
+        return ok({**_shown(connection), "added": list(added)})
+
+
+def _shown(connection: Connection) -> dict[str, Any]:
+    found = base.get(connection)
     if found is None:
-        return ok({"name": None, "is_demo": None, "table_schema": None})
-    return ok({"name": found.name, "is_demo": found.is_demo, "table_schema": found.schema.as_dict()})
+        return {"name": None, "is_demo": None, "table_schema": None, "checksum": None, "earlier": []}
+    earlier = [checksum for checksum in base.versions(connection) if checksum != found.checksum]
+    return {
+        "name": found.name,
+        "is_demo": found.is_demo,
+        "table_schema": found.schema.as_dict(),
+        "checksum": found.checksum,
+        "earlier": earlier,
+    }

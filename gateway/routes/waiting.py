@@ -71,10 +71,15 @@ def answer_job(
     kind: str, params: Mapping[str, Any], *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
 ) -> Response:
     """Queue a job and answer: `done(result)` if it ends in time, its failure raised, or 202 and the job."""
+    return answer_queued(queue(kind, params), default_wait_s=default_wait_s, done=done)
+
+
+def queue(kind: str, params: Mapping[str, Any]) -> int:
+    """Queue a job, or find the one that this `Idempotency-Key` made before; its id."""
     p = parts()
     user = current_user()
     work.require_worker(p.database, p.clock)
-    job_id = work.submit(
+    return work.submit(
         p.database,
         p.clock,
         kind,
@@ -84,6 +89,11 @@ def answer_job(
         request_id=request_id(),
         idempotency_key=request.headers.get("Idempotency-Key", "")[:MAX_KEY_LENGTH] or None,
     )
+
+
+def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]) -> Response:
+    """Wait for a queued job as the client prefers, and answer."""
+    p = parts()
     wait_s = preferred_wait_s(default_wait_s)
     job = work.read(p.database, job_id)
     if wait_s > 0 and p.waiting is not None and p.waiting.acquire(blocking=False):

@@ -11,7 +11,12 @@ from werkzeug.exceptions import BadRequest
 from shared.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 
 METHODS_WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
-UPLOADS = ("/api/customers/import", "/api/customers/outcomes")
+UPLOADS = (
+    "/api/customers/import",
+    "/api/customers/import/preview",
+    "/api/customers/import/schema",
+    "/api/customers/outcomes",
+)
 MAX_JSON_BYTES = 1024 * 1024
 
 

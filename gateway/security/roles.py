@@ -84,7 +84,14 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "POST /api/model/train",
     ),
     ("analyst", READ): ("POST /api/customers/segment",),
-    ("analyst", IMPORT): ("POST /api/customers/import",),
+    ("analyst", IMPORT): (
+        "GET /api/customers/import",
+        "GET /api/customers/import/<int:job_id>/rejects",
+        "POST /api/customers/import",
+        "POST /api/customers/import/preview",
+        "POST /api/customers/import/schema",
+        "POST /api/customers/outcomes",
+    ),
     ("analyst", WORK): ("DELETE /api/jobs/<int:job_id>",),
     ("analyst", SCORE): (
         "POST /api/dashboard/predict",
@@ -96,6 +103,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "GET /api/audit",
         "POST /api/model/promote",
         "POST /api/model/rollback",
+        "POST /api/schema/extend",
         "GET /api/users",
         "POST /api/users",
         "PATCH /api/users/<int:user_id>",

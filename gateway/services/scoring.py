@@ -12,17 +12,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from database import base, customers, facts, models, runs
+from database import base, customers, facts, imports, models, runs
 from database.models import Model
+from gateway.services import turns
 from gateway.services.columns import predict_batch
 from gateway.services.work import Work
 from shared import arrow
 from shared.clock import iso
-from shared.errors import NoCustomers, NoModel
+from shared.errors import Conflict, NoCustomers, NoModel
 from shared.features import Schema
 
 CHUNK = 20_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
+UNFINISHED = (
+    "An import was broken off and is half written; it is finished by its own next attempt or by the next import. "
+    "Score after that."
+)
 NO_CUSTOMERS = "There are no customers to score yet: import a table first."
 
 
@@ -43,7 +48,14 @@ def run(work: Work) -> Mapping[str, Any]:
     """The job: score every active customer, or `sample_size` of them."""
     with work.database.write() as connection:
         runs.drop_unfinished(connection, work.job.id)
+    with turns.standing_still(work):
+        return _run(work)
+
+
+def _run(work: Work) -> Mapping[str, Any]:
     with work.database.read() as connection:
+        if imports.pending(connection) is not None:
+            raise Conflict(UNFINISHED)
         found, live = base.get(connection), models.live(connection)
         size = customers.population(connection)
         as_of = facts.last_date(connection)
@@ -51,9 +63,12 @@ def run(work: Work) -> Mapping[str, Any]:
         raise NoCustomers(NO_CUSTOMERS)
     if live is None:
         raise NoModel(NO_MODEL)
+    with work.database.read() as connection:
+        # A model goes on with the features it was trained on, whatever the base has been given since.
+        schema = base.schema_of(connection, live.schema_checksum) or found.schema
     wanted = work.job.params.get("sample_size")
     sample = None if wanted is None or wanted >= size else int(wanted)
-    return _score(work, found.schema, live, as_of, size if sample is None else sample, sample)
+    return _score(work, schema, live, as_of, size if sample is None else sample, sample)
 
 
 def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sample: int | None) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import structlog
 from database import base, facts, models
 from database.models import Model
 from database.session import Database
+from gateway.services import turns
 from gateway.services.columns import train_batch
 from gateway.services.work import Work
 from shared import arrow
@@ -127,9 +128,7 @@ def _base(database: Database) -> tuple[Schema, str]:
 
 
 def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
-    stream = arrow.encode_chunks(
-        arrow.train_schema(schema, params.model_dump()), _snapshot(work.database, schema, today)
-    )
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), _undisturbed(work, schema, today))
     work.step(0.0, "Sending the training data")
     # Closing the answer's lines closes the connection, which cancels the training at the other end.
     with closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
@@ -138,6 +137,11 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
                 return TrainReport.model_validate(line["report"])
             work.step(line["progress"], line["stage"])
     raise AssertionError("the client ends with a report or raises")
+
+
+def _undisturbed(work: Work, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+    with turns.standing_still(work):
+        yield from _snapshot(work.database, schema, today)
 
 
 def _snapshot(database: Database, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,9 @@ LANES: Mapping[str, Lane] = {
     "score": "rest",
     "import": "rest",
     "export": "rest",
+    "import-outcomes": "rest",
+    "preview": "rest",
+    "propose-schema": "rest",
 }
 HEARTBEAT_S = 2.0
 SILENT_S = 15.0
@@ -69,6 +73,11 @@ class Work:
                     self._stop.set()
         if self._stop.is_set():
             raise Cancelled("Cancelled on request; nothing was published.")
+
+    def note(self, progress: float, stage: str) -> None:
+        """Say how far this part is where it is too late to stop."""
+        with suppress(Cancelled):
+            self.step(progress, stage)
 
     def within(self, low: float, high: float) -> Work:
         """The same work, whose steps fill only a part of the progress bar."""

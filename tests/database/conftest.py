@@ -57,6 +57,15 @@ class Facts:
             query = insert(tables.customers).values({**row, "created_at": NOW, "updated_at": NOW})
             return connection.execute(query.returning(tables.customers.c.id)).scalar_one()
 
+    def people(self, count: int) -> list[int]:
+        """So many customers u0000, u0001 .. at once; their keys."""
+        c = tables.customers
+        same = {"churn": 0, "as_of": "2026-06-30", "created_at": NOW, "updated_at": NOW}
+        with self.database.write() as connection:
+            if count:
+                connection.execute(insert(c), [{"user_id": f"u{number:04}", **same} for number in range(count)])
+            return list(connection.execute(select(c.c.id).order_by(c.c.user_id)).scalars())
+
     def subscribe(
         self, name: str, start: str, end: str | None = None, *, cancelled: str | None = None, price: float = 9.0
     ) -> int:

@@ -18,7 +18,7 @@ Make = Callable[..., Facts]
 
 
 def scored(here: Facts, scores: list[float]) -> int:
-    ids = [here.customer(f"u{number:04}") for number in range(len(scores))]
+    ids = here.people(len(scores))
     return full_run(here.database, here.model(), dict(zip(ids, scores, strict=True)))
 
 

@@ -141,7 +141,7 @@ def seen(database: Database, past: Any, future: Any) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(worlds())
 def test_populations_features_and_score_inputs_do_not_depend_on_what_becomes_known_later(
     empty_base: Database, world: tuple[Any, Any, Any]
@@ -153,7 +153,7 @@ def test_populations_features_and_score_inputs_do_not_depend_on_what_becomes_kno
             assert repr(first[name]) == repr(second[name]), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(worlds())
 def test_labels_change_only_through_ends_after_the_day(empty_base: Database, world: tuple[Any, Any, Any]) -> None:
     past, one, other = world

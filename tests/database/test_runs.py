@@ -18,10 +18,6 @@ Make = Callable[..., Facts]
 EDGES = (0.0, 0.0005, 0.001, 0.05, 0.051, 0.6, 0.601, 0.7, 0.701, 0.8, 0.801, 0.999, 1.0)
 
 
-def people(here: Facts, count: int, **more: Any) -> list[int]:
-    return [here.customer(f"u{number:04}", **more) for number in range(count)]
-
-
 def count(database: Database, table: Any, *where: Any) -> int:
     with database.read() as connection:
         return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
@@ -35,7 +31,7 @@ def shown(here: Facts) -> list[tuple[str, float]]:
 
 def test_nothing_of_a_run_is_seen_before_it_is_published_and_then_all_of_it(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 4), here.model()
+    ids, model = here.people(4), here.model()
     run_id = full_run(here.database, model, dict.fromkeys(ids, 0.4), publish=False)
     with here.database.read() as connection:
         assert runs.published(connection) is None
@@ -51,7 +47,7 @@ def test_nothing_of_a_run_is_seen_before_it_is_published_and_then_all_of_it(fact
 
 def test_publishing_switches_every_score_at_once_and_an_unfinished_next_run_changes_none(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 3), here.model()
+    ids, model = here.people(3), here.model()
     first = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     second = full_run(here.database, model, dict.fromkeys(ids, 0.9), publish=False)
     assert {p for _, p in shown(here)} == {0.2}
@@ -68,7 +64,7 @@ def test_publishing_switches_every_score_at_once_and_an_unfinished_next_run_chan
 
 def test_a_reader_that_began_before_the_switch_goes_on_seeing_the_old_scores(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 2), here.model()
+    ids, model = here.people(2), here.model()
     full_run(here.database, model, dict.fromkeys(ids, 0.2))
     with here.database.read() as reader:
         assert runs.published(reader).average_probability == 0.2  # type: ignore[union-attr]
@@ -78,7 +74,7 @@ def test_a_reader_that_began_before_the_switch_goes_on_seeing_the_old_scores(fac
 
 def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_stay(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 25), here.model()
+    ids, model = here.people(25), here.model()
     old = full_run(here.database, model, dict.fromkeys(ids, 0.1))
     new = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     running = full_run(here.database, model, dict.fromkeys(ids[:5], 0.3), publish=False)
@@ -98,7 +94,7 @@ def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_st
 
 def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 3), here.model()
+    ids, model = here.people(3), here.model()
     whole = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     with here.database.write() as connection:
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
@@ -116,7 +112,7 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
 
 def test_ledger_ids_follow_each_other_across_chunks(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 4), here.model()
+    ids, model = here.people(4), here.model()
     with here.database.write() as connection:
         run_id = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
         firsts = [runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2, NOW) for at in (0, 2)]
@@ -149,7 +145,7 @@ def test_bins_agree_with_a_plain_count_at_the_edges_and_between(facts_of: Make) 
     rng = random.Random(1)
     scores = [*EDGES, *(rng.random() for _ in range(300)), *(k / 1000 for k in range(0, 1001, 7))]
     prices = [rng.choice((None, 7.99, 15.49)) for _ in scores]
-    ids, model = people(here, len(scores)), here.model()
+    ids, model = here.people(len(scores)), here.model()
     run_id = full_run(
         here.database, model, dict(zip(ids, scores, strict=True)), prices=dict(zip(ids, prices, strict=True))
     )
@@ -168,7 +164,7 @@ def test_the_tail_above_a_cut_is_a_plain_count(facts_of: Make, cut: float) -> No
     here = facts_of()
     rng = random.Random(2)
     scores = [*EDGES, *(round(rng.random(), 3) for _ in range(200)), *(rng.random() for _ in range(100))]
-    ids, model = people(here, len(scores)), here.model()
+    ids, model = here.people(len(scores)), here.model()
     run_id = full_run(here.database, model, dict(zip(ids, scores, strict=True)), prices=dict.fromkeys(ids, 2.0))
     with here.database.read() as connection:
         tail = dashboard.tail(connection, run_id, cut)
@@ -181,7 +177,7 @@ def test_the_tail_above_a_cut_is_a_plain_count(facts_of: Make, cut: float) -> No
 
 def test_revenue_at_risk_is_unknown_where_one_price_is(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 2), here.model()
+    ids, model = here.people(2), here.model()
     run_id = full_run(here.database, model, dict.fromkeys(ids, 0.5), prices={ids[0]: 9.0, ids[1]: None})
     with here.database.read() as connection:
         assert dashboard.tail(connection, run_id, 0.7).revenue_at_risk is None
@@ -200,7 +196,7 @@ def test_a_run_of_nobody_has_no_revenue_and_counts_nothing(facts_of: Make) -> No
 
 def test_a_sample_refreshes_its_customers_shown_scores_and_the_roll_up_follows(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 6), here.model()
+    ids, model = here.people(6), here.model()
     full = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     sample = full_run(here.database, model, {ids[1]: 0.9, ids[4]: 0.7}, kind="sample")
     after: int | None = 0
@@ -220,7 +216,7 @@ def test_a_sample_refreshes_its_customers_shown_scores_and_the_roll_up_follows(f
 
 def test_a_sample_brings_back_nobody_who_has_left_since(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 2), here.model()
+    ids, model = here.people(2), here.model()
     full = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     sample = full_run(here.database, model, dict.fromkeys(ids, 0.9), kind="sample")
     with here.database.write() as connection:
@@ -232,7 +228,7 @@ def test_a_sample_brings_back_nobody_who_has_left_since(facts_of: Make) -> None:
 
 def test_leavers_and_those_known_to_end_go_out_of_the_present_scores(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 4), here.model()
+    ids, model = here.people(4), here.model()
     full = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     with here.database.write() as connection:
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[0]).values(churn=1))
@@ -244,7 +240,7 @@ def test_leavers_and_those_known_to_end_go_out_of_the_present_scores(facts_of: M
 
 def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 5), here.model()
+    ids, model = here.people(5), here.model()
     first = full_run(here.database, model, dict.fromkeys(ids, 0.2))
 
     def ledger() -> list[Any]:
@@ -269,7 +265,7 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
 
 def test_runs_wait_for_their_outcome_until_they_are_matured_and_have_one(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 2), here.model()
+    ids, model = here.people(2), here.model()
     old = full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-01-01", kind="past")
     full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-06-01")
     full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-01-01", publish=False)

@@ -1,0 +1,77 @@
+"""Staged outcomes become the ends of lifetimes.
+
+Law: every statement may be repeated: who was ended is ended again on the same day.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy import Connection
+
+from database.staging import role_column
+
+_START, _END, _REASON = (f'r."{role_column(role)}"' for role in ("start", "end", "end_reason"))
+Rejects = list[tuple[int, str | None, str | None, str]]
+
+
+def without_end(raw: sqlite3.Connection) -> Rejects:
+    """Rows that name no end."""
+    rows = raw.execute(f"SELECT n FROM rows AS r WHERE {_END} IS NULL")
+    return [(n, "ended_at", None, "the date of the end is missing") for (n,) in rows]
+
+
+def strangers(raw: sqlite3.Connection) -> Rejects:
+    """Rows about people who are no customers."""
+    rows = raw.execute("SELECT n, user_id FROM rows WHERE is_new = 1")
+    return [(n, "user_id", user_id[:80], f"there is no customer {user_id[:80]!r}") for n, user_id in rows]
+
+
+def without_lifetime(connection: Connection, has_start: bool) -> Rejects:
+    """Rows that end a lifetime nobody knows of: none began by that day. Needs the scratch file attached."""
+    given = f"AND {_START} IS NULL" if has_start else ""
+    rows = connection.exec_driver_sql(
+        f"SELECT r.n, {_END} FROM staged.rows AS r WHERE r.is_new IS NULL {given} AND NOT EXISTS (SELECT 1 FROM "
+        f"main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at <= {_END})"
+    )
+    return [(n, "ended_at", end, f"no subscription of this customer began by {end}") for n, end in rows]
+
+
+def end_lifetimes(
+    connection: Connection, *, roles: tuple[str, ...], today: str, now: str, after: int, until: int
+) -> tuple[int, int]:
+    """Apply the rows with `after` < n <= `until`; how many have left, and how many will."""
+    reason = _REASON if "end_reason" in roles else "NULL"
+    announced = f"CASE WHEN {_END} > ? THEN ? END"
+    execute = connection.exec_driver_sql
+    if "start" in roles:
+        execute(
+            "INSERT INTO main.subscriptions (customer_id, started_at, cancelled_at, ended_at, end_reason, plan, "
+            f"monthly_price, currency, known_at) SELECT c.id, {_START}, {announced}, {_END}, {reason}, c.plan, "
+            "c.monthly_price, c.currency, ? FROM staged.rows AS r JOIN main.customers AS c ON c.id = r.customer_id "
+            f"WHERE r.n > ? AND r.n <= ? AND {_START} IS NOT NULL ON CONFLICT (customer_id, started_at) DO UPDATE SET "
+            "cancelled_at = excluded.cancelled_at, ended_at = excluded.ended_at, "
+            "end_reason = coalesce(excluded.end_reason, subscriptions.end_reason), known_at = excluded.known_at",
+            (today, today, now, after, until),
+        )
+    latest = (
+        "(SELECT max(o.started_at) FROM main.subscriptions AS o "
+        f"WHERE o.customer_id = r.customer_id AND o.started_at <= {_END})"
+    )
+    execute(
+        f"UPDATE subscriptions SET cancelled_at = {announced}, ended_at = {_END}, "
+        f"end_reason = coalesce({reason}, end_reason), known_at = ? FROM staged.rows AS r "
+        "WHERE r.n > ? AND r.n <= ? AND subscriptions.customer_id = r.customer_id "
+        f"AND subscriptions.started_at = {latest}",
+        (today, today, now, after, until),
+    )
+    back = f"(SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at >= {_END})"
+    mine = f"FROM staged.rows AS r WHERE r.n > ? AND r.n <= ? AND customers.id = r.customer_id AND NOT EXISTS {back}"
+    left = execute(
+        f"UPDATE customers SET churn = 1, ends_on = NULL, updated_at = ? {mine} AND {_END} <= ?",
+        (now, after, until, today),
+    ).rowcount
+    ahead = execute(
+        f"UPDATE customers SET ends_on = {_END}, updated_at = ? {mine} AND {_END} > ?", (now, after, until, today)
+    ).rowcount
+    return left, ahead

@@ -1,0 +1,166 @@
+"""An accepted import is written to its end, in transactions short enough for requests beside them.
+
+Law: who is accepted is finished: by this process, by the next attempt of its job, or by the next import.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from database import base, facts, imports, population, publishing, runs
+from database.imports import Pending
+from database.publishing import Plan, Writer
+from database.session import is_full
+from database.staging import Staging, transaction
+from gateway.services import outcomes, turns, uploads
+from gateway.services.scoring import refresh_roll_up
+from gateway.services.work import Work
+from shared.errors import Conflict, ServiceUnavailable
+from shared.features import schema_from_dict
+
+log = structlog.get_logger()
+
+#: Seconds a write transaction aims at; what the next chunk may hold follows from how long this one took.
+AIM_S = 0.03
+FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 1_000, 250, 8_000
+CUSTOMERS_AT_ONCE = 20_000
+DISK_FULL = (
+    "The disk is full. The import was accepted and is kept: free some space, and it is finished by the next attempt "
+    "or the next import. Until then nothing of it counts."
+)
+LOST = "The rows of an import that was broken off are gone ({file}); it was given up: import that file again."
+
+
+class Pace:
+    """How many rows fit into one short transaction here and now."""
+
+    def __init__(self) -> None:
+        self.rows = FIRST_ROWS
+        self.longest_s = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Learn from a transaction."""
+        self.longest_s = max(self.longest_s, seconds)
+        self.rows = int(min(max(self.rows * min(AIM_S / max(seconds, 1e-4), 1.5), FEWEST_ROWS), MOST_ROWS))
+
+
+def finish_pending(work: Work) -> Mapping[str, Any] | None:
+    """Finish the import that was broken off, if there is one; its result."""
+    with work.database.read() as connection:
+        found = imports.pending(connection)
+    return finish(work, found) if found is not None else None
+
+
+def finish(work: Work, found: Pending) -> Mapping[str, Any]:
+    """Write what is left of an accepted import, make it count, and bring the figures up to date.
+
+    Raises
+    ------
+    Conflict
+        The scratch file is gone; the import was given up.
+    ServiceUnavailable
+        The disk is full; the import waits.
+    """
+    plan = Plan(**found.plan)
+    staging = Staging(Path(plan.staging), schema_from_dict(plan.given), plan.roles)
+    if not staging.path.exists():
+        with work.database.write() as connection:
+            imports.fail(connection, found.id)
+        raise Conflict(LOST.format(file=plan.result.get("file_name", "a file")))
+    pace = Pace()
+    try:
+        _write_rows(work, plan, staging, found, pace)
+        gone = _after_rows(work, plan, pace)
+        with work.database.write() as connection:
+            imports.publish(connection, found.id)
+            base.mark_ready(connection)
+    except Exception as error:
+        if is_full(error):
+            raise ServiceUnavailable(DISK_FULL) from None
+        raise
+    staging.discard()
+    uploads.discard(plan.file)
+    log.info("import_published", import_id=found.id, rows=plan.result["rows"], longest_write_s=round(pace.longest_s, 3))
+    bring_up_to_date(work)
+    return {**plan.result, "declared_gone": gone, "longest_write_ms": round(pace.longest_s * 1000)}
+
+
+def _write_rows(work: Work, plan: Plan, staging: Staging, found: Pending, pace: Pace) -> None:
+    writer = Writer(plan, staging, schema_from_dict(plan.present), found.id)
+    done, total = 0, max(plan.result["rows"], 1)
+    at = found.written
+    with staging.attached(work.database) as connection:
+        while (until := publishing.next_row(connection, at, pace.rows)) is not None:
+            with transaction(connection, "BEGIN IMMEDIATE"):
+                began = time.monotonic()
+                writer.chunk(connection, at, until)
+            pace.took(time.monotonic() - began)
+            done, at = done + pace.rows, until
+            work.note(0.4 + 0.5 * min(done / total, 1.0), f"Wrote {min(done, total):,} of {total:,} rows")
+
+
+def _after_rows(work: Work, plan: Plan, pace: Pace) -> int:
+    gone = 0
+    if plan.absent_on is not None:
+        day = plan.absent_on
+        open_lifetimes(work, plan.now, also=day)
+        for count in by_customers(work, pace, lambda c, a, b: publishing.declare_gone(c, day, plan.now, a, b)):
+            gone += count
+    with work.database.read() as connection:
+        shown = runs.published(connection)
+    if shown is not None:
+        for _ in by_customers(work, pace, lambda c, a, b: publishing.hide_gone(c, shown.run_id, a, b)):
+            pass
+    return gone
+
+
+def open_lifetimes(work: Work, now: str, *, also: str | None = None) -> None:
+    """In a base without lifetimes, give every active customer one, from the first day there are facts of them.
+
+    `also` is a date whose facts are written and do not count yet.
+    """
+    with work.database.read() as connection:
+        known = facts.has_subscriptions(connection)
+        days = facts.snapshot_dates(connection)
+    if known:
+        return
+    pace = Pace()
+    for day in sorted({*days, *((also,) if also else ())}):
+        for _ in by_customers(work, pace, lambda c, a, b, d=day: publishing.open_lifetimes(c, d, now, a, b)):  # type: ignore[misc]
+            pass
+
+
+def by_customers(work: Work, pace: Pace, change: Callable[[Any, int, int], Any]) -> Iterator[Any]:
+    """Apply a change to all customers by ranges of their keys, each in a short transaction."""
+    with work.database.read() as connection:
+        last = publishing.last_customer(connection)
+    at, step = 0, CUSTOMERS_AT_ONCE
+    while at < last:
+        with work.database.write() as connection:
+            began = time.monotonic()
+            changed = change(connection, at, at + step)
+        seconds = time.monotonic() - began
+        yield changed
+        pace.longest_s = max(pace.longest_s, seconds)
+        at, step = at + step, int(min(max(step * min(AIM_S / max(seconds, 1e-4), 2), 500), 200_000))
+
+
+def bring_up_to_date(work: Work) -> None:
+    """Recompute what follows from the facts: churn by period, outcomes, the roll-up of present scores."""
+    with work.database.read() as connection:
+        periods = population.measure(connection)
+    with work.database.write() as connection:
+        population.store(connection, periods)
+    outcomes.settle(work)
+    refresh_roll_up(work)
+
+
+def write_alone(work: Work, act: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Do something to the facts while no scoring run and no training reads them."""
+    with turns.alone(work, turns.FACTS, "Waiting for a scoring run or training to end"):
+        return act()

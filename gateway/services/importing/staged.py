@@ -1,0 +1,277 @@
+"""A file checked from end to end into a scratch file: rows that fit, and cells that do not.
+
+Law: the database is not written here; accepted and rejected rows add up to the rows of the file.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from database.staging import ROLES, Scratch, Staging
+from shared.errors import Detail, InvalidTable
+from shared.features import Schema
+from shared.table_batches import FEATURE, Batch, StartAgain, TableCheck
+from shared.table_stream import OpenTable
+from shared.tables import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
+from shared.text_hashes import repeated, text_hashes
+
+SHOWN = 100
+_DAY_STEP = np.uint64(0x9E3779B97F4A7C55)
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What came out of a file.
+
+    Attributes
+    ----------
+    several
+        Whether somebody has several rows.
+    rejects
+        The first of them, as `{row, field, value, message}`; `row` is the line of a CSV, the row of a Parquet file.
+    """
+
+    staging: Staging
+    total: int
+    accepted: int
+    rejected: int
+    several: bool
+    first_date: str | None
+    last_date: str | None
+    notes: list[str]
+    recognised: dict[str, object]
+    rejects: list[Detail]
+
+    def with_late(
+        self, table: OpenTable, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]
+    ) -> Staged:
+        """The same after further rows turned out to be no good."""
+        _late(self.staging, raw, rejects)
+        accepted, first, last = self.staging.dates(raw)
+        rejected = self.staging.rejected_records(raw)
+        assert accepted + rejected == self.total
+        shown = _details(table, self.staging, raw) if rejected else []
+        return replace(self, accepted=accepted, rejected=rejected, first_date=first, last_date=last, rejects=shown)
+
+
+class _Seen:
+    """Hashes of who and when, to find the same twice in a file of any length."""
+
+    def __init__(self) -> None:
+        self.records: list[np.ndarray] = []
+        self.people: list[np.ndarray] = []
+        self.folded: list[np.ndarray] = []
+        self.rows: list[np.ndarray] = []
+
+    def add(self, batch: Batch) -> None:
+        ids = batch.columns["user_id"]
+        people = text_hashes(ids)
+        folded = pc.utf8_lower(ids)
+        self.records.append(batch.records)
+        self.people.append(people)
+        self.folded.append(people if folded.equals(ids) else text_hashes(folded))
+        if "as_of" in batch.columns:
+            days = np.asarray(batch.columns["as_of"].cast(pa.int32()), dtype=np.int64).astype(np.uint64)
+            people = people + (days + np.uint64(1)) * _DAY_STEP
+        self.rows.append(people)
+
+    def joined(self, parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
+
+
+def stage(
+    table: OpenTable, schema: Schema, scratch: Path, *, as_of: str, today: date, report: Report = lambda rows: None
+) -> Staged:
+    """Check a file into a scratch file.
+
+    Parameters
+    ----------
+    as_of
+        Dates the rows where the file does not.
+    report
+        Called with the rows done so far.
+    """
+    check = TableCheck(table, schema, today)
+    while True:
+        try:
+            staging, seen = _fill(check, schema, scratch, as_of, report)
+            break
+        except StartAgain:
+            continue
+    with staging.open() as raw:
+        _refuse_repeated(table, staging, raw, seen)
+        if "label" in staging.roles and not check.label_is_blank:
+            _late(staging, raw, [(n, schema.label, None, "the label is missing") for n in staging.unlabelled(raw)])
+        accepted, first, last = staging.dates(raw)
+        rejected = staging.rejected_records(raw)
+        assert accepted + rejected == check.total
+        notes = [*check.closing_notes(), *_only_case(staging, raw, seen)]
+        shown = _details(table, staging, raw) if rejected else []
+    people = seen.joined(seen.people)
+    return Staged(
+        staging, check.total, accepted, rejected, len(np.unique(people)) < len(people), first, last, notes,
+        {"encoding": table.encoding, "delimiter": table.delimiter, **check.recognised.as_dict()}, shown,
+    )  # fmt: skip
+
+
+def _fill(check: TableCheck, schema: Schema, scratch: Path, as_of: str, report: Report) -> tuple[Staging, _Seen]:
+    seen = _Seen()
+    done = 0
+    batches = check.batches()
+    first = next(batches, None)
+    roles = [role for role in ROLES if first is not None and role in first.columns]
+    staging = Staging(scratch, schema, roles)
+    staging.create()
+    with staging.open() as raw:
+        while first is not None:
+            if first.rejects:
+                staging.reject(raw, ((r.record, r.field, r.value, r.expected) for r in first.rejects))
+            if len(first.records):
+                seen.add(first)
+                staging.add(raw, _values(first, schema, roles, as_of))
+            done += len(first.records)
+            report(done)
+            first = next(batches, None)
+    return staging, seen
+
+
+def _values(batch: Batch, schema: Schema, roles: Sequence[str], as_of: str) -> list[Sequence[Any]]:
+    """Python values to bind, column by column, in the order of `Staging.columns`."""
+    columns = batch.columns
+    values: list[Sequence[Any]] = [batch.records.tolist(), columns["user_id"].to_pylist()]
+    values.append(_list(columns["as_of"]) if "as_of" in columns else [as_of] * len(batch.records))
+    values += [_list(columns[role]) for role in roles]
+    for name, feature in schema.features.items():
+        column = columns[FEATURE + name]
+        values.append(_list(column.cast(pa.int64(), safe=False) if feature.whole else column))
+    return values
+
+
+def _list(column: pa.Array) -> list[Any]:
+    return list((column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist())
+
+
+def _late(staging: Staging, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]) -> None:
+    if rejects:
+        staging.drop(raw, [reject[0] for reject in rejects])
+        staging.reject(raw, rejects)
+
+
+def _refuse_repeated(table: OpenTable, staging: Staging, raw: Scratch, seen: _Seen) -> None:
+    """The same id with the same date twice: the first stays, further ones are rejected."""
+    records = seen.joined(seen.records)
+    suspects = records[repeated(seen.joined(seen.rows))].tolist()
+    if not suspects:
+        return
+    first: dict[tuple[str, str | None], int] = {}
+    again: list[tuple[int, int, str]] = []
+    for record, who in sorted(staging.identities(raw, suspects).items()):
+        if first.setdefault(who, record) != record:
+            again.append((record, first[who], who[0]))
+    places = table.lines_of(sorted({n for pair in again for n in pair[:2]}))
+    same = "" if staging.schema.as_of is None else " with the same date"
+    _late(staging, raw, [
+        (n, staging.schema.id, who[:80],
+         f"the id {who[:80]!r} stands in {table.place_name} {places[earlier]} already{same}, keep one of them")
+        for n, earlier, who in again
+    ])  # fmt: skip
+
+
+def _only_case(staging: Staging, raw: Scratch, seen: _Seen) -> Iterator[str]:
+    """A note on ids that are the same but for case: they are different customers, and may be one person."""
+    people, folded, records = seen.joined(seen.people), seen.joined(seen.folded), seen.joined(seen.records)
+    different = len(np.unique(people)) - len(np.unique(folded))
+    if different <= 0:
+        return
+    suspects = records[repeated(folded)].tolist()[:2000]
+    names: dict[str, set[str]] = {}
+    for name, _ in staging.identities(raw, suspects).values():
+        names.setdefault(name.lower(), set()).add(name)
+    example = next((sorted(group)[:2] for group in names.values() if len(group) > 1), [])
+    told = f", such as {' and '.join(map(repr, example))}" if example else ""
+    yield f"{different:,} ids differ from another one only by case{told}: they are taken for different customers."
+
+
+def _details(table: OpenTable, staging: Staging, raw: Scratch) -> list[Detail]:
+    found = list(staging.rejects(raw, SHOWN))
+    places = table.lines_of(sorted({record for record, *_ in found}))
+    return [_detail(places[record], field, value, expected) for record, field, value, expected in found]
+
+
+def _detail(place: int, field: str | None, value: str | None, expected: str) -> Detail:
+    detail: Detail = {"row": place, "message": expected}
+    if field is not None:
+        detail["field"] = field
+    if value is not None:
+        detail["value"] = value
+    return detail
+
+
+def refusal(table: OpenTable, staged: Staged, where: str) -> InvalidTable:
+    """Why nothing was imported, with the first rejects and where all of them stand."""
+    first = staged.rejects[0]
+    rows = "1 row has" if staged.rejected == 1 else f"{staged.rejected:,} of {staged.total:,} rows have"
+    field = f", {first['field']}" if "field" in first else ""
+    return InvalidTable(
+        f"{rows} to be put right before the table can be used: {table.place_name} {first['row']}{field}: "
+        f"{first['message']}. Nothing was imported. All rejected rows with their reasons: {where}",
+        details=staged.rejects,
+    )
+
+
+def write_rejects(table: OpenTable, staging: Staging, out: Path) -> None:
+    """The rejected rows as they stood in the file, with the reason before: to put right and import again."""
+    with staging.open() as raw, out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=table.delimiter or ",")
+        own = [REASON_COLUMN] if staging.schema.id is not None else [REASON_COLUMN, ROW_COLUMN]
+        writer.writerow([*own, *(name for name in table.names if name not in OWN_COLUMNS)])
+        reasons = _reasons(staging, raw)
+        wanted = next(reasons, None)
+        for record, cells in _raw_rows(table):
+            if wanted is None:
+                return
+            if record == wanted[0]:
+                writer.writerow([wanted[1], *([record - 1] if len(own) > 1 else []), *cells])
+                wanted = next(reasons, None)
+
+
+def _reasons(staging: Staging, raw: Scratch) -> Iterator[tuple[int, str]]:
+    record, told = None, ""
+    for n, field, _, expected in staging.rejects(raw):
+        text = f"{field}: {expected}" if field else expected
+        if n == record:
+            told += f"; {text}"
+            continue
+        if record is not None:
+            yield record, told
+        record, told = n, text
+    if record is not None:
+        yield record, told
+
+
+def _raw_rows(table: OpenTable) -> Iterator[tuple[int, Sequence[Any]]]:
+    if table.delimiter is not None:
+        rows = ((number, cells) for number, (_, cells) in enumerate(table.records(), start=1))
+        next(rows, None)
+        own = {k for k, name in enumerate(table.names) if name in OWN_COLUMNS}
+        yield from ((number, [c for k, c in enumerate(cells) if k not in own]) for number, cells in rows)
+        return
+    done = 0
+    for batch in table.batches():
+        columns: Mapping[str, list[Any]] = {name: column.to_pylist() for name, column in batch.items()}
+        lists = [
+            columns.get(n, [None] * len(next(iter(columns.values())))) for n in table.names if n not in OWN_COLUMNS
+        ]
+        for cells in zip(*lists, strict=True):
+            yield done + 2, cells
+            done += 1

@@ -1,0 +1,60 @@
+"""A file shown as it would be read, and a schema proposed for it, before anything is imported.
+
+Law: nothing is written; of a long file only its beginning is judged, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.services import uploads
+from gateway.services.work import Work
+from shared.inference import infer_schema
+from shared.table_stream import open_table, read_first
+
+PREVIEW_ROWS = 20
+MAX_CELL = 200
+
+
+def preview(work: Work) -> Mapping[str, Any]:
+    """The job: params {path, file_name}. The first rows as they stand in the file."""
+    path = work.job.params["path"]
+    try:
+        work.step(0.0, "Looking at the file")
+        table = open_table(path, folder=uploads.folder(work.database.path))
+        table.close()
+        first = read_first(path, PREVIEW_ROWS)
+    finally:
+        uploads.discard(path)
+    columns = [[_shown(value) for value in column.to_pylist()] for column in first.columns]
+    return {
+        "file_name": work.job.params["file_name"],
+        "columns": list(first.names),
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "encoding": table.encoding,
+        "delimiter": table.delimiter,
+        "bytes": table.size,
+        "sha256": table.sha256,
+        "notes": list(first.notes),
+    }
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is None else str(value)[:MAX_CELL]
+
+
+def propose(work: Work) -> Mapping[str, Any]:
+    """The job: params {path, file_name}. A schema to read and correct, as TOML and as plain values."""
+    path = work.job.params["path"]
+    try:
+        work.step(0.0, "Reading the file")
+        found = infer_schema(path, name=work.job.params["file_name"])
+    finally:
+        uploads.discard(path)
+    return {
+        "toml": found.to_toml(),
+        "table_schema": found.schema.as_dict(),
+        "notes": list(found.notes),
+        "seen": dict(found.seen),
+    }

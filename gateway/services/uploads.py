@@ -1,0 +1,74 @@
+"""Uploaded files on their way to the worker, and the files of rejected rows on their way back.
+
+Law: they lie in a folder beside the database, bear names of our own, and are removed when nobody needs them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.errors import NotFound, ServiceUnavailable
+
+FOLDER = "spool"
+KEPT_S = 7 * 24 * 3600.0
+_HEADROOM = 64 * 1024 * 1024
+
+
+def folder(database_path: Path) -> Path:
+    """The folder, made if it is not there; only its owner reads it."""
+    made = database_path.parent / FOLDER
+    made.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return made
+
+
+def keep(database_path: Path, save: Callable[[Path], None]) -> Path:
+    """Write an upload into the folder by `save` and return where it is. Raises ServiceUnavailable on a full disk."""
+    path = folder(database_path) / f"upload-{secrets.token_hex(16)}"
+    try:
+        save(path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ServiceUnavailable(f"The file can't be kept here ({error.strerror}); nothing was imported.") from None
+    return path
+
+
+def discard(params_path: str | None) -> None:
+    """Remove an upload; a file of somebody's own that a command read is no upload and stays."""
+    if params_path and Path(params_path).name.startswith("upload-") and Path(params_path).parent.name == FOLDER:
+        Path(params_path).unlink(missing_ok=True)
+
+
+def rejects_path(database_path: Path, job_id: int) -> Path:
+    """Where the rejected rows of a job stand, if there are any."""
+    return folder(database_path) / f"rejects-{job_id}.csv"
+
+
+def rejects(database_path: Path, job_id: int) -> Path:
+    """The file of rejected rows. Raises NotFound."""
+    path = rejects_path(database_path, job_id)
+    if not path.exists():
+        raise NotFound(f"There is no file of rejected rows of job {job_id}; it is kept for seven days.")
+    return path
+
+
+def sweep(database_path: Path, *, needed: frozenset[str]) -> None:
+    """Remove what is older than seven days, or left by a process that died; `needed` are files of unfinished work."""
+    for path in folder(database_path).iterdir():
+        old = time.time() - path.stat().st_mtime
+        left = path.name.startswith(("utf8-", "staged-")) and old > 3600
+        if str(path) not in needed and (old > KEPT_S or left):
+            path.unlink(missing_ok=True)
+
+
+def require_room(database_path: Path, bytes_needed: int) -> None:
+    """Raise ServiceUnavailable where the disk is too full for this."""
+    free = shutil.disk_usage(database_path.parent).free
+    if free < bytes_needed + _HEADROOM:
+        raise ServiceUnavailable(
+            f"The disk is too full: this import needs about {bytes_needed / 1e6:,.0f} MB, "
+            f"{free / 1e6:,.0f} MB are free. Nothing was written."
+        )
