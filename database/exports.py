@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, sel
 from database import tables
 from database.base import column_names, customers_table
 from database.driver import AnyRow
+from database.facts import published
 from database.listing import Filters, conditions, level_totals, present_run, source
 from shared.features import Schema
 
@@ -139,7 +140,7 @@ def _role(wide: Table, role: str) -> ColumnElement[Any]:
 
 def _label(wide: Table) -> ColumnElement[Any]:
     """The label as the newest facts carry it; unknown stays unknown."""
-    newest = select(snap.c.label).where(snap.c.as_of == wide.c.as_of, snap.c.customer_id == wide.c.id)
+    newest = select(snap.c.label).where(snap.c.as_of == wide.c.as_of, snap.c.customer_id == wide.c.id, published(snap))
     return newest.order_by(snap.c.known_at.desc(), snap.c.id.desc()).limit(1).scalar_subquery()
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from database import tables
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import AnyRow
+from database.facts import published
 from shared.features import Schema
 
 c, s, o, runs = tables.customers, tables.subscriptions, tables.outcomes, tables.scoring_runs
@@ -43,7 +44,7 @@ def facts(
     query = (
         select(snap, imports.c.file_name)
         .outerjoin(imports, imports.c.id == snap.c.import_id)
-        .where(snap.c.as_of.in_(dates), snap.c.customer_id == customer_id)
+        .where(snap.c.as_of.in_(dates), snap.c.customer_id == customer_id, published(snap))
         .order_by(snap.c.as_of.desc(), snap.c.known_at.desc(), snap.c.id.desc())
     )
     names = column_names(schema)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from database import base, customers, facts, population, runs, tables
+from database import base, customers, facts, population, publishing, runs, tables
 from database.base import column_names, snapshots_table
 from gateway.services import importing, work
 from gateway.services.work import Work
@@ -90,19 +90,18 @@ def test_one_bad_row_and_nothing_at_all_is_written(world: World, tmp_path: Path,
     assert counts(world) == before
 
 
-def test_a_failure_in_the_middle_of_writing_leaves_nothing(
+def test_nothing_counts_of_an_import_that_fails_while_it_is_written(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(importing, "write_subscriptions", breaks)
-    before = counts(world)
+    monkeypatch.setattr(publishing.Writer, "chunk", breaks)
     with pytest.raises(ServiceError):
         bring(world, write(tmp_path, "a.csv", ["a,2026-01-31,1,Gold,2025-01-01,,9"]), DATED)
-    assert counts(world) == before
     with world.database.read() as connection:
-        assert base.get(connection) is None
+        assert facts.last_date(connection) is None
+        assert customers.count(connection) == 0
 
 
 def test_another_schema_is_refused_with_the_command_that_starts_another_base(world: World) -> None:
