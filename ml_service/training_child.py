@@ -19,10 +19,10 @@ import structlog
 from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot, read_params, read_snapshot
-from ml_service.training import train
+from ml_service.training import Effort, train
 from shared import arrow
 from shared.clock import iso, utc_now
-from shared.contracts import TrainReport
+from shared.contracts import TrainParams, TrainReport
 from shared.errors import CorruptModel, ServiceError
 from shared.logs import LogLevel, configure_logs
 
@@ -42,13 +42,14 @@ class Job:
     ----------
     folder
         Holds the Arrow body (absent: train on the simulated subscribers) and takes the finished model.
+    params
+        What came with the body.
     """
 
     folder: Path
     registry: Path
     version: str
-    seed: int
-    champion_version: str | None
+    params: TrainParams | None
     threads: int
     log_level: LogLevel
 
@@ -90,11 +91,14 @@ def _tell(pipe: Connection, message: dict[str, Any]) -> None:
 
 def _train(pipe: Connection, job: Job) -> TrainReport:
     champion, notes = _champion(job)
+    asked = job.params or TrainParams(model_version=job.version, table_schema={})
     trained = train(
         _snapshot(job),
         version=job.version,
-        seed=job.seed,
+        seed=asked.seed,
         threads=job.threads,
+        effort=Effort(asked.trials, asked.time_budget_s),
+        allow_leaks=asked.allow_leaks,
         champion=champion,
         notes=notes,
         progress=_Sender(pipe),
@@ -105,10 +109,11 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
 
 
 def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
-    if job.champion_version is None:
+    version = None if job.params is None else job.params.champion_version
+    if version is None:
         return None, []
     try:
-        return ChurnModel.load(job.registry / job.champion_version, threads=job.threads), []
+        return ChurnModel.load(job.registry / version, threads=job.threads), []
     except CorruptModel as error:
         # A champion that can't be read is a reason to train anew, not one to refuse it.
         return None, [f"The champion could not be judged beside the new model. {error.message}"]
@@ -117,7 +122,7 @@ def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
 def _snapshot(job: Job) -> Snapshot:
     body = job.folder / BODY_FILE
     if not body.exists():
-        return simulated(seed=job.seed).snapshot
+        return simulated().snapshot
     table = arrow.decode(body.read_bytes())
     _, schema = read_params(table)
     return read_snapshot(table, schema)

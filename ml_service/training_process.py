@@ -19,7 +19,7 @@ from ml_service import artefacts
 from ml_service.registry import Registry
 from ml_service.training_child import BODY_FILE, MODEL_FOLDER, Job, run
 from shared import errors
-from shared.contracts import Progress, TrainReport
+from shared.contracts import Progress, TrainParams, TrainReport
 from shared.errors import Conflict, ServiceError, ServiceUnavailable
 from shared.logs import LogLevel
 
@@ -46,9 +46,7 @@ class Trainer:
         self._registry, self._threads, self._log_level = registry, threads, log_level
         self._busy = threading.Lock()
 
-    def start(
-        self, body: bytes | None, *, version: str, seed: int = 0, champion_version: str | None = None
-    ) -> TrainingRun:
+    def start(self, body: bytes | None, *, version: str, params: TrainParams | None = None) -> TrainingRun:
         """Start a training on an Arrow body, or on the simulated subscribers.
 
         The caller must exhaust or close what it gets.
@@ -63,19 +61,19 @@ class Trainer:
         try:
             if self._registry.path(version).exists():
                 raise Conflict(f"Model {version} is on disk already; a version is never overwritten.")
-            job = self._prepare(body, version=version, seed=seed, champion_version=champion_version)
+            job = self._prepare(body, version, params)
             return TrainingRun(job, self._registry, self._busy)
         except BaseException:
             self._busy.release()
             raise
 
-    def _prepare(self, body: bytes | None, *, version: str, seed: int, champion_version: str | None) -> Job:
+    def _prepare(self, body: bytes | None, version: str, params: TrainParams | None) -> Job:
         root = self._registry.folder
         folder = root / artefacts.unfinished_name()
         folder.mkdir(parents=True)
         if body is not None:
             (folder / BODY_FILE).write_bytes(body)
-        return Job(folder, root, version, seed, champion_version, self._threads, self._log_level)
+        return Job(folder, root, version, params, self._threads, self._log_level)
 
 
 class TrainingRun:

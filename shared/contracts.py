@@ -84,6 +84,11 @@ class TrainParams(Strict):
     table_schema: dict[str, Any] = Field(description="shared.features.Schema.as_dict()")
     seed: int = 0
     champion_version: Version | None = Field(None, description="Judged beside the new model on the same test rows")
+    allow_leaks: list[str] = Field(
+        default_factory=list, description="Features that the leak guard lets pass; each stands in the report"
+    )
+    trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
+    time_budget_s: float | None = Field(None, gt=0, description="No configuration begins after it; truncates `trials`")
 
 
 class BalancedFigures(Strict):
@@ -135,6 +140,88 @@ class Baseline(Strict):
     note: str
 
 
+Interval = tuple[float, float]
+#: Points of a curve, [x, y] each; at most 101.
+Curve = list[tuple[float, float]]
+
+
+class Reliability(Strict):
+    """One bin of equal mass: what was said, what came true."""
+
+    predicted: Probability
+    observed: Probability
+    low: Probability = Field(description="Wilson 95 % interval of `observed`")
+    high: Probability
+    n: int
+
+
+class Curves(Strict):
+    """What the report draws."""
+
+    reliability: list[Reliability]
+    roc: Curve = Field(description="False positive rate, recall")
+    precision_recall: Curve = Field(description="Recall, precision")
+    gain: Curve = Field(description="Share of rows by score, share of leavers among them")
+    lift: Curve = Field(description="Share of rows by score, churn rate over the overall rate")
+
+
+class CalibrationCheck(Strict):
+    """Whether the probabilities mean what they say, on the test rows."""
+
+    slope: float | None = Field(description="Of a logistic regression of the outcome on logit(p); 1 is perfect")
+    intercept: float | None
+    ece: float
+    ece_limit: float = Field(description="99th percentile of a perfectly calibrated model on as many rows")
+    confidence_gap: float = Field(description="Mean |accuracy - confidence| over ten bins of equal mass")
+    confidence_holds: bool = Field(description="Gap at most 0.015, no bin claims more than max(0.03, 3 SE) too much")
+    tail_n: int = Field(description="Rows with p >= 0.7")
+    tail_rate: Probability | None
+    tail_upper: Probability | None = Field(description="Wilson upper bound of their churn rate; at least 0.7 is right")
+
+
+class Segment(Strict):
+    """A part of the test rows."""
+
+    feature: str
+    value: str
+    n: int
+    positives: int
+    prevalence: Probability
+    mean_probability: Probability
+    auc: Probability | None
+    log_loss: float
+    champion_log_loss: float | None = None
+    collapsed: bool = Field(False, description="Much worse than the champion here, beyond doubt")
+
+
+class Comparison(Strict):
+    """New against champion on the same test rows, paired."""
+
+    difference: float = Field(description="Log loss, new minus champion; below 0 is better")
+    interval: Interval = Field(description="95 %, bootstrap over customers")
+    not_worse: bool = Field(description="The interval does not lie above 0")
+    collapsed: list[str] = Field(description="Segments where the new model is much worse, beyond doubt")
+
+
+class Dependence(Strict):
+    """How a feature moves the score: SHAP in log-odds by value."""
+
+    feature: str
+    label: str
+    values: list[str | float]
+    median: list[float]
+    low: list[float] = Field(description="First decile")
+    high: list[float] = Field(description="Ninth decile")
+    n: list[int]
+
+
+class Leak(Strict):
+    """A feature that the leak guard would have refused."""
+
+    feature: str
+    evidence: str
+
+
 class TrainReport(Strict):
     """The old fields first (CONTRACT.md), then what they need to be judged."""
 
@@ -159,6 +246,22 @@ class TrainReport(Strict):
     base_probability: Probability
     out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")
     data_sha256: str
+    model_sha256: str = Field("", description="Of what decides a score: the same data, seed and trials give it again")
+    seed: int = 0
+    search: dict[str, Any] = Field(default_factory=dict, description="Trials made, whether truncated, what each found")
+    allowed_leaks: list[Leak] = Field(default_factory=list)
+    intervals: dict[str, Interval | None] = Field(
+        default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
+    )
+    calibration: CalibrationCheck | None = None
+    calibration_with_missing: CalibrationCheck | None = Field(
+        None, description="On the test rows that lack a value; null where fewer than 200 do"
+    )
+    curves: Curves | None = None
+    segments: list[Segment] = Field(default_factory=list)
+    dependence: list[Dependence] = Field(default_factory=list)
+    comparison: Comparison | None = None
+    ceiling: TestFigures | None = Field(None, description="The true probability's figures; simulated data only")
     warnings: list[str]
 
 
