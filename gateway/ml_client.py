@@ -66,6 +66,10 @@ class MLClient:
         found = _object.validate_json(self._send("GET", "/api/models"))
         return [each["model_version"] for each in found["models"]]
 
+    def report_page(self, version: str) -> bytes:
+        """A version's report as HTML. Raises NotFound where it has none."""
+        return self._send("GET", f"/api/models/{version}/report")
+
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
         """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""
         return self._send(

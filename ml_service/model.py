@@ -41,7 +41,7 @@ Keys: TypeAlias = pa.Array | pa.ChunkedArray
 FORMAT = 1
 #: Of a category: the commonest; the others are scored as missing.
 MOST_LEVELS = 200
-REPORT_FILE = "report.json"
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class ChurnModel:
         self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
         self.seen: SeenRows | None = None
         self.report: dict[str, Any] | None = None
+        self.report_page: bytes | None = None
         self.search: dict[str, Any] = {}
 
     def fit(
@@ -253,6 +254,8 @@ class ChurnModel:
         files = {**self.trees.files(), **(self.seen.files() if self.seen else {})}
         if self.report is not None:
             files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
+        if self.report_page is not None:
+            files[PAGE_FILE] = self.report_page
         artefacts.write_folder(folder, {**(about or {}), **self._manifest()}, files, replace=replace)
 
     def _manifest(self) -> dict[str, Any]:
@@ -304,4 +307,5 @@ class ChurnModel:
         model.trees = Trees.from_files(files, feature_types=types, threads=threads)
         model.seen = SeenRows.from_files(files) if KEYS_FILE in files else None
         model.report = orjson.loads(files[REPORT_FILE]) if REPORT_FILE in files else None
+        model.report_page = files.get(PAGE_FILE)
         return model

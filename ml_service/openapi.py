@@ -171,6 +171,17 @@ def _reading_paths() -> Json:
             )
         },
         "/api/models": {"get": _operation("models", "Versions on disk, each verified now", _json(listed), *_AUTH)},
+        "/api/models/{version}/report": {
+            "get": _operation(
+                "report",
+                "One version's report as a page",
+                {"text/html": {"schema": _TEXT}},
+                *_AUTH,
+                "404",
+                "500",
+                parameters=[_VERSION_PATH],
+            )
+        },
         "/api/models/{version}": {
             "get": _operation(
                 "model", "One version: manifest and report", _json(one), *_AUTH, "404", parameters=[_VERSION_PATH]

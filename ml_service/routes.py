@@ -17,7 +17,7 @@ from ml_service.registry import OnDisk
 from ml_service.service import MLService
 from ml_service.training_process import TrainingRun
 from shared.clock import iso, utc_now
-from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE
+from shared.contracts import ARROW_TYPE, HTML_TYPE, JSON_TYPE, NDJSON_TYPE
 from shared.errors import InvalidInput, NotFound, ServiceError, UnsupportedMedia
 
 blueprint = Blueprint("ml", __name__, url_prefix="/api")
@@ -140,6 +140,15 @@ def model(version: str) -> Response:
     """One version: verified or not, its manifest and its report."""
     found = _service().registry.inspect(version)
     return jsonify({**_summary(found), "manifest": found.about, "report": found.report})
+
+
+@blueprint.get("/models/<version>/report")
+def report(version: str) -> Response:
+    """One version's report as a page."""
+    model = _service().registry.get(version)
+    if model.report_page is None:
+        raise NotFound(f"Model {version} carries no report page.")
+    return Response(model.report_page, content_type=HTML_TYPE)
 
 
 def _summary(found: OnDisk) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ml_service.judging import Judging, judge
 from ml_service.leaks import Leak, guard
 from ml_service.matrix import learn_categories, to_matrix
 from ml_service.model import ChurnModel, Progress
+from ml_service.report_page import report_page
 from ml_service.search import PORTFOLIO, described
 from ml_service.snapshot import Snapshot
 from ml_service.soundness import demand_sound
@@ -52,9 +53,10 @@ def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
     InvalidInput, InsufficientData
         Where a column is an id, or the rows are too few.
     """
-    demand_sound(snapshot.schema, snapshot.features)
     groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
-    return split_rows(snapshot.label, snapshot.as_of, groups, seed)
+    split = split_rows(snapshot.label, snapshot.as_of, groups, seed)
+    demand_sound(snapshot.schema, snapshot.features)
+    return split
 
 
 def train(
@@ -117,7 +119,7 @@ def train(
         *described(model.search),
         *notes,
     ]
-    model.report = report.model_dump(mode="json")
+    model.report, model.report_page = report.model_dump(mode="json"), report_page(report)
     return Trained(model, report, split)
 
 

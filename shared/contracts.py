@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 NDJSON_TYPE = "application/x-ndjson"
+HTML_TYPE = "text/html; charset=utf-8"
 
 #: Reasons that travel with every prediction; the rest is "other".
 TOP_REASONS = 3

@@ -55,6 +55,7 @@ _BY_ACCESS: Mapping[Access, tuple[str, ...]] = {
         "GET /api/model/timeline",
         "GET /api/model/versions",
         "GET /api/model/versions/<version>",
+        "GET /api/model/versions/<version>/report",
         "GET /api/predictions/performance",
         "GET /api/predictions/results",
         "GET /api/schema",
