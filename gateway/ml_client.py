@@ -93,10 +93,19 @@ class MLClient:
 
         Each line is a `Progress`; the last one is `{"report": ...}`. Closing the iterator cancels the training.
         """
+        yield from self._stream("/api/train", snapshot, request_id)
+
+    def backtest(self, snapshot: Iterable[bytes]) -> Generator[dict[str, Any], None, None]:
+        """As `train`; the last line is `{"backtest": ...}`."""
+        yield from self._stream("/api/backtest", snapshot, None)
+
+    def _stream(
+        self, path: str, snapshot: Iterable[bytes], request_id: str | None
+    ) -> Generator[dict[str, Any], None, None]:
         headers = {"Content-Type": ARROW_TYPE, "Accept": NDJSON_TYPE, **_identified(request_id)}
         try:
             response = self._session.post(
-                f"{self._url}/api/train",
+                f"{self._url}{path}",
                 data=iter(snapshot),
                 headers=headers,
                 stream=True,
@@ -119,7 +128,7 @@ class MLClient:
             if "error" in line:
                 raise _from_body(line["error"])
             yield line
-            if "report" in line:
+            if "report" in line or "backtest" in line:
                 return
         raise errors.ServiceUnavailable("The ML service closed the connection before the training was finished.")
 

@@ -73,3 +73,16 @@ class MLService:
         if params.champion_version is not None and params.champion_version not in self.registry.versions():
             raise NotFound(f"There is no model {params.champion_version} on disk to judge beside the new one.")
         return self._trainer.start(body, version=params.model_version, params=params)
+
+    def start_backtest(self, body: bytes) -> TrainingRun:
+        """Check the snapshot, then start.
+
+        Raises
+        ------
+        ServiceError
+            InvalidInput, InvalidSchema, MalformedRequest, Conflict.
+        """
+        table = wire.read_arrow(body)
+        params, schema = read_params(table)
+        read_snapshot(table, schema)
+        return self._trainer.start_backtest(body, params)

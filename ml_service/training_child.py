@@ -16,13 +16,14 @@ from typing import Any
 
 import structlog
 
+from ml_service.backtest import backtest
 from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot, read_params, read_snapshot
 from ml_service.training import Effort, train
 from shared import arrow
 from shared.clock import iso, utc_now
-from shared.contracts import TrainParams, TrainReport
+from shared.contracts import Backtest, TrainParams, TrainReport
 from shared.errors import CorruptModel, ServiceError
 from shared.logs import LogLevel, configure_logs
 
@@ -50,6 +51,7 @@ class Job:
     registry: Path
     version: str
     params: TrainParams | None
+    only_backtest: bool
     threads: int
     log_level: LogLevel
 
@@ -66,6 +68,8 @@ def run(pipe: Connection, job: Job) -> None:
 
 def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
     try:
+        if job.only_backtest:
+            return {"backtest": _backtest(pipe, job).model_dump(mode="json")}
         return {"report": _train(pipe, job).model_dump(mode="json")}
     except _ParentGoneError:
         raise
@@ -87,6 +91,13 @@ def _tell(pipe: Connection, message: dict[str, Any]) -> None:
         pipe.send(message)
     except OSError:
         raise _ParentGoneError from None
+
+
+def _backtest(pipe: Connection, job: Job) -> Backtest:
+    assert job.params is not None
+    return backtest(
+        _snapshot(job), trials=job.params.trials, seed=job.params.seed, threads=job.threads, progress=_Sender(pipe)
+    )
 
 
 def _train(pipe: Connection, job: Job) -> TrainReport:

@@ -266,6 +266,29 @@ class TrainReport(Strict):
     warnings: list[str]
 
 
+class Origin(Strict):
+    """One date of a backtest: a model of what was known then, judged on the rows of that date."""
+
+    as_of: str
+    training_samples: int
+    training_prevalence: Probability
+    n: int
+    prevalence: Probability
+    mean_probability: Probability | None = None
+    auc: Probability | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    note: str | None = None
+
+
+class Backtest(Strict):
+    """Rolling origins, oldest first."""
+
+    trials: int
+    seed: int
+    origins: list[Origin]
+
+
 class Progress(Strict):
     """One NDJSON line while training runs."""
 

@@ -5,7 +5,7 @@ Law: only rows whose outcome is known go in; what the gateway calls live is what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from typing import Any
@@ -16,11 +16,12 @@ import structlog
 from database import base, facts, models
 from database.models import Model
 from database.session import Database
+from gateway.ml_client import MLClient
 from gateway.services.columns import train_batch
 from gateway.services.work import Work
 from shared import arrow
 from shared.clock import days_later, iso
-from shared.contracts import GRACE_DAYS, HORIZON_DAYS, TrainParams, TrainReport
+from shared.contracts import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
 from shared.errors import InsufficientData, NoCustomers, ServiceError
 from shared.features import Schema
 
@@ -159,6 +160,27 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
                 return TrainReport.model_validate(line["report"])
             work.step(line["progress"], line["stage"])
     raise AssertionError("the client ends with a report or raises")
+
+
+def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[float, str], None]) -> Backtest:
+    """Judge a model of each matured month by what was known then; nothing is kept.
+
+    Raises
+    ------
+    NoCustomers, InsufficientData
+    """
+    schema, _ = _base(database)
+    with database.read() as connection:
+        last = facts.last_date(connection)
+    params = TrainParams(model_version="0.0.0", table_schema=schema.as_dict(), trials=trials)
+    rows = _snapshot(database, schema, last or "")
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
+    with closing(ml.backtest(stream)) as lines:
+        for line in lines:
+            if "backtest" in line:
+                return Backtest.model_validate(line["backtest"])
+            show(line["progress"], line["stage"])
+    raise AssertionError("the client ends with a backtest or raises")
 
 
 def _snapshot(database: Database, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:

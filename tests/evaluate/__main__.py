@@ -152,7 +152,7 @@ def _beside(table: Table, mine: np.ndarray, own: dict[str, float], peers: dict[s
 def seed_run(seed: int, preset: str, trials: int) -> dict[str, object]:
     """One seed of a preset: the figures that have floors."""
     report = train(
-        simulated(preset, seed=seed).snapshot, version="1.0.0", seed=seed, threads=2, effort=Effort(trials)
+        simulated(preset, seed=seed).snapshot, version="1.0.0", seed=seed, threads=1, effort=Effort(trials)
     ).report
     assert report.ceiling is not None
     assert report.calibration is not None
