@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 380, 270, 52, 40, 26, 12
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 380, 280, 52, 40, 36, 12
 INK, FAINT, BLUE, ORANGE, BAND = "#1f2937", "#d1d5db", "#1d4ed8", "#c2410c", "#bfdbfe"
 
 

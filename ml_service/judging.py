@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,54 +105,66 @@ class Judging:
 
 def judge(at: Judging, progress: Callable[[float, str], None]) -> TrainReport:
     """The report without its warnings."""
-    snapshot, split, model = at.snapshot, at.split, at.model
-    progress(0.72, f"judging on {len(split.test):,} test rows")
+    model = at.model
+    progress(0.72, f"judging on {len(at.split.test):,} test rows")
     test = at.figures_of(model, at.probability)
     progress(0.76, "fitting baselines")
     beside = baselines(_sides(at))
     progress(0.84, "weighing the features")
     weights, shapes = _explained(at)
     progress(0.90, "drawing intervals")
-    judged = Judged(at.features, at.label, at.probability, at.champion_probability, at.groups, model.seed)
-    parts = segments(snapshot.schema, judged)
-    dates = None if snapshot.as_of is None else snapshot.as_of[split.training]
+    old = at.champion_probability
     report = TrainReport(
         auc=test.auc,
         precision=test.precision,
         recall=test.recall,
         f1_score=test.f1_score,
-        training_samples=len(split.training),
-        model_version=model.version,
-        timestamp=iso(utc_now()),
-        features=len(snapshot.schema.features),
-        split=split.kind,
-        training_period=period(dates),
-        training_prevalence=model.training["prevalence"],
         test=test,
         baselines=beside,
-        champion=None
-        if at.champion is None or at.champion_probability is None
-        else at.figures_of(at.champion, at.champion_probability),
+        champion=None if at.champion is None or old is None else at.figures_of(at.champion, old),
         importance=weights,
-        parameters=model.parameters | {"calibration": model.calibration.as_dict()},
-        base_probability=model.base_probability,
-        out_of_fold_rows=_out_of_fold_rows(at),
-        data_sha256=snapshot.checksum(),
-        model_sha256=model.checksum(),
-        seed=model.seed,
-        search=model.search,
-        intervals=_intervals(at),
-        calibration=trust.check(at.label, at.probability, model.threshold, model.seed),
-        calibration_with_missing=_on_gaps(at),
-        curves=curves(at.label, at.probability),
-        segments=parts,
         dependence=shapes,
-        comparison=compare(judged, parts),
         ceiling=_ceiling(at),
         warnings=[],
+        **_making(at),
+        **_checks(at),
     )
     progress(0.97, "writing the report")
     return report
+
+
+def _making(at: Judging) -> dict[str, Any]:
+    snapshot, split, model = at.snapshot, at.split, at.model
+    return {
+        "training_samples": len(split.training),
+        "model_version": model.version,
+        "timestamp": iso(utc_now()),
+        "features": len(snapshot.schema.features),
+        "split": split.kind,
+        "training_period": period(None if snapshot.as_of is None else snapshot.as_of[split.training]),
+        "training_prevalence": model.training["prevalence"],
+        "parameters": model.parameters | {"calibration": model.calibration.as_dict()},
+        "base_probability": model.base_probability,
+        "out_of_fold_rows": _out_of_fold_rows(at),
+        "data_sha256": snapshot.checksum(),
+        "model_sha256": model.checksum(),
+        "seed": model.seed,
+        "search": model.search,
+    }
+
+
+def _checks(at: Judging) -> dict[str, Any]:
+    model = at.model
+    judged = Judged(at.features, at.label, at.probability, at.champion_probability, at.groups, model.seed)
+    parts = segments(model.schema, judged)
+    return {
+        "intervals": _intervals(at),
+        "calibration": trust.check(at.label, at.probability, model.threshold, model.seed),
+        "calibration_with_missing": _on_gaps(at),
+        "curves": curves(at.label, at.probability),
+        "segments": parts,
+        "comparison": compare(judged, parts),
+    }
 
 
 def _sides(at: Judging) -> Sides:

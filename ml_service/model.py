@@ -5,8 +5,6 @@ Law: one row and a million rows are scored by the same code and get the same ans
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import scipy
 import xgboost as xgb
 
 from ml_service import artefacts, boosting
 from ml_service.calibration import BetaCalibration, fit_beta
 from ml_service.matrix import learn_categories, to_matrix
+from ml_service.provenance import library_versions, model_checksum
 from ml_service.reasons import Points, to_points
 from ml_service.search import PORTFOLIO, Progress, Rows, search
 from ml_service.seen_rows import KEYS_FILE, UNSEEN, SeenRows
@@ -165,12 +163,8 @@ class ChurnModel:
 
     def checksum(self) -> str:
         """SHA-256 of what decides a score: trees, categories, calibration and thresholds; no times, no version."""
-        digest = hashlib.sha256()
-        for name, data in sorted(self.trees.files().items()):
-            digest.update(name.encode() + data if name.endswith(".ubj") else b"")
         decides = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
-        digest.update(orjson.dumps(decides))
-        return digest.hexdigest()
+        return model_checksum(self.trees.files(), decides)
 
     @property
     def base_margin(self) -> float:
@@ -275,13 +269,7 @@ class ChurnModel:
             "search": self.search,
             "seed": self.seed,
             "training": self.training,
-            "libraries": {
-                "python": platform.python_version(),
-                "xgboost": xgb.__version__,
-                "numpy": np.__version__,
-                "scipy": scipy.__version__,
-                "pyarrow": pa.__version__,
-            },
+            "libraries": library_versions(),
         }
 
     @classmethod

@@ -116,7 +116,10 @@ def warnings_of(found: CalibrationCheck, prevalence: float) -> list[str]:
             f"rate or its causes may have moved since the training (test prevalence {100 * prevalence:.1f} %)."
         )
     if not found.confidence_holds:
-        said.append(f"Confidence and accuracy differ by {found.confidence_gap:.3f} on average on the test rows.")
+        said.append(
+            f"Confidence is not kept everywhere on the test rows: it differs from accuracy by "
+            f"{found.confidence_gap:.3f} on average over ten bins, and by more than chance in one of them."
+        )
     if found.tail_upper is not None and found.tail_n >= TAIL_ROWS and found.tail_upper < TAIL:
         said.append(
             f"Of {found.tail_n} test rows at {TAIL} or more, {100 * (found.tail_rate or 0):.0f} % left; with 95 % "
