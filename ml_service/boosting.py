@@ -25,7 +25,9 @@ OnRound = Callable[[int], None]
 
 SMALL_TABLE = 20_000
 #: Rounds at most, and rounds without gain before growing stops; both over the learning rate.
-MOST_ROUNDS, PATIENCE = 150.0, 3.0
+MOST_ROUNDS, PATIENCE = 75.0, 3.0
+#: Every so many rounds a configuration is given up that is further from the best one than ten times what it gained.
+CHECKED_EVERY, HOPELESS = 100, 10.0
 LEAST_GAIN = 1e-6
 MAX_BIN = 256
 
@@ -154,15 +156,20 @@ class FoldedRows:
     def _numbers(self) -> range:
         return range(len(self._held))
 
-    def grow(self, params: dict[str, Any], *, on_round: OnRound) -> CrossValidation:
+    def grow(self, params: dict[str, Any], *, on_round: OnRound, to_beat: float = np.inf) -> CrossValidation:
         """Grow the folds side by side until their mean log loss stops falling.
 
         The number of trees is one choice for all folds, so no fold's held-out rows choose for themselves.
+
+        Parameters
+        ----------
+        to_beat
+            Log loss of the best configuration so far: one that will not come near it is not grown to its end.
         """
         settings = _settings(params, self._threads)
         boosters = [xgb.Booster(settings, [self._training[k], self._held_out[k]]) for k in self._numbers]
         rate = params["learning_rate"]
-        best, best_at = np.inf, 0
+        best, best_at, before = np.inf, 0, np.inf
         for number in range(int(MOST_ROUNDS / rate)):
             loss = float(np.mean([self._step(boosters[k], k, number) for k in self._numbers]))
             on_round(number + 1)
@@ -170,6 +177,10 @@ class FoldedRows:
                 best, best_at = loss, number
             elif number - best_at >= PATIENCE / rate:
                 break
+            if (number + 1) % CHECKED_EVERY == 0:
+                if best - to_beat > HOPELESS * (before - best):
+                    break
+                before = best
         return self._judged([booster[: best_at + 1] for booster in boosters], best_at + 1)
 
     def bagged(self, params: dict[str, Any], rounds: int, bag: int) -> CrossValidation:

@@ -31,16 +31,16 @@ SHALLOW, MOST_LOSS, MOST_AUC = 3, 0.0005, 0.001
 RACE_ROWS, RACE_FOLDS = 40_000, 3
 #: Boosters of a bag, and what a bag must gain in log loss.
 BAG, BAG_GAIN = 5, 0.0003
-#: Bags are tried where variance is the problem.
+#: Bags are tried where variance is the problem, and by searches that take their time: they cost five times the trees.
 BAG_ROWS = boosting.SMALL_TABLE
 #: Drawn at random before the search begins to look around the best.
 EXPLORING = 16
 
 PORTFOLIO: tuple[dict[str, float], ...] = (
     {},
-    {"max_depth": 2, "colsample_bynode": 0.6},
-    {"max_depth": 4, "min_child_weight": 0.2},
     {"max_depth": 8, "min_child_weight": 0.2, "colsample_bynode": 0.5, "reg_lambda": 5.0},
+    {"max_depth": 4, "min_child_weight": 0.2},
+    {"max_depth": 2, "colsample_bynode": 0.6, "learning_rate": 0.1},
 )
 
 
@@ -127,7 +127,7 @@ def search(
     best = choose(made)
     about = _about(made, best, trials, sampled=None if sample is rows else len(sample.label))
     if whole is not None:
-        bag, final = _bag(whole, best, progress)
+        bag, final = _bag(whole, best, progress) if trials > len(PORTFOLIO) else (1, best.found)
         return Found(best.params, bag, final, folds, {**about, "bag": bag})
     whole = FoldedRows(rows.schema, rows.values, rows.label, folds, threads=threads)
     final = whole.grow(best.params, on_round=lambda n: progress(0.7 + 0.3 * n / (n + 200), _round("all rows", n)))
@@ -151,8 +151,8 @@ def _race(
         if made and time_budget_s is not None and time.monotonic() - begun > time_budget_s:
             break
         params = {**base, **proposal(number, seed, made)}
-        found = race.grow(params, on_round=_counted(number, trials, progress))
-        # Only the best of a kind is looked at again: the others' boosters go.
+        to_beat = min((trial.found.log_loss for trial in made), default=np.inf)
+        found = race.grow(params, on_round=_counted(number, trials, progress), to_beat=to_beat)
         made.append(Trial(number, params, found))
     return made
 

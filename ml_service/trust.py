@@ -20,7 +20,7 @@ SLOPE = (0.9, 1.1)
 LAW_GAP, LAW_OVERCLAIM, LAW_BINS = 0.015, 0.03, 10
 TAIL, TAIL_ROWS = 0.7, 100
 #: Draws of outcomes that are exactly as probable as said.
-PERFECT_DRAWS, PERFECT_ROWS = 300, 20_000
+PERFECT_DRAWS, PERFECT_ROWS = 1000, 20_000
 Z95 = 1.959964
 
 

@@ -21,22 +21,25 @@ def run(snapshot: Snapshot, most: int | None = None) -> Backtest:
     return backtest(snapshot, trials=1, most=most, progress=lambda done, stage: None)
 
 
-def test_an_origin_trains_on_what_had_matured_and_judges_its_own_rows(dated: Snapshot) -> None:
-    found = run(dated)
-    assert [each.as_of for each in found.origins] == sorted(each.as_of for each in found.origins)
-    last = found.origins[-1]
+@pytest.fixture(scope="module")
+def judged(dated: Snapshot) -> Backtest:
+    return run(dated, most=2)
+
+
+def test_an_origin_trains_on_what_had_matured_and_judges_its_own_rows(judged: Backtest) -> None:
+    first, last = judged.origins
     # Twelve months 30 days apart; a label is known 60 days after its date.
-    assert last.as_of == "2025-12-11" and last.training_samples == 10 * 500 and last.n == 500
+    assert (first.as_of, last.as_of) == ("2025-11-11", "2025-12-11")
+    assert (first.training_samples, last.training_samples, last.n) == (9 * 500, 10 * 500, 500)
     assert last.auc is not None and last.auc > 0.8
-    assert found.origins[0].training_samples < last.training_samples
 
 
-def test_labels_that_were_unknown_at_an_origin_change_nothing_there(dated: Snapshot) -> None:
+def test_labels_that_were_unknown_at_an_origin_change_nothing_there(dated: Snapshot, judged: Backtest) -> None:
     assert dated.as_of is not None
     day = np.datetime64("2025-12-11")
     unknown = (dated.as_of + np.timedelta64(60, "D") > day) & (dated.as_of < day)
     changed = replace(dated, label=np.where(unknown, 1 - dated.label, dated.label).astype(np.int8))
-    assert run(changed, most=1).origins == run(dated, most=1).origins
+    assert run(changed, most=1).origins[-1] == judged.origins[-1]
 
 
 def test_a_table_without_dates_is_refused(undated: Snapshot) -> None:
@@ -53,13 +56,12 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pyte
     assert command.main(["--trials", "0"]) == 2
 
 
-def test_bits_of_the_past_do_not_move_when_the_future_does(dated: Snapshot) -> None:
+def test_bits_of_the_past_do_not_move_when_the_future_does(dated: Snapshot, judged: Backtest) -> None:
     """Everything after a date is changed: the model of that date scores bit for bit as before."""
     assert dated.as_of is not None
-    day = np.datetime64("2025-11-11")
-    later = dated.as_of > day
+    later = dated.as_of > np.datetime64("2025-11-11")
     watch = np.where(later, 1e5, dated.features["watch_time_hours"].to_numpy())
     features = dated.features.set_column(0, "watch_time_hours", pa.chunked_array([pa.array(watch)]))
     label = np.where(later, 1 - dated.label, dated.label).astype(np.int8)
-    changed = [each for each in run(replace(dated, features=features, label=label)).origins if each.as_of <= str(day)]
-    assert changed == [each for each in run(dated).origins if each.as_of <= str(day)]
+    label[np.flatnonzero(dated.as_of == dated.as_of.max())[:50]] = 1
+    assert run(replace(dated, features=features, label=label), most=2).origins[0] == judged.origins[0]
