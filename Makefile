@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser lock clean evaluate
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -64,6 +64,13 @@ test-slow: $(STAMP) ## Slow tests: ten seeds, the documented floors
 
 test-browser: $(STAMP) ## Tests in a real browser (needs Chromium)
 	@$(BIN)/python -m pytest -m browser -n 0 $(ARGS)
+
+evaluate: $(STAMP) ## Real tables, ten seeds, the floors; PEERS=1 makes .venv-evaluate and sets the peers beside
+	@if [ -n "$(PEERS)" ] && [ ! -x .venv-evaluate/bin/peers-are-there ]; then \
+	  $(PYTHON) -m venv .venv-evaluate \
+	  && .venv-evaluate/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/evaluate.in \
+	  && touch .venv-evaluate/bin/peers-are-there && chmod +x .venv-evaluate/bin/peers-are-there; fi
+	@$(BIN)/python -m tests.evaluate $(ARGS)
 
 lock: ## Make the lock files anew (needs uv)
 	@for part in dev gateway ml; do \

@@ -87,6 +87,10 @@ class MLClient:
         found = _parsed(_models.validate_json, self._send("GET", "/api/models"))
         return [each["model_version"] for each in found["models"]]
 
+    def report_page(self, version: str) -> bytes:
+        """A version's report as HTML. Raises NotFound where it has none."""
+        return self._send("GET", f"/api/models/{version}/report")
+
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
         """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""
         return self._send(
@@ -110,10 +114,19 @@ class MLClient:
 
         Each line is a `Progress`; the last one is `{"report": ...}`. Closing the iterator cancels the training.
         """
+        yield from self._stream("/api/train", snapshot, request_id)
+
+    def backtest(self, snapshot: Iterable[bytes]) -> Generator[dict[str, Any], None, None]:
+        """As `train`; the last line is `{"backtest": ...}`."""
+        yield from self._stream("/api/backtest", snapshot, None)
+
+    def _stream(
+        self, path: str, snapshot: Iterable[bytes], request_id: str | None
+    ) -> Generator[dict[str, Any], None, None]:
         headers = {"Content-Type": ARROW_TYPE, "Accept": NDJSON_TYPE, **_identified(request_id)}
         try:
             response = self._session.post(
-                f"{self._url}/api/train",
+                f"{self._url}{path}",
                 data=iter(snapshot),
                 headers=headers,
                 stream=True,
@@ -139,7 +152,7 @@ class MLClient:
             if "error" in line:
                 raise _from_body(line["error"])
             yield line
-            if "report" in line:
+            if "report" in line or "backtest" in line:
                 return
         raise errors.ServiceUnavailable(CUT_OFF)
 

@@ -1,18 +1,20 @@
-"""The boosted trees: their configuration, and how many of them cross-validation wants.
+"""The boosted trees: grown fold by fold side by side, fitted, bagged into one booster.
 
 Law: the same data and seed give the same trees, whatever the number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import xgboost as xgb
 
+from ml_service import metrics
 from shared.features import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -22,25 +24,29 @@ Folds = npt.NDArray[np.int8]
 OnRound = Callable[[int], None]
 
 SMALL_TABLE = 20_000
-MOST_ROUNDS = {True: 3000, False: 1500}
-PATIENCE = {True: 60, False: 40}
+#: Rounds at most, and rounds without gain before growing stops; both over the learning rate.
+MOST_ROUNDS, PATIENCE = 75.0, 3.0
+#: Every so many rounds a configuration is given up that is further from the best one than ten times what it gained.
+CHECKED_EVERY, HOPELESS = 100, 10.0
 LEAST_GAIN = 1e-6
+MAX_BIN = 256
 
 
 def parameters(schema: Schema, *, rows: int, leavers: int, seed: int) -> dict[str, Any]:
-    """The configuration for a table of this size; shallow trees, monotone where the schema states a direction."""
+    """The first configuration for a table of this size; shallow, monotone where the schema states a direction."""
     sign = {"up": 1, "down": -1, "none": 0}
     return {
         "objective": "binary:logistic",
         "tree_method": "hist",
         "max_depth": 3,
-        "learning_rate": 0.05 if rows < SMALL_TABLE else 0.1,
+        "learning_rate": 0.05 if rows < SMALL_TABLE else 0.07,
         # A leaf's weight is a sum of p (1 - p): with many leavers a leaf may ask for more evidence.
         "min_child_weight": float(np.clip(min(leavers, rows - leavers) / 500, 1, 10)),
         "subsample": 0.8,
-        "colsample_bytree": 0.8,
+        # Splits of a few features only: noise in them regularises small tables and costs large ones.
+        "colsample_bynode": 0.8 if rows < SMALL_TABLE else 1.0,
         "reg_lambda": 1.0,
-        "max_bin": 256,
+        "max_bin": MAX_BIN,
         "monotone_constraints": "(" + ",".join(str(sign[f.direction]) for f in schema.features.values()) + ")",
         "seed": seed,
     }
@@ -56,105 +62,142 @@ def feature_types(schema: Schema) -> list[str]:
     return ["c" if feature.kind == "category" else "q" for feature in schema.features.values()]
 
 
-def fit(
-    schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, threads: int
-) -> xgb.Booster:
-    """Fit `rounds` trees on all rows given."""
-    data = xgb.QuantileDMatrix(
-        values,
-        label,
-        feature_types=feature_types(schema),
-        enable_categorical=True,
-        nthread=threads,
-        max_bin=params["max_bin"],
+def _binned(schema: Schema, values: Floats, label: Labels, threads: int) -> xgb.QuantileDMatrix:
+    types = feature_types(schema)
+    return xgb.QuantileDMatrix(
+        values, label, feature_types=types, enable_categorical=True, nthread=threads, max_bin=MAX_BIN
     )
-    return xgb.train({**params, "nthread": threads, "verbosity": 0}, data, num_boost_round=rounds)
+
+
+def fit(
+    schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, bag: int, threads: int
+) -> xgb.Booster:
+    """Fit a bag of boosters of `rounds` trees each to all rows given; one booster that averages their margins."""
+    return _bagged(_settings(params, threads), _binned(schema, values, label, threads), rounds, bag)
+
+
+def _settings(params: dict[str, Any], threads: int) -> dict[str, Any]:
+    return {**params, "nthread": threads, "eval_metric": "logloss", "verbosity": 0}
+
+
+def _bagged(settings: dict[str, Any], data: xgb.DMatrix, rounds: int, bag: int) -> xgb.Booster:
+    seeds = [settings["seed"] + 1_000_003 * number for number in range(bag)]
+    return averaged([xgb.train({**settings, "seed": seed}, data, num_boost_round=rounds) for seed in seeds])
+
+
+def averaged(boosters: Sequence[xgb.Booster]) -> xgb.Booster:
+    """One booster whose margin is the mean of the boosters' margins, so that SHAP values stay additive.
+
+    Their trees stand one after the other, each leaf divided by the number of boosters. They must share their base
+    score, as boosters of the same rows do.
+    """
+    if len(boosters) == 1:
+        return boosters[0]
+    parts = [orjson.loads(bytes(booster.save_raw("json"))) for booster in boosters]
+    model = parts[0]["learner"]["gradient_booster"]["model"]
+    trees = [tree for part in parts for tree in part["learner"]["gradient_booster"]["model"]["trees"]]
+    for number, tree in enumerate(trees):
+        tree["id"] = number
+        leaf = [left == -1 for left in tree["left_children"]]
+        for name in ("split_conditions", "base_weights"):
+            halved = zip(tree[name], leaf, strict=True)
+            tree[name] = [value / len(boosters) if is_leaf else value for value, is_leaf in halved]
+    model["trees"], model["tree_info"] = trees, [0] * len(trees)
+    model["iteration_indptr"] = list(range(len(trees) + 1))
+    model["gbtree_model_param"]["num_trees"] = str(len(trees))
+    whole = xgb.Booster()
+    whole.load_model(bytearray(orjson.dumps(parts[0])))
+    return whole
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What five folds say.
+    """What the folds say of one configuration.
 
     Attributes
     ----------
     rounds
         Number of trees with the best mean log loss over the folds.
+    log_loss, auc
+        Mean over the folds at that number, before calibration.
     boosters
-        One per fold, trained without it, `rounds` trees each.
+        One per fold, trained without it.
     margins
         Shape (rows,): each row's log-odds by the booster that has not seen it.
     """
 
     rounds: int
+    log_loss: float
+    auc: float
     boosters: list[xgb.Booster]
     margins: Floats
 
 
-@dataclass
-class _Fold:
-    booster: xgb.Booster
-    held_out: xgb.DMatrix
-    rows: npt.NDArray[np.intp]
-
-    def step(self, number: int, training: xgb.DMatrix) -> float:
-        self.booster.update(training, number)
-        return float(self.booster.eval(self.held_out, iteration=number).rsplit(":", 1)[1])
-
-
-def cross_validate(
-    schema: Schema,
-    params: dict[str, Any],
-    values: Floats,
-    label: Labels,
-    folds: Folds,
-    *,
-    threads: int,
-    on_round: OnRound,
-) -> CrossValidation:
-    """Grow the folds side by side until their mean log loss stops falling.
-
-    The number of trees is one choice for all folds, so no fold's held-out rows choose for themselves.
+class FoldedRows:
+    """Rows binned once per fold, for any number of configurations.
 
     Parameters
     ----------
     folds
         Shape (rows,): the fold that holds the row out.
     """
-    names = feature_types(schema)
 
-    def grow() -> Iterator[tuple[_Fold, xgb.DMatrix]]:
-        settings = {**params, "nthread": threads, "eval_metric": "logloss", "verbosity": 0}
-        for number in range(int(folds.max()) + 1):
-            inside = folds != number
-            training = xgb.QuantileDMatrix(
-                values[inside],
-                label[inside],
-                feature_types=names,
-                enable_categorical=True,
-                nthread=threads,
-                max_bin=params["max_bin"],
-            )
-            held_out = xgb.DMatrix(
-                values[~inside], label[~inside], feature_types=names, enable_categorical=True, nthread=threads
-            )
-            booster = xgb.Booster(settings, [training, held_out])
-            yield _Fold(booster, held_out, np.flatnonzero(~inside)), training
+    def __init__(self, schema: Schema, values: Floats, label: Labels, folds: Folds, *, threads: int) -> None:
+        self._label, self._threads = label, threads
+        self._held = [np.flatnonzero(folds == number) for number in range(int(folds.max()) + 1)]
+        types = feature_types(schema)
+        self._training = [_binned(schema, values[folds != k], label[folds != k], threads) for k in self._numbers]
+        self._held_out = [
+            xgb.DMatrix(values[at], label[at], feature_types=types, enable_categorical=True, nthread=threads)
+            for at in self._held
+        ]
 
-    pairs = list(grow())
-    rounds = _best_rounds(pairs, small=len(label) < SMALL_TABLE, on_round=on_round)
-    margins = np.empty(len(label), dtype=np.float64)
-    for fold, _ in pairs:
-        margins[fold.rows] = fold.booster.predict(fold.held_out, output_margin=True, iteration_range=(0, rounds))
-    return CrossValidation(rounds, [fold.booster[:rounds] for fold, _ in pairs], margins)
+    @property
+    def _numbers(self) -> range:
+        return range(len(self._held))
 
+    def grow(self, params: dict[str, Any], *, on_round: OnRound, to_beat: float = np.inf) -> CrossValidation:
+        """Grow the folds side by side until their mean log loss stops falling.
 
-def _best_rounds(pairs: list[tuple[_Fold, xgb.DMatrix]], *, small: bool, on_round: OnRound) -> int:
-    best, best_at = np.inf, 0
-    for number in range(MOST_ROUNDS[small]):
-        loss = float(np.mean([fold.step(number, training) for fold, training in pairs]))
-        on_round(number + 1)
-        if loss < best - LEAST_GAIN:
-            best, best_at = loss, number
-        elif number - best_at >= PATIENCE[small]:
-            break
-    return best_at + 1
+        The number of trees is one choice for all folds, so no fold's held-out rows choose for themselves.
+
+        Parameters
+        ----------
+        to_beat
+            Log loss of the best configuration so far: one that will not come near it is not grown to its end.
+        """
+        settings = _settings(params, self._threads)
+        boosters = [xgb.Booster(settings, [self._training[k], self._held_out[k]]) for k in self._numbers]
+        rate = params["learning_rate"]
+        best, best_at, before = np.inf, 0, np.inf
+        for number in range(int(MOST_ROUNDS / rate)):
+            loss = float(np.mean([self._step(boosters[k], k, number) for k in self._numbers]))
+            on_round(number + 1)
+            if loss < best - LEAST_GAIN:
+                best, best_at = loss, number
+            elif number - best_at >= PATIENCE / rate:
+                break
+            if (number + 1) % CHECKED_EVERY == 0:
+                if best - to_beat > HOPELESS * (before - best):
+                    break
+                before = best
+        return self._judged([booster[: best_at + 1] for booster in boosters], best_at + 1)
+
+    def bagged(self, params: dict[str, Any], rounds: int, bag: int) -> CrossValidation:
+        """A bag of boosters of so many rounds in each fold."""
+        settings = _settings(params, self._threads)
+        return self._judged([_bagged(settings, self._training[k], rounds, bag) for k in self._numbers], rounds)
+
+    def _step(self, booster: xgb.Booster, fold: int, number: int) -> float:
+        booster.update(self._training[fold], number)
+        return float(booster.eval(self._held_out[fold], iteration=number).rsplit(":", 1)[1])
+
+    def _judged(self, boosters: list[xgb.Booster], rounds: int) -> CrossValidation:
+        margins = np.empty(len(self._label), dtype=np.float64)
+        losses, areas = [], []
+        for booster, held_out, at in zip(boosters, self._held_out, self._held, strict=True):
+            margins[at] = booster.predict(held_out, output_margin=True)
+            losses.append(float(np.mean(np.logaddexp(0, margins[at]) - self._label[at] * margins[at])))
+            areas.append(metrics.auc(self._label[at], margins[at]))
+        known = [area for area in areas if area is not None]
+        return CrossValidation(rounds, float(np.mean(losses)), float(np.mean(known)), boosters, margins)

@@ -9,33 +9,29 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from ml_service import trust
+from ml_service.judging import Judging
 from ml_service.matrix import to_matrix
-from ml_service.model import ChurnModel
+from ml_service.model import MOST_LEVELS, ChurnModel
 from ml_service.snapshot import Snapshot
+from ml_service.soundness import looks_like_an_id
 from ml_service.splitting import Split
-from shared.contracts import Baseline, TestFigures
+from shared.contracts import Baseline, TestFigures, TrainReport
 
 FEW_LEAVERS = 200
 TOO_GOOD = 0.99
-MANY_LEVELS = 200
 
 
-def cautions(
-    snapshot: Snapshot,
-    split: Split,
-    model: ChurnModel,
-    test: TestFigures,
-    beside: Mapping[str, Baseline],
-    champion: ChurnModel | None,
-    *,
-    champion_fits: bool,
-) -> list[str]:
+def cautions(at: Judging, report: TrainReport) -> list[str]:
     """All cautions that apply, most general first."""
+    snapshot, split, model = at.snapshot, at.split, at.model
+    checked = [] if report.calibration is None else trust.warnings_of(report.calibration, report.test.prevalence)
     return [
         *_of_the_data(snapshot, split, model),
         *_of_the_columns(snapshot, split, model),
-        *_of_the_figures(split, test, beside),
-        *_of_the_champion(champion, champion_fits),
+        *_of_the_figures(report.test, report.baselines),
+        *checked,
+        *_of_the_champion(at.champion, at.champion_fits),
     ]
 
 
@@ -67,17 +63,22 @@ def _of_the_columns(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iter
         known = column[~np.isnan(column)]
         if not len(known):
             yield f"{name} has no value on any training row and was of no use."
+        elif looks_like_an_id(column):
+            yield f"{name} is a whole number of its own on every training row: is it an id rather than a feature?"
         elif known.min() == known.max() and len(known) == len(column):
             yield f"{name} has the same value on every training row and was of no use."
     for name, levels in model.categories.items():
-        if len(levels) > MANY_LEVELS:
-            yield f"{name} has {len(levels)} different values: is it a name or a number rather than a category?"
+        if len(levels) >= MOST_LEVELS:
+            yield (
+                f"{name} has more than {MOST_LEVELS} different values: the commonest are used, the others count "
+                "as missing. Is it a name or a number rather than a category?"
+            )
     unknown = to_matrix(snapshot.schema, model.categories, snapshot.features.take(split.test)).unknown
     for name, count in unknown.items():
         yield f"{name} has values in {count} test rows that no training row has; they were scored as missing."
 
 
-def _of_the_figures(split: Split, test: TestFigures, beside: Mapping[str, Baseline]) -> Iterator[str]:
+def _of_the_figures(test: TestFigures, beside: Mapping[str, Baseline]) -> Iterator[str]:
     rule, logistic = beside["best_single_rule"].auc, beside["logistic_regression"].auc
     if rule is not None and rule > TOO_GOOD:
         yield f"One question alone reaches an AUC of {rule:.3f}: that feature probably tells the outcome."

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ml_service import metrics
-from ml_service.model import ChurnModel
 from shared.contracts import BalancedFigures, Importance, TestFigures
 from shared.features import Schema
 
@@ -60,16 +58,6 @@ def figures(
         balanced=BalancedFigures(
             threshold=balanced_threshold, precision=balanced.precision, recall=balanced.recall, f1_score=balanced.f1
         ),
-    )
-
-
-def model_figures(
-    model: ChurnModel, features: pa.Table, label: Labels, *, row_keys: pa.Array, as_of: Dates | None
-) -> TestFigures:
-    """The figures of a model; rows that it was trained on are scored out of fold where it knows them."""
-    probability = model.predict(features, row_keys).probability
-    return figures(
-        label, probability, threshold=model.threshold, balanced_threshold=model.balanced_threshold, as_of=as_of
     )
 
 

@@ -145,9 +145,22 @@ def _array(cells: Sequence[Cell], kind: str) -> tuple[pa.Array, int | None]:
     return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64()), None
 
 
-def learn_categories(schema: Schema, columns: pa.Table) -> dict[str, list[str]]:
-    """The values of each category, sorted: what a model trained on these rows knows."""
-    return {name: sorted(pc.unique(columns[name]).drop_null().to_pylist()) for name in schema.categories}
+def learn_categories(schema: Schema, columns: pa.Table, *, most: int | None = None) -> dict[str, list[str]]:
+    """The values of each category, sorted: what a model trained on these rows knows.
+
+    Parameters
+    ----------
+    most
+        Keep only so many, the commonest; of those that are as common, the first as text.
+    """
+    return {name: _levels(columns[name], most) for name in schema.categories}
+
+
+def _levels(column: pa.ChunkedArray, most: int | None) -> list[str]:
+    counted = pc.value_counts(column.combine_chunks().drop_null())
+    pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    commonest = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:most]
+    return sorted(value for value, _ in commonest)
 
 
 def to_matrix(schema: Schema, categories: Categories, columns: pa.Table) -> Matrix:

@@ -5,8 +5,7 @@ Law: one row and a million rows are scored by the same code and get the same ans
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -15,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import scipy
 import xgboost as xgb
 
 from ml_service import artefacts, boosting
 from ml_service.calibration import BetaCalibration, fit_beta
 from ml_service.matrix import learn_categories, to_matrix
+from ml_service.provenance import library_versions, model_checksum
 from ml_service.reasons import Points, to_points
+from ml_service.search import PORTFOLIO, Progress, Rows, search
 from ml_service.seen_rows import KEYS_FILE, UNSEEN, SeenRows
-from ml_service.splitting import customer_groups, fold_rows
+from ml_service.signal import demand_signal, out_of_fold_signal
+from ml_service.splitting import customer_groups
 from ml_service.thresholds import best_f1_threshold, recall_threshold
 from ml_service.trees import Trees
 from shared.contracts import TOP_REASONS
@@ -33,12 +34,12 @@ from shared.features import Schema, schema_from_dict
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
 Keys: TypeAlias = pa.Array | pa.ChunkedArray
-#: Called with the share of the work that is done, in [0, 1], and with what is being done.
-Progress = Callable[[float, str], None]
 
 #: Of the folder's layout; a model of another format is refused, not guessed at.
 FORMAT = 1
-REPORT_FILE = "report.json"
+#: Of a category: the commonest; the others are scored as missing.
+MOST_LEVELS = 200
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class ChurnModel:
         self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
         self.seen: SeenRows | None = None
         self.report: dict[str, Any] | None = None
+        self.report_page: bytes | None = None
+        self.search: dict[str, Any] = {}
 
     def fit(
         self,
@@ -96,9 +99,11 @@ class ChurnModel:
         *,
         row_keys: Keys | None = None,
         keep_folds: bool = False,
+        trials: int = len(PORTFOLIO),
+        time_budget_s: float | None = None,
         progress: Progress = lambda done, stage: None,
     ) -> Self:
-        """Cross-validate, fit on all rows, calibrate and choose the thresholds.
+        """Search a configuration by cross-validation, fit it to all rows, calibrate and choose the thresholds.
 
         Parameters
         ----------
@@ -110,34 +115,41 @@ class ChurnModel:
             int64, one per customer: no fold parts the rows of a key. Rows without a key go by their values.
         keep_folds
             Keep the folds' boosters and the keys, so that these rows are later scored out of fold.
+        trials, time_budget_s
+            Of the search: so many configurations, fewer where the time is over before.
 
         Raises
         ------
-        InsufficientData
+        InsufficientData, NoSignal
         """
         keys = row_keys if row_keys is not None else pa.nulls(len(label), pa.int64())
-        self.categories = learn_categories(self.schema, features)
+        self.categories = learn_categories(self.schema, features, most=MOST_LEVELS)
         values = to_matrix(self.schema, self.categories, features).values
-        folds = fold_rows(label, customer_groups(keys, values), self.seed)
-        params = boosting.parameters(self.schema, rows=len(label), leavers=int(label.sum()), seed=self.seed)
-        threads = boosting.worthwhile_threads(len(label), self.threads)
-        found = boosting.cross_validate(
-            self.schema,
-            params,
-            values,
-            label,
-            folds,
-            threads=threads,
-            on_round=lambda n: progress(0.9 * n / (n + 200), f"cross-validating, round {n}"),
+        groups = customer_groups(keys, values)
+        found = search(
+            Rows(self.schema, values, label, groups),
+            trials=trials,
+            time_budget_s=time_budget_s,
+            seed=self.seed,
+            threads=self.threads,
+            progress=lambda done, stage: progress(0.9 * done, stage),
         )
-        progress(0.9, f"fitting {found.rounds} trees to {len(label):,} rows")
-        final = boosting.fit(self.schema, params, values, label, rounds=found.rounds, threads=threads)
+        grown = found.cross_validation
+        copies = len(label) / len(np.unique(groups)) if keep_folds else 1.0
+        signal = out_of_fold_signal(grown.margins, label, found.folds, alike=copies)
+        demand_signal(signal, rows=len(label), leavers=int(label.sum()))
+        progress(0.9, f"fitting {grown.rounds * found.bag} trees to {len(label):,} rows")
+        threads = boosting.worthwhile_threads(len(label), self.threads)
+        final = boosting.fit(
+            self.schema, found.params, values, label, rounds=grown.rounds, bag=found.bag, threads=threads
+        )
         kept = keep_folds and keys.null_count < len(keys)
-        self.seen = SeenRows.of(keys, folds) if kept else None
-        self.trees = self._trees(final, found.boosters if kept else [])
-        self.parameters = {**params, "rounds": found.rounds}
+        self.seen = SeenRows.of(keys, found.folds) if kept else None
+        self.trees = self._trees(final, grown.boosters if kept else [])
+        self.parameters = {**found.params, "rounds": grown.rounds, "bag": found.bag}
+        self.search = {**found.about, "out_of_fold_auc": signal.auc, "signal_z": signal.z}
         self.training = {"rows": len(label), "leavers": int(label.sum()), "prevalence": float(label.mean())}
-        self._calibrate(found.margins, label)
+        self._calibrate(grown.margins, label)
         return self
 
     def _trees(self, final: xgb.Booster, folds: list[xgb.Booster]) -> Trees:
@@ -148,6 +160,11 @@ class ChurnModel:
         probability = self.calibration(margins)
         self.threshold = best_f1_threshold(probability, label)
         self.balanced_threshold = recall_threshold(probability, label)
+
+    def checksum(self) -> str:
+        """SHA-256 of what decides a score: trees, categories, calibration and thresholds; no times, no version."""
+        decides = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
+        return model_checksum(self.trees.files(), decides)
 
     @property
     def base_margin(self) -> float:
@@ -231,6 +248,8 @@ class ChurnModel:
         files = {**self.trees.files(), **(self.seen.files() if self.seen else {})}
         if self.report is not None:
             files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
+        if self.report_page is not None:
+            files[PAGE_FILE] = self.report_page
         artefacts.write_folder(folder, {**(about or {}), **self._manifest()}, files, replace=replace)
 
     def _manifest(self) -> dict[str, Any]:
@@ -245,16 +264,12 @@ class ChurnModel:
             "balanced_threshold": self.balanced_threshold,
             "base_margin": self.base_margin,
             "base_probability": self.base_probability,
+            "model_sha256": self.checksum(),
             "parameters": self.parameters,
+            "search": self.search,
             "seed": self.seed,
             "training": self.training,
-            "libraries": {
-                "python": platform.python_version(),
-                "xgboost": xgb.__version__,
-                "numpy": np.__version__,
-                "scipy": scipy.__version__,
-                "pyarrow": pa.__version__,
-            },
+            "libraries": library_versions(),
         }
 
     @classmethod
@@ -273,10 +288,12 @@ class ChurnModel:
             schema_from_dict(about["schema"]), version=about["model_version"], seed=about["seed"], threads=threads
         )
         model.categories, model.parameters, model.training = about["categories"], about["parameters"], about["training"]
+        model.search = about.get("search", {})
         model.threshold, model.balanced_threshold = about["threshold"], about["balanced_threshold"]
         model.calibration = BetaCalibration(**about["calibration"])
         types = boosting.feature_types(model.schema)
         model.trees = Trees.from_files(files, feature_types=types, threads=threads)
         model.seen = SeenRows.from_files(files) if KEYS_FILE in files else None
         model.report = orjson.loads(files[REPORT_FILE]) if REPORT_FILE in files else None
+        model.report_page = files.get(PAGE_FILE)
         return model

@@ -15,6 +15,7 @@ from shared.contracts import (
     ARROW_TYPE,
     JSON_TYPE,
     NDJSON_TYPE,
+    Backtest,
     Importance,
     PredictRequest,
     PredictResponse,
@@ -24,7 +25,15 @@ from shared.contracts import (
 )
 
 Json = dict[str, Any]
-_MODELS: tuple[type[BaseModel], ...] = (Importance, PredictRequest, PredictResponse, Progress, TrainParams, TrainReport)
+_MODELS: tuple[type[BaseModel], ...] = (
+    Backtest,
+    Importance,
+    PredictRequest,
+    PredictResponse,
+    Progress,
+    TrainParams,
+    TrainReport,
+)
 _BINARY: Json = {"schema": {"type": "string", "format": "binary"}}
 _ERRORS = {
     "400": "The body can't be read",
@@ -131,6 +140,8 @@ def _work_paths() -> Json:
     predicted = {**_json(_ref("PredictResponse")), ARROW_TYPE: _BINARY}
     line = _object(report=_ref("TrainReport"))
     trained = {**_json(_ref("TrainReport")), NDJSON_TYPE: {"schema": {"oneOf": [_ref("Progress"), line]}}}
+    tested_line = _object(backtest=_ref("Backtest"))
+    tested = {**_json(_ref("Backtest")), NDJSON_TYPE: {"schema": {"oneOf": [_ref("Progress"), tested_line]}}}
     refused = ("400", *_AUTH, "404", "409", "413", "415", "422", "500")
     return {
         "/api/predict": {
@@ -141,6 +152,11 @@ def _work_paths() -> Json:
                 *refused,
                 body=predict_body,
                 parameters=[_VERSION_QUERY],
+            )
+        },
+        "/api/backtest": {
+            "post": _operation(
+                "backtest", "Judge a model of each past date; none is kept", tested, *refused, "503", body=train_body
             )
         },
         "/api/train": {
@@ -171,6 +187,17 @@ def _reading_paths() -> Json:
             )
         },
         "/api/models": {"get": _operation("models", "Versions on disk, each verified now", _json(listed), *_AUTH)},
+        "/api/models/{version}/report": {
+            "get": _operation(
+                "report",
+                "One version's report as a page",
+                {"text/html": {"schema": _TEXT}},
+                *_AUTH,
+                "404",
+                "500",
+                parameters=[_VERSION_PATH],
+            )
+        },
         "/api/models/{version}": {
             "get": _operation(
                 "model", "One version: manifest and report", _json(one), *_AUTH, "404", parameters=[_VERSION_PATH]

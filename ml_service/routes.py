@@ -17,7 +17,7 @@ from ml_service.registry import OnDisk
 from ml_service.service import MLService
 from ml_service.training_process import TrainingRun
 from shared.clock import iso, utc_now
-from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE
+from shared.contracts import ARROW_TYPE, HTML_TYPE, JSON_TYPE, NDJSON_TYPE
 from shared.errors import InvalidInput, NotFound, ServiceError, UnsupportedMedia
 
 blueprint = Blueprint("ml", __name__, url_prefix="/api")
@@ -73,14 +73,27 @@ def predict() -> Response:
 @blueprint.post("/train")
 def train() -> Response:
     """Train on a snapshot, or without a body on the simulated subscribers."""
-    run = _service().start_training(_training_body())
+    return _answer(_service().start_training(_training_body()))
+
+
+@blueprint.post("/backtest")
+def backtest() -> Response:
+    """Judge a model of each past date on a snapshot with dates; nothing is kept."""
+    body = _training_body()
+    if body is None:
+        raise InvalidInput("A backtest needs a snapshot with dates.")
+    return _answer(_service().start_backtest(body))
+
+
+def _answer(run: TrainingRun) -> Response:
     if NDJSON_TYPE in request.accept_mimetypes.values():
         response = Response(_Lines(run), mimetype=NDJSON_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         return response
     for _ in run:
         pass
-    return Response(orjson.dumps(run.finished_report().model_dump(mode="json")), mimetype=JSON_TYPE)
+    (answer,) = run.result().values()
+    return Response(orjson.dumps(answer), mimetype=JSON_TYPE)
 
 
 def _training_body() -> bytes | None:
@@ -106,7 +119,7 @@ class _Lines:
         try:
             for progress in self._run:
                 yield orjson.dumps(progress.model_dump(), option=orjson.OPT_APPEND_NEWLINE)
-            yield _line({"report": self._run.finished_report().model_dump(mode="json")})
+            yield _line(self._run.result())
         except ServiceError as error:
             yield _line({"error": {"code": error.code, "message": error.message, "details": error.details}})
 
@@ -140,6 +153,15 @@ def model(version: str) -> Response:
     """One version: verified or not, its manifest and its report."""
     found = _service().registry.inspect(version)
     return jsonify({**_summary(found), "manifest": found.about, "report": found.report})
+
+
+@blueprint.get("/models/<version>/report")
+def report(version: str) -> Response:
+    """One version's report as a page."""
+    model = _service().registry.get(version)
+    if model.report_page is None:
+        raise NotFound(f"Model {version} carries no report page.")
+    return Response(model.report_page, content_type=HTML_TYPE)
 
 
 def _summary(found: OnDisk) -> dict[str, Any]:

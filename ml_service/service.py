@@ -12,7 +12,7 @@ import structlog
 from ml_service import wire
 from ml_service.registry import Registry
 from ml_service.snapshot import read_params, read_snapshot
-from ml_service.splitting import customer_groups, split_rows
+from ml_service.training import split_snapshot
 from ml_service.training_process import Trainer, TrainingRun
 from shared.contracts import TOP_REASONS, PredictRequest
 from shared.errors import CorruptModel, InvalidInput, NoModel, NotFound
@@ -69,10 +69,20 @@ class MLService:
         table = wire.read_arrow(body)
         params, schema = read_params(table)
         snapshot = read_snapshot(table, schema)
-        groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
-        split_rows(snapshot.label, snapshot.as_of, groups, params.seed)
+        split_snapshot(snapshot, params.seed)
         if params.champion_version is not None and params.champion_version not in self.registry.versions():
             raise NotFound(f"There is no model {params.champion_version} on disk to judge beside the new one.")
-        return self._trainer.start(
-            body, version=params.model_version, seed=params.seed, champion_version=params.champion_version
-        )
+        return self._trainer.start(body, version=params.model_version, params=params)
+
+    def start_backtest(self, body: bytes) -> TrainingRun:
+        """Check the snapshot, then start.
+
+        Raises
+        ------
+        ServiceError
+            InvalidInput, InvalidSchema, MalformedRequest, Conflict.
+        """
+        table = wire.read_arrow(body)
+        params, schema = read_params(table)
+        read_snapshot(table, schema)
+        return self._trainer.start_backtest(body, params)

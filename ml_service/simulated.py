@@ -54,6 +54,7 @@ def simulated(preset: str = "documented", *, customers: int = CUSTOMERS, seed: i
         label=np.concatenate([training.churned, test.churned]),
         as_of=FIRST_DAY + months * STEP_DAYS,
         row_keys=pa.array(np.concatenate([training.customer, test.customer]), pa.int64()),
+        true_probability=np.concatenate([training.p_true, test.p_true]).astype(np.float64),
     )
     return Simulated(snapshot, metrics.auc(test.churned, test.p_true))
 

@@ -39,6 +39,8 @@ class Snapshot:
         datetime64[D], shape (rows,); None without dates.
     row_keys
         int64, shape (rows,), null where a row has no key.
+    true_probability
+        Shape (rows,), of simulated rows only: for the ceiling in the report, never a feature.
     """
 
     schema: Schema
@@ -46,6 +48,7 @@ class Snapshot:
     label: Labels
     as_of: Dates | None
     row_keys: pa.Array
+    true_probability: npt.NDArray[np.float64] | None = None
 
     @property
     def is_dated(self) -> bool:

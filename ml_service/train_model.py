@@ -15,18 +15,22 @@ import pyarrow as pa
 
 from ml_service.artefacts import MANIFEST
 from ml_service.commands import check_writable, guarded, written_whole
+from ml_service.floors import missed_floors
 from ml_service.registry import Registry
 from ml_service.report_text import report_text
 from ml_service.settings import Settings, load_settings
 from ml_service.simulated import CUSTOMERS, simulated
 from ml_service.snapshot import Snapshot
-from ml_service.training import Trained, train
+from ml_service.training import Effort, Trained, train
 from ml_service.wire import checked_version
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, InvalidInput
 from shared.features import load_schema
 from shared.simulation import PRESETS
 from shared.tables import CustomerTable, read_table, row_keys
+
+#: A minute or two for a customer table; the service trains with the portfolio of four.
+TRIALS = 40
 
 EPILOG = """\
 Without --data the 120,000 simulated training records and the 40,000 simulated records of the three months after them
@@ -35,6 +39,10 @@ customers.
 
 With --data the newest quarter of the dates is the test; a table without dates is parted at random, and its training
 rows are later scored out of fold.
+
+A search of N configurations is the beginning of a search of more, and the same for a seed: one that --time-budget cut
+short is made again by --trials. The documented preset has floors (AUC 0.87, balanced precision 0.84, recall 0.89, F1
+0.86, AUC within 0.008 of the ceiling); missing one exits with 1.
 
 examples:
   python -m ml_service.train_model
@@ -61,6 +69,19 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, metavar="DIR", help="the model's folder (default ML_MODEL_PATH/<version>)")
     command.add_argument("--force", action="store_true", help="put the model in the place of one that is in DIR")
     command.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON too")
+    command.add_argument(
+        "--trials",
+        type=int,
+        default=TRIALS,
+        metavar="N",
+        help=f"configurations searched (default {TRIALS})",
+    )
+    command.add_argument(
+        "--time-budget", type=float, metavar="S", help="begin no configuration after S seconds; --trials K repeats it"
+    )
+    command.add_argument(
+        "--allow-leak", action="append", default=[], metavar="NAME", help="let a feature pass that tells the outcome"
+    )
     command.add_argument("--model-version", metavar="X.Y.Z", help="default: one patch above the newest on disk")
     return command
 
@@ -73,6 +94,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidInput("--schema says what the columns of a file mean; give the file with --data.")
     if options.seed < 0:
         raise InvalidInput("--seed: 0 or more is needed.")
+    if options.trials < 1 or (options.time_budget is not None and options.time_budget <= 0):
+        raise InvalidInput("--trials and --time-budget: more than 0 is needed.")
     checked_version(options.model_version)
     if options.report is not None:
         check_writable(options.report)
@@ -114,13 +137,8 @@ def _data(options: argparse.Namespace) -> tuple[Snapshot, dict[str, Any] | None]
             print(note, file=sys.stderr)
         return snapshot_of(table), None
     preset, customers = options.preset or "documented", CUSTOMERS if options.customers is None else options.customers
-    made = simulated(preset, customers=customers, seed=options.seed)
-    return made.snapshot, {
-        "preset": preset,
-        "seed": options.seed,
-        "customers": customers,
-        "ceiling_auc": made.ceiling_auc,
-    }
+    about = {"preset": preset, "seed": options.seed, "customers": customers}
+    return simulated(preset, customers=customers, seed=options.seed).snapshot, about
 
 
 class _Progress:
@@ -136,23 +154,38 @@ class _Progress:
             print(f"[{100 * done:3.0f} %] {kind}", file=sys.stderr, flush=True)
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> list[str]:
+    """Train and write; the floors that were missed."""
     _check(options)
     settings = load_settings()
     if settings.registry_note is not None and options.out is None:
         print(settings.registry_note, file=sys.stderr)
     folder, version = _target(options, settings)
     snapshot, made = _data(options)
-    trained = train(snapshot, version=version, seed=options.seed, threads=settings.ml_threads, progress=_Progress())
+    trained = train(
+        snapshot,
+        version=version,
+        seed=options.seed,
+        threads=settings.ml_threads,
+        effort=Effort(options.trials, options.time_budget),
+        allow_leaks=options.allow_leak,
+        progress=_Progress(),
+    )
     _save(trained, folder, replace=options.force)
+    missed = missed_floors(trained.report) if made == _documented(options.seed) else []
     if options.report is not None:
-        content = {**trained.report.model_dump(mode="json"), "simulated": made}
+        content = {**trained.report.model_dump(mode="json"), "simulated": made, "missed_floors": missed}
         with written_whole(options.report) as file:
             file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
     if made is not None:
         print(f"Simulated subscribers, preset {made['preset']}, seed {made['seed']}, {made['customers']:,} customers")
-    print(report_text(trained.report, ceiling_auc=None if made is None else made["ceiling_auc"]))
+    print(report_text(trained.report))
     print(f"\nWritten to {folder}")
+    return missed
+
+
+def _documented(seed: int) -> dict[str, Any]:
+    return {"preset": "documented", "seed": seed, "customers": CUSTOMERS}
 
 
 def _save(trained: Trained, folder: Path, *, replace: bool) -> None:
@@ -161,9 +194,13 @@ def _save(trained: Trained, folder: Path, *, replace: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; its exit code."""
+    """Run the command; its exit code: 1 where the documented preset missed one of its floors."""
     options = parser().parse_args(arguments)
-    return guarded("train_model", lambda: _train(options))
+    missed: list[str] = []
+    code = guarded("train_model", lambda: missed.extend(_train(options)))
+    for floor in missed:
+        print(f"train_model: floor missed: {floor}", file=sys.stderr)
+    return code or (1 if missed else 0)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ from typing import Any
 
 import structlog
 
+from ml_service.backtest import backtest
 from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot, read_params, read_snapshot
-from ml_service.training import train
+from ml_service.training import Effort, train
 from shared import arrow
 from shared.clock import iso, utc_now
-from shared.contracts import TrainReport
+from shared.contracts import Backtest, TrainParams, TrainReport
 from shared.errors import CorruptModel, ServiceError
 from shared.logs import LogLevel, configure_logs
 
@@ -42,13 +43,15 @@ class Job:
     ----------
     folder
         Holds the Arrow body (absent: train on the simulated subscribers) and takes the finished model.
+    params
+        What came with the body.
     """
 
     folder: Path
     registry: Path
     version: str
-    seed: int
-    champion_version: str | None
+    params: TrainParams | None
+    only_backtest: bool
     threads: int
     log_level: LogLevel
 
@@ -65,6 +68,8 @@ def run(pipe: Connection, job: Job) -> None:
 
 def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
     try:
+        if job.only_backtest:
+            return {"backtest": _backtest(pipe, job).model_dump(mode="json")}
         return {"report": _train(pipe, job).model_dump(mode="json")}
     except _ParentGoneError:
         raise
@@ -88,13 +93,23 @@ def _tell(pipe: Connection, message: dict[str, Any]) -> None:
         raise _ParentGoneError from None
 
 
+def _backtest(pipe: Connection, job: Job) -> Backtest:
+    assert job.params is not None
+    return backtest(
+        _snapshot(job), trials=job.params.trials, seed=job.params.seed, threads=job.threads, progress=_Sender(pipe)
+    )
+
+
 def _train(pipe: Connection, job: Job) -> TrainReport:
     champion, notes = _champion(job)
+    asked = job.params or TrainParams(model_version=job.version, table_schema={})
     trained = train(
         _snapshot(job),
         version=job.version,
-        seed=job.seed,
+        seed=asked.seed,
         threads=job.threads,
+        effort=Effort(asked.trials, asked.time_budget_s),
+        allow_leaks=asked.allow_leaks,
         champion=champion,
         notes=notes,
         progress=_Sender(pipe),
@@ -105,10 +120,11 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
 
 
 def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
-    if job.champion_version is None:
+    version = None if job.params is None else job.params.champion_version
+    if version is None:
         return None, []
     try:
-        return ChurnModel.load(job.registry / job.champion_version, threads=job.threads), []
+        return ChurnModel.load(job.registry / version, threads=job.threads), []
     except CorruptModel as error:
         # A champion that can't be read is a reason to train anew, not one to refuse it.
         return None, [f"The champion could not be judged beside the new model. {error.message}"]
@@ -117,7 +133,7 @@ def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
 def _snapshot(job: Job) -> Snapshot:
     body = job.folder / BODY_FILE
     if not body.exists():
-        return simulated(seed=job.seed).snapshot
+        return simulated().snapshot
     table = arrow.decode(body.read_bytes())
     _, schema = read_params(table)
     return read_snapshot(table, schema)

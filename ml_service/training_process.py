@@ -19,7 +19,7 @@ from ml_service import artefacts
 from ml_service.registry import Registry
 from ml_service.training_child import BODY_FILE, MODEL_FOLDER, Job, run
 from shared import errors
-from shared.contracts import Progress, TrainReport
+from shared.contracts import Backtest, Progress, TrainParams, TrainReport
 from shared.errors import Conflict, ServiceError, ServiceUnavailable
 from shared.logs import LogLevel
 
@@ -47,9 +47,7 @@ class Trainer:
         self._registry, self._threads, self._log_level = registry, threads, log_level
         self._busy = threading.Lock()
 
-    def start(
-        self, body: bytes | None, *, version: str, seed: int = 0, champion_version: str | None = None
-    ) -> TrainingRun:
+    def start(self, body: bytes | None, *, version: str, params: TrainParams | None = None) -> TrainingRun:
         """Start a training on an Arrow body, or on the simulated subscribers.
 
         The caller must exhaust or close what it gets.
@@ -65,19 +63,35 @@ class Trainer:
         try:
             if self._registry.path(version).exists():
                 raise Conflict(f"Model {version} is on disk already; a version is never overwritten.")
-            job = self._prepare(body, version=version, seed=seed, champion_version=champion_version)
-            return TrainingRun(job, self._registry, self._busy)
+            return self._run(body, version, params, only_backtest=False)
         except BaseException:
             self._busy.release()
             raise
 
-    def _prepare(self, body: bytes | None, *, version: str, seed: int, champion_version: str | None) -> Job:
+    def start_backtest(self, body: bytes, params: TrainParams) -> TrainingRun:
+        """Start a backtest, which leaves no model. The caller must exhaust or close what it gets.
+
+        Raises
+        ------
+        Conflict
+            While a training runs.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise Conflict("A training is running; one at a time.", retry_after_s=30)
+        try:
+            return self._run(body, "backtest", params, only_backtest=True)
+        except BaseException:
+            self._busy.release()
+            raise
+
+    def _run(self, body: bytes | None, version: str, params: TrainParams | None, *, only_backtest: bool) -> TrainingRun:
         root = self._registry.folder
         folder = root / artefacts.unfinished_name()
         folder.mkdir(parents=True)
         if body is not None:
             (folder / BODY_FILE).write_bytes(body)
-        return Job(folder, root, version, seed, champion_version, self._threads, self._log_level)
+        job = Job(folder, root, version, params, only_backtest, self._threads, self._log_level)
+        return TrainingRun(job, self._registry, self._busy)
 
 
 class TrainingRun:
@@ -88,6 +102,7 @@ class TrainingRun:
         self._closing = threading.Lock()
         self._closed = False
         self.report: TrainReport | None = None
+        self.backtest: Backtest | None = None
         spawn = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawn.Pipe(duplex=False)
         self.process = spawn.Process(target=run, args=(theirs, job), daemon=True, name=f"training {job.version}")
@@ -105,6 +120,12 @@ class TrainingRun:
             raise errors.Cancelled("The training was stopped.")
         return self.report
 
+    def result(self) -> dict[str, Any]:
+        """The last line of the answer."""
+        if self.backtest is not None:
+            return {"backtest": self.backtest.model_dump(mode="json")}
+        return {"report": self.finished_report().model_dump(mode="json")}
+
     def __iter__(self) -> Iterator[Progress]:
         """Progress as it comes, the last one again after a silence.
 
@@ -116,10 +137,13 @@ class TrainingRun:
         last = Progress(progress=0.0, stage="starting")
         try:
             yield last
-            while self.report is None:
+            while self.report is None and self.backtest is None:
                 message = self._receive(self._pipe)
                 if "report" in message:
                     self._finish(TrainReport.model_validate(message["report"]))
+                    return
+                if "backtest" in message:
+                    self.backtest = Backtest.model_validate(message["backtest"])
                     return
                 if "error" in message:
                     raise _raised(message["error"])

@@ -7,11 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from shared.judgement import (
+    CalibrationCheck,
+    Comparison,
+    Curves,
+    Dependence,
+    Interval,
+    Leak,
+    Probability,
+    Segment,
+    Strict,
+)
 
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 NDJSON_TYPE = "application/x-ndjson"
+HTML_TYPE = "text/html; charset=utf-8"
 
 #: Reasons that travel with every prediction; the rest is "other".
 TOP_REASONS = 3
@@ -22,13 +35,6 @@ GRACE_DAYS = 30
 
 Cell = float | int | str | bool | None
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=32)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """Unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class PredictRequest(Strict):
@@ -87,6 +93,11 @@ class TrainParams(Strict):
     table_schema: dict[str, Any] = Field(description="shared.features.Schema.as_dict()")
     seed: int = 0
     champion_version: Version | None = Field(None, description="Judged beside the new model on the same test rows")
+    allow_leaks: list[str] = Field(
+        default_factory=list, description="Features that the leak guard lets pass; each stands in the report"
+    )
+    trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
+    time_budget_s: float | None = Field(None, gt=0, description="No configuration begins after it; truncates `trials`")
 
 
 class BalancedFigures(Strict):
@@ -162,7 +173,46 @@ class TrainReport(Strict):
     base_probability: Probability
     out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")
     data_sha256: str
+    model_sha256: str = Field("", description="Of what decides a score: the same data, seed and trials give it again")
+    seed: int = 0
+    search: dict[str, Any] = Field(default_factory=dict, description="Trials made, whether truncated, what each found")
+    allowed_leaks: list[Leak] = Field(default_factory=list)
+    intervals: dict[str, Interval | None] = Field(
+        default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
+    )
+    calibration: CalibrationCheck | None = None
+    calibration_with_missing: CalibrationCheck | None = Field(
+        None, description="On the test rows that lack a value; null where fewer than 200 do"
+    )
+    curves: Curves | None = None
+    segments: list[Segment] = Field(default_factory=list)
+    dependence: list[Dependence] = Field(default_factory=list)
+    comparison: Comparison | None = None
+    ceiling: TestFigures | None = Field(None, description="The true probability's figures; simulated data only")
     warnings: list[str]
+
+
+class Origin(Strict):
+    """One date of a backtest: a model of what was known then, judged on the rows of that date."""
+
+    as_of: str
+    training_samples: int
+    training_prevalence: Probability
+    n: int
+    prevalence: Probability
+    mean_probability: Probability | None = None
+    auc: Probability | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    note: str | None = None
+
+
+class Backtest(Strict):
+    """Rolling origins, oldest first."""
+
+    trials: int
+    seed: int
+    origins: list[Origin]
 
 
 class Progress(Strict):

@@ -136,6 +136,18 @@ class InsufficientData(ServiceError):
     code = "insufficient_data"
 
 
+class LeakFound(ServiceError):
+    """A feature that tells the outcome by itself; `details` names each with its evidence."""
+
+    code = "leak_found"
+
+
+class NoSignal(ServiceError):
+    """The features rank leavers no better than chance would; no model is made of that."""
+
+    code = "no_signal"
+
+
 class CorruptModel(ServiceError):
     """A model folder whose files are not the ones that were saved."""
 

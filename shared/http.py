@@ -49,6 +49,8 @@ STATUS_OF: Mapping[str, int] = {
     "invalid_schema": 422,
     "invalid_table": 422,
     "insufficient_data": 422,
+    "leak_found": 422,
+    "no_signal": 422,
     "rate_limited": 429,
     "corrupt_model": 500,
     "corrupt_backup": 500,

@@ -12,16 +12,22 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database import base, jobs, models
-from gateway.openapi import Body, Legacy, answers, blueprint, ok
+from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Balanced
 from gateway.routes.waiting import answer_job, answers_job
 from gateway.security import current_user
 from gateway.services import releases
+from shared.contracts import HTML_TYPE
 from shared.errors import NotFound
 
 bp = blueprint("model", __name__, prefix="/api/model")
 TRAIN_WAIT_S = 300.0
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+_PAGE: dict[Any, Any] = {
+    "200": {"description": "Done", "content": {"text/html": {"schema": {"type": "string"}}}},
+    **{str(code): Failure for code in (404, 503)},
+}
 
 
 class Improvement(BaseModel):
@@ -47,7 +53,11 @@ class Status(BaseModel):
 
 
 class TrainBody(Legacy):
-    """Nothing yet; old clients send `{}`."""
+    """Old clients send `{}`."""
+
+    allow_leaks: list[str] = Field(
+        default_factory=list, max_length=100, description="Features that the leak guard lets pass, by name"
+    )
 
 
 class TrainMetrics(BaseModel):
@@ -184,7 +194,10 @@ def _improvement(report: Mapping[str, Any]) -> dict[str, Any]:
 def train(body: TrainBody) -> Response:
     """Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
-        "train", {}, default_wait_s=TRAIN_WAIT_S, done=lambda result: ok(result, message="Model training completed")
+        "train",
+        {"allow_leaks": body.allow_leaks} if body.allow_leaks else {},
+        default_wait_s=TRAIN_WAIT_S,
+        done=lambda result: ok(result, message="Model training completed"),
     )
 
 
@@ -216,6 +229,20 @@ def version(path: VersionPath) -> Response:
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
     return ok({**_version(model, live), "report": model.report})
+
+
+@bp.get("/versions/<version>/report", summary="One version's report as a page", responses=_PAGE)
+def report(path: VersionPath) -> Response:
+    """Self-contained HTML: figures, curves, segments, what the model looks at."""
+    p = parts()
+    with p.database.read() as connection:
+        model = models.get(connection, path.version)
+    if model is None:
+        raise NotFound(f"There is no model version {path.version}.")
+    response = Response(p.ml.report_page(model.version), content_type=HTML_TYPE)
+    # Nothing of the page may run or fetch: it is drawn, not programmed.
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    return response
 
 
 def _version(model: models.Model, live: tuple[int, str] | None) -> dict[str, Any]:

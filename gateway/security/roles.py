@@ -73,6 +73,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "GET /api/model/timeline",
         "GET /api/model/versions",
         "GET /api/model/versions/<version>",
+        "GET /api/model/versions/<version>/report",
         "GET /api/predictions/export",
         "GET /api/predictions/export/manifest",
         "GET /api/predictions/performance",

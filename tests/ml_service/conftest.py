@@ -17,11 +17,13 @@ from ml_service.matrix import typed_columns
 from ml_service.settings import Settings
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot
-from ml_service.training import Trained, train
+from ml_service.training import Effort, Trained, train
 from shared import arrow
 from shared.features import Schema, schema_from_dict
 
 TOKEN = "a-service-token-for-tests-of-32-characters"
+#: One configuration: what a test trains that does not look at the search.
+QUICK = Effort(trials=1)
 DATED, UNDATED = "2.4.1", "3.0.0"
 
 
@@ -56,7 +58,7 @@ def make_undated(rows: int = 900, seed: int = 7) -> Snapshot:
 
 def as_stream(snapshot: Snapshot, **params: Any) -> bytes:
     """A snapshot as the gateway sends it."""
-    given = {"model_version": "9.0.0", "table_schema": snapshot.schema.as_dict(), **params}
+    given = {"model_version": "9.0.0", "table_schema": snapshot.schema.as_dict(), "trials": 1, **params}
     schema = arrow.train_schema(snapshot.schema, given)
     as_of = pa.nulls(len(snapshot.label), pa.date32()) if snapshot.as_of is None else pa.array(snapshot.as_of)
     columns = [snapshot.row_keys, as_of.cast(pa.date32()), pa.array(snapshot.label)]
@@ -76,12 +78,12 @@ def dated() -> Snapshot:
 
 @pytest.fixture(scope="session")
 def undated_model(undated: Snapshot) -> Trained:
-    return train(undated, version=UNDATED)
+    return train(undated, version=UNDATED, effort=QUICK)
 
 
 @pytest.fixture(scope="session")
 def dated_model(dated: Snapshot) -> Trained:
-    return train(dated, version=DATED)
+    return train(dated, version=DATED, effort=QUICK)
 
 
 @pytest.fixture

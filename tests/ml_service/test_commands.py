@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_service import score, train_model
+from ml_service import floors, score, train_model
 from ml_service.metrics import auc
 from ml_service.model import ChurnModel
 from ml_service.score import safe_cell
@@ -64,7 +64,9 @@ def model(table: Path) -> Path:
 
 
 def run_train(table: Path, *more: str) -> int:
-    return train_model.main(["--data", str(table), "--schema", str(table.parent / "schema.toml"), *more])
+    return train_model.main(
+        ["--data", str(table), "--schema", str(table.parent / "schema.toml"), "--trials", "1", *more]
+    )
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -94,12 +96,25 @@ def test_training_writes_a_version_folder_and_a_report(
 def test_the_simulated_default_prints_the_ceiling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "r.json"
     assert (
-        train_model.main(["--customers", "500", "--seed", "3", "--out", str(tmp_path / "m"), "--report", str(report)])
+        train_model.main(
+            [
+                "--customers",
+                "500",
+                "--seed",
+                "3",
+                "--trials",
+                "1",
+                "--out",
+                str(tmp_path / "m"),
+                "--report",
+                str(report),
+            ]
+        )
         == 0
     )
     said, written = capsys.readouterr(), json.loads(report.read_text())
     assert "(ceiling 0.9" in said.out and "cross-validating" in said.err and "cross-validating" not in said.out
-    assert written["simulated"]["ceiling_auc"] > written["auc"]
+    assert written["ceiling"]["auc"] > written["auc"]
     assert ChurnModel.load(tmp_path / "m").report is not None
 
 
@@ -227,6 +242,8 @@ def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
         file,
         "--schema",
         schema,
+        "--trials",
+        "2",
         "--out",
         str(tmp_path / "m"),
         "--report",
@@ -244,3 +261,17 @@ def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
     # Out of fold on the training rows: an optimistic score would show here.
     reached = auc(np.array(label, dtype=np.int8), np.array([float(row["churn_probability"]) for row in rows]))
     assert reached is not None and 0.84 < reached < 0.86
+
+
+def test_a_missed_floor_of_the_documented_preset_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_model, "CUSTOMERS", 400)
+    monkeypatch.setattr(floors, "LEAST_AUC", 0.999)
+    line = ["--seed", "3", "--trials", "1", "--out", str(tmp_path / "m")]
+    assert train_model.main(line) == 1
+    told = capsys.readouterr()
+    assert "floor missed: AUC 0." in told.err and "0.9990 is needed" in told.err
+    # Another size, preset or file has no floors.
+    monkeypatch.setattr(train_model, "CUSTOMERS", 13_334)
+    assert train_model.main([*line, "--customers", "400", "--force"]) == 0

@@ -354,7 +354,7 @@ def test_a_training_that_fails_ends_with_an_error_line(
     call: Caller, undated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same check runs before; here it is let through, as a failure that shows only later would be.
-    monkeypatch.setattr("ml_service.service.split_rows", lambda *_: None)
+    monkeypatch.setattr("ml_service.service.split_snapshot", lambda *_: None)
     nobody = Snapshot(undated.schema, undated.features, np.zeros(900, np.int8), None, undated.row_keys)
     response = call(
         "POST", "/api/train", data=as_stream(nobody), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}

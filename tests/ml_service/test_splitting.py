@@ -64,8 +64,8 @@ def test_rows_without_a_key_go_by_their_values() -> None:
 
 
 def test_too_few_leavers_are_refused_with_their_number() -> None:
-    y = labels(400, every=13)
-    with pytest.raises(InsufficientData, match="hold 23 leavers and 277 stayers; at least 25"):
+    y = labels(400, every=17)
+    with pytest.raises(InsufficientData, match="hold 24 leavers and 376 stayers; at least 25"):
         split_rows(y, None, np.arange(400), seed=0)
     with pytest.raises(InsufficientData, match="0 leavers"):
         split_rows(np.zeros(400, dtype=np.int8), None, np.arange(400), seed=0)

@@ -9,15 +9,16 @@ import pyarrow as pa
 import pytest
 
 from ml_service.baselines import Sides, baselines
+from ml_service.floors import missed_floors
 from ml_service.matrix import typed_columns
 from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot, read_params, read_snapshot
 from ml_service.training import Trained, train
 from shared import arrow
-from shared.errors import InsufficientData, InvalidInput
+from shared.errors import InsufficientData, InvalidInput, NoSignal
 from shared.features import schema_from_dict
-from tests.ml_service.conftest import as_stream, make_undated
+from tests.ml_service.conftest import QUICK, as_stream, make_undated
 
 
 def test_test_rows_never_reach_the_model(undated_model: Trained, undated: Snapshot) -> None:
@@ -34,6 +35,7 @@ def test_test_rows_never_reach_the_model(undated_model: Trained, undated: Snapsh
         undated.label[kept],
         row_keys=undated.row_keys.filter(pa.array(kept)),
         keep_folds=True,
+        trials=1,
     )
     assert by_hand.trees.files() == undated_model.model.trees.files()
     assert by_hand.calibration == undated_model.model.calibration
@@ -48,7 +50,7 @@ def test_labels_of_the_test_period_never_reach_the_model(dated_model: Trained, d
         "watch_time_hours",
         pa.array(np.where(np.isin(np.arange(len(label)), test), 1e6, dated.features["watch_time_hours"].to_numpy())),
     )
-    other = train(replace(dated, label=label, features=features), version="2.4.1")
+    other = train(replace(dated, label=label, features=features), version="2.4.1", effort=QUICK)
     assert other.model.trees.files() == dated_model.model.trees.files()
     assert other.model.calibration == dated_model.model.calibration
     assert (other.model.threshold, other.model.balanced_threshold) == (
@@ -83,7 +85,7 @@ def test_an_undated_report_says_how_it_was_split(undated_model: Trained) -> None
 
 def test_one_single_date_counts_as_none(undated: Snapshot) -> None:
     single = replace(undated, as_of=np.full(900, np.datetime64("2026-05-01")))
-    report = train(single, version="1.0.0").report
+    report = train(single, version="1.0.0", effort=QUICK).report
     assert report.split == "stratified" and report.out_of_fold_rows > 0
     assert any("one single date" in warning for warning in report.warnings)
 
@@ -96,14 +98,14 @@ def test_a_table_without_ids_keeps_no_keys(undated: Snapshot) -> None:
 
 
 def test_the_champion_is_judged_on_the_same_test_rows(undated: Snapshot, undated_model: Trained) -> None:
-    again = train(undated, version="3.0.1", champion=undated_model.model).report
+    again = train(undated, version="3.0.1", effort=QUICK, champion=undated_model.model).report
     assert again.champion == undated_model.report.test
 
 
 def test_a_champion_judged_on_rows_it_was_trained_on_is_scored_out_of_fold(
     undated: Snapshot, undated_model: Trained
 ) -> None:
-    other_split = train(undated, version="3.0.1", seed=5, champion=undated_model.model)
+    other_split = train(undated, version="3.0.1", effort=QUICK, seed=5, champion=undated_model.model)
     test = other_split.split.test
     assert set(test) & set(undated_model.split.training)
     features = undated.features.take(pa.array(test))
@@ -113,15 +115,9 @@ def test_a_champion_judged_on_rows_it_was_trained_on_is_scored_out_of_fold(
 
 
 def test_a_champion_of_other_features_is_left_out_with_a_warning(undated: Snapshot, dated_model: Trained) -> None:
-    report = train(undated, version="3.0.1", champion=dated_model.model).report
+    report = train(undated, version="3.0.1", effort=QUICK, champion=dated_model.model).report
     assert report.champion is None
     assert any("Model 2.4.1 has other features" in warning for warning in report.warnings)
-
-
-def test_a_feature_that_tells_the_outcome_is_pointed_at(undated: Snapshot) -> None:
-    features = undated.features.set_column(1, "age", pa.array(undated.label.astype(float)))
-    report = train(replace(undated, features=features), version="1.0.0").report
-    assert any("tells the outcome" in warning for warning in report.warnings)
 
 
 def test_copies_of_a_row_stay_together_so_that_noise_cannot_be_learned() -> None:
@@ -135,14 +131,15 @@ def test_copies_of_a_row_stay_together_so_that_noise_cannot_be_learned() -> None
         None,
         pa.nulls(1000, pa.int64()),
     )
-    assert train(doubled, version="1.0.0").report.auc == pytest.approx(0.5, abs=0.12)
+    with pytest.raises(NoSignal, match="No signal found"):
+        train(doubled, version="1.0.0", effort=QUICK)
 
 
 def test_too_few_leavers_are_refused(undated: Snapshot) -> None:
     label = np.zeros(900, dtype=np.int8)
     label[:20] = 1
-    with pytest.raises(InsufficientData, match="15 leavers and 660 stayers"):
-        train(replace(undated, label=label), version="1.0.0")
+    with pytest.raises(InsufficientData, match="20 leavers and 880 stayers; at least 25"):
+        train(replace(undated, label=label), version="1.0.0", effort=QUICK)
 
 
 def test_the_stream_and_the_file_lead_to_the_same_checksum(undated: Snapshot) -> None:
@@ -201,21 +198,22 @@ def test_the_true_probability_is_no_feature() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(1, 11))
 def test_the_documented_simulation_clears_the_documented_figures(seed: int) -> None:
-    made = simulated(seed=seed)
-    trained = train(made.snapshot, version="1.0.0", seed=seed, threads=2)
-    test, balanced = trained.report.test, trained.report.test.balanced
-    assert (trained.report.training_samples, test.n) == (120_000, 40_000)
-    assert made.ceiling_auc is not None and made.ceiling_auc - 0.008 < test.auc < made.ceiling_auc
-    assert balanced.precision >= 0.84 and balanced.recall >= 0.89 and balanced.f1_score >= 0.86
-    assert test.ece < 0.005
+    report = train(simulated(seed=seed).snapshot, version="1.0.0", seed=seed, threads=2).report
+    assert (report.training_samples, report.test.n) == (120_000, 40_000)
+    assert missed_floors(report) == []
+    assert report.ceiling is not None and report.auc < report.ceiling.auc
+    assert 0.69 < report.baselines["v1_0"].auc < 0.75
+    assert report.calibration is not None and 0.9 <= report.calibration.slope <= 1.1
+    assert report.calibration.confidence_holds and report.calibration.tail_upper >= 0.7
+    assert report.test.ece < 0.006
 
 
 @pytest.mark.slow
 def test_confidence_is_the_rate_at_which_labels_turn_out_right() -> None:
     made = simulated(seed=0)
-    trained = train(made.snapshot, version="1.0.0", threads=2)
+    trained = train(made.snapshot, version="1.0.0", effort=QUICK, threads=2)
     rows = pa.array(trained.split.test)
     scores = trained.model.predict(made.snapshot.features.take(rows))
     right = scores.label == made.snapshot.label[trained.split.test]

@@ -1,0 +1,98 @@
+"""The parts of a training report that judge a model: curves, calibration, segments, comparison.
+
+Law: a part carries its n; what can't be computed is null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[float, float]
+#: Points of a curve, [x, y] each; at most 101.
+Curve = list[tuple[float, float]]
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Reliability(Strict):
+    """One bin of equal mass: what was said, what came true."""
+
+    predicted: Probability
+    observed: Probability
+    low: Probability = Field(description="Wilson 95 % interval of `observed`")
+    high: Probability
+    n: int
+
+
+class Curves(Strict):
+    """What the report draws."""
+
+    reliability: list[Reliability]
+    roc: Curve = Field(description="False positive rate, recall")
+    precision_recall: Curve = Field(description="Recall, precision")
+    gain: Curve = Field(description="Share of rows by score, share of leavers among them")
+    lift: Curve = Field(description="Share of rows by score, churn rate over the overall rate")
+
+
+class CalibrationCheck(Strict):
+    """Whether the probabilities mean what they say, on the test rows."""
+
+    slope: float | None = Field(description="Of a logistic regression of the outcome on logit(p); 1 is perfect")
+    intercept: float | None
+    ece: float
+    ece_limit: float = Field(description="99th percentile of a perfectly calibrated model on as many rows")
+    confidence_gap: float = Field(description="Mean |accuracy - confidence| over ten bins of equal mass")
+    confidence_holds: bool = Field(description="Gap at most 0.015, no bin claims more than max(0.03, 3 SE) too much")
+    tail_n: int = Field(description="Rows with p >= 0.7")
+    tail_rate: Probability | None
+    tail_upper: Probability | None = Field(description="Wilson upper bound of their churn rate; at least 0.7 is right")
+
+
+class Segment(Strict):
+    """A part of the test rows."""
+
+    feature: str
+    value: str
+    n: int
+    positives: int
+    prevalence: Probability
+    mean_probability: Probability
+    auc: Probability | None
+    log_loss: float
+    champion_log_loss: float | None = None
+    collapsed: bool = Field(False, description="Much worse than the champion here, beyond doubt")
+
+
+class Comparison(Strict):
+    """New against champion on the same test rows, paired."""
+
+    difference: float = Field(description="Log loss, new minus champion; below 0 is better")
+    interval: Interval = Field(description="95 %, bootstrap over customers")
+    not_worse: bool = Field(description="The interval does not lie above 0")
+    collapsed: list[str] = Field(description="Segments where the new model is much worse, beyond doubt")
+
+
+class Dependence(Strict):
+    """How a feature moves the score: SHAP in log-odds by value."""
+
+    feature: str
+    label: str
+    values: list[str | float]
+    median: list[float]
+    low: list[float] = Field(description="First decile")
+    high: list[float] = Field(description="Ninth decile")
+    n: list[int]
+
+
+class Leak(Strict):
+    """A feature that the leak guard would have refused."""
+
+    feature: str
+    evidence: str
