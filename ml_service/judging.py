@@ -35,6 +35,8 @@ Labels = npt.NDArray[np.int8]
 
 #: Fewer rows with a gap say nothing of their calibration.
 GAPS = 200
+#: Training rows that the baselines are fitted on, at most.
+BASELINE_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -168,16 +170,17 @@ def _checks(at: Judging) -> dict[str, Any]:
 
 
 def _sides(at: Judging) -> Sides:
-    values = to_matrix(at.snapshot.schema, at.model.categories, at.snapshot.features).values
-    label, split = at.snapshot.label, at.split
-    return Sides(
-        at.snapshot.schema,
-        at.model.categories,
-        values[split.training],
-        label[split.training],
-        values[split.test],
-        label[split.test],
-    )
+    label, split, model = at.snapshot.label, at.split, at.model
+    training = split.training
+    if len(training) > BASELINE_ROWS:
+        # A line through hundreds of thousands of rows is the same line; its design matrix would not fit.
+        training = np.sort(np.random.default_rng(model.seed).choice(training, BASELINE_ROWS, replace=False))
+
+    def values(features: pa.Table) -> Floats:
+        return to_matrix(model.schema, model.categories, features).values
+
+    past = at.snapshot.features.take(pa.array(training))
+    return Sides(model.schema, model.categories, values(past), label[training], values(at.features), at.label)
 
 
 def _explained(at: Judging) -> tuple[list[Importance], list[Dependence]]:

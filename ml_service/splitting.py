@@ -23,6 +23,8 @@ LEAST_ROWS, LEAST_TRAINING, LEAST_TEST = 25, 15, 5
 #: Folds; of many rows fewer, where a third more to learn from changes nothing.
 FOLDS, FOLDS_OF_MANY, MANY = 5, 3, 60_000
 TEST_PARTS = 4
+#: Share of distinct rows from which on a repeated row is a copy and no coincidence.
+MOSTLY_DISTINCT = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: npt.NDArray[np
     """A number per row, the same for rows that may not be parted.
 
     Rows of one key belong to one customer. Rows without a key are taken for the same customer where all their values
-    are the same: a table without ids may hold a row twice, and the copy would tell the answer.
+    are the same: a table without ids may hold a row twice, and the copy would tell the answer. So are rows of a table
+    with one row per key, unless its values are so few that most rows have their like.
 
     Parameters
     ----------
@@ -49,12 +52,19 @@ def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: npt.NDArray[np
     """
     keyed = row_keys.is_valid().to_numpy(zero_copy_only=False)
     groups = np.empty(len(values), dtype=np.int64)
-    _, groups[keyed] = np.unique(np.asarray(row_keys.drop_null(), dtype=np.int64), return_inverse=True)
-    # Bytes, not numbers: a missing value equals a missing value.
-    rows = np.ascontiguousarray(values[~keyed]).view(np.dtype((np.void, values.shape[1] * 8))).ravel()
-    _, alike = np.unique(rows, return_inverse=True)
-    groups[~keyed] = alike + len(values)
+    keys, groups[keyed] = np.unique(np.asarray(row_keys.drop_null(), dtype=np.int64), return_inverse=True)
+    alike = _alike(values)
+    if len(keys) == keyed.sum() and len(np.unique(alike)) >= MOSTLY_DISTINCT * len(values):
+        # One row per customer: a customer who is there twice under two ids is kept whole too.
+        return alike
+    groups[~keyed] = alike[~keyed] + len(values)
     return groups
+
+
+def _alike(values: npt.NDArray[np.float64]) -> Ints:
+    # Bytes, not numbers: a missing value equals a missing value.
+    rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 8))).ravel()
+    return np.asarray(np.unique(rows, return_inverse=True)[1], dtype=np.int64)
 
 
 def deal(groups: npt.NDArray[np.int64], label: Labels, parts: int, seed: int) -> npt.NDArray[np.int8]:

@@ -109,8 +109,9 @@ def compared(table: Table, trials: int, skip: list[str]) -> dict[str, object]:
     begun = time.process_time()
     mine, chosen = ours(table, trials)
     seconds = time.process_time() - begun
-    peers, label = theirs(table, skip), table.snapshot.label
-    own = judged(table, mine)
+    own, label = judged(table, mine), table.snapshot.label
+    print(f"{table.name}: ours {own}, {seconds:.0f} s of CPU, {chosen}", file=sys.stderr, flush=True)
+    peers = theirs(table, skip)
     result: dict[str, object] = {
         "n": len(label),
         "prevalence": float(label.mean()),

@@ -67,7 +67,7 @@ def hist(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> Fitted:
 def lightgbm(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> Fitted:
     from lightgbm import LGBMClassifier
 
-    columns = list(np.flatnonzero(c)) or "auto"
+    columns = [int(k) for k in np.flatnonzero(c)] or "auto"
     model = LGBMClassifier(verbose=-1, n_jobs=1, random_state=0).fit(
         np.nan_to_num(x, nan=-1) if c.any() else x, y, categorical_feature=columns
     )

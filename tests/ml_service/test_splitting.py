@@ -63,6 +63,17 @@ def test_rows_without_a_key_go_by_their_values() -> None:
     assert keyed[0] == keyed[3] and len(set(keyed)) == 3
 
 
+def test_a_row_that_is_there_twice_under_two_ids_stays_in_one_fold() -> None:
+    values = np.random.default_rng(0).normal(size=(400, 2))
+    values[200:] = values[:200]
+    groups = customer_groups(pa.array(range(400), pa.int64()), values)
+    folds = fold_rows(labels(400), groups, seed=0)
+    assert (folds[:200] == folds[200:]).all()
+    # Where most rows have their like, that says nothing: a table of a few yes-and-no columns.
+    few = customer_groups(pa.array(range(400), pa.int64()), np.arange(400)[:, None] % 8 * 1.0)
+    assert len(np.unique(few)) == 400
+
+
 def test_too_few_leavers_are_refused_with_their_number() -> None:
     y = labels(400, every=17)
     with pytest.raises(InsufficientData, match="hold 24 leavers and 376 stayers; at least 25"):
