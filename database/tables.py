@@ -271,6 +271,8 @@ Index(
     present_scores.c.churn_probability.desc(),
     present_scores.c.customer_id,
 )
+# Whoever deletes a row of the ledger makes SQLite look for the present score that refers to it.
+Index("ix_present_scores_prediction_id", present_scores.c.prediction_id)
 score_bins = Table(
     "score_bins",
     metadata,
