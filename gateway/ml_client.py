@@ -107,7 +107,8 @@ class MLClient:
 
     def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
         """Score a few rows, explained. Whoever asks while a call is on its way rides in the next one."""
-        if len({len(cells) for cells in (*request.columns.values(), *filter(None, [request.row_keys]))}) > 1:
+        lengths = {len(cells) for cells in request.columns.values()}
+        if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
         # Only what is asked alike shares a call: the same version, the same features, keys or none.
         alike = (request.model_version, request.all_reasons, request.row_keys is None, tuple(request.columns))
