@@ -13,7 +13,7 @@ from sqlalchemy import Connection, case, cast, delete, func, insert, select, upd
 from sqlalchemy.types import Integer
 
 from database import tables
-from database.driver import AnyRow, insert_rows
+from database.driver import AnyRow, insert_columns, insert_rows
 from shared.contracts import HORIZON_DAYS
 
 runs, ledger, present = tables.scoring_runs, tables.predictions, tables.present_scores
@@ -66,12 +66,18 @@ def append(
     connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str
 ) -> int:
     """Add ledger rows (`scores` in the order of SCORE_COLUMNS) and return the id of the first; the rest follow it."""
+    columns = zip(*scores, strict=True) if scores else [()] * len(SCORE_COLUMNS)
+    return append_columns(connection, run_id, customer_ids, list(columns), at)
+
+
+def append_columns(
+    connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str
+) -> int:
+    """The same for scores in columns: one sequence for each of SCORE_COLUMNS."""
     first = (connection.execute(select(func.max(ledger.c.id))).scalar_one() or 0) + 1
-    rows = [
-        (first + k, customer_id, run_id, *score, at)
-        for k, (customer_id, score) in enumerate(zip(customer_ids, scores, strict=True))
-    ]
-    insert_rows(connection, ledger, ("id", "customer_id", "run_id", *SCORE_COLUMNS, "prediction_date"), rows)
+    columns = {"id": range(first, first + len(customer_ids)), "customer_id": customer_ids}
+    same = {"run_id": run_id, "prediction_date": at}
+    insert_columns(connection, ledger, same, columns | dict(zip(SCORE_COLUMNS, scores, strict=True)))
     return first
 
 
@@ -84,12 +90,13 @@ def append_present(
     prices: Sequence[float | None],
 ) -> None:
     """Add present scores under a run that is not published yet."""
-    rows = [
-        (run_id, customer_id, p, first_prediction_id + k, price)
-        for k, (customer_id, p, price) in enumerate(zip(customer_ids, probabilities, prices, strict=True))
-    ]
-    columns = ("run_id", "customer_id", "churn_probability", "prediction_id", "monthly_price")
-    insert_rows(connection, present, columns, rows)
+    columns = {
+        "customer_id": customer_ids,
+        "churn_probability": probabilities,
+        "prediction_id": range(first_prediction_id, first_prediction_id + len(customer_ids)),
+        "monthly_price": prices,
+    }
+    insert_columns(connection, present, {"run_id": run_id}, columns)
 
 
 def refresh_present(
@@ -193,31 +200,42 @@ def published(connection: Connection) -> Published | None:
 def drop_stale(connection: Connection, limit: int) -> int:
     """Delete up to `limit` present scores of runs that are not shown (superseded or failed); return how many."""
     live = select(pointer.c.run_id).union(select(runs.c.id).where(runs.c.state == "running"))
-    stale = connection.execute(
-        select(present.c.run_id).where(present.c.run_id.not_in(live)).distinct().limit(1)
-    ).scalar_one_or_none()
-    if stale is None:
+    # Run by run: looking for others among the present scores would read all of those that are shown.
+    shown = select(present.c.run_id).where(present.c.run_id == runs.c.id).exists()
+    stale = connection.execute(select(runs.c.id).where(runs.c.id.not_in(live), shown).limit(1)).scalar_one_or_none()
+    return 0 if stale is None else _drop_present(connection, stale, limit)
+
+
+def _drop_present(connection: Connection, run_id: int, limit: int) -> int:
+    of_run = select(present.c.customer_id).where(present.c.run_id == run_id)
+    ids = connection.execute(of_run.order_by(present.c.customer_id).limit(limit)).scalars().all()
+    if not ids:
         return 0
-    ids = (
-        connection.execute(
-            select(present.c.customer_id).where(present.c.run_id == stale).order_by(present.c.customer_id).limit(limit)
-        )
-        .scalars()
-        .all()
+    part = present.c.customer_id.between(ids[0], ids[-1])
+    return connection.execute(delete(present).where(present.c.run_id == run_id, part)).rowcount
+
+
+def drop_unfinished_rows(connection: Connection, job_id: int, limit: int) -> int:
+    """Delete up to `limit` rows that a broken attempt of a job left behind; 0 when all are gone."""
+    for run_id in _unfinished(connection, job_id):
+        gone = _drop_present(connection, run_id, limit)
+        if not gone:
+            some = select(ledger.c.id).where(ledger.c.run_id == run_id).limit(limit)
+            gone = connection.execute(delete(ledger).where(ledger.c.id.in_(some))).rowcount
+        if gone:
+            return gone
+    return 0
+
+
+def _unfinished(connection: Connection, job_id: int) -> Sequence[int]:
+    return (
+        connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
     )
-    gone = connection.execute(
-        delete(present).where(
-            present.c.run_id == stale, present.c.customer_id >= ids[0], present.c.customer_id <= ids[-1]
-        )
-    )
-    return gone.rowcount
 
 
 def drop_unfinished(connection: Connection, job_id: int) -> int:
     """Remove what a broken attempt of a job left behind; return how many runs were removed."""
-    ids = (
-        connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
-    )
+    ids = _unfinished(connection, job_id)
     for run_id in ids:
         connection.execute(delete(present).where(present.c.run_id == run_id))
         connection.execute(delete(ledger).where(ledger.c.run_id == run_id))

@@ -5,18 +5,21 @@ Law: whatever goes wrong on the way comes out as one of `shared.errors`; bytes i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import orjson
 import pybreaker
 import requests
+import structlog
 from pydantic import TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
 from typing_extensions import TypedDict
 from urllib3.util import Retry
 
+from gateway.riding import Riding
 from shared import errors
 from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, PredictRequest, PredictResponse
 
@@ -48,6 +51,9 @@ class Refused(errors.ServiceUnavailable):
 
 
 T = TypeVar("T")
+#: A request, and the id of the request that it serves.
+_Asked = tuple[PredictRequest, str | None]
+log = structlog.get_logger()
 _object = TypeAdapter(dict[str, Any])
 _models = TypeAdapter(_Models)
 
@@ -77,6 +83,7 @@ class MLClient:
             reset_timeout=3,
             exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable) or isinstance(e, Refused)],
         )
+        self._riding: Riding[_Asked, PredictResponse] = Riding(self._score_together, most=pool)
 
     def health(self) -> dict[str, Any]:
         """What the ML service says of itself. Raises ServiceUnavailable."""
@@ -103,9 +110,33 @@ class MLClient:
         )
 
     def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
-        """Score a few rows, explained."""
+        """Score a few rows, explained. Whoever asks while a call is on its way rides in the next one."""
+        lengths = {len(cells) for cells in request.columns.values()}
+        if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
+            return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
+        # Only what is asked alike shares a call: the same version, the same features, keys or none.
+        alike = (request.model_version, request.all_reasons, request.row_keys is None, tuple(request.columns))
+        answer = self._riding.ride(alike, (request, request_id))
+        return answer if answer is not None else self._score_alone(request, request_id)
+
+    def _score_alone(self, request: PredictRequest, request_id: str | None) -> PredictResponse:
         body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id)
         return _parsed(PredictResponse.model_validate_json, body)
+
+    def _score_together(self, asked: Sequence[_Asked]) -> list[PredictResponse | None]:
+        requests_, request_id = [request for request, _ in asked], asked[0][1]
+        if len(asked) == 1:
+            return [self._score_alone(requests_[0], request_id)]
+        for _, other in asked[1:]:
+            log.debug("rides_along", request_id=other, rides_with=request_id)
+        try:
+            answer = self._score_alone(_joined(requests_), request_id)
+        except errors.ServiceUnavailable:
+            raise
+        except errors.ServiceError:
+            # Something is wrong with one of them: each is told about its own rows only.
+            return [None] * len(asked)
+        return _parted(requests_, answer)
 
     def train(
         self, snapshot: Iterable[bytes], *, request_id: str | None = None
@@ -205,8 +236,20 @@ def _identified(request_id: str | None) -> dict[str, str]:
     return {"X-Request-ID": request_id} if request_id else {}
 
 
-def _is_no_outage(error: BaseException) -> bool:
-    return isinstance(error, Refused) or not isinstance(error, errors.ServiceUnavailable)
+def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:
+    keys = None if asked[0].row_keys is None else [key for each in asked for key in each.row_keys or ()]
+    columns = {name: [cell for each in asked for cell in each.columns[name]] for name in asked[0].columns}
+    return asked[0].model_copy(update={"columns": columns, "row_keys": keys})
+
+
+def _parted(asked: Sequence[PredictRequest], answer: PredictResponse) -> list[PredictResponse | None]:
+    sizes = [len(next(iter(each.columns.values()), ())) for each in asked]
+    if answer.unknown_categories or sum(sizes) != len(answer.predictions):
+        # Whose they are can't be told from a sum.
+        return [None] * len(asked)
+    ends = list(accumulate(sizes))
+    rows = [answer.predictions[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    return [answer.model_copy(update={"predictions": mine}) for mine in rows]
 
 
 def _parsed(read: Callable[[bytes], T], body: bytes) -> T:

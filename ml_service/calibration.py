@@ -38,8 +38,10 @@ class BetaCalibration:
     def __call__(self, margin: npt.ArrayLike) -> Floats:
         """Probabilities in [0, 1] of log-odds, shape kept."""
         m = np.asarray(margin, dtype=np.float64)
-        # ln s = -softplus(-m) and -ln(1 - s) = softplus(m): neither overflows.
-        return np.asarray(expit(self.b * np.logaddexp(0, m) - self.a * np.logaddexp(0, -m) + self.c))
+        # ln s = min(m, 0) - r and -ln(1 - s) = max(m, 0) + r with r = ln(1 + exp(-|m|)): nothing overflows.
+        rest = np.log(1 + np.exp(-np.abs(m)))
+        z = self.b * np.maximum(m, 0) + self.a * np.minimum(m, 0) + (self.b - self.a) * rest + self.c
+        return np.asarray(expit(z))
 
     def as_dict(self) -> dict[str, float]:
         """The three numbers, for JSON."""

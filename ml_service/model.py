@@ -184,7 +184,9 @@ class ChurnModel:
     def predict(self, features: pa.Table, row_keys: Keys | None = None) -> Scores:
         """Score typed columns; a row that was in training by a booster that had not seen it."""
         matrix = to_matrix(self.schema, self.categories, features)
-        return self._scores(matrix.values, self._folds(len(matrix.values), row_keys), matrix.unknown)
+        folds = self._folds(len(matrix.values), row_keys)
+        margin = self.trees.margins(matrix.values, folds)
+        return self._scores(margin, self.calibration(margin), folds, matrix.unknown)
 
     def explain(self, features: pa.Table, row_keys: Keys | None = None, *, shown: int = TOP_REASONS) -> Explanation:
         """Score and give reasons, largest first: exact path-dependent SHAP (Lundberg et al. 2020).
@@ -196,19 +198,21 @@ class ChurnModel:
         """
         matrix = to_matrix(self.schema, self.categories, features)
         folds = self._folds(len(matrix.values), row_keys)
-        scores = self._scores(matrix.values, folds, matrix.unknown)
+        margin, probability = np.empty(len(folds)), np.empty(len(folds))
         points = Points.empty(len(folds), min(shown, len(self.schema.features)))
         for block in self.trees.contributions(matrix.values, folds):
+            margin[block.rows] = block.margin
+            probability[block.rows] = chance = self.calibration(block.margin)
             reasons = to_points(
                 self.calibration,
                 block.values,
                 block.base_margin,
-                scores.probability[block.rows],
+                chance,
                 self.base_probability,
                 points.order.shape[1],
             )
             points.put(block.rows, reasons)
-        return Explanation(scores, points)
+        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points)
 
     def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
         """SHAP values in the schema's order, log-odds before calibration, shape (rows, features)."""
@@ -223,9 +227,9 @@ class ChurnModel:
             return np.full(rows, UNSEEN, dtype=np.int8)
         return self.seen.fold_of(row_keys)
 
-    def _scores(self, values: Floats, folds: npt.NDArray[np.int8], unknown: dict[str, int]) -> Scores:
-        margin = self.trees.margins(values, folds)
-        probability = self.calibration(margin)
+    def _scores(
+        self, margin: Floats, probability: Floats, folds: npt.NDArray[np.int8], unknown: dict[str, int]
+    ) -> Scores:
         label = (probability >= self.threshold).astype(np.int8)
         confidence = np.where(label == 1, probability, 1 - probability)
         return Scores(probability, confidence, label, margin, folds != UNSEEN, unknown)

@@ -120,7 +120,14 @@ def _health_paths() -> Json:
     health = _object(
         status=_TEXT, service=_TEXT, model_loaded={"type": "boolean"}, version=_TEXT_OR_NULL, timestamp=_TEXT
     )
-    ready = _object(ready={"type": "boolean"}, reason=_TEXT_OR_NULL, version=_TEXT_OR_NULL, timestamp=_TEXT)
+    ready = _object(
+        ready={"type": "boolean"},
+        reason=_TEXT_OR_NULL,
+        version=_TEXT_OR_NULL,
+        scored_by=_TEXT_OR_NULL,
+        no_tables_because=_TEXT_OR_NULL,
+        timestamp=_TEXT,
+    )
     is_ready = _operation("ready", "Whether the newest model can score", _json(ready))
     is_ready["responses"]["503"] = {"description": "No verified model; `reason` says why", "content": _json(ready)}
     return {

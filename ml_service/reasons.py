@@ -44,7 +44,7 @@ class Points:
         shape = (rows, shown)
         return cls(np.empty(shape, np.int64), np.empty(shape), np.empty(shape), np.empty(rows))
 
-    def put(self, rows: npt.NDArray[np.intp], block: Points) -> None:
+    def put(self, rows: slice | npt.NDArray[np.intp], block: Points) -> None:
         """Fill in the reasons of these rows."""
         self.order[rows], self.contributions[rows] = block.order, block.contributions
         self.points[rows], self.other[rows] = block.points, block.other
@@ -73,11 +73,11 @@ def to_points(
     shown
         How many reasons; no more than there are features.
     """
-    order = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :shown]
+    order = _largest(contributions, shown)
     largest = np.take_along_axis(contributions, order, axis=1)
     points = np.empty_like(largest)
     margin = np.full(len(contributions), base_margin)
-    before = calibration(margin)
+    before = np.full(len(contributions), calibration([base_margin])[0])
     other = probability - base_probability
     for k in range(largest.shape[1]):
         margin += largest[:, k]
@@ -86,3 +86,14 @@ def to_points(
         other -= points[:, k]
         before = after
     return Points(order, largest, points, other)
+
+
+def _largest(contributions: Floats, shown: int) -> Ints:
+    """Positions of the largest by size, largest first; of equal ones the first."""
+    sizes = np.abs(contributions, order="C")
+    order = np.empty((len(sizes), shown), dtype=np.int64)
+    rows = np.arange(len(sizes))
+    for k in range(shown):
+        order[:, k] = sizes.argmax(axis=1)
+        sizes[rows, order[:, k]] = -1.0
+    return order

@@ -127,6 +127,7 @@ class Registry:
             model = ChurnModel.load(self.path(version), threads=self._threads)
             if model.version != version:
                 raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} says it is {model.version}.")
+            model.trees.prepare()
             with self._lock:
                 self._models[version] = (stamp, model)
                 self._models.move_to_end(version)

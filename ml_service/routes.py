@@ -44,10 +44,15 @@ def health() -> Response:
 
 @blueprint.get("/health/ready")
 def ready() -> Response:
-    """200 where the newest model can score, 503 with the reason otherwise."""
-    problem = _service().problem()
+    """200 where the newest model can score, and by what; 503 with the reason otherwise."""
+    problem, fallback = _service().problem(), _service().fallback()
     response = jsonify(
-        ready=problem is None, reason=problem, version=_service().registry.newest(), timestamp=iso(utc_now())
+        ready=problem is None,
+        reason=problem,
+        version=_service().registry.newest(),
+        scored_by=None if problem else "xgboost" if fallback else "tables",
+        no_tables_because=fallback,
+        timestamp=iso(utc_now()),
     )
     response.status_code = 200 if problem is None else 503
     return response

@@ -40,6 +40,13 @@ class MLService:
             return error.message
         return None
 
+    def fallback(self) -> str | None:
+        """Why the newest model is scored by xgboost itself; None where its tables do that, or it can't score."""
+        try:
+            return self.registry.get().trees.prepare()
+        except (NoModel, CorruptModel):
+            return None
+
     def score_table(self, body: bytes, version: str | None) -> bytes:
         """Arrow stream in, Arrow stream out."""
         table = wire.read_arrow(body)

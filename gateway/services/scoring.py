@@ -6,23 +6,29 @@ Law: one model version from the first row to the last; visible at once and whole
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from database import base, customers, facts, imports, models, runs
 from database.models import Model
 from gateway.services import turns
 from gateway.services.columns import predict_batch
+from gateway.services.flow import RollUp, ahead
 from gateway.services.work import Work
 from shared import arrow
 from shared.clock import iso
 from shared.errors import Conflict, NoCustomers, NoModel
 from shared.features import Schema
 
+#: Customers in one call of the ML service.
 CHUNK = 20_000
+#: Customers stored or dropped in one transaction: nobody waits longer than that for the database.
+STORED_AT_ONCE = 5_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
 UNFINISHED = (
     "An import was broken off and is half written; it is finished by its own next attempt or by the next import. "
@@ -33,21 +39,26 @@ NO_CUSTOMERS = "There are no customers to score yet: import a table first."
 
 @dataclass(frozen=True)
 class Chunk:
-    """Scored customers, ready to be stored."""
+    """Scored customers, ready to be stored; `scores` has one column for each of `runs.SCORE_COLUMNS`."""
 
     ids: Sequence[int]
     prices: Sequence[float | None]
     scores: Sequence[Sequence[Any]]
 
     @property
-    def probabilities(self) -> list[float]:
-        return [row[0] for row in self.scores]
+    def probabilities(self) -> Sequence[float]:
+        return self.scores[0]
+
+    def parts(self, rows: int) -> Iterator[Chunk]:
+        """The same in pieces of so many rows."""
+        for at in range(0, len(self.ids), rows):
+            here = slice(at, at + rows)
+            yield Chunk(self.ids[here], self.prices[here], [column[here] for column in self.scores])
 
 
 def run(work: Work) -> Mapping[str, Any]:
     """The job: score every active customer, or `sample_size` of them."""
-    with work.database.write() as connection:
-        runs.drop_unfinished(connection, work.job.id)
+    _drop_unfinished(work)
     with turns.standing_still(work):
         return _run(work)
 
@@ -76,22 +87,21 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     with work.database.write() as connection:
         kind: runs.Kind = "full" if sample is None else "sample"
         run_id = runs.start(connection, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id, now=started)
-    done, total = 0, 0.0
+    roll_up = RollUp()
     try:
-        for chunk in _chunks(work, schema, live.version, sample):
-            _store(work, run_id, chunk, started, present=sample is None)
-            done += len(chunk.ids)
-            total += sum(chunk.probabilities)
-            work.step(done / size * 0.95, f"Scored {done:,} of {size:,} customers")
-        average = total / done if done else None
+        with closing(_chunks(work, schema, live.version, sample)) as chunks:
+            for chunk in chunks:
+                _store(work, run_id, chunk, started, present=sample is None)
+                roll_up.add(chunk.probabilities, chunk.prices)
+                work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
+        done, average = roll_up.customers, roll_up.average
         if sample is None:
-            _publish(work, run_id, done, average)
+            _publish(work, run_id, roll_up)
         else:
             _finish_sample(work, run_id, live.id, done, average)
     except BaseException:
         # Nothing of an unfinished run may stay, whatever stopped it.
-        with work.database.write() as connection:
-            runs.drop_unfinished(connection, work.job.id)
+        _drop_unfinished(work)
         raise
     return {
         "predictions_generated": done,
@@ -102,18 +112,37 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     }
 
 
-def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Iterator[Chunk]:
+def _drop_unfinished(work: Work) -> None:
+    gone = 1
+    while gone:
+        with work.database.write() as connection:
+            gone = runs.drop_unfinished_rows(connection, work.job.id, STORED_AT_ONCE)
+    with work.database.write() as connection:
+        runs.drop_unfinished(connection, work.job.id)
+
+
+def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Generator[Chunk, None, None]:
+    """Scored chunks. The next one is read and the one before it scored while the caller stores a third."""
+    with closing(ahead(_rows(work, schema, sample))) as read:
+        scored = (score_rows(work, schema, version, rows) for rows in read)
+        with closing(ahead(scored)) as chunks:
+            yield from chunks
+
+
+def _rows(work: Work, schema: Schema, sample: int | None) -> Iterator[Sequence[Any]]:
     if sample is None:
         after = 0
         while rows := _read(work, schema, after, None):
-            yield score_rows(work, schema, version, rows)
+            yield rows
             after = rows[-1][0]
         return
     with work.database.read() as connection:
         everyone = customers.population_ids(connection)
     chosen = sorted(random.SystemRandom().sample(list(everyone), min(sample, len(everyone))))
     for at in range(0, len(chosen), 5_000):
-        yield score_rows(work, schema, version, _read(work, schema, 0, chosen[at : at + 5_000]))
+        # Customers who have left since the ids were drawn are not among the rows.
+        if rows := _read(work, schema, 0, chosen[at : at + 5_000]):
+            yield rows
 
 
 def _read(work: Work, schema: Schema, after: int, among: Sequence[int] | None) -> Sequence[Any]:
@@ -126,27 +155,31 @@ def score_rows(work: Work, schema: Schema, version: str, rows: Sequence[Sequence
     ids, prices, *features = zip(*rows, strict=True)
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, ids, features)])
     answer = arrow.decode(work.ml.score_columns(body, version, request_id=work.job.request_id))
-    return Chunk(ids, prices, _tuples(answer))
+    return Chunk(ids, prices, [_values(answer.column(name)) for name in runs.SCORE_COLUMNS])
 
 
-def _tuples(answer: pa.Table) -> list[tuple[Any, ...]]:
-    return list(zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True))
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    # A base of fewer features than reasons has points that are null, of a reason -1: they count for nothing.
+    if column.null_count:
+        column = pc.fill_null(column, 0)
+    return column.to_numpy().tolist()
 
 
 def _store(work: Work, run_id: int, chunk: Chunk, at: str, *, present: bool) -> None:
-    with work.database.write() as connection:
-        first = runs.append(connection, run_id, chunk.ids, chunk.scores, at)
-        if present:
-            runs.append_present(connection, run_id, first, chunk.ids, chunk.probabilities, chunk.prices)
+    for part in chunk.parts(STORED_AT_ONCE):
+        with work.database.write() as connection:
+            first = runs.append_columns(connection, run_id, part.ids, part.scores, at)
+            if present:
+                runs.append_present(connection, run_id, first, part.ids, part.probabilities, part.prices)
 
 
-def _publish(work: Work, run_id: int, done: int, average: float | None) -> None:
-    with work.database.read() as connection:
-        measured = runs.measure_bins(connection, run_id)
+def _publish(work: Work, run_id: int, roll_up: RollUp) -> None:
     now = iso(work.clock())
     with work.database.write() as connection:
-        runs.store_bins(connection, run_id, measured)
-        runs.finish(connection, run_id, state="published", customers=done, average=average, now=now)
+        runs.store_bins(connection, run_id, roll_up.rows())
+        runs.finish(
+            connection, run_id, state="published", customers=roll_up.customers, average=roll_up.average, now=now
+        )
         runs.publish(connection, run_id, now)
     while _drop_stale(work):
         pass
@@ -168,7 +201,7 @@ def _finish_sample(work: Work, run_id: int, model_id: int, done: int, average: f
 
 def _drop_stale(work: Work) -> int:
     with work.database.write() as connection:
-        return runs.drop_stale(connection, CHUNK)
+        return runs.drop_stale(connection, STORED_AT_ONCE)
 
 
 def refresh_roll_up(work: Work) -> None:

@@ -110,6 +110,23 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
         assert runs.published(connection).run_id == whole  # type: ignore[union-attr]
 
 
+def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = people(here, 12), here.model()
+    full_run(here.database, model, dict.fromkeys(ids, 0.2))
+    with here.database.write() as connection:
+        job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
+        broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
+        first = runs.append(connection, broken, ids, [a_score(0.5)] * 12, NOW)
+        runs.append_present(connection, broken, first, ids, [0.5] * 12, [None] * 12)
+    gone = []
+    while not gone or gone[-1]:
+        with here.database.write() as connection:
+            gone.append(runs.drop_unfinished_rows(connection, job, 5))
+    assert gone == [5, 5, 2, 5, 5, 2, 0]
+    assert count(here.database, tables.predictions) == count(here.database, tables.present_scores) == 12
+
+
 def test_ledger_ids_follow_each_other_across_chunks(facts_of: Make) -> None:
     here = facts_of()
     ids, model = here.people(4), here.model()

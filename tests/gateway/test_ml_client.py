@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import responses
@@ -150,6 +150,107 @@ def test_a_page_where_health_should_be_is_unavailable(client: MLClient, mocked: 
     mocked.get(HEALTH, body=b"<html>hello</html>")
     with pytest.raises(ServiceUnavailable):
         client.health()
+
+
+# --- riding together ------------------------------------------------------------------------------------------------
+
+
+class _Scorer(BaseHTTPRequestHandler):
+    """Answers each row with its own value; slowly, so that others gather. 7 is a wrong value, 8 an outage."""
+
+    calls: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.calls.append(asked)
+        time.sleep(0.03)
+        values = asked["columns"]["x"]
+        if 7.0 in values:
+            return self._answer(422, body_of("validation_failed", f"row {values.index(7.0)} is wrong"))
+        if 8.0 in values:
+            return self._answer(503, body_of("service_unavailable", "gone"))
+        rows = [
+            {"churn_probability": v / 1000, "confidence": 1.0, "label": 0, "out_of_fold": False, "margin": v,
+             "reasons": [], "other_points": 0.0}
+            for v in values
+        ]  # fmt: skip
+        about = {"model_version": asked["model_version"], "threshold": 0.5, "base_probability": 0.1, "base_margin": 0.0}
+        unknown = {"x": 1} if 9.0 in values else {}
+        return self._answer(200, {**about, "unknown_categories": unknown, "predictions": rows})
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def asked_at_once(requests_: list[PredictRequest]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Each request from a thread of its own: answers or failures, and the calls that were made."""
+    _Scorer.calls.clear()
+    with _Server(_Scorer) as server:
+        client = MLClient(server.url, "t")
+
+        def ask(request: PredictRequest) -> Any:
+            try:
+                return client.score_few(request)
+            except ServiceError as error:
+                return error
+
+        with ThreadPoolExecutor(len(requests_)) as pool:
+            return list(pool.map(ask, requests_)), list(_Scorer.calls)
+
+
+def one(value: float, *, version: str = "2.4.1", **more: Any) -> PredictRequest:
+    return PredictRequest(model_version=version, columns={"x": [value]}, **more)
+
+
+def test_those_who_ask_at_once_share_calls_and_get_their_own_rows() -> None:
+    asked = [PredictRequest(model_version="2.4.1", columns={"x": [10.0 + k] * (1 + k % 3)}) for k in range(24)]
+    answers, calls = asked_at_once(asked)
+    assert [[p.margin for p in answer.predictions] for answer in answers] == [each.columns["x"] for each in asked]
+    assert len(calls) < 12
+
+
+def test_versions_and_ways_of_asking_never_share_a_call() -> None:
+    asked = [one(10.0 + k, version=f"2.4.{k % 2}", row_keys=[k] if k % 3 else None) for k in range(18)]
+    answers, calls = asked_at_once(asked)
+    assert [answer.model_version for answer in answers] == [each.model_version for each in asked]
+    assert all(answer.predictions[0].margin == 10.0 + k for k, answer in enumerate(answers))
+    for call in calls:
+        values = call["columns"]["x"]
+        assert {f"2.4.{int(v) % 2}" for v in values} == {call["model_version"]}
+        keys = [int(v) - 10 for v in values]
+        assert call["row_keys"] == (keys if call["row_keys"] is not None else None)
+
+
+def test_a_wrong_value_fails_its_own_request_only_and_names_its_own_row() -> None:
+    answers, _ = asked_at_once([one(7.0 if k == 5 else 10.0 + k) for k in range(12)])
+    assert isinstance(answers[5], InvalidInput) and "row 0" in answers[5].message
+    assert all(answer.predictions[0].margin == 10.0 + k for k, answer in enumerate(answers) if k != 5)
+
+
+def test_an_outage_reaches_everybody_who_was_on_board_as_an_error_of_their_own() -> None:
+    answers, _ = asked_at_once([one(8.0)] * 6)
+    assert all(isinstance(answer, ServiceUnavailable) for answer in answers)
+    assert len({id(answer) for answer in answers}) == 6
+
+
+def test_unknown_categories_are_counted_for_whoever_sent_them() -> None:
+    answers, _ = asked_at_once([one(9.0 if k == 3 else 10.0 + k) for k in range(10)])
+    assert [answer.unknown_categories for answer in answers] == [{"x": 1} if k == 3 else {} for k in range(10)]
+
+
+def test_ragged_columns_never_shift_the_rows_of_others() -> None:
+    ragged = [
+        PredictRequest(model_version="2.4.1", columns={"x": [1.0, 2.0][:n], "y": [1.0, 2.0][: 3 - n]}) for n in (1, 2)
+    ]
+    _, calls = asked_at_once(ragged * 4)
+    assert all(len(call["columns"]["x"]) + len(call["columns"]["y"]) == 3 for call in calls)
 
 
 # --- training lines -------------------------------------------------------------------------------------------------

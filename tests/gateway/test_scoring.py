@@ -82,6 +82,41 @@ def test_chunks_make_the_same_run_as_one_piece(demo_world: World, monkeypatch: p
     assert shown(demo_world) == before
 
 
+def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: World) -> None:
+    run_id = demo_world.do("score", scoring.run)["run_id"]
+    with demo_world.database.read() as connection:
+        stored = [tuple(row)[1:] for row in dashboard.bins(connection, run_id)]
+        measured = sorted(runs.measure_bins(connection, run_id))
+    assert len(stored) == len(measured) > 10
+    for row, other in zip(stored, measured, strict=True):
+        assert row == pytest.approx(other)
+
+
+def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: World) -> None:
+    run_id = demo_world.do("score", scoring.run)["run_id"]
+    p, shown_scores = tables.predictions, tables.present_scores
+    with demo_world.database.read() as connection:
+        found, live = base.get(connection), models.live(connection)
+        assert found is not None and live is not None
+        rows = customers.scoring_rows(connection, found.schema, after_id=0, limit=1000)
+        ledger = connection.execute(
+            select(p.c.customer_id, *[p.c[name] for name in runs.SCORE_COLUMNS])
+            .where(p.c.run_id == run_id)
+            .order_by(p.c.id)
+        ).all()
+        present = connection.execute(
+            select(shown_scores.c.customer_id, shown_scores.c.monthly_price, p.c.customer_id, p.c.churn_probability)
+            .join(p, p.c.id == shown_scores.c.prediction_id)
+            .where(shown_scores.c.run_id == run_id, shown_scores.c.churn_probability == p.c.churn_probability)
+            .order_by(shown_scores.c.customer_id)
+        ).all()
+    chunk = scoring.score_rows(demo_world.work("score"), found.schema, live.version, rows)
+    assert [tuple(row) for row in ledger] == list(zip(chunk.ids, *chunk.scores, strict=True))
+    assert [tuple(row) for row in present] == list(
+        zip(chunk.ids, chunk.prices, chunk.ids, chunk.probabilities, strict=True)
+    )
+
+
 def test_reasons_in_the_ledger_are_the_schemas_features(demo_world: World) -> None:
     p, features = tables.predictions, len(built_in_schema().features)
     with demo_world.database.read() as connection:

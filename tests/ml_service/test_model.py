@@ -103,7 +103,7 @@ def test_probabilities_are_the_calibrated_margins_of_xgboost(undated_model: Trai
     values = to_matrix(model.schema, model.categories, undated.features).values
     data = xgb.DMatrix(values, feature_types=["q", "q", "c"], enable_categorical=True)
     margin = plain_booster(model).predict(data, output_margin=True)
-    np.testing.assert_array_equal(model.predict(undated.features).probability, model.calibration(margin))
+    assert model.predict(undated.features).probability == pytest.approx(model.calibration(margin), abs=1e-5)
 
 
 def test_reasons_are_told_largest_first_in_the_order_that_gives_their_points(
@@ -151,7 +151,7 @@ def test_out_of_fold_scores_are_those_of_their_fold_and_add_up(undated_model: Tr
         booster, rows = xgb.Booster(), np.flatnonzero(folds == fold)
         booster.load_model(bytearray(files[f"fold_{fold}.ubj"]))
         data = xgb.DMatrix(values[rows], feature_types=["q", "q", "c"], enable_categorical=True)
-        np.testing.assert_array_equal(found.scores.margin[rows], booster.predict(data, output_margin=True))
+        assert found.scores.margin[rows] == pytest.approx(booster.predict(data, output_margin=True), abs=1e-5)
     total = model.base_probability + found.points.points.sum(axis=1) + found.points.other
     assert total == pytest.approx(found.scores.probability, abs=1e-9)
 

@@ -107,6 +107,16 @@ def test_without_a_model_it_is_healthy_but_not_ready(make_app: Callable[..., Fla
     assert not (tmp_path / "none").exists()
 
 
+def test_ready_says_what_scores_and_why_it_is_not_the_tables(
+    make_app: Callable[..., Flask], registry_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
+    assert (ready["scored_by"], ready["no_tables_because"]) == ("tables", None)
+    monkeypatch.setattr("ml_service.tables.MOST_NUMBERS", 3)
+    ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
+    assert ready["ready"] and ready["scored_by"] == "xgboost" and "numbers" in ready["no_tables_because"]
+
+
 def test_a_corrupt_newest_model_makes_it_unready_and_is_named(
     make_app: Callable[..., Flask], registry_folder: Path
 ) -> None:

@@ -1,0 +1,61 @@
+"""Many rows on their way: taken before they are asked for, and counted as they pass.
+
+Law: memory holds a handful of chunks, however many there are; a failure reaches whoever asks for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from database.runs import BINS
+
+T = TypeVar("T")
+_END: Any = object()
+
+
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """The same items, the next one taken in a thread of its own while the caller works on the last.
+
+    Closing it waits for the one that is being taken.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        upcoming = pool.submit(next, items, _END)
+        while (item := upcoming.result()) is not _END:
+            upcoming = pool.submit(next, items, _END)
+            yield item
+
+
+class RollUp:
+    """Scores counted in bins (k-1, k] / BINS as they pass, as `runs.measure_bins` counts them in the database."""
+
+    def __init__(self) -> None:
+        self._sums: npt.NDArray[np.float64] = np.zeros((4, BINS + 1))
+        self.customers, self._total = 0, 0.0
+
+    @property
+    def average(self) -> float | None:
+        """Mean probability; None before the first."""
+        return self._total / self.customers if self.customers else None
+
+    def add(self, probabilities: Sequence[float], prices: Sequence[float | None]) -> None:
+        """Count a chunk."""
+        p = np.array(probabilities, dtype=np.float64)
+        price = np.array(prices, dtype=np.float64)
+        unpriced = np.isnan(price)
+        edges = np.ceil(p * BINS).astype(np.intp)
+        for row, weights in enumerate((None, p, np.where(unpriced, 0.0, p * price), unpriced)):
+            self._sums[row] += np.bincount(edges, weights, minlength=BINS + 1)
+        self.customers += len(p)
+        self._total += float(p.sum())
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """(bin, customers, probability_sum, revenue_at_risk, unpriced) of every bin that has customers."""
+        return [
+            (at, int(self._sums[0, at]), float(self._sums[1, at]), float(self._sums[2, at]), int(self._sums[3, at]))
+            for at in np.flatnonzero(self._sums[0]).tolist()
+        ]

@@ -1,0 +1,69 @@
+"""Rows on their way: in order, no further ahead than said, and failures arrive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.services.flow import RollUp, ahead
+
+
+def test_items_come_in_order_and_at_most_one_is_taken_ahead() -> None:
+    taken: list[int] = []
+
+    def source() -> Iterator[int]:
+        for k in range(50):
+            taken.append(k)
+            yield k
+
+    for k in ahead(source()):
+        assert len(taken) <= k + 2
+    assert taken == list(range(50))
+
+
+def test_the_next_is_taken_while_the_last_is_worked_on() -> None:
+    second = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        second.set()
+        yield 2
+
+    items = ahead(source())
+    assert next(items) == 1
+    assert second.wait(5)
+    assert list(items) == [2]
+
+
+def test_a_failure_reaches_whoever_asks_and_ends_it() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    items = ahead(source())
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(items)
+    assert list(items) == []
+
+
+def test_closing_leaves_no_thread_behind() -> None:
+    items = ahead(iter(range(10)))
+    next(items)
+    items.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
+
+
+def test_a_roll_up_of_nothing_has_no_average_and_no_bins() -> None:
+    assert (RollUp().average, RollUp().rows()) == (None, [])
+
+
+def test_chunks_count_like_one_and_an_unknown_price_is_counted_as_unknown() -> None:
+    both, one = RollUp(), RollUp()
+    both.add([0.0, 0.0005], [9.0, None])
+    both.add([0.001, 1.0], [None, 2.0])
+    one.add([0.0, 0.0005, 0.001, 1.0], [9.0, None, None, 2.0])
+    assert both.rows() == one.rows() == [(0, 1, 0.0, 0.0, 0), (1, 2, 0.0015, 0.0, 2), (1000, 1, 1.0, 2.0, 0)]
+    assert both.average == pytest.approx(1.0015 / 4)
