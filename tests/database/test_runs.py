@@ -112,7 +112,7 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
 
 def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = people(here, 12), here.model()
+    ids, model = here.people(12), here.model()
     full_run(here.database, model, dict.fromkeys(ids, 0.2))
     with here.database.write() as connection:
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
