@@ -62,16 +62,6 @@ def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str,
     return known
 
 
-def dates_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str, str]:
-    """The date of each known customer's newest facts."""
-    known: dict[str, str] = {}
-    wanted = list(user_ids)
-    for at in range(0, len(wanted), 10_000):
-        rows = connection.execute(select(c.c.user_id, c.c.as_of).where(c.c.user_id.in_(wanted[at : at + 10_000])))
-        known.update({row.user_id: row.as_of for row in rows})
-    return known
-
-
 def present_join(query: Select[Any]) -> Select[Any]:
     """Add each customer's present score, where it has one."""
     here = select(r.c.run_id).scalar_subquery()

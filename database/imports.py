@@ -15,6 +15,9 @@ from sqlalchemy import Connection, insert, select, update
 
 from database.tables import imports
 
+#: How the checksum of a simulated month begins: no file's does.
+SIMULATED = "simulated-"
+
 
 def seen(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
     """Whether exactly this was imported before."""
@@ -104,3 +107,9 @@ def page(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
     named = ("id", "file_name", "as_of", "rows", "rejected", "customers_new", "customers_updated", "state", "job_id")
     query = select(*[imports.c[name] for name in (*named, "created_at")]).order_by(imports.c.id.desc()).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def has_own(connection: Connection) -> bool:
+    """Whether anything but the demo's simulated months was imported."""
+    query = select(imports.c.id).where(imports.c.sha256.not_like(f"{SIMULATED}%"))
+    return connection.execute(query.limit(1)).one_or_none() is not None

@@ -244,15 +244,6 @@ def drop_unfinished(connection: Connection, job_id: int) -> int:
     return len(ids)
 
 
-def remove_gone(connection: Connection, run_id: int) -> int:
-    """Take customers who have left, or are known to end, out of the present scores; return how many."""
-    c = tables.customers
-    gone = select(c.c.id).where((c.c.churn == 1) | c.c.ends_on.is_not(None))
-    return connection.execute(
-        delete(present).where(present.c.run_id == run_id, present.c.customer_id.in_(gone))
-    ).rowcount
-
-
 def _unsettled() -> Any:
     o = tables.outcomes
     return ~select(o.c.id).where(o.c.prediction_id == ledger.c.id).exists()

@@ -63,13 +63,14 @@ def migrate_command() -> None:
 
 @click.command()
 @click.option("--remove", is_flag=True, help="Take the demo and its account out; the models' records stay.")
-def demo(remove: bool) -> None:
+@click.option("--force", is_flag=True, help="With --remove: also what was imported into the demo.")
+def demo(remove: bool, force: bool) -> None:
     """Make the demo: simulated customers, models of their time, today's scores."""
     from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
 
     context = prepare()
     if remove:
-        removed = use_case.remove(context.database)
+        removed = use_case.remove(context.database, context.clock, force=force)
         accounts.remove_demo_account(context.database)
         click.echo("The demo is gone." if removed else "There is no demo here.")
         return

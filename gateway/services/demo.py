@@ -172,7 +172,7 @@ class _Writer:
         day = self._dates[month]
         part = self._months.rows(self._months.month == month)
         import_id = imports.record(
-            self._connection, file_name=f"simulated {day}", sha256=f"{PRESET}-{SEED}-{month}",
+            self._connection, file_name=f"simulated {day}", sha256=f"{imports.SIMULATED}{PRESET}-{SEED}-{month}",
             schema_checksum=self._schema.checksum(), as_of=day, rows=len(part), new=0, updated=len(part), now=self._now,
         )  # fmt: skip
         rows = [
@@ -269,14 +269,22 @@ def _score_past(work: Work, day: str) -> None:
     work.step(1.0, f"Scored {day} with {live.version}")
 
 
-def remove(database: Database, clock: Clock = utc_now) -> bool:
-    """Take the demo out, its customers, facts and scores; the models' records stay. False where there is none."""
+def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -> bool:
+    """Take the demo out, its customers, facts and scores; the models' records stay. False where there is none.
+
+    Raises
+    ------
+    Conflict
+        The database holds somebody's own customers, alone or (unless `force`) beside the demo's.
+    """
     with database.write() as connection:
         present = base.get(connection)
         if present is None:
             return False
         if not present.is_demo:
             raise Conflict("This database holds your own customers, not the demo; nothing was removed.")
+        if not force and imports.has_own(connection):
+            raise Conflict("Tables of your own were imported into the demo and would go too; --force removes all.")
         base.forget(connection, present.schema)
         audit.record(connection, "demo.removed", at=iso(clock()), by=COMMAND_LINE)
     return True

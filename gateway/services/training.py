@@ -21,7 +21,7 @@ from gateway.services import turns
 from gateway.services.columns import train_batch
 from gateway.services.work import Work
 from shared import arrow
-from shared.clock import days_later, iso
+from shared.clock import iso
 from shared.contracts import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
 from shared.errors import InsufficientData, NoCustomers, ServiceError
 from shared.features import Schema
@@ -212,8 +212,3 @@ def _given(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBat
     for day, part in by_day.items():
         ids, _, labels, *features = zip(*part, strict=True)
         yield train_batch(schema, ids, date.fromisoformat(day) if day else None, labels, features)
-
-
-def earliest_training_date(first_snapshot: str, months: int) -> str:
-    """The first day on which `months` monthly snapshots have matured."""
-    return days_later(first_snapshot, 30 * (months - 1) + HORIZON_DAYS + GRACE_DAYS)

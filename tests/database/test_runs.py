@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from database import customers, dashboard, jobs, runs, tables
+from database import customers, dashboard, jobs, publishing, runs, tables
 from database.session import Database
 from tests.database.conftest import NOW, Facts, a_score, full_run
 
@@ -238,7 +238,7 @@ def test_a_sample_brings_back_nobody_who_has_left_since(facts_of: Make) -> None:
     sample = full_run(here.database, model, dict.fromkeys(ids, 0.9), kind="sample")
     with here.database.write() as connection:
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[0]).values(churn=1))
-        assert runs.remove_gone(connection, full) == 1
+        publishing.hide_gone(connection, full, 0, 10**9)
         assert runs.refresh_present(connection, full, sample, after_id=0, limit=10) == ids[1]
     assert shown(here) == [("u0001", 0.9)]
 
@@ -250,7 +250,7 @@ def test_leavers_and_those_known_to_end_go_out_of_the_present_scores(facts_of: M
     with here.database.write() as connection:
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[0]).values(churn=1))
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[1]).values(ends_on="2026-07-09"))
-        assert runs.remove_gone(connection, full) == 2
+        publishing.hide_gone(connection, full, 0, 10**9)
         assert customers.population(connection) == 2
     assert [name for name, _ in shown(here)] == ["u0002", "u0003"]
 
@@ -270,7 +270,7 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
     second = full_run(here.database, model, dict.fromkeys(ids, 0.4))
     with here.database.write() as connection:
         runs.refresh_present(connection, second, sample, after_id=0, limit=10)
-        runs.remove_gone(connection, second)
+        publishing.hide_gone(connection, second, 0, 10**9)
         while runs.drop_stale(connection, 2):
             pass
         runs.drop_unfinished(connection, 1)

@@ -114,8 +114,3 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
     assert work.run(given[0], training.run).state == "cancelled"
     with demo_world.database.read() as connection:
         assert [model.version for model in models.versions(connection)] == ["2.4.3", "2.4.2", "2.4.1"]
-
-
-def test_the_earliest_training_date_is_when_the_last_of_so_many_months_has_matured() -> None:
-    assert training.earliest_training_date("2026-01-01", 1) == "2026-03-02"
-    assert training.earliest_training_date("2026-01-01", 3) == "2026-05-01"
