@@ -5,27 +5,25 @@ Law: the proposed schema reads the file it was made from, and every guess that m
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared import table_cells as cells
+from shared.column_looks import Column, read_whole
 from shared.errors import InvalidTable
-from shared.features import Feature, Schema, Subscription, snake
-from shared.table_files import FileColumns, read_columns
-from shared.table_recognition import written_dates
+from shared.features import Feature, Schema, Subscription
+from shared.schema_toml import schema_toml
+from shared.table_columns import FileColumns
+from shared.table_files import read_columns
 from shared.table_stream import read_first
-from shared.tables import is_never_negative
+from shared.units import WHOLE_UNITS
 
-#: Text with more different values than this, in more than this share of the rows, tells people apart, not groups.
-MANY_VALUES, MANY_SHARE = 50, 0.2
 #: Rows from which a coincidence between two columns is none.
 ENOUGH_ROWS = 20
 MAX_NAME = 200
@@ -44,17 +42,6 @@ _START = re.compile(r"(?:.*_)?(?:start|started|sign_?up|join|joined|regist\w*|cr
 _REASON = re.compile(r"(?:end|cancel\w*|churn|leaving|exit|terminat\w*)_reason|reason_(?:for|of)_\w+")
 _PRICE = re.compile(r"(?:monthly|subscription|plan)_(?:price|charges?|fee|rate|payment)|price|mrr|price_per_month")
 _PLAN = re.compile(r"(?:current_)?(?:plan|contract|tariff|tier|package)(?:_(?:type|name|plan))?|\w+_(?:plan|type)")
-_CODES = frozenset(("code", "type", "flag", "is", "has", "plan", "status", "id", "zip", "postal"))
-_UNITS: Mapping[str, frozenset[str]] = {
-    unit: frozenset(words.split())
-    for unit, words in {
-        "percent": "percent pct percentage", "hours": "hours hrs", "minutes": "minutes mins", "seconds": "seconds secs",
-        "days": "days", "months": "months", "years": "years", "USD": "usd dollars", "EUR": "eur euros",
-        "GBP": "gbp pounds", "currency": "charge charges price fee fees revenue mrr", "failures": "failures failure",
-        "devices": "devices", "calls": "calls", "messages": "messages sms", "count": "count num number nr qty",
-    }.items()
-}  # fmt: skip
-_WHOLE = frozenset(("days", "months", "years", "failures", "devices", "calls", "messages", "count"))
 _E_MAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 
@@ -68,7 +55,7 @@ class InferredSchema:
 
     def to_toml(self) -> str:
         """The schema as a file to read, correct and keep; `shared.features.parse_schema` reads it back."""
-        return "\n".join(_toml(self.schema, self.notes, self.seen)) + "\n"
+        return schema_toml(self.schema, self.notes, self.seen)
 
 
 def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema:
@@ -102,59 +89,8 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     return InferredSchema(schema, tuple(guess.notes), guess.seen)
 
 
-class _Column:
-    """What one column looks like, read as each thing it might be."""
-
-    def __init__(self, name: str, values: pa.Array, comma: bool) -> None:
-        self.name, self.snake, self.values = name, snake(name), values
-        self.words = frozenset(self.snake.split("_"))
-        self.texts = _read(cells.categories, values, blank=True)
-        self.blank = self.texts is not None and self.texts.null_count == len(values)
-        self.dates = _read(lambda *given: cells.dates(*given, written=written_dates(values)), values)
-        self.numbers = _read(lambda *given: cells.numbers(*given, decimal_comma=comma), values)
-        coded = (self.texts if self.texts is not None else pa.nulls(len(values), pa.string())).dictionary_encode()
-        self.complete = self.texts is not None and self.texts.null_count == 0
-        self.distinct = len(coded.dictionary)
-        self.examples = coded.dictionary.slice(0, MANY_VALUES).to_pylist()
-        self.codes = np.asarray(pc.fill_null(coded.indices, -1)).tobytes()  # alike where two columns say the same
-        if {"true", "false"}.issuperset(self.examples):
-            self.numbers = None  # words, though they could be counted
-        self.whole = self.numbers is not None and pc.all(pc.equal(pc.floor(self.numbers), self.numbers)).as_py()
-        if self.numbers is not None:
-            self.smallest, self.largest = (float(value.as_py()) for value in pc.min_max(self.numbers).values())
-
-    def share(self, pattern: str) -> float:
-        """Share of the cells that look so."""
-        found = pc.mean(pc.match_substring_regex(self.texts, pattern)).as_py() if self.texts is not None else None
-        return float(found or 0)
-
-    @property
-    def many(self) -> bool:
-        """More values than groups of customers have."""
-        return self.distinct > max(MANY_VALUES, MANY_SHARE * len(self.values))
-
-    @property
-    def unit(self) -> str | None:
-        """What the name says the numbers count, where the numbers agree."""
-        named = (unit for unit, words in _UNITS.items() if self.words & words)
-        unit = next(named, "months" if "tenure" in self.words and self.largest <= 240 else None)
-        wrong = (is_never_negative(unit) and self.smallest < 0) or (unit == "count" and not self.whole)
-        return None if wrong else unit
-
-    @property
-    def kind(self) -> Literal["number", "category"]:
-        """Whole numbers are a code where the name says so."""
-        if self.numbers is None:
-            return "category"
-        code = self.whole and self.distinct <= MANY_VALUES and self.words & _CODES and self.unit is None
-        return "category" if code else "number"
-
-
-def _read(read: Callable[..., Any], values: pa.Array, blank: bool = False) -> Any:
-    """The column so read, if every cell can be and one is there (or may be blank)."""
-    problems = cells.Problems(1)
-    column = read(values, "", problems)
-    return column if not problems.count and (blank or column.null_count < len(column)) else None
+def _comma_numbers(values: pa.Array, name: str, problems: cells.Problems) -> pa.Array:
+    return cells.numbers(values, name, problems, decimal_comma=True)
 
 
 class _Guess:
@@ -163,29 +99,29 @@ class _Guess:
     def __init__(self, file: FileColumns) -> None:
         pairs = list(zip(file.names, file.columns, strict=True))
         comma = file.delimiter not in (None, ",") and cells.uses_decimal_comma(
-            column for _, column in pairs if _read(lambda *g: cells.numbers(*g, decimal_comma=True), column) is not None
+            values for _, values in pairs if read_whole(_comma_numbers, values) is not None
         )
         stripped = [name.strip() for name in file.names]
         self.columns = [
-            _Column(name.strip() if stripped.count(name.strip()) == 1 else name, column, comma)
+            Column(name.strip() if stripped.count(name.strip()) == 1 else name, column, comma)
             for name, column in pairs if len(name) <= MAX_NAME
         ]  # fmt: skip
         self.notes = [*file.notes, *(["Numbers are written with a decimal comma."] if comma else [])]
         self.notes += [f"{n[:40]!r}… is left out: its name is too long." for n in file.names if len(n) > MAX_NAME]
-        self.roles: dict[str, _Column] = {}
+        self.roles: dict[str, Column] = {}
         self.subscription: dict[str, str] = {}
         self.positive: tuple[str, ...] = ()
         self.features: dict[str, Feature] = {}
         self.ignore: list[str] = []
         self.seen: dict[str, str] = {}
 
-    def _first(self, name: re.Pattern[str], fits: Callable[[_Column], Any]) -> _Column | None:
+    def _first(self, name: re.Pattern[str], fits: Callable[[Column], Any]) -> Column | None:
         free = (c for c in self.columns if c not in self.roles.values() and c.name not in self.subscription.values())
         return next((c for c in free if name.fullmatch(c.snake) and fits(c)), None)
 
     def find_roles(self) -> None:
         """The columns that aren't features, and those that are more than that."""
-        tests: dict[str, list[tuple[re.Pattern[str], Callable[[_Column], Any]]]] = {
+        tests: dict[str, list[tuple[re.Pattern[str], Callable[[Column], Any]]]] = {
             "as_of": [(_AS_OF, lambda c: c.dates is not None and c.dates.null_count == 0)],
             "id": [(re.compile(r".*(?:id|uid)"), self._identifies), (_ID, self._identifies)],
             "label": [(name, lambda c: c.complete and c.distinct == 2) for name in (_CHURN, _GONE, _TARGET)],
@@ -200,7 +136,7 @@ class _Guess:
             if column := self._first(name, fits):
                 self.subscription[role] = column.name
 
-    def _identifies(self, column: _Column) -> bool:
+    def _identifies(self, column: Column) -> bool:
         if not _ID.fullmatch(column.snake) or pa.types.is_floating(column.values.type) or not column.complete:
             return False
         if column.numbers is not None and not column.whole:
@@ -209,7 +145,7 @@ class _Guess:
         ids = cells.identifiers(column.values, column.name, cells.Problems(1))
         return not (cells.duplicates(ids, as_of) >= 0).any()
 
-    def _find_positive(self, label: _Column) -> None:
+    def _find_positive(self, label: Column) -> None:
         values = sorted(label.examples)
         known = [value for value in values if _POSITIVE.fullmatch(value)] if values != ["0", "1"] else ["1"]
         rarer = min(values, key=lambda value: pc.sum(pc.equal(label.texts, value)).as_py())
@@ -233,7 +169,7 @@ class _Guess:
         self.notes += [f"Left out, {why}: {', '.join(names)}." for why, names in out.items()]
         self._name_repeats([c for c in self.columns if c.name in self.features])
 
-    def _why_not(self, c: _Column) -> str | None:
+    def _why_not(self, c: Column) -> str | None:
         label, rows = self.roles.get("label"), len(c.values)
         reasons = {
             "all cells are blank": c.blank,
@@ -249,13 +185,13 @@ class _Guess:
         }  # fmt: skip
         return next((why for why, true in reasons.items() if true), None)
 
-    def _add(self, c: _Column) -> None:
+    def _add(self, c: Column) -> None:
         number = c.kind == "number"
         missing = (c.numbers if number else c.texts).null_count
         label = " ".join(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", c.name).replace("_", " ").split())
         label = label[:1].upper() + label[1:]
         unit = c.unit if number else None
-        whole = bool(c.whole) and unit in _WHOLE
+        whole = bool(c.whole) and unit in WHOLE_UNITS
         told = {"kind": c.kind, "unit": unit, "label": label if label != c.name else None}
         self.features[c.name] = Feature.model_validate({**told, "missing": missing > 0, "whole": whole})
         what = f"{c.smallest:g} to {c.largest:g}" if number else ", ".join(c.examples[:5])[:MAX_NAME]
@@ -265,8 +201,8 @@ class _Guess:
         if unit == "months" and "months" not in c.words:
             self.notes.append(f"{c.name!r} is taken to be in months.")
 
-    def _name_repeats(self, columns: list[_Column]) -> None:
-        first: dict[bytes, _Column] = {}
+    def _name_repeats(self, columns: list[Column]) -> None:
+        first: dict[bytes, Column] = {}
         for column in columns:
             other = first.setdefault(column.codes, column)
             rows = len(column.values)
@@ -277,7 +213,7 @@ class _Guess:
 
 
 #: Roles of the contract, in the order they are looked for: name, and what the values must be.
-_CONTRACT: tuple[tuple[str, re.Pattern[str], Callable[[_Column], Any]], ...] = (
+_CONTRACT: tuple[tuple[str, re.Pattern[str], Callable[[Column], Any]], ...] = (
     ("end", _END, lambda c: c.dates is not None),
     ("start", _START, lambda c: c.dates is not None),
     ("end_reason", _REASON, lambda c: c.distinct > 0 and c.numbers is None),
@@ -285,30 +221,3 @@ _CONTRACT: tuple[tuple[str, re.Pattern[str], Callable[[_Column], Any]], ...] = (
     ("plan", _PLAN, lambda c: c.distinct > 0 and c.kind == "category" and not c.many and c.dates is None),
     ("currency", re.compile("currency"), lambda c: c.distinct > 0 and c.numbers is None),
 )
-
-
-def _toml(schema: Schema, notes: tuple[str, ...], seen: Mapping[str, str]) -> Iterator[str]:
-    yield "# A customer table's columns and what they mean, proposed from the file itself: correct what is wrong."
-    yield from (_comment(f"- {note}") for note in notes)
-    yield from _lines(schema.model_dump(mode="json", exclude_defaults=True, exclude={"subscription", "features"}))
-    if subscription := schema.subscription.columns():
-        yield "\n# Columns that speak of the contract."
-        yield "[subscription]"
-        yield from _lines(subscription)
-    for name, feature in schema.features.items():
-        yield "\n" + _comment(seen.get(name, f"A {feature.kind}."))
-        yield f"[features.{_value(name)}]"
-        yield from _lines({**feature.model_dump(mode="json", exclude_defaults=True), "missing": feature.missing})
-
-
-def _lines(values: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{key} = {_value(value)}" for key, value in values.items())
-
-
-def _value(value: Any) -> str:
-    """A text, number, truth value or list of texts as TOML: JSON's spelling but for one character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _comment(text: str) -> str:
-    return "# " + re.sub(r"[\x00-\x1f\x7f]", " ", text)

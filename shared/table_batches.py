@@ -1,7 +1,7 @@
 """A customer table checked batch by batch: rows that fit the schema, and cells that do not, with their places.
 
-Law: a cell is judged by the same code as in a file read whole (`shared.tables`); nothing is kept of earlier batches
-but their hashes and counts.
+Law: a cell is judged by the same code as in a file read whole (`shared.table_reading`); nothing is kept of earlier
+batches but their hashes and counts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from shared import table_cells as cells
 from shared.features import Schema
-from shared.table_files import FileColumns
+from shared.opened_table import OpenTable
+from shared.table_columns import FileColumns
+from shared.table_reading import ROW_COLUMN, Reading, nobody_churned
 from shared.table_recognition import Recognised, recognise, unread_columns
-from shared.table_stream import OpenTable
-from shared.tables import ROW_COLUMN, Reading, nobody_churned
 
 EARLIEST = date(1900, 1, 1)
 FEATURE = "feature "

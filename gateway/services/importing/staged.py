@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from database.staging import ROLES, Scratch, Staging
 from shared.errors import Detail, InvalidTable
 from shared.features import Schema
+from shared.opened_table import OpenTable
 from shared.table_batches import FEATURE, Batch, StartAgain, TableCheck
-from shared.table_stream import OpenTable
-from shared.tables import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
+from shared.table_reading import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
 from shared.text_hashes import repeated, text_hashes
 
 SHOWN = 100

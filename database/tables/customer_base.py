@@ -1,0 +1,109 @@
+"""The tables of the customer base: its schema, the imports, and customers as they are and as they were.
+
+Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
+the base's schema (`database.base`). Personal data stand in `customers` only.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Column, Float, Index, Integer, Table, Text, UniqueConstraint, text
+
+from database.tables.catalogue import id_column, metadata, reference
+
+base = Table(
+    "base",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
+    Column("schema_json", Text, nullable=False),
+    Column("schema_checksum", Text, nullable=False),
+    Column("state", Text, CheckConstraint("state IN ('loading', 'ready')", name="state"), nullable=False),
+    Column("is_demo", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+)
+imports = Table(
+    "imports",
+    metadata,
+    id_column(),
+    Column("file_name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("schema_checksum", Text, nullable=False),
+    Column("as_of", Text),
+    Column("rows", Integer, nullable=False),
+    Column("customers_new", Integer, nullable=False),
+    Column("customers_updated", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('publishing', 'published', 'failed')", name="state"),
+        nullable=False,
+        server_default=text("'published'"),
+    ),
+    Column("job_id", Integer),
+    Column("rejected", Integer, nullable=False, server_default=text("0")),
+    Column("written", Integer, nullable=False, server_default=text("0")),
+    Column("plan_json", Text),
+)
+schema_versions = Table(
+    "schema_versions",
+    metadata,
+    Column("checksum", Text, primary_key=True),
+    Column("schema_json", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+)
+customers = Table(
+    "customers",
+    metadata,
+    id_column(),
+    Column("user_id", Text, nullable=False, unique=True),
+    Column("email", Text),
+    Column("plan", Text),
+    Column("tenure_months", Integer),
+    Column("last_activity", Text),
+    Column("churn", Integer, nullable=False),
+    Column("monthly_price", Float),
+    Column("currency", Text),
+    Column("ends_on", Text),
+    Column("as_of", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+)
+Index("ix_customers_population", customers.c.churn, customers.c.ends_on, customers.c.id)
+# Searched by how they begin: the migration makes both with COLLATE NOCASE, which no index here can say.
+Index("ix_customers_user_id_nocase", customers.c.user_id)
+Index("ix_customers_email_nocase", customers.c.email)
+customer_snapshots = Table(
+    "customer_snapshots",
+    metadata,
+    id_column(),
+    reference("customer_id", "customers.id"),
+    Column("as_of", Text, nullable=False),
+    Column("known_at", Text, nullable=False),
+    reference("import_id", "imports.id"),
+    Column("label", Integer),
+    UniqueConstraint("as_of", "customer_id", "known_at", "import_id"),
+)
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    id_column(),
+    reference("customer_id", "customers.id"),
+    Column("started_at", Text, nullable=False),
+    Column("cancelled_at", Text),
+    Column("ended_at", Text),
+    Column("end_reason", Text),
+    Column("plan", Text),
+    Column("monthly_price", Float),
+    Column("currency", Text),
+    Column("known_at", Text, nullable=False),
+    UniqueConstraint("customer_id", "started_at"),
+)
+Index("ix_subscriptions_ended_at", subscriptions.c.ended_at)
+population_history = Table(
+    "population_history",
+    metadata,
+    Column("period_end", Text, primary_key=True),
+    Column("period_start", Text, nullable=False),
+    Column("active_at_start", Integer, nullable=False),
+    Column("left", Integer, nullable=False),
+)

@@ -1,0 +1,49 @@
+"""The tables of work: jobs and the workers that do them.
+
+Law: what a job needs and what came of it is JSON text in its row; whoever asked is an integer key.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Column, Float, Index, Integer, Table, Text, UniqueConstraint, text
+
+from database.tables.catalogue import id_column, metadata, reference
+
+jobs = Table(
+    "jobs",
+    metadata,
+    id_column(),
+    Column("kind", Text, nullable=False),
+    Column("lane", Text, CheckConstraint("lane IN ('training', 'rest')", name="lane"), nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        nullable=False,
+    ),
+    Column("params_json", Text, nullable=False),
+    Column("progress", Float, nullable=False, server_default=text("0")),
+    Column("stage", Text),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("worker", Text),
+    Column("heartbeat_at", Text),
+    Column("cancel_requested", Integer, nullable=False, server_default=text("0")),
+    Column("result_json", Text),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("error_details_json", Text),
+    reference("user_id", "users.id", nullable=True),
+    Column("request_id", Text),
+    Column("idempotency_key", Text),
+    Column("created_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("finished_at", Text),
+    UniqueConstraint("user_id", "kind", "idempotency_key"),
+)
+Index("ix_jobs_state_lane", jobs.c.state, jobs.c.lane, jobs.c.id)
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("seen_at", Text, nullable=False),
+)

@@ -1,0 +1,38 @@
+"""The units of numbers: how columns name them, and what a value in them can't be.
+
+Law: a unit is known by its words alone; nothing here looks at values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_COUNTS = "hours days months years devices failures count calls seconds minutes messages"
+_MONEY = (
+    "currency money dollars euros pounds $ € £ ¥ "
+    "usd eur gbp chf jpy cad aud nzd sek nok dkk pln czk inr cny brl mxn zar"
+)
+#: Units of which nobody can have less than none.
+NOT_NEGATIVE = frozenset(f"{_COUNTS} {_MONEY}".split())
+#: Words in a column's name that tell the unit of its numbers.
+UNIT_WORDS: Mapping[str, frozenset[str]] = {
+    unit: frozenset(words.split())
+    for unit, words in {
+        "percent": "percent pct percentage", "hours": "hours hrs", "minutes": "minutes mins", "seconds": "seconds secs",
+        "days": "days", "months": "months", "years": "years", "USD": "usd dollars", "EUR": "eur euros",
+        "GBP": "gbp pounds", "currency": "charge charges price fee fees revenue mrr", "failures": "failures failure",
+        "devices": "devices", "calls": "calls", "messages": "messages sms", "count": "count num number nr qty",
+    }.items()
+}  # fmt: skip
+#: Units that are counted in whole numbers.
+WHOLE_UNITS = frozenset(("days", "months", "years", "failures", "devices", "calls", "messages", "count"))
+
+
+def is_never_negative(unit: str | None) -> bool:
+    """Whether a value in this unit below zero must be a mistake; "minutes per day" counts as minutes.
+
+    >>> is_never_negative("hours"), is_never_negative("USD/month"), is_never_negative("percent")
+    (True, True, False)
+    """
+    return unit is not None and re.split(r"\s*/\s*|\s+per\s+", unit.strip().lower())[0] in NOT_NEGATIVE
