@@ -6,7 +6,6 @@ Law: one row and a million rows are scored by the same code and get the same ans
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 import xgboost as xgb
 
 from ml_service import artefacts, boosting
+from ml_service.answers import Explanation, Labels, Scores
 from ml_service.calibration import BetaCalibration, fit_beta
 from ml_service.matrix import learn_categories, to_matrix
 from ml_service.provenance import library_versions, model_checksum
@@ -32,7 +32,6 @@ from shared.errors import CorruptModel
 from shared.features import Schema, schema_from_dict
 
 Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 Keys: TypeAlias = pa.Array | pa.ChunkedArray
 
 #: Of the folder's layout; a model of another format is refused, not guessed at.
@@ -40,26 +39,6 @@ FORMAT = 1
 #: Of a category: the commonest; the others are scored as missing.
 MOST_LEVELS = 200
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Each row's answer, shape (rows,) each; `unknown` counts values never seen, by feature, only above 0."""
-
-    probability: Floats
-    confidence: Floats
-    label: Labels
-    margin: Floats
-    out_of_fold: npt.NDArray[np.bool_]
-    unknown: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Scores with their reasons."""
-
-    scores: Scores
-    points: Points
 
 
 class ChurnModel:

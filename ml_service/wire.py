@@ -15,8 +15,9 @@ import orjson
 import pyarrow as pa
 from pydantic import ValidationError
 
+from ml_service.answers import Explanation
 from ml_service.matrix import columns_from_lists, typed_columns
-from ml_service.model import ChurnModel, Explanation
+from ml_service.model import ChurnModel
 from ml_service.snapshot import row_keys_of
 from shared import arrow
 from shared.contracts import TOP_REASONS, PredictRequest
