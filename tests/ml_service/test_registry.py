@@ -30,11 +30,11 @@ def names(folder: Path) -> set[str]:
 
 def test_a_folder_holds_trees_in_ubjson_and_the_rest_in_json(registry_folder: Path) -> None:
     undated = {f"fold_{k}.ubj" for k in range(5)} | {"row_keys.npy", "row_folds.npy"}
-    assert names(registry_folder / DATED) == {"manifest.json", "model.ubj", "report.json"}
-    assert names(registry_folder / UNDATED) == {"manifest.json", "model.ubj", "report.json"} | undated
+    assert names(registry_folder / DATED) == {"manifest.json", "model.ubj", "report.json", "report.html"}
+    assert names(registry_folder / UNDATED) == {"manifest.json", "model.ubj", "report.json", "report.html"} | undated
     assert names(registry_folder) == {DATED, UNDATED}
     manifest = json.loads((registry_folder / DATED / "manifest.json").read_text())
-    assert set(manifest["files"]) == {"model.ubj", "report.json"}
+    assert set(manifest["files"]) == {"model.ubj", "report.json", "report.html"}
     assert {"schema", "categories", "calibration", "threshold", "balanced_threshold", "libraries"} <= set(manifest)
 
 

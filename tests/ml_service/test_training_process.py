@@ -29,7 +29,7 @@ def trainer(tmp_path: Path) -> Trainer:
 @pytest.fixture(scope="session")
 def long_body(undated: Snapshot) -> bytes:
     """Enough rows to be caught in the middle."""
-    return as_stream(simulated(customers=6000).snapshot)
+    return as_stream(simulated(customers=3000).snapshot)
 
 
 def left(folder: Path) -> list[str]:
