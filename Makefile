@@ -8,6 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser lock clean evaluate
+.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser bench bench-scale lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -71,6 +72,14 @@ evaluate: $(STAMP) ## Real tables, ten seeds, the floors; PEERS=1 makes .venv-ev
 	  && .venv-evaluate/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/evaluate.in \
 	  && touch .venv-evaluate/bin/peers-are-there && chmod +x .venv-evaluate/bin/peers-are-there; fi
 	@$(BIN)/python -m tests.evaluate $(ARGS)
+bench: $(STAMP) ## Each speed bar beside its other side; 1 where a must is missed (ARGS="--rounds 3 --only reasons")
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.in \
+	  || echo "LightGBM and mlflow can't be installed here: their bars will say so."
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bench --peers .venv-bench/bin/python $(ARGS)
+
+bench-scale: $(STAMP) ## How time grows from 10,000 to 1,000,000 customers
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale $(ARGS)
 
 lock: ## Make the lock files anew (needs uv)
 	@for part in dev gateway ml; do \

@@ -1,0 +1,75 @@
+"""How time grows with the base: 10,000 to 1,000,000 customers, and the exponent of the line through the points.
+
+Law: the same code paths as `benchmarks.bench`; an exponent of 1 is linear, 0 is no growth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import world
+from database import customers, dashboard, runs
+from gateway.services import scoring
+from ml_service import boosting
+
+
+def best(do: Callable[[], Any], times: int = 3) -> float:
+    """Shortest of a few, in seconds."""
+    took = []
+    for _ in range(times):
+        start = time.perf_counter()
+        do()
+        took.append(time.perf_counter() - start)
+    return min(took)
+
+
+def measure(data: world.Data, folder: Path, rows: int) -> dict[str, float]:
+    """Seconds of each job at this size."""
+    database = world.make_database(folder / f"{rows}.db", data, rows)
+    given = world.scoring_work(database, world.InProcess(data.registry_folder))
+    found = {"batch (score, explain, store)": best(lambda: scoring.run(given), 1)}
+    with database.read() as connection:
+        shown = runs.published(connection)
+        assert shown is not None
+        found["list (first page)"] = best(lambda: customers.ranked(connection, world.SCHEMA, limit=50), 20)
+        found["dashboard (tail)"] = best(lambda: dashboard.tail(connection, shown.run_id, 0.7), 20)
+        found["dashboard (distribution)"] = best(lambda: dashboard.distribution(connection, shown.run_id), 20)
+    database.close()
+    if rows <= len(data.label):
+        values, label = data.values[:rows], data.label[:rows]
+        fit = lambda: boosting.fit(world.SCHEMA, data.parameters, values, label, rounds=200, threads=1)
+        found["training (one fit)"] = best(fit, 1)
+    found["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
+def main() -> None:
+    """Print a table and write JSON."""
+    command = argparse.ArgumentParser(description=__doc__)
+    command.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    command.add_argument("--json", type=Path, default=Path("bench-scale.json"))
+    given = command.parse_args()
+    with tempfile.TemporaryDirectory(prefix="scale-") as name:
+        data = world.Data(Path(name))
+        found = {rows: measure(data, Path(name), rows) for rows in given.sizes}
+    table = []
+    for job in dict.fromkeys(job for each in found.values() for job in each):
+        points = [(rows, each[job]) for rows, each in found.items() if job in each]
+        exponent = float(np.polyfit(*np.log(np.array(points, dtype=float)).T, 1)[0]) if len(points) > 1 else None
+        table.append({"job": job, "points": dict(points), "exponent": exponent})
+        shown = ", ".join(f"{rows:,}: {value:.4g}" for rows, value in points)
+        print(f"{job} | {shown} | " + ("-" if exponent is None else f"{exponent:.2f}"), flush=True)
+    given.json.write_text(json.dumps(table, indent=2))
+
+
+if __name__ == "__main__":
+    main()

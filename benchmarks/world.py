@@ -1,0 +1,172 @@
+"""What the benchmarks measure on: simulated customers in a database, one trained model, and both services' parts."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from database import base, customers, jobs, models
+from database.driver import insert_columns
+from database.migrate import migrate
+from database.session import Database
+from gateway.services import work
+from gateway.services.work import Work
+from gateway.settings import Settings
+from ml_service import boosting
+from ml_service.calibration import fit_beta
+from ml_service.matrix import learn_categories, to_matrix
+from ml_service.model import ChurnModel
+from ml_service.registry import Registry
+from ml_service.service import MLService
+from ml_service.simulated import simulated
+from ml_service.training_process import Trainer
+from shared.clock import iso, utc_now
+from shared.features import built_in_schema
+
+NOW, AS_OF, VERSION = "2026-06-30T12:00:00.000Z", "2026-06-30", "2.4.1"
+SCHEMA = built_in_schema()
+MODELS = "models"
+
+
+class Data:
+    """120,000 simulated records for training, more to judge by, and a model fitted to the former."""
+
+    def __init__(self, folder: Path) -> None:
+        snapshot = simulated(customers=13_334, seed=0).snapshot
+        self.categories = learn_categories(SCHEMA, snapshot.features)
+        self.features, self.label = snapshot.features, snapshot.label
+        self.values = to_matrix(SCHEMA, self.categories, snapshot.features).values
+        self.train = slice(0, 120_000)
+        self.test = slice(120_000, len(self.label))
+        self.parameters = boosting.parameters(SCHEMA, rows=120_000, leavers=int(self.label[self.train].sum()), seed=0)
+        self.types = boosting.feature_types(SCHEMA)
+        self.booster = boosting.fit(
+            SCHEMA, self.parameters, self.values[self.train], self.label[self.train], rounds=200, threads=1
+        )
+        self.booster.set_param({"nthread": 1})
+        self.registry_folder = folder / MODELS
+        self._save()
+
+    def _save(self) -> None:
+        model = ChurnModel(SCHEMA, version=VERSION)
+        model.categories, model.trees = self.categories, model._trees(self.booster, [])
+        margin = self.booster.predict(self.matrix(self.values[self.test]), output_margin=True).astype(float)
+        model.calibration = fit_beta(margin, self.label[self.test])
+        model.threshold = model.balanced_threshold = 0.3
+        model.parameters, model.training = self.parameters, {"rows": 120_000}
+        model.save(self.registry_folder / VERSION, replace=True)
+        self.model = ChurnModel.load(self.registry_folder / VERSION)
+
+    def matrix(self, values: np.ndarray) -> xgb.DMatrix:
+        """xgboost's own input."""
+        return xgb.DMatrix(values, feature_types=self.types, enable_categorical=True, nthread=1)
+
+
+class InProcess:
+    """The model in the place of the ML client: the ML service's own code, without HTTP."""
+
+    def __init__(self, folder: Path) -> None:
+        registry = Registry(folder, threads=1)
+        self.service = MLService(registry, Trainer(registry, threads=1, log_level="error"), first_version=VERSION)
+        registry.get(VERSION)
+
+    def score_columns(self, body: bytes, version: str, *, request_id: str | None = None) -> bytes:
+        """As `MLClient.score_columns`."""
+        return self.service.score_table(body, version)
+
+
+def make_database(path: Path, data: Data, rows: int) -> Database:
+    """A base of so many customers with a live model, nobody scored yet."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    migrate(path)
+    database = Database(path)
+    names = base.column_names(SCHEMA)
+    with database.write() as connection:
+        base.adopt(connection, SCHEMA, is_demo=False, clock=utc_now)
+        lists = {names[f]: data.features[f].to_pylist() for f in SCHEMA.feature_names}
+        for start in range(0, rows, 50_000):
+            ids = range(start + 1, min(start + 50_000, rows) + 1)
+            pick = [(i * 7919) % len(data.label) for i in ids]
+            columns: dict[str, Any] = {name: [column[k] for k in pick] for name, column in lists.items()}
+            columns |= {
+                "id": ids,
+                "user_id": [f"usr_{i}" for i in ids],
+                "monthly_price": [7.99 + i % 3 * 4 for i in ids],
+            }
+            same = {"churn": 0, "as_of": AS_OF, "created_at": NOW, "updated_at": NOW}
+            insert_columns(connection, base.customers_table(SCHEMA), same, columns)
+        connection.exec_driver_sql(
+            "INSERT INTO imports (id, file_name, sha256, schema_checksum, rows, customers_new, customers_updated, created_at)"
+            " VALUES (1, 'bench', '0', '0', 0, 0, 0, ?)", (NOW,))  # fmt: skip
+        connection.exec_driver_sql(
+            "INSERT INTO customer_snapshots (customer_id, as_of, known_at, import_id) VALUES (1, ?, ?, 1)",
+            (AS_OF, AS_OF),
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO models (id, version, state, schema_checksum, trained_on, report_json, created_at)"
+            " VALUES (1, ?, 'ready', ?, ?, '{}', ?)", (VERSION, SCHEMA.checksum(), AS_OF, NOW))  # fmt: skip
+        models.promote(connection, 1, reason="bench", live_from=NOW)
+        base.mark_ready(connection)
+        assert customers.population(connection) == rows
+    return database
+
+
+def scoring_work(database: Database, ml: Any) -> Work:
+    """A claimed scoring job."""
+    job_id = work.submit(database, utc_now, "score", {})
+    with database.write() as connection:
+        job = jobs.claim_one(connection, job_id, worker="bench", now=iso(utc_now()))
+    assert job is not None
+    settings = Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=database.path)  # type: ignore[call-arg]
+    return Work(database, ml, settings, utc_now, job)
+
+
+def unscored(path: Path) -> None:
+    """Take every score out again, so that the next round finds what the first one found."""
+    with closing(sqlite3.connect(path)) as raw:
+        for table in ("published_run", "present_scores", "score_bins", "predictions", "scoring_runs"):
+            raw.execute(f"DELETE FROM {table}")
+        raw.commit()
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def ledger_rows(path: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """What a run stored: ledger and present scores."""
+    with closing(sqlite3.connect(path)) as raw:
+        ledger = raw.execute("SELECT * FROM predictions ORDER BY id").fetchall()
+        present = raw.execute("SELECT * FROM present_scores ORDER BY customer_id").fetchall()
+    return ledger, present
+
+
+def store_bare(path: Path, ledger: list[tuple[Any, ...]], present: list[tuple[Any, ...]], chunk: int = 5_000) -> None:
+    """The same rows by executemany, in the same transactions: what storing alone costs."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536"):
+            raw.execute(f"PRAGMA {pragma}")
+        raw.execute(
+            "INSERT OR IGNORE INTO scoring_runs (id, kind, state, model_id, as_of, horizon_days, started_at)"
+            " VALUES (?, 'full', 'running', 1, ?, 30, ?)", (ledger[0][2], AS_OF, NOW))  # fmt: skip
+        for at in range(0, len(ledger), chunk):
+            raw.execute("BEGIN IMMEDIATE")
+            marks = ",".join("?" * len(ledger[0]))
+            raw.executemany(f"INSERT INTO predictions VALUES ({marks})", ledger[at : at + chunk])
+            raw.executemany("INSERT INTO present_scores VALUES (?,?,?,?,?)", present[at : at + chunk])
+            raw.execute("COMMIT")
+
+
+def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:
+    """Each side's median, the sides taking turns in an order that changes."""
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for k in random.sample(range(len(sides)), len(sides)):
+            times[k].append(sides[k]())
+    return [float(np.median(each)) for each in times]
