@@ -7,8 +7,7 @@ STAMP := $(VENV)/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser lock clean evaluate
-.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser bench bench-scale lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser bench bench-scale evaluate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
