@@ -46,7 +46,7 @@ def measure(data: world.Data, folder: Path, rows: int) -> dict[str, float]:
     database.close()
     if rows <= len(data.label):
         values, label = data.values[:rows], data.label[:rows]
-        fit = lambda: boosting.fit(world.SCHEMA, data.parameters, values, label, rounds=200, threads=1)  # noqa: E731
+        fit = lambda: boosting.fit(world.SCHEMA, data.parameters, values, label, rounds=200, threads=1)
         found["training (one fit)"] = best(fit, 1)
     found["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Select, and_, func, select, tuple_
 
 from database import tables
 from database.base import column_names, customers_table
-from database.driver import AnyRow
 from shared.features import Schema
 
 c, p, r = tables.customers, tables.present_scores, tables.published_run
