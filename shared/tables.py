@@ -205,14 +205,9 @@ class _Reading:
         earlier = cells.duplicates(ids, as_of)
         place, unit = self.file.place, self.file.place_name
         same = "" if as_of is None else " with the same date"
-        self.problems.add(
-            name,
-            earlier >= 0,
-            lambda row: (
-                f"the id {cells.shown(ids[row])} of {unit} {place(row)} stands in {unit} {place(int(earlier[row]))} "
-                f"already{same}, keep one of them"
-            ),
-        )
+        self.problems.add(name, earlier >= 0, lambda row: (
+            f"the id {cells.shown(ids[row])} of {unit} {place(row)} stands in {unit} {place(int(earlier[row]))} "
+            f"already{same}, keep one of them"))
         return ids, as_of
 
     def features(self) -> pa.Table:

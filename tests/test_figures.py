@@ -46,9 +46,7 @@ def _lives(stack: Stack) -> list[Any]:
 
 
 def _active(lives: list[Any], day: str) -> set[int]:
-    return {
-        r["customer_id"] for r in lives if r["started_at"] <= day and (r["ended_at"] is None or r["ended_at"] > day)
-    }
+    return {r["customer_id"] for r in lives if r["started_at"] <= day and (r["ended_at"] is None or r["ended_at"] > day)}
 
 
 def _shown(stack: Stack) -> list[Any]:

@@ -60,9 +60,7 @@ def test_a_wait_that_runs_out_gives_the_job(own: Stack) -> None:
     assert api.ended(job["id"])["state"] == "done"
 
 
-@pytest.mark.parametrize(
-    "prefer", ["nonsense", "wait=abc", "wait=", ";;;", "wait=-1", "handling=lenient", "wait=99999"]
-)
+@pytest.mark.parametrize("prefer", ["nonsense", "wait=abc", "wait=", ";;;", "wait=-1", "handling=lenient", "wait=99999"])
 def test_a_preference_that_is_not_understood_is_ignored(own: Stack, prefer: str) -> None:
     answer = own.analyst().post(PREDICT, {"sample_size": 1}, headers={"Prefer": prefer})
     assert answer.status_code == 200, answer.text
@@ -78,9 +76,8 @@ def test_four_requests_wait_and_the_fifth_gets_the_job(own: Stack) -> None:
             wait_until(lambda: own.value("SELECT count(*) FROM jobs WHERE id > ?", known) == 4, "four jobs are queued")
             # A queued job does not prove that its request waits already: ask until one is turned away.
             fifth = wait_until(
-                lambda: (
-                    (a := api.post(PREDICT, {"sample_size": 2}, headers={"Prefer": "wait=2"})).elapsed.seconds < 1 and a
-                ),
+                lambda: (a := api.post(PREDICT, {"sample_size": 2}, headers={"Prefer": "wait=2"})).elapsed.seconds < 1
+                and a,
                 "a fifth request is not kept waiting",
             )
             job = _accepted(fifth)
@@ -250,9 +247,7 @@ def test_a_job_whose_worker_is_killed_is_done_again_and_nothing_half_is_seen(new
     ended = api.ended(train["id"], 90)
     assert (ended["state"], ended["attempt"]) == ("done", 2), ended
     assert own.value("SELECT count(*) FROM scoring_runs WHERE state = 'running'") == 0
-    orphans = (
-        "SELECT count(*) FROM predictions WHERE run_id NOT IN (SELECT id FROM scoring_runs WHERE state != 'failed')"
-    )
+    orphans = "SELECT count(*) FROM predictions WHERE run_id NOT IN (SELECT id FROM scoring_runs WHERE state != 'failed')"
     assert own.value(orphans) == 0
     assert own.value("SELECT count(*) FROM predictions WHERE run_id = ?", scored["result"]["run_id"]) == 1500
     now = [each["version"] for each in api.data("/api/model/versions")["versions"]]

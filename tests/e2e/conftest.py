@@ -13,9 +13,7 @@ import pytest
 
 from tests.stack import DEMO_EMAIL, DEMO_PASSWORD, PASSWORD, Stack
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 FLAGS = (
     "--headless",
     "--no-sandbox",

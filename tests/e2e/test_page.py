@@ -173,9 +173,7 @@ def test_a_refused_run_tells_why_and_names_the_request(visitor: Visitor) -> None
         '{"success": false, "message": "No worker is running.",'
         ' "error": {"code": "service_unavailable", "request_id": "abc123"}}'
     )
-    visitor.page.route(
-        "**/api/dashboard/predict", lambda route: route.fulfill(status=503, content_type="application/json", body=body)
-    )
+    visitor.page.route("**/api/dashboard/predict", lambda route: route.fulfill(status=503, content_type="application/json", body=body))
     visitor.page.click("text=Score customers now")
     visitor.page.wait_for_selector("#work.bad")
     assert "No worker is running." in visitor.text("#work")

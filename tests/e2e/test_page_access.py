@@ -100,10 +100,7 @@ def test_a_customer_opens_and_closes_by_keyboard(visitor: Visitor) -> None:
     link.focus()
     visitor.page.keyboard.press("Enter")
     visitor.page.wait_for_selector("#facts")
-    assert (
-        visitor.page.evaluate("document.activeElement.tagName + ' ' + document.activeElement.textContent")
-        == f"H1 {name}"
-    )
+    assert visitor.page.evaluate("document.activeElement.tagName + ' ' + document.activeElement.textContent") == f"H1 {name}"
     visitor.page.go_back()
     visitor.page.wait_for_selector("table.list")
     assert visitor.page.evaluate("document.activeElement.textContent") == name
