@@ -21,7 +21,7 @@ from urllib3.util import Retry
 
 from gateway.riding import Riding
 from shared import errors
-from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, PredictRequest, PredictResponse
+from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
 
 CONNECT_TIMEOUT_S = 2.0
 SCORE_TIMEOUT_S = 120.0
@@ -119,18 +119,19 @@ class MLClient:
         answer = self._riding.ride(alike, (request, request_id))
         return answer if answer is not None else self._score_alone(request, request_id)
 
-    def _score_alone(self, request: PredictRequest, request_id: str | None) -> PredictResponse:
-        body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id)
+    def _score_alone(
+        self, request: PredictRequest, request_id: str | None, *, also: Sequence[str] = ()
+    ) -> PredictResponse:
+        body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id, also=also)
         return _parsed(PredictResponse.model_validate_json, body)
 
     def _score_together(self, asked: Sequence[_Asked]) -> list[PredictResponse | None]:
         requests_, request_id = [request for request, _ in asked], asked[0][1]
         if len(asked) == 1:
             return [self._score_alone(requests_[0], request_id)]
-        for _, other in asked[1:]:
-            log.debug("rides_along", request_id=other, rides_with=request_id)
+        also = [other for _, other in asked[1:] if other is not None]
         try:
-            answer = self._score_alone(_joined(requests_), request_id)
+            answer = self._score_alone(_joined(requests_), request_id, also=also)
         except errors.ServiceUnavailable:
             raise
         except errors.ServiceError:
@@ -196,12 +197,14 @@ class MLClient:
         content_type: str = JSON_TYPE,
         params: dict[str, str] | None = None,
         request_id: str | None = None,
+        also: Sequence[str] = (),
         read_timeout_s: float = SCORE_TIMEOUT_S,
     ) -> bytes:
+        identified = _identified(request_id, also)
         try:
             # `calling` and not `call`: the latter holds the breaker's lock while the request runs, one at a time.
             with self._breaker.calling():
-                return self._send_once(method, path, body, content_type, params, request_id, read_timeout_s)
+                return self._send_once(method, path, body, content_type, params, identified, read_timeout_s)
         except pybreaker.CircuitBreakerError:
             raise errors.ServiceUnavailable(AWAY) from None
 
@@ -212,10 +215,10 @@ class MLClient:
         body: bytes | None,
         content_type: str,
         params: dict[str, str] | None,
-        request_id: str | None,
+        identified: dict[str, str],
         read_timeout_s: float,
     ) -> bytes:
-        headers = {"Content-Type": content_type, "Accept": content_type, **_identified(request_id)}
+        headers = {"Content-Type": content_type, "Accept": content_type, **identified}
         try:
             response = self._session.request(
                 method,
@@ -232,8 +235,9 @@ class MLClient:
         return response.content
 
 
-def _identified(request_id: str | None) -> dict[str, str]:
-    return {"X-Request-ID": request_id} if request_id else {}
+def _identified(request_id: str | None, also: Sequence[str] = ()) -> dict[str, str]:
+    headers = {"X-Request-ID": request_id} if request_id else {}
+    return headers | ({RIDES_ALONG: ",".join(also)} if also else {})
 
 
 def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:

@@ -24,6 +24,8 @@ from shared.judgement import (
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 NDJSON_TYPE = "application/x-ndjson"
+#: Ids of further requests that ride in this one, comma separated: the log names each.
+RIDES_ALONG = "X-Rides-Along"
 HTML_TYPE = "text/html; charset=utf-8"
 
 #: Reasons that travel with every prediction; the rest is "other".

@@ -29,6 +29,7 @@ from secure import (
 )
 from werkzeug.exceptions import HTTPException
 
+from shared.contracts import RIDES_ALONG
 from shared.errors import MalformedRequest, ServiceError
 
 STATUS_OF: Mapping[str, int] = {
@@ -92,6 +93,12 @@ def request_id() -> str:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     return str(g.request_id)
+
+
+def _riders() -> dict[str, list[str]]:
+    given = request.headers.get(RIDES_ALONG, "").split(",")
+    others = [each for each in given if _REQUEST_ID.fullmatch(each)]
+    return {"rides_along": others} if others else {}
 
 
 def error_response(error: ServiceError) -> Response:
@@ -196,9 +203,8 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
         method = request.method if request.method in METHODS else "other"
         metrics.requests.labels(method, route, response.status_code).inc()
         metrics.seconds.labels(route).observe(took_s)
-        log.info(
-            "request", method=request.method, path=request.path, status=response.status_code, ms=round(took_s * 1000, 1)
-        )
+        told = {"method": request.method, "path": request.path, "status": response.status_code}
+        log.info("request", **told, ms=round(took_s * 1000, 1), **_riders())
         return response
 
     def metrics_page() -> Response:

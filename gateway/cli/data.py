@@ -166,11 +166,12 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 
 
 @click.command()
-def train() -> None:
+@click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
+def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on what has matured; it goes live if it is not worse than the live one."""
     from gateway.services import training
 
-    result = run_here(prepare(), "train", {}, training.run)
+    result = run_here(prepare(), "train", {"allow_leaks": list(allow_leaks)}, training.run)
     figures = result["metrics"]
     click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows.")
     click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")
