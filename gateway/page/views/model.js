@@ -12,6 +12,8 @@ export function modelFigures(performance, status) {
     h("p", { class: "fine" },
       `Model ${performance.model_version} (${status.algorithm}, ${count(status.features)} features), fitted on ${
         count(performance.training_samples)} records on ${day(performance.last_trained)}. Every figure is on ${count(performance.n)} held-out records.`),
+    h("p", { class: "note" }, h("a", { href: `/api/model/versions/${encodeURIComponent(performance.model_version)}/report`, target: "_blank", rel: "noopener" },
+      "The whole report: intervals, curves, segments")),
     asTable("Precision, recall and F1", ["Prevalence", "Threshold", "Precision", "Recall", "F1"], tableRows(performance)),
   ];
 }
