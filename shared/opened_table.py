@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from shared.errors import InvalidTable
 from shared.table_columns import plain
+from shared.table_csv import unguarded
 
 BLOCK_BYTES = 4 * 1024 * 1024
 BATCH_ROWS = 32_768
@@ -93,7 +94,7 @@ class OpenTable:
             part = batch.slice(1) if first else batch
             first = False
             if part.num_rows:
-                yield {at[n]: c for n, c in zip(part.schema.names, part.columns, strict=True)}
+                yield {at[n]: unguarded(c) for n, c in zip(part.schema.names, part.columns, strict=True)}
 
     def _csv_reader(self, at: dict[str, str], ragged: list[Bad]) -> Iterator[pa.RecordBatch]:
         def skip(row: Any) -> str:

@@ -50,14 +50,14 @@ def read_csv(data: bytes, sha256: str) -> FileColumns:
     if text.count(b'"') % 2:
         _refuse_open_quote(text, delimiter)
     table = _parse(text, delimiter, _width(sample, delimiter))
-    columns = [_unguarded(plain(column.combine_chunks())) for column in table.columns]
+    columns = [unguarded(plain(column.combine_chunks())) for column in table.columns]
     names = [column[0].as_py() for column in columns]
     refuse_twice(names)
     body = [column.slice(1) for column in columns]
     return checked(names, body, notes, sha256, delimiter, _places(text, delimiter, table.num_rows))
 
 
-def _unguarded(column: pa.Array) -> pa.Array:
+def unguarded(column: pa.Array) -> pa.Array:
     """Text without the apostrophes that our own exports put before formulas; of CSV only, which has them."""
     if not pc.any(pc.starts_with(column, MARK)).as_py():
         return column

@@ -22,6 +22,7 @@ import pyarrow.parquet
 from shared import table_csv
 from shared.errors import InvalidTable
 from shared.opened_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
+from shared.spreadsheets import unguard_cell
 from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, require_rows, unnamed
 from shared.table_files import refuse_other_files
 
@@ -178,7 +179,7 @@ def _header(path: Path) -> tuple[str, tuple[str, ...]]:
     text = begin.decode("utf-8", errors="ignore")
     delimiter = table_csv.guess_delimiter(text[: table_csv.SNIFF_CHARACTERS])
     with_header = list(islice(table_csv.records(text, delimiter), 2))
-    names = with_header[0][1]
+    names = [unguard_cell(name) for name in with_header[0][1]]
     refuse_twice(names)
     require_rows(names, len(with_header) - 1)
     return delimiter, tuple(names)

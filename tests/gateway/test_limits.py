@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import event, select
 
 from database import tables
 from gateway.security.limits import Counter, LocalCounter, SharedCounter
-from shared.errors import InvalidInput
 from tests.gateway.auth_conftest import World, build
 
 METRICS = "/api/dashboard/metrics"
@@ -132,7 +132,7 @@ def test_addresses_of_one_ipv6_household_count_together(world: World) -> None:
 
 
 def test_a_limit_that_can_not_be_read_is_refused_at_start(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="REQUEST_LIMIT"):
+    with pytest.raises(ValidationError, match="REQUEST_LIMIT"):
         build(tmp_path, REQUEST_LIMIT="plenty")
 
 

@@ -64,7 +64,7 @@ def scored(database: Database) -> dict[str, int]:
     made["shown"] = full_run(database, model, scores, as_of="2025-01-01")
     with database.write() as connection:
         for name in ("year", "hundred"):
-            rows = runs.past_rows(connection, made[name])
+            rows = runs.rows_without_outcome(connection, made[name])
             runs.add_outcomes(connection, [(row.id, 0) for row in rows], iso(TODAY))
     return made
 
@@ -108,7 +108,7 @@ def test_a_prediction_whose_outcome_may_still_come_stays_until_it_cannot(
     day = days_later("2026-05-30", -days)
     undecided = full_run(database, 1, {1: 0.5, 2: 0.5}, as_of=day, kind="past")
     with database.write() as connection:
-        row = runs.past_rows(connection, undecided)[0]
+        row = runs.rows_without_outcome(connection, undecided)[0]
         runs.add_outcomes(connection, [(row.id, 1)], iso(TODAY))
     keep(database, ledger=1)
     assert ledgers(database).get(undecided, 0) == (2 if stays else 0)
