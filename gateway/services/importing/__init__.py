@@ -1,7 +1,7 @@
 """Importing a customer table: checked whole into a scratch file, then published whole or not at all.
 
 Law: facts are appended with their date; the present state of a customer is that of its newest facts; nothing is
-written to the database before every row has been looked at (docs/decisions/0007).
+written to the database before every row has been looked at (docs/decisions/0008).
 """
 
 from __future__ import annotations
