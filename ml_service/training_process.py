@@ -25,7 +25,7 @@ from shared.logs import LogLevel
 
 #: A line at least this often, so that a broken connection is noticed by writing to it.
 HEARTBEAT_S = 1.5
-DYING_S = 4 * HEARTBEAT_S
+DYING_S = HEARTBEAT_S + 1.0
 STOP_WAIT_S = 5.0
 
 log = structlog.get_logger()

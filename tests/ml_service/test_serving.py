@@ -75,7 +75,7 @@ def test_a_caller_who_hangs_up_ends_the_training_and_scoring_goes_on_meanwhile(
     port: int, registry_folder: Path
 ) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("POST", "/api/train", as_stream(simulated(customers=8000).snapshot), HEADERS)
+    connection.request("POST", "/api/train", as_stream(simulated(customers=40_000).snapshot), HEADERS)
     response = connection.getresponse()
     assert response.status == 200 and "progress" in json.loads(response.readline())
     started = time.monotonic()
