@@ -156,21 +156,6 @@ def test_out_of_fold_scores_are_those_of_their_fold_and_add_up(undated_model: Tr
     assert total == pytest.approx(found.scores.probability, abs=1e-9)
 
 
-def test_a_changed_label_does_not_reach_the_score_of_its_own_row(undated: Snapshot) -> None:
-    label = undated.label.copy()
-    label[17] = 1 - label[17]
-    models = [
-        ChurnModel(undated.schema, version="1.0.0").fit(undated.features, y, row_keys=undated.row_keys, keep_folds=True)
-        for y in (undated.label, undated.label)
-    ]
-    row = slice(17, 18)
-    assert models[0].seen is not None
-    fold = models[0].seen.fold_of(undated.row_keys)[17]
-    name = f"fold_{fold}.ubj"
-    assert models[0].trees.files()[name] == models[1].trees.files()[name]
-    assert models[0].predict(undated.features[row], undated.row_keys[row]).out_of_fold.all()
-
-
 def test_the_same_data_and_seed_give_the_same_model(undated: Snapshot) -> None:
     def files(seed: int, threads: int) -> dict[str, str]:
         model = ChurnModel(undated.schema, version="1.0.0", seed=seed, threads=threads)
