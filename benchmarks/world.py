@@ -45,14 +45,19 @@ class Data:
         self.values = to_matrix(SCHEMA, self.categories, snapshot.features).values
         self.train = slice(0, 120_000)
         self.test = slice(120_000, len(self.label))
-        self.parameters = boosting.parameters(SCHEMA, rows=120_000, leavers=int(self.label[self.train].sum()), seed=0)
+        chosen = ChurnModel(SCHEMA, version=VERSION).fit(snapshot.features[self.train], self.label[self.train])
+        self.parameters = {k: value for k, value in chosen.parameters.items() if k not in ("rounds", "bag")}
+        self.rounds = chosen.parameters["rounds"]
         self.types = boosting.feature_types(SCHEMA)
-        self.booster = boosting.fit(
-            SCHEMA, self.parameters, self.values[self.train], self.label[self.train], rounds=200, threads=1
-        )
+        self.booster = self.fit()
         self.booster.set_param({"nthread": 1})
         self.registry_folder = folder / MODELS
         self._save()
+
+    def fit(self) -> xgb.Booster:
+        """The configuration that the product's search chose for these records, fitted to all of them."""
+        X, y = self.values[self.train], self.label[self.train]
+        return boosting.fit(SCHEMA, self.parameters, X, y, rounds=self.rounds, bag=1, threads=1)
 
     def _save(self) -> None:
         model = ChurnModel(SCHEMA, version=VERSION)
@@ -133,34 +138,36 @@ def scoring_work(database: Database, ml: Any) -> Work:
 def unscored(path: Path) -> None:
     """Take every score out again, so that the next round finds what the first one found."""
     with closing(sqlite3.connect(path)) as raw:
-        for table in ("published_run", "present_scores", "score_bins", "predictions", "scoring_runs"):
+        for table in ("published_run", "present_ranks", "present_scores", "score_bins", "predictions", "scoring_runs"):
             raw.execute(f"DELETE FROM {table}")
         raw.commit()
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def ledger_rows(path: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """What a run stored: ledger and present scores."""
+Stored = dict[str, list[tuple[Any, ...]]]
+
+
+def stored_rows(path: Path) -> Stored:
+    """What a run stored, by table, in the order it is written."""
     with closing(sqlite3.connect(path)) as raw:
-        ledger = raw.execute("SELECT * FROM predictions ORDER BY id").fetchall()
-        present = raw.execute("SELECT * FROM present_scores ORDER BY customer_id").fetchall()
-    return ledger, present
+        tables = ("predictions", "present_scores", "present_ranks")
+        return {table: raw.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
 
-def store_bare(path: Path, ledger: list[tuple[Any, ...]], present: list[tuple[Any, ...]], chunk: int = 5_000) -> None:
+def store_bare(path: Path, stored: Stored, chunk: int = 5_000) -> None:
     """The same rows by executemany, in the same transactions: what storing alone costs."""
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536"):
             raw.execute(f"PRAGMA {pragma}")
         raw.execute(
             "INSERT OR IGNORE INTO scoring_runs (id, kind, state, model_id, as_of, horizon_days, started_at)"
-            " VALUES (?, 'full', 'running', 1, ?, 30, ?)", (ledger[0][2], AS_OF, NOW))  # fmt: skip
-        for at in range(0, len(ledger), chunk):
-            raw.execute("BEGIN IMMEDIATE")
-            marks = ",".join("?" * len(ledger[0]))
-            raw.executemany(f"INSERT INTO predictions VALUES ({marks})", ledger[at : at + chunk])
-            raw.executemany("INSERT INTO present_scores VALUES (?,?,?,?,?)", present[at : at + chunk])
-            raw.execute("COMMIT")
+            " VALUES (?, 'full', 'running', 1, ?, 30, ?)", (stored["predictions"][0][2], AS_OF, NOW))  # fmt: skip
+        for table, rows in stored.items():
+            marks = ",".join("?" * len(rows[0]))
+            for at in range(0, len(rows), chunk):
+                raw.execute("BEGIN IMMEDIATE")
+                raw.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[at : at + chunk])
+                raw.execute("COMMIT")
 
 
 def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:

@@ -196,6 +196,7 @@ def forget(connection: Connection, schema: Schema) -> None:
     for table in (
         tables.outcomes,
         tables.published_run,
+        tables.present_ranks,
         tables.present_scores,
         tables.score_bins,
         tables.predictions,

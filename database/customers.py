@@ -15,6 +15,7 @@ from database.base import column_names, customers_table
 from shared.features import Schema
 
 c, p, r = tables.customers, tables.present_scores, tables.published_run
+ranks = tables.present_ranks
 ledger = tables.predictions
 
 
@@ -116,19 +117,19 @@ def ranked(
     query = (
         select(
             wide,
-            p.c.churn_probability,
+            ranks.c.churn_probability,
             ledger.c.confidence,
             ledger.c.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *_REASONS,
         )
-        .join_from(p, wide, wide.c.id == p.c.customer_id)
-        .join(ledger, ledger.c.id == p.c.prediction_id)
-        .where(p.c.run_id == here)
-        .order_by(p.c.churn_probability.desc(), p.c.customer_id)
+        .join_from(ranks, wide, wide.c.id == ranks.c.customer_id)
+        .join(ledger, ledger.c.id == ranks.c.prediction_id)
+        .where(ranks.c.run_id == here)
+        .order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
         .limit(limit)
         .offset(offset)
     )
     if above is not None:
-        query = query.where(p.c.churn_probability > above)
+        query = query.where(ranks.c.churn_probability > above)
     return [dict(row) for row in connection.execute(query).mappings()]

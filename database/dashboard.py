@@ -19,6 +19,7 @@ from shared.contracts import HORIZON_DAYS
 __all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]
 
 b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.predictions
+ranks, pointer = tables.present_ranks, tables.published_run
 HIGH, MEDIUM = 0.8, 0.6
 
 
@@ -89,7 +90,10 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
 
 
 def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
-    """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment."""
+    """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment.
+
+    Of the run that is shown: who has left since is no longer among them.
+    """
     visible = runs.c.state.in_(("done", "published"))
     newest = connection.execute(
         select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
@@ -108,8 +112,14 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
             ledger.c.prediction_date,
         )
         .join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
-        .where(ledger.c.run_id == newest)
-        .order_by(ledger.c.churn_probability.desc(), ledger.c.id)
         .limit(limit)
     )
+    shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
+    if newest is not None and newest == shown:
+        # The whole base is ranked; a sample or a past month is gathered and sorted.
+        query = query.join(ranks, ranks.c.prediction_id == ledger.c.id).where(ranks.c.run_id == newest)
+        query = query.order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
+    else:
+        query = query.where(ledger.c.run_id == newest)
+        query = query.order_by(ledger.c.churn_probability.desc(), ledger.c.customer_id)
     return (connection.execute(query).all() if newest is not None else []), int(total)

@@ -17,7 +17,7 @@ from database import tables
 from database.base import column_names, customers_table
 from database.driver import AnyRow
 from database.facts import published
-from database.listing import Filters, conditions, level_totals, present_run, source
+from database.listing import Filters, conditions, level_totals, present_run, ranks, source, walked
 from shared.features import Schema
 
 c, p, ledger, runs = tables.customers, tables.present_scores, tables.predictions, tables.scoring_runs
@@ -85,11 +85,11 @@ def customers(connection: Connection, schema: Schema, filters: Filters, negative
     wide, run_id = customers_table(schema), present_run(connection)
     made = [*_table_columns(schema, wide, negative if _outcomes_are_known(connection) else None)]
     taken = {each.column.name for each in made}
-    beside = [*_identity(schema, wide), *_score_columns(connection, schema)]
+    beside = [*_identity(schema, wide), *_score_columns(connection, schema, p)]
     made += [each if each.column.name not in taken else _renamed(each) for each in beside]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
-    query = query.select_from(source(wide, filters, run_id))
-    query = query.where(*conditions(connection, schema, wide, filters, run_id)).order_by(wide.c.id)
+    query = query.select_from(source(wide, p, filters, run_id))
+    query = query.where(*conditions(connection, schema, wide, p, filters, run_id)).order_by(wide.c.id)
     return _selection(connection, made, query)
 
 
@@ -152,9 +152,9 @@ def _identity(schema: Schema, wide: Table) -> Iterator[_Made]:
         yield _Made(Column("as_of", "date"), wide.c.as_of)
 
 
-def _score_columns(connection: Connection, schema: Schema) -> Iterator[_Made]:
+def _score_columns(connection: Connection, schema: Schema, scores: Table) -> Iterator[_Made]:
     """The present score: probability, level, confidence, model and reasons."""
-    probability = p.c.churn_probability
+    probability = scores.c.churn_probability
     level = case((probability > 0.8, "High"), (probability > 0.6, "Medium"), (probability.is_not(None), "Low"))
     versions = {run_id: run.version for run_id, run in _finished(connection).items()}
     yield _Made(Column("churn_probability", "number"), probability)
@@ -174,7 +174,7 @@ def _feature_name(schema: Schema) -> Callable[[Any], str | None]:
 
 def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
     """Those at risk, highest probability first: what somebody calls from."""
-    wide, run_id = customers_table(schema), present_run(connection)
+    wide, run_id, scores = customers_table(schema), present_run(connection), walked(filters)
     made = [
         _Made(Column("user_id", "text"), wide.c.user_id),
         _Made(Column("email", "text"), wide.c.email),
@@ -182,14 +182,15 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
         _Made(Column("tenure_months", "whole"), wide.c.tenure_months),
         _Made(Column("last_activity", "text"), wide.c.last_activity),
         _Made(Column("monthly_price", "number"), wide.c.monthly_price),
-        _Made(Column("revenue_at_risk", "number"), p.c.churn_probability * wide.c.monthly_price),
-        *_score_columns(connection, schema),
+        _Made(Column("revenue_at_risk", "number"), scores.c.churn_probability * wide.c.monthly_price),
+        *_score_columns(connection, schema, scores),
         _Made(Column("as_of", "date"), wide.c.as_of),
     ]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
-    query = query.select_from(source(wide, filters, run_id))
-    query = query.where(*conditions(connection, schema, wide, filters, run_id))
-    return _selection(connection, made, query.order_by(p.c.churn_probability.desc(), wide.c.id))
+    query = query.select_from(source(wide, scores, filters, run_id))
+    query = query.where(*conditions(connection, schema, wide, scores, filters, run_id))
+    tied = ranks.c.customer_id if scores is ranks else wide.c.id
+    return _selection(connection, made, query.order_by(scores.c.churn_probability.desc(), tied))
 
 
 def segments(connection: Connection, schema: Schema, filters: Filters) -> Selection:
@@ -225,7 +226,7 @@ def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) 
         _Made(Column("churn_probability", "number"), ledger.c.churn_probability),
         _Made(Column("confidence", "number"), ledger.c.confidence),
         _Made(Column("out_of_fold", "whole"), ledger.c.out_of_fold),
-        *[each for each in _score_columns(connection, schema) if each.column.name[:6] in ("reason", "points")],
+        *[each for each in _score_columns(connection, schema, p) if each.column.name[:6] in ("reason", "points")],
         _Made(Column("prediction_date", "text"), ledger.c.prediction_date),
         _Made(Column("churned", "whole"), known.scalar_subquery()),
         _Made(Column("outcome_known_at", "text"), since.scalar_subquery()),

@@ -16,7 +16,8 @@ from database import tables
 from database.base import column_names, customers_table
 from shared.features import Schema
 
-p, ledger, pointer = tables.present_scores, tables.predictions, tables.published_run
+p, ranks, ledger = tables.present_scores, tables.present_ranks, tables.predictions
+pointer = tables.published_run
 
 #: A count goes no further: what lies beyond is told as "10,000+".
 COUNTED = 10_000
@@ -97,25 +98,29 @@ def present_run(connection: Connection) -> int:
     return connection.execute(select(pointer.c.run_id)).scalar_one_or_none() or 0
 
 
-def source(wide: Table, filters: Filters, run_id: int, *, by_table: bool = False) -> FromClause:
-    """Customers beside their present scores and ledger rows; scored ones only where that is asked.
+def walked(filters: Filters, *, by_table: bool = False) -> Table:
+    """Where scores are read: from the highest down where only scored customers are asked for, else by customer.
 
     Parameters
     ----------
     by_table
-        Walk the customers and look up scores: good where few match. Otherwise walk the ranking: good where many do.
+        The customers are what is walked: few match, or they come in an order of their own.
     """
-    on = and_(p.c.customer_id == wide.c.id, p.c.run_id == run_id)
-    if filters.is_scored and not by_table:
-        return p.join(wide, on).outerjoin(ledger, ledger.c.id == p.c.prediction_id)
-    return wide.outerjoin(p, on).outerjoin(ledger, ledger.c.id == p.c.prediction_id)
+    return ranks if filters.is_scored and not by_table else p
+
+
+def source(wide: Table, scores: Table, filters: Filters, run_id: int) -> FromClause:
+    """Customers beside their present scores and ledger rows; scored ones only where that is asked."""
+    on = and_(scores.c.customer_id == wide.c.id, scores.c.run_id == run_id)
+    both = scores.join(wide, on) if filters.is_scored else wide.outerjoin(scores, on)
+    return both.outerjoin(ledger, ledger.c.id == scores.c.prediction_id)
 
 
 def conditions(
-    connection: Connection, schema: Schema, wide: Table, filters: Filters, run_id: int
+    connection: Connection, schema: Schema, wide: Table, scores: Table, filters: Filters, run_id: int
 ) -> list[ColumnElement[bool]]:
     """The filters as SQL over `source`."""
-    probability = p.c.churn_probability
+    probability = scores.c.churn_probability
     found = [
         *_within(probability, filters.probability),
         *_within(ledger.c.confidence, filters.confidence),
@@ -124,7 +129,8 @@ def conditions(
     ]
     if filters.is_scored is not None:
         # `coalesce` leaves an outer join the outer join it is; where it is an inner one, this is always so.
-        found.append(func.coalesce(p.c.run_id, -1) == run_id if filters.is_scored else p.c.customer_id.is_(None))
+        is_here = func.coalesce(scores.c.run_id, -1) == run_id
+        found.append(is_here if filters.is_scored else scores.c.customer_id.is_(None))
     if filters.has_left is not None:
         # `+ 0` keeps the planner from walking the index of `churn`, which nearly everybody shares.
         found.append(wide.c.churn + 0 == int(filters.has_left))
@@ -176,12 +182,12 @@ def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[b
     return wide.c.id.in_(sorted(keys)) if len(keys) <= FEW else or_(*begins)
 
 
-def sort_value(schema: Schema, wide: Table, sort: Sort) -> ColumnElement[Any]:
+def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
     """The value that a list is sorted by; the larger `last_activity`, the more recent."""
     if sort.key == "churn_probability":
-        return p.c.churn_probability
+        return scores.c.churn_probability
     if sort.key == "revenue_at_risk":
-        return p.c.churn_probability * wide.c.monthly_price
+        return scores.c.churn_probability * wide.c.monthly_price
     if sort.key == "last_activity":
         return -wide.c[column_names(schema)[LAST_SEEN]]
     return wide.c[sort.key]
@@ -202,19 +208,18 @@ def page(
     Parameters
     ----------
     by_table
-        Few match: see `source`.
+        Few match: see `walked`.
 
     Returns
     -------
     rows of every customer column, score columns (None where unscored), `score_run_id`, and `sort_value`.
     """
     wide, run_id = customers_table(schema), present_run(connection)
-    value = sort_value(schema, wide, sort)
-    where = conditions(connection, schema, wide, filters, run_id)
-    walks_ranking = bool(filters.is_scored) and not by_table
-    key = p.c.customer_id if walks_ranking else wide.c.id
-    keys = select(wide.c.id, value.label("value")).select_from(source(wide, filters, run_id, by_table=by_table))
-    keys = keys.where(*where)
+    scores = walked(filters, by_table=by_table or sort.key != "churn_probability")
+    value = sort_value(schema, wide, scores, sort)
+    key = ranks.c.customer_id if scores is ranks else wide.c.id
+    keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, filters, run_id))
+    keys = keys.where(*conditions(connection, schema, wide, scores, filters, run_id))
     can_be_missing = not (filters.is_scored and sort.key == "churn_probability") and sort.key != "user_id"
     rows: list[dict[str, Any]] = []
     if after is None or after.value is not None:
@@ -255,7 +260,7 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
             ledger.c.run_id.label("score_run_id"),
             *REASONS,
         )
-        .select_from(source(wide, Filters(), run_id))
+        .select_from(source(wide, p, Filters(), run_id))
         .where(wide.c.id.in_([row.id for row in found]))
     )
     by_id = {row["id"]: row for row in connection.execute(query).mappings()}
@@ -265,10 +270,9 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
 def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: int = COUNTED) -> tuple[int, bool]:
     """How many match, and whether that is all of them: counting ends at `up_to`."""
     wide, run_id = customers_table(schema), present_run(connection)
-    where = conditions(connection, schema, wide, filters, run_id)
-    by_table = filters.ask_the_table
-    matching = select(wide.c.id).select_from(source(wide, filters, run_id, by_table=by_table))
-    matching = matching.where(*where).limit(up_to + 1)
+    scores = walked(filters, by_table=filters.ask_the_table)
+    where = conditions(connection, schema, wide, scores, filters, run_id)
+    matching = select(wide.c.id).select_from(source(wide, scores, filters, run_id)).where(*where).limit(up_to + 1)
     found = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
     return min(found, up_to), found <= up_to
 
@@ -276,8 +280,9 @@ def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: in
 def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Mapping[str, tuple[int, float, float]]:
     """By risk level of those scored: customers, leavers expected, revenue at risk (of those whose price is known)."""
     wide, run_id = customers_table(schema), present_run(connection)
-    probability = p.c.churn_probability
-    where = [*conditions(connection, schema, wide, filters, run_id), probability.is_not(None)]
+    scores = walked(filters)
+    probability = scores.c.churn_probability
+    where = [*conditions(connection, schema, wide, scores, filters, run_id), probability.is_not(None)]
     totals = {}
     for level in LEVELS:
         query = (
@@ -286,7 +291,7 @@ def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Ma
                 func.coalesce(func.sum(probability), 0.0),
                 func.coalesce(func.sum(probability * wide.c.monthly_price), 0.0),
             )
-            .select_from(source(wide, filters, run_id))
+            .select_from(source(wide, scores, filters, run_id))
             .where(*where, _level(probability, level))
         )
         customers, expected, revenue = connection.execute(query).one()

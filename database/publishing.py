@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from database import base, imports
+from database import base, imports, present, tables
 from database.base import column_names
 from database.staging import Staging, feature_column, role_column
 from shared.features import Schema
@@ -249,11 +249,9 @@ def open_lifetimes(connection: Connection, day: str, now: str, after: int, until
 
 def hide_gone(connection: Connection, run_id: int, after: int, until: int) -> None:
     """Take who has left, or is known to end, out of the present scores."""
-    connection.exec_driver_sql(
-        "DELETE FROM present_scores WHERE run_id = ? AND customer_id > ? AND customer_id <= ? AND customer_id IN "
-        "(SELECT id FROM customers WHERE id > ? AND id <= ? AND (churn = 1 OR ends_on IS NOT NULL))",
-        (run_id, after, until, after, until),
-    )
+    c = tables.customers
+    gone = select(c.c.id).where(c.c.id > after, c.c.id <= until, (c.c.churn == 1) | c.c.ends_on.is_not(None))
+    present.drop(connection, run_id, gone)
 
 
 def room(connection: Connection) -> int | None:

@@ -34,7 +34,11 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
     """
     known = exists().where(outcomes.c.prediction_id == ledger.c.id)
     undecided = exists().where(ledger.c.run_id == runs.c.id, ~known)
-    shown_rows = exists().where(present.c.prediction_id == ledger.c.id)
+    shown_rows = exists().where(
+        present.c.run_id.in_(select(pointer.c.run_id)),
+        present.c.customer_id == ledger.c.customer_id,
+        present.c.prediction_id == ledger.c.id,
+    )
     query = select(runs.c.id).where(
         runs.c.as_of < before,
         runs.c.state != "running",

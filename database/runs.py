@@ -1,4 +1,4 @@
-"""Scoring runs: the ledger they append to, the present scores they publish, the roll-up of those.
+"""Scoring runs: the ledger they append to, and the roll-up of what they publish.
 
 Law: rows are appended in chunks under the run's id and seen by nobody; `publish` switches one pointer.
 """
@@ -12,11 +12,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, case, cast, delete, func, insert, select, update
 from sqlalchemy.types import Integer
 
-from database import tables
+from database import present, tables
 from database.driver import AnyRow, insert_columns, insert_rows
 from shared.contracts import HORIZON_DAYS
 
-runs, ledger, present = tables.scoring_runs, tables.predictions, tables.present_scores
+runs, ledger, scores = tables.scoring_runs, tables.predictions, tables.present_scores
 bins, pointer = tables.score_bins, tables.published_run
 
 #: Scores are counted in bins (k-1, k] / BINS, so that any cut with three decimals is exact.
@@ -81,45 +81,6 @@ def append_columns(
     return first
 
 
-def append_present(
-    connection: Connection,
-    run_id: int,
-    first_prediction_id: int,
-    customer_ids: Sequence[int],
-    probabilities: Sequence[float],
-    prices: Sequence[float | None],
-) -> None:
-    """Add present scores under a run that is not published yet."""
-    columns = {
-        "customer_id": customer_ids,
-        "churn_probability": probabilities,
-        "prediction_id": range(first_prediction_id, first_prediction_id + len(customer_ids)),
-        "monthly_price": prices,
-    }
-    insert_columns(connection, present, {"run_id": run_id}, columns)
-
-
-def refresh_present(
-    connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int
-) -> int | None:
-    """Overwrite shown scores with a sample's, `limit` customers after `after_id`; the last id, None at the end."""
-    c = tables.customers
-    rows = connection.execute(
-        select(ledger.c.customer_id, ledger.c.churn_probability, ledger.c.id, c.c.monthly_price)
-        .join(c, c.c.id == ledger.c.customer_id)
-        .where(ledger.c.run_id == sample_run_id, ledger.c.customer_id > after_id, c.c.churn == 0, c.c.ends_on.is_(None))
-        .order_by(ledger.c.customer_id)
-        .limit(limit)
-    ).all()
-    if not rows:
-        return None
-    ids = [row.customer_id for row in rows]
-    connection.execute(delete(present).where(present.c.run_id == shown_run_id, present.c.customer_id.in_(ids)))
-    columns = ("run_id", "customer_id", "churn_probability", "prediction_id", "monthly_price")
-    insert_rows(connection, present, columns, [(shown_run_id, *row) for row in rows])
-    return int(ids[-1])
-
-
 def measure_bins(connection: Connection, run_id: int, *, past: bool = False) -> list[tuple[Any, ...]]:
     """Count a run's scores by bin: (bin, customers, probability_sum, revenue_at_risk, unpriced).
 
@@ -128,12 +89,12 @@ def measure_bins(connection: Connection, run_id: int, *, past: bool = False) -> 
     past
         Count the ledger instead of the present scores: a past run never was the published one.
     """
-    table = ledger if past else present
+    table = ledger if past else scores
     p = table.c.churn_probability
     scaled = p * BINS
     whole = cast(scaled, Integer)
     edge = whole + case((scaled > whole, 1), else_=0)  # ceiling, which not every SQL dialect has
-    price = present.c.monthly_price if not past else tables.customers.c.monthly_price
+    price = scores.c.monthly_price if not past else tables.customers.c.monthly_price
     query = select(
         edge.label("bin"),
         func.count(),
@@ -197,28 +158,10 @@ def published(connection: Connection) -> Published | None:
     )
 
 
-def drop_stale(connection: Connection, limit: int) -> int:
-    """Delete up to `limit` present scores of runs that are not shown (superseded or failed); return how many."""
-    live = select(pointer.c.run_id).union(select(runs.c.id).where(runs.c.state == "running"))
-    # Run by run: looking for others among the present scores would read all of those that are shown.
-    shown = select(present.c.run_id).where(present.c.run_id == runs.c.id).exists()
-    stale = connection.execute(select(runs.c.id).where(runs.c.id.not_in(live), shown).limit(1)).scalar_one_or_none()
-    return 0 if stale is None else _drop_present(connection, stale, limit)
-
-
-def _drop_present(connection: Connection, run_id: int, limit: int) -> int:
-    of_run = select(present.c.customer_id).where(present.c.run_id == run_id)
-    ids = connection.execute(of_run.order_by(present.c.customer_id).limit(limit)).scalars().all()
-    if not ids:
-        return 0
-    part = present.c.customer_id.between(ids[0], ids[-1])
-    return connection.execute(delete(present).where(present.c.run_id == run_id, part)).rowcount
-
-
 def drop_unfinished_rows(connection: Connection, job_id: int, limit: int) -> int:
     """Delete up to `limit` rows that a broken attempt of a job left behind; 0 when all are gone."""
     for run_id in _unfinished(connection, job_id):
-        gone = _drop_present(connection, run_id, limit)
+        gone = present.drop_some(connection, run_id, limit)
         if not gone:
             some = select(ledger.c.id).where(ledger.c.run_id == run_id).limit(limit)
             gone = connection.execute(delete(ledger).where(ledger.c.id.in_(some))).rowcount
@@ -237,7 +180,8 @@ def drop_unfinished(connection: Connection, job_id: int) -> int:
     """Remove what a broken attempt of a job left behind; return how many runs were removed."""
     ids = _unfinished(connection, job_id)
     for run_id in ids:
-        connection.execute(delete(present).where(present.c.run_id == run_id))
+        for table in (tables.present_ranks, tables.present_scores):
+            connection.execute(delete(table).where(table.c.run_id == run_id))
         connection.execute(delete(ledger).where(ledger.c.run_id == run_id))
         connection.execute(delete(bins).where(bins.c.run_id == run_id))
         connection.execute(delete(runs).where(runs.c.id == run_id))

@@ -18,7 +18,15 @@ from database.tables.customer_base import (
     subscriptions,
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
-from database.tables.scoring import outcomes, predictions, present_scores, published_run, score_bins, scoring_runs
+from database.tables.scoring import (
+    outcomes,
+    predictions,
+    present_ranks,
+    present_scores,
+    published_run,
+    score_bins,
+    scoring_runs,
+)
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
 from database.tables.work import jobs, workers
 
@@ -38,6 +46,7 @@ __all__ = [
     "outcomes",
     "population_history",
     "predictions",
+    "present_ranks",
     "present_scores",
     "published_run",
     "rate_limits",

@@ -1,6 +1,7 @@
-"""Many rows on their way: taken before they are asked for, and counted as they pass.
+"""Many rows on their way: taken before they are asked for, counted and ranked as they pass.
 
-Law: memory holds a handful of chunks, however many there are; a failure reaches whoever asks for the next one.
+Law: memory holds a handful of chunks, and 24 bytes of every customer who is ranked; a failure reaches whoever asks for
+the next one.
 """
 
 from __future__ import annotations
@@ -59,3 +60,26 @@ class RollUp:
             (at, int(self._sums[0, at]), float(self._sums[1, at]), float(self._sums[2, at]), int(self._sums[3, at]))
             for at in np.flatnonzero(self._sums[0]).tolist()
         ]
+
+
+class Ranking:
+    """Scores kept as they pass, to be read from the highest probability down; ties by customer, in the order added."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+
+    def add(self, probabilities: Sequence[float], customer_ids: Sequence[int], first_prediction_id: int) -> None:
+        """Keep a chunk, whose predictions have ids that follow each other; customers ascend from chunk to chunk."""
+        predictions = np.arange(first_prediction_id, first_prediction_id + len(customer_ids), dtype=np.int64)
+        kept = np.array(probabilities, dtype=np.float64), np.array(customer_ids, dtype=np.int64), predictions
+        self._parts.append(kept)
+
+    def parts(self, rows: int) -> Iterator[tuple[list[float], list[int], list[int]]]:
+        """(probabilities, customer ids, prediction ids) of so many customers at a time."""
+        if not self._parts:
+            return
+        probability, customer, prediction = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        order = np.argsort(-probability, kind="stable")
+        for at in range(0, len(order), rows):
+            here = order[at : at + rows]
+            yield probability[here].tolist(), customer[here].tolist(), prediction[here].tolist()

@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from database import base, customers, facts, imports, models, runs
+from database import base, customers, facts, imports, models, present, runs
 from database.models import Model
 from gateway.services import turns
 from gateway.services.columns import predict_batch
-from gateway.services.flow import RollUp, ahead
+from gateway.services.flow import Ranking, RollUp, ahead
 from gateway.services.work import Work
 from shared import arrow
 from shared.clock import iso
@@ -87,16 +87,16 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     with work.database.write() as connection:
         kind: runs.Kind = "full" if sample is None else "sample"
         run_id = runs.start(connection, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id, now=started)
-    roll_up = RollUp()
+    roll_up, ranking = RollUp(), Ranking() if sample is None else None
     try:
         with closing(_chunks(work, schema, live.version, sample)) as chunks:
             for chunk in chunks:
-                _store(work, run_id, chunk, started, present=sample is None)
+                _store(work, run_id, chunk, started, ranking)
                 roll_up.add(chunk.probabilities, chunk.prices)
                 work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
         done, average = roll_up.customers, roll_up.average
-        if sample is None:
-            _publish(work, run_id, roll_up)
+        if ranking is not None:
+            _publish(work, run_id, roll_up, ranking)
         else:
             _finish_sample(work, run_id, live.id, done, average)
     except BaseException:
@@ -165,15 +165,20 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     return column.to_numpy().tolist()
 
 
-def _store(work: Work, run_id: int, chunk: Chunk, at: str, *, present: bool) -> None:
+def _store(work: Work, run_id: int, chunk: Chunk, at: str, ranking: Ranking | None) -> None:
     for part in chunk.parts(STORED_AT_ONCE):
         with work.database.write() as connection:
             first = runs.append_columns(connection, run_id, part.ids, part.scores, at)
-            if present:
-                runs.append_present(connection, run_id, first, part.ids, part.probabilities, part.prices)
+            if ranking is not None:
+                present.append(connection, run_id, first, part.ids, part.probabilities, part.prices)
+                ranking.add(part.probabilities, part.ids, first)
 
 
-def _publish(work: Work, run_id: int, roll_up: RollUp) -> None:
+def _publish(work: Work, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
+    for ranked in ranking.parts(STORED_AT_ONCE):
+        with work.database.write() as connection:
+            present.rank(connection, run_id, *ranked)
+        work.step(0.95, f"Ranked {roll_up.customers:,} customers")
     now = iso(work.clock())
     with work.database.write() as connection:
         runs.store_bins(connection, run_id, roll_up.rows())
@@ -195,13 +200,13 @@ def _finish_sample(work: Work, run_id: int, model_id: int, done: int, average: f
     after: int | None = 0
     while after is not None:
         with work.database.write() as connection:
-            after = runs.refresh_present(connection, shown.run_id, run_id, after_id=after, limit=5_000)
+            after = present.refresh(connection, shown.run_id, run_id, after_id=after, limit=5_000)
     refresh_roll_up(work)
 
 
 def _drop_stale(work: Work) -> int:
     with work.database.write() as connection:
-        return runs.drop_stale(connection, STORED_AT_ONCE)
+        return present.drop_stale(connection, STORED_AT_ONCE)
 
 
 def refresh_roll_up(work: Work) -> None:

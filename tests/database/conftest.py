@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from database import base, models, runs, tables
+from database import base, models, present, runs, tables
 from database.base import column_names, snapshots_table
 from database.migrate import migrate
 from database.session import Database
@@ -137,7 +137,8 @@ def full_run(
         first = runs.append(connection, run_id, ids, [a_score(p) for p in values], NOW)
         if kind == "full":
             paid = [prices.get(i) if prices else None for i in ids]
-            runs.append_present(connection, run_id, first, ids, values, paid)
+            present.append(connection, run_id, first, ids, values, paid)
+            present.rank(connection, run_id, values, ids, range(first, first + len(ids)))
         if publish:
             measured = runs.measure_bins(connection, run_id, past=kind != "full")
             runs.store_bins(connection, run_id, measured)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from database import customers, dashboard, jobs, publishing, runs, tables
+from database import customers, dashboard, jobs, present, publishing, runs, tables
 from database.session import Database
 from tests.database.conftest import NOW, Facts, a_score, full_run
 
@@ -81,11 +81,11 @@ def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_st
     dropped = []
     while True:
         with here.database.write() as connection:
-            gone = runs.drop_stale(connection, 10)
+            gone = present.drop_stale(connection, 10)
         if not gone:
             break
         dropped.append(gone)
-    assert dropped == [10, 10, 5]
+    assert dropped == [10, 10, 5] * 2  # first by rank, then by customer
     left = {run: count(here.database, tables.present_scores, tables.present_scores.c.run_id == run)
             for run in (old, new, running)}  # fmt: skip
     assert left == {old: 0, new: 25, running: 5}
@@ -100,7 +100,8 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
         first = runs.append(connection, broken, ids, [a_score(0.5)] * 3, NOW)
-        runs.append_present(connection, broken, first, ids, [0.5] * 3, [None] * 3)
+        present.append(connection, broken, first, ids, [0.5] * 3, [None] * 3)
+        present.rank(connection, broken, [0.5] * 3, ids, range(first, first + len(ids)))
     with here.database.write() as connection:
         assert runs.drop_unfinished(connection, job) == 1
         assert runs.drop_unfinished(connection, job) == 0
@@ -118,12 +119,13 @@ def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(fact
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
         first = runs.append(connection, broken, ids, [a_score(0.5)] * 12, NOW)
-        runs.append_present(connection, broken, first, ids, [0.5] * 12, [None] * 12)
+        present.append(connection, broken, first, ids, [0.5] * 12, [None] * 12)
+        present.rank(connection, broken, [0.5] * 12, ids, range(first, first + len(ids)))
     gone = []
     while not gone or gone[-1]:
         with here.database.write() as connection:
             gone.append(runs.drop_unfinished_rows(connection, job, 5))
-    assert gone == [5, 5, 2, 5, 5, 2, 0]
+    assert gone == [5, 5, 2] * 3 + [0]
     assert count(here.database, tables.predictions) == count(here.database, tables.present_scores) == 12
 
 
@@ -220,7 +222,7 @@ def test_a_sample_refreshes_its_customers_shown_scores_and_the_roll_up_follows(f
     turns = 0
     while after is not None:
         with here.database.write() as connection:
-            after = runs.refresh_present(connection, full, sample, after_id=after, limit=1)
+            after = present.refresh(connection, full, sample, after_id=after, limit=1)
         turns += 1
     assert turns == 3
     with here.database.write() as connection:
@@ -239,7 +241,7 @@ def test_a_sample_brings_back_nobody_who_has_left_since(facts_of: Make) -> None:
     with here.database.write() as connection:
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[0]).values(churn=1))
         publishing.hide_gone(connection, full, 0, 10**9)
-        assert runs.refresh_present(connection, full, sample, after_id=0, limit=10) == ids[1]
+        assert present.refresh(connection, full, sample, after_id=0, limit=10) == ids[1]
     assert shown(here) == [("u0001", 0.9)]
 
 
@@ -253,6 +255,34 @@ def test_leavers_and_those_known_to_end_go_out_of_the_present_scores(facts_of: M
         publishing.hide_gone(connection, full, 0, 10**9)
         assert customers.population(connection) == 2
     assert [name for name, _ in shown(here)] == ["u0002", "u0003"]
+
+
+def test_ranks_and_scores_say_the_same_after_every_move(facts_of: Make) -> None:
+    here, rng = facts_of(), random.Random(1)
+    ids, model = here.people(30), here.model()
+    full, c = 0, tables.customers
+    for move in ("rescore", *rng.choices(("sample", "leave", "rescore", "drop"), k=80)):
+        if move == "rescore":
+            full = full_run(here.database, model, {i: rng.choice((0.25, rng.random())) for i in ids})
+        sample = full_run(here.database, model, {i: rng.random() for i in sorted(rng.sample(ids, 4))}, kind="sample")
+        with here.database.write() as connection:
+            if move == "sample":
+                present.refresh(connection, full, sample, after_id=0, limit=10)
+            if move == "leave":
+                connection.execute(update(c).where(c.c.id == rng.choice(ids)).values(churn=1))
+            publishing.hide_gone(connection, full, 0, 10**9)
+            present.drop_stale(connection, 7 if move == "drop" else 0)
+        by_customer, by_rank = (rows_of(here, table, full) for table in (tables.present_scores, tables.present_ranks))
+        assert sorted(by_customer) == sorted(by_rank)
+        assert by_rank == sorted(by_rank, key=lambda row: (-row[0], row[1]))
+        assert 1 < len(by_rank) <= 30
+
+
+def rows_of(here: Facts, table: Any, run_id: int) -> list[tuple[Any, ...]]:
+    names = ("churn_probability", "customer_id", "prediction_id")
+    with here.database.read() as connection:
+        query = select(*(table.c[name] for name in names)).where(table.c.run_id == run_id)
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_of: Make) -> None:
@@ -269,9 +299,9 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
     sample = full_run(here.database, model, dict.fromkeys(ids[:2], 0.9), kind="sample")
     second = full_run(here.database, model, dict.fromkeys(ids, 0.4))
     with here.database.write() as connection:
-        runs.refresh_present(connection, second, sample, after_id=0, limit=10)
+        present.refresh(connection, second, sample, after_id=0, limit=10)
         publishing.hide_gone(connection, second, 0, 10**9)
-        while runs.drop_stale(connection, 2):
+        while present.drop_stale(connection, 2):
             pass
         runs.drop_unfinished(connection, 1)
     assert ledger() == before

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
-from database import base, models, runs, tables
+from database import base, models, present, runs, tables
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import insert_dicts
 from database.migrate import migrate
@@ -194,7 +194,8 @@ def _score(connection: Any, model_id: int, given: list[dict[str, Any]], kind: An
     first = runs.append(connection, run_id, keys, rows, NOW)
     probabilities = [row[0] for row in rows]
     if kind == "full":
-        runs.append_present(connection, run_id, first, keys, probabilities, [one["price"] for _, one in scored])
+        present.append(connection, run_id, first, keys, probabilities, [one["price"] for _, one in scored])
+        present.rank(connection, run_id, probabilities, keys, range(first, first + len(keys)))
     runs.store_bins(connection, run_id, runs.measure_bins(connection, run_id, past=kind != "full"))
     state = "published" if kind == "full" else "done"
     runs.finish(connection, run_id, state=state, customers=len(keys), average=0.2, now=NOW)

@@ -21,7 +21,7 @@ import pytest
 from alembic import command
 
 from database import backup as copies
-from database import jobs, runs
+from database import jobs, present, runs
 from database.migrate import config, migrate
 from database.session import Database, newest_revision
 from gateway.app import create_app
@@ -152,7 +152,8 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
                 began = time.monotonic()
                 with database.write() as connection:
                     first = runs.append(connection, run_id, chunk, [a_score(0.5)] * 50, iso(utc_now()))
-                    runs.append_present(connection, run_id, first, chunk, [0.5] * 50, [None] * 50)
+                    present.append(connection, run_id, first, chunk, [0.5] * 50, [None] * 50)
+                    present.rank(connection, run_id, [0.5] * 50, chunk, range(first, first + len(chunk)))
                 waits.append(time.monotonic() - began)
             with database.write() as connection:
                 runs.finish(
@@ -161,7 +162,7 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
                 runs.publish(connection, run_id, iso(utc_now()))
             while True:
                 with database.write() as connection:
-                    if not runs.drop_stale(connection, 100):
+                    if not present.drop_stale(connection, 100):
                         break
 
     thread = threading.Thread(target=score)

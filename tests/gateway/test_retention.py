@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, select
 
-from database import audit, jobs, runs, tables
+from database import audit, jobs, present, runs, tables
 from database.audit import COMMAND_LINE
 from database.migrate import migrate
 from database.session import Connection, Database
@@ -93,7 +93,7 @@ def test_the_published_run_and_what_is_shown_of_a_sample_never_go(database: Data
         sample = runs.start(connection, kind="sample", model_id=1, as_of="2024-01-01", job_id=None, now=iso(TODAY))
         runs.append(connection, sample, [1, 2], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 2, iso(TODAY))
         runs.finish(connection, sample, state="done", customers=2, average=0.6, now=iso(TODAY))
-        runs.refresh_present(connection, scored["shown"], sample, after_id=0, limit=10)
+        present.refresh(connection, scored["shown"], sample, after_id=0, limit=10)
     keep(database, ledger=1)
     assert ledgers(database) == {scored["recent"]: 5, scored["shown"]: 5, sample: 2}
 
