@@ -22,7 +22,6 @@ import numpy as np
 
 from benchmarks import world
 from gateway.services import scoring
-from ml_service import boosting
 from ml_service.seen_rows import UNSEEN
 
 HERE = Path(__file__).parent
@@ -117,9 +116,7 @@ def store(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
 
     def unexplained() -> float:
         world.unscored(database.path)
-        return timed(
-            lambda: (data.booster.predict(data.matrix(values)), world.store_bare(database.path, stored))
-        )
+        return timed(lambda: (data.booster.predict(data.matrix(values)), world.store_bare(database.path, stored)))
 
     mine, other, plain = world.interleaved(rounds, lambda: _ours(database, ml), bare, unexplained)
     again = world.stored_rows(database.path)

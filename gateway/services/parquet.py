@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from database.exports import Column
 from gateway.services import export_files, exporting
+from gateway.services.columns import by_column
 from gateway.services.work import Work
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
@@ -92,7 +93,7 @@ def _chunks(rows: Iterator[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
 
 def _batch(form: pa.Schema, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
     arrays = []
-    for column, field, values in zip(columns, form, zip(*rows, strict=True), strict=True):
+    for column, field, values in zip(columns, form, by_column(rows), strict=True):
         cells = [v and date.fromisoformat(v) for v in values] if column.kind == "date" else values
         arrays.append(pa.array(cells, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=form)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from database import base, customers, facts, imports, models, present, runs
 from database.models import Model
 from gateway.services import turns
-from gateway.services.columns import predict_batch
+from gateway.services.columns import by_column, predict_batch
 from gateway.services.flow import Ranking, RollUp, ahead
 from gateway.services.work import Work
 from shared import arrow
@@ -152,7 +152,7 @@ def _read(work: Work, schema: Schema, after: int, among: Sequence[int] | None) -
 
 def score_rows(work: Work, schema: Schema, version: str, rows: Sequence[Sequence[Any]]) -> Chunk:
     """Score rows of (id, monthly_price, feature ...) with one version."""
-    ids, prices, *features = zip(*rows, strict=True)
+    ids, prices, *features = by_column(rows)
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, ids, features)])
     answer = arrow.decode(work.ml.score_columns(body, version, request_id=work.job.request_id))
     return Chunk(ids, prices, [_values(answer.column(name)) for name in runs.SCORE_COLUMNS])

@@ -18,7 +18,7 @@ from database.models import Model
 from database.session import Database
 from gateway.ml_client import MLClient
 from gateway.services import turns
-from gateway.services.columns import train_batch
+from gateway.services.columns import by_column, train_batch
 from gateway.services.work import Work
 from shared import arrow
 from shared.clock import iso
@@ -196,7 +196,7 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Iterator[pa.Rec
             rows = facts.training_rows(connection, schema, day)
             if rows:
                 empty = False
-                ids, labels, *features = zip(*rows, strict=True)
+                ids, labels, *features = by_column(rows)
                 yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
         if empty:
             yield from _given(connection, schema, today)
@@ -210,5 +210,5 @@ def _given(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBat
     for row in rows:
         by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)
     for day, part in by_day.items():
-        ids, _, labels, *features = zip(*part, strict=True)
+        ids, _, labels, *features = by_column(part)
         yield train_batch(schema, ids, date.fromisoformat(day) if day else None, labels, features)
