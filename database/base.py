@@ -43,7 +43,7 @@ def get(connection: Connection) -> Base | None:
     if row is None:
         return None
     return Base(
-        schema=_schema(row.schema_json),
+        schema=schema_of_text(row.schema_json),
         checksum=row.schema_checksum,
         is_demo=bool(row.is_demo),
         is_ready=row.state == "ready",
@@ -51,7 +51,8 @@ def get(connection: Connection) -> Base | None:
 
 
 @lru_cache(maxsize=8)
-def _schema(text: str) -> Schema:
+def schema_of_text(text: str) -> Schema:
+    """A schema as it stands in the database."""
     return schema_from_dict(json.loads(text))
 
 
@@ -126,14 +127,14 @@ def versions(connection: Connection) -> dict[str, Schema]:
     """Every schema this base has had, by checksum, the oldest first."""
     v = tables.schema_versions
     rows = connection.execute(select(v).order_by(v.c.created_at, v.c.checksum))
-    return {row.checksum: _schema(row.schema_json) for row in rows}
+    return {row.checksum: schema_of_text(row.schema_json) for row in rows}
 
 
 def schema_of(connection: Connection, checksum: str) -> Schema | None:
     """The schema this base had under a checksum, such as that of a model trained before it was extended."""
     v = tables.schema_versions
     found = connection.execute(select(v.c.schema_json).where(v.c.checksum == checksum)).scalar_one_or_none()
-    return None if found is None else _schema(found)
+    return None if found is None else schema_of_text(found)
 
 
 def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, ...]:

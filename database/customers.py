@@ -6,9 +6,10 @@ Law: a query never commits; present means the published scoring run (`database.r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, select
 
 from database import tables
 from database.base import column_names, customers_table
@@ -97,9 +98,14 @@ def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] 
 
 def features_of(connection: Connection, schema: Schema, customer_id: int) -> dict[str, Any]:
     """A customer's present features, by column name."""
+    return dict(connection.execute(_features(schema), {"customer_id": customer_id}).mappings().one())
+
+
+@lru_cache(maxsize=8)
+def _features(schema: Schema) -> Select[Any]:
     wide = customers_table(schema)
     columns = [wide.c[name] for name in column_names(schema).values()]
-    return dict(connection.execute(select(*columns).where(wide.c.id == customer_id)).mappings().one())
+    return select(*columns).where(wide.c.id == bindparam("customer_id"))
 
 
 def ranked(

@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from database import tables
+from database import base, tables
 from database.driver import AnyRow
+from shared.features import Schema
 
 m, t = tables.models, tables.model_timeline
 
@@ -60,6 +61,21 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
     query = select(m.c.id, m.c.version).join_from(t, m, m.c.id == t.c.model_id).order_by(t.c.id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return (row.id, row.version) if row else None
+
+
+_LIVE_SCHEMA = (
+    select(m.c.version, tables.schema_versions.c.schema_json)
+    .join_from(t, m, m.c.id == t.c.model_id)
+    .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
+    .order_by(t.c.id.desc())
+    .limit(1)
+)
+
+
+def live_schema(connection: Connection) -> tuple[str, Schema] | None:
+    """Version and schema of the live model, without its report: what a single score needs, as fast as it can be had."""
+    row = connection.execute(_LIVE_SCHEMA).one_or_none()
+    return (row.version, base.schema_of_text(row.schema_json)) if row else None
 
 
 def live_since(connection: Connection) -> AnyRow | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, delete, exists, func, select, update
+from sqlalchemy import Column, Connection, Row, bindparam, delete, exists, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from database import tables
@@ -63,18 +63,19 @@ def by_email(connection: Connection, email: str) -> User | None:
     return _user(row) if row else None
 
 
-def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str) -> User | None:
-    """Who holds a token; None unless the row still honours it.
+# One statement by two primary keys, made once: it runs for every request, and making it takes three times as long.
+_SIGNED_IN = select(u).where(
+    u.c.id == bindparam("user_id"),
+    u.c.token_version == bindparam("token_version"),
+    u.c.disabled_at.is_(None),
+    ~exists().where(revoked.c.jti == bindparam("jti")),
+)
 
-    One statement by two primary keys: this runs for every request.
-    """
-    query = select(u).where(
-        u.c.id == user_id,
-        u.c.token_version == token_version,
-        u.c.disabled_at.is_(None),
-        ~exists().where(revoked.c.jti == jti),
-    )
-    row = connection.execute(query).one_or_none()
+
+def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str) -> User | None:
+    """Who holds a token; None unless the row still honours it."""
+    given = {"user_id": user_id, "token_version": token_version, "jti": jti}
+    row = connection.execute(_SIGNED_IN, given).one_or_none()
     return _user(row) if row else None
 
 

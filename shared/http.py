@@ -179,7 +179,7 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
     """
     app.json = OrjsonProvider(app)
     metrics = _Metrics()
-    headers = security_headers(behind_tls=behind_tls)
+    headers = tuple(security_headers(behind_tls=behind_tls).headers.items())
     app.extensions["metrics_registry"] = metrics.registry
     app.register_error_handler(ServiceError, error_response)
     app.register_error_handler(HTTPException, _on_http_exception)
@@ -195,7 +195,7 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
     @app.after_request
     def _finish(response: Response) -> Response:
         response.headers["X-Request-ID"] = request_id()
-        for name, value in headers.headers.items():
+        for name, value in headers:
             response.headers.setdefault(name, value)
         took_s = time.perf_counter() - g.get("started", time.perf_counter())
         route = request.url_rule.rule if request.url_rule else "unknown"

@@ -38,7 +38,15 @@ def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: b
 
     One worker process: rate limits, loaded models and the waiting places belong to one process.
     """
-    line = [sys.executable, "-m", "gunicorn", f"{factory}()", "--no-control-socket", "--worker-class", "gthread"]
+    line = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        f"{factory}()",
+        "--no-control-socket",
+        "--worker-class",
+        "shared.lingering.LingeringWorker",
+    ]
     line += ["--workers", "1", "--threads", str(threads), "--bind", f"{host}:{port}"]
     line += ["--keep-alive", "75", "--graceful-timeout", "10", "--timeout", "120", "--log-level", "warning"]
     if os.path.isdir("/dev/shm"):

@@ -17,14 +17,13 @@ from shared.features import Schema
 def live_schema(database: Database) -> tuple[Schema, str]:
     """The live model's schema and version. Raises NoCustomers, NoModel."""
     with database.read() as connection:
-        present, live = base.get(connection), models.live(connection)
-        schema = base.schema_of(connection, live.schema_checksum) if live is not None else None
-    if present is None:
-        raise NoCustomers("There are no customers yet: import a table first.")
+        live = models.live_schema(connection)
+        if live is None and base.get(connection) is None:
+            raise NoCustomers("There are no customers yet: import a table first.")
     if live is None:
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
-    # A model trained before the base was extended goes on with its own features.
-    return schema or present.schema, live.version
+    version, schema = live
+    return schema, version
 
 
 def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:
