@@ -66,6 +66,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def glance(self) -> Iterator[Connection]:
+        """For a single statement, which sees one moment by itself: no transaction to begin and to end."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises."""
         with self._begin("BEGIN IMMEDIATE") as connection:

@@ -78,13 +78,17 @@ class OrjsonProvider(JSONProvider):
     """JSON by orjson: fast, and never NaN or Infinity on the wire (both become null)."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
-        return orjson.dumps(obj, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS).decode()
+        return _dumped(obj).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        return Response(self.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+        return Response(_dumped(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+def _dumped(obj: Any) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS)
 
 
 def request_id() -> str:

@@ -168,7 +168,7 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
 def _session(kind: Kind) -> Session:
     token, csrf, by_cookie = _presented(kind)
     claims = read(token, kind, csrf)
-    with parts().database.read() as connection:
+    with parts().database.glance() as connection:
         user = users.signed_in(connection, claims.user_id, token_version=claims.token_version, jti=claims.jti)
     if user is None:
         raise TokenRejected(REJECTED)

@@ -16,11 +16,12 @@ from shared.features import Schema
 
 def live_schema(database: Database) -> tuple[Schema, str]:
     """The live model's schema and version. Raises NoCustomers, NoModel."""
-    with database.read() as connection:
+    with database.glance() as connection:
         live = models.live_schema(connection)
-        if live is None and base.get(connection) is None:
-            raise NoCustomers("There are no customers yet: import a table first.")
     if live is None:
+        with database.glance() as connection:
+            if base.get(connection) is None:
+                raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
     version, schema = live
     return schema, version
