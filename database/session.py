@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
@@ -58,6 +59,8 @@ class Database:
             **options,
         )
         event.listen(self.engine, "connect", _prepare)
+        self._watching = threading.Lock()
+        self._watch: sqlite3.Connection | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -114,9 +117,21 @@ class Database:
         except DatabaseError:
             return False
 
+    def version(self) -> int:
+        """A number that changes with every commit, of whatever process. Equal numbers: nothing has changed."""
+        with self._watching:
+            if self._watch is None:
+                # A connection that never writes, for it would not see its own commits.
+                self._watch = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         """Give back every open connection."""
         self.engine.dispose()
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
 
 
 @cache

@@ -11,6 +11,7 @@ from flask import Flask
 
 from database.session import Database
 from gateway import openapi, security
+from gateway.memory import Memory
 from gateway.ml_client import MLClient
 from gateway.parts import Parts
 from gateway.routes import ALL_BLUEPRINTS
@@ -57,6 +58,7 @@ def create_app(
         database=database,
         ml=ml,
         clock=clock,
+        memory=Memory(database),
         waiting=threading.BoundedSemaphore(settings.max_waiting) if settings.max_waiting else None,
     )
     dress(app, behind_tls=settings.behind_tls)

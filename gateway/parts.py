@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from flask import current_app
 
 from database.session import Database
+from gateway.memory import Memory
 from gateway.ml_client import MLClient
 from gateway.settings import Settings
 from shared.clock import Clock
@@ -26,6 +27,7 @@ class Parts:
     database: Database
     ml: MLClient
     clock: Clock
+    memory: Memory
     waiting: threading.BoundedSemaphore | None = field(default=None)
     #: Each export holds a thread and a moment of the database for as long as its reader takes.
     exporting: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(EXPORTS_AT_ONCE))

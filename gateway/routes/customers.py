@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from database import base, customers, dashboard, models
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.parts import parts
-from gateway.routes.freshness import revalidated
+from gateway.routes import freshness
 from gateway.routes.shapes import Explained, ReasonOut
 from gateway.services import explaining, subjects
 from shared.errors import NotFound
@@ -22,7 +22,7 @@ from shared.features import Schema
 from shared.http import request_id
 
 bp = blueprint("customers", __name__, prefix="/api/customers")
-bp.after_request(revalidated)
+freshness.install(bp)
 INTERNAL = frozenset({"score_run_id", *(f"{part}_{k}" for part in ("reason", "points") for k in (1, 2, 3))})
 
 

@@ -15,12 +15,12 @@ from database.dashboard import Tail
 from database.population import Period
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.parts import parts
-from gateway.routes.freshness import revalidated
+from gateway.routes import freshness
 from gateway.routes.shapes import RunOut, SampleBody
 from gateway.routes.waiting import answer_job, answers_job
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
-bp.after_request(revalidated)
+freshness.install(bp)
 PREDICT_WAIT_S = 60.0
 SHOWN_FEATURES = 5
 

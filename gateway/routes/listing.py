@@ -14,13 +14,13 @@ from pydantic import BaseModel, Field
 from database import base, dashboard, listing
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.parts import parts
-from gateway.routes.freshness import revalidated
+from gateway.routes import freshness
 from gateway.routes.shapes import ReasonOut
 from gateway.services import explaining, filtering, paging
 from shared.features import Schema
 
 bp = blueprint("listing", __name__, prefix="/api/customers")
-bp.after_request(revalidated)
+freshness.install(bp)
 
 
 class ListQuery(filtering.FilterFields, Keyset):
