@@ -118,7 +118,7 @@ class MLClient:
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
         # Only what is asked alike shares a call: the same version, the same features, keys or none.
-        alike = (request.model_version, request.all_reasons, request.row_keys is None, tuple(request.columns))
+        alike = (request.model_version, request.reasons, request.row_keys is None, tuple(request.columns))
         answer = self._riding.ride(alike, (request, request_id))
         return answer if answer is not None else self._score_alone(request, request_id)
 

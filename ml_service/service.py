@@ -60,7 +60,7 @@ class MLService:
             raise InvalidInput("model_version: the body and the query name different versions.")
         model = self.registry.get(wire.checked_version(request.model_version or version))
         rows = wire.rows_of_request(model.schema, request)
-        shown = len(model.schema.features) if request.all_reasons else TOP_REASONS
+        shown = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
         return wire.json_answer(model, model.explain(rows.features, rows.row_keys, shown=shown))
 
     def start_training(self, body: bytes | None) -> TrainingRun:

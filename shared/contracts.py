@@ -36,6 +36,8 @@ HORIZON_DAYS = 30
 GRACE_DAYS = 30
 
 Cell = float | int | str | bool | None
+#: How many reasons an answer carries; those that it does not are in `other_points`.
+Shown = Literal["top", "all", "none"]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=32)]
 
 
@@ -47,7 +49,7 @@ class PredictRequest(Strict):
     row_keys: list[int] | None = Field(
         None, description="Keys of rows, so that rows used in training get out-of-fold scores"
     )
-    all_reasons: bool = Field(False, description="Every feature's contribution instead of the top three")
+    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
 
 
 class Reason(Strict):

@@ -17,7 +17,7 @@ from gateway.routes.shapes import Balanced, Explained, RunOut, SampleBody
 from gateway.routes.waiting import answer_job, answers_job
 from gateway.services import explaining, subjects
 from shared.clock import iso
-from shared.contracts import Cell
+from shared.contracts import Cell, Shown
 from shared.http import request_id
 
 bp = blueprint("predictions", __name__, prefix="/api/predictions")
@@ -66,6 +66,7 @@ class ScoreBody(Body):
 
     customer_id: str | None = Field(None, min_length=1, max_length=200)
     features: dict[str, Cell] | None = None
+    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
 
 
 class WhatIfBody(Body):
@@ -149,7 +150,9 @@ def score(body: ScoreBody) -> Response:
         key, facts = subjects.present_facts(p.database, schema, body.customer_id)
     else:
         key, facts = None, subjects.given_facts(schema, body.features or {})
-    answer = explaining.score(p.ml, schema, version, [facts], row_key=key, request_id=request_id())
+    answer = explaining.score(
+        p.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id()
+    )
     return ok(explaining.explain(schema, facts, answer))
 
 

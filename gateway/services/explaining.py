@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from database.base import column_names
 from gateway.ml_client import MLClient
-from shared.contracts import Cell, Prediction, PredictRequest, PredictResponse
+from shared.contracts import Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.errors import Detail, InvalidInput
 from shared.features import Feature, Schema
 
@@ -102,7 +102,7 @@ def score(
     facts: Sequence[Mapping[str, Cell]],
     *,
     row_key: int | None = None,
-    all_reasons: bool = False,
+    reasons: Shown = "top",
     request_id: str | None = None,
 ) -> PredictResponse:
     """Score a few rows of facts with one version; `row_key` is one customer's, for all of them."""
@@ -110,7 +110,7 @@ def score(
         model_version=version,
         columns={name: [row[name] for row in facts] for name in schema.feature_names},
         row_keys=None if row_key is None else [row_key] * len(facts),
-        all_reasons=all_reasons,
+        reasons=reasons,
     )
     return ml.score_few(request, request_id=request_id)
 
@@ -156,7 +156,7 @@ def recommend(
         name: target for name, about in schema.features.items() if (target := _target(about, facts[name])) is not None
     }
     rows = [dict(facts), *({**facts, name: target} for name, target in targets.items())]
-    answer = score(ml, schema, version, rows, row_key=row_key, all_reasons=True, request_id=request_id)
+    answer = score(ml, schema, version, rows, row_key=row_key, reasons="all", request_id=request_id)
     now = answer.predictions[0].churn_probability
     raising = {reason.feature for reason in answer.predictions[0].reasons if reason.points > 0}
     found: list[Recommendation] = []

@@ -135,12 +135,12 @@ def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> No
     schema, version = live_schema(demo_world.database)
     for row in riskiest(demo_world, 5):
         facts = facts_by_feature(schema, row)
-        for all_reasons in (False, True):
-            answer = score(demo_world.ml, schema, version, [facts], all_reasons=all_reasons)
+        for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
+            answer = score(demo_world.ml, schema, version, [facts], reasons=shown)
             told = explaining.explain(schema, facts, answer)
             points = sum(reason["points"] for reason in told["reasons"]) + told["other_points"]
             assert told["churn_probability"] == pytest.approx(told["base_probability"] + points, abs=1e-9)
-            assert len(told["reasons"]) == (len(schema.features) if all_reasons else 3)
+            assert len(told["reasons"]) == many
 
 
 @real_ml

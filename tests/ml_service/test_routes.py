@@ -144,7 +144,7 @@ def test_json_rows_are_answered_as_the_contract_says(call: Caller, dated_model: 
 
 
 def test_all_reasons_add_up_to_the_margin(call: Caller) -> None:
-    answer = PredictResponse.model_validate_json(predict(call, all_reasons=True).data)
+    answer = PredictResponse.model_validate_json(predict(call, reasons="all").data)
     for each in answer.predictions:
         assert {r.feature for r in each.reasons} == set(CUSTOMER)
         assert answer.base_margin + sum(r.contribution for r in each.reasons) == pytest.approx(each.margin, abs=1e-5)
@@ -231,7 +231,7 @@ def test_wrong_columns_are_named(call: Caller, change: dict[str, Any], field: st
         {"row_keys": [1e30, 1]},
         {"model_version": "newest"},
         {"model_version": 3},
-        {"all_reasons": "perhaps"},
+        {"reasons": "perhaps"},
         {"unknown": 1},
     ],
 )
