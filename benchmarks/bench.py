@@ -180,13 +180,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         data = world.Data(folder)
-        from benchmarks import served
+        from benchmarks import served, transfer
 
         parts: dict[str, Callable[[], Bar | list[Bar]]] = {
             "train": lambda: training(data, folder, given.rounds, peers),
             "reasons": lambda: reasons(data, given.rounds, min(20_000, given.rows)),
             "naive": lambda: naive(data, folder, max(1, given.rounds // 2), given.rows),
             "store": lambda: store(data, folder, given.rounds, given.million),
+            "transfer": lambda: transfer.bars(data, folder, max(1, given.rounds // 2), given.million),
             "served": lambda: served.bars(data, folder, given.rounds, given.million, peers),
         }
         for part, run in parts.items():

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import world
+from benchmarks import transfer, world
 from database import customers, dashboard, runs
 from gateway.services import scoring
 from ml_service import boosting
+from ml_service.seen_rows import UNSEEN
 
 
 def best(do: Callable[[], Any], times: int = 3) -> float:
@@ -36,7 +37,10 @@ def measure(data: world.Data, folder: Path, rows: int) -> dict[str, float]:
     """Seconds of each job at this size."""
     database = world.make_database(folder / f"{rows}.db", data, rows)
     given = world.scoring_work(database, world.InProcess(data.registry_folder))
-    found = {"batch (score, explain, store)": best(lambda: scoring.run(given), 1)}
+    found = {
+        "score and explain, model alone": best(lambda: score(data, rows), 1),
+        "batch (read, score, explain, store)": best(lambda: scoring.run(given), 1),
+    }
     with database.read() as connection:
         shown = runs.published(connection)
         assert shown is not None
@@ -44,12 +48,22 @@ def measure(data: world.Data, folder: Path, rows: int) -> dict[str, float]:
         found["dashboard (tail)"] = best(lambda: dashboard.tail(connection, shown.run_id, 0.7), 20)
         found["dashboard (distribution)"] = best(lambda: dashboard.distribution(connection, shown.run_id), 20)
     database.close()
-    if rows <= len(data.label):
-        values, label = data.values[:rows], data.label[:rows]
-        fit = lambda: boosting.fit(world.SCHEMA, data.parameters, values, label, rounds=200, threads=1)
-        found["training (one fit)"] = best(fit, 1)
+    imported, _ = transfer.import_and_export(data, folder / f"transfer-{rows}", rows)
+    found["import (CPU)"] = imported
+    values, label = (np.resize(each, (rows, *each.shape[1:])) for each in (data.values, data.label))
+    fit = lambda: boosting.fit(world.SCHEMA, data.parameters, values, label, rounds=data.rounds, bag=1, threads=1)
+    found["training (one fit)"] = best(fit, 1)
     found["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found
+
+
+def score(data: world.Data, rows: int, chunk: int = 25_000) -> None:
+    """Score and explain so many rows, keeping none: what the model does, whatever is around it."""
+    folds = np.full(chunk, UNSEEN, dtype=np.int8)
+    for at in range(0, rows, chunk):
+        here = np.arange(at, min(at + chunk, rows)) % len(data.label)
+        for _ in data.model.trees.contributions(data.values[here], folds[: len(here)]):
+            pass
 
 
 def main() -> None:
@@ -57,10 +71,15 @@ def main() -> None:
     command = argparse.ArgumentParser(description=__doc__)
     command.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     command.add_argument("--json", type=Path, default=Path("bench-scale.json"))
+    command.add_argument(
+        "--scored", type=int, nargs="*", default=[10_000_000], help="further sizes, for the model alone"
+    )
     given = command.parse_args()
     with tempfile.TemporaryDirectory(prefix="scale-") as name:
         data = world.Data(Path(name))
         found = {rows: measure(data, Path(name), rows) for rows in given.sizes}
+        for rows in given.scored:
+            found[rows] = {"score and explain, model alone": best(lambda rows=rows: score(data, rows), 1)}
     table = []
     for job in dict.fromkeys(job for each in found.values() for job in each):
         points = [(rows, each[job]) for rows, each in found.items() if job in each]
