@@ -77,6 +77,7 @@ def main() -> None:
     given = command.parse_args()
     with tempfile.TemporaryDirectory(prefix="scale-") as name:
         data = world.Data(Path(name))
+        data.model.trees.prepare()
         found = {rows: measure(data, Path(name), rows) for rows in given.sizes}
         for rows in given.scored:
             found[rows] = {"score and explain, model alone": best(lambda rows=rows: score(data, rows), 1)}
