@@ -42,9 +42,15 @@ def rank(
     probabilities: Sequence[float],
     customer_ids: Sequence[int],
     prediction_ids: Sequence[int],
+    prices: Sequence[float | None],
 ) -> None:
     """Enter scores in the ranking; fastest in its order, from the highest probability down."""
-    columns = {"churn_probability": probabilities, "customer_id": customer_ids, "prediction_id": prediction_ids}
+    columns = {
+        "churn_probability": probabilities,
+        "customer_id": customer_ids,
+        "prediction_id": prediction_ids,
+        "monthly_price": prices,
+    }
     insert_columns(connection, ranks, {"run_id": run_id}, columns)
 
 
@@ -64,7 +70,7 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
     drop(connection, shown_run_id, ids)
     columns = ("run_id", "customer_id", "churn_probability", "prediction_id", "monthly_price")
     insert_rows(connection, scores, columns, [(shown_run_id, *row) for row in rows])
-    rank(connection, shown_run_id, [row.churn_probability for row in rows], ids, [row.id for row in rows])
+    insert_rows(connection, ranks, columns, [(shown_run_id, *row) for row in rows])
     return int(ids[-1])
 
 

@@ -77,6 +77,7 @@ present_ranks = Table(
     Column("churn_probability", Float, primary_key=True),
     Column("customer_id", Integer, primary_key=True),
     Column("prediction_id", Integer, nullable=False),
+    Column("monthly_price", Float),
     sqlite_with_rowid=False,
 )
 score_bins = Table(

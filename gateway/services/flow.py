@@ -1,6 +1,6 @@
 """Many rows on their way: taken before they are asked for, counted and ranked as they pass.
 
-Law: memory holds a handful of chunks, and 24 bytes of every customer who is ranked; a failure reaches whoever asks for
+Law: memory holds a handful of chunks, and 32 bytes of every customer who is ranked; a failure reaches whoever asks for
 the next one.
 """
 
@@ -66,20 +66,27 @@ class Ranking:
     """Scores kept as they pass, to be read from the highest probability down; ties by customer, in the order added."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+        self._parts: list[tuple[npt.NDArray[Any], ...]] = []
 
-    def add(self, probabilities: Sequence[float], customer_ids: Sequence[int], first_prediction_id: int) -> None:
+    def add(
+        self,
+        probabilities: Sequence[float],
+        customer_ids: Sequence[int],
+        first_prediction_id: int,
+        prices: Sequence[float | None],
+    ) -> None:
         """Keep a chunk, whose predictions have ids that follow each other; customers ascend from chunk to chunk."""
-        predictions = np.arange(first_prediction_id, first_prediction_id + len(customer_ids), dtype=np.int64)
-        kept = np.array(probabilities, dtype=np.float64), np.array(customer_ids, dtype=np.int64), predictions
-        self._parts.append(kept)
+        predictions = np.arange(first_prediction_id, first_prediction_id + len(customer_ids))
+        price = np.array(prices, dtype=np.float64)
+        self._parts.append((np.array(probabilities), np.array(customer_ids), predictions, price))
 
-    def parts(self, rows: int) -> Iterator[tuple[list[float], list[int], list[int]]]:
-        """(probabilities, customer ids, prediction ids) of so many customers at a time."""
+    def parts(self, rows: int) -> Iterator[tuple[list[float], list[int], list[int], list[float | None]]]:
+        """(probabilities, customer ids, prediction ids, prices) of so many customers at a time."""
         if not self._parts:
             return
-        probability, customer, prediction = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        probability, customer, prediction, price = (np.concatenate(each) for each in zip(*self._parts, strict=True))
         order = np.argsort(-probability, kind="stable")
         for at in range(0, len(order), rows):
             here = order[at : at + rows]
-            yield probability[here].tolist(), customer[here].tolist(), prediction[here].tolist()
+            paid = [None if each != each else each for each in price[here].tolist()]
+            yield probability[here].tolist(), customer[here].tolist(), prediction[here].tolist(), paid

@@ -171,7 +171,7 @@ def _store(work: Work, run_id: int, chunk: Chunk, at: str, ranking: Ranking | No
             first = runs.append_columns(connection, run_id, part.ids, part.scores, at)
             if ranking is not None:
                 present.append(connection, run_id, first, part.ids, part.probabilities, part.prices)
-                ranking.add(part.probabilities, part.ids, first)
+                ranking.add(part.probabilities, part.ids, first, part.prices)
 
 
 def _publish(work: Work, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:

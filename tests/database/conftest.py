@@ -138,7 +138,7 @@ def full_run(
         if kind == "full":
             paid = [prices.get(i) if prices else None for i in ids]
             present.append(connection, run_id, first, ids, values, paid)
-            present.rank(connection, run_id, values, ids, range(first, first + len(ids)))
+            present.rank(connection, run_id, values, ids, range(first, first + len(ids)), paid)
         if publish:
             measured = runs.measure_bins(connection, run_id, past=kind != "full")
             runs.store_bins(connection, run_id, measured)

@@ -101,7 +101,7 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
         first = runs.append(connection, broken, ids, [a_score(0.5)] * 3, NOW)
         present.append(connection, broken, first, ids, [0.5] * 3, [None] * 3)
-        present.rank(connection, broken, [0.5] * 3, ids, range(first, first + len(ids)))
+        present.rank(connection, broken, [0.5] * 3, ids, range(first, first + len(ids)), [None] * 3)
     with here.database.write() as connection:
         assert runs.drop_unfinished(connection, job) == 1
         assert runs.drop_unfinished(connection, job) == 0
@@ -120,7 +120,7 @@ def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(fact
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
         first = runs.append(connection, broken, ids, [a_score(0.5)] * 12, NOW)
         present.append(connection, broken, first, ids, [0.5] * 12, [None] * 12)
-        present.rank(connection, broken, [0.5] * 12, ids, range(first, first + len(ids)))
+        present.rank(connection, broken, [0.5] * 12, ids, range(first, first + len(ids)), [None] * 12)
     gone = []
     while not gone or gone[-1]:
         with here.database.write() as connection:

@@ -195,7 +195,14 @@ def _score(connection: Any, model_id: int, given: list[dict[str, Any]], kind: An
     probabilities = [row[0] for row in rows]
     if kind == "full":
         present.append(connection, run_id, first, keys, probabilities, [one["price"] for _, one in scored])
-        present.rank(connection, run_id, probabilities, keys, range(first, first + len(keys)))
+        present.rank(
+            connection,
+            run_id,
+            probabilities,
+            keys,
+            range(first, first + len(keys)),
+            [one["price"] for _, one in scored],
+        )
     runs.store_bins(connection, run_id, runs.measure_bins(connection, run_id, past=kind != "full"))
     state = "published" if kind == "full" else "done"
     runs.finish(connection, run_id, state=state, customers=len(keys), average=0.2, now=NOW)

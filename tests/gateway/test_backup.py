@@ -153,7 +153,7 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
                 with database.write() as connection:
                     first = runs.append(connection, run_id, chunk, [a_score(0.5)] * 50, iso(utc_now()))
                     present.append(connection, run_id, first, chunk, [0.5] * 50, [None] * 50)
-                    present.rank(connection, run_id, [0.5] * 50, chunk, range(first, first + len(chunk)))
+                    present.rank(connection, run_id, [0.5] * 50, chunk, range(first, first + len(chunk)), [None] * 50)
                 waits.append(time.monotonic() - began)
             with database.write() as connection:
                 runs.finish(

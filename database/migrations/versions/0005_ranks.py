@@ -17,6 +17,7 @@ CREATE TABLE present_ranks (
     churn_probability FLOAT NOT NULL,
     customer_id INTEGER NOT NULL,
     prediction_id INTEGER NOT NULL,
+    monthly_price FLOAT,
     CONSTRAINT pk_present_ranks PRIMARY KEY (run_id, churn_probability DESC, customer_id),
     CONSTRAINT fk_present_ranks_run_id FOREIGN KEY(run_id) REFERENCES scoring_runs (id)
 ) WITHOUT ROWID
@@ -44,8 +45,7 @@ def upgrade() -> None:
     _make_scores_anew("")
     op.execute(RANKS)
     op.execute(
-        "INSERT INTO present_ranks (run_id, churn_probability, customer_id, prediction_id) "
-        "SELECT run_id, churn_probability, customer_id, prediction_id FROM present_scores "
+        f"INSERT INTO present_ranks ({COLUMNS}) SELECT {COLUMNS} FROM present_scores "
         "ORDER BY run_id, churn_probability DESC, customer_id"
     )
 
