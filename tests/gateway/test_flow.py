@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.services.flow import RollUp, ahead
+from gateway.services.flow import Ranking, RollUp, ahead
 
 
 def test_items_come_in_order_and_at_most_one_is_taken_ahead() -> None:
@@ -67,3 +67,15 @@ def test_chunks_count_like_one_and_an_unknown_price_is_counted_as_unknown() -> N
     one.add([0.0, 0.0005, 0.001, 1.0], [9.0, None, None, 2.0])
     assert both.rows() == one.rows() == [(0, 1, 0.0, 0.0, 0), (1, 2, 0.0015, 0.0, 2), (1000, 1, 1.0, 2.0, 0)]
     assert both.average == pytest.approx(1.0015 / 4)
+
+
+def test_ranks_run_from_the_highest_down_and_ties_by_customer() -> None:
+    ranking = Ranking()
+    ranking.add([0.2, 0.9, 0.5], [1, 2, 3], 11, [7.0, None, 9.0])
+    ranking.add([0.9, 0.2], [4, 6], 20, [5.0, 6.0])
+    assert list(ranking.parts(2)) == [
+        ([0.9, 0.9], [2, 4], [12, 20], [None, 5.0]),
+        ([0.5, 0.2], [3, 1], [13, 11], [9.0, 7.0]),
+        ([0.2], [6], [21], [6.0]),
+    ]
+    assert list(Ranking().parts(2)) == []
