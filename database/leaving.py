@@ -47,12 +47,13 @@ def end_lifetimes(
     if "start" in roles:
         execute(
             "INSERT INTO main.subscriptions (customer_id, started_at, cancelled_at, ended_at, end_reason, plan, "
-            f"monthly_price, currency, known_at) SELECT c.id, {_START}, {announced}, {_END}, {reason}, c.plan, "
-            "c.monthly_price, c.currency, ? FROM staged.rows AS r JOIN main.customers AS c ON c.id = r.customer_id "
+            f"monthly_price, currency, known_at, told_on) SELECT c.id, {_START}, {announced}, {_END}, {reason}, "
+            "c.plan, c.monthly_price, c.currency, ?, ? FROM staged.rows AS r JOIN main.customers AS c ON c.id = r.customer_id "
             f"WHERE r.n > ? AND r.n <= ? AND {_START} IS NOT NULL ON CONFLICT (customer_id, started_at) DO UPDATE SET "
             "cancelled_at = excluded.cancelled_at, ended_at = excluded.ended_at, "
-            "end_reason = coalesce(excluded.end_reason, subscriptions.end_reason), known_at = excluded.known_at",
-            (today, today, now, after, until),
+            "end_reason = coalesce(excluded.end_reason, subscriptions.end_reason), known_at = excluded.known_at, "
+            "told_on = excluded.told_on",
+            (today, today, now, today, after, until),
         )
     latest = (
         "(SELECT max(o.started_at) FROM main.subscriptions AS o "
@@ -60,10 +61,10 @@ def end_lifetimes(
     )
     execute(
         f"UPDATE subscriptions SET cancelled_at = {announced}, ended_at = {_END}, "
-        f"end_reason = coalesce({reason}, end_reason), known_at = ? FROM staged.rows AS r "
+        f"end_reason = coalesce({reason}, end_reason), known_at = ?, told_on = ? FROM staged.rows AS r "
         "WHERE r.n > ? AND r.n <= ? AND subscriptions.customer_id = r.customer_id "
         f"AND subscriptions.started_at = {latest}",
-        (today, today, now, after, until),
+        (today, today, now, today, after, until),
     )
     back = f"(SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at >= {_END})"
     mine = f"FROM staged.rows AS r WHERE r.n > ? AND r.n <= ? AND customers.id = r.customer_id AND NOT EXISTS {back}"

@@ -16,6 +16,7 @@ from database.tables.customer_base import (
     population_history,
     schema_versions,
     subscriptions,
+    withdrawn_ends,
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import outcomes, predictions, present_scores, published_run, score_bins, scoring_runs
@@ -47,5 +48,6 @@ __all__ = [
     "scoring_runs",
     "subscriptions",
     "users",
+    "withdrawn_ends",
     "workers",
 ]
