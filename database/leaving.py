@@ -48,7 +48,8 @@ def end_lifetimes(
         execute(
             "INSERT INTO main.subscriptions (customer_id, started_at, cancelled_at, ended_at, end_reason, plan, "
             f"monthly_price, currency, known_at, told_on) SELECT c.id, {_START}, {announced}, {_END}, {reason}, "
-            "c.plan, c.monthly_price, c.currency, ?, ? FROM staged.rows AS r JOIN main.customers AS c ON c.id = r.customer_id "
+            "c.plan, c.monthly_price, c.currency, ?, ? FROM staged.rows AS r "
+            "JOIN main.customers AS c ON c.id = r.customer_id "
             f"WHERE r.n > ? AND r.n <= ? AND {_START} IS NOT NULL ON CONFLICT (customer_id, started_at) DO UPDATE SET "
             "cancelled_at = excluded.cancelled_at, ended_at = excluded.ended_at, "
             "end_reason = coalesce(excluded.end_reason, subscriptions.end_reason), known_at = excluded.known_at, "
