@@ -204,7 +204,7 @@ def _no_date(text: str, written: str | None) -> str:
         return "is no day of the calendar"
     if re.match(_LOCAL_SHAPE, text):
         if written is None:
-            return "may be day first or month first, and its column doesn't say which: write it as 2025-12-31"
+            return "is written so that its column doesn't tell days from months: write it as 2025-12-31"
         return f"is no day of the calendar, written {written} as the others of its column"
     return "is no date, write it as 2025-12-31"
 

@@ -94,7 +94,7 @@ def test_dates_that_may_be_read_in_two_ways_are_not_guessed_at(staged: Stage, da
     given = [day for day in dates if day]
     assert (found.rejected, found.recognised["dates"]) == (len(given), {})
     assert wrong(found) == [(line, "since", day) for line, day in enumerate(given, start=2)]
-    assert all("day first or month first" in d["message"] and "2025-12-31" in d["message"] for d in found.rejects)
+    assert all("tell days from months" in d["message"] and "2025-12-31" in d["message"] for d in found.rejects)
 
 
 @pytest.mark.parametrize(
