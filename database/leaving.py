@@ -34,7 +34,19 @@ def without_lifetime(connection: Connection, has_start: bool) -> Rejects:
         f"SELECT r.n, {_END} FROM staged.rows AS r WHERE r.is_new IS NULL {given} AND NOT EXISTS (SELECT 1 FROM "
         f"main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at <= {_END})"
     )
-    return [(n, "ended_at", end, f"no subscription of this customer began by {end}") for n, end in rows]
+    rejects: Rejects = [(n, "ended_at", end, f"no subscription of this customer began by {end}") for n, end in rows]
+    return rejects + (_other_lifetime(connection) if has_start else [])
+
+
+def _other_lifetime(connection: Connection) -> Rejects:
+    """Rows that end another lifetime than the one that runs on that day: the customer would stay for all that."""
+    rows = connection.exec_driver_sql(
+        f"SELECT r.n, {_START}, s.started_at FROM staged.rows AS r JOIN main.subscriptions AS s "
+        f"ON s.customer_id = r.customer_id WHERE r.is_new IS NULL AND {_START} <> s.started_at "
+        f"AND s.started_at <= {_END} AND coalesce(s.ended_at, '9999') > {_END} GROUP BY r.n"
+    )
+    told = "the subscription that runs then began on {}: give that day, or leave it blank"
+    return [(n, "started_at", start, told.format(runs)) for n, start, runs in rows]
 
 
 def end_lifetimes(
@@ -60,11 +72,13 @@ def end_lifetimes(
         "(SELECT max(o.started_at) FROM main.subscriptions AS o "
         f"WHERE o.customer_id = r.customer_id AND o.started_at <= {_END})"
     )
+    # With a start given, another lifetime ends only if it runs on that day: one of `open_lifetimes`.
+    other = f" AND ({_START} IS NULL OR coalesce(subscriptions.ended_at, '9999') > {_END})" if "start" in roles else ""
     execute(
         f"UPDATE subscriptions SET cancelled_at = {announced}, ended_at = {_END}, "
         f"end_reason = coalesce({reason}, end_reason), known_at = ?, told_on = ? FROM staged.rows AS r "
         "WHERE r.n > ? AND r.n <= ? AND subscriptions.customer_id = r.customer_id "
-        f"AND subscriptions.started_at = {latest}",
+        f"AND subscriptions.started_at = {latest}{other}",
         (today, today, now, today, after, until),
     )
     back = f"(SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at >= {_END})"

@@ -121,7 +121,8 @@ def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mappin
         return
     out = uploads.rejects_path(work.database.path, work.job.id)
     write_rejects(table, staged, out)
-    if not params.get("keep_good") and not params.get("dry_run"):
+    if params.get("absent_are_gone") or not (params.get("keep_good") or params.get("dry_run")):
+        # Whose row was rejected is not absent: only a file that is taken whole says who has left.
         where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
         raise refusal(table, staged, where)
     if not staged.accepted:
