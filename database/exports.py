@@ -182,7 +182,7 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
         _Made(Column("tenure_months", "whole"), wide.c.tenure_months),
         _Made(Column("last_activity", "text"), wide.c.last_activity),
         _Made(Column("monthly_price", "number"), wide.c.monthly_price),
-        _Made(Column("revenue_at_risk", "number"), p.c.churn_probability * wide.c.monthly_price),
+        _Made(Column("revenue_at_risk", "number"), p.c.churn_probability * p.c.monthly_price),
         *_score_columns(connection, schema),
         _Made(Column("as_of", "date"), wide.c.as_of),
     ]

@@ -25,6 +25,8 @@ FEW = 500
 #: A list of fewer is gathered and sorted; a longer one is walked in its order until the page is full.
 GATHERED = 2_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
+#: Sorts whose order an index of the customers' own columns has.
+ORDERED = ("monthly_price", "tenure_months", "user_id")
 LEVELS = ("High", "Medium", "Low")
 HIGH, MEDIUM = 0.8, 0.6
 #: The feature that says how long ago somebody was last seen, in days.
@@ -119,8 +121,9 @@ def conditions(
     found = [
         *_within(probability, filters.probability),
         *_within(ledger.c.confidence, filters.confidence),
-        *_within(wide.c.tenure_months, filters.tenure),
-        *_within(wide.c.monthly_price, filters.price),
+        # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
+        *_within(wide.c.tenure_months + 0, filters.tenure),
+        *_within(wide.c.monthly_price + 0, filters.price),
     ]
     if filters.is_scored is not None:
         # `coalesce` leaves an outer join the outer join it is; where it is an inner one, this is always so.
@@ -177,11 +180,14 @@ def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[b
 
 
 def sort_value(schema: Schema, wide: Table, sort: Sort) -> ColumnElement[Any]:
-    """The value that a list is sorted by; the larger `last_activity`, the more recent."""
+    """The value that a list is sorted by; the larger `last_activity`, the more recent.
+
+    Revenue at risk is that of the run, as in its totals: the probability times the price it was scored beside.
+    """
     if sort.key == "churn_probability":
         return p.c.churn_probability
     if sort.key == "revenue_at_risk":
-        return p.c.churn_probability * wide.c.monthly_price
+        return p.c.churn_probability * p.c.monthly_price
     if sort.key == "last_activity":
         return -wide.c[column_names(schema)[LAST_SEEN]]
     return wide.c[sort.key]
@@ -210,6 +216,9 @@ def page(
     """
     wide, run_id = customers_table(schema), present_run(connection)
     value = sort_value(schema, wide, sort)
+    if by_table and sort.key in ORDERED and sort.key != "user_id":
+        value = value + 0  # few match: gathered and sorted, not looked for along the whole index
+    by_table = by_table or sort.key in ORDERED
     where = conditions(connection, schema, wide, filters, run_id)
     walks_ranking = bool(filters.is_scored) and not by_table
     key = p.c.customer_id if walks_ranking else wide.c.id
@@ -250,6 +259,7 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
         select(
             wide,
             p.c.churn_probability,
+            (p.c.churn_probability * p.c.monthly_price).label("revenue_at_risk"),
             ledger.c.confidence,
             ledger.c.prediction_date,
             ledger.c.run_id.label("score_run_id"),
@@ -284,7 +294,7 @@ def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Ma
             select(
                 func.count(),
                 func.coalesce(func.sum(probability), 0.0),
-                func.coalesce(func.sum(probability * wide.c.monthly_price), 0.0),
+                func.coalesce(func.sum(probability * p.c.monthly_price), 0.0),
             )
             .select_from(source(wide, filters, run_id))
             .where(*where, _level(probability, level))

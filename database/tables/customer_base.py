@@ -69,6 +69,9 @@ customers = Table(
     Column("updated_at", Text, nullable=False),
 )
 Index("ix_customers_population", customers.c.churn, customers.c.ends_on, customers.c.id)
+# Lists are walked in their order.
+Index("ix_customers_monthly_price", customers.c.monthly_price)
+Index("ix_customers_tenure_months", customers.c.tenure_months)
 # Searched by how they begin: the migration makes both with COLLATE NOCASE, which no index here can say.
 Index("ix_customers_user_id_nocase", customers.c.user_id)
 Index("ix_customers_email_nocase", customers.c.email)

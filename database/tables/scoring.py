@@ -66,6 +66,8 @@ present_scores = Table(
     Column("monthly_price", Float),
     sqlite_with_rowid=False,
 )
+# Beside this one the migrations make ix_present_scores_revenue (run_id, churn_probability * monthly_price,
+# customer_id): an index of an expression, which Alembic can't compare.
 Index(
     "ix_present_scores_rank",
     present_scores.c.run_id,
