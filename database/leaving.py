@@ -53,6 +53,26 @@ def end_lifetimes(
     connection: Connection, *, roles: tuple[str, ...], today: str, now: str, after: int, until: int
 ) -> tuple[int, int]:
     """Apply the rows with `after` < n <= `until`; how many have left, and how many will."""
+    _end_contracts(connection, roles=roles, today=today, now=now, after=after, until=until)
+    execute = connection.exec_driver_sql
+    back = (  # a lifetime of one day, begun and ended on it, is no return
+        f"(SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at >= {_END} "
+        f"AND coalesce(s.ended_at, '9999') > {_END})"
+    )
+    mine = f"FROM staged.rows AS r WHERE r.n > ? AND r.n <= ? AND customers.id = r.customer_id AND NOT EXISTS {back}"
+    left = execute(
+        f"UPDATE customers SET churn = 1, ends_on = NULL, updated_at = ? {mine} AND {_END} <= ?",
+        (now, after, until, today),
+    ).rowcount
+    ahead = execute(
+        f"UPDATE customers SET ends_on = {_END}, updated_at = ? {mine} AND {_END} > ?", (now, after, until, today)
+    ).rowcount
+    return left, ahead
+
+
+def _end_contracts(
+    connection: Connection, *, roles: tuple[str, ...], today: str, now: str, after: int, until: int
+) -> None:
     reason = _REASON if "end_reason" in roles else "NULL"
     announced = f"CASE WHEN {_END} > ? THEN ? END"
     execute = connection.exec_driver_sql
@@ -81,13 +101,3 @@ def end_lifetimes(
         f"AND subscriptions.started_at = {latest}{other}",
         (today, today, now, today, after, until),
     )
-    back = f"(SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at >= {_END})"
-    mine = f"FROM staged.rows AS r WHERE r.n > ? AND r.n <= ? AND customers.id = r.customer_id AND NOT EXISTS {back}"
-    left = execute(
-        f"UPDATE customers SET churn = 1, ends_on = NULL, updated_at = ? {mine} AND {_END} <= ?",
-        (now, after, until, today),
-    ).rowcount
-    ahead = execute(
-        f"UPDATE customers SET ends_on = {_END}, updated_at = ? {mine} AND {_END} > ?", (now, after, until, today)
-    ).rowcount
-    return left, ahead

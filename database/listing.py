@@ -25,8 +25,7 @@ FEW = 500
 #: A list of fewer is gathered and sorted; a longer one is walked in its order until the page is full.
 GATHERED = 2_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
-#: Sorts whose order an index of the customers' own columns has.
-ORDERED = ("monthly_price", "tenure_months", "user_id")
+ORDERED = ("monthly_price", "tenure_months", "user_id")  # sorts with an index of the customers' own columns
 LEVELS = ("High", "Medium", "Low")
 HIGH, MEDIUM = 0.8, 0.6
 #: The feature that says how long ago somebody was last seen, in days.
@@ -180,10 +179,7 @@ def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[b
 
 
 def sort_value(schema: Schema, wide: Table, sort: Sort) -> ColumnElement[Any]:
-    """The value that a list is sorted by; the larger `last_activity`, the more recent.
-
-    Revenue at risk is that of the run, as in its totals: the probability times the price it was scored beside.
-    """
+    """The value of a list's order: the larger `last_activity`, the more recent; revenue is that of the run."""
     if sort.key == "churn_probability":
         return p.c.churn_probability
     if sort.key == "revenue_at_risk":
@@ -216,7 +212,7 @@ def page(
     """
     wide, run_id = customers_table(schema), present_run(connection)
     value = sort_value(schema, wide, sort)
-    if by_table and sort.key in ORDERED and sort.key != "user_id":
+    if by_table and sort.key in ("monthly_price", "tenure_months"):
         value = value + 0  # few match: gathered and sorted, not looked for along the whole index
     by_table = by_table or sort.key in ORDERED
     where = conditions(connection, schema, wide, filters, run_id)

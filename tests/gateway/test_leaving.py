@@ -137,3 +137,11 @@ def test_whose_row_is_rejected_is_not_taken_for_absent(world: World, tmp_path: P
     with pytest.raises(ServiceError, match="1 row has to be put right"):
         bring(world, later, DATED, full_snapshot=True, absent_are_gone=True, **flags)
     assert (customer(world, "a")["churn"], customer(world, "b")["as_of"]) == (0, "2026-01-31")
+
+
+def test_a_lifetime_of_one_day_ends_and_one_begun_that_day_is_a_return(world: World, tmp_path: Path) -> None:
+    people(world, tmp_path, "a", "b", start="2026-01-31")
+    told = leave(world, write(tmp_path, "o.csv", ["a,2026-01-31"], "user_id,ended_at"))
+    assert (told["ended"], customer(world, "a")["churn"]) == (1, 1)
+    leave(world, write(tmp_path, "p.csv", ["b,2025-01-01,2026-01-31,x"], WITH_START), keep_good=True)
+    assert customer(world, "b")["churn"] == 0
