@@ -203,6 +203,7 @@ def forget(connection: Connection, schema: Schema) -> None:
         tables.predictions,
         tables.scoring_runs,
         tables.population_history,
+        tables.withdrawn_ends,
         tables.subscriptions,
         tables.customer_snapshots,
         tables.imports,

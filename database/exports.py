@@ -88,7 +88,7 @@ def customers(connection: Connection, schema: Schema, filters: Filters, negative
     beside = [*_identity(schema, wide), *_score_columns(connection, schema, p)]
     made += [each if each.column.name not in taken else _renamed(each) for each in beside]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
-    query = query.select_from(source(wide, p, filters, run_id))
+    query = query.select_from(source(wide, p, run_id))
     query = query.where(*conditions(connection, schema, wide, p, filters, run_id)).order_by(wide.c.id)
     return _selection(connection, made, query)
 
@@ -182,12 +182,12 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
         _Made(Column("tenure_months", "whole"), wide.c.tenure_months),
         _Made(Column("last_activity", "text"), wide.c.last_activity),
         _Made(Column("monthly_price", "number"), wide.c.monthly_price),
-        _Made(Column("revenue_at_risk", "number"), scores.c.churn_probability * wide.c.monthly_price),
+        _Made(Column("revenue_at_risk", "number"), scores.c.churn_probability * scores.c.monthly_price),
         *_score_columns(connection, schema, scores),
         _Made(Column("as_of", "date"), wide.c.as_of),
     ]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
-    query = query.select_from(source(wide, scores, filters, run_id))
+    query = query.select_from(source(wide, scores, run_id))
     query = query.where(*conditions(connection, schema, wide, scores, filters, run_id))
     tied = ranks.c.customer_id if scores is ranks else wide.c.id
     return _selection(connection, made, query.order_by(scores.c.churn_probability.desc(), tied))

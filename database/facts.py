@@ -17,7 +17,7 @@ from shared.clock import days_later
 from shared.contracts import GRACE_DAYS, HORIZON_DAYS
 from shared.features import Schema
 
-s = tables.subscriptions
+s, w = tables.subscriptions, tables.withdrawn_ends
 #: Later than any date, as text sorts.
 NEVER = "9999"
 
@@ -133,11 +133,18 @@ def _back_at(as_of: str) -> Any:
 
 
 def _active(day: str, which: Any = s) -> tuple[Any, ...]:
-    """Active at `day`, and not known by then to end."""
+    """Active at `day`, and not known on that day to end, whatever was told later."""
+    was_known = exists().where(
+        w.c.customer_id == which.c.customer_id,
+        w.c.started_at == which.c.started_at,
+        w.c.known_from <= day,
+        w.c.known_until > day,
+    )
     return (
         which.c.started_at <= day,
         or_(which.c.ended_at.is_(None), which.c.ended_at > day),
         or_(which.c.cancelled_at.is_(None), which.c.cancelled_at > day),
+        ~was_known,
     )
 
 

@@ -109,10 +109,10 @@ def walked(filters: Filters, *, by_table: bool = False) -> Table:
     return ranks if filters.is_scored and not by_table else p
 
 
-def source(wide: Table, scores: Table, filters: Filters, run_id: int) -> FromClause:
-    """Customers beside their present scores and ledger rows; scored ones only where that is asked."""
+def source(wide: Table, scores: Table, run_id: int) -> FromClause:
+    """Customers beside their present scores and ledger rows: walked by rank, or as customers, scored or not."""
     on = and_(scores.c.customer_id == wide.c.id, scores.c.run_id == run_id)
-    both = scores.join(wide, on) if filters.is_scored else wide.outerjoin(scores, on)
+    both = scores.join(wide, on) if scores is ranks else wide.outerjoin(scores, on)
     return both.outerjoin(ledger, ledger.c.id == scores.c.prediction_id)
 
 
@@ -124,8 +124,9 @@ def conditions(
     found = [
         *_within(probability, filters.probability),
         *_within(ledger.c.confidence, filters.confidence),
-        *_within(wide.c.tenure_months, filters.tenure),
-        *_within(wide.c.monthly_price, filters.price),
+        # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
+        *_within(wide.c.tenure_months + 0, filters.tenure),
+        *_within(wide.c.monthly_price + 0, filters.price),
     ]
     if filters.is_scored is not None:
         # `coalesce` leaves an outer join the outer join it is; where it is an inner one, this is always so.
@@ -183,11 +184,11 @@ def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[b
 
 
 def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
-    """The value that a list is sorted by; the larger `last_activity`, the more recent."""
+    """The value of a list's order: the larger `last_activity`, the more recent; revenue is that of the run."""
     if sort.key == "churn_probability":
         return scores.c.churn_probability
     if sort.key == "revenue_at_risk":
-        return scores.c.churn_probability * wide.c.monthly_price
+        return scores.c.churn_probability * scores.c.monthly_price
     if sort.key == "last_activity":
         return -wide.c[column_names(schema)[LAST_SEEN]]
     return wide.c[sort.key]
@@ -217,8 +218,10 @@ def page(
     wide, run_id = customers_table(schema), present_run(connection)
     scores = walked(filters, by_table=by_table or sort.key != "churn_probability")
     value = sort_value(schema, wide, scores, sort)
+    if by_table and sort.key in ("monthly_price", "tenure_months"):
+        value = value + 0  # few match: gathered and sorted, not looked for along the whole index
     key = ranks.c.customer_id if scores is ranks else wide.c.id
-    keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, filters, run_id))
+    keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, run_id))
     keys = keys.where(*conditions(connection, schema, wide, scores, filters, run_id))
     can_be_missing = not (filters.is_scored and sort.key == "churn_probability") and sort.key != "user_id"
     rows: list[dict[str, Any]] = []
@@ -255,12 +258,13 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
         select(
             wide,
             p.c.churn_probability,
+            (p.c.churn_probability * p.c.monthly_price).label("revenue_at_risk"),
             ledger.c.confidence,
             ledger.c.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *REASONS,
         )
-        .select_from(source(wide, p, Filters(), run_id))
+        .select_from(source(wide, p, run_id))
         .where(wide.c.id.in_([row.id for row in found]))
     )
     by_id = {row["id"]: row for row in connection.execute(query).mappings()}
@@ -272,7 +276,7 @@ def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: in
     wide, run_id = customers_table(schema), present_run(connection)
     scores = walked(filters, by_table=filters.ask_the_table)
     where = conditions(connection, schema, wide, scores, filters, run_id)
-    matching = select(wide.c.id).select_from(source(wide, scores, filters, run_id)).where(*where).limit(up_to + 1)
+    matching = select(wide.c.id).select_from(source(wide, scores, run_id)).where(*where).limit(up_to + 1)
     found = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
     return min(found, up_to), found <= up_to
 
@@ -289,9 +293,9 @@ def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Ma
             select(
                 func.count(),
                 func.coalesce(func.sum(probability), 0.0),
-                func.coalesce(func.sum(probability * wide.c.monthly_price), 0.0),
+                func.coalesce(func.sum(probability * scores.c.monthly_price), 0.0),
             )
-            .select_from(source(wide, scores, filters, run_id))
+            .select_from(source(wide, scores, run_id))
             .where(*where, _level(probability, level))
         )
         customers, expected, revenue = connection.execute(query).one()

@@ -67,7 +67,10 @@ class Writer:
         execute(self._snapshot_sql(), (*((self.import_id, self.plan.today) if self.plan.corrects else ()),
                                        self.import_id, *between))  # fmt: skip
         if "start" in self.staging.roles:
-            execute(self._lifetime_sql(), (now, *between))
+            known = (self.import_id, self.plan.today) if self.plan.corrects else ()
+            if "end" in self.staging.roles:
+                execute(self._older_ends_sql(), (*known, *between))
+            execute(self._lifetime_sql(), (now, *known, *between))
         elif self.plan.lifetimes:
             execute(self._running_sql(), (now, *between))
         imports.advance(connection, self.import_id, until)
@@ -122,60 +125,64 @@ class Writer:
         names = list(column_names(self.staging.schema).values())
         columns = ", ".join(f'"{name}"' for name in names)
         values = ", ".join(f'r."{feature_column(name)}"' for name in names)
-        known = "r.as_of"
-        if self.plan.corrects:
-            known = (
-                "CASE WHEN EXISTS (SELECT 1 FROM main.customer_snapshots AS k WHERE k.as_of = r.as_of "
-                "AND k.customer_id = r.customer_id AND k.import_id <> ?) THEN max(?, r.as_of) ELSE r.as_of END"
-            )
         label = self._role("label") or "NULL"
         return (
             f"INSERT INTO main.customer_snapshots (customer_id, as_of, known_at, import_id, label, {columns}) "
-            f"SELECT r.customer_id, r.as_of, {known}, ?, {label}, {values} "
+            f"SELECT r.customer_id, r.as_of, {self._known_sql()}, ?, {label}, {values} "
             "FROM staged.rows AS r WHERE r.n > ? AND r.n <= ?"
         )
+
+    def _known_sql(self) -> str:
+        """The day from which a row is known: its date, or today if facts of that date were known before."""
+        if not self.plan.corrects:
+            return "r.as_of"
+        return (
+            "CASE WHEN EXISTS (SELECT 1 FROM main.customer_snapshots AS k WHERE k.as_of = r.as_of "
+            "AND k.customer_id = r.customer_id AND k.import_id <> ?) THEN max(?, r.as_of) ELSE r.as_of END"
+        )
+
+    def _older_ends_sql(self) -> str:
+        """An end that older facts tell of and newer ones do not was known until the next facts."""
+        start, end = self._role("start"), self._role("end")
+        upto = "(SELECT min(k.as_of) FROM main.customer_snapshots AS k WHERE k.as_of > r.as_of)"
+        return (
+            "INSERT INTO main.withdrawn_ends (customer_id, started_at, known_from, known_until) "
+            f"SELECT r.customer_id, {start}, min(r.as_of, {end}), {upto} FROM {self._told_sql()} "
+            "JOIN main.customers AS c ON c.id = r.customer_id JOIN main.subscriptions AS s "
+            f"ON s.customer_id = r.customer_id AND s.started_at = {start} "
+            # A correction of a day is known on none of the days before today.
+            f"WHERE {end} IS NOT NULL AND r.as_of < c.as_of AND r.told_on = r.as_of AND s.ended_at IS NOT {end}"
+        )
+
+    def _told_sql(self) -> str:
+        """The chunk's rows, and from which day they are known."""
+        return f"(SELECT r.*, {self._known_sql()} AS told_on FROM staged.rows AS r WHERE r.n > ? AND r.n <= ?) AS r"
 
     def _lifetime_sql(self) -> str:
         roles = {
             name: self._role(name) or "NULL" for name in ("start", "end", "end_reason", "price", "currency", "plan")
         }
         given = self.staging.schema
-        plan = roles["plan"] if roles["plan"] != "NULL" else self._feature(given, given.plan_feature) or "NULL"
         start, end = roles["start"], roles["end"]
-        newest = ""
-        if self.plan.several:
-            newest = (
-                " AND NOT EXISTS (SELECT 1 FROM staged.rows AS o WHERE o.customer_id = r.customer_id "
-                f'AND o.as_of > r.as_of AND o."{role_column("start")}" = {start})'
-            )
+        plan = roles["plan"] if roles["plan"] != "NULL" else self._feature(given, given.plan_feature) or "NULL"
+        # An end that lies ahead is known from the day it is told.
+        announced = f"CASE WHEN {end} > r.as_of THEN min(r.told_on, {end}) END"
         return (
             "INSERT INTO main.subscriptions (customer_id, started_at, cancelled_at, ended_at, end_reason, plan, "
-            f"monthly_price, currency, known_at) SELECT r.customer_id, {start}, "
-            f"{self._announced(start, end)}, {end}, {roles['end_reason']}, {plan}, {roles['price']}, "
-            f"{roles['currency']}, ? FROM staged.rows AS r JOIN main.customers AS c ON c.id = r.customer_id "
-            f"WHERE r.n > ? AND r.n <= ? AND {start} IS NOT NULL{newest} "
+            f"monthly_price, currency, known_at, told_on) SELECT r.customer_id, {start}, {announced}, {end}, "
+            f"{roles['end_reason']}, {plan}, {roles['price']}, {roles['currency']}, ?, r.told_on "
+            f"FROM {self._told_sql()} JOIN main.customers AS c ON c.id = r.customer_id WHERE {start} IS NOT NULL "
             # Older facts never take back what newer ones say of an end.
             "AND NOT (r.as_of < c.as_of AND EXISTS (SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = c.id "
             f"AND s.started_at = {start} AND coalesce(s.ended_at, '') <> coalesce({end}, ''))) "
-            # The first day an end was known ahead stays: later news must not change who counted then.
+            # The first day an end was known ahead stays; of an end that changes, a trigger keeps when it was known.
             "ON CONFLICT (customer_id, started_at) DO UPDATE SET cancelled_at = "
             "CASE WHEN subscriptions.ended_at = excluded.ended_at AND subscriptions.cancelled_at IS NOT NULL "
             "THEN min(subscriptions.cancelled_at, coalesce(excluded.cancelled_at, subscriptions.cancelled_at)) "
             "ELSE excluded.cancelled_at END, "
             "ended_at = excluded.ended_at, end_reason = excluded.end_reason, plan = excluded.plan, "
-            "monthly_price = excluded.monthly_price, currency = excluded.currency, known_at = excluded.known_at"
-        )
-
-    def _announced(self, start: str, end: str) -> str:
-        """The first day on which an end that lay ahead was known."""
-        if not self.plan.several:
-            return f"CASE WHEN {end} > r.as_of THEN r.as_of END"
-        start_column, end_column = role_column("start"), role_column("end")
-        return (
-            "(SELECT min(o.as_of) FROM staged.rows AS o WHERE o.customer_id = r.customer_id "
-            f'AND o."{start_column}" = {start} AND o."{end_column}" = {end} AND o."{end_column}" > o.as_of)'
-            if end != "NULL"
-            else "NULL"
+            "monthly_price = excluded.monthly_price, currency = excluded.currency, known_at = excluded.known_at, "
+            "told_on = excluded.told_on"
         )
 
     def _running_sql(self) -> str:
@@ -201,10 +208,13 @@ def _activity(days: str) -> str:
     )
 
 
-def next_row(connection: Connection, after: int, rows: int) -> int | None:
-    """The n up to which `rows` further staged rows reach; None after the last."""
+def next_row(connection: Connection, after: int, rows: int, *, one_date: bool = False) -> int | None:
+    """The n up to which `rows` further staged rows reach (with `one_date` no further than the first one's date)."""
+    some = "SELECT n, as_of FROM staged.rows WHERE n > ? ORDER BY n LIMIT ?"
+    first = "as_of = first" if one_date else "1"
     found = connection.exec_driver_sql(
-        "SELECT max(n) FROM (SELECT n FROM staged.rows WHERE n > ? ORDER BY n LIMIT ?)", (after, rows)
+        f"SELECT max(n) FROM (SELECT *, first_value(as_of) OVER (ORDER BY n) AS first FROM ({some})) WHERE {first}",
+        (after, rows),
     ).scalar_one()
     return None if found is None else int(found)
 
@@ -225,9 +235,9 @@ def declare_gone(connection: Connection, as_of: str, now: str, after: int, until
     execute = connection.exec_driver_sql
     gone = "SELECT id FROM customers WHERE id > ? AND id <= ? AND churn = 0 AND as_of < ?"
     execute(
-        "UPDATE subscriptions SET ended_at = ?, end_reason = 'absent', cancelled_at = NULL, known_at = ? "
+        "UPDATE subscriptions SET ended_at = ?, end_reason = 'absent', cancelled_at = NULL, known_at = ?, told_on = ? "
         f"WHERE customer_id IN ({gone}) AND started_at <= ? AND (ended_at IS NULL OR ended_at > ?)",
-        (as_of, now, after, until, as_of, as_of, as_of),
+        (as_of, now, as_of, after, until, as_of, as_of, as_of),
     )
     return execute(
         "UPDATE customers SET churn = 1, ends_on = NULL, updated_at = ? "

@@ -2,8 +2,12 @@
 //   node client.js http://localhost:5000 alex.chen@netflix.com password [table.csv schema.toml]
 // The types are those of /api/openapi.json; a test holds them against it.
 
+/** @typedef {{token: string}} SignedIn */
+/** @typedef {{total: number, accepted: number, rejected: number, rejects_file: ?string, customers_new: number, customers_updated: number, unchanged: boolean}} ImportOut */
+/** @typedef {{predictions_generated: number, average_probability: ?number, model_version: string}} RunOut */
 /** @typedef {{id: number, kind: string, state: string, progress: number, stage: ?string, result: ?Object, error: ?Object}} JobOut */
 /** @typedef {{user_id: string, plan: ?string, churn_probability: ?number, risk_level: ?string, confidence: ?number, revenue_at_risk: ?number, reasons: Object[]}} Listed */
+/** @typedef {{customers: Listed[], next: ?string, total: number}} CustomerPage */
 
 export class Client {
   constructor(url, token) { this.url = url.replace(/\/$/, ""); this.token = token; }
@@ -12,7 +16,9 @@ export class Client {
   static async signIn(url, email, password) {
     const client = new Client(url);
     const answer = await client.ask("POST", "/api/auth/login", { json: { email, password } });
-    client.token = (await answer.json()).data.token;
+    /** @type {SignedIn} */
+    const signedIn = (await answer.json()).data;
+    client.token = signedIn.token;
     return client;
   }
 
@@ -37,14 +43,15 @@ export class Client {
     }
   }
 
-  /** @param {Blob} table @param {Blob} schema */
+  /** @param {Blob} table @param {string} schema TOML @returns {Promise<ImportOut>} */
   async importTable(table, schema, name = "customers.csv") {
     const body = new FormData();
     body.append("file", table, name);
-    body.append("schema", schema, "schema.toml");
+    body.append("schema", schema);
     return this.finished(await this.ask("POST", "/api/customers/import", { body }));
   }
 
+  /** @returns {Promise<RunOut>} */
   async score() {
     const headers = { Prefer: "respond-async" };
     return this.finished(await this.ask("POST", "/api/predictions/generate", { json: {}, headers }));
@@ -54,6 +61,7 @@ export class Client {
   async *customers(filters = {}) {
     for (let after = null; ;) {
       const query = new URLSearchParams({ limit: 100, ...(after && { after }), ...filters });
+      /** @type {CustomerPage} */
       const page = (await (await this.ask("GET", `/api/customers?${query}`)).json()).data;
       yield* page.customers;
       after = page.next;
@@ -68,12 +76,15 @@ export class Client {
 }
 
 if (globalThis.process?.argv[1]?.endsWith("client.js")) {
-  const { openAsBlob, createWriteStream } = await import("node:fs");
+  const { openAsBlob, createWriteStream, readFileSync } = await import("node:fs");
   const { finished } = await import("node:stream/promises");
   const { Readable } = await import("node:stream");
   const [url, email, password, table, schema] = process.argv.slice(2);
   const client = await Client.signIn(url, email, password);
-  if (schema) console.log("imported", await client.importTable(await openAsBlob(table), await openAsBlob(schema), table));
+  if (schema) {
+    const told = await client.importTable(await openAsBlob(table), readFileSync(schema, "utf8"), table);
+    console.log("imported", told.accepted, "of", told.total, "rows,", told.customers_new, "new customers");
+  }
   console.log("scored", (await client.score()).predictions_generated);
   for await (const one of client.customers({ risk: "High", sort: "-revenue_at_risk" })) {
     console.log("at risk", one.user_id, one.churn_probability, one.revenue_at_risk);

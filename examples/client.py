@@ -16,6 +16,26 @@ from typing import Any, TypedDict
 import requests
 
 
+class SignedIn(TypedDict):
+    token: str
+
+
+class ImportOut(TypedDict):
+    total: int
+    accepted: int
+    rejected: int
+    rejects_file: str | None
+    customers_new: int
+    customers_updated: int
+    unchanged: bool
+
+
+class RunOut(TypedDict):
+    predictions_generated: int
+    average_probability: float | None
+    model_version: str
+
+
 class JobOut(TypedDict):
     id: int
     kind: str
@@ -36,13 +56,21 @@ class Listed(TypedDict):
     reasons: list[dict[str, Any]]
 
 
+class CustomerPage(TypedDict):
+    customers: list[Listed]
+    next: str | None
+    total: int
+
+
 class Client:
     """One signed-in session; every refusal is raised with the server's own sentence."""
 
     def __init__(self, url: str, email: str, password: str) -> None:
         self.url, self.http = url.rstrip("/"), requests.Session()
-        answer = self.ask("POST", "/api/auth/login", json={"email": email, "password": password})
-        self.http.headers["Authorization"] = f"Bearer {answer.json()['data']['token']}"
+        signed_in: SignedIn = self.ask("POST", "/api/auth/login", json={"email": email, "password": password}).json()[
+            "data"
+        ]
+        self.http.headers["Authorization"] = f"Bearer {signed_in['token']}"
 
     def ask(self, method: str, path: str, **how: Any) -> requests.Response:
         answer = self.http.request(method, self.url + path, timeout=600, **how)
@@ -50,32 +78,36 @@ class Client:
             raise RuntimeError(f"{answer.status_code}: {answer.json()['message']}")
         return answer
 
-    def finished(self, answer: requests.Response) -> dict[str, Any]:
+    def finished(self, answer: requests.Response) -> Any:
         """What a job came to: at once (200), or after asking for it (202)."""
         if answer.status_code != 202:
-            return dict(answer.json()["data"])
+            return answer.json()["data"]
         while True:
             job: JobOut = self.ask("GET", answer.headers["Location"]).json()["data"]
             if job["state"] == "done":
-                return job["result"] or {}
+                return job["result"]
             if job["error"]:
                 raise RuntimeError(job["error"]["message"])
             print(f"{job['progress']:4.0%}  {job['stage'] or 'waiting'}", file=sys.stderr)
             time.sleep(0.5)
 
-    def import_table(self, table: Path, schema: Path) -> dict[str, Any]:
-        files = {"file": (table.name, table.open("rb")), "schema": (schema.name, schema.open("rb"))}
-        return self.finished(self.ask("POST", "/api/customers/import", files=files))
+    def import_table(self, table: Path, schema: Path) -> ImportOut:
+        with table.open("rb") as file:
+            sent = {"files": {"file": (table.name, file)}, "data": {"schema": schema.read_text(encoding="utf-8")}}
+            done: ImportOut = self.finished(self.ask("POST", "/api/customers/import", **sent))
+        return done
 
-    def score(self) -> dict[str, Any]:
+    def score(self) -> RunOut:
         asynchronous = {"Prefer": "respond-async"}
-        return self.finished(self.ask("POST", "/api/predictions/generate", json={}, headers=asynchronous))
+        done: RunOut = self.finished(self.ask("POST", "/api/predictions/generate", json={}, headers=asynchronous))
+        return done
 
     def customers(self, **filters: Any) -> Iterator[Listed]:
         """Everybody the filters let through, page by page."""
         after: str | None = None
         while True:
-            page = self.ask("GET", "/api/customers", params={"limit": 100, "after": after, **filters}).json()["data"]
+            query = {"limit": 100, "after": after, **filters}
+            page: CustomerPage = self.ask("GET", "/api/customers", params=query).json()["data"]
             yield from page["customers"]
             after = page["next"]
             if after is None:
@@ -90,7 +122,8 @@ class Client:
 if __name__ == "__main__":
     client = Client(*sys.argv[1:4])
     if len(sys.argv) > 5:
-        print("imported", client.import_table(Path(sys.argv[4]), Path(sys.argv[5])))
+        told = client.import_table(Path(sys.argv[4]), Path(sys.argv[5]))
+        print("imported", told["accepted"], "of", told["total"], "rows,", told["customers_new"], "new customers")
     print("scored", client.score()["predictions_generated"])
     for one in client.customers(risk="High", sort="-revenue_at_risk"):
         print("at risk", one["user_id"], one["churn_probability"], one["revenue_at_risk"])

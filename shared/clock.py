@@ -32,3 +32,16 @@ def days_later(day: str, days: int) -> str:
     ('2026-03-02', '2026-02-28')
     """
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
+def moment(text: str) -> str:
+    """A date or timestamp that somebody typed as text of ours; UTC unless it says. Raises ValueError.
+
+    >>> moment("2026-01-31"), moment("2026-01-31T01:00+01:00")
+    ('2026-01-31T00:00:00.000Z', '2026-01-31T00:00:00.000Z')
+    """
+    found = datetime.fromisoformat(text)
+    try:
+        return iso(found if found.tzinfo is not None else found.replace(tzinfo=UTC))
+    except OverflowError:
+        raise ValueError(f"{text!r} is no moment of any calendar") from None

@@ -23,6 +23,8 @@ MISSING_WORDS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan", "None")
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*$"
 DECIMAL_POINT = r"^\s*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?\s*$"
+_ISO_SHAPE = r"^\d{4}-\d{2}-\d{2}$"
+_LOCAL_SHAPE = r"^\d{1,2}([./-])\d{1,2}\1\d{4}$"
 _DATE = (
     r"^\d{4}-\d{2}-\d{2}"
     r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
@@ -184,6 +186,7 @@ def dates(column: pa.Array, field: str, problems: Problems, *, written: str | No
         return _wrong_type(column, field, problems, "dates", pa.date32())
     text = _without_missing_words(column)
     text = pc.if_else(pc.equal(text, "NaT"), pa.scalar(None, pa.string()), text)
+    given = text
     if written is not None:
         text = _iso_dates(text, written)
     day = pc.if_else(pc.match_substring_regex(text, _DATE), pc.utf8_slice_codeunits(text, 0, 10), "")
@@ -191,8 +194,19 @@ def dates(column: pa.Array, field: str, problems: Problems, *, written: str | No
     days = pa.array([_day(value) for value in coded.dictionary.to_pylist()], pa.date32())
     values = days.take(coded.indices)
     wrong = pc.and_(pc.is_valid(text), pc.is_null(values))
-    problems.add(field, wrong, lambda row: f"{shown(column[row])} is no date, write it as 2025-12-31")
+    problems.add(field, wrong, lambda row: f"{shown(column[row])} {_no_date(given[row].as_py(), written)}")
     return values
+
+
+def _no_date(text: str, written: str | None) -> str:
+    """Why a text is no date."""
+    if re.match(_ISO_SHAPE, text):
+        return "is no day of the calendar"
+    if re.match(_LOCAL_SHAPE, text):
+        if written is None:
+            return "is written so that its column doesn't tell days from months: write it as 2025-12-31"
+        return f"is no day of the calendar, written {written} as the others of its column"
+    return "is no date, write it as 2025-12-31"
 
 
 def _iso_dates(text: pa.Array, written: str) -> pa.Array:

@@ -151,8 +151,11 @@ class _DateShapes:
             if len(parts) == 0:
                 continue
             self.like[separator] += len(parts)
-            for at in (0, 1):
-                most = pc.max(parts.field(at).cast(pa.int32())).as_py()
+            first, second = (parts.field(at).cast(pa.int32()) for at in (0, 1))
+            # 13/31/2025 is no day either way and says nothing of the others.
+            possible = pc.or_(pc.less_equal(first, 12), pc.less_equal(second, 12))
+            for at, column_part in enumerate((first, second)):
+                most = pc.max(column_part.filter(possible)).as_py() or 0
                 self.largest[separator][at] = max(self.largest[separator][at], most)
 
     def written(self) -> str | None:

@@ -16,6 +16,7 @@ from database.tables.customer_base import (
     population_history,
     schema_versions,
     subscriptions,
+    withdrawn_ends,
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
@@ -56,5 +57,6 @@ __all__ = [
     "scoring_runs",
     "subscriptions",
     "users",
+    "withdrawn_ends",
     "workers",
 ]

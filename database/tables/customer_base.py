@@ -69,6 +69,9 @@ customers = Table(
     Column("updated_at", Text, nullable=False),
 )
 Index("ix_customers_population", customers.c.churn, customers.c.ends_on, customers.c.id)
+# Lists are walked in their order.
+Index("ix_customers_monthly_price", customers.c.monthly_price)
+Index("ix_customers_tenure_months", customers.c.tenure_months)
 # Searched by how they begin: the migration makes both with COLLATE NOCASE, which no index here can say.
 Index("ix_customers_user_id_nocase", customers.c.user_id)
 Index("ix_customers_email_nocase", customers.c.email)
@@ -96,9 +99,22 @@ subscriptions = Table(
     Column("monthly_price", Float),
     Column("currency", Text),
     Column("known_at", Text, nullable=False),
+    Column("told_on", Text),
     UniqueConstraint("customer_id", "started_at"),
 )
 Index("ix_subscriptions_ended_at", subscriptions.c.ended_at)
+# Days [known_from, known_until) on which an end was known that was taken back or moved: filled by a trigger of
+# migration 0005 whenever a lifetime's end changes, from the day (`told_on`) the change was told.
+withdrawn_ends = Table(
+    "withdrawn_ends",
+    metadata,
+    id_column(),
+    reference("customer_id", "customers.id"),
+    Column("started_at", Text, nullable=False),
+    Column("known_from", Text, nullable=False),
+    Column("known_until", Text, nullable=False),
+)
+Index("ix_withdrawn_ends_customer_id", withdrawn_ends.c.customer_id, withdrawn_ends.c.started_at)
 population_history = Table(
     "population_history",
     metadata,

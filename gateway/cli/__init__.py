@@ -11,7 +11,7 @@ import sys
 import click
 
 from gateway import __version__
-from gateway.cli import data, exporting, judging, keep, operate, people
+from gateway.cli import auditing, data, exporting, judging, keep, operate, people
 from shared.errors import ServiceError
 
 SHOWN_DETAILS = 20
@@ -23,7 +23,7 @@ def retainstream() -> None:
     """Who will leave in the next 30 days, why, what to do about it, and whether doing it worked."""
 
 
-for module in (operate, data, judging, exporting, people, keep):
+for module in (operate, data, judging, exporting, people, auditing, keep):
     for command in module.COMMANDS:
         retainstream.add_command(command)
 

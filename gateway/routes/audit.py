@@ -5,7 +5,6 @@ Law: the log is read here, and changed by nobody.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
 from flask import Response
@@ -14,7 +13,7 @@ from pydantic import BaseModel, Field
 from database import audit as queries
 from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
-from shared.clock import iso
+from shared.clock import moment
 
 bp = blueprint("audit", __name__, prefix="/api/audit")
 
@@ -62,7 +61,6 @@ def list_entries(query: AuditQuery) -> Response:
 
 def _moment(text: str) -> str:
     try:
-        found = datetime.fromisoformat(text)
-        return iso(found if found.tzinfo is not None else found.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
+        return moment(text)
+    except ValueError:
         raise invalid_field("since", "expected a date such as 2026-01-31 or a timestamp with Z") from None

@@ -14,8 +14,10 @@ from pydantic import BaseModel, Field
 from gateway.openapi import MAX_KEY, Failure, Query, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.waiting import answer_job
+from gateway.security import current_user
 from gateway.services import export_files, exporting, filtering, work
 from gateway.services.exporting import Content, Export, Format
+from shared.clock import iso
 from shared.errors import ServiceUnavailable
 
 bp = blueprint("exports", __name__, prefix="/api")
@@ -149,7 +151,15 @@ def _opened(content: Content, form: Format) -> Export:
 
 
 def _stream(content: Content, form: Format) -> Response:
+    p = parts()
     export = _opened(content, form)
+    try:
+        exporting.note(
+            p.database, content=content, form=form, pairs=export.pairs, at=iso(p.clock()), by=current_user().doer
+        )
+    except BaseException:
+        export.close()
+        raise
     response = Response(export, content_type=exporting.CONTENT_TYPES[form])
     response.set_etag(export.etag)
     response.headers["Content-Disposition"] = f'attachment; filename="{content}.{form}"'

@@ -105,7 +105,7 @@ def list_customers(query: ListQuery) -> Response:
 
 def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
     """A row of our own list, scored or not."""
-    probability, price = row["churn_probability"], row["monthly_price"]
+    probability = row["churn_probability"]
     is_scored = probability is not None
     return {
         **{name: row[name] for name in ("user_id", "email", "plan", "last_activity", "tenure_months", "churn")},
@@ -113,7 +113,7 @@ def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, 
         "risk_level": explaining.risk_level(probability) if is_scored else None,
         "confidence": row["confidence"],
         "low_confidence": row["confidence"] < unsure if is_scored else None,
-        "monthly_price": price,
-        "revenue_at_risk": probability * price if is_scored and price is not None else None,
+        "monthly_price": row["monthly_price"],
+        "revenue_at_risk": row["revenue_at_risk"],
         "reasons": explaining.stored_reasons(schema, row) if is_scored else [],
     }

@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 import orjson
 
-from database import base, dashboard, exports
+from database import audit, base, dashboard, exports
+from database.audit import Doer
 from database.exports import Column, Selection
 from database.session import Connection, Database
 from gateway.services import filtering
@@ -64,6 +65,13 @@ def select(
     if content == "risk":
         return schema, exports.risk(connection, schema, replace(filters, is_scored=True))
     return schema, exports.segments(connection, schema, filters)
+
+
+def note(database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, by: Doer) -> None:
+    """Record who is about to be sent what: names of filters, never their values, which may be somebody's address."""
+    filtered = ", ".join(sorted({name for name, _ in pairs if name not in NAMES})) or "none"
+    with database.write() as connection:
+        audit.record(connection, "export.streamed", at=at, by=by, subject=f"{content} as {form}, filters: {filtered}")
 
 
 def negative_label(schema: Schema) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from database import base, facts, tables
 from database.base import snapshots_table
@@ -34,6 +34,15 @@ class Life:
     start: int
     end: int | None = None
     cancelled: int | None = None
+
+
+@dataclass(frozen=True)
+class News:
+    """What is told of a lifetime on a later day: another end, an announced one, or none any more."""
+
+    told: int
+    end: int | None
+    cancelled: int | None
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,14 @@ def pasts(draw: st.DrawFn) -> tuple[list[Life], list[Snap]]:
 
 
 @st.composite
-def futures(draw: st.DrawFn, open_lives: list[Life]) -> tuple[dict[Life, Life], list[Life], list[Snap]]:
-    ended = {}
-    for life in open_lives:
-        end = draw(st.none() | FUTURE)
-        cancelled = draw(st.none() | st.integers(1, end)) if end is not None else None
-        ended[life] = Life(life.customer, life.start, end, cancelled)
+def futures(draw: st.DrawFn, lives: list[Life]) -> tuple[dict[Life, list[News]], list[Life], list[Snap]]:
+    told: dict[Life, list[News]] = {}
+    for life in lives:
+        told[life] = []
+        for day_told in sorted(draw(st.lists(FUTURE, max_size=3))):
+            end = draw(st.none() | FUTURE)
+            ahead = end is not None and end > day_told
+            told[life].append(News(day_told, end, day_told if ahead else None))
     new = {}
     for customer, start in draw(st.lists(st.tuples(CUSTOMERS, FUTURE), max_size=4)):
         end = draw(st.none() | st.integers(start, 120))
@@ -78,14 +89,13 @@ def futures(draw: st.DrawFn, open_lives: list[Life]) -> tuple[dict[Life, Life], 
     for customer in draw(st.lists(CUSTOMERS, max_size=5)):
         as_of = draw(st.sampled_from((-30, 0, 1, 30)))
         snaps.append(Snap(customer, as_of, max(as_of, draw(FUTURE)), (draw(VALUE), draw(VALUE))))
-    return ended, list(new.values()), snaps
+    return told, list(new.values()), snaps
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[Any, Any, Any]:
     past = draw(pasts())
-    still_open = [life for life in past[0] if life.end is None]
-    return past, draw(futures(still_open)), draw(futures(still_open))
+    return past, draw(futures(past[0])), draw(futures(past[0]))
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +120,16 @@ def day(offset: int | None) -> str | None:
 
 
 def write(connection: Connection, past: Any, future: Any) -> None:
-    ended, new, late = future
-    for life in [ended.get(life, life) for life in past[0]] + new:
+    told, new, late = future
+    s = tables.subscriptions
+    for life in [*past[0], *new]:
         row = {"customer_id": life.customer, "started_at": day(life.start), "ended_at": day(life.end)}
         row |= {"cancelled_at": day(life.cancelled), "monthly_price": float(life.start), "known_at": NOW}
-        connection.execute(insert(tables.subscriptions).values(row))
+        connection.execute(insert(s).values(row))
+        for news in told.get(life, ()):
+            change = {"ended_at": day(news.end), "cancelled_at": day(news.cancelled), "told_on": day(news.told)}
+            mine = (s.c.customer_id == life.customer) & (s.c.started_at == day(life.start))
+            connection.execute(update(s).where(mine).values(change))
     wide = snapshots_table(SCHEMA)
     for number, snap in enumerate([*late[::2], *past[1], *late[1::2]]):
         imported = {"file_name": "f", "sha256": str(number), "schema_checksum": "", "rows": 1, "created_at": NOW}

@@ -113,7 +113,7 @@ def small(folder: Path, count: int = 60) -> Small:
     }
     settings = Settings(**variables)
     accounts.create_user(
-        database, clock=utc_now, cost=4, email="v@example.com", password=PASSWORD, name="V", role="viewer"
+        database, clock=utc_now, cost=4, email="v@example.com", password=PASSWORD, name="V", role="analyst"
     )
     client = create_app(settings, database=database).test_client()
     answer = client.post("/api/auth/login", json={"email": "v@example.com", "password": PASSWORD})

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
+import gateway.cli as cli
 from database import audit, base, jobs, models, tables
 from database.audit import COMMAND_LINE
+from gateway.cli import auditing
 from gateway.services import accounts, releases, work
 from gateway.services.accounts import Doer
 from shared.clock import iso
@@ -223,3 +228,61 @@ def test_no_row_of_it_can_be_changed_and_no_young_one_deleted(shop: Shop) -> Non
                 raw.execute(statement)
         with pytest.raises(sqlite3.IntegrityError, match="kept for a month"):
             raw.execute("DELETE FROM audit_log")
+
+
+# --- by command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """`retainstream audit ...`: its status, the lines it printed, what it said beside."""
+    context = SimpleNamespace(database=shop.database, clock=shop.watch)
+    monkeypatch.setattr(auditing, "prepare", lambda: context)
+
+    def run(*words: str) -> tuple[int | None, list[str], str]:
+        monkeypatch.setattr(sys, "argv", ["retainstream", "audit", *words])
+        status = None
+        capsys.readouterr()  # what the app logged
+        try:
+            cli.main()
+        except SystemExit as left:
+            status = left.code  # type: ignore[assignment]
+        shown = capsys.readouterr()
+        return status, shown.out.splitlines(), shown.err
+
+    return run
+
+
+def test_the_command_prints_what_the_route_answers(shop: Shop, told: Any) -> None:
+    shop.make(shop.bearer("analyst"))
+    answered = entries(shop, limit=100)
+    assert [json.loads(line) for line in told("--json")[1]] == answered
+    assert len(told()[1]) == len(answered)
+    assert any("user:1" in text and "key.created" in text for text in told()[1])
+
+
+def test_the_command_filters_and_pages_as_the_route_does(shop: Shop, told: Any) -> None:
+    shop.make(shop.bearer("analyst"))
+    everything = [json.loads(line) for line in told("--json")[1]]
+    seen: list[dict[str, Any]] = []
+    after: list[str] = []
+    while True:
+        _, lines, more = told("--json", "--limit", "1", *after)
+        seen += [json.loads(line) for line in lines]
+        if not more:
+            break
+        after = ["--after", more.split()[-1]]
+    assert seen == everything
+    assert [json.loads(line)["action"] for line in told("--json", "--action", "key")[1]] == ["key.created"]
+    for who in ("analyst@example.com", "1"):
+        assert [json.loads(line)["action"] for line in told("--json", "--user", who)[1]] == ["key.created"]
+    assert told("--since", "2999-01-01") == (None, [], "")
+
+
+@pytest.mark.parametrize(
+    "words", [("--since", "soon"), ("--user", "nobody@example.com"), ("--limit", "0"), ("--after", "x")]
+)
+def test_what_the_command_can_not_read_is_said_with_status_two(told: Any, words: tuple[str, str]) -> None:
+    status, lines, beside = told(*words)
+    assert (status, lines) == (2, [])
+    assert "Error" in beside

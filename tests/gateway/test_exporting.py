@@ -19,9 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 import tomli_w
 
+from database import audit
 from gateway.ml_client import MLClient
-from gateway.services import export_files
+from gateway.services import accounts, export_files
+from gateway.services.accounts import api_keys
 from gateway.services.exporting import Export
+from gateway.settings import Role
 from gateway.worker import Worker
 from shared.clock import utc_now
 from tests.gateway.customers_conftest import SCHEMA, Small, small
@@ -51,6 +54,43 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
 
 def records(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+# --- who ------------------------------------------------------------------------------------------------------------
+
+ROUTES = ("customers/export", "customers/export/manifest", "predictions/export", "predictions/export/manifest",
+          "jobs/1/file")  # fmt: skip
+
+
+def _key(base: Small, role: Role) -> dict[str, str]:
+    """A key with the scope `read` of somebody of this role."""
+    email = f"key-{role}@example.com"
+    made = accounts.create_user(
+        base.database, clock=utc_now, cost=4, email=email, password="correct horse battery", name=role, role=role,
+    )  # fmt: skip
+    _, secret = api_keys.create(base.database, clock=utc_now, user_id=made.id, name="k", scopes=("read",))
+    return {"X-API-Key": secret}
+
+
+def test_a_viewer_reads_pages_and_exports_nothing_and_so_does_a_viewers_key(base: Small) -> None:
+    headers = _key(base, "viewer")
+    client = base.client.application.test_client()
+    assert client.get("/api/customers", headers=headers).status_code == 200
+    for route in ROUTES:
+        refused = client.get(f"/api/{route}", headers=headers)
+        assert (refused.status_code, refused.get_json()["message"]) == (
+            403, "This needs the role analyst; yours is viewer."
+        ), route  # fmt: skip
+    assert client.get("/api/customers/export", headers=_key(base, "analyst")).status_code == 200
+
+
+def test_each_stream_is_recorded_with_the_names_of_its_filters_and_not_their_values(base: Small) -> None:
+    base.get("/api/customers/export?q=secret@example.com&plan=Standard&format=ndjson")
+    assert base.get("/api/customers/export?wrong=1").status_code == 422
+    with base.database.read() as connection:
+        newest = audit.page(connection, limit=1, action="export")[0]
+    assert (newest.action, newest.subject) == ("export.streamed", "customers as ndjson, filters: plan, q")
+    assert (newest.actor, newest.request_id is not None) == ("user", True)
 
 
 # --- streams --------------------------------------------------------------------------------------------------------

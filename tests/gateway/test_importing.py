@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,68 @@ def test_a_cancellation_known_in_time_stays_known_when_the_end_has_come(
         assert populations(world, "2026-01-31") == []
         bring(world, write(tmp_path, "b.csv", rows[1:]), DATED)
     assert populations(world, "2026-01-31") == []
+
+
+DAYS = ("2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30")
+NEWS = ("", "2026-05-15", "2026-06-20", "{day}")
+TELLINGS = {f"c{k}": told for k, told in enumerate(itertools.product(NEWS, repeat=len(DAYS)))}
+
+
+def telling(day: str) -> list[str]:
+    """What a file of this day says of everybody's end: none, one of two that lie ahead, or this day's."""
+    at = DAYS.index(day)
+    return [f"{who},{day},1,Gold,2025-01-01,{told[at].format(day=day)},9" for who, told in TELLINGS.items()]
+
+
+def there(world: World, day: str) -> list[int]:
+    with world.database.read() as connection:
+        return [row[0] for row in facts.population_rows(connection, DATED, day)]
+
+
+def names_of(world: World) -> dict[int, str]:
+    with world.database.read() as connection:
+        return {key: name for name, key in customers.ids_by_user_id(connection, list(TELLINGS)).items()}
+
+
+def test_no_later_telling_withdrawn_moved_or_early_changes_who_counted_on_an_earlier_day(
+    world: World, tmp_path: Path
+) -> None:
+    seen: dict[str, list[int]] = {}
+    for day in DAYS:
+        bring(world, write(tmp_path, f"{day}.csv", telling(day)), DATED)
+        seen[day] = there(world, day)
+        assert {earlier: there(world, earlier) for earlier in seen} == seen
+    names = names_of(world)
+    for at, day in enumerate(DAYS):
+        assert {names[key] for key in seen[day]} == {who for who, told in TELLINGS.items() if told[at] == ""}
+
+
+def test_a_file_of_many_days_says_the_same_as_a_file_of_each_day(world: World, tmp_path: Path) -> None:
+    rows = [row for day in reversed(DAYS) for row in telling(day)]
+    bring(world, write(tmp_path, "all.csv", rows), DATED)
+    names = names_of(world)
+    for at, day in enumerate(DAYS):
+        assert {names[key] for key in there(world, day)} == {who for who, t in TELLINGS.items() if t[at] == ""}, day
+
+
+def test_older_facts_of_an_end_count_for_their_day_and_take_nothing_back(world: World, tmp_path: Path) -> None:
+    for day in (DAYS[0], DAYS[2]):
+        bring(world, write(tmp_path, f"{day}.csv", telling(day)), DATED)
+    before = [there(world, DAYS[0]), there(world, DAYS[2])]
+    bring(world, write(tmp_path, "between.csv", telling(DAYS[1])), DATED)
+    assert [there(world, DAYS[0]), there(world, DAYS[2])] == before
+    names = names_of(world)
+    assert {names[key] for key in there(world, DAYS[1])} <= {who for who, told in TELLINGS.items() if told[1] == ""}
+
+
+def test_a_correction_of_a_days_end_changes_nothing_on_that_day(world: World, tmp_path: Path) -> None:
+    row = "a,2026-02-28,1,Gold,2025-01-01,{},9"
+    bring(world, write(tmp_path, "a.csv", [row.format("2026-07-15")]), DATED)
+    bring(world, write(tmp_path, "b.csv", [row.format("")]), DATED)
+    assert there(world, "2026-02-28") == []
+    bring(world, write(tmp_path, "c.csv", [row.replace("a,", "b,", 1).format("")]), DATED)
+    bring(world, write(tmp_path, "d.csv", [row.replace("a,", "b,", 1).format("2026-07-15")]), DATED)
+    assert len(there(world, "2026-02-28")) == 1
 
 
 def test_an_older_file_does_not_reopen_an_ended_subscription(world: World, tmp_path: Path) -> None:

@@ -327,6 +327,42 @@ def test_who_is_absent_from_a_full_snapshot_leaves_only_by_the_flag(new_stack: C
     ]  # fmt: skip
 
 
+def _lifetimes(stack: Stack) -> dict[str, tuple[Any, ...]]:
+    rows = stack.rows(
+        "SELECT user_id, started_at, ended_at, end_reason FROM subscriptions JOIN customers c ON c.id = customer_id"
+    )
+    return {row[0]: tuple(row)[1:] for row in rows}
+
+
+def test_outcomes_and_who_is_absent_by_rest_and_by_command(new_stack: Callable[..., Stack]) -> None:
+    stack = serving(new_stack())
+    everybody = table(*(line(name) for name in ("stays", "by_rest", "by_command", "vanishes")))
+    imported(stack, everybody, schema="retainstream", as_of="2026-08-01")
+    outcome = "user_id,started_at,ended_at,end_reason\n{},2026-08-01,2026-08-20,price\n"
+    told = send(stack, outcome.format("by_rest").encode(), path="/api/customers/outcomes").json()["data"]
+    assert (told["ended"], told["rejected"]) == (1, 0)
+    done = stack.command("import-outcomes", str(_file(stack, "o.csv", outcome.format("by_command").encode())))
+    assert (done.returncode, done.stdout) == (0, "1 customers have left; 0 will.\n"), done.stderr
+    ended = ("2026-08-01", "2026-08-20", "price")
+    assert _lifetimes(stack) == {
+        "stays": ("2026-08-01", None, None), "vanishes": ("2026-08-01", None, None),
+        "by_rest": ended, "by_command": ended,
+    }  # fmt: skip
+    full = {"as_of": "2026-09-01", "full_snapshot": "true"}
+    told = imported(stack, table(line("stays")), **full)
+    assert (told["customers_disappeared"], told["declared_gone"]) == (1, 0)
+    assert _lifetimes(stack)["vanishes"] == ("2026-08-01", None, None)
+    is_failure(send(stack, table(line("stays")), as_of="2026-09-01", absent_are_gone="true"), 422)
+    counted = imported(stack, table(line("stays")), **full, absent_are_gone="true", dry_run="true")
+    assert (counted["customers_disappeared"], counted["declared_gone"]) == (1, 0)
+    told = imported(stack, table(line("stays", watched="9")), as_of="2026-10-01", full_snapshot="true",
+                    absent_are_gone="true")  # fmt: skip
+    assert told["declared_gone"] == 1
+    assert _lifetimes(stack)["vanishes"] == ("2026-08-01", "2026-10-01", "absent")
+    history = stack.person("analyst").data("/api/customers/vanishes/history")
+    assert history["subscriptions"][0]["end_reason"] == "absent"
+
+
 def test_extending_the_schema_keeps_history_and_the_earlier_schema_still_imports(base: Stack) -> None:
     import tomli_w
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import event
 
 from tests.gateway.customers_conftest import Small, small
 
@@ -119,6 +120,31 @@ def test_each_sort_pages_through_everybody_once_with_unknown_values_last(
     known = [value for value in values if value is not None]
     assert values[len(known) :] == [None] * (len(values) - len(known))
     assert known == sorted(known, reverse=sign == "-")
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("key", sorted(set(VALUES) - {"last_activity", "revenue_at_risk"}))
+def test_a_long_list_is_walked_in_the_order_of_an_index_and_never_sorted_whole(
+    base: Small, key: str, sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from database import listing
+
+    monkeypatch.setattr(listing, "GATHERED", 0)  # as if the list were long
+    position = base.data(f"/api/customers?limit=2&sort={sign}{key}")["next"]
+    plans: list[str] = []
+
+    def executed(connection: Any, cursor: Any, sql: str, values: Any, *_: Any) -> None:
+        if "ORDER BY" in sql and " AS value" in sql and "IS NULL ORDER" not in sql.replace("\n", ""):
+            found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+            plans.append("; ".join(str(row[3]) for row in found))
+
+    event.listen(base.database.engine, "before_cursor_execute", executed)
+    try:
+        base.data(f"/api/customers?limit=2&sort={sign}{key}&after={position}")
+    finally:
+        event.remove(base.database.engine, "before_cursor_execute", executed)
+    assert plans
+    assert not any("TEMP B-TREE" in plan for plan in plans), plans
 
 
 def test_the_page_that_is_there_finds_its_fields(base: Small) -> None:

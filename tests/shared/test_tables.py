@@ -193,10 +193,19 @@ def test_times_in_parquet_are_dates(tmp_path: Path) -> None:
         assert as_of is not None and as_of.to_pylist() == [date(2025, 3, 1)], kind
 
 
-@pytest.mark.parametrize("text", ["2025-02-30", "01/02/2025", "2025-13-01", "soon", "20250301"])
-def test_a_date_that_is_none_is_refused(write: Write, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("2025-02-30", "is no day of the calendar"),
+        ("2025-13-01", "is no day of the calendar"),
+        ("01/02/2025", "is written so that its column doesn't tell days from months"),
+        ("soon", "is no date, write it as 2025-12-31"),
+        ("20250301", "is no date, write it as 2025-12-31"),
+    ],
+)
+def test_a_date_that_is_none_is_refused(write: Write, text: str, why: str) -> None:
     schema = schema_from_dict({"as_of": "day", "features": {"n": {"kind": "number"}}})
-    assert f"'{text}' is no date" in refused(write(f"day,n\n{text},1\n"), schema).message
+    assert f"'{text}' {why}" in refused(write(f"day,n\n{text},1\n"), schema).message
 
 
 def test_a_customer_may_stand_in_the_table_once_for_each_date(write: Write) -> None:

@@ -18,7 +18,8 @@ from database.publishing import Plan
 from database.session import Connection
 from gateway.services import turns, uploads
 from gateway.services.importing.finishing import bring_up_to_date, finish, finish_pending, write_alone
-from gateway.services.importing.staged import Staged, refusal, stage, write_rejects
+from gateway.services.importing.rejects import write_rejects
+from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.work import Work
 from shared.clock import iso
 from shared.errors import Conflict, InvalidInput, InvalidTable, SchemaMismatch
@@ -119,8 +120,9 @@ def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mappin
     if not staged.rejected:
         return
     out = uploads.rejects_path(work.database.path, work.job.id)
-    write_rejects(table, staged.staging, out)
-    if not params.get("keep_good") and not params.get("dry_run"):
+    write_rejects(table, staged, out)
+    if params.get("absent_are_gone") or not (params.get("keep_good") or params.get("dry_run")):
+        # Whose row was rejected is not absent: only a file that is taken whole says who has left.
         where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
         raise refusal(table, staged, where)
     if not staged.accepted:

@@ -95,7 +95,7 @@ def _write_rows(work: Work, plan: Plan, staging: Staging, found: Pending, pace: 
     done, total = 0, max(plan.result["rows"], 1)
     at = found.written
     with staging.attached(work.database) as connection:
-        while (until := publishing.next_row(connection, at, pace.rows)) is not None:
+        while (until := publishing.next_row(connection, at, pace.rows, one_date=plan.several)) is not None:
             with transaction(connection, "BEGIN IMMEDIATE"):
                 began = time.monotonic()
                 writer.chunk(connection, at, until)

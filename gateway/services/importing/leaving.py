@@ -19,7 +19,8 @@ from gateway.services.importing.finishing import (
     open_lifetimes,
     write_alone,
 )
-from gateway.services.importing.staged import Staged, refusal, stage, write_rejects
+from gateway.services.importing.rejects import write_rejects
+from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
@@ -75,7 +76,7 @@ def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]
         staged = staged.with_late(table, raw, rejects)
     if staged.rejected:
         out = uploads.rejects_path(work.database.path, work.job.id)
-        write_rejects(table, staged.staging, out)
+        write_rejects(table, staged, out)
         if not (params.get("keep_good") or params.get("dry_run")):
             raise refusal(
                 table,

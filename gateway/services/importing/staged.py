@@ -5,8 +5,7 @@ Law: the database is not written here; accepted and rejected rows add up to the 
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -21,7 +20,6 @@ from shared.errors import Detail, InvalidTable
 from shared.features import Schema
 from shared.opened_table import OpenTable
 from shared.table_batches import FEATURE, Batch, StartAgain, TableCheck
-from shared.table_reading import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
 from shared.text_hashes import repeated, text_hashes
 
 SHOWN = 100
@@ -227,51 +225,3 @@ def refusal(table: OpenTable, staged: Staged, where: str) -> InvalidTable:
         f"{first['message']}. Nothing was imported. All rejected rows with their reasons: {where}",
         details=staged.rejects,
     )
-
-
-def write_rejects(table: OpenTable, staging: Staging, out: Path) -> None:
-    """The rejected rows as they stood in the file, with the reason before: to put right and import again."""
-    with staging.open() as raw, out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=table.delimiter or ",")
-        own = [REASON_COLUMN] if staging.schema.id is not None else [REASON_COLUMN, ROW_COLUMN]
-        writer.writerow([*own, *(name for name in table.names if name not in OWN_COLUMNS)])
-        reasons = _reasons(staging, raw)
-        wanted = next(reasons, None)
-        for record, cells in _raw_rows(table):
-            if wanted is None:
-                return
-            if record == wanted[0]:
-                writer.writerow([wanted[1], *([record - 1] if len(own) > 1 else []), *cells])
-                wanted = next(reasons, None)
-
-
-def _reasons(staging: Staging, raw: Scratch) -> Iterator[tuple[int, str]]:
-    record, told = None, ""
-    for n, field, _, expected in staging.rejects(raw):
-        text = f"{field}: {expected}" if field else expected
-        if n == record:
-            told += f"; {text}"
-            continue
-        if record is not None:
-            yield record, told
-        record, told = n, text
-    if record is not None:
-        yield record, told
-
-
-def _raw_rows(table: OpenTable) -> Iterator[tuple[int, Sequence[Any]]]:
-    if table.delimiter is not None:
-        rows = ((number, cells) for number, (_, cells) in enumerate(table.records(), start=1))
-        next(rows, None)
-        own = {k for k, name in enumerate(table.names) if name in OWN_COLUMNS}
-        yield from ((number, [c for k, c in enumerate(cells) if k not in own]) for number, cells in rows)
-        return
-    done = 0
-    for batch in table.batches():
-        columns: Mapping[str, list[Any]] = {name: column.to_pylist() for name, column in batch.items()}
-        lists = [
-            columns.get(n, [None] * len(next(iter(columns.values())))) for n in table.names if n not in OWN_COLUMNS
-        ]
-        for cells in zip(*lists, strict=True):
-            yield done + 2, cells
-            done += 1

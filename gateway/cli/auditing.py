@@ -1,0 +1,65 @@
+"""The command for who did what: the audit log, page by page.
+
+Law: the log is read here, and changed by nobody; `--json` prints the fields of GET /api/audit, one row a line.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from database import audit as queries
+from database import users
+from gateway.cli.setup import prepare
+from shared.clock import moment
+from shared.errors import InvalidInput, NotFound
+
+FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "request_id")
+
+
+@click.command()
+@click.option("--action", help="`user.disabled`, or `user` for all that begin so.")
+@click.option("--user", "who", help="What this person did, by keys too: a number or an e-mail address.")
+@click.option("--since", help="Date or timestamp, ISO 8601; UTC unless it says.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Rows to show.")
+@click.option("--after", type=click.IntRange(1, 2**63 - 1), help="Only rows older than this one: the next page.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def audit(action: str | None, who: str | None, since: str | None, limit: int, after: int | None, as_json: bool) -> None:
+    """Who did what, newest first."""
+    context = prepare()
+    try:
+        from_then = moment(since) if since is not None else None
+    except ValueError:
+        raise InvalidInput("--since: expected a date such as 2026-01-31 or a timestamp with Z.") from None
+    with context.database.read() as connection:
+        user_id = _person(connection, who) if who is not None else None
+        found = queries.page(
+            connection, limit=limit + 1, before_id=after, action=action or None, user_id=user_id, since=from_then
+        )
+    for row in found[:limit]:
+        entry = {name: getattr(row, name) for name in FIELDS}
+        click.echo(json.dumps(entry) if as_json else _line(entry))
+    if len(found) > limit:
+        click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
+
+
+def _person(connection: Any, who: str) -> int:
+    """The key of a person. A number may be of somebody whose account is gone: the log keeps what they did."""
+    if who.isdecimal() and len(who) < 19:
+        return int(who)
+    found = users.by_email(connection, who.strip().lower())
+    if found is None:
+        raise NotFound(f"There is no account {who}; `retainstream user list` shows them.")
+    return found.id
+
+
+def _line(entry: dict[str, Any]) -> str:
+    by = entry["actor"]
+    if entry["user_id"] is not None:
+        by += f":{entry['user_id']}" if entry["key_id"] is None else f":{entry['key_id']} of user:{entry['user_id']}"
+    return f"{entry['id']:>8}  {entry['at']}  {by:<22} {entry['action']:<28} {entry['subject'] or ''}".rstrip()
+
+
+COMMANDS = (audit,)

@@ -1,0 +1,107 @@
+"""The rejected rows of a file as a file: to put right and import again.
+
+Law: what stood in the file stands here, so that a row that is put right means what it would have meant there; what
+only the whole file could tell (how its dates are written) is written out.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from database.staging import Scratch, Staging
+from gateway.services.importing.staged import Staged
+from shared.opened_table import OpenTable
+from shared.spreadsheets import guard_cell, unguard_cell
+from shared.table_cells import NUMBER
+from shared.table_reading import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
+
+_LOCAL = re.compile(r"\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4})\s*")
+
+
+def write_rejects(table: OpenTable, staged: Staged, out: Path) -> None:
+    """Write the rejected rows as CSV, each with the reason before it (and its number, in a table without ids)."""
+    staging = staged.staging
+    with staging.open() as raw, out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=table.delimiter or ",")
+        own = [REASON_COLUMN] if staging.schema.id is not None else [REASON_COLUMN, ROW_COLUMN]
+        writer.writerow([*own, *(guard_cell(name) for name in _names(table))])
+        reasons = _reasons(staging, raw)
+        wanted = next(reasons, None)
+        for record, cells in _rows(table, staged.recognised.get("dates")):
+            if wanted is None:
+                return
+            if record == wanted[0]:
+                writer.writerow([guard_cell(wanted[1]), *([record - 1] if len(own) > 1 else []), *cells])
+                wanted = next(reasons, None)
+
+
+def _names(table: OpenTable) -> list[str]:
+    return [name for name in table.names if name not in OWN_COLUMNS]
+
+
+def _reasons(staging: Staging, raw: Scratch) -> Iterator[tuple[int, str]]:
+    record, told = None, ""
+    for n, field, _, expected in staging.rejects(raw):
+        text = f"{field}: {expected}" if field else expected
+        if n == record:
+            told += f"; {text}"
+            continue
+        if record is not None:
+            yield record, told
+        record, told = n, text
+    if record is not None:
+        yield record, told
+
+
+def _rows(table: OpenTable, dates: Any) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Record number and cells of every row, as they stood."""
+    if table.delimiter is None:
+        yield from _parquet_rows(table)
+        return
+    rows = ((number, cells) for number, (_, cells) in enumerate(table.records(), start=1))
+    next(rows, None)
+    own = {k for k, name in enumerate(table.names) if name in OWN_COLUMNS}
+    written = {k: how for k, name in enumerate(table.names) if (how := (dates or {}).get(name.strip()))}
+    for number, cells in rows:
+        kept = [_iso(c, written[k]) if k in written else _safe(c) for k, c in enumerate(cells) if k not in own]
+        yield number, kept
+
+
+def _parquet_rows(table: OpenTable) -> Iterator[tuple[int, Sequence[Any]]]:
+    done = 0
+    for batch in table.batches():
+        rows = len(next(iter(batch.values())))
+        lists = [_values(batch[name]) if name in batch else [None] * rows for name in _names(table)]
+        for cells in zip(*lists, strict=True):
+            yield done + 2, cells
+            done += 1
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type):  # Python knows no nanoseconds
+        column = column.cast(pa.string())
+    return [guard_cell(v) if isinstance(v, str) and not re.match(NUMBER, v) else v for v in column.to_pylist()]
+
+
+def _safe(cell: str) -> str:
+    """A cell of a CSV so that no spreadsheet runs it; an import reads the same from both."""
+    return cell if re.match(NUMBER, cell) else guard_cell(unguard_cell(cell))
+
+
+def _iso(cell: str, written: str) -> str:
+    """A date of a column written in another way as ISO: the rejected rows alone may not say which way that was."""
+    parts = _LOCAL.fullmatch(cell)
+    if parts is None:
+        return _safe(cell)
+    at = dict(zip(written.replace(written[1], ""), map(int, parts.groups()), strict=True))
+    try:
+        return date(at["Y"], at["M"], at["D"]).isoformat()
+    except ValueError:
+        return cell
