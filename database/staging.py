@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from database.base import column_names, customers_table
-from database.session import Database
+from database.session import Database, transaction
 from shared.features import Schema
 
 #: A scratch file, open alone.
@@ -227,15 +227,3 @@ class Staging:
         """Remove the scratch file."""
         for ending in ("", "-journal", "-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
-
-
-@contextmanager
-def transaction(connection: Connection, how: str) -> Iterator[None]:
-    """One transaction of an attached connection, begun as said."""
-    connection.exec_driver_sql(how)
-    try:
-        yield
-    except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")

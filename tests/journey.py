@@ -73,7 +73,8 @@ def uploaded(api: Api, path: str, file: Path, **fields: str) -> requests.Respons
     """Send a file of any length as multipart, a block at a time; the answer is the job's."""
     edge = "an-edge-that-no-table-holds"
     head = "".join(
-        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
     )
     head += f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n\r\n'
     kind = {"Content-Type": f"multipart/form-data; boundary={edge}", "Prefer": "respond-async"}
@@ -120,7 +121,7 @@ def streamed(api: Api, path: str, out: Path) -> tuple[int, str, str]:
     return size, digest.hexdigest(), answer.headers.get("ETag", "").strip('"')
 
 
-def by_rest(stack: Stack, table: Path, folder: Path, *, schema: str, as_of: str, seconds: float = 90) -> dict[str, Any]:
+def by_rest(stack: Stack, table: Path, *, schema: str, as_of: str, seconds: float = 90) -> dict[str, Any]:
     """Import a table; what came of it."""
     api = stack.person("analyst")
     text = schema if schema == "retainstream" else Path(schema).read_text(encoding="utf-8")

@@ -70,7 +70,7 @@ def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     stack, other = Stack(folder / "rest", {"DEMO": "0"}), Stack(folder / "cli", {"DEMO": "0"})
     try:
         stack.start()
-        told = journey.by_rest(stack, table.path, folder, schema=table.schema, as_of=AS_OF)
+        told = journey.by_rest(stack, table.path, schema=table.schema, as_of=AS_OF)
         trained = stack.person("analyst").post("/api/model/train", {})
         assert trained.status_code == 200, trained.text
         ran = journey.scored_by_rest(stack)

@@ -49,18 +49,18 @@ def _told(found: Backup) -> str:
 
 @click.command()
 @_folder
-@click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy, also while it seems to run.")
+@click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy.")
 def restore(folder: Path, force: bool) -> None:
-    """Put the backup in DIR in place, checked first, and migrate it."""
+    """Put the backup in DIR in place, checked first, and migrate it; with gateway and worker stopped."""
     settings, line = load_settings(), ProgressLine()
-    target = restoring.Target(settings.database_path, settings.registry_folder, settings.host, settings.port)
+    target = restoring.Target(settings.database_path, settings.registry_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
     line.end()
     click.echo(f"Restored: {_told(done.backup)}")
     if done.safety_copy is not None:
         click.echo(f"What was there is in {done.safety_copy}.")
     if done.overwritten:
-        click.echo("Start gateway, worker and ML service anew.")
+        click.echo("Start gateway and worker; an ML service that runs reads the restored models.")
 
 
 @click.command("retention")

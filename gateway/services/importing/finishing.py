@@ -5,7 +5,6 @@ Law: who is accepted is finished: by this process, by the next attempt of its jo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import structlog
 from database import base, facts, imports, population, publishing, runs
 from database.imports import Pending
 from database.publishing import Plan, Writer
-from database.session import is_full
-from database.staging import Staging, transaction
+from database.session import is_full, transaction
+from database.staging import Staging
 from gateway.services import outcomes, turns, uploads
+from gateway.services.pace import Pace
 from gateway.services.scoring import refresh_roll_up
 from gateway.services.work import Work
 from shared.errors import Conflict, ServiceUnavailable
@@ -25,28 +25,11 @@ from shared.features import schema_from_dict
 
 log = structlog.get_logger()
 
-#: Seconds a write transaction aims at; what the next chunk may hold follows from how long this one took.
-AIM_S = 0.03
-FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 1_000, 250, 8_000
-CUSTOMERS_AT_ONCE = 20_000
 DISK_FULL = (
     "The disk is full. The import was accepted and is kept: free some space, and it is finished by the next attempt "
     "or the next import. Until then nothing of it counts."
 )
 LOST = "The rows of an import that was broken off are gone ({file}); it was given up: import that file again."
-
-
-class Pace:
-    """How many rows fit into one short transaction here and now."""
-
-    def __init__(self) -> None:
-        self.rows = FIRST_ROWS
-        self.longest_s = 0.0
-
-    def took(self, seconds: float) -> None:
-        """Learn from a transaction."""
-        self.longest_s = max(self.longest_s, seconds)
-        self.rows = int(min(max(self.rows * min(AIM_S / max(seconds, 1e-4), 1.5), FEWEST_ROWS), MOST_ROWS))
 
 
 def finish_pending(work: Work) -> Mapping[str, Any] | None:
@@ -95,12 +78,10 @@ def _write_rows(work: Work, plan: Plan, staging: Staging, found: Pending, pace: 
     done, total = 0, max(plan.result["rows"], 1)
     at = found.written
     with staging.attached(work.database) as connection:
-        while (until := publishing.next_row(connection, at, pace.rows)) is not None:
-            with transaction(connection, "BEGIN IMMEDIATE"):
-                began = time.monotonic()
+        while (until := publishing.next_row(connection, at, size := pace.size)) is not None:
+            with pace.timed(transaction(connection, "BEGIN IMMEDIATE")):
                 writer.chunk(connection, at, until)
-            pace.took(time.monotonic() - began)
-            done, at = done + pace.rows, until
+            done, at = done + size, until
             work.note(0.4 + 0.5 * min(done / total, 1.0), f"Wrote {min(done, total):,} of {total:,} rows")
 
 
@@ -139,15 +120,14 @@ def by_customers(work: Work, pace: Pace, change: Callable[[Any, int, int], Any])
     """Apply a change to all customers by ranges of their keys, each in a short transaction."""
     with work.database.read() as connection:
         last = publishing.last_customer(connection)
-    at, step = 0, CUSTOMERS_AT_ONCE
+    keys, at = Pace(20_000, 500, 200_000), 0
     while at < last:
-        with work.database.write() as connection:
-            began = time.monotonic()
-            changed = change(connection, at, at + step)
-        seconds = time.monotonic() - began
+        until = at + keys.size
+        with keys.timed(work.database.write()) as connection:
+            changed = change(connection, at, until)
         yield changed
-        pace.longest_s = max(pace.longest_s, seconds)
-        at, step = at + step, int(min(max(step * min(AIM_S / max(seconds, 1e-4), 2), 500), 200_000))
+        at = until
+    pace.longest_s = max(pace.longest_s, keys.longest_s)
 
 
 def bring_up_to_date(work: Work) -> None:
