@@ -21,7 +21,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from shared.errors import ServiceError, ServiceUnavailable
+from shared.errors import DiskFull, ServiceError, ServiceUnavailable
 
 __all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated", "transaction"]
 
@@ -116,18 +116,26 @@ class Database:
 
 @contextmanager
 def transaction(connection: Connection, how: str) -> Iterator[None]:
-    """One transaction, begun as said; committed when the block ends, rolled back when it raises."""
-    _begin(connection, how)
-    began = time.monotonic()
+    """One transaction, begun as said; committed when the block ends, rolled back when it raises.
+
+    Raises
+    ------
+    DiskFull
+        Nothing of it was written.
+    """
     try:
+        _begin(connection, how)
+        began = time.monotonic()
         yield
-    except BaseException:
+        connection.exec_driver_sql("COMMIT")
+    except BaseException as error:
         # A stream that nobody read to its end is closed by the collector, after the connection was. And SQLite may
         # have rolled back by itself: a full disk does that.
         if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
             connection.exec_driver_sql("ROLLBACK")
+        if is_full(error):
+            raise DiskFull from None
         raise
-    connection.exec_driver_sql("COMMIT")
     if (held := time.monotonic() - began) > SLOW_WRITE_S and how != "BEGIN":
         log.warning("slow_write", seconds=round(held, 3))
 
@@ -183,5 +191,6 @@ def require_migrated(database: Database) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk, or the file's own limit of pages, is what an error is about."""
-    return isinstance(error, DatabaseError) and "disk is full" in str(error.orig)
+    """Whether the disk, or the file's own limit of pages, is what an error of the database is about."""
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from shared import table_cells as cells
 from shared.column_looks import Column, read_whole
 from shared.errors import InvalidTable
-from shared.features import Feature, Schema, Subscription
+from shared.features import MAX_FEATURES, Feature, Schema, Subscription
 from shared.schema_toml import schema_toml
 from shared.table_columns import FileColumns
-from shared.table_files import read_columns
+from shared.table_files import read_columns, unpacked_bytes
 from shared.table_stream import read_first
 from shared.units import WHOLE_UNITS
 
@@ -61,7 +61,7 @@ class InferredSchema:
 def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
 
-    Of a file above 32 MB the first 200,000 rows are judged, and a note says so.
+    Of a file above 32 MB (unpacked) the first 200,000 rows are judged, and a note says so.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     InvalidTable
         Where the file is no table, or holds no column that could be a feature.
     """
-    long = Path(path).exists() and Path(path).stat().st_size > WHOLE_BYTES
+    long = Path(path).exists() and unpacked_bytes(Path(path)) > WHOLE_BYTES
     guess = _Guess(read_first(path, MANY_ROWS) if long else read_columns(path))
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
@@ -81,6 +81,11 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     guess.find_features()
     if not guess.features:
         raise InvalidTable("No column of the file can be a feature: " + " ".join(guess.notes))
+    if len(guess.features) > MAX_FEATURES:
+        raise InvalidTable(
+            f"{len(guess.features):,} columns could be features, and at most {MAX_FEATURES} are supported: "
+            "leave columns out of the file, or write the schema by hand."
+        )
     roles: dict[str, Any] = {role: column.name for role, column in guess.roles.items()}
     schema = Schema(
         name=Path(name or path).stem.strip()[:80] or None, positive=guess.positive, ignore=tuple(guess.ignore),

@@ -14,13 +14,13 @@ import structlog
 from database import base, facts, imports, population, publishing, runs
 from database.imports import Pending
 from database.publishing import Plan, Writer
-from database.session import is_full, transaction
+from database.session import transaction
 from database.staging import Staging
 from gateway.services import outcomes, turns, uploads
 from gateway.services.pace import Pace
 from gateway.services.scoring import refresh_roll_up
 from gateway.services.work import Work
-from shared.errors import Conflict, ServiceUnavailable
+from shared.errors import Conflict, DiskFull
 from shared.features import schema_from_dict
 
 log = structlog.get_logger()
@@ -46,8 +46,8 @@ def finish(work: Work, found: Pending) -> Mapping[str, Any]:
     ------
     Conflict
         The scratch file is gone; the import was given up.
-    ServiceUnavailable
-        The disk is full; the import waits.
+    DiskFull
+        The import waits.
     """
     plan = Plan(**found.plan)
     staging = Staging(Path(plan.staging), schema_from_dict(plan.given), plan.roles)
@@ -62,10 +62,8 @@ def finish(work: Work, found: Pending) -> Mapping[str, Any]:
         with work.database.write() as connection:
             imports.publish(connection, found.id)
             base.mark_ready(connection)
-    except Exception as error:
-        if is_full(error):
-            raise ServiceUnavailable(DISK_FULL) from None
-        raise
+    except DiskFull:
+        raise DiskFull(DISK_FULL) from None
     staging.discard()
     uploads.discard(plan.file)
     log.info("import_published", import_id=found.id, rows=plan.result["rows"], longest_write_s=round(pace.longest_s, 3))
