@@ -29,6 +29,8 @@ ENOUGH_ROWS = 20
 MAX_NAME = 200
 #: Files above this many bytes are judged by so many rows.
 WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
+#: Looking at one column takes some milliseconds.
+MANY_COLUMNS = 2_000
 
 _WHO = "customer|client|user|subscriber|account|acct|member|cust|person|contact|household"
 _ID = re.compile(rf"(?:{_WHO})(?:_?(?:id|no|num|number|key|ref|code))?|id|uuid|guid|msisdn")
@@ -74,7 +76,13 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
         Where the file is no table, or holds no column that could be a feature.
     """
     long = Path(path).exists() and unpacked_bytes(Path(path)) > WHOLE_BYTES
-    guess = _Guess(read_first(path, MANY_ROWS) if long else read_columns(path))
+    file = read_first(path, MANY_ROWS) if long else read_columns(path)
+    if len(file.names) > MANY_COLUMNS:
+        raise InvalidTable(
+            f"The file has {len(file.names):,} columns; a schema is proposed for at most {MANY_COLUMNS:,} of them, and "
+            f"has at most {MAX_FEATURES} features: leave columns out of the file, or write the schema by hand."
+        )
+    guess = _Guess(file)
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
     guess.find_roles()

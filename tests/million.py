@@ -67,9 +67,14 @@ def forget_peaks(leader: int) -> None:
 
 @dataclass
 class Watch:
-    """What one stretch of work took: seconds, peak memory by process, the slowest request and write beside it."""
+    """What one stretch of work took: seconds, peak memory by process, the slowest request and write beside it.
+
+    `slow_writes` are transactions of more than 250 ms with the copying of their pages into the database (checkpoint),
+    which others do not wait for; `writes` are what others waited.
+    """
 
     seconds: float = 0.0
+    load: float = 0.0
     peaks: dict[str, float] = field(default_factory=dict)
     requests: list[float] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
@@ -77,7 +82,7 @@ class Watch:
 
     def __str__(self) -> str:
         peaks = ", ".join(f"{name} {mb:.0f} MB" for name, mb in self.peaks.items())
-        told = f"{self.seconds:.1f} s; peaks {peaks}; load {os.getloadavg()[0]:.1f}"
+        told = f"{self.seconds:.1f} s; peaks {peaks}; load {self.load:.1f}"
         if self.requests:
             told += f"; {len(self.requests)} requests, slowest {max(self.requests) * 1000:.0f} ms"
             told += f"; {len(self.writes)} writes beside, longest wait {max(self.writes) * 1000:.0f} ms"
@@ -104,7 +109,7 @@ def watched(stack: Stack, api: Api, what: str) -> Iterator[Watch]:
     try:
         yield watch
     finally:
-        watch.seconds = time.monotonic() - began
+        watch.seconds, watch.load = time.monotonic() - began, os.getloadavg()[0]
         stop.set()
         for thread in threads:
             thread.join()

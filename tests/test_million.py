@@ -94,9 +94,10 @@ def test_memory_stays_within_its_bounds(million: Million) -> None:
 
 def test_no_write_held_the_lock_over_the_limit_and_requests_went_on(million: Million) -> None:
     for what, watch in million.watches.items():
-        assert watch.slow_writes == [], what
-        assert max(watch.requests) < 2.5, what
-    assert million.rest.imported["longest_write_ms"] < 250
+        # On cores that others keep busy everything takes as much longer.
+        slower = max(1.0, watch.load / (os.cpu_count() or 1))
+        assert max(watch.writes) < 0.25 * slower, f"{what}: somebody waited {max(watch.writes):.2f} s to write"
+        assert max(watch.requests) < 0.5 * slower, f"{what}: a request took {max(watch.requests):.2f} s"
 
 
 def test_the_same_by_command_gives_the_same_rows_and_scores(million: Million, tmp_path: Path) -> None:

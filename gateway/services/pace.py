@@ -1,7 +1,7 @@
 """How many rows fit into one short write transaction here and now, learned from those before.
 
-Law: the write lock is held for about `AIM_S` at a time, on whatever machine and under whatever load, and is left free
-in between for longer than a waiting writer sleeps (`database.session`).
+Law: the write lock is held for about as long as was aimed at, on whatever machine and under whatever load, and is left
+free in between for longer than a waiting writer sleeps (`database.session`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Pace:
     ----------
     first, fewest, most
         Rows (or keys) of one transaction.
+    aim_s
+        Seconds that it is to take.
 
     Attributes
     ----------
@@ -34,8 +36,8 @@ class Pace:
         Seconds of the longest so far.
     """
 
-    def __init__(self, first: int = 1_000, fewest: int = 250, most: int = 8_000) -> None:
-        self.size, self._fewest, self._most = first, fewest, most
+    def __init__(self, first: int = 1_000, fewest: int = 250, most: int = 8_000, aim_s: float = AIM_S) -> None:
+        self.size, self._fewest, self._most, self._aim_s = first, fewest, most, aim_s
         self.longest_s = self._since_rest_s = 0.0
 
     @contextmanager
@@ -56,4 +58,4 @@ class Pace:
         """Learn from a transaction of the present size."""
         self.longest_s = max(self.longest_s, seconds)
         self._since_rest_s += seconds
-        self.size = int(min(max(self.size * min(AIM_S / max(seconds, 1e-4), 1.5), self._fewest), self._most))
+        self.size = int(min(max(self.size * min(self._aim_s / max(seconds, 1e-4), 1.5), self._fewest), self._most))
