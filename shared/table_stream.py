@@ -96,13 +96,14 @@ class _Bytes:
 def _look(path: Path) -> _Bytes:
     digest, size, feeds, returns, pairs, quotes = hashlib.sha256(), 0, 0, 0, 0, 0
     utf8: Any = codecs.getincrementaldecoder("utf-8")()
-    encoding, last, holes = "UTF-8", b"", False
+    encoding, last = "UTF-8", b""
     for block in _blocks(path):
         if not size and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             encoding, utf8 = "UTF-16", None
         digest.update(block)
         size += len(block)
-        holes = holes or (encoding != "UTF-16" and b"\0" in block)
+        if encoding != "UTF-16" and b"\0" in block:
+            raise InvalidTable(table_csv.NUL_BYTES)
         feeds, returns = feeds + block.count(b"\n"), returns + block.count(b"\r")
         pairs += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
         quotes, last = quotes + block.count(b'"'), block[-1:]
@@ -117,8 +118,6 @@ def _look(path: Path) -> _Bytes:
             utf8 = None
     if utf8 is not None:
         encoding = "Windows-1252"  # broken off within a character
-    if holes:
-        raise InvalidTable(table_csv.NUL_BYTES)
     return _Bytes(digest.hexdigest(), size, encoding, feeds, returns, pairs, quotes)
 
 

@@ -127,7 +127,7 @@ def zeros(edge: str) -> Iterator[bytes]:
 def ask_with_a_gigabyte(api: Api, *, announced: bool) -> tuple[int, bytes, int]:
     """Send as much of a gigabyte as is taken; the status, the answer, and the bytes that were taken."""
     where = api.url.removeprefix("http://")
-    connection = http.client.HTTPConnection(where, timeout=60)
+    connection = http.client.HTTPConnection(where, timeout=300)
     connection.putrequest("POST", IMPORT)
     connection.putheader("Authorization", f"Bearer {api.token}")
     connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
