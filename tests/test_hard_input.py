@@ -117,11 +117,16 @@ def by_command(stack: Stack, content: bytes) -> str:
 # --- a gigabyte -----------------------------------------------------------------------------------------------------
 
 
-def zeros(edge: str) -> Iterator[bytes]:
-    yield f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="big.csv"\r\n\r\n'.encode()
+HEAD = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="big.csv"\r\n\r\n'
+TAIL = b'\r\n--edge\r\nContent-Disposition: form-data; name="schema"\r\n\r\nretainstream\r\n--edge--\r\n'
+
+
+def zeros() -> Iterator[bytes]:
+    """A multipart body with a file of a gigabyte."""
+    yield HEAD
     for _ in range(1024):
         yield bytes(MEGABYTE)
-    yield f"\r\n--{edge}--\r\n".encode()
+    yield TAIL
 
 
 def ask_with_a_gigabyte(api: Api, *, announced: bool) -> tuple[int, bytes, int]:
@@ -131,11 +136,13 @@ def ask_with_a_gigabyte(api: Api, *, announced: bool) -> tuple[int, bytes, int]:
     connection.putrequest("POST", IMPORT)
     connection.putheader("Authorization", f"Bearer {api.token}")
     connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
-    connection.putheader(*(("Content-Length", str(GIGABYTE + 107)) if announced else ("Transfer-Encoding", "chunked")))
+    connection.putheader(
+        *(("Content-Length", str(GIGABYTE + len(HEAD) + len(TAIL))) if announced else ("Transfer-Encoding", "chunked"))
+    )
     connection.endheaders()
     taken = 0
     try:
-        for block in zeros("edge"):
+        for block in zeros():
             connection.send(block if announced else b"%x\r\n%s\r\n" % (len(block), block))
             taken += len(block)
     except (BrokenPipeError, ConnectionResetError):
@@ -226,7 +233,7 @@ def test_a_parquet_bomb_does_not_go_off_in_a_command(stack: Stack, bomb: tuple[b
 
 @pytest.mark.parametrize("begin", [b"PK\x03\x04", b"\x1f\x8b\x08"])
 def test_packed_files_are_not_unpacked(stack: Stack, begin: bytes) -> None:
-    content = begin + bytes(10 * MEGABYTE)
+    content = begin + bytes(MEGABYTE)
     assert is_failure(sent(stack, content), 422, "invalid_table")
     by_command(stack, content)
 
@@ -316,7 +323,10 @@ class OnSmallDisk(Stack):
         return self.folder / "disk" / "retainstream.db"
 
 
-@pytest.mark.parametrize("free_mb", [1, 6, 30])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("free_mb", [pytest.param(1, marks=SLOW), 6, pytest.param(30, marks=SLOW)])
 def test_a_full_database_disk_is_said_and_once_there_is_room_the_same_import_works(
     small_disk: Path, tmp_path: Path, free_mb: int
 ) -> None:
@@ -339,7 +349,7 @@ def test_a_full_database_disk_is_said_and_once_there_is_room_the_same_import_wor
         stack.stop()
 
 
-@pytest.mark.parametrize("free_mb", [1, 30])
+@pytest.mark.parametrize("free_mb", [1, pytest.param(30, marks=SLOW)])
 def test_a_full_database_disk_is_said_by_the_command(small_disk: Path, tmp_path: Path, free_mb: int) -> None:
     stack = OnSmallDisk(tmp_path, {"DEMO": "0"})
     (tmp_path / "one.csv").write_bytes(table(line("first")))
