@@ -10,6 +10,7 @@ import http.client
 import io
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +123,24 @@ TAIL = b'\r\n--edge\r\nContent-Disposition: form-data; name="schema"\r\n\r\nreta
 
 
 def zeros() -> Iterator[bytes]:
-    """A multipart body with a file of a gigabyte."""
-    yield HEAD
+    """A gigabyte of nothing."""
     for _ in range(1024):
         yield bytes(MEGABYTE)
-    yield TAIL
 
 
-def ask_with_a_gigabyte(api: Api, *, announced: bool) -> tuple[int, bytes, int]:
+def long_lines() -> Iterator[bytes]:
+    """A gigabyte that is a table: 1,024 blocks of 100 customers, each with ten kilobytes in a column that nobody needs."""
+    notes = "n" * 10_400
+    first = f"{HEADER},notes\n"
+    for block in range(1024):
+        text = first + "".join(f"{line(f'long_{block}_{k}')},{notes}\n" for k in range(100))
+        yield text.encode().ljust(MEGABYTE, b"\n")
+        first = ""
+
+
+def ask_with_a_gigabyte(
+    api: Api, *, announced: bool, file: Callable[[], Iterator[bytes]] = zeros
+) -> tuple[int, bytes, int]:
     """Send as much of a gigabyte as is taken; the status, the answer, and the bytes that were taken."""
     where = api.url.removeprefix("http://")
     connection = http.client.HTTPConnection(where, timeout=300)
@@ -142,7 +153,7 @@ def ask_with_a_gigabyte(api: Api, *, announced: bool) -> tuple[int, bytes, int]:
     connection.endheaders()
     taken = 0
     try:
-        for block in zeros():
+        for block in chain([HEAD], file(), [TAIL]):
             connection.send(block if announced else b"%x\r\n%s\r\n" % (len(block), block))
             taken += len(block)
     except (BrokenPipeError, ConnectionResetError):
@@ -176,6 +187,9 @@ def test_a_gigabyte_that_is_allowed_is_read_in_bounded_memory(tmp_path: Path) ->
         status, body, taken = ask_with_a_gigabyte(api, announced=True)
         assert (status, taken > GIGABYTE) == (422, True)
         assert b"NUL" in body
+        status, body, taken = ask_with_a_gigabyte(api, announced=True, file=long_lines)
+        assert (status, taken > GIGABYTE) == (200, True), body
+        assert stack.value("SELECT count(*) FROM customers") == 102_400
         assert all(peak_mb(process.pid) < 512 for process in stack.running.values())
         check_clean(stack)
         check_works(stack)
