@@ -167,13 +167,19 @@ class ServiceUnavailable(ServiceError):
     code = "service_unavailable"
 
 
-class DiskFull(ServiceUnavailable):
+class DiskFull(ServiceError):
     """A disk has no room left for what was to be written."""
 
+    code = "disk_full"
+
     def __init__(
-        self, message: str = "The disk is full; nothing of this was kept. Free some space and try again."
+        self,
+        message: str = "The disk is full; nothing of this was kept. Free some space and try again.",
+        *,
+        details: Sequence[Detail] = (),
+        retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, details=details, retry_after_s=retry_after_s)
 
 
 def is_disk_full(error: BaseException) -> bool:

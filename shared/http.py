@@ -58,6 +58,7 @@ STATUS_OF: Mapping[str, int] = {
     "internal": 500,
     "service_error": 500,
     "service_unavailable": 503,
+    "disk_full": 503,
 }
 _HTTP_CODES = {
     400: ("malformed_request", "The request can't be read."),

@@ -349,7 +349,7 @@ def test_a_full_database_disk_is_said_and_once_there_is_room_the_same_import_wor
         serving(stack)
         assert sent(stack, table(line("first"))).status_code == 200
         stuff = fill(small_disk, free_mb)
-        said = is_failure(sent(stack, MANY), 503, "service_unavailable")["message"]
+        said = is_failure(sent(stack, MANY), 503, "disk_full")["message"]
         assert "disk" in said.lower(), said
         assert stack.value("SELECT count(*) FROM customers") == 1
         assert (small_disk / "spool").is_dir()
@@ -381,7 +381,7 @@ def test_a_full_disk_of_temporary_files_is_said(small_disk: Path, tmp_path: Path
     try:
         serving(stack)
         stuff = fill(small_disk, 1)
-        said = is_failure(sent(stack, MANY), 503, "service_unavailable")["message"]
+        said = is_failure(sent(stack, MANY), 503, "disk_full")["message"]
         assert "disk" in said.lower() or "space" in said.lower(), said
         stuff.unlink()
         assert sent(stack, MANY).status_code == 200
