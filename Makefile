@@ -59,7 +59,7 @@ check: $(STAMP) ## Lint, types, import contracts, dependencies
 test: $(STAMP) ## The default tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-slow: $(STAMP) ## Slow tests: ten seeds, the documented floors
+test-slow: $(STAMP) ## Slow tests: ten seeds, the documented floors, a million rows
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-browser: $(STAMP) ## Tests in a real browser (needs Chromium)

@@ -127,15 +127,6 @@ def refuse_newer(revision: str) -> None:
         )
 
 
-def worker_seen_since(path: Path, moment: str) -> bool:
-    """Whether a worker wrote to this file at or after a moment; False for a file that can't tell."""
-    try:
-        with _opened(path) as connection:
-            return connection.execute("SELECT 1 FROM workers WHERE seen_at >= ?", (moment,)).fetchone() is not None
-    except sqlite3.DatabaseError:
-        return False
-
-
 def is_readable(path: Path) -> bool:
     """Whether a file is a whole SQLite database."""
     try:

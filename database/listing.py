@@ -99,13 +99,7 @@ def present_run(connection: Connection) -> int:
 
 
 def walked(filters: Filters, *, by_table: bool = False) -> Table:
-    """Where scores are read: from the highest down where only scored customers are asked for, else by customer.
-
-    Parameters
-    ----------
-    by_table
-        The customers are what is walked: few match, or they come in an order of their own.
-    """
+    """Where scores are read: from the highest down, or `by_table` by customer: few match, or in an order of their own."""
     return ranks if filters.is_scored and not by_table else p
 
 

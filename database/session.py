@@ -1,7 +1,8 @@
 """How the database is opened: one engine, readers and writers.
 
 Law: a writer holds SQLite's lock from its first statement (BEGIN IMMEDIATE), so it never fails halfway for want of
-it; a reader sees one moment. Nobody commits by hand: leaving the block does.
+it; a reader sees one moment. Nobody commits by hand: leaving the block does. A write that held the lock for longer than
+`SLOW_WRITE_S` is logged: requests waited for it.
 """
 
 from __future__ import annotations
@@ -9,24 +10,32 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from shared.errors import ServiceError, ServiceUnavailable
+from shared.errors import DiskFull, ServiceError, ServiceUnavailable
 
-__all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated"]
+__all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated", "transaction"]
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
 _REVISION = re.compile(r"""^revision = ['"]([^'"]+)""", re.M)
 _NAMED = re.compile(r"""^down_revision = (?:None|['"]([^'"]+))""", re.M)
 BUSY_TIMEOUT_S = 15
+SLOW_WRITE_S = 0.25
+#: A waiting writer tries this often, and who writes chunk after chunk leaves the lock free for longer than that: so
+#: nobody waits for more than the chunk under way. (SQLite itself waits up to 0.1 s between two tries.)
+RETRY_S = 0.005
+REST_S = 0.008
+log = structlog.get_logger()
 OLD_DATABASE = (
     "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
     "Set DATABASE_PATH to a new file; customers can be brought over with `retainstream import`."
@@ -82,16 +91,8 @@ class Database:
 
     @contextmanager
     def _begin(self, how: str) -> Iterator[Connection]:
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql(how)
-            try:
-                yield connection
-            except BaseException:
-                # A stream that nobody read to its end is closed by the collector, after the connection was.
-                if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
-                    connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+        with self.engine.connect() as connection, transaction(connection, how):
+            yield connection
 
     def refuse_foreign_file(self) -> None:
         """Raise NotOurDatabase where the file at `path` has tables but none of our migrations."""
@@ -134,6 +135,55 @@ class Database:
                 self._watch = None
 
 
+@contextmanager
+def transaction(connection: Connection, how: str) -> Iterator[None]:
+    """One transaction, begun as said; committed when the block ends, rolled back when it raises.
+
+    Raises
+    ------
+    DiskFull
+        Nothing of it was written.
+    """
+    try:
+        _begin(connection, how)
+        began = time.monotonic()
+        yield
+        connection.exec_driver_sql("COMMIT")
+    except BaseException as error:
+        # A stream that nobody read to its end is closed by the collector, after the connection was. And SQLite may
+        # have rolled back by itself: a full disk does that.
+        if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+            connection.exec_driver_sql("ROLLBACK")
+        if is_full(error):
+            raise DiskFull from None
+        raise
+    if (held := time.monotonic() - began) > SLOW_WRITE_S and how != "BEGIN":
+        log.warning("slow_write", seconds=round(held, 3))
+
+
+def _begin(connection: Connection, how: str) -> None:
+    if how == "BEGIN":
+        connection.exec_driver_sql(how)
+        return
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql(how)
+                return
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(RETRY_S)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 @cache
 def revisions() -> Mapping[str, str | None]:
     """Every migration of this program and the one before it, read from the files: Alembic is slow to import."""
@@ -165,5 +215,6 @@ def require_migrated(database: Database) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk, or the file's own limit of pages, is what an error is about."""
-    return isinstance(error, DatabaseError) and "disk is full" in str(error.orig)
+    """Whether the disk, or the file's own limit of pages, is what an error of the database is about."""
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -16,7 +16,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from database.base import column_names, customers_table
-from database.session import Database
+from database.session import Database, is_full, transaction
+from shared.errors import DiskFull
 from shared.features import Schema
 
 #: A scratch file, open alone.
@@ -48,6 +49,16 @@ class Counts:
     disappeared: int
 
 
+@contextmanager
+def _told_when_full() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if is_full(error):
+            raise DiskFull from None
+        raise
+
+
 class Staging:
     """The scratch file of one import.
 
@@ -77,10 +88,10 @@ class Staging:
         )
 
     def create(self) -> None:
-        """Begin empty."""
+        """Begin empty. Raises DiskFull."""
         self.path.unlink(missing_ok=True)
         declared = ", ".join(f'"{name}"' for name in self.columns[1:])
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
+        with _told_when_full(), closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
             raw.execute("PRAGMA page_size=8192")
             raw.execute("PRAGMA journal_mode=OFF")
             raw.execute(f"CREATE TABLE rows (n INTEGER PRIMARY KEY, {declared}, customer_id INTEGER, is_new INTEGER)")
@@ -88,8 +99,8 @@ class Staging:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """The scratch file alone, to fill it: no journal, because a broken one is thrown away."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
+        """The scratch file alone, to fill it: no journal, because a broken one is thrown away. Raises DiskFull."""
+        with _told_when_full(), closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768"):
                 raw.execute(f"PRAGMA {pragma}")
             yield raw
@@ -234,15 +245,3 @@ class Staging:
         """Remove the scratch file."""
         for ending in ("", "-journal", "-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
-
-
-@contextmanager
-def transaction(connection: Connection, how: str) -> Iterator[None]:
-    """One transaction of an attached connection, begun as said."""
-    connection.exec_driver_sql(how)
-    try:
-        yield
-    except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")

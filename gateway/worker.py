@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from database import jobs
+from database import in_use, jobs
 from database.jobs import Job, Lane
 from database.session import Database, require_migrated
 from gateway.ml_client import MLClient
@@ -135,6 +135,7 @@ def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
+    using = in_use.share(settings.database_path)
     database = Database(settings.database_path)
     database.refuse_foreign_file()
     stops = threading.Event()
@@ -146,7 +147,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, _stop)
     _wait_for_migrations(database, stops)
     ml = MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
-    Worker(database, ml, settings, utc_now, stops=stops).run()
+    with using:
+        Worker(database, ml, settings, utc_now, stops=stops).run()
 
 
 def _wait_for_migrations(database: Database, stops: threading.Event) -> None:

@@ -5,6 +5,7 @@ Law: no HTTP here. A status belongs to `shared.http`, a sentence for people belo
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -164,6 +165,26 @@ class ServiceUnavailable(ServiceError):
     """The other service does not answer."""
 
     code = "service_unavailable"
+
+
+class DiskFull(ServiceError):
+    """A disk has no room left for what was to be written."""
+
+    code = "disk_full"
+
+    def __init__(
+        self,
+        message: str = "The disk is full; nothing of this was kept. Free some space and try again.",
+        *,
+        details: Sequence[Detail] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message, details=details, retry_after_s=retry_after_s)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the system refused to write for want of room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class Cancelled(ServiceError):

@@ -30,7 +30,7 @@ from secure import (
 from werkzeug.exceptions import HTTPException
 
 from shared.contracts import RIDES_ALONG
-from shared.errors import MalformedRequest, ServiceError
+from shared.errors import DiskFull, MalformedRequest, ServiceError, is_disk_full
 
 STATUS_OF: Mapping[str, int] = {
     "malformed_request": 400,
@@ -58,6 +58,7 @@ STATUS_OF: Mapping[str, int] = {
     "internal": 500,
     "service_error": 500,
     "service_unavailable": 503,
+    "disk_full": 503,
 }
 _HTTP_CODES = {
     400: ("malformed_request", "The request can't be read."),
@@ -148,6 +149,9 @@ def _on_broken_body(_: Exception) -> Response:
 
 
 def _on_unknown(error: Exception) -> Response:
+    if is_disk_full(error):
+        log.error("disk_full", path=request.path)
+        return error_response(DiskFull())
     log.exception("unhandled", path=request.path, method=request.method)
     return error_response(_Http("internal", "Something went wrong here. The request id finds it in the log."))
 

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from shared import table_cells as cells
 from shared.column_looks import Column, read_whole
 from shared.errors import InvalidTable
-from shared.features import Feature, Schema, Subscription
+from shared.features import MAX_FEATURES, Feature, Schema, Subscription
 from shared.schema_toml import schema_toml
 from shared.table_columns import FileColumns
-from shared.table_files import read_columns
+from shared.table_files import read_columns, unpacked_bytes
 from shared.table_stream import read_first
 from shared.units import WHOLE_UNITS
 
@@ -29,6 +29,8 @@ ENOUGH_ROWS = 20
 MAX_NAME = 200
 #: Files above this many bytes are judged by so many rows.
 WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
+#: Looking at one column takes some milliseconds.
+MANY_COLUMNS = 2_000
 
 _WHO = "customer|client|user|subscriber|account|acct|member|cust|person|contact|household"
 _ID = re.compile(rf"(?:{_WHO})(?:_?(?:id|no|num|number|key|ref|code))?|id|uuid|guid|msisdn")
@@ -61,7 +63,7 @@ class InferredSchema:
 def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
 
-    Of a file above 32 MB the first 200,000 rows are judged, and a note says so.
+    Of a file above 32 MB (unpacked) the first 200,000 rows are judged, and a note says so.
 
     Parameters
     ----------
@@ -73,14 +75,25 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     InvalidTable
         Where the file is no table, or holds no column that could be a feature.
     """
-    long = Path(path).exists() and Path(path).stat().st_size > WHOLE_BYTES
-    guess = _Guess(read_first(path, MANY_ROWS) if long else read_columns(path))
+    long = Path(path).exists() and unpacked_bytes(Path(path)) > WHOLE_BYTES
+    file = read_first(path, MANY_ROWS) if long else read_columns(path)
+    if len(file.names) > MANY_COLUMNS:
+        raise InvalidTable(
+            f"The file has {len(file.names):,} columns; a schema is proposed for at most {MANY_COLUMNS:,} of them, and "
+            f"has at most {MAX_FEATURES} features: leave columns out of the file, or write the schema by hand."
+        )
+    guess = _Guess(file)
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
     guess.find_roles()
     guess.find_features()
     if not guess.features:
         raise InvalidTable("No column of the file can be a feature: " + " ".join(guess.notes))
+    if len(guess.features) > MAX_FEATURES:
+        raise InvalidTable(
+            f"{len(guess.features):,} columns could be features, and at most {MAX_FEATURES} are supported: "
+            "leave columns out of the file, or write the schema by hand."
+        )
     roles: dict[str, Any] = {role: column.name for role, column in guess.roles.items()}
     schema = Schema(
         name=Path(name or path).stem.strip()[:80] or None, positive=guess.positive, ignore=tuple(guess.ignore),

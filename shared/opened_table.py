@@ -13,16 +13,22 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from shared.errors import InvalidTable
 from shared.table_columns import plain
 from shared.table_csv import unguarded
+from shared.table_files import parquet_file
 
 BLOCK_BYTES = 4 * 1024 * 1024
 BATCH_ROWS = 32_768
 #: A record (a line, or several where a quoted cell holds line breaks) longer than this is no customer.
 MAX_RECORD_BYTES = BLOCK_BYTES
+#: More of them are not put right by hand: the file is another table than its header says.
+MAX_RAGGED = 100_000
+TOO_RAGGED = (
+    f"More than {MAX_RAGGED:,} lines have another number of cells than the header ({{width}}), the first of them "
+    "{cells}: check the delimiter and the quotation marks."
+)
 TOO_LONG = "A record is longer than 4 MB: a quotation mark is opened and not closed, or this is no customer table."
 
 Bad = tuple[int, int, str]
@@ -80,7 +86,7 @@ class OpenTable:
 
     def _parquet_batches(self, chosen: list[str]) -> Iterator[dict[str, pa.Array]]:
         try:
-            with pa.parquet.ParquetFile(self.path) as file:
+            with parquet_file(self.path) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=chosen, use_threads=False):
                     batch.validate(full=True)
                     yield {n: plain(c) for n, c in zip(batch.schema.names, batch.columns, strict=True)}
@@ -98,8 +104,8 @@ class OpenTable:
 
     def _csv_reader(self, at: dict[str, str], ragged: list[Bad]) -> Iterator[pa.RecordBatch]:
         def skip(row: Any) -> str:
-            ragged.append((row.number, row.actual_columns, row.text))
-            return "skip"
+            ragged.append((row.number, row.actual_columns, row.text[:80]))
+            return "skip" if len(ragged) <= MAX_RAGGED else "error"
 
         try:
             yield from pa.csv.open_csv(
@@ -116,6 +122,8 @@ class OpenTable:
                 ),
             )  # fmt: skip
         except pa.ArrowException as error:
+            if len(ragged) > MAX_RAGGED:
+                raise InvalidTable(TOO_RAGGED.format(width=len(self.names), cells=ragged[0][1])) from None
             if "straddling" in str(error):
                 raise InvalidTable(TOO_LONG) from None
             raise InvalidTable(f"The file can't be read as CSV: {error}") from None

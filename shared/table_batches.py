@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared import table_cells as cells
+from shared.errors import InvalidTable
 from shared.features import Schema
 from shared.opened_table import OpenTable
 from shared.table_columns import FileColumns
+from shared.table_files import MAX_ROWS, TOO_MANY_ROWS
 from shared.table_reading import ROW_COLUMN, Reading, nobody_churned
 from shared.table_recognition import Recognised, recognise, unread_columns
 
@@ -90,12 +92,14 @@ class TableCheck:
         done = 0
         for columns in reader:
             rows = len(next(iter(columns.values())))
+            if done + rows + len(ragged) > MAX_ROWS:
+                raise InvalidTable(TOO_MANY_ROWS)
             records = _records(done, rows, ragged)
             yield self._check(columns, records, done)
             done += rows
         self.total = done + len(ragged)
         width = len(self.table.names)
-        lines = [Reject(n, None, text[:80], f"{count} cells where the header has {width}") for n, count, text in ragged]
+        lines = [Reject(n, None, text, f"{count} cells where the header has {width}") for n, count, text in ragged]
         if lines:
             yield Batch(np.zeros(0, dtype=np.int64), {}, lines)
 

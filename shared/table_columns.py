@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
 
+#: Text of one column in one batch, unpacked.
+MAX_TEXT_BYTES = 256 * 1024**2
+TOO_MUCH_TEXT = "A text column of the Parquet file unpacks to more than 256 MB at once: its cells are too long."
 NO_ROWS = "The file has a header and no rows: one line for each customer is needed."
 
 
@@ -54,11 +58,19 @@ class FileColumns:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """Encodings of text and of repetition undone; anything else as it is."""
+    """Encodings of text and of repetition undone; anything else as it is.
+
+    Raises
+    ------
+    InvalidTable
+        Where texts that are stored once and repeated unpack to more than fits into memory.
+    """
+    if pa.types.is_dictionary(column.type):
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        _refuse_long_text(chunks)
+        column = pa.chunked_array([chunk.dictionary.take(chunk.indices) for chunk in chunks], column.type.value_type)
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or _is_bytes(kind):
         try:
@@ -66,6 +78,21 @@ def plain(column: pa.Array) -> pa.Array:
         except pa.ArrowException:
             return column  # whoever needs the column says that it is no text
     return column
+
+
+def _refuse_long_text(chunks: Sequence[Any]) -> None:
+    total = 0
+    for chunk in chunks:
+        if not _has_length(chunk.dictionary.type):
+            return
+        lengths = pc.binary_length(chunk.dictionary)
+        total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    if total > MAX_TEXT_BYTES:
+        raise InvalidTable(TOO_MUCH_TEXT)
+
+
+def _has_length(kind: Any) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_bytes(kind)
 
 
 def _is_bytes(kind: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -14,6 +15,12 @@ import pyarrow.parquet
 from shared.errors import InvalidTable
 from shared.table_columns import FileColumns, checked, plain, refuse_twice
 from shared.table_csv import read_csv
+
+#: A file of more rows is imported in parts: what is remembered of each row would no longer fit beside the services.
+MAX_ROWS = 10_000_000
+MAX_CHUNK_BYTES = 256 * 1024**2
+TOO_MANY_ROWS = f"The file has more than {MAX_ROWS:,} rows: split it."
+TOO_BIG_INSIDE = "A column of the Parquet file unpacks to more than 256 MB at once: write it in smaller row groups."
 
 #: First bytes of files that people upload in place of a table, and what to do with them.
 _OTHER_FILES = {
@@ -50,14 +57,52 @@ def refuse_other_files(begin: bytes) -> None:
             raise InvalidTable(f"The file {advice}.")
 
 
+def refuse_bomb(about: Any) -> None:
+    """Raise InvalidTable where the metadata of a Parquet file tell of more than fits into memory piece by piece.
+
+    A few kilobytes can hold a thousand million repeated values, or unpack to gigabytes.
+    """
+    if about.num_rows > MAX_ROWS:
+        raise InvalidTable(TOO_MANY_ROWS)
+    for group in map(about.row_group, range(about.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if column.num_values > MAX_ROWS or column.total_uncompressed_size > MAX_CHUNK_BYTES:
+                raise InvalidTable(TOO_BIG_INSIDE)
+
+
+def parquet_file(source: Any) -> pa.parquet.ParquetFile:
+    """Open a Parquet file whose texts stay as it has them packed, so that what they unpack to can be counted first.
+
+    Raises
+    ------
+    InvalidTable
+        As `refuse_bomb`.
+    """
+    file = pa.parquet.ParquetFile(source)
+    refuse_bomb(file.metadata)
+    schema = file.schema_arrow
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
+    return pa.parquet.ParquetFile(source, read_dictionary=texts, metadata=file.metadata) if texts else file
+
+
+def unpacked_bytes(path: Path) -> int:
+    """About how much a file holds: its size, or eight bytes for each cell of a Parquet file if that is more."""
+    size = path.stat().st_size
+    try:
+        about = pa.parquet.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return size  # no Parquet file, or a broken one: whoever reads it says so
+    return max(size, 8 * about.num_rows * about.num_columns)
+
+
 def _parquet(data: bytes, sha256: str) -> FileColumns:
     try:
-        file = pa.parquet.ParquetFile(pa.BufferReader(data))
-        names = file.schema_arrow.names
-        refuse_twice(names)
-        table = file.read()
+        with parquet_file(pa.BufferReader(data)) as file:
+            names = file.schema_arrow.names
+            refuse_twice(names)
+            table = file.read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidTable(f"The Parquet file is broken or not whole, upload it again: {error}") from None
-    columns = [plain(column.combine_chunks()) for column in table.columns]
+    columns = [plain(column) for column in table.columns]
     return checked(names, columns, (), sha256, None, lambda index: index + 1)

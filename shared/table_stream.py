@@ -20,13 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from shared import table_csv
-from shared.errors import InvalidTable
+from shared.errors import DiskFull, InvalidTable, is_disk_full
 from shared.opened_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
 from shared.spreadsheets import unguard_cell
 from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, require_rows, unnamed
-from shared.table_files import refuse_other_files
-
-MAX_GROUP_BYTES = 2 * 1024**3
+from shared.table_files import refuse_bomb, refuse_other_files
 
 
 def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
@@ -41,6 +39,8 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
     ------
     InvalidTable
         Where the file is no table: empty, no text, compressed, broken off, or with a header used twice.
+    DiskFull
+        Where there is no room for the copy.
     """
     path = Path(path)
     try:
@@ -53,6 +53,8 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
     except FileNotFoundError:
         raise InvalidTable(f"There is no file {path}.") from None
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull from None
         raise InvalidTable(f"The file {path.name} can't be read: {error.strerror or error}.") from None
 
 
@@ -70,11 +72,9 @@ def _open_parquet(path: Path) -> OpenTable:
     try:
         with pa.parquet.ParquetFile(path) as file:
             names, about = file.schema_arrow.names, file.metadata
-            biggest = max((about.row_group(k).total_byte_size for k in range(about.num_row_groups)), default=0)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidTable(f"The Parquet file is broken or not whole, upload it again: {error}") from None
-    if biggest > MAX_GROUP_BYTES:
-        raise InvalidTable("A row group of the Parquet file unpacks to more than 2 GB: write it in smaller row groups.")
+    refuse_bomb(about)
     refuse_twice(names)
     require_rows(names, about.num_rows)
     return OpenTable(path, tuple(names), digest.hexdigest(), size, unnamed(names), None, None)
@@ -96,13 +96,14 @@ class _Bytes:
 def _look(path: Path) -> _Bytes:
     digest, size, feeds, returns, pairs, quotes = hashlib.sha256(), 0, 0, 0, 0, 0
     utf8: Any = codecs.getincrementaldecoder("utf-8")()
-    encoding, last, holes = "UTF-8", b"", False
+    encoding, last = "UTF-8", b""
     for block in _blocks(path):
         if not size and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             encoding, utf8 = "UTF-16", None
         digest.update(block)
         size += len(block)
-        holes = holes or (encoding != "UTF-16" and b"\0" in block)
+        if encoding != "UTF-16" and b"\0" in block:
+            raise InvalidTable(table_csv.NUL_BYTES)
         feeds, returns = feeds + block.count(b"\n"), returns + block.count(b"\r")
         pairs += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
         quotes, last = quotes + block.count(b'"'), block[-1:]
@@ -117,8 +118,6 @@ def _look(path: Path) -> _Bytes:
             utf8 = None
     if utf8 is not None:
         encoding = "Windows-1252"  # broken off within a character
-    if holes:
-        raise InvalidTable(table_csv.NUL_BYTES)
     return _Bytes(digest.hexdigest(), size, encoding, feeds, returns, pairs, quotes)
 
 

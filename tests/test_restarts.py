@@ -190,7 +190,10 @@ def test_a_file_of_another_program_is_refused_and_stays_as_it_is(
     if kind != "text":
         assert "left untouched" in done.stderr
     assert _digest(path) == before
-    assert {p.name for p in path.parent.iterdir()} <= {name, f"{name}.migrate-lock", f"{name}-shm", f"{name}-wal"}
+    assert {p.name for p in path.parent.iterdir()} <= {
+        name,
+        *(f"{name}{end}" for end in (".migrate-lock", ".use-lock", "-shm", "-wal")),
+    }
 
 
 @pytest.mark.parametrize("command", ["worker", "demo"])

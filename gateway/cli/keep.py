@@ -9,11 +9,15 @@ from pathlib import Path
 
 import click
 
+from database import in_use
+from database import retention as rows
+from database.session import Database
 from gateway.cli.setup import ProgressLine, prepare
 from gateway.services import backups, restoring, retention
 from gateway.services.backups import Backup
 from gateway.settings import load_settings
 from shared.clock import utc_now
+from shared.errors import InvalidInput, NotFound
 
 MEGABYTE = 1024 * 1024
 _folder = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -49,24 +53,28 @@ def _told(found: Backup) -> str:
 
 @click.command()
 @_folder
-@click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy, also while it seems to run.")
+@click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy.")
 def restore(folder: Path, force: bool) -> None:
-    """Put the backup in DIR in place, checked first, and migrate it."""
+    """Put the backup in DIR in place, checked first, and migrate it; with gateway and worker stopped."""
     settings, line = load_settings(), ProgressLine()
-    target = restoring.Target(settings.database_path, settings.registry_folder, settings.host, settings.port)
+    target = restoring.Target(settings.database_path, settings.registry_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
     line.end()
     click.echo(f"Restored: {_told(done.backup)}")
     if done.safety_copy is not None:
         click.echo(f"What was there is in {done.safety_copy}.")
     if done.overwritten:
-        click.echo("Start gateway, worker and ML service anew.")
+        click.echo("Start gateway and worker; an ML service that runs reads the restored models.")
 
 
 @click.command("retention")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def retention_command(dry_run: bool) -> None:
+@click.option("--shrink", is_flag=True, help="Only give free space back; with gateway and worker stopped.")
+def retention_command(dry_run: bool, shrink: bool) -> None:
     """Delete ledger, audit and job rows older than LEDGER_MONTHS, AUDIT_MONTHS, JOBS_MONTHS; unset keeps all."""
+    if shrink:
+        _shrink(dry_run)
+        return
     context, line = prepare(), ProgressLine()
     limits = retention.Limits.of(context.settings)
     gone = retention.run(context.database, limits, clock=context.clock, dry_run=dry_run, report=line.show)
@@ -75,6 +83,21 @@ def retention_command(dry_run: bool) -> None:
     for what, kept in (("ledger", limits.ledger), ("audit", limits.audit), ("jobs", limits.jobs)):
         limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
         click.echo(f"{what:<7} {limit}")
+    with context.database.read() as connection:
+        free = rows.free_bytes(connection)
+    click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows take them first.")
+
+
+def _shrink(dry_run: bool) -> None:
+    if dry_run:
+        raise InvalidInput("--shrink deletes nothing: leave --dry-run out.")
+    path = load_settings().database_path
+    if not path.exists():
+        raise NotFound(f"There is no database at {path}. Set DATABASE_PATH.")
+    with in_use.alone(path):
+        Database(path, pooled=False).refuse_foreign_file()
+        before, after = rows.shrink(path)
+    click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 
 
 COMMANDS = (backup_command, restore, retention_command)

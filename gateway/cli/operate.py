@@ -13,7 +13,7 @@ import time
 
 import click
 
-from database import base, jobs
+from database import base, in_use, jobs
 from database.migrate import migrate
 from database.session import Database
 from gateway.cli.setup import Context, follow, prepare, run_here
@@ -34,8 +34,9 @@ def gateway(reload: bool) -> None:
     problem = why_not(settings.host, settings.port, "PORT")
     if problem is not None:
         raise click.ClickException(problem)
-    migrate(settings.database_path)
-    serve("gateway.app:create_app", host=settings.host, port=settings.port, threads=settings.threads, reload=reload)
+    with in_use.share(settings.database_path, survive_exec=True):
+        migrate(settings.database_path)
+        serve("gateway.app:create_app", host=settings.host, port=settings.port, threads=settings.threads, reload=reload)
 
 
 @click.command()

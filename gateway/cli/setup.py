@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
-from database import jobs
+from database import in_use, jobs
 from database.jobs import Job
 from database.migrate import migrate
 from database.session import Database
@@ -35,16 +35,18 @@ class Context:
     database: Database
     ml: MLClient
     clock: Clock
+    using: TextIO
 
 
 def prepare() -> Context:
-    """Read the settings, migrate the database, open it."""
+    """Read the settings, migrate the database, open it. No backup is restored into it while a command runs."""
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False)
+    using = in_use.share(settings.database_path)
     migrate(settings.database_path)
     database = Database(settings.database_path, pooled=False)
     ml = MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
-    return Context(settings, database, ml, utc_now)
+    return Context(settings, database, ml, utc_now, using)
 
 
 def run_here(context: Context, kind: str, params: Mapping[str, Any], handler: Handler) -> dict[str, Any]:

@@ -190,7 +190,11 @@ def _hand_over(kind: str, file: FileStorage, params: dict[str, Any]) -> Response
     work.require_worker(p.database, p.clock)
     path = uploads.keep(p.database.path, lambda to: file.save(to))
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
-    job_id = queue(kind, {**params, "path": str(path.resolve()), "file_name": name})
+    try:
+        job_id = queue(kind, {**params, "path": str(path.resolve()), "file_name": name})
+    except BaseException:
+        uploads.discard(str(path.resolve()))
+        raise
     if work.read(p.database, job_id).params["path"] != str(path.resolve()):
         uploads.discard(str(path.resolve()))  # a repeated request: its first upload is the one that counts
     return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

@@ -36,8 +36,8 @@ CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjs
 NAMES = ("content", "format")
 ROWS_AT_ONCE = 500
 NOBODY = "There are no customers yet: import a table first."
-#: What the column of a label holds for those who stayed, unless it means that they left.
-STAYED = ("0", "No", "false")
+#: The other word of a pair, for a label's column: who left is `Yes`, so who stayed is `No`.
+STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
 
 
 def select(
@@ -76,8 +76,9 @@ def note(database: Database, *, content: Content, form: Format, pairs: Sequence[
 
 def negative_label(schema: Schema) -> str:
     """A value of the label's column that does not mean churned: the database keeps only which of both it was."""
-    means = {value.strip().casefold() for value in schema.positive}
-    return next((word for word in STAYED if word.casefold() not in means), "stayed")
+    means = [value.strip().casefold() for value in schema.positive]
+    words = (*(STAYED[word] for word in means if word in STAYED), *STAYED.values())
+    return next((word for word in words if word.casefold() not in means), "stayed")
 
 
 class Export:

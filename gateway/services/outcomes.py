@@ -6,11 +6,13 @@ Law: an outcome is appended when its date has matured, never before; a predictio
 from __future__ import annotations
 
 from database import facts, runs
+from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared.clock import days_later, iso
 from shared.contracts import GRACE_DAYS, HORIZON_DAYS
 
-CHUNK = 20_000
+#: Rows of the first transaction of a run.
+CHUNK = 5_000
 
 
 def settle(work: Work) -> int:
@@ -29,8 +31,11 @@ def settle(work: Work) -> int:
                 for row in runs.rows_without_outcome(connection, run.id)
                 if row.customer_id in labels
             ]
-        for at in range(0, len(known), CHUNK):
-            with work.database.write() as connection:
-                runs.add_outcomes(connection, known[at : at + CHUNK], iso(work.clock()))
+        at, pace = 0, Pace(CHUNK)
+        while at < len(known):
+            part = known[at : at + pace.size]
+            at += len(part)
+            with pace.timed(work.database.write()) as connection:
+                runs.add_outcomes(connection, part, iso(work.clock()))
         written += len(known)
     return written

@@ -1,20 +1,19 @@
 """Restoring a backup.
 
 Law: checked whole before anything is touched; what would be overwritten is named, and copied aside first; models
-come before the database that names them.
+come before the database that names them; never under a process that uses the database: a job that went on in data
+which are not its own would write half a run into them.
 """
 
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
-from database import audit, backup
+from database import audit, backup, in_use
 from database.audit import COMMAND_LINE
 from database.migrate import migrate
 from database.session import Database
@@ -23,18 +22,16 @@ from gateway.services.backups import Backup, Progress
 from shared.clock import Clock, iso
 from shared.errors import Conflict
 
-SEEN_S = 15.0
 ENDINGS = ("", "-wal", "-shm")
+OVERWRITES = "This would overwrite {what}. Nothing was touched; --force does it all the same, after a safety copy."
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a backup goes, and where the gateway would answer if it ran."""
+    """Where a backup goes."""
 
     database: Path
     registry: Path
-    host: str
-    port: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
     Parameters
     ----------
     force
-        Overwrite, and do not mind that the system seems to run.
+        Overwrite what is there.
 
     Raises
     ------
@@ -63,11 +60,18 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
     """
     found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
     backup.refuse_newer(found.content.revision)
-    clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
-    overwritten = tuple(_named(target, clashing))
-    if not force:
-        _refuse(overwritten, _running(target, clock))
-    safety = _copy_aside(target, clashing, clock) if overwritten else None
+    with in_use.alone(target.database):
+        clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
+        overwritten = tuple(_named(target, clashing))
+        if overwritten and not force:
+            raise Conflict(OVERWRITES.format(what=", ".join(overwritten)))
+        safety = _copy_aside(target, clashing, clock) if overwritten else None
+        _put_in_place(found, target, clashing, clock, progress)
+    progress(1.0, "Restored")
+    return Restored(found, safety, overwritten)
+
+
+def _put_in_place(found: Backup, target: Target, clashing: Iterable[str], clock: Clock, progress: Progress) -> None:
     progress(0.6, "Putting the models in place")
     for version in found.saved_models:
         _place_model(found.models / version, target.registry / version, clashes=version in clashing)
@@ -79,8 +83,6 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
     with closing(Database(target.database, pooled=False)) as database, database.write() as connection:
         subject = f"backup:{found.made_at}"
         audit.record(connection, "backup.restored", at=iso(clock()), by=COMMAND_LINE, subject=subject)
-    progress(1.0, "Restored")
-    return Restored(found, safety, overwritten)
 
 
 def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
@@ -101,30 +103,6 @@ def _differs(found: Backup, version: str, registry: Path) -> bool:
 def _sums(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): backups.sha256(path) for path in files}
-
-
-def _running(target: Target, clock: Clock) -> list[str]:
-    said = []
-    since = iso(clock() - timedelta(seconds=SEEN_S))
-    if target.database.exists() and backup.worker_seen_since(target.database, since):
-        said.append(f"a worker has been seen in the last {SEEN_S:.0f} seconds")
-    host = "127.0.0.1" if target.host in ("0.0.0.0", "::", "") else target.host  # noqa: S104  # compared, not bound
-    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
-        probe.settimeout(1.0)
-        if probe.connect_ex((host, target.port)) == 0:
-            said.append(f"something answers on port {target.port}, where the gateway would")
-    return said
-
-
-def _refuse(overwritten: tuple[str, ...], running: list[str]) -> None:
-    said = []
-    if running:
-        said.append(f"The system seems to run: {' and '.join(running)}. Stop gateway and worker first.")
-    if overwritten:
-        said.append(f"This would overwrite {', '.join(overwritten)}.")
-    if said:
-        said.append("Nothing was touched; --force does it all the same, after a safety copy.")
-        raise Conflict(" ".join(said))
 
 
 def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:

@@ -19,6 +19,7 @@ from database.models import Model
 from gateway.services import turns
 from gateway.services.columns import by_column, predict_batch
 from gateway.services.flow import Ranking, RollUp, ahead
+from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared import arrow
 from shared.clock import iso
@@ -27,8 +28,8 @@ from shared.features import Schema
 
 #: Customers in one call of the ML service.
 CHUNK = 20_000
-#: Customers stored or dropped in one transaction: nobody waits longer than that for the database.
-STORED_AT_ONCE = 5_000
+#: Customers of the first transaction (`Pace` finds how many of the next), and of each one that writes ranks.
+STORED = 5_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
 UNFINISHED = (
     "An import was broken off and is half written; it is finished by its own next attempt or by the next import. "
@@ -49,11 +50,10 @@ class Chunk:
     def probabilities(self) -> Sequence[float]:
         return self.scores[0]
 
-    def parts(self, rows: int) -> Iterator[Chunk]:
-        """The same in pieces of so many rows."""
-        for at in range(0, len(self.ids), rows):
-            here = slice(at, at + rows)
-            yield Chunk(self.ids[here], self.prices[here], [column[here] for column in self.scores])
+    def part(self, at: int, rows: int) -> Chunk:
+        """So many rows from there on."""
+        here = slice(at, at + rows)
+        return Chunk(self.ids[here], self.prices[here], [column[here] for column in self.scores])
 
 
 def run(work: Work) -> Mapping[str, Any]:
@@ -87,11 +87,11 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     with work.database.write() as connection:
         kind: runs.Kind = "full" if sample is None else "sample"
         run_id = runs.start(connection, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id, now=started)
-    roll_up, ranking = RollUp(), Ranking() if sample is None else None
+    roll_up, ranking, pace = RollUp(), Ranking() if sample is None else None, Pace(STORED)
     try:
         with closing(_chunks(work, schema, live.version, sample)) as chunks:
             for chunk in chunks:
-                _store(work, run_id, chunk, started, ranking)
+                _store(work, run_id, chunk, started, pace, ranking)
                 roll_up.add(chunk.probabilities, chunk.prices)
                 work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
         done, average = roll_up.customers, roll_up.average
@@ -113,10 +113,10 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
 
 
 def _drop_unfinished(work: Work) -> None:
-    gone = 1
+    pace, gone = Pace(STORED), 1
     while gone:
-        with work.database.write() as connection:
-            gone = runs.drop_unfinished_rows(connection, work.job.id, STORED_AT_ONCE)
+        with pace.timed(work.database.write()) as connection:
+            gone = runs.drop_unfinished_rows(connection, work.job.id, pace.size)
     with work.database.write() as connection:
         runs.drop_unfinished(connection, work.job.id)
 
@@ -165,9 +165,12 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     return column.to_numpy().tolist()
 
 
-def _store(work: Work, run_id: int, chunk: Chunk, at: str, ranking: Ranking | None) -> None:
-    for part in chunk.parts(STORED_AT_ONCE):
-        with work.database.write() as connection:
+def _store(work: Work, run_id: int, chunk: Chunk, at: str, pace: Pace, ranking: Ranking | None) -> None:
+    done = 0
+    while done < len(chunk.ids):
+        part = chunk.part(done, pace.size)
+        done += len(part.ids)
+        with pace.timed(work.database.write()) as connection:
             first = runs.append_columns(connection, run_id, part.ids, part.scores, at)
             if ranking is not None:
                 present.append(connection, run_id, first, part.ids, part.probabilities, part.prices)
@@ -175,8 +178,9 @@ def _store(work: Work, run_id: int, chunk: Chunk, at: str, ranking: Ranking | No
 
 
 def _publish(work: Work, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
-    for ranked in ranking.parts(STORED_AT_ONCE):
-        with work.database.write() as connection:
+    pace = Pace()
+    for ranked in ranking.parts(STORED):
+        with pace.timed(work.database.write()) as connection:
             present.rank(connection, run_id, *ranked)
         work.step(0.95, f"Ranked {roll_up.customers:,} customers")
     now = iso(work.clock())
@@ -186,8 +190,10 @@ def _publish(work: Work, run_id: int, roll_up: RollUp, ranking: Ranking) -> None
             connection, run_id, state="published", customers=roll_up.customers, average=roll_up.average, now=now
         )
         runs.publish(connection, run_id, now)
-    while _drop_stale(work):
-        pass
+    pace, gone = Pace(STORED), 1
+    while gone:
+        with pace.timed(work.database.write()) as connection:
+            gone = present.drop_stale(connection, pace.size)
 
 
 def _finish_sample(work: Work, run_id: int, model_id: int, done: int, average: float | None) -> None:
@@ -197,16 +203,12 @@ def _finish_sample(work: Work, run_id: int, model_id: int, done: int, average: f
     # A sample refreshes what is shown only if the same model made it: what is shown never mixes versions.
     if shown is None or shown.model_id != model_id:
         return
+    pace = Pace(STORED)
     after: int | None = 0
     while after is not None:
-        with work.database.write() as connection:
-            after = present.refresh(connection, shown.run_id, run_id, after_id=after, limit=5_000)
+        with pace.timed(work.database.write()) as connection:
+            after = present.refresh(connection, shown.run_id, run_id, after_id=after, limit=pace.size)
     refresh_roll_up(work)
-
-
-def _drop_stale(work: Work) -> int:
-    with work.database.write() as connection:
-        return present.drop_stale(connection, STORED_AT_ONCE)
 
 
 def refresh_roll_up(work: Work) -> None:

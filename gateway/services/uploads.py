@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.errors import NotFound, ServiceUnavailable
+from shared.errors import DiskFull, NotFound, ServiceUnavailable, is_disk_full
 
 FOLDER = "spool"
 KEPT_S = 7 * 24 * 3600.0
@@ -26,12 +26,14 @@ def folder(database_path: Path) -> Path:
 
 
 def keep(database_path: Path, save: Callable[[Path], None]) -> Path:
-    """Write an upload into the folder by `save` and return where it is. Raises ServiceUnavailable on a full disk."""
+    """Write an upload into the folder by `save` and return where it is. Raises DiskFull, ServiceUnavailable."""
     path = folder(database_path) / f"upload-{secrets.token_hex(16)}"
     try:
         save(path)
     except OSError as error:
         path.unlink(missing_ok=True)
+        if is_disk_full(error):
+            raise DiskFull from None
         raise ServiceUnavailable(f"The file can't be kept here ({error.strerror}); nothing was imported.") from None
     return path
 
@@ -65,10 +67,10 @@ def sweep(database_path: Path, *, needed: frozenset[str]) -> None:
 
 
 def require_room(database_path: Path, bytes_needed: int) -> None:
-    """Raise ServiceUnavailable where the disk is too full for this."""
+    """Raise DiskFull where the disk is too full for this."""
     free = shutil.disk_usage(database_path.parent).free
     if free < bytes_needed + _HEADROOM:
-        raise ServiceUnavailable(
+        raise DiskFull(
             f"The disk is too full: this import needs about {bytes_needed / 1e6:,.0f} MB, "
             f"{free / 1e6:,.0f} MB are free. Nothing was written."
         )

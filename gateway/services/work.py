@@ -22,7 +22,7 @@ from database.session import Database
 from gateway.ml_client import MLClient
 from gateway.settings import Settings
 from shared.clock import Clock, iso
-from shared.errors import Cancelled, NotFound, ServiceError, ServiceUnavailable
+from shared.errors import Cancelled, DiskFull, NotFound, ServiceError, ServiceUnavailable, is_disk_full
 
 log = structlog.get_logger()
 
@@ -171,9 +171,10 @@ def run(work: Work, handler: Handler) -> Job:
         log.info("job_done", kind=work.job.kind)
     except ServiceError as error:
         _record_failure(work, error)
-    except Exception:  # the one place outside of the request handler that records an unknown failure
+    except Exception as error:  # the one place outside of the request handler that records an unknown failure
         log.exception("job_broke", kind=work.job.kind)
-        _record_failure(work, Internal("The job broke. Its id finds the reason in the worker's log."))
+        broke = Internal("The job broke. Its id finds the reason in the worker's log.")
+        _record_failure(work, DiskFull() if is_disk_full(error) else broke)
     except BaseException:
         # Ctrl-C in a command: without this the job would be taken for lost and run again.
         _record_failure(work, Cancelled("Stopped by whoever ran it; nothing was published."))

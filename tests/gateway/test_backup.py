@@ -13,7 +13,6 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 from alembic import command
 
 from database import backup as copies
-from database import jobs, present, runs
+from database import in_use, jobs, present, runs
 from database.migrate import config, migrate
 from database.session import Database, newest_revision
 from gateway.app import create_app
@@ -62,14 +61,13 @@ class Place:
 
     @property
     def target(self) -> Target:
-        return Target(self.path, self.registry, "127.0.0.1", free_port())
+        return Target(self.path, self.registry)
 
     def backup(self, folder: Path) -> backups.Backup:
         return backups.make(self.path, self.registry, folder, clock=utc_now, progress=quiet)
 
-    def restore(self, folder: Path, *, force: bool = False, **changed: Any) -> restoring.Restored:
-        target = Target(**{**self.target.__dict__, **changed})
-        return restoring.restore(folder, target, force=force, clock=utc_now, progress=quiet)
+    def restore(self, folder: Path, *, force: bool = False) -> restoring.Restored:
+        return restoring.restore(folder, self.target, force=force, clock=utc_now, progress=quiet)
 
     def value(self, sql: str) -> Any:
         with closing(sqlite3.connect(self.path)) as raw:
@@ -401,19 +399,23 @@ def test_a_damaged_backup_touches_nothing(place: Place, kept: Path, tmp_path: Pa
     assert not (tmp_path / "there").exists()
 
 
-def test_a_worker_that_was_seen_and_a_port_that_answers_refuse_it(place: Place, kept: Path, tmp_path: Path) -> None:
-    with closing(Database(place.path)) as database, database.write() as connection:
-        jobs.worker_seen(connection, "w", iso(datetime.now(UTC) - timedelta(seconds=3)))
-    with pytest.raises(Conflict, match="a worker has been seen"):
-        place.restore(kept)
-    fresh = Place(tmp_path / "there")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(Conflict, match=f"answers on port {port}"):
-            fresh.restore(kept, port=port, host="0.0.0.0")
-        assert not fresh.path.exists()
-        fresh.restore(kept, port=port, force=True)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_system_that_runs_is_never_restored_into(place: Place, kept: Path, force: bool) -> None:
+    before = place.path.read_bytes()
+    with in_use.share(place.path), pytest.raises(Conflict, match="The system runs"):
+        place.restore(kept, force=force)
+    assert place.path.read_bytes() == before
     place.restore(kept, force=True)
+
+
+def test_nothing_starts_while_a_backup_is_being_restored(place: Place, environment: dict[str, str]) -> None:
+    with in_use.alone(place.path):
+        for words in (("gateway",), ("worker",), ("score",)):
+            line = [sys.executable, "-m", "gateway", *words]
+            done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 2, words
+            assert "being restored" in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 def test_a_backup_of_an_older_version_is_migrated(tmp_path: Path) -> None:

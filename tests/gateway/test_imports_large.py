@@ -1,17 +1,10 @@
-"""Imports at their limits: a disk that fills, and a million rows."""
+"""Imports at their limits: a disk that fills. A million rows: tests/test_million.py."""
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pcsv
 import pytest
 from sqlalchemy import event
 
@@ -23,12 +16,9 @@ from gateway.services.work import Work
 from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.features import built_in_schema
-from shared.simulation import PLANS, simulate
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT
 
 CUSTOMERS = ROOT / "examples" / "customers.csv"
-ROWS = 1_000_000
-MEMORY_MB, WRITE_MS = 700, 250
 
 
 def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
@@ -87,38 +77,3 @@ def test_a_disk_that_fills_while_rows_are_written_shows_nothing_and_the_next_imp
     with database.read() as connection:
         assert facts.snapshot_dates(connection) == ["2026-09-01", "2026-09-02"]
         assert [found["state"] for found in imports.page(connection)] == ["published", "published"]
-
-
-def write_million(path: Path) -> int:
-    """A file of a million simulated rows, as many as there are months of 84,000 customers."""
-    months = simulate("documented", customers=ROWS // 12 + 1, months=12, seed=5, last_calendar_month=6).months
-    rows = months.rows(np.arange(min(ROWS, len(months))))
-    names = [f"usr_{number:08d}" for number in range(len(rows))]
-    columns: dict[str, Any] = {"user_id": names, "email": [f"{name}@example.com" for name in names]}
-    columns["plan"] = [PLANS[code].name for code in rows.plan.tolist()]
-    columns |= {name: getattr(rows, name) for name in built_in_schema().feature_names if name != "plan"}
-    columns |= {"monthly_price": rows.monthly_price, "churn": rows.churned}
-    pcsv.write_csv(pa.table(columns), path)
-    return len(rows)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_million_rows_go_in_within_memory_and_with_short_write_transactions(tmp_path: Path) -> None:
-    file = tmp_path / "million.csv"
-    count = write_million(file)
-    stack = Stack(tmp_path / "stack")
-    words = ["-m", "gateway", "import", str(file), "--schema", "retainstream", "--as-of", "2026-09-01"]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=stack.folder, env=stack.environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = json.loads(stack.value("SELECT result_json FROM jobs"))
-    print(
-        f"{count:,} rows: {result['seconds']} s, {used.ru_utime + used.ru_stime:.1f} CPU s, "
-        f"{used.ru_maxrss / 1024:.0f} MB, longest write {result['longest_write_ms']} ms"
-    )
-    assert stack.value("SELECT count(*) FROM customer_snapshots") == count
-    assert used.ru_maxrss / 1024 < MEMORY_MB
-    assert result["longest_write_ms"] < WRITE_MS

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event, insert, select
 
 from database import audit, jobs, present, runs, tables
+from database import retention as old
 from database.audit import COMMAND_LINE
 from database.migrate import migrate
 from database.session import Connection, Database
@@ -246,6 +247,33 @@ def test_the_worker_does_it_by_itself_and_a_failure_of_one_day_does_not_end_the_
 
 def test_without_limits_the_worker_has_nothing_to_keep(database: Database) -> None:
     retention.daily(database, Limits(None, None, None), clock=clock, stops=threading.Event())
+
+
+def _filled(database: Database, rows: int, kind: str) -> int:
+    """Bytes of the file after so many audit rows more."""
+    with database.write() as connection:
+        for _ in range(rows):
+            audit.record(connection, kind, at="2020-01-01T00:00:00.000Z", by=COMMAND_LINE, subject="x" * 100)
+    with database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+def test_what_was_deleted_is_space_that_new_rows_take_and_shrinking_gives_back(database: Database) -> None:
+    full = _filled(database, 5000, "one")
+    assert keep(database, audit=1)["audit"] == 5000
+    with database.read() as connection:
+        free = old.free_bytes(connection)
+    assert free > full / 2
+    assert _filled(database, 4000, "two") == full, "the file has not grown"
+    keep(database, audit=1)
+    database.close()
+    before, after = old.shrink(database.path)
+    assert (before, after < full / 2) == (full, True)
+    assert database.path.stat().st_size == after
+    with database.read() as connection:
+        assert old.free_bytes(connection) == 0
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
 
 @pytest.mark.parametrize(

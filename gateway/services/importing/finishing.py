@@ -5,7 +5,6 @@ Law: who is accepted is finished: by this process, by the next attempt of its jo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,38 +14,22 @@ import structlog
 from database import base, facts, imports, population, publishing, runs
 from database.imports import Pending
 from database.publishing import Plan, Writer
-from database.session import is_full
-from database.staging import Staging, transaction
+from database.session import transaction
+from database.staging import Staging
 from gateway.services import outcomes, turns, uploads
+from gateway.services.pace import Pace
 from gateway.services.scoring import refresh_roll_up
 from gateway.services.work import Work
-from shared.errors import Conflict, ServiceUnavailable
+from shared.errors import Conflict, DiskFull
 from shared.features import schema_from_dict
 
 log = structlog.get_logger()
 
-#: Seconds a write transaction aims at; what the next chunk may hold follows from how long this one took.
-AIM_S = 0.03
-FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 1_000, 250, 8_000
-CUSTOMERS_AT_ONCE = 20_000
 DISK_FULL = (
     "The disk is full. The import was accepted and is kept: free some space, and it is finished by the next attempt "
     "or the next import. Until then nothing of it counts."
 )
 LOST = "The rows of an import that was broken off are gone ({file}); it was given up: import that file again."
-
-
-class Pace:
-    """How many rows fit into one short transaction here and now."""
-
-    def __init__(self) -> None:
-        self.rows = FIRST_ROWS
-        self.longest_s = 0.0
-
-    def took(self, seconds: float) -> None:
-        """Learn from a transaction."""
-        self.longest_s = max(self.longest_s, seconds)
-        self.rows = int(min(max(self.rows * min(AIM_S / max(seconds, 1e-4), 1.5), FEWEST_ROWS), MOST_ROWS))
 
 
 def finish_pending(work: Work) -> Mapping[str, Any] | None:
@@ -63,8 +46,8 @@ def finish(work: Work, found: Pending) -> Mapping[str, Any]:
     ------
     Conflict
         The scratch file is gone; the import was given up.
-    ServiceUnavailable
-        The disk is full; the import waits.
+    DiskFull
+        The import waits.
     """
     plan = Plan(**found.plan)
     staging = Staging(Path(plan.staging), schema_from_dict(plan.given), plan.roles)
@@ -79,10 +62,8 @@ def finish(work: Work, found: Pending) -> Mapping[str, Any]:
         with work.database.write() as connection:
             imports.publish(connection, found.id)
             base.mark_ready(connection)
-    except Exception as error:
-        if is_full(error):
-            raise ServiceUnavailable(DISK_FULL) from None
-        raise
+    except DiskFull:
+        raise DiskFull(DISK_FULL) from None
     staging.discard()
     uploads.discard(plan.file)
     log.info("import_published", import_id=found.id, rows=plan.result["rows"], longest_write_s=round(pace.longest_s, 3))
@@ -95,12 +76,10 @@ def _write_rows(work: Work, plan: Plan, staging: Staging, found: Pending, pace: 
     done, total = 0, max(plan.result["rows"], 1)
     at = found.written
     with staging.attached(work.database) as connection:
-        while (until := publishing.next_row(connection, at, pace.rows, one_date=plan.several)) is not None:
-            with transaction(connection, "BEGIN IMMEDIATE"):
-                began = time.monotonic()
+        while (until := publishing.next_row(connection, at, size := pace.size, one_date=plan.several)) is not None:
+            with pace.timed(transaction(connection, "BEGIN IMMEDIATE")):
                 writer.chunk(connection, at, until)
-            pace.took(time.monotonic() - began)
-            done, at = done + pace.rows, until
+            done, at = done + size, until
             work.note(0.4 + 0.5 * min(done / total, 1.0), f"Wrote {min(done, total):,} of {total:,} rows")
 
 
@@ -139,15 +118,14 @@ def by_customers(work: Work, pace: Pace, change: Callable[[Any, int, int], Any])
     """Apply a change to all customers by ranges of their keys, each in a short transaction."""
     with work.database.read() as connection:
         last = publishing.last_customer(connection)
-    at, step = 0, CUSTOMERS_AT_ONCE
+    keys, at = Pace(20_000, 500, 200_000), 0
     while at < last:
-        with work.database.write() as connection:
-            began = time.monotonic()
-            changed = change(connection, at, at + step)
-        seconds = time.monotonic() - began
+        until = at + keys.size
+        with keys.timed(work.database.write()) as connection:
+            changed = change(connection, at, until)
         yield changed
-        pace.longest_s = max(pace.longest_s, seconds)
-        at, step = at + step, int(min(max(step * min(AIM_S / max(seconds, 1e-4), 2), 500), 200_000))
+        at = until
+    pace.longest_s = max(pace.longest_s, keys.longest_s)
 
 
 def bring_up_to_date(work: Work) -> None:

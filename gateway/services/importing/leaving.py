@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from database import base, facts, leaving, publishing, runs
-from database.staging import Staging, transaction
+from database.session import transaction
+from database.staging import Staging
 from gateway.services import turns, uploads
 from gateway.services.importing.finishing import (
-    Pace,
     bring_up_to_date,
     by_customers,
     finish_pending,
@@ -21,6 +21,7 @@ from gateway.services.importing.finishing import (
 )
 from gateway.services.importing.rejects import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
+from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
@@ -28,7 +29,7 @@ from shared.features import Schema, Subscription
 from shared.table_stream import OpenTable, open_table
 
 ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
-#: Rows in one transaction; a file of fewer is applied at once.
+#: Rows in the first transaction; a file of fewer is applied at once.
 ROWS = 2_000
 
 
@@ -118,9 +119,10 @@ def _apply(work: Work, staged: Staged) -> tuple[int, int]:
     now = iso(work.clock())
     open_lifetimes(work, now)
     left = ahead = at = 0
+    pace = Pace(ROWS)
     with staged.staging.attached(work.database) as connection:
-        while (until := publishing.next_row(connection, at, ROWS)) is not None:
-            with transaction(connection, "BEGIN IMMEDIATE"):
+        while (until := publishing.next_row(connection, at, pace.size)) is not None:
+            with pace.timed(transaction(connection, "BEGIN IMMEDIATE")):
                 gone, going = leaving.end_lifetimes(
                     connection, roles=staged.staging.roles, today=now[:10], now=now, after=at, until=until
                 )
@@ -129,7 +131,7 @@ def _apply(work: Work, staged: Staged) -> tuple[int, int]:
     with work.database.read() as connection:
         shown = runs.published(connection)
     if shown is not None:
-        for _ in by_customers(work, Pace(), lambda c, a, b: publishing.hide_gone(c, shown.run_id, a, b)):
+        for _ in by_customers(work, pace, lambda c, a, b: publishing.hide_gone(c, shown.run_id, a, b)):
             pass
     bring_up_to_date(work)
     return left, ahead

@@ -23,6 +23,9 @@ from shared.table_batches import FEATURE, Batch, StartAgain, TableCheck
 from shared.text_hashes import repeated, text_hashes
 
 SHOWN = 100
+#: More are not looked at one by one: the column is no id.
+MOST_REPEATED = 100_000
+REPEATED = "{rows:,} rows share the value of {id!r} with another row: is it the id? Nothing was imported."
 _DAY_STEP = np.uint64(0x9E3779B97F4A7C55)
 Report = Callable[[int], None]
 
@@ -171,6 +174,8 @@ def _refuse_repeated(table: OpenTable, staging: Staging, raw: Scratch, seen: _Se
     suspects = records[repeated(seen.joined(seen.rows))].tolist()
     if not suspects:
         return
+    if len(suspects) > MOST_REPEATED:
+        raise InvalidTable(REPEATED.format(rows=len(suspects), id=staging.schema.id))
     first: dict[tuple[str, str | None], int] = {}
     again: list[tuple[int, int, str]] = []
     for record, who in sorted(staging.identities(raw, suspects).items()):
