@@ -99,7 +99,7 @@ def present_run(connection: Connection) -> int:
 
 
 def walked(filters: Filters, *, by_table: bool = False) -> Table:
-    """Where scores are read: from the highest down, or `by_table` by customer: few match, or in an order of their own."""
+    """Where scores are read: from the highest down, or `by_table` by customer: few match, or another order is asked."""
     return ranks if filters.is_scored and not by_table else p
 
 
