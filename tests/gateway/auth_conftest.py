@@ -14,6 +14,7 @@ from database import tables
 from database.session import Database
 from database.users import User
 from gateway import openapi, security
+from gateway.memory import Memory
 from gateway.ml_client import MLClient
 from gateway.openapi import Legacy, blueprint, ok
 from gateway.parts import Parts
@@ -125,7 +126,11 @@ def build(folder: Path, **variables: Any) -> World:
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = 4 * 1024 * 1024
     app.extensions["retainstream"] = Parts(
-        settings=settings, database=database, ml=MLClient("http://127.0.0.1:9", "nobody"), clock=utc_now
+        settings=settings,
+        database=database,
+        ml=MLClient("http://127.0.0.1:9", "nobody"),
+        clock=utc_now,
+        memory=Memory(database),
     )
     dress(app)
     security.install(app)

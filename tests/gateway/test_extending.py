@@ -12,7 +12,7 @@ import tomli_w
 from sqlalchemy import select
 
 import gateway.cli as cli
-from database import base, customers, models, tables
+from database import base, customers, in_use, models, tables
 from gateway.cli import data
 from gateway.cli.setup import Context
 from gateway.services import explaining, scoring, training
@@ -25,12 +25,16 @@ HEADER = ("user_id,email,plan,watch_time_hours,subscription_age_months,device_co
           "tenure_months,monthly_price,churn,support_tickets,language")  # fmt: skip
 
 
+def opened(world: World) -> Context:
+    return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`retainstream ...` over a world: its status, what it printed, what it complained of."""
 
     def call(world: World, *words: str) -> tuple[int | None, str, str]:
-        monkeypatch.setattr(data, "prepare", lambda: Context(world.settings, world.database, world.ml, world.clock))
+        monkeypatch.setattr(data, "prepare", lambda: opened(world))
         monkeypatch.setattr(sys, "argv", ["retainstream", *words])
         status = None
         try:
