@@ -70,7 +70,8 @@ evaluate: $(STAMP) ## Real tables, ten seeds, the floors; PEERS=1 makes .venv-ev
 	  $(PYTHON) -m venv .venv-evaluate \
 	  && .venv-evaluate/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/evaluate.in \
 	  && touch .venv-evaluate/bin/peers-are-there && chmod +x .venv-evaluate/bin/peers-are-there; fi
-	@$(BIN)/python -m tests.evaluate $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.evaluate $(ARGS)
+
 bench: $(STAMP) ## Each speed bar beside its other side; 1 where a must is missed (ARGS="--rounds 3 --only reasons")
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.in \
