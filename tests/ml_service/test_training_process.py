@@ -27,9 +27,15 @@ def trainer(tmp_path: Path) -> Trainer:
 
 
 @pytest.fixture(scope="session")
-def long_body(undated: Snapshot) -> bytes:
-    """Enough rows to be caught in the middle."""
-    return as_stream(simulated(customers=3000).snapshot)
+def long_body() -> bytes:
+    """A search long enough to be caught in the middle."""
+    return as_stream(simulated(customers=500).snapshot, trials=40)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds a training running is told so at once."""
+    monkeypatch.setattr("ml_service.training_process.DYING_S", 0.1)
 
 
 def left(folder: Path) -> list[str]:
@@ -70,6 +76,11 @@ def test_closing_ends_the_child_and_removes_its_folder(trainer: Trainer, long_bo
     lines = until_busy(run)
     pid = run.process.pid
     assert pid is not None and not is_gone(pid)
+    # While it runs, its version is not there for anybody.
+    registry = Registry(tmp_path / "models")
+    assert registry.versions() == []
+    with pytest.raises(NotFound):
+        registry.get("9.0.0")
     run.close()
     assert is_gone(pid)
     with pytest.raises(Cancelled):
@@ -78,7 +89,7 @@ def test_closing_ends_the_child_and_removes_its_folder(trainer: Trainer, long_bo
     trainer.start(long_body, version="9.0.0").close()
 
 
-def test_one_training_at_a_time(trainer: Trainer, long_body: bytes) -> None:
+def test_one_training_at_a_time(trainer: Trainer, long_body: bytes, impatient: None) -> None:
     run = trainer.start(long_body, version="9.0.0")
     with pytest.raises(Conflict, match="Another training"):
         trainer.start(long_body, version="9.0.1")
@@ -119,14 +130,3 @@ def test_a_silent_child_still_gives_a_line(trainer: Trainer, long_body: bytes, m
     stages = [next(lines).stage for _ in range(8)]
     assert len(set(stages[4:])) == 1 and time.monotonic() - started < 8 * 0.5
     run.close()
-
-
-def test_the_registry_does_not_list_a_training_that_runs(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
-    run = trainer.start(long_body, version="9.0.0")
-    lines = until_busy(run)
-    registry = Registry(tmp_path / "models")
-    assert registry.versions() == []
-    with pytest.raises(NotFound):
-        registry.get("9.0.0")
-    lines.close()
-    assert left(tmp_path) == []
