@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_service.registry import Registry
 from ml_service.snapshot import Snapshot
 from ml_service.training import Trained
 from shared import arrow
@@ -340,14 +342,21 @@ def test_training_without_streaming_answers_with_the_report(own_call: Caller, un
     refused(own_call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE), 409, "conflict")
 
 
-def test_training_streams_progress_and_then_the_report(own_call: Caller, undated: Snapshot) -> None:
+def test_training_streams_progress_and_then_the_report_of_a_verified_model(
+    own_call: Caller, undated: Snapshot, registry_folder: Path
+) -> None:
     response = own_call(
         "POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}
     )
     lines = [orjson.loads(line) for line in response.data.splitlines()]
     assert response.mimetype == NDJSON_TYPE
     assert all(set(line) == {"progress", "stage"} for line in lines[:-1])
-    TrainReport.model_validate(lines[-1]["report"])
+    shares = [line["progress"] for line in lines[:-1]]
+    assert shares == sorted(shares) and len({line["stage"] for line in lines[:-1]}) > 3
+    assert TrainReport.model_validate(lines[-1]["report"]).model_version == "9.0.0"
+    assert sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED, "9.0.0"]
+    assert Registry(registry_folder).get().version == "9.0.0"
+    assert multiprocessing.active_children() == []
 
 
 def test_closing_the_stream_cancels_the_training(
@@ -365,8 +374,8 @@ def test_closing_the_stream_cancels_the_training(
         assert sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED]
 
 
-def test_a_training_that_fails_ends_with_an_error_line(
-    own_call: Caller, undated: Snapshot, monkeypatch: pytest.MonkeyPatch
+def test_a_training_that_fails_ends_with_an_error_line_and_leaves_nothing(
+    own_call: Caller, undated: Snapshot, registry_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same check runs before; here it is let through, as a failure that shows only later would be.
     monkeypatch.setattr("ml_service.service.split_snapshot", lambda *_: None)
@@ -377,6 +386,7 @@ def test_a_training_that_fails_ends_with_an_error_line(
     last = orjson.loads(response.data.splitlines()[-1])
     assert last["error"]["code"] == "insufficient_data" and "0 leavers" in last["error"]["message"]
     assert set(last["error"]) == {"code", "message", "details"}
+    assert sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED]
 
 
 def test_a_corrupt_champion_does_not_stop_the_training_that_replaces_it(
