@@ -21,12 +21,12 @@ Fitted = Callable[[np.ndarray], np.ndarray]
 
 
 def frame(values: np.ndarray, categories: np.ndarray):  # type: ignore[no-untyped-def]
-    """Categories as pandas categories, missing as NaN."""
+    """Categories as pandas categories, missing as NaN; columns named by text, since FLAML takes numbers for positions."""
     import pandas as pd
 
-    made = pd.DataFrame(values)
+    made = pd.DataFrame(values, columns=[f"f{k}" for k in range(values.shape[1])])
     for column in np.flatnonzero(categories):
-        made[column] = pd.Categorical(made[column])
+        made[f"f{column}"] = pd.Categorical(made[f"f{column}"])
     return made
 
 
