@@ -19,7 +19,7 @@ import pytest
 
 from ml_service.simulated import simulated
 from shared.contracts import ARROW_TYPE, NDJSON_TYPE
-from tests.ml_service.conftest import DATED, TOKEN, UNDATED, as_stream
+from tests.ml_service.conftest import DATED, SLOW_S, TOKEN, UNDATED, as_stream
 
 ROOT = Path(__file__).parents[2]
 #: One process of pytest runs them all, over one service.
@@ -131,6 +131,7 @@ def test_a_stream_in_chunks_is_read_as_one(port: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SLOW_S)
 def test_without_a_body_it_trains_on_the_simulated_subscribers(registry_folder: Path) -> None:
     with serving(registry_folder, registry_folder.parent / "log") as port:
         trains_on_the_simulated_subscribers(port)
