@@ -78,7 +78,7 @@ def ours(table: Table, trials: int) -> tuple[np.ndarray, list[dict[str, object]]
     return probability, chosen
 
 
-def theirs(table: Table, skip: list[str], keep: Path) -> dict[str, np.ndarray]:
+def theirs(table: Table, more: list[str], keep: Path) -> dict[str, np.ndarray]:
     """The peers' out-of-fold probabilities, by the optional environment; nothing where there is none.
 
     They stay in `keep`, so that a table can be judged again without them (`--peers-from`).
@@ -93,7 +93,7 @@ def theirs(table: Table, skip: list[str], keep: Path) -> dict[str, np.ndarray]:
         np.savez(source, values=table.values, label=table.snapshot.label, folds=table.folds, categories=categories)
         command = [str(ENVIRONMENT), str(Path(__file__).with_name("peers.py")), str(source), str(keep)]
         threads = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        subprocess.run([*command, *(f"--skip={name}" for name in skip)], check=True, env=threads)
+        subprocess.run([*command, *more], check=True, env=threads)
         return dict(np.load(keep))
 
 
@@ -186,6 +186,7 @@ def main() -> int:
         "--trials", nargs="+", type=int, default=[4], help="efforts on the tables; the seeds: the first"
     )
     command.add_argument("--skip", action="append", default=[], help="a peer to leave out")
+    command.add_argument("--variants", action="store_true", help="variants of CatBoost in place of the peers")
     command.add_argument("--peers-from", type=Path, help="folder where an earlier run left the peers' probabilities")
     command.add_argument("--out", type=Path, default=ROOT / "out" / "evaluation.json")
     options = command.parse_args()
@@ -214,7 +215,10 @@ def main() -> int:
 def _peers(table: Table, options: argparse.Namespace) -> dict[str, np.ndarray]:
     if options.peers_from is not None:
         return dict(np.load(options.peers_from / f"peers-{table.name}.npz"))
-    return theirs(table, options.skip, options.out.parent / f"peers-{table.name}.npz")
+    if options.variants:
+        return theirs(table, ["--variants"], options.out.parent / f"variants-{table.name}.npz")
+    skip = [f"--skip={name}" for name in options.skip]
+    return theirs(table, skip, options.out.parent / f"peers-{table.name}.npz")
 
 
 if __name__ == "__main__":
