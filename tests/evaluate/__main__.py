@@ -12,56 +12,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from sklearn.model_selection import StratifiedKFold
 
 from ml_service import metrics
 from ml_service.floors import missed_floors
 from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
-from ml_service.snapshot import Snapshot
-from ml_service.train_model import snapshot_of
 from ml_service.training import Effort, train
 from ml_service.trust import perfect_ece
 from ml_service.uncertainty import losses, paired, paired_figure
-from shared.features import load_schema
-from shared.tables import read_table
+from tests.evaluate.tables import DATA, ROOT, WIDE, Table, is_there, load
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))
 ENVIRONMENT = Path(os.environ.get("EVALUATE_PYTHON", ROOT / ".venv-evaluate" / "bin" / "python"))
 TOLERANCE = 0.002
-
-
-@dataclass(frozen=True)
-class Table:
-    """A real table with its folds, exact duplicates dropped."""
-
-    name: str
-    snapshot: Snapshot
-    values: np.ndarray
-    folds: np.ndarray
-
-
-def load(name: str) -> Table:
-    """A table of the data folder."""
-    schema = load_schema(str(ROOT / "examples" / f"{name}.toml"))
-    whole = snapshot_of(read_table(DATA / name / f"{name}.csv", schema, label="required"))
-    values = whole.matrix()[0].values
-    _, first = np.unique(np.column_stack([np.nan_to_num(values, nan=-9e9), whole.label]), axis=0, return_index=True)
-    rows = np.sort(first) if whole.row_keys.null_count else np.arange(len(values))
-    folds = np.empty(len(rows), dtype=np.int8)
-    parts = StratifiedKFold(5, shuffle=True, random_state=0).split(rows, whole.label[rows])
-    for number, (_, held_out) in enumerate(parts):
-        folds[held_out] = number
-    kept = Snapshot(
-        schema, whole.features.take(pa.array(rows)), whole.label[rows], None, whole.row_keys.take(pa.array(rows))
-    )
-    return Table(name, kept, values[rows], folds)
 
 
 def ours(table: Table, trials: int) -> tuple[np.ndarray, list[dict[str, object]]]:
@@ -179,7 +145,7 @@ def seed_run(seed: int, preset: str, trials: int) -> dict[str, object]:
 def main() -> int:
     """Run what was asked for; 1 where a floor or a comparison is missed."""
     command = argparse.ArgumentParser(prog="python -m tests.evaluate", description="Evaluate the model in full.")
-    command.add_argument("--tables", nargs="*", default=["telco", "iranian"])
+    command.add_argument("--tables", nargs="*", default=["telco", "iranian", WIDE])
     command.add_argument("--seeds", nargs="*", type=int, default=list(range(1, 11)))
     command.add_argument("--preset", default="documented")
     command.add_argument(
@@ -194,7 +160,7 @@ def main() -> int:
     found: dict[str, object] = {"tables": {}, "seeds": []}
     good = True
     for name in options.tables:
-        if not (DATA / name).is_dir():
+        if not is_there(name):
             print(f"{name}: skipped, it is not in {DATA} (RETAINSTREAM_DATA)", file=sys.stderr)
             continue
         table = load(name)
