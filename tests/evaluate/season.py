@@ -51,11 +51,12 @@ def run(seed: int) -> dict[str, object]:
             trials=1,
         )
     said, left = model.predict(snapshot.features.take(pa.array(test))).probability, snapshot.label[test]
-    assert snapshot.as_of is not None
+    assert snapshot.as_of is not None and snapshot.true_probability is not None
+    truth = float(snapshot.true_probability[test].mean())
     newest = snapshot.as_of[past] >= np.unique(snapshot.as_of[past])[-3]
     of_newest = level(model.calibration(margins[0])[newest], snapshot.label[past][newest])
     return {
-        "as trained": {**judged(left, said), "said": float(said.mean()), "left": float(left.mean())},
+        "as trained": {**judged(left, said), "said": float(said.mean()), "left": float(left.mean()), "truth": truth},
         "slope": trust.calibration_line(left, said)[0],
         "level of the test months": judged(left, expit(logit(said) + level(said, left))),
         "level of the newest three training months": judged(left, expit(logit(said) + of_newest)),
