@@ -237,7 +237,7 @@ def test_help_shows_an_example(command: object, capsys: pytest.CaptureFixture[st
 @needs_data
 def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
     file, schema = str(DATA / "telco" / "telco.csv"), str(ROOT / "examples" / "telco.toml")
-    command = [sys.executable, "-m", "ml_service.train_model", "--data", file, "--schema", schema, "--trials", "2"]
+    command = [sys.executable, "-m", "ml_service.train_model", "--data", file, "--schema", schema, "--trials", "1"]
     subprocess.run([*command, "--out", str(tmp_path / "m"), "--report", str(tmp_path / "r.json")], cwd=ROOT, check=True)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["auc"] > 0.84 and report["test"]["log_loss"] < 0.43 and report["test"]["ece"] < 0.05
