@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/dev.lock
 STAMP := $(VENV)/.made-from
+PEERS_STAMP := .venv-evaluate/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -65,12 +66,15 @@ test-slow: $(STAMP) ## Slow tests: ten seeds, the documented floors, a million r
 test-browser: $(STAMP) ## Tests in a real browser (needs Chromium)
 	@$(BIN)/python -m pytest -m browser -n 0 $(ARGS)
 
-evaluate: $(STAMP) ## Real tables, ten seeds, the floors; PEERS=1 makes .venv-evaluate and sets the peers beside
-	@if [ -n "$(PEERS)" ] && [ ! -x .venv-evaluate/bin/peers-are-there ]; then \
-	  $(PYTHON) -m venv .venv-evaluate \
-	  && .venv-evaluate/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/evaluate.in \
-	  && touch .venv-evaluate/bin/peers-are-there && chmod +x .venv-evaluate/bin/peers-are-there; fi
-	@$(BIN)/python -m tests.evaluate $(ARGS)
+evaluate: $(STAMP) $(if $(PEERS),$(PEERS_STAMP)) ## Real tables, ten seeds, the floors; PEERS=1 makes .venv-evaluate and sets the peers beside
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.evaluate $(ARGS)
+
+$(PEERS_STAMP): requirements/evaluate.in
+	@$(PYTHON) -m venv --clear $(@D)
+	@echo "Installing the peers into $(@D); this takes a few minutes, once."
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 bench: $(STAMP) ## Each speed bar beside its other side; 1 where a must is missed (ARGS="--rounds 3 --only reasons")
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.in \

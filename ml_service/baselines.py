@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
@@ -65,22 +66,46 @@ def _constant(sides: Sides) -> Baseline:
 
 
 def _single_rule(sides: Sides) -> Baseline:
-    names, training, test = [], [], []
-    for position, name in enumerate(sides.schema.feature_names):
-        for column, level in _rule_columns(sides, position, name):
-            names.append((name, level))
-            training.append(column(sides.training[:, position]))
-            test.append(column(sides.test[:, position]))
-    tree = DecisionTreeClassifier(max_depth=1, criterion="log_loss", random_state=0)
-    tree.fit(np.column_stack(training), sides.training_label)
-    probability = tree.predict_proba(np.column_stack(test))[:, 1]
-    if tree.tree_.node_count == 1:
-        return _judged(sides, probability, "No single feature parts leavers from stayers")
-    name, level = names[int(tree.tree_.feature[0])]
-    cut = float(tree.tree_.threshold[0])
-    label = sides.schema.feature_label(name)
-    rule = f"{label} is {level}" if level is not None else f"{label} at most {cut:.6g}"
-    return _judged(sides, probability, f"One question, fitted: {rule}?")
+    # One stump after the other: all columns side by side, a column per level, would be many times the table.
+    rules = [
+        _Rule(position, name, column, level)
+        for position, name in enumerate(sides.schema.feature_names)
+        for column, level in _rule_columns(sides, position, name)
+    ]
+    best, stump, most = None, None, 0.0
+    for rule in rules:
+        tree = DecisionTreeClassifier(max_depth=1, criterion="log_loss", random_state=0)
+        tree.fit(rule.of(sides.training), sides.training_label)
+        gain = _gain(tree)
+        if gain > most:
+            best, stump, most = rule, tree, gain
+    if best is None or stump is None:
+        rate = np.full(len(sides.test), float(sides.training_label.mean()))
+        return _judged(sides, rate, "No single feature parts leavers from stayers")
+    label, cut = sides.schema.feature_label(best.name), float(stump.tree_.threshold[0])
+    told = f"{label} is {best.level}" if best.level is not None else f"{label} at most {cut:.6g}"
+    return _judged(sides, stump.predict_proba(best.of(sides.test))[:, 1], f"One question, fitted: {told}?")
+
+
+def _gain(stump: DecisionTreeClassifier) -> float:
+    tree = stump.tree_
+    if tree.node_count == 1:
+        return 0.0
+    parts = tree.weighted_n_node_samples / tree.weighted_n_node_samples[0]
+    return float(tree.impurity[0] - parts[1] * tree.impurity[1] - parts[2] * tree.impurity[2])
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A column that a question may be asked of: a number, or whether a category is this level."""
+
+    position: int
+    name: str
+    column: _Column
+    level: str | None
+
+    def of(self, values: Floats) -> Floats:
+        return self.column(values[:, self.position])[:, None]
 
 
 def _rule_columns(sides: Sides, position: int, name: str) -> list[tuple[_Column, str | None]]:
@@ -114,25 +139,31 @@ def _v1_0(sides: Sides) -> Baseline:
 
 
 def _logistic(sides: Sides, names: Sequence[str], note: str) -> Baseline:
-    design = [_columns(sides, name) for name in names]
-    training, test = (np.column_stack([pair[side] for pair in design]) for side in (0, 1))
     model = LogisticRegression(max_iter=1000)
-    model.fit(training, sides.training_label)
-    return _judged(sides, model.predict_proba(test)[:, 1], note)
+    design = [_design(sides, name) for name in names]
+    model.fit(hstack([pair[0] for pair in design], format="csr"), sides.training_label)
+    probability = model.predict_proba(hstack([pair[1] for pair in design], format="csr"))[:, 1]
+    return _judged(sides, probability, note)
 
 
-def _columns(sides: Sides, name: str) -> tuple[Floats, Floats]:
+def _design(sides: Sides, name: str) -> tuple[csr_array, csr_array]:
+    """A feature's columns of either side, of which only what is not zero takes room: most of a level's column is."""
     position = sides.schema.feature_names.index(name)
     training, test = sides.training[:, position], sides.test[:, position]
     if name in sides.levels:
-        # One column per level; a missing or new value has none of them.
-        codes = np.arange(len(sides.levels[name]))
-        return (training[:, None] == codes).astype(np.float64), (test[:, None] == codes).astype(np.float64)
+        return _levels(training, len(sides.levels[name])), _levels(test, len(sides.levels[name]))
     known = training[~np.isnan(training)]
     middle, spread = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
     return _standardised(training, middle, spread), _standardised(test, middle, spread)
 
 
-def _standardised(values: Floats, middle: float, spread: float) -> Floats:
+def _levels(codes: Floats, levels: int) -> csr_array:
+    """One column per level; a missing or new value has none of them."""
+    rows = np.flatnonzero(~np.isnan(codes))
+    return csr_array((np.ones(len(rows)), (rows, codes[rows].astype(np.int64))), shape=(len(codes), levels))
+
+
+def _standardised(values: Floats, middle: float, spread: float) -> csr_array:
+    """The number, 0 where it is missing, and whether it is."""
     missing = np.isnan(values)
-    return np.column_stack([np.where(missing, 0.0, (values - middle) / spread), missing.astype(np.float64)])
+    return csr_array(np.column_stack([np.where(missing, 0.0, (values - middle) / spread), missing]))

@@ -75,7 +75,7 @@ def _of_the_columns(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iter
             )
     unknown = to_matrix(snapshot.schema, model.categories, snapshot.features.take(split.test)).unknown
     for name, count in unknown.items():
-        yield f"{name} has values in {count} test rows that no training row has; they were scored as missing."
+        yield f"{name} has values in {count} test rows that the model does not know; they were scored as missing."
 
 
 def _of_the_figures(test: TestFigures, beside: Mapping[str, Baseline]) -> Iterator[str]:

@@ -16,13 +16,10 @@ import pyarrow.compute as pc
 from shared.contracts import Cell
 from shared.errors import Detail, InvalidInput
 from shared.features import Schema
-from shared.table_cells import normal_form
+from shared.table_cells import LARGEST, normal_form
 
 Floats = npt.NDArray[np.float64]
 Categories = Mapping[str, Sequence[str]]
-
-#: xgboost keeps values as 32-bit floats; anything larger would become infinite there.
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,7 @@ def _typed(column: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, Detail 
 def _problem(column: pa.ChunkedArray, kind: str, *, may_be_missing: bool) -> Detail | None:
     if kind == "number":
         values = column.to_numpy()
+        # xgboost keeps values as 32-bit floats: anything larger would become infinite there.
         beyond = np.flatnonzero(np.abs(values) > LARGEST)
         if beyond.size:
             return {"row": int(beyond[0]), "message": "Infinite or too large for the model; send a finite number."}

@@ -33,6 +33,9 @@ RACE_ROWS, RACE_FOLDS = 40_000, 3
 BAG, BAG_GAIN = 5, 0.0003
 #: Bags are tried where variance is the problem, and by searches that take their time: they cost five times the trees.
 BAG_ROWS = boosting.SMALL_TABLE
+#: xgboost sorts the levels of a category by their rates and cuts the row of them: of so many levels it finds an order
+#: in noise. A leaf that holds a fiftieth of all evidence (a sum of p (1 - p)) averages it out.
+WIDE_CATEGORY, EVIDENCE_SHARE = 10, 0.02
 #: Drawn at random before the search begins to look around the best.
 EXPLORING = 16
 
@@ -42,6 +45,10 @@ PORTFOLIO: tuple[dict[str, float], ...] = (
     {"max_depth": 4, "min_child_weight": 0.2},
     {"max_depth": 2, "colsample_bynode": 0.6, "learning_rate": 0.1},
 )
+
+
+#: What takes the place of the third where a category is wide; its weight comes from the table.
+WIDE_PLACE = 2
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,15 @@ class Rows:
         rows.sort()
         return Rows(self.schema, self.values[rows], self.label[rows], self.groups[rows])
 
+    def leaf_weight(self) -> float | None:
+        """`min_child_weight` that suits wide categories; None where there are none."""
+        names = list(self.schema.feature_names)
+        columns = [self.values[:, names.index(name)] for name in self.schema.categories]
+        if not any(np.nanmax(codes, initial=-1.0) >= WIDE_CATEGORY for codes in columns):
+            return None
+        rate = float(self.label.mean())
+        return max(1.0, EVIDENCE_SHARE * len(self.label) * rate * (1 - rate))
+
 
 def search(
     rows: Rows, *, trials: int, time_budget_s: float | None = None, seed: int, threads: int, progress: Progress
@@ -123,7 +139,8 @@ def search(
     race = whole or FoldedRows(
         rows.schema, sample.values, sample.label, deal(sample.groups, sample.label, RACE_FOLDS, seed), threads=threads
     )
-    made = _race(race, _base(rows, seed), trials, time_budget_s, seed, lambda d, s: progress(0.7 * d, s))
+    proposals = Proposals(seed, sample.leaf_weight())
+    made = _race(race, _base(rows, seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s))
     best = choose(made)
     about = _about(made, best, trials, sampled=None if sample is rows else len(sample.label))
     if whole is not None:
@@ -143,14 +160,19 @@ def _round(what: str, number: int) -> str:
 
 
 def _race(
-    race: FoldedRows, base: dict[str, Any], trials: int, time_budget_s: float | None, seed: int, progress: Progress
+    race: FoldedRows,
+    base: dict[str, Any],
+    proposals: Proposals,
+    trials: int,
+    time_budget_s: float | None,
+    progress: Progress,
 ) -> list[Trial]:
     made: list[Trial] = []
     begun = time.monotonic()
     for number in range(trials):
         if made and time_budget_s is not None and time.monotonic() - begun > time_budget_s:
             break
-        params = {**base, **proposal(number, seed, made)}
+        params = {**base, **proposals(number, made)}
         to_beat = min((trial.found.log_loss for trial in made), default=np.inf)
         found = race.grow(params, on_round=_counted(number, trials, progress), to_beat=to_beat)
         made.append(Trial(number, params, found))
@@ -162,21 +184,38 @@ def _counted(number: int, trials: int, progress: Progress) -> Callable[[int], No
     return lambda n: progress((number + n / (n + 200)) / trials, _round(name, n))
 
 
-def proposal(number: int, seed: int, made: list[Trial]) -> dict[str, Any]:
-    """The changes that trial `number` makes to the base: known ones first, then drawn, then near the best so far."""
-    if number < len(PORTFOLIO):
-        return dict(PORTFOLIO[number])
-    rng = np.random.default_rng((seed, number))
-    drawn = {
-        "max_depth": int(rng.integers(2, 9)),
-        "learning_rate": _log_uniform(rng, 0.03, 0.15),
-        "min_child_weight": _log_uniform(rng, 0.1, 20),
-        "subsample": float(rng.uniform(0.5, 1)),
-        "colsample_bynode": float(rng.uniform(0.3, 1)),
-        "reg_lambda": _log_uniform(rng, 0.1, 20),
-    }
-    if number < EXPLORING:
-        return drawn
+@dataclass(frozen=True)
+class Proposals:
+    """The fixed list of trials: known ones first, then drawn, then near the best so far.
+
+    Attributes
+    ----------
+    leaf_weight
+        `Rows.leaf_weight` of what is searched on.
+    """
+
+    seed: int
+    leaf_weight: float | None = None
+
+    def __call__(self, number: int, made: list[Trial]) -> dict[str, Any]:
+        """The changes that trial `number` makes to the base."""
+        if number == WIDE_PLACE and self.leaf_weight is not None:
+            return {"min_child_weight": self.leaf_weight}
+        if number < len(PORTFOLIO):
+            return dict(PORTFOLIO[number])
+        rng = np.random.default_rng((self.seed, number))
+        drawn = {
+            "max_depth": int(rng.integers(2, 9)),
+            "learning_rate": _log_uniform(rng, 0.03, 0.15),
+            "min_child_weight": _log_uniform(rng, 0.1, max(20, 3 * (self.leaf_weight or 0))),
+            "subsample": float(rng.uniform(0.5, 1)),
+            "colsample_bynode": float(rng.uniform(0.3, 1)),
+            "reg_lambda": _log_uniform(rng, 0.1, 20),
+        }
+        return drawn if number < EXPLORING else _near_the_best(number, drawn, made, rng)
+
+
+def _near_the_best(number: int, drawn: dict[str, Any], made: list[Trial], rng: np.random.Generator) -> dict[str, Any]:
     # Near the best of its kind, shallow and any in turn: half of the numbers stay as they were.
     kind = [trial for trial in made if trial.is_shallow or number % 2]
     best = min(kind or made, key=lambda trial: trial.found.log_loss).params

@@ -119,8 +119,11 @@ def _demand(label: Labels, least: int, side: str) -> None:
     leavers = int(np.count_nonzero(label))
     stayers = len(label) - leavers
     if leavers < least or stayers < least:
+        # Somebody always stays and somebody always goes: one outcome only is a label that was read wrongly.
+        advice = " Check which values of the label mean that the customer left." if 0 in (leavers, stayers) else ""
         raise InsufficientData(
             f"The {side} rows hold {leavers} leavers and {stayers} stayers; at least {least} of each are needed."
+            + advice
         )
 
 

@@ -87,6 +87,11 @@ class _Booster:
             return margin, shap.T
         return self.margin(values), self.shap(values)[:, :-1]
 
+    def alone(self, values: Floats) -> Floats:
+        """The margins of `explain` to the bit; where xgboost answers, without the reasons, which cost it the most."""
+        self.prepare()
+        return self.margin(values) if self._tables is None else self._tables.explain(values)[0]
+
     def margin(self, values: Floats) -> Floats:
         """What xgboost says."""
         return np.asarray(self.raw.predict(self._data(values), output_margin=True), dtype=np.float64)
@@ -156,8 +161,8 @@ class Trees:
     def margins(self, values: Floats, folds: Folds) -> Floats:
         """Log-odds before calibration, shape (rows,)."""
         margins = np.empty(len(values), dtype=np.float64)
-        for block in self.contributions(values, folds):
-            margins[block.rows] = block.margin
+        for rows, fold in self._blocks(folds):
+            margins[rows] = self._boosters[fold].alone(values[rows])
         return margins
 
     def contributions(self, values: Floats, folds: Folds) -> Iterator[Contributions]:

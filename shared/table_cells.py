@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 from shared.table_problems import SHOWN, Problems, shown
 
 MAX_CATEGORY = 200
+#: The largest number in single precision, which models count in.
+LARGEST = float(np.finfo(np.float32).max)
 #: Texts that mean "missing" in a column of numbers or dates; in a category they may be somebody's value.
 MISSING_WORDS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan", "None")
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
@@ -77,9 +79,10 @@ def numbers(
     else:
         return _wrong_type(column, field, problems, "numbers", pa.float64())
     values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
-    infinite = pc.is_inf(values)
-    problems.add(field, infinite, lambda row: f"{shown(column[row])} is not finite, leave unknown cells blank")
-    return pc.if_else(infinite, pa.scalar(None, pa.float64()), values)
+    beyond = pc.greater(pc.abs(values), LARGEST)
+    advice = f"is not finite or above {LARGEST:.1e}, leave unknown cells blank"
+    problems.add(field, beyond, lambda row: f"{shown(column[row])} {advice}")
+    return pc.if_else(beyond, pa.scalar(None, pa.float64()), values)
 
 
 def _truth_as_digits(column: pa.Array, truth: tuple[str, str]) -> pa.Array:

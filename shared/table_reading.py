@@ -32,7 +32,8 @@ def nobody_churned(schema: Schema, values: Sequence[str | None]) -> str:
     """A note about a label that is never positive."""
     seen = ", ".join(repr(value) for value in values)
     wanted = ", ".join(repr(value) for value in schema.positive)
-    return f"Nobody churned: {schema.label!r} is never {wanted}; it holds {seen}."
+    advice = "Name those that mean the customer left under `positive` in the schema."
+    return f"Nobody churned: {schema.label!r} is never {wanted}; it holds {seen}. {advice}"
 
 
 class Reading:

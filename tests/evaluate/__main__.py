@@ -1,6 +1,6 @@
 """`make evaluate`: real tables beside the peers, ten seeds of the documented preset; the figures of the model card.
 
-Law: everybody gets the same rows and folds; a figure stands beside its interval and its n.
+Law: everybody gets the same rows, folds and one thread; a figure stands beside its interval and its n.
 """
 
 from __future__ import annotations
@@ -12,56 +12,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from sklearn.model_selection import StratifiedKFold
 
 from ml_service import metrics
 from ml_service.floors import missed_floors
 from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
-from ml_service.snapshot import Snapshot
-from ml_service.train_model import snapshot_of
 from ml_service.training import Effort, train
 from ml_service.trust import perfect_ece
 from ml_service.uncertainty import losses, paired, paired_figure
-from shared.features import load_schema
-from shared.tables import read_table
+from tests.evaluate.tables import DATA, ROOT, WIDE, Table, is_there, load
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))
 ENVIRONMENT = Path(os.environ.get("EVALUATE_PYTHON", ROOT / ".venv-evaluate" / "bin" / "python"))
 TOLERANCE = 0.002
-
-
-@dataclass(frozen=True)
-class Table:
-    """A real table with its folds, exact duplicates dropped."""
-
-    name: str
-    snapshot: Snapshot
-    values: np.ndarray
-    folds: np.ndarray
-
-
-def load(name: str) -> Table:
-    """A table of the data folder."""
-    schema = load_schema(str(ROOT / "examples" / f"{name}.toml"))
-    whole = snapshot_of(read_table(DATA / name / f"{name}.csv", schema, label="required"))
-    values = whole.matrix()[0].values
-    _, first = np.unique(np.column_stack([np.nan_to_num(values, nan=-9e9), whole.label]), axis=0, return_index=True)
-    rows = np.sort(first) if whole.row_keys.null_count else np.arange(len(values))
-    folds = np.empty(len(rows), dtype=np.int8)
-    parts = StratifiedKFold(5, shuffle=True, random_state=0).split(rows, whole.label[rows])
-    for number, (_, held_out) in enumerate(parts):
-        folds[held_out] = number
-    kept = Snapshot(
-        schema, whole.features.take(pa.array(rows)), whole.label[rows], None, whole.row_keys.take(pa.array(rows))
-    )
-    return Table(name, kept, values[rows], folds)
 
 
 def ours(table: Table, trials: int) -> tuple[np.ndarray, list[dict[str, object]]]:
@@ -78,19 +44,23 @@ def ours(table: Table, trials: int) -> tuple[np.ndarray, list[dict[str, object]]
     return probability, chosen
 
 
-def theirs(table: Table, skip: list[str]) -> dict[str, np.ndarray]:
-    """The peers' out-of-fold probabilities, by the optional environment; nothing where there is none."""
+def theirs(table: Table, more: list[str], keep: Path) -> dict[str, np.ndarray]:
+    """The peers' out-of-fold probabilities, by the optional environment; nothing where there is none.
+
+    They stay in `keep`, so that a table can be judged again without them (`--peers-from`).
+    """
     if not ENVIRONMENT.exists():
         print(f"No peers: there is no {ENVIRONMENT}; `make evaluate PEERS=1` makes it.", file=sys.stderr)
         return {}
     schema = table.snapshot.schema
     categories = np.array([name in schema.categories for name in schema.feature_names])
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "table.npz", Path(folder) / "peers.npz"
+        source = Path(folder) / "table.npz"
         np.savez(source, values=table.values, label=table.snapshot.label, folds=table.folds, categories=categories)
-        command = [str(ENVIRONMENT), str(Path(__file__).with_name("peers.py")), str(source), str(target)]
-        subprocess.run([*command, *(f"--skip={name}" for name in skip)], check=True)
-        return dict(np.load(target))
+        command = [str(ENVIRONMENT), str(Path(__file__).with_name("peers.py")), str(source), str(keep)]
+        threads = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        subprocess.run([*command, *more], check=True, env=threads)
+        return dict(np.load(keep))
 
 
 def judged(table: Table, probability: np.ndarray) -> dict[str, float]:
@@ -104,23 +74,24 @@ def judged(table: Table, probability: np.ndarray) -> dict[str, float]:
     }
 
 
-def compared(table: Table, trials: int, skip: list[str]) -> dict[str, object]:
-    """One table: everybody's figures, and ours beside the best peer of each figure."""
+def compared(table: Table, trials: list[int], peers: dict[str, np.ndarray]) -> dict[str, object]:
+    """One table: everybody's figures, and ours of every effort beside the best peer of each figure."""
+    return {
+        "n": len(table.snapshot.label),
+        "prevalence": float(table.snapshot.label.mean()),
+        "peers": {name: judged(table, probability) for name, probability in peers.items()},
+        "ours": {f"{number} trials": _mine(table, number, peers) for number in trials},
+    }
+
+
+def _mine(table: Table, trials: int, peers: dict[str, np.ndarray]) -> dict[str, object]:
     begun = time.process_time()
     mine, chosen = ours(table, trials)
     seconds = time.process_time() - begun
-    own, label = judged(table, mine), table.snapshot.label
-    print(f"{table.name}: ours {own}, {seconds:.0f} s of CPU, {chosen}", file=sys.stderr, flush=True)
-    peers = theirs(table, skip)
-    result: dict[str, object] = {
-        "n": len(label),
-        "prevalence": float(label.mean()),
-        "ours": {**own, "ece_limit": perfect_ece(mine), "cpu_s": seconds, "chosen": chosen, "trials": trials},
-        "peers": {name: judged(table, probability) for name, probability in peers.items()},
-    }
-    if peers:
-        result["holds"] = _beside(table, mine, own, peers)
-    return result
+    own = judged(table, mine)
+    print(f"{table.name}, {trials} trials: {own}, {seconds:.0f} s of CPU", file=sys.stderr, flush=True)
+    result: dict[str, object] = {**own, "ece_limit": perfect_ece(mine), "cpu_s": seconds, "chosen": chosen}
+    return {**result, "holds": _beside(table, mine, own, peers)} if peers else result
 
 
 def _beside(table: Table, mine: np.ndarray, own: dict[str, float], peers: dict[str, np.ndarray]) -> dict[str, object]:
@@ -174,32 +145,46 @@ def seed_run(seed: int, preset: str, trials: int) -> dict[str, object]:
 def main() -> int:
     """Run what was asked for; 1 where a floor or a comparison is missed."""
     command = argparse.ArgumentParser(prog="python -m tests.evaluate", description="Evaluate the model in full.")
-    command.add_argument("--tables", nargs="*", default=["telco", "iranian"])
+    command.add_argument("--tables", nargs="*", default=["telco", "iranian", WIDE])
     command.add_argument("--seeds", nargs="*", type=int, default=list(range(1, 11)))
     command.add_argument("--preset", default="documented")
-    command.add_argument("--trials", type=int, default=4)
+    command.add_argument(
+        "--trials", nargs="+", type=int, default=[4], help="efforts on the tables; the seeds: the first"
+    )
     command.add_argument("--skip", action="append", default=[], help="a peer to leave out")
+    command.add_argument("--variants", action="store_true", help="variants of CatBoost in place of the peers")
+    command.add_argument("--peers-from", type=Path, help="folder where an earlier run left the peers' probabilities")
     command.add_argument("--out", type=Path, default=ROOT / "out" / "evaluation.json")
     options = command.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, object] = {"trials": options.trials, "tables": {}, "seeds": []}
+    found: dict[str, object] = {"tables": {}, "seeds": []}
     good = True
     for name in options.tables:
-        if not (DATA / name).is_dir():
+        if not is_there(name):
             print(f"{name}: skipped, it is not in {DATA} (RETAINSTREAM_DATA)", file=sys.stderr)
             continue
-        result = compared(load(name), options.trials, options.skip)
-        good &= all(each["holds"] for each in result.get("holds", {}).values())  # type: ignore[attr-defined]
+        table = load(name)
+        result = compared(table, options.trials, _peers(table, options))
+        good &= all(each["holds"] for mine in result["ours"].values() for each in mine.get("holds", {}).values())  # type: ignore[attr-defined]
         found["tables"][name] = result  # type: ignore[index]
         options.out.write_text(json.dumps(found, indent=2))
         print(name, json.dumps(result, indent=2), flush=True)
     for seed in options.seeds:
-        result = seed_run(seed, options.preset, options.trials)
+        result = seed_run(seed, options.preset, options.trials[0])
         good &= not result["missed"]
         found["seeds"].append(result)  # type: ignore[attr-defined]
         options.out.write_text(json.dumps(found, indent=2))
         print(json.dumps(result), flush=True)
     return 0 if good else 1
+
+
+def _peers(table: Table, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    if options.peers_from is not None:
+        return dict(np.load(options.peers_from / f"peers-{table.name}.npz"))
+    if options.variants:
+        return theirs(table, ["--variants"], options.out.parent / f"variants-{table.name}.npz")
+    skip = [f"--skip={name}" for name in options.skip]
+    return theirs(table, skip, options.out.parent / f"peers-{table.name}.npz")
 
 
 if __name__ == "__main__":

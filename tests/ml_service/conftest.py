@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ TOKEN = "a-service-token-for-tests-of-32-characters"
 #: One configuration: what a test trains that does not look at the search.
 QUICK = Effort(trials=1)
 DATED, UNDATED = "2.4.1", "3.0.0"
+#: What a training on all simulated records may take where a machine does other things beside.
+SLOW_S = 900
 
 
 def _schema() -> Schema:
@@ -86,17 +89,22 @@ def dated_model(dated: Snapshot) -> Trained:
     return train(dated, version=DATED, effort=QUICK)
 
 
-@pytest.fixture
-def registry_folder(tmp_path: Path, dated_model: Trained, undated_model: Trained) -> Path:
-    """A registry with both models."""
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory: pytest.TempPathFactory, dated_model: Trained, undated_model: Trained) -> Path:
+    """A registry with both models, which nobody changes."""
+    folder = tmp_path_factory.mktemp("saved") / "models"
     for trained in (dated_model, undated_model):
-        trained.model.save(
-            tmp_path / "models" / trained.model.version, about={"created_at": "2026-01-01T00:00:00.000Z"}
-        )
-    return tmp_path / "models"
+        trained.model.save(folder / trained.model.version, about={"created_at": "2026-01-01T00:00:00.000Z"})
+    return folder
 
 
 @pytest.fixture
+def registry_folder(tmp_path: Path, saved_models: Path) -> Path:
+    """A registry with both models, to do with as a test likes."""
+    return Path(shutil.copytree(saved_models, tmp_path / "models"))
+
+
+@pytest.fixture(scope="session")
 def make_app() -> Callable[..., Flask]:
     def make(folder: Path, **settings: Any) -> Flask:
         given = {"ml_model_path": folder, "ml_service_token": TOKEN, "app_env": "test", "log_level": "error"}
@@ -117,6 +125,13 @@ class Caller:
         )
 
 
+@pytest.fixture(scope="session")
+def call(make_app: Callable[..., Flask], saved_models: Path) -> Caller:
+    """The service over both models, one for all tests that only ask."""
+    return Caller(make_app(saved_models).test_client())
+
+
 @pytest.fixture
-def call(make_app: Callable[..., Flask], registry_folder: Path) -> Caller:
+def own_call(make_app: Callable[..., Flask], registry_folder: Path) -> Caller:
+    """The service over a registry of the test's own: for trainings, and for what damages files."""
     return Caller(make_app(registry_folder).test_client())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +42,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
+def write_table(folder: Path) -> Path:
     """400 customers; some ids and tariffs that a spreadsheet would run."""
     rows = ["id,calls,tariff,left"]
     for i in range(400):
@@ -50,17 +50,28 @@ def table(tmp_path: Path) -> Path:
         calls = (i * 37) % 101
         leaves = int(calls + (i * 53) % 60 < 40 or i % 11 == 0)
         rows.append(f"{name},{calls},{'=1+1' if i % 3 else 'basic'},{leaves}")
-    path = tmp_path / "customers.csv"
+    path = folder / "customers.csv"
     path.write_text("\n".join(rows) + "\n")
-    (tmp_path / "schema.toml").write_text(SCHEMA)
+    (folder / "schema.toml").write_text(SCHEMA)
     return path
 
 
 @pytest.fixture
-def model(table: Path) -> Path:
-    folder = table.parent / "m"
-    assert run_train(table, "--out", str(folder)) == 0
-    return folder
+def table(tmp_path: Path) -> Path:
+    return write_table(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of that table."""
+    table = write_table(tmp_path_factory.mktemp("commands"))
+    assert run_train(table, "--out", str(table.parent / "m")) == 0
+    return table.parent / "m"
+
+
+@pytest.fixture
+def model(trained_once: Path, table: Path) -> Path:
+    return Path(shutil.copytree(trained_once, table.parent / "m"))
 
 
 def run_train(table: Path, *more: str) -> int:
@@ -225,34 +236,13 @@ def test_help_shows_an_example(command: object, capsys: pytest.CaptureFixture[st
 
 @needs_data
 def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
-    def run(module: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", f"ml_service.{module}", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
-
     file, schema = str(DATA / "telco" / "telco.csv"), str(ROOT / "examples" / "telco.toml")
-    run(
-        "train_model",
-        "--data",
-        file,
-        "--schema",
-        schema,
-        "--trials",
-        "2",
-        "--out",
-        str(tmp_path / "m"),
-        "--report",
-        str(tmp_path / "r.json"),
-    )
+    command = [sys.executable, "-m", "ml_service.train_model", "--data", file, "--schema", schema, "--trials", "1"]
+    subprocess.run([*command, "--out", str(tmp_path / "m"), "--report", str(tmp_path / "r.json")], cwd=ROOT, check=True)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["auc"] > 0.84 and report["test"]["log_loss"] < 0.43 and report["test"]["ece"] < 0.05
     assert report["out_of_fold_rows"] == report["training_samples"] == 7043 - report["test"]["n"]
-    run("score", "--model", str(tmp_path / "m"), "--data", file, "--out", str(tmp_path / "s.csv"))
+    assert score.main(["--model", str(tmp_path / "m"), "--data", file, "--out", str(tmp_path / "s.csv")]) == 0
     rows = read(tmp_path / "s.csv")
     with (DATA / "telco" / "telco.csv").open(newline="") as source:
         label = [int(row["Churn"] == "Yes") for row in csv.DictReader(source)]

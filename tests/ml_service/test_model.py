@@ -178,3 +178,15 @@ def test_a_saved_model_answers_as_before(undated_model: Trained, undated: Snapsh
         model.base_probability,
         model.report,
     )
+
+
+def test_a_score_is_the_explained_score_to_the_bit_with_tables_and_without(
+    undated: Snapshot, undated_model: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undated_model.model.save(tmp_path / "m", about={})
+    for most in (8_000_000, 3):
+        monkeypatch.setattr("ml_service.tables.MOST_NUMBERS", most)
+        model = ChurnModel.load(tmp_path / "m")
+        assert (model.trees.prepare() is None) == (most > 3)
+        explained = model.explain(undated.features, undated.row_keys).scores.probability
+        np.testing.assert_array_equal(model.predict(undated.features, undated.row_keys).probability, explained)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import orjson
 import pyarrow as pa
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_service.registry import Registry
 from ml_service.snapshot import Snapshot
 from ml_service.training import Trained
 from shared import arrow
@@ -278,17 +280,19 @@ def test_a_body_that_is_too_large_is_refused(make_app: Callable[..., Flask], reg
         refused(call("POST", path, data=bytes(2**20 + 1), content_type=ARROW_TYPE), 413, "too_large")
 
 
-@pytest.mark.parametrize("path", ["/api/predict", "/api/train"])
+NO_ARROW = [b"x", b"ARROW1", b"\xff\xff\xff\xff\x00\x00\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\x7f"]
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"x", b"ARROW1", b"\xff\xff\xff\xff\x00\x00\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\x7f"]
+    ("path", "body"),
+    # A training without a body is the documented default.
+    [("/api/predict", b""), *((path, body) for path in ("/api/predict", "/api/train") for body in NO_ARROW)],
 )
 def test_what_is_no_arrow_is_malformed(call: Caller, path: str, body: bytes) -> None:
-    if path == "/api/train" and body == b"":
-        pytest.skip("an empty body is the documented default")
     refused(call("POST", path, data=body, content_type=ARROW_TYPE), 400, "malformed_request")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60)
 @given(at=st.integers(0, 10**6), value=st.integers(0, 255), cut=st.integers(0, 400))
 def test_a_damaged_arrow_stream_is_never_a_failure_of_ours(
     call: Caller, undated: Snapshot, at: int, value: int, cut: int
@@ -312,7 +316,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=80)
 @given(body=json_values, columns=json_values)
 def test_no_json_is_a_failure_of_ours(call: Caller, body: Any, columns: Any) -> None:
     for sent in (body, {"columns": columns}, {"columns": {**CUSTOMER, "plan": columns}}):
@@ -320,65 +324,78 @@ def test_no_json_is_a_failure_of_ours(call: Caller, body: Any, columns: Any) -> 
         assert call("POST", "/api/predict", data=data, content_type="application/json").status_code in (200, 400, 422)
 
 
-def test_training_without_streaming_answers_with_the_report(call: Caller, undated: Snapshot) -> None:
-    response = call("POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE)
+def test_training_without_streaming_answers_with_the_report(own_call: Caller, undated: Snapshot) -> None:
+    response = own_call(
+        "POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE
+    )
     report = TrainReport.model_validate_json(response.data)
     assert report.model_version == "9.0.0" and report.champion is not None
-    body = call("GET", "/api/features").get_json()
+    body = own_call("GET", "/api/features").get_json()
     assert body["model_version"] == "9.0.0"
     assert sum(each["importance"] for each in body["features"]) == pytest.approx(1)
-    one = call("GET", "/api/models/9.0.0").get_json()
+    one = own_call("GET", "/api/models/9.0.0").get_json()
     assert (
         one["verified"]
         and one["report"]["auc"] == report.auc
         and one["manifest"]["calibration"].keys() == {"a", "b", "c"}
     )
-    refused(call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE), 409, "conflict")
+    refused(own_call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE), 409, "conflict")
 
 
-def test_training_streams_progress_and_then_the_report(call: Caller, undated: Snapshot) -> None:
-    response = call(
+def test_training_streams_progress_and_then_the_report_of_a_verified_model(
+    own_call: Caller, undated: Snapshot, registry_folder: Path
+) -> None:
+    response = own_call(
         "POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}
     )
     lines = [orjson.loads(line) for line in response.data.splitlines()]
     assert response.mimetype == NDJSON_TYPE
     assert all(set(line) == {"progress", "stage"} for line in lines[:-1])
-    TrainReport.model_validate(lines[-1]["report"])
+    shares = [line["progress"] for line in lines[:-1]]
+    assert shares == sorted(shares) and len({line["stage"] for line in lines[:-1]}) > 3
+    assert TrainReport.model_validate(lines[-1]["report"]).model_version == "9.0.0"
+    assert sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED, "9.0.0"]
+    assert Registry(registry_folder).get().version == "9.0.0"
+    assert multiprocessing.active_children() == []
 
 
 def test_closing_the_stream_cancels_the_training(
-    call: Caller, dated: Snapshot, undated: Snapshot, registry_folder: Path
+    own_call: Caller, dated: Snapshot, undated: Snapshot, registry_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = {"data": as_stream(dated), "content_type": ARROW_TYPE, "headers": {"Accept": NDJSON_TYPE}}
+    monkeypatch.setattr("ml_service.training_process.DYING_S", 0.1)
+    body = as_stream(dated, trials=40)
     for read_first in (0, 2):
-        response = call("POST", "/api/train", **sent)
+        response = own_call("POST", "/api/train", data=body, content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE})
         lines = response.iter_encoded()
         for _ in range(read_first):
             next(lines)
-        refused(call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE), 409, "conflict")
+        refused(own_call("POST", "/api/train", data=as_stream(undated), content_type=ARROW_TYPE), 409, "conflict")
         response.close()
         assert sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED]
 
 
-def test_a_training_that_fails_ends_with_an_error_line(
-    call: Caller, undated: Snapshot, monkeypatch: pytest.MonkeyPatch
+def test_a_training_that_fails_ends_with_an_error_line_and_leaves_nothing(
+    own_call: Caller, undated: Snapshot, registry_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same check runs before; here it is let through, as a failure that shows only later would be.
     monkeypatch.setattr("ml_service.service.split_snapshot", lambda *_: None)
     nobody = Snapshot(undated.schema, undated.features, np.zeros(900, np.int8), None, undated.row_keys)
-    response = call(
+    response = own_call(
         "POST", "/api/train", data=as_stream(nobody), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}
     )
     last = orjson.loads(response.data.splitlines()[-1])
     assert last["error"]["code"] == "insufficient_data" and "0 leavers" in last["error"]["message"]
     assert set(last["error"]) == {"code", "message", "details"}
+    assert sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED]
 
 
 def test_a_corrupt_champion_does_not_stop_the_training_that_replaces_it(
-    call: Caller, undated: Snapshot, registry_folder: Path
+    own_call: Caller, undated: Snapshot, registry_folder: Path
 ) -> None:
     (registry_folder / UNDATED / "model.ubj").write_bytes(b"{}")
-    response = call("POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE)
+    response = own_call(
+        "POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE
+    )
     report = TrainReport.model_validate_json(response.data)
     assert report.champion is None and any("model.ubj" in warning for warning in report.warnings)
 
@@ -406,11 +423,11 @@ def test_training_data_are_checked_before_a_training_starts(call: Caller, undate
 
 
 def test_the_document_describes_every_route(
-    call: Caller, make_app: Callable[..., Flask], registry_folder: Path
+    call: Caller,
 ) -> None:
     document = call.client.get("/api/openapi.json").get_json()
     assert document["openapi"].startswith("3.1")
-    rules = [rule for rule in make_app(registry_folder).url_map.iter_rules() if rule.rule.startswith("/api/")]
+    rules = [rule for rule in call.client.application.url_map.iter_rules() if rule.rule.startswith("/api/")]
     served = {
         (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
         for rule in rules

@@ -10,10 +10,11 @@ import xgboost as xgb
 
 from ml_service import boosting, search
 from ml_service.boosting import CrossValidation
-from ml_service.search import PORTFOLIO, Found, Rows, Trial, choose, proposal
+from ml_service.search import PORTFOLIO, Found, Proposals, Rows, Trial, choose
 from ml_service.snapshot import Snapshot
 from ml_service.splitting import customer_groups
 from ml_service.training import Effort, Trained, train
+from shared.features import schema_from_dict
 
 
 def rows_of(snapshot: Snapshot) -> Rows:
@@ -45,9 +46,9 @@ def test_the_list_of_trials_is_fixed_by_its_seed_and_does_not_depend_on_its_leng
     for trial in made:
         trial.params.update({**boosting_base(), "max_depth": trial.params["max_depth"]})
     for number in range(4, 30):
-        assert proposal(number, 1, made[:number]) == proposal(number, 1, made[:number])
-        assert proposal(number, 1, made[:number]) != proposal(number, 2, made[:number])
-    assert [proposal(k, 9, []) for k in range(4)] == [dict(each) for each in PORTFOLIO]
+        assert Proposals(1)(number, made[:number]) == Proposals(1)(number, made[:number])
+        assert Proposals(1)(number, made[:number]) != Proposals(2)(number, made[:number])
+    assert [Proposals(9)(k, []) for k in range(4)] == [dict(each) for each in PORTFOLIO]
 
 
 def boosting_base() -> dict[str, float]:
@@ -58,6 +59,21 @@ def boosting_base() -> dict[str, float]:
         "colsample_bynode": 0.8,
         "reg_lambda": 1.0,
     }
+
+
+def test_a_wide_category_of_noise_does_not_drown_what_the_others_tell() -> None:
+    rng = np.random.default_rng(0)
+    calls, shop = rng.normal(size=6000), rng.integers(0, 200, 6000)
+    label = (rng.random(6000) < 1 / (1 + np.exp(3 - 0.8 * calls))).astype(np.int8)
+    features = {"calls": {"kind": "number"}, "shop": {"kind": "category"}}
+    values = np.column_stack([calls, shop]).astype(float)
+    rows = Rows(schema_from_dict({"features": features}), values, label, np.arange(6000))
+    alone = Rows(schema_from_dict({"features": {"calls": features["calls"]}}), values[:, :1], label, np.arange(6000))
+    assert alone.leaf_weight() is None and (rows.leaf_weight() or 0) > 5
+    given = {"trials": 4, "seed": 0, "threads": 1, "progress": lambda done, stage: None}
+    found, without = search.search(rows, **given), search.search(alone, **given)  # type: ignore[arg-type]
+    assert found.about["log_loss_by_trial"][2] < found.about["log_loss_by_trial"][0]
+    assert found.cross_validation.auc > without.cross_validation.auc - 0.01
 
 
 def test_a_search_that_was_cut_short_says_so_and_is_made_again_by_its_number_of_trials(

@@ -5,38 +5,43 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ml_service.simulated import simulated
 from shared.contracts import ARROW_TYPE, NDJSON_TYPE
-from tests.ml_service.conftest import DATED, TOKEN, UNDATED, as_stream
+from tests.ml_service.conftest import DATED, SLOW_S, TOKEN, UNDATED, as_stream
 
 ROOT = Path(__file__).parents[2]
+#: One process of pytest runs them all, over one service.
+pytestmark = pytest.mark.xdist_group("ml_serving")
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": ARROW_TYPE, "Accept": NDJSON_TYPE}
 
 
-@pytest.fixture
-def port(registry_folder: Path, tmp_path: Path) -> Iterator[int]:
+@contextmanager
+def serving(models: Path, log_file: Path) -> Iterator[int]:
+    """The service on a free port, over a folder of models."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number = int(probe.getsockname()[1])
     environment = {
         **os.environ,
         "PYTHON_PORT": str(number),
-        "ML_MODEL_PATH": str(registry_folder),
+        "ML_MODEL_PATH": str(models),
         "ML_SERVICE_TOKEN": TOKEN,
         "APP_ENV": "test",
         "ML_THREADS": "1",
     }
-    with (tmp_path / "log").open("w") as log:
+    with log_file.open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "ml_service"], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
@@ -46,6 +51,18 @@ def port(registry_folder: Path, tmp_path: Path) -> Iterator[int]:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, saved_models: Path) -> Path:
+    return Path(shutil.copytree(saved_models, tmp_path_factory.mktemp("serving") / "models"))
+
+
+@pytest.fixture(scope="module")
+def port(models: Path) -> Iterator[int]:
+    """One service for the tests of this file, which leave it as able as they found it."""
+    with serving(models, models.parent / "log") as number:
+        yield number
 
 
 def answers(port: int) -> bool:
@@ -71,11 +88,9 @@ def until(condition: object, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_caller_who_hangs_up_ends_the_training_and_scoring_goes_on_meanwhile(
-    port: int, registry_folder: Path
-) -> None:
+def test_a_caller_who_hangs_up_ends_the_training_and_scoring_goes_on_meanwhile(port: int, models: Path) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("POST", "/api/train", as_stream(simulated(customers=40_000).snapshot), HEADERS)
+    connection.request("POST", "/api/train", as_stream(simulated(customers=500).snapshot, trials=40), HEADERS)
     response = connection.getresponse()
     assert response.status == 200 and "progress" in json.loads(response.readline())
     started = time.monotonic()
@@ -85,7 +100,7 @@ def test_a_caller_who_hangs_up_ends_the_training_and_scoring_goes_on_meanwhile(
     assert connection.sock is not None or response.fp is not None
     response.close()
     connection.close()
-    until(lambda: sorted(path.name for path in registry_folder.iterdir()) == [DATED, UNDATED], 15)
+    until(lambda: sorted(path.name for path in models.iterdir()) == [DATED, UNDATED], 15)
     until(lambda: ask(port, "GET", "/api/models")[0] == 200, 5)
 
 
@@ -116,7 +131,13 @@ def test_a_stream_in_chunks_is_read_as_one(port: int) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_body_it_trains_on_the_simulated_subscribers(port: int) -> None:
+@pytest.mark.timeout(SLOW_S)
+def test_without_a_body_it_trains_on_the_simulated_subscribers(registry_folder: Path) -> None:
+    with serving(registry_folder, registry_folder.parent / "log") as port:
+        trains_on_the_simulated_subscribers(port)
+
+
+def trains_on_the_simulated_subscribers(port: int) -> None:
     for body, version in ((None, "3.0.1"), (b"", "3.0.2")):
         status, answer = ask(port, "POST", "/api/train", body)
         report = json.loads(answer.splitlines()[-1])["report"]

@@ -18,7 +18,7 @@ from ml_service.training import Trained, train
 from shared import arrow
 from shared.errors import InsufficientData, InvalidInput, NoSignal
 from shared.features import schema_from_dict
-from tests.ml_service.conftest import QUICK, as_stream, make_undated
+from tests.ml_service.conftest import QUICK, SLOW_S, as_stream, make_undated
 
 
 def test_test_rows_never_reach_the_model(undated_model: Trained, undated: Snapshot) -> None:
@@ -199,9 +199,10 @@ def test_the_true_probability_is_no_feature() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SLOW_S)
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_the_documented_simulation_clears_the_documented_figures(seed: int) -> None:
-    report = train(simulated(seed=seed).snapshot, version="1.0.0", seed=seed, threads=2).report
+    report = train(simulated(seed=seed).snapshot, version="1.0.0", seed=seed).report
     assert (report.training_samples, report.test.n) == (120_000, 40_000)
     assert missed_floors(report) == []
     assert report.ceiling is not None and report.auc < report.ceiling.auc
@@ -212,9 +213,10 @@ def test_the_documented_simulation_clears_the_documented_figures(seed: int) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SLOW_S)
 def test_confidence_is_the_rate_at_which_labels_turn_out_right() -> None:
     made = simulated(seed=0)
-    trained = train(made.snapshot, version="1.0.0", effort=QUICK, threads=2)
+    trained = train(made.snapshot, version="1.0.0", effort=QUICK)
     rows = pa.array(trained.split.test)
     scores = trained.model.predict(made.snapshot.features.take(rows))
     right = scores.label == made.snapshot.label[trained.split.test]

@@ -6,10 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ml_service.registry import Registry
@@ -17,7 +15,7 @@ from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot
 from ml_service.training_process import Trainer, TrainingRun
 from shared.contracts import Progress
-from shared.errors import Cancelled, Conflict, InsufficientData, NotFound, ServiceUnavailable
+from shared.errors import Cancelled, Conflict, NotFound, ServiceUnavailable
 from tests.ml_service.conftest import as_stream
 
 
@@ -27,9 +25,15 @@ def trainer(tmp_path: Path) -> Trainer:
 
 
 @pytest.fixture(scope="session")
-def long_body(undated: Snapshot) -> bytes:
-    """Enough rows to be caught in the middle."""
-    return as_stream(simulated(customers=3000).snapshot)
+def long_body() -> bytes:
+    """A search long enough to be caught in the middle."""
+    return as_stream(simulated(customers=500).snapshot, trials=40)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds a training running is told so at once."""
+    monkeypatch.setattr("ml_service.training_process.DYING_S", 0.1)
 
 
 def left(folder: Path) -> list[str]:
@@ -54,22 +58,16 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_it_ends_with_a_verified_model_and_its_report(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
-    run = trainer.start(as_stream(undated), version="9.0.0")
-    lines = list(run)
-    shares = [line.progress for line in lines]
-    assert shares == sorted(shares) and len({line.stage for line in lines}) > 3
-    assert run.finished_report().model_version == "9.0.0"
-    assert left(tmp_path) == ["9.0.0"]
-    assert Registry(tmp_path / "models").get().version == "9.0.0"
-    assert not run.process.is_alive()
-
-
 def test_closing_ends_the_child_and_removes_its_folder(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
     run = trainer.start(long_body, version="9.0.0")
     lines = until_busy(run)
     pid = run.process.pid
     assert pid is not None and not is_gone(pid)
+    # While it runs, its version is not there for anybody.
+    registry = Registry(tmp_path / "models")
+    assert registry.versions() == []
+    with pytest.raises(NotFound):
+        registry.get("9.0.0")
     run.close()
     assert is_gone(pid)
     with pytest.raises(Cancelled):
@@ -78,7 +76,7 @@ def test_closing_ends_the_child_and_removes_its_folder(trainer: Trainer, long_bo
     trainer.start(long_body, version="9.0.0").close()
 
 
-def test_one_training_at_a_time(trainer: Trainer, long_body: bytes) -> None:
+def test_one_training_at_a_time(trainer: Trainer, long_body: bytes, impatient: None) -> None:
     run = trainer.start(long_body, version="9.0.0")
     with pytest.raises(Conflict, match="Another training"):
         trainer.start(long_body, version="9.0.1")
@@ -87,30 +85,15 @@ def test_one_training_at_a_time(trainer: Trainer, long_body: bytes) -> None:
     trainer.start(long_body, version="9.0.1").close()
 
 
-def test_a_killed_child_is_reported_and_leaves_nothing(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
-    run = trainer.start(long_body, version="9.0.0")
-    lines = until_busy(run)
-    os.kill(run.process.pid or 0, signal.SIGKILL)
-    with pytest.raises(ServiceUnavailable, match="exit code -9"):
-        list(lines)
-    assert left(tmp_path) == []
-    trainer.start(long_body, version="9.0.0").close()
-
-
-def test_what_the_child_refuses_comes_back_as_it_was(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
-    nobody_left = replace(undated, label=np.zeros(900, dtype=np.int8))
-    with pytest.raises(InsufficientData, match="0 leavers"):
-        list(trainer.start(as_stream(nobody_left), version="9.0.0"))
-    assert left(tmp_path) == []
-
-
 def test_a_version_on_disk_is_never_overwritten(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
     (tmp_path / "models" / "9.0.0").mkdir(parents=True)
     with pytest.raises(Conflict, match="on disk already"):
         trainer.start(as_stream(undated), version="9.0.0")
 
 
-def test_a_silent_child_still_gives_a_line(trainer: Trainer, long_body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_child_still_gives_a_line_and_a_killed_one_is_reported_and_leaves_nothing(
+    trainer: Trainer, long_body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ml_service.training_process.HEARTBEAT_S", 0.2)
     run = trainer.start(long_body, version="9.0.0")
     lines = until_busy(run)
@@ -118,15 +101,8 @@ def test_a_silent_child_still_gives_a_line(trainer: Trainer, long_body: bytes, m
     started = time.monotonic()
     stages = [next(lines).stage for _ in range(8)]
     assert len(set(stages[4:])) == 1 and time.monotonic() - started < 8 * 0.5
-    run.close()
-
-
-def test_the_registry_does_not_list_a_training_that_runs(trainer: Trainer, long_body: bytes, tmp_path: Path) -> None:
-    run = trainer.start(long_body, version="9.0.0")
-    lines = until_busy(run)
-    registry = Registry(tmp_path / "models")
-    assert registry.versions() == []
-    with pytest.raises(NotFound):
-        registry.get("9.0.0")
-    lines.close()
+    os.kill(run.process.pid or 0, signal.SIGKILL)
+    with pytest.raises(ServiceUnavailable, match="exit code -9"):
+        list(lines)
     assert left(tmp_path) == []
+    trainer.start(long_body, version="9.0.0").close()
