@@ -1,38 +1,53 @@
-"""Answers to reads, kept for as long as nothing in the database has changed.
+"""What was read from the database, kept for as long as nothing in it has changed.
 
-Law: an answer is given again only under the version of the database that it was begun under; any commit of any process
-makes another version, so nothing here can be out of date.
+Law: a thing is given again only under the version of the database that finding it was begun under; any commit of any
+process makes another version, so nothing here can be out of date.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 from database.session import Database
 
-#: Answers at most, and bytes of one: 16 MB in all.
-MOST, LARGEST = 128, 128 * 1024
+T = TypeVar("T")
+#: Bytes in all, and of one thing. What is no answer counts as a thousand.
+MOST, LARGEST, OTHER = 16 * 1024 * 1024, 128 * 1024, 1024
 
 
 class Memory:
-    """The newest version's answers, by what was asked."""
+    """Things of the newest version, by what was asked."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._version = -1
-        self._kept: dict[str, bytes] = {}
+        self._kept: dict[Hashable, Any] = {}
+        self._size = 0
 
-    def recall(self, asked: str) -> tuple[int, bytes | None]:
-        """The present version, and the answer where it is known."""
+    def recall(self, asked: Hashable) -> tuple[int, Any]:
+        """The present version, and what was found under it; None where that is not known."""
         version = self._database.version()
         with self._lock:
             if version != self._version:
-                self._version, self._kept = version, {}
+                self._version, self._kept, self._size = version, {}, 0
             return version, self._kept.get(asked)
 
-    def keep(self, asked: str, version: int, answer: bytes) -> None:
-        """Keep an answer that was begun under a version; one of an older version is dropped."""
+    def keep(self, asked: Hashable, version: int, found: Any) -> None:
+        """Keep what was begun to be looked for under a version; what is of an older one is dropped."""
+        size = len(found) if isinstance(found, bytes) else OTHER
         with self._lock:
-            if version == self._version and len(answer) <= LARGEST and len(self._kept) < MOST:
-                self._kept[asked] = answer
+            if version == self._version and size <= LARGEST and self._size + size <= MOST:
+                self._kept[asked] = found
+                self._size += size
+
+    def find(self, asked: Hashable, look: Callable[[], T]) -> T:
+        """What was found before, else what is found now. A failure is raised and not kept."""
+        version, found = self.recall(asked)
+        if found is None:
+            found = look()
+            self.keep(asked, version, found)
+        result: T = found
+        return result

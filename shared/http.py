@@ -70,6 +70,7 @@ _HTTP_CODES = {
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RETRY_AFTER_S = 5
+POLICY = "Content-Security-Policy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = structlog.get_logger()
@@ -203,8 +204,11 @@ def dress(app: Flask, *, behind_tls: bool = False) -> None:
     @app.after_request
     def _finish(response: Response) -> Response:
         response.headers["X-Request-ID"] = request_id()
-        for name, value in headers:
-            response.headers.setdefault(name, value)
+        if POLICY in response.headers:  # a page with a policy of its own
+            for name, value in headers:
+                response.headers.setdefault(name, value)
+        else:
+            response.headers.extend(headers)
         took_s = time.perf_counter() - g.get("started", time.perf_counter())
         route = request.url_rule.rule if request.url_rule else "unknown"
         # A method is whatever a client makes up; a label may not be.

@@ -145,7 +145,7 @@ def score(body: ScoreBody) -> Response:
     if (body.customer_id is None) == (body.features is None):
         raise invalid_field("body", "send either customer_id or features")
     p = parts()
-    schema, version = subjects.live_schema(p.database)
+    schema, version = subjects.live_schema(p.database, p.memory)
     if body.customer_id is not None:
         key, facts = subjects.present_facts(p.database, schema, body.customer_id)
     else:
@@ -164,7 +164,7 @@ def score(body: ScoreBody) -> Response:
 def what_if(body: WhatIfBody) -> Response:
     """Only facts that can be acted on; scored by the code that scores everything."""
     p = parts()
-    schema, version = subjects.live_schema(p.database)
+    schema, version = subjects.live_schema(p.database, p.memory)
     key, facts = subjects.present_facts(p.database, schema, body.customer_id)
     then = explaining.changed(schema, facts, body.changes)
     answer = explaining.score(p.ml, schema, version, [facts, then], row_key=key, request_id=request_id())

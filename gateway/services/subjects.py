@@ -9,13 +9,18 @@ from typing import Any
 
 from database import base, customers, models
 from database.session import Database
+from gateway.memory import Memory
 from gateway.services.explaining import facts_by_feature
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
 from shared.features import Schema
 
 
-def live_schema(database: Database) -> tuple[Schema, str]:
+def live_schema(database: Database, memory: Memory) -> tuple[Schema, str]:
     """The live model's schema and version. Raises NoCustomers, NoModel."""
+    return memory.find("live schema", lambda: _live_schema(database))
+
+
+def _live_schema(database: Database) -> tuple[Schema, str]:
     with database.glance() as connection:
         live = models.live_schema(connection)
     if live is None:

@@ -15,6 +15,7 @@ import gateway.cli as cli
 from database import base, customers, in_use, models, tables
 from gateway.cli import data
 from gateway.cli.setup import Context
+from gateway.memory import Memory
 from gateway.services import explaining, scoring, training
 from gateway.services.subjects import live_schema, present_facts
 from shared.features import Schema, built_in_schema, load_schema
@@ -145,7 +146,7 @@ def test_an_earlier_model_goes_on_scoring_an_extended_base_and_a_new_one_uses_th
 
 
 def _explains(world: World, user_id: str) -> None:
-    schema, version = live_schema(world.database)
+    schema, version = live_schema(world.database, Memory(world.database))
     assert schema == built_in_schema()
     _, known = present_facts(world.database, schema, user_id)
     answer = explaining.score(world.ml, schema, version, [known])

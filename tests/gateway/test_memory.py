@@ -59,12 +59,20 @@ def test_an_answer_that_was_begun_before_a_commit_is_not_kept_after_it(database:
 def test_memory_is_bounded(database: Database) -> None:
     memory = Memory(database)
     version, _ = memory.recall("/large")
-    memory.keep("/large", version, b"x" * (LARGEST + 1))
-    for k in range(MOST + 50):
-        memory.keep(f"/{k}", version, b"x")
-    kept = [k for k in range(MOST + 50) if memory.recall(f"/{k}")[1] is not None]
-    assert memory.recall("/large")[1] is None
-    assert kept == list(range(MOST))
+    memory.keep("/too large", version, b"x" * (LARGEST + 1))
+    fit = MOST // LARGEST
+    for k in range(fit + 50):
+        memory.keep(k, version, b"x" * LARGEST)
+    assert memory.recall("/too large")[1] is None
+    assert [k for k in range(fit + 50) if memory.recall(k)[1] is not None] == list(range(fit))
+
+
+def test_what_fails_is_looked_for_again(database: Database) -> None:
+    memory = Memory(database)
+    with pytest.raises(ZeroDivisionError):
+        memory.find("a", lambda: 1 // 0)
+    assert memory.find("a", lambda: 2) == 2
+    assert memory.find("a", lambda: 3) == 2
 
 
 def test_whoever_asks_again_gets_the_same_and_whoever_may_not_ask_gets_nothing(stack: Stack) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from flask_jwt_extended import create_access_token
 from sqlalchemy import func, select
 
 from database import tables
 from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PASSWORD, PREDICT, REJECTED, World, build, refused
+from tests.stack import wait_until
 
 
 @pytest.fixture
@@ -32,6 +35,18 @@ def test_a_refresh_token_works_once(world: World) -> None:
     assert refused(world.client.post("/api/auth/refresh", headers=headers)) == REJECTED
     headers = {"Authorization": f"Bearer {again['refresh_token']}"}
     assert world.client.post("/api/auth/refresh", headers=headers).status_code == 200
+
+
+def test_a_token_that_was_good_a_moment_ago_ends_when_it_expires(world: World) -> None:
+    user = world.person()
+    with world.app.app_context():
+        token = create_access_token(
+            str(user.id), expires_delta=timedelta(seconds=2), additional_claims={"token_version": 0}
+        )
+    headers = {"Authorization": f"Bearer {token}"}
+    assert world.client.get(METRICS, headers=headers).status_code == 200
+    wait_until(lambda: world.client.get(METRICS, headers=headers).status_code != 200, "the token ends", 10)
+    assert refused(world.client.get(METRICS, headers=headers)) == REJECTED
 
 
 def test_refreshing_needs_a_refresh_token(world: World) -> None:
