@@ -254,6 +254,7 @@ def test_another_table_is_refused_with_the_command_for_a_database_of_its_own(
 
 @telco_group
 @needs_telco
+@pytest.mark.slow
 def test_the_telco_table_goes_through_the_gateway(telco_tour: Tour) -> None:
     check_tour(telco_tour, 7043, 1869)
     auc = re.search(r"AUC ([\d.]+)", telco_tour.printed["train"])

@@ -411,6 +411,7 @@ def _written(stack: Stack) -> int:
     return int(rows[0][0]) if rows else 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
 @pytest.mark.parametrize(("name", "rows"), [("telco", 7043), ("iranian", 3150)])
 def test_real_tables_go_in_by_rest_and_by_command(name: str, rows: int, new_stack: Callable[..., Stack]) -> None:
