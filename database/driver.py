@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table
 
-#: More make statements that SQLite reads longer than they save.
-ROWS_PER_STATEMENT = 250
+#: More rows make statements that SQLite reads longer than they save; more values it refuses.
+ROWS_PER_STATEMENT, VALUES_PER_STATEMENT = 250, 30_000
 AnyRow = Row[*tuple[Any, ...]]
 
 
@@ -46,23 +46,23 @@ def insert_columns(
     columns
         The other columns, all of one length.
     """
-    width, rows = len(columns), len(next(iter(columns.values())))
+    rows, names = len(next(iter(columns.values()))), (*same, *columns)
+    width = len(names)
     flat: list[Any] = [None] * (rows * width)
-    for at, values in enumerate(columns.values()):
+    # Shared values are bound again for every row: numbered marks, which could share them, are deprecated by the driver.
+    for at, values in enumerate([*([value] * rows for value in same.values()), *columns.values()]):
         flat[at::width] = values
-    for start in range(0, rows, ROWS_PER_STATEMENT):
-        count = min(ROWS_PER_STATEMENT, rows - start)
-        statement = _many_values(table.name, (*same, *columns), len(same), count)
-        connection.exec_driver_sql(statement, (*same.values(), *flat[start * width : (start + count) * width]))
+    most = min(ROWS_PER_STATEMENT, VALUES_PER_STATEMENT // width)
+    for start in range(0, rows, most):
+        count = min(most, rows - start)
+        part = tuple(flat[start * width : (start + count) * width])
+        connection.exec_driver_sql(_many_values(table.name, names, count), part)
 
 
 @lru_cache(maxsize=32)
-def _many_values(table: str, names: tuple[str, ...], same: int, rows: int) -> str:
-    width = len(names) - same
-    shared = [f"?{k + 1}" for k in range(same)]
-    marks = ([f"?{same + row * width + k + 1}" for k in range(width)] for row in range(rows))
-    values = ", ".join(f"({', '.join([*shared, *own])})" for own in marks)
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {values}"
+def _many_values(table: str, names: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"
 
 
 def insert_dicts(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
