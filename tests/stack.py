@@ -443,3 +443,18 @@ def is_failure(answer: Any, status: int | None = None, code: str | None = None) 
     assert code is None or body["error"]["code"] == code, body
     assert not LEAKS.search(text), text[:500]
     return dict(body)
+
+
+def serving(stack: Stack) -> Stack:
+    """A gateway and a worker, without an ML service: imports need none."""
+    for name in ("gateway", "worker"):
+        stack.launch(name)
+    wait_until(lambda: _answers(stack) and stack.rows("SELECT 1 FROM workers"), "both serve", 90, 0.3)
+    return stack
+
+
+def _answers(stack: Stack) -> bool:
+    try:
+        return requests.get(f"{stack.url}/api/openapi.json", timeout=30).ok
+    except requests.ConnectionError:
+        return False

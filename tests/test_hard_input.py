@@ -22,7 +22,7 @@ import requests
 
 from shared.opened_table import MAX_RAGGED
 from tests.million import forget_peaks, peak_mb
-from tests.stack import ROOT, Api, Stack, is_failure, wait_until
+from tests.stack import ROOT, Api, Stack, is_failure, serving
 
 pytestmark = pytest.mark.xdist_group("hard_input")
 CUSTOMERS = ROOT / "examples" / "customers.csv"
@@ -32,21 +32,6 @@ GIGABYTE = 1024**3
 MEGABYTE = 1024**2
 #: What a refused upload may add to a process: blocks on their way, a batch of rows, no file.
 MORE_MB = 200
-
-
-def serving(stack: Stack) -> Stack:
-    """A gateway and a worker: imports need no ML service."""
-    for name in ("gateway", "worker"):
-        stack.launch(name)
-    wait_until(lambda: _answers(stack) and stack.rows("SELECT 1 FROM workers"), "both serve", 90, 0.3)
-    return stack
-
-
-def _answers(stack: Stack) -> bool:
-    try:
-        return requests.get(f"{stack.url}/api/openapi.json", timeout=30).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from shared.features import built_in_schema
-from tests.stack import ROOT, Stack, is_failure, wait_until
+from tests.stack import ROOT, Stack, is_failure, serving, wait_until
 
 pytestmark = pytest.mark.xdist_group("imports")
 HEADER = (
@@ -50,21 +50,6 @@ def new_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     yield make
     for stack in made:
         stack.stop()
-
-
-def serving(stack: Stack) -> Stack:
-    """A gateway and a worker, without an ML service: imports need none."""
-    for name in ("gateway", "worker"):
-        stack.launch(name)
-    wait_until(lambda: _answers(stack) and stack.rows("SELECT 1 FROM workers"), "both serve", 90, 0.3)
-    return stack
-
-
-def _answers(stack: Stack) -> bool:
-    try:
-        return requests.get(f"{stack.url}/api/openapi.json", timeout=30).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture(scope="module")
