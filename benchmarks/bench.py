@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -78,12 +79,17 @@ def _ours(database: Any, ml: Any) -> float:
 
 
 def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
-    """Score, explain, store, beside predict + pred_contribs + executemany."""
+    """Score, explain, store, beside predict + pred_contribs + executemany: rows at hand on both sides."""
     database = world.make_database(folder / "naive.db", data, rows)
     ml = world.InProcess(data.registry_folder)
     _ours(database, ml)
     stored = world.stored_rows(database.path)
     matrix = data.matrix(data.values[:rows])
+    at_hand = world.rows_to_score(database, ml)
+
+    def ours() -> float:
+        with patch.object(scoring, "_rows", lambda *_: iter(at_hand)):
+            return _ours(database, ml)
 
     def theirs() -> float:
         world.unscored(database.path)
@@ -95,11 +101,12 @@ def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
 
         return timed(do)
 
-    mine, other = world.interleaved(rounds, lambda: _ours(database, ml), theirs)
+    mine, other, reading = world.interleaved(rounds, ours, theirs, lambda: _ours(database, ml))
     database.close()
     ratio = other / mine
     return Bar(f"score + explain + store {rows:,}", f"{mine:.2f} s", f"{other:.2f} s (naive)", ratio, ">= 20x",
-               ratio >= 20 and len(stored["predictions"]) == rows, ratio >= 30)  # fmt: skip
+               ratio >= 20 and len(stored["predictions"]) == rows, ratio >= 30,
+               f"{reading:.2f} s where ours reads the customers too: {other / reading:.1f}x")  # fmt: skip
 
 
 def store(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:

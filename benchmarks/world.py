@@ -16,7 +16,7 @@ from database import base, customers, jobs, models
 from database.driver import insert_columns
 from database.migrate import migrate
 from database.session import Database
-from gateway.services import work
+from gateway.services import scoring, work
 from gateway.services.work import Work
 from gateway.settings import Settings
 from ml_service import boosting
@@ -133,6 +133,11 @@ def scoring_work(database: Database, ml: Any) -> Work:
     assert job is not None
     settings = Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=database.path)  # type: ignore[call-arg]
     return Work(database, ml, settings, utc_now, job)
+
+
+def rows_to_score(database: Database, ml: Any) -> list[Any]:
+    """What a scoring run reads, in its chunks."""
+    return list(scoring._rows(scoring_work(database, ml), SCHEMA, None))
 
 
 def unscored(path: Path) -> None:

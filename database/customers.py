@@ -85,7 +85,7 @@ def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] 
             p.c.churn_probability,
             ledger.c.confidence,
             ledger.c.out_of_fold,
-            ledger.c.prediction_date,
+            tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *_REASONS,
         )
@@ -125,7 +125,7 @@ def ranked(
             wide,
             ranks.c.churn_probability,
             ledger.c.confidence,
-            ledger.c.prediction_date,
+            tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *_REASONS,
         )

@@ -109,7 +109,7 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
             tables.customers.c.user_id,
             ledger.c.churn_probability,
             ledger.c.confidence,
-            ledger.c.prediction_date,
+            tables.prediction_date,
         )
         .join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
         .limit(limit)
@@ -120,6 +120,6 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
         query = query.join(ranks, ranks.c.prediction_id == ledger.c.id).where(ranks.c.run_id == newest)
         query = query.order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
     else:
-        query = query.where(ledger.c.run_id == newest)
+        query = query.where(tables.of_run(newest))
         query = query.order_by(ledger.c.churn_probability.desc(), ledger.c.customer_id)
     return (connection.execute(query).all() if newest is not None else []), int(total)

@@ -156,12 +156,14 @@ def _score_columns(connection: Connection, schema: Schema, scores: Table) -> Ite
     """The present score: probability, level, confidence, model and reasons."""
     probability = scores.c.churn_probability
     level = case((probability > 0.8, "High"), (probability > 0.6, "Medium"), (probability.is_not(None), "Low"))
-    versions = {run_id: run.version for run_id, run in _finished(connection).items()}
+    finished = _finished(connection)
+    versions = {run_id: run.version for run_id, run in finished.items()}
+    moments = {run_id: run.started_at for run_id, run in finished.items()}
     yield _Made(Column("churn_probability", "number"), probability)
     yield _Made(Column("risk_level", "text"), level)
     yield _Made(Column("confidence", "number"), ledger.c.confidence)
     yield _Made(Column("model_version", "text"), ledger.c.run_id, versions.get)
-    yield _Made(Column("prediction_date", "text"), ledger.c.prediction_date)
+    yield _Made(Column("prediction_date", "text"), ledger.c.run_id, moments.get)
     for k in (1, 2, 3):
         yield _Made(Column(f"reason_{k}", "text"), ledger.c[f"reason_{k}"], _feature_name(schema))
         yield _Made(Column(f"points_{k}", "number"), ledger.c[f"points_{k}"])
@@ -227,15 +229,17 @@ def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) 
         _Made(Column("confidence", "number"), ledger.c.confidence),
         _Made(Column("out_of_fold", "whole"), ledger.c.out_of_fold),
         *[each for each in _score_columns(connection, schema, p) if each.column.name[:6] in ("reason", "points")],
-        _Made(Column("prediction_date", "text"), ledger.c.prediction_date),
+        _Made(Column("prediction_date", "text"), ledger.c.run_id, lambda key: finished[key].started_at),
         _Made(Column("churned", "whole"), known.scalar_subquery()),
         _Made(Column("outcome_known_at", "text"), since.scalar_subquery()),
     ]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made))).join_from(
         ledger, c, c.c.id == ledger.c.customer_id
     )
-    # `+ 0`: the table is walked in its own order instead of being gathered run by run and sorted.
-    query = query.where((ledger.c.run_id + 0).in_(list(finished)))
+    # Walked from the first row of these runs to their last.
+    rows = [(run.first_prediction_id, run.last_prediction_id) for run in finished.values() if run.last_prediction_id]
+    first, last = min((row[0] for row in rows), default=0), max((row[1] for row in rows), default=0)
+    query = query.where(ledger.c.id.between(first, last), ledger.c.run_id.in_(list(finished)))
     if filters.user_id is not None:
         query = query.where(c.c.user_id == filters.user_id)
     if filters.low is not None:
@@ -257,7 +261,7 @@ def _is_wanted(run: AnyRow, filters: LedgerFilters) -> bool:
 def _finished(connection: Connection) -> dict[int, AnyRow]:
     """Runs whose rows may be shown, by key, with their model's version."""
     query = (
-        select(runs.c.id, runs.c.as_of, runs.c.kind, runs.c.horizon_days, tables.models.c.version)
+        select(runs, tables.models.c.version)
         .join(tables.models, tables.models.c.id == runs.c.model_id)
         .where(runs.c.state.in_(("done", "published")))
     )

@@ -72,6 +72,7 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
     query = (
         select(
             ledger,
+            runs.c.started_at.label("prediction_date"),
             runs.c.as_of,
             runs.c.kind,
             runs.c.job_id,

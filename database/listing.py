@@ -254,7 +254,7 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
             p.c.churn_probability,
             (p.c.churn_probability * p.c.monthly_price).label("revenue_at_risk"),
             ledger.c.confidence,
-            ledger.c.prediction_date,
+            tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *REASONS,
         )

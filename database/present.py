@@ -60,7 +60,7 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
     rows = connection.execute(
         select(ledger.c.customer_id, ledger.c.churn_probability, ledger.c.id, c.c.monthly_price)
         .join(c, c.c.id == ledger.c.customer_id)
-        .where(ledger.c.run_id == sample_run_id, ledger.c.customer_id > after_id, c.c.churn == 0, c.c.ends_on.is_(None))
+        .where(tables.of_run(sample_run_id), ledger.c.customer_id > after_id, c.c.churn == 0, c.c.ends_on.is_(None))
         .order_by(ledger.c.customer_id)
         .limit(limit)
     ).all()

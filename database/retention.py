@@ -38,7 +38,7 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
     ids of finished runs that still have rows; never the published run, nor one whose scores are shown.
     """
     known = exists().where(outcomes.c.prediction_id == ledger.c.id)
-    undecided = exists().where(ledger.c.run_id == runs.c.id, ~known)
+    undecided = exists().where(tables.of_run(runs.c.id), ~known)
     shown_rows = exists().where(
         present.c.run_id.in_(select(pointer.c.run_id)),
         present.c.customer_id == ledger.c.customer_id,
@@ -49,20 +49,20 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
         runs.c.state != "running",
         runs.c.id.not_in(select(pointer.c.run_id)),
         or_(runs.c.as_of < hopeless_before, ~undecided),
-        exists().where(ledger.c.run_id == runs.c.id),
-        ~exists().where(ledger.c.run_id == runs.c.id, shown_rows),
+        exists().where(tables.of_run(runs.c.id)),
+        ~exists().where(tables.of_run(runs.c.id), shown_rows),
     )
     return connection.execute(query.order_by(runs.c.as_of, runs.c.id)).scalars().all()
 
 
 def ledger_rows(connection: Connection, run_id: int) -> int:
     """How many ledger rows a run has."""
-    return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
+    return connection.execute(select(func.count()).where(tables.of_run(run_id))).scalar_one()
 
 
 def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
     """Delete up to `limit` ledger rows of a run with their outcomes; how many. The run and its roll-up stay."""
-    ids = connection.execute(select(ledger.c.id).where(ledger.c.run_id == run_id).order_by(ledger.c.id).limit(limit))
+    ids = connection.execute(select(ledger.c.id).where(tables.of_run(run_id)).order_by(ledger.c.id).limit(limit))
     found = list(ids.scalars())
     if not found:
         return 0

@@ -62,22 +62,24 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
     return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
 
 
-def append(
-    connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str
-) -> int:
+def append(connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]]) -> int:
     """Add ledger rows (`scores` in the order of SCORE_COLUMNS) and return the id of the first; the rest follow it."""
     columns = zip(*scores, strict=True) if scores else [()] * len(SCORE_COLUMNS)
-    return append_columns(connection, run_id, customer_ids, list(columns), at)
+    return append_columns(connection, run_id, customer_ids, list(columns))
 
 
 def append_columns(
-    connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]], at: str
+    connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]]
 ) -> int:
     """The same for scores in columns: one sequence for each of SCORE_COLUMNS."""
     first = (connection.execute(select(func.max(ledger.c.id))).scalar_one() or 0) + 1
-    columns = {"id": range(first, first + len(customer_ids)), "customer_id": customer_ids}
-    same = {"run_id": run_id, "prediction_date": at}
-    insert_columns(connection, ledger, same, columns | dict(zip(SCORE_COLUMNS, scores, strict=True)))
+    ids = range(first, first + len(customer_ids))
+    columns = {"id": ids, "customer_id": customer_ids, **dict(zip(SCORE_COLUMNS, scores, strict=True))}
+    insert_columns(connection, ledger, {"run_id": run_id}, columns)
+    if ids:
+        begins = func.coalesce(runs.c.first_prediction_id, first)
+        values = {"first_prediction_id": begins, "last_prediction_id": ids[-1]}
+        connection.execute(update(runs).where(runs.c.id == run_id).values(values))
     return first
 
 
@@ -163,7 +165,7 @@ def drop_unfinished_rows(connection: Connection, job_id: int, limit: int) -> int
     for run_id in _unfinished(connection, job_id):
         gone = present.drop_some(connection, run_id, limit)
         if not gone:
-            some = select(ledger.c.id).where(ledger.c.run_id == run_id).limit(limit)
+            some = select(ledger.c.id).where(tables.of_run(run_id)).limit(limit)
             gone = connection.execute(delete(ledger).where(ledger.c.id.in_(some))).rowcount
         if gone:
             return gone
@@ -182,7 +184,7 @@ def drop_unfinished(connection: Connection, job_id: int) -> int:
     for run_id in ids:
         for table in (tables.present_ranks, tables.present_scores):
             connection.execute(delete(table).where(table.c.run_id == run_id))
-        connection.execute(delete(ledger).where(ledger.c.run_id == run_id))
+        connection.execute(delete(ledger).where(tables.of_run(run_id)))
         connection.execute(delete(bins).where(bins.c.run_id == run_id))
         connection.execute(delete(runs).where(runs.c.id == run_id))
     return len(ids)
@@ -195,13 +197,13 @@ def _unsettled() -> Any:
 
 def rows_without_outcome(connection: Connection, run_id: int) -> Sequence[AnyRow]:
     """(prediction id, customer_id) of a run's predictions that have no outcome yet, ascending."""
-    query = select(ledger.c.id, ledger.c.customer_id).where(ledger.c.run_id == run_id, _unsettled())
+    query = select(ledger.c.id, ledger.c.customer_id).where(tables.of_run(run_id), _unsettled())
     return connection.execute(query.order_by(ledger.c.id)).all()
 
 
 def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
     """Finished runs up to a date with predictions that have no outcome yet: (id, as_of)."""
-    some = select(ledger.c.id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
+    some = select(ledger.c.id).where(tables.of_run(runs.c.id), _unsettled()).exists()
     query = select(runs.c.id, runs.c.as_of).where(
         runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, some
     )

@@ -23,6 +23,8 @@ DOCUMENTED = {
     "usr_776104": ("Basic Ads", 80.0, 8, 2, 1, 1),
     "usr_210554": ("Premium 4K", 500.0, 24, 5, 12, 0),
 }
+#: The ledger, each row with its run: a score's moment is that of its run.
+LEDGER = "predictions p JOIN scoring_runs r ON r.id = p.run_id"
 FACTS = (
     "plan",
     "watch_time_hours",
@@ -185,11 +187,11 @@ def test_our_own_list_pages_through_everyone_in_the_same_order(stack: Stack) -> 
 def test_results_are_the_newest_rows_and_the_total_of_seven_days(stack: Stack) -> None:
     found = stack.analyst().data("/api/predictions/results")
     week_ago = _later(found["timestamp"][:10], -7) + found["timestamp"][10:]
-    assert found["total"] == stack.value("SELECT count(*) FROM predictions WHERE prediction_date >= ?", week_ago)
-    newest = stack.value("SELECT max(prediction_date) FROM predictions")
+    assert found["total"] == stack.value(f"SELECT count(*) FROM {LEDGER} WHERE r.started_at >= ?", week_ago)
+    newest = stack.value(f"SELECT max(r.started_at) FROM {LEDGER}")
     rows = stack.rows(
-        "SELECT p.id, c.user_id, p.churn_probability, p.confidence, p.prediction_date FROM predictions p"
-        " JOIN customers c ON c.id = p.customer_id WHERE p.prediction_date = ?"
+        f"SELECT p.id, c.user_id, p.churn_probability, p.confidence, r.started_at FROM {LEDGER}"
+        " JOIN customers c ON c.id = p.customer_id WHERE r.started_at = ?"
         " ORDER BY p.churn_probability DESC, p.id LIMIT 100",
         newest,
     )

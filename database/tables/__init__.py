@@ -20,7 +20,9 @@ from database.tables.customer_base import (
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
+    of_run,
     outcomes,
+    prediction_date,
     predictions,
     present_ranks,
     present_scores,
@@ -44,8 +46,10 @@ __all__ = [
     "model_metrics",
     "model_timeline",
     "models",
+    "of_run",
     "outcomes",
     "population_history",
+    "prediction_date",
     "predictions",
     "present_ranks",
     "present_scores",

@@ -260,7 +260,7 @@ def _score_past(work: Work, day: str) -> None:
         chunk = score_rows(work, built_in_schema(), live.version, rows[at : at + CHUNK])
         total += sum(chunk.probabilities)
         with work.database.write() as connection:
-            runs.append_columns(connection, run_id, chunk.ids, chunk.scores, moment)
+            runs.append_columns(connection, run_id, chunk.ids, chunk.scores)
     with work.database.read() as connection:
         measured = runs.measure_bins(connection, run_id, past=True)
     with work.database.write() as connection:

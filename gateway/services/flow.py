@@ -6,8 +6,8 @@ the next one.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,20 +15,24 @@ import numpy.typing as npt
 
 from database.runs import BINS
 
-T = TypeVar("T")
-_END: Any = object()
+A = TypeVar("A")
+B = TypeVar("B")
 
 
-def ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """The same items, the next one taken in a thread of its own while the caller works on the last.
+def ahead(do: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
+    """What `do` makes of each item, made in a thread of its own while the caller works on the one before.
 
-    Closing it waits for the one that is being taken.
+    The items themselves are taken in the caller's thread: one more thread that holds Python's lock most of the time
+    would cost more than it spares. Closing it waits for the one that is being made.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        upcoming = pool.submit(next, items, _END)
-        while (item := upcoming.result()) is not _END:
-            upcoming = pool.submit(next, items, _END)
-            yield item
+        upcoming: Future[B] | None = None
+        for item in items:
+            last, upcoming = upcoming, pool.submit(do, item)
+            if last is not None:
+                yield last.result()
+        if upcoming is not None:
+            yield upcoming.result()
 
 
 class RollUp:

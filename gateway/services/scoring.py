@@ -91,7 +91,7 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     try:
         with closing(_chunks(work, schema, live.version, sample)) as chunks:
             for chunk in chunks:
-                _store(work, run_id, chunk, started, pace, ranking)
+                _store(work, run_id, chunk, pace, ranking)
                 roll_up.add(chunk.probabilities, chunk.prices)
                 work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
         done, average = roll_up.customers, roll_up.average
@@ -122,11 +122,8 @@ def _drop_unfinished(work: Work) -> None:
 
 
 def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Generator[Chunk, None, None]:
-    """Scored chunks. The next one is read and the one before it scored while the caller stores a third."""
-    with closing(ahead(_rows(work, schema, sample))) as read:
-        scored = (score_rows(work, schema, version, rows) for rows in read)
-        with closing(ahead(scored)) as chunks:
-            yield from chunks
+    """Scored chunks. One is being scored while the caller stores the one before it and the next one is read."""
+    return ahead(lambda rows: score_rows(work, schema, version, rows), _rows(work, schema, sample))
 
 
 def _rows(work: Work, schema: Schema, sample: int | None) -> Iterator[Sequence[Any]]:
@@ -162,16 +159,19 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     # A base of fewer features than reasons has points that are null, of a reason -1: they count for nothing.
     if column.null_count:
         column = pc.fill_null(column, 0)
+    # Of any value that is not exactly a number or a text the driver first asks whether somebody adapts it.
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
     return column.to_numpy().tolist()
 
 
-def _store(work: Work, run_id: int, chunk: Chunk, at: str, pace: Pace, ranking: Ranking | None) -> None:
+def _store(work: Work, run_id: int, chunk: Chunk, pace: Pace, ranking: Ranking | None) -> None:
     done = 0
     while done < len(chunk.ids):
         part = chunk.part(done, pace.size)
         done += len(part.ids)
         with pace.timed(work.database.write()) as connection:
-            first = runs.append_columns(connection, run_id, part.ids, part.scores, at)
+            first = runs.append_columns(connection, run_id, part.ids, part.scores)
             if ranking is not None:
                 present.append(connection, run_id, first, part.ids, part.probabilities, part.prices)
                 ranking.add(part.probabilities, part.ids, first, part.prices)

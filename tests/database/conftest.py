@@ -134,7 +134,7 @@ def full_run(
     ids, values = list(scores), list(scores.values())
     with database.write() as connection:
         run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=None, now=NOW)
-        first = runs.append(connection, run_id, ids, [a_score(p) for p in values], NOW)
+        first = runs.append(connection, run_id, ids, [a_score(p) for p in values])
         if kind == "full":
             paid = [prices.get(i) if prices else None for i in ids]
             present.append(connection, run_id, first, ids, values, paid)

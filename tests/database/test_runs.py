@@ -99,7 +99,7 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
     with here.database.write() as connection:
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
-        first = runs.append(connection, broken, ids, [a_score(0.5)] * 3, NOW)
+        first = runs.append(connection, broken, ids, [a_score(0.5)] * 3)
         present.append(connection, broken, first, ids, [0.5] * 3, [None] * 3)
         present.rank(connection, broken, [0.5] * 3, ids, range(first, first + len(ids)), [None] * 3)
     with here.database.write() as connection:
@@ -118,7 +118,7 @@ def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(fact
     with here.database.write() as connection:
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
-        first = runs.append(connection, broken, ids, [a_score(0.5)] * 12, NOW)
+        first = runs.append(connection, broken, ids, [a_score(0.5)] * 12)
         present.append(connection, broken, first, ids, [0.5] * 12, [None] * 12)
         present.rank(connection, broken, [0.5] * 12, ids, range(first, first + len(ids)), [None] * 12)
     gone = []
@@ -134,7 +134,7 @@ def test_ledger_ids_follow_each_other_across_chunks(facts_of: Make) -> None:
     ids, model = here.people(4), here.model()
     with here.database.write() as connection:
         run_id = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
-        firsts = [runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2, NOW) for at in (0, 2)]
+        firsts = [runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2) for at in (0, 2)]
         assert [tuple(row) for row in runs.rows_without_outcome(connection, run_id)] == list(
             zip(range(1, 5), ids, strict=True)
         )

@@ -191,7 +191,7 @@ def _score(connection: Any, model_id: int, given: list[dict[str, Any]], kind: An
         p = one["probability"] * times
         rows.append((p, max(p, 1 - p), 0, a, 0.2, b, 0.1, c, -0.05))
     keys = [k for k, _ in scored]
-    first = runs.append(connection, run_id, keys, rows, NOW)
+    first = runs.append(connection, run_id, keys, rows)
     probabilities = [row[0] for row in rows]
     if kind == "full":
         present.append(connection, run_id, first, keys, probabilities, [one["price"] for _, one in scored])

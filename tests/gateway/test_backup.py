@@ -149,7 +149,7 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
                 chunk = ids[at : at + 50]
                 began = time.monotonic()
                 with database.write() as connection:
-                    first = runs.append(connection, run_id, chunk, [a_score(0.5)] * 50, iso(utc_now()))
+                    first = runs.append(connection, run_id, chunk, [a_score(0.5)] * 50)
                     present.append(connection, run_id, first, chunk, [0.5] * 50, [None] * 50)
                     present.rank(connection, run_id, [0.5] * 50, chunk, range(first, first + len(chunk)), [None] * 50)
                 waits.append(time.monotonic() - began)

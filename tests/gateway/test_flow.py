@@ -10,7 +10,7 @@ import pytest
 from gateway.services.flow import Ranking, RollUp, ahead
 
 
-def test_items_come_in_order_and_at_most_one_is_taken_ahead() -> None:
+def test_items_come_in_order_and_at_most_two_are_taken_before_the_first_is_done_with() -> None:
     taken: list[int] = []
 
     def source() -> Iterator[int]:
@@ -18,39 +18,51 @@ def test_items_come_in_order_and_at_most_one_is_taken_ahead() -> None:
             taken.append(k)
             yield k
 
-    for k in ahead(source()):
+    for k, made in enumerate(ahead(lambda item: 10 * item, source())):
+        assert made == 10 * k
         assert len(taken) <= k + 2
     assert taken == list(range(50))
 
 
-def test_the_next_is_taken_while_the_last_is_worked_on() -> None:
+def test_the_next_is_made_while_the_last_is_worked_on() -> None:
     second = threading.Event()
 
-    def source() -> Iterator[int]:
-        yield 1
-        second.set()
-        yield 2
+    def make(item: int) -> int:
+        if item == 2:
+            second.set()
+        return item
 
-    items = ahead(source())
+    items = ahead(make, iter([1, 2]))
     assert next(items) == 1
     assert second.wait(5)
     assert list(items) == [2]
 
 
-def test_a_failure_reaches_whoever_asks_and_ends_it() -> None:
-    def source() -> Iterator[int]:
-        yield 1
-        raise ValueError("broken")
+def test_items_are_taken_in_the_callers_own_thread() -> None:
+    def source() -> Iterator[str]:
+        yield threading.current_thread().name
+        yield threading.current_thread().name
 
-    items = ahead(source())
-    assert next(items) == 1
+    assert set(ahead(str, source())) == {threading.current_thread().name}
+
+
+def _broken(item: int) -> int:
+    if item == 2:
+        raise ValueError("broken")
+    return item
+
+
+@pytest.mark.parametrize("items", [[1, 2], [1, 2, 3]])
+def test_a_failure_reaches_whoever_asks_and_ends_it(items: list[int]) -> None:
+    made = ahead(_broken, iter(items))
+    assert next(made) == 1
     with pytest.raises(ValueError, match="broken"):
-        next(items)
-    assert list(items) == []
+        next(made)
+    assert list(made) == []
 
 
 def test_closing_leaves_no_thread_behind() -> None:
-    items = ahead(iter(range(10)))
+    items = ahead(str, iter(range(10)))
     next(items)
     items.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]

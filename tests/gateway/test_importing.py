@@ -334,7 +334,7 @@ def test_leavers_disappear_from_the_shown_scores_and_their_roll_up(world: World,
             .returning(tables.models.c.id)
         ).scalar_one()
         run_id = runs.start(connection, kind="full", model_id=model, as_of="2026-01-31", job_id=None, now="")
-        first = runs.append(connection, run_id, ids, [(0.5, 0.5, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 3, "")
+        first = runs.append(connection, run_id, ids, [(0.5, 0.5, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 3)
         present.append(connection, run_id, first, ids, [0.5] * 3, [9.0] * 3)
         present.rank(connection, run_id, [0.5] * 3, ids, range(first, first + len(ids)), [9.0] * 3)
         runs.finish(connection, run_id, state="published", customers=3, average=0.5, now="")

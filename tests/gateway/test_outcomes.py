@@ -25,7 +25,7 @@ def scored(world: World, order: list[str], as_of: str = DAY) -> int:
             model = connection.execute(insert(tables.models).values(row).returning(tables.models.c.id)).scalar_one()
         run_id = runs.start(connection, kind="past", model_id=model, as_of=as_of, job_id=None, now="")
         scores = [(0.5, 0.5, False, 0, 0.1, -1, 0.0, -1, 0.0)] * len(order)
-        runs.append(connection, run_id, [known[name] for name in order], scores, "")
+        runs.append(connection, run_id, [known[name] for name in order], scores)
         runs.finish(connection, run_id, state="done", customers=len(order), average=0.5, now="")
     return run_id
 

@@ -92,7 +92,7 @@ def test_old_ledger_rows_go_with_their_outcomes_and_the_run_and_its_roll_up_stay
 def test_the_published_run_and_what_is_shown_of_a_sample_never_go(database: Database, scored: dict[str, int]) -> None:
     with database.write() as connection:
         sample = runs.start(connection, kind="sample", model_id=1, as_of="2024-01-01", job_id=None, now=iso(TODAY))
-        runs.append(connection, sample, [1, 2], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 2, iso(TODAY))
+        runs.append(connection, sample, [1, 2], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 2)
         runs.finish(connection, sample, state="done", customers=2, average=0.6, now=iso(TODAY))
         present.refresh(connection, scored["shown"], sample, after_id=0, limit=10)
     keep(database, ledger=1)
@@ -118,7 +118,7 @@ def test_a_prediction_whose_outcome_may_still_come_stays_until_it_cannot(
 def test_a_running_run_is_left_alone(database: Database, scored: dict[str, int]) -> None:
     with database.write() as connection:
         running = runs.start(connection, kind="past", model_id=1, as_of="2020-01-01", job_id=None, now=iso(TODAY))
-        runs.append(connection, running, [1], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)], iso(TODAY))
+        runs.append(connection, running, [1], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)])
     keep(database, ledger=1)
     assert ledgers(database)[running] == 1
 
