@@ -15,7 +15,7 @@ import xgboost as xgb
 from database import base, customers, jobs, models
 from database.driver import insert_columns
 from database.migrate import migrate
-from database.session import Database
+from database.session import PRAGMAS, Database
 from gateway.services import scoring, work
 from gateway.services.work import Work
 from gateway.settings import Settings
@@ -162,7 +162,7 @@ def stored_rows(path: Path) -> Stored:
 def store_bare(path: Path, stored: Stored, chunk: int = 5_000) -> None:
     """The same rows by executemany, in the same transactions: what storing alone costs."""
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536"):
+        for pragma in PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
         raw.execute(
             "INSERT OR IGNORE INTO scoring_runs (id, kind, state, model_id, as_of, horizon_days, started_at)"

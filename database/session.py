@@ -35,6 +35,14 @@ SLOW_WRITE_S = 0.25
 #: nobody waits for more than the chunk under way. (SQLite itself waits up to 0.1 s between two tries.)
 RETRY_S = 0.005
 REST_S = 0.008
+#: The log may grow to 64 MB before it is written back: each time, the disk is waited for.
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "foreign_keys=ON",
+    "cache_size=-65536",
+    "wal_autocheckpoint=16000",
+)
 log = structlog.get_logger()
 OLD_DATABASE = (
     "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
@@ -203,7 +211,7 @@ def _prepare(raw: sqlite3.Connection, _: object) -> None:
     # Driver autocommit: BEGIN and COMMIT are ours alone, so that BEGIN IMMEDIATE is possible.
     raw.isolation_level = None
     cursor = raw.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536"):
+    for pragma in PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
