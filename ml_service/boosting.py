@@ -73,16 +73,16 @@ def fit(
     schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, bag: int, threads: int
 ) -> xgb.Booster:
     """Fit a bag of boosters of `rounds` trees each to all rows given; one booster that averages their margins."""
-    return _bagged(_settings(params, threads), _binned(schema, values, label, threads), rounds, bag)
+    return averaged(_members(_settings(params, threads), _binned(schema, values, label, threads), rounds, bag))
 
 
 def _settings(params: dict[str, Any], threads: int) -> dict[str, Any]:
     return {**params, "nthread": threads, "eval_metric": "logloss", "verbosity": 0}
 
 
-def _bagged(settings: dict[str, Any], data: xgb.DMatrix, rounds: int, bag: int) -> xgb.Booster:
+def _members(settings: dict[str, Any], data: xgb.DMatrix, rounds: int, bag: int) -> list[xgb.Booster]:
     seeds = [settings["seed"] + 1_000_003 * number for number in range(bag)]
-    return averaged([xgb.train({**settings, "seed": seed}, data, num_boost_round=rounds) for seed in seeds])
+    return [xgb.train({**settings, "seed": seed}, data, num_boost_round=rounds) for seed in seeds]
 
 
 def averaged(boosters: Sequence[xgb.Booster]) -> xgb.Booster:
@@ -183,10 +183,12 @@ class FoldedRows:
                 before = best
         return self._judged([booster[: best_at + 1] for booster in boosters], best_at + 1)
 
-    def bagged(self, params: dict[str, Any], rounds: int, bag: int) -> CrossValidation:
-        """A bag of boosters of so many rounds in each fold."""
+    def bagged(self, params: dict[str, Any], rounds: int, bag: int) -> tuple[CrossValidation, float]:
+        """A bag of boosters of so many rounds in each fold, and the mean log loss of its members alone."""
         settings = _settings(params, self._threads)
-        return self._judged([_bagged(settings, self._training[k], rounds, bag) for k in self._numbers], rounds)
+        members = [_members(settings, self._training[k], rounds, bag) for k in self._numbers]
+        alone = [self._judged([of_fold[m] for of_fold in members], rounds).log_loss for m in range(bag)]
+        return self._judged([averaged(of_fold) for of_fold in members], rounds), float(np.mean(alone))
 
     def _step(self, booster: xgb.Booster, fold: int, number: int) -> float:
         booster.update(self._training[fold], number)

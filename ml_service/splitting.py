@@ -90,18 +90,23 @@ def deal(groups: npt.NDArray[np.int64], label: Labels, parts: int, seed: int) ->
     return np.asarray(part_of_group[inverse])
 
 
-def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int) -> Split:
+def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int, *, named: str | None = None) -> Split:
     """Part rows into training and test.
 
     With more than one date the newest quarter of the distinct dates (at least one) is the test; otherwise a quarter
     of the groups, stratified by label.
+
+    Parameters
+    ----------
+    named
+        The label's column in the table, for whoever has to look at it.
 
     Raises
     ------
     InsufficientData
         Where either side has too few leavers or stayers.
     """
-    _demand(label, LEAST_ROWS, "labelled")
+    _demand(label, LEAST_ROWS, "labelled", named)
     dates = np.unique(as_of) if as_of is not None else np.array([], dtype="datetime64[D]")
     if as_of is not None and len(dates) > 1:
         newest = max(1, (len(dates) + 2) // TEST_PARTS)
@@ -115,15 +120,17 @@ def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int) -> S
     return split
 
 
-def _demand(label: Labels, least: int, side: str) -> None:
+def _demand(label: Labels, least: int, side: str, named: str | None = None) -> None:
     leavers = int(np.count_nonzero(label))
     stayers = len(label) - leavers
     if leavers < least or stayers < least:
         # Somebody always stays and somebody always goes: one outcome only is a label that was read wrongly.
-        advice = " Check which values of the label mean that the customer left." if 0 in (leavers, stayers) else ""
+        which = f" '{named}'" if named else ""
+        where = " (`positive` in the schema)" if named else ""
+        advice = f" Check which values of the label{which} mean that the customer left{where}."
         raise InsufficientData(
             f"The {side} rows hold {leavers} leavers and {stayers} stayers; at least {least} of each are needed."
-            + advice
+            + (advice if 0 in (leavers, stayers) else "")
         )
 
 

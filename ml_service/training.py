@@ -54,7 +54,7 @@ def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
         Where a column is an id, or the rows are too few.
     """
     groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
-    split = split_rows(snapshot.label, snapshot.as_of, groups, seed)
+    split = split_rows(snapshot.label, snapshot.as_of, groups, seed, named=snapshot.schema.label)
     demand_sound(snapshot.schema, snapshot.features)
     return split
 

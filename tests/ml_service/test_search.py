@@ -12,7 +12,7 @@ from ml_service import boosting, search
 from ml_service.boosting import CrossValidation
 from ml_service.search import PORTFOLIO, Found, Proposals, Rows, Trial, choose
 from ml_service.snapshot import Snapshot
-from ml_service.splitting import customer_groups
+from ml_service.splitting import customer_groups, fold_rows
 from ml_service.training import Effort, Trained, train
 from shared.features import schema_from_dict
 
@@ -115,6 +115,24 @@ def test_a_bag_is_one_booster_whose_margin_is_the_mean(undated: Snapshot) -> Non
     shap = np.mean([each.predict(data, pred_contribs=True) for each in alone], axis=0)
     np.testing.assert_allclose(bag.predict(data, pred_contribs=True), shap, atol=1e-5)
     assert bag.num_boosted_rounds() == 45
+
+
+def test_a_bag_is_held_against_its_own_members_not_against_the_luck_of_the_chosen_trial(
+    undated: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(undated)
+    params = {**boosting.parameters(rows.schema, rows=900, leavers=200, seed=1), "subsample": 0.5, "max_depth": 6}
+    whole = boosting.FoldedRows(rows.schema, rows.values, rows.label, fold_rows(rows.label, rows.groups, 0), threads=1)
+    members = [whole.bagged({**params, "seed": 1 + 1_000_003 * k}, 40, 1)[0] for k in range(search.BAG)]
+    bag, alone = whole.bagged(params, 40, search.BAG)
+    assert alone == pytest.approx(np.mean([each.log_loss for each in members]), abs=1e-9)
+    np.testing.assert_allclose(bag.margins, np.mean([each.margins for each in members], axis=0), atol=2e-6)
+    gain = alone - bag.log_loss
+    assert gain > 0, "log loss is convex"
+    lucky = Trial(0, params, replace(members[0], rounds=40, log_loss=bag.log_loss - 0.01))
+    for needed, chosen in ((gain * 0.9, search.BAG), (gain * 1.1, 1)):
+        monkeypatch.setattr(search, "BAG_GAIN", needed)
+        assert search._bag(whole, lucky, lambda done, stage: None)[0] == chosen
 
 
 def test_a_large_table_is_raced_on_whole_customers_of_a_sample(

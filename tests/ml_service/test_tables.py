@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ml_service import tables as tables_module
 from ml_service import trees as trees_module
-from ml_service.leaves import NotCompiled
+from ml_service.leaves import NotCompiled, sum_of_leaves
 from ml_service.seen_rows import UNSEEN
 from ml_service.tables import FEW_ROWS, Tables
 from ml_service.trees import Trees
@@ -179,13 +179,27 @@ def test_tables_that_would_be_too_large_leave_the_work_to_xgboost(monkeypatch: p
     np.testing.assert_array_equal(margin, margins(booster, types, values))
 
 
-def test_tables_that_disagree_with_xgboost_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_trees_are_held_against_their_leaves_since_xgboost_itself_adds_them_up_too_roughly() -> None:
+    booster, types = random_model(4, 6, 3, rounds=1000, eta=0.02)
+    tables = Tables([booster], 6)
+    values = edge_rows(tables, types, 1, rows=400)
+    margin, shap = tables.explain(values)
+    assert np.abs(margins(booster, types, values) - margin).max() > LIMIT, "or this test shows nothing"
+    data = xgb.DMatrix(values, feature_types=types)
+    exact = sum_of_leaves(booster, booster.predict(data, pred_leaf=True).astype(np.intp))
+    assert margin == pytest.approx(exact, abs=1e-11)
+    assert pytest.approx(theirs(booster, types, values)[:, :-1], abs=LIMIT) == shap.T
+    assert as_trees(booster, types).prepare() is None
+
+
+@pytest.mark.parametrize("off", ["margin", "reasons"])
+def test_tables_that_disagree_with_xgboost_are_not_used(off: str, monkeypatch: pytest.MonkeyPatch) -> None:
     booster, types = random_model(2, 6, 3)
     honest = Tables.explain
 
     def wrong(self: Tables, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         margin, shap = honest(self, values)
-        return margin, shap + 2e-5
+        return (margin + 2e-5, shap) if off == "margin" else (margin, shap + 2e-5)
 
     monkeypatch.setattr(Tables, "explain", wrong)
     trees = as_trees(booster, types)
