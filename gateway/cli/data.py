@@ -134,9 +134,13 @@ def _present_schema(context: Context) -> Schema:
     return present.schema
 
 
-def _tell(context: Context, result: dict[str, Any]) -> None:
+def _note(result: dict[str, Any]) -> None:
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
+
+
+def _tell(context: Context, result: dict[str, Any]) -> None:
+    _note(result)
     if result["rejected"]:
         click.echo(
             f"{result['rejected']:,} of {result['total']:,} rows are rejected, {result['accepted']:,} fit:", err=True
@@ -182,6 +186,7 @@ def train(allow_leaks: tuple[str, ...]) -> None:
     click.echo(f"  balanced (prevalence 1/2), at {balanced['threshold']:.3f}:")
     _figures({"precision": balanced["precision"], "recall": balanced["recall"], "F1": balanced["f1_score"]})
     click.echo(result["decision"])
+    _note(result)
 
 
 def _figures(values: dict[str, float | None]) -> None:

@@ -57,6 +57,7 @@ def run(work: Work) -> Mapping[str, Any]:
         },
         "promoted": promoted,
         "decision": model.decision,
+        "notes": report["warnings"],
     }
 
 

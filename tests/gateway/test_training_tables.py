@@ -123,6 +123,7 @@ def test_useless_columns_are_lived_with_and_told_and_dates_as_text_part_training
     told = " ".join(said.report["warnings"])
     for part in ("same has the same value", "none has no value", "word has no value", "number is a whole number of it"):
         assert part in told
+    assert all(f"note: {warning}" in said.text for warning in said.report["warnings"])
 
 
 def test_ten_thousand_categories_words_as_labels_and_copies_of_rows_are_handled(commands: Commands) -> None:
