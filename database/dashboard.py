@@ -103,6 +103,8 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
             visible, runs.c.kind != "past", runs.c.started_at >= since
         )
     ).scalar_one()
+    if newest is None:
+        return [], int(total)
     query = (
         select(
             ledger.c.id,
@@ -115,11 +117,11 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
         .limit(limit)
     )
     shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
-    if newest is not None and newest == shown:
+    if newest == shown:
         # The whole base is ranked; a sample or a past month is gathered and sorted.
         query = query.join(ranks, ranks.c.prediction_id == ledger.c.id).where(ranks.c.run_id == newest)
         query = query.order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
     else:
         query = query.where(tables.of_run(newest))
         query = query.order_by(ledger.c.churn_probability.desc(), ledger.c.customer_id)
-    return (connection.execute(query).all() if newest is not None else []), int(total)
+    return connection.execute(query).all(), int(total)

@@ -6,6 +6,7 @@ Law: rows come as tuples in the order of `columns`, or as columns; every value i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Any
 
@@ -53,10 +54,11 @@ def insert_columns(
     for at, values in enumerate([*([value] * rows for value in same.values()), *columns.values()]):
         flat[at::width] = values
     most = min(ROWS_PER_STATEMENT, VALUES_PER_STATEMENT // width)
-    for start in range(0, rows, most):
-        count = min(most, rows - start)
-        part = tuple(flat[start * width : (start + count) * width])
-        connection.exec_driver_sql(_many_values(table.name, names, count), part)
+    with closing(connection.connection.cursor()) as cursor:
+        for start in range(0, rows, most):
+            count = min(most, rows - start)
+            part = flat[start * width : (start + count) * width]
+            cursor.execute(_many_values(table.name, names, count), part)
 
 
 @lru_cache(maxsize=32)
