@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from database import tables
 from database.migrate import config, migrate
@@ -52,6 +53,42 @@ def test_what_the_tables_hold_survives_a_further_migration(tmp_path: Path) -> No
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT name FROM workers").fetchall() == [("w",)]
     raw.close()
+
+
+LEDGER_OF_0007 = """
+INSERT INTO models (id, version, state, schema_checksum, trained_on, report_json, created_at)
+  VALUES (1, '1.0.0', 'ready', 'c', '2026-01-01', '{}', 'm');
+INSERT INTO scoring_runs (id, kind, state, model_id, as_of, horizon_days, started_at)
+  VALUES (1, 'past', 'done', 1, '2026-01-31', 30, 'january'), (2, 'past', 'done', 1, '2026-02-28', 30, 'february'),
+         (3, 'full', 'failed', 1, '2026-02-28', 30, 'march');
+INSERT INTO customers (id, user_id, churn, as_of, created_at, updated_at)
+  VALUES (1, 'a', 0, '2026-01-31', 'm', 'm'), (2, 'b', 0, '2026-01-31', 'm', 'm');
+INSERT INTO predictions (id, customer_id, run_id, churn_probability, confidence, out_of_fold, reason_1, points_1,
+                         reason_2, points_2, reason_3, points_3, prediction_date)
+  VALUES (1, 1, 1, .1, .9, 0, 0, .1, 1, .1, 2, .1, 'january'), (2, 2, 1, .2, .8, 0, 0, .1, 1, .1, 2, .1, 'january'),
+         (3, 1, 2, .3, .7, 0, 0, .1, 1, .1, 2, .1, 'february');
+"""
+
+
+def test_a_ledger_that_had_a_moment_for_each_score_keeps_its_rows_and_moments_both_ways(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    migrate(path)
+    command.downgrade(config(path), "0007")
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(LEDGER_OF_0007)
+        before = raw.execute("SELECT * FROM predictions ORDER BY id").fetchall()
+    migrate(path)
+    with closing(Database(path, pooled=False)) as database, database.read() as connection:
+        rows = connection.execute(select(tables.predictions.c.id, tables.prediction_date).order_by("id")).all()
+        of_runs = [
+            connection.execute(select(tables.predictions.c.id).where(tables.of_run(run))).scalars().all()
+            for run in (1, 2, 3)
+        ]
+    assert [tuple(row) for row in rows] == [(1, "january"), (2, "january"), (3, "february")]
+    assert of_runs == [[1, 2], [3], []]
+    command.downgrade(config(path), "0007")
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("SELECT * FROM predictions ORDER BY id").fetchall() == before
 
 
 def test_four_processes_that_migrate_one_new_file_at_once_all_succeed(tmp_path: Path) -> None:

@@ -141,6 +141,21 @@ def test_ledger_ids_follow_each_other_across_chunks(facts_of: Make) -> None:
     assert firsts == [1, 3]
 
 
+def test_runs_that_write_by_turns_know_their_own_rows(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(4), here.model()
+    with here.database.write() as connection:
+        one, other, empty = (
+            runs.start(connection, kind="past", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
+            for _ in range(3)
+        )
+        for at in (0, 2):
+            for run_id in (one, other):
+                runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2)
+        theirs = [[row.id for row in runs.rows_without_outcome(connection, run)] for run in (one, other, empty)]
+    assert theirs == [[1, 2, 5, 6], [3, 4, 7, 8], []]
+
+
 # --- bins -----------------------------------------------------------------------------------------------------------
 
 
