@@ -43,8 +43,26 @@ class _Together:
         return getattr(self._sock, name)
 
 
+class _Settled:
+    """The configuration, each setting looked up once: the way to one is long, and taken dozens of times a request."""
+
+    def __init__(self, configuration: Any) -> None:
+        self._configuration = configuration
+
+    def __getattr__(self, name: str) -> Any:
+        value = self.__dict__[name] = getattr(self._configuration, name)
+        return value
+
+
 class LingeringWorker(ThreadWorker):  # type: ignore[misc]
     """Serves the next request of a connection in the thread that served the last one, where it follows at once."""
+
+    cfg: Any
+
+    def init_process(self) -> None:
+        """Begin to serve; nothing is configured any more from here on."""
+        self.cfg = _Settled(self.cfg)
+        super().init_process()
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection's requests; what to do with it then, as the worker itself says it."""
