@@ -193,6 +193,7 @@ class ChurnModel:
         folds = self._folds(len(matrix.values), row_keys)
         margin, probability = np.empty(len(folds)), np.empty(len(folds))
         points = Points.empty(len(folds), min(shown, len(self.schema.features)))
+        base = self.base_probability
         for block in self.trees.contributions(matrix.values, folds):
             margin[block.rows] = block.margin
             probability[block.rows] = chance = self.calibration(block.margin)
@@ -201,11 +202,11 @@ class ChurnModel:
                 block.values,
                 block.base_margin,
                 chance,
-                self.base_probability,
+                base,
                 points.order.shape[1],
             )
             points.put(block.rows, reasons)
-        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points)
+        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points, base)
 
     def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
         """SHAP values in the schema's order, log-odds before calibration, shape (rows, features)."""

@@ -168,7 +168,7 @@ def _about(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
     return {
         "model_version": model.version,
         "threshold": model.threshold,
-        "base_probability": model.base_probability,
+        "base_probability": explained.base_probability,
         "base_margin": model.base_margin,
         "unknown_categories": explained.scores.unknown,
     }
