@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache
+from http.client import HTTPException
 from itertools import accumulate
 from typing import Any, TypeVar
 
-import orjson
 import pybreaker
 import requests
 import structlog
@@ -20,6 +20,8 @@ from requests.adapters import HTTPAdapter
 from typing_extensions import TypedDict
 from urllib3.util import Retry
 
+from gateway import ml_failures
+from gateway.kept_connections import KeptConnections
 from gateway.riding import Riding
 from shared import errors
 from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
@@ -30,12 +32,6 @@ SCORE_TIMEOUT_S = 120.0
 TRAIN_SILENCE_S = 60.0
 AWAY = "The ML service does not answer. It may be starting; try again in a few seconds."
 
-_BY_CODE: dict[str, type[errors.ServiceError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
-}
-OTHER = "Something other than the ML service answered; check PYTHON_SERVICE_URL."
 CUT_OFF = "The ML service closed the connection before the training was finished."
 
 
@@ -45,10 +41,6 @@ class _OnDisk(TypedDict):
 
 class _Models(TypedDict):
     models: list[_OnDisk]
-
-
-class Refused(errors.ServiceUnavailable):
-    """The two services know different tokens: waiting does not help, so the breaker does not count it."""
 
 
 T = TypeVar("T")
@@ -81,10 +73,14 @@ class MLClient:
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
         self._prepared = lru_cache(maxsize=64)(self._prepare)
+        always = {"Authorization": f"Bearer {token}", "Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
+        self._kept: KeptConnections | None = None
+        if self._url.startswith("http://"):
+            self._kept = KeptConnections(self._url, always, connect_timeout_s=CONNECT_TIMEOUT_S, most=pool)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=5,
             reset_timeout=3,
-            exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable) or isinstance(e, Refused)],
+            exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable) or isinstance(e, ml_failures.Refused)],
         )
         self._riding: Riding[_Asked, PredictResponse] = Riding(self._score_together, most=pool)
 
@@ -169,7 +165,7 @@ class MLClient:
             )
             with closing(response):
                 if response.status_code >= 400:
-                    raise _error(response.content)
+                    raise ml_failures.told(response.content)
                 yield from self._lines(response)
         except requests.RequestException as error:
             raise errors.ServiceUnavailable(
@@ -185,7 +181,7 @@ class MLClient:
             except ValidationError:
                 raise errors.ServiceUnavailable(CUT_OFF) from None
             if "error" in line:
-                raise _from_body(line["error"])
+                raise ml_failures.from_body(line["error"])
             yield line
             if "report" in line or "backtest" in line:
                 return
@@ -228,19 +224,35 @@ class MLClient:
         identified: dict[str, str],
         read_timeout_s: float,
     ) -> bytes:
+        try:
+            if self._kept is not None and body is not None and content_type == JSON_TYPE:
+                status, content = self._kept.post(path, body, identified, timeout_s=read_timeout_s)
+            else:
+                status, content = self._exchange(method, path, body, content_type, params, identified, read_timeout_s)
+        except (requests.RequestException, OSError, HTTPException) as error:
+            raise errors.ServiceUnavailable(AWAY) from error
+        if status >= 400:
+            raise ml_failures.told(content)
+        return content
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        content_type: str,
+        params: dict[str, str] | None,
+        identified: dict[str, str],
+        read_timeout_s: float,
+    ) -> tuple[int, bytes]:
         prepared = self._prepared(method, path, content_type, tuple((params or {}).items())).copy()
         prepared.headers.update(identified)
         if body is not None:
             prepared.headers["Content-Length"] = str(len(body))
             prepared.body = body
-        try:
-            # Not by the session: preparing, cookies and redirects, of which there are none, take as long as the rest.
-            response = self._adapter.send(prepared, timeout=(CONNECT_TIMEOUT_S, read_timeout_s))
-        except requests.RequestException as error:
-            raise errors.ServiceUnavailable(AWAY) from error
-        if response.status_code >= 400:
-            raise _error(response.content)
-        return response.content
+        # Not by the session: preparing, cookies and redirects, of which there are none, take as long as the rest.
+        response = self._adapter.send(prepared, timeout=(CONNECT_TIMEOUT_S, read_timeout_s))
+        return response.status_code, response.content
 
 
 def _identified(request_id: str | None, also: Sequence[str] = ()) -> dict[str, str]:
@@ -268,25 +280,4 @@ def _parsed(read: Callable[[bytes], T], body: bytes) -> T:
     try:
         return read(body)
     except ValidationError:
-        raise errors.ServiceUnavailable(OTHER) from None
-
-
-def _error(body: bytes) -> errors.ServiceError:
-    try:
-        answer = orjson.loads(body)
-        return _from_body({**answer["error"], "message": answer["message"]})
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return errors.ServiceUnavailable(OTHER)
-
-
-def _from_body(body: Any) -> errors.ServiceError:
-    if not isinstance(body, dict) or not isinstance(body.get("code"), str) or not isinstance(body.get("message"), str):
-        return errors.ServiceUnavailable(OTHER)
-    code = body["code"]
-    if code in ("unauthenticated", "token_rejected"):
-        # Our own token is wrong: the caller can't mend that by signing in again.
-        return Refused("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
-    if code == "internal":
-        return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
-    kind = _BY_CODE.get(code, errors.ServiceUnavailable)
-    return kind(body["message"], details=body.get("details") or ())
+        raise errors.ServiceUnavailable(ml_failures.OTHER) from None

@@ -20,7 +20,8 @@ R = TypeVar("R")
 @dataclass(eq=False)
 class _Rider(Generic[T, R]):
     item: T
-    woken: threading.Event = field(default_factory=threading.Event)
+    #: Held until it is to lead, or its answer is there: what an Event is made of, a tenth of its work.
+    asleep: threading.Lock = field(default_factory=threading.Lock)
     #: Whom to take along, for the one who sends next.
     party: list[_Rider[T, R]] = field(default_factory=list)
     answer: R | None = None
@@ -54,11 +55,12 @@ class Riding(Generic[T, R]):
             To everybody who was in the call that found nobody there.
         """
         me = _Rider[T, R](item)
+        me.asleep.acquire()
         with self._lock:
             busy = key in self._waiting
             self._waiting.setdefault(key, []).extend([me] if busy else [])
         if busy:
-            me.woken.wait()
+            me.asleep.acquire()
         if not busy or me.party:
             self._lead(key, me.party or [me])
         if me.failure is not None:
@@ -77,7 +79,7 @@ class Riding(Generic[T, R]):
         finally:
             self._hand_over(key)
             for rider in party[1:]:
-                rider.woken.set()
+                rider.asleep.release()
 
     def _hand_over(self, key: Hashable) -> None:
         with self._lock:
@@ -87,4 +89,4 @@ class Riding(Generic[T, R]):
                 del self._waiting[key]
                 return
         party[0].party = party
-        party[0].woken.set()
+        party[0].asleep.release()

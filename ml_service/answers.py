@@ -31,7 +31,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Scores with their reasons."""
+    """Scores with their reasons, and what the points are counted from."""
 
     scores: Scores
     points: Points
+    base_probability: float

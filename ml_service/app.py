@@ -41,7 +41,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         log.info("model_path", folder=str(settings.registry_folder), note=settings.registry_note)
     app = Flask("ml_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
-    dress(app)
+    # Its answers go to the gateway, which tells browsers to be careful with what it passes on.
+    dress(app, for_browsers=False)
     _guard(app, settings.ml_service_token.get_secret_value())
     registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
     trainer = Trainer(registry, threads=settings.ml_threads, log_level=settings.log_level)

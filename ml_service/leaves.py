@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,14 @@ class NumberBins:
         left[-1] = False
         return left
 
+    @cached_property
+    def _edges(self) -> npt.NDArray[np.float32]:
+        # NaN sorts behind everything: as a last threshold it gives missing values a bin of their own.
+        return np.append(self.thresholds, np.float32(np.nan))
+
     def of(self, values: Floats) -> Bins:
         """The bin of each value."""
-        # NaN sorts behind everything: as a last threshold it gives missing values a bin of their own.
-        edges = np.append(self.thresholds, np.float32(np.nan))
-        return np.searchsorted(edges, values.astype(np.float32), side="right")
+        return self._edges.searchsorted(values.astype(np.float32), side="right")
 
     def examples(self) -> Floats:
         """Values of every bin: each threshold, the number just below it, and missing."""

@@ -143,6 +143,54 @@ def _array(cells: Sequence[Cell], kind: str) -> tuple[pa.Array, int | None]:
     return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64()), None
 
 
+class PlainCells:
+    """JSON lists to the matrix at once, where nothing about them has to be thought of; most single scores are so.
+
+    Parameters
+    ----------
+    schema, categories
+        The model's own.
+    """
+
+    def __init__(self, schema: Schema, categories: Categories) -> None:
+        self._may_be_missing = {name: feature.missing for name, feature in schema.features.items()}
+        self._codes: dict[str, dict[Cell, int]] = {}
+        for name in schema.categories:
+            texts = pa.array(categories[name], pa.string())
+            # Another way of writing a value is not plain, even where it is a value of the model's.
+            known = pc.equal(normal_form(texts), texts).to_pylist()
+            self._codes[name] = {text: k for k, text in enumerate(categories[name]) if known[k] and text}
+
+    def read(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix | None:
+        """What `to_matrix` makes of `columns_from_lists`; None where only those can tell what is meant, or wrong."""
+        if columns.keys() != self._may_be_missing.keys() or len({len(cells) for cells in columns.values()}) != 1:
+            return None
+        values: list[list[float | None]] = []
+        for name, may_be_missing in self._may_be_missing.items():
+            cells = columns[name]
+            if None in cells and not may_be_missing:
+                return None
+            codes = self._codes.get(name)
+            read = _plain_numbers(cells) if codes is None else _plain_codes(cells, codes)
+            if read is None:
+                return None
+            values.append(read)
+        return Matrix(np.array(values, dtype=np.float64).T.copy(), {})
+
+
+def _plain_numbers(cells: Sequence[Cell]) -> list[float | None] | None:
+    for cell in cells:
+        if cell is not None and (isinstance(cell, str) or not abs(cell) <= LARGEST):
+            return None
+    return list(cells)  # type: ignore[arg-type]
+
+
+def _plain_codes(cells: Sequence[Cell], codes: Mapping[Cell, int]) -> list[float | None] | None:
+    if not all(cell is None or (isinstance(cell, str) and cell in codes) for cell in cells):
+        return None
+    return [None if cell is None else codes[cell] for cell in cells]
+
+
 def learn_categories(schema: Schema, columns: pa.Table, *, most: int | None = None) -> dict[str, list[str]]:
     """The values of each category, sorted: what a model trained on these rows knows.
 

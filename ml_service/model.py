@@ -5,7 +5,8 @@ Law: one row and a million rows are scored by the same code and get the same ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -18,7 +19,7 @@ import xgboost as xgb
 from ml_service import artefacts, boosting
 from ml_service.answers import Explanation, Labels, Scores
 from ml_service.calibration import BetaCalibration, fit_beta
-from ml_service.matrix import learn_categories, to_matrix
+from ml_service.matrix import Matrix, PlainCells, columns_from_lists, learn_categories, to_matrix
 from ml_service.provenance import library_versions, model_checksum
 from ml_service.reasons import Points, to_points
 from ml_service.search import PORTFOLIO, Progress, Rows, search
@@ -27,7 +28,7 @@ from ml_service.signal import demand_signal, out_of_fold_signal
 from ml_service.splitting import customer_groups
 from ml_service.thresholds import best_f1_threshold, recall_threshold
 from ml_service.trees import Trees
-from shared.contracts import TOP_REASONS
+from shared.contracts import TOP_REASONS, Cell
 from shared.errors import CorruptModel
 from shared.features import Schema, schema_from_dict
 
@@ -167,7 +168,21 @@ class ChurnModel:
         margin = self.trees.margins(matrix.values, folds)
         return self._scores(margin, self.calibration(margin), folds, matrix.unknown)
 
+    def matrix_of_lists(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix:
+        """Columns that came as JSON lists. Raises InvalidInput."""
+        return self._plain.read(columns) or to_matrix(
+            self.schema, self.categories, columns_from_lists(self.schema, columns)
+        )
+
+    @cached_property
+    def _plain(self) -> PlainCells:
+        return PlainCells(self.schema, self.categories)
+
     def explain(self, features: pa.Table, row_keys: Keys | None = None, *, shown: int = TOP_REASONS) -> Explanation:
+        """As `explain_rows`, of typed columns."""
+        return self.explain_rows(to_matrix(self.schema, self.categories, features), row_keys, shown=shown)
+
+    def explain_rows(self, matrix: Matrix, row_keys: Keys | None = None, *, shown: int = TOP_REASONS) -> Explanation:
         """Score and give reasons, largest first: exact path-dependent SHAP (Lundberg et al. 2020).
 
         Parameters
@@ -175,10 +190,10 @@ class ChurnModel:
         shown
             How many reasons a row gets; all there are where there are fewer.
         """
-        matrix = to_matrix(self.schema, self.categories, features)
         folds = self._folds(len(matrix.values), row_keys)
         margin, probability = np.empty(len(folds)), np.empty(len(folds))
         points = Points.empty(len(folds), min(shown, len(self.schema.features)))
+        base = self.base_probability
         for block in self.trees.contributions(matrix.values, folds):
             margin[block.rows] = block.margin
             probability[block.rows] = chance = self.calibration(block.margin)
@@ -187,11 +202,11 @@ class ChurnModel:
                 block.values,
                 block.base_margin,
                 chance,
-                self.base_probability,
+                base,
                 points.order.shape[1],
             )
             points.put(block.rows, reasons)
-        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points)
+        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points, base)
 
     def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
         """SHAP values in the schema's order, log-odds before calibration, shape (rows, features)."""

@@ -74,17 +74,16 @@ def to_points(
         How many reasons; no more than there are features.
     """
     order = _largest(contributions, shown)
-    largest = np.take_along_axis(contributions, order, axis=1)
-    points = np.empty_like(largest)
-    margin = np.full(len(contributions), base_margin)
-    before = np.full(len(contributions), calibration([base_margin])[0])
+    largest = contributions[np.arange(len(order))[:, None], order]
+    # Margins after none, one, two .. of the reasons, shape (1 + shown, rows).
+    margins = np.empty((1 + shown, len(contributions)))
+    margins[0], margins[1:] = base_margin, largest.T
+    chances = calibration(margins.cumsum(axis=0))
+    points = np.diff(chances, axis=0)
     other = probability - base_probability
-    for k in range(largest.shape[1]):
-        margin += largest[:, k]
-        after = calibration(margin)
-        points[:, k] = after - before
-        other -= points[:, k]
-        before = after
+    for each in points:
+        other -= each
+    points = points.T
     return Points(order, largest, points, other)
 
 

@@ -5,6 +5,7 @@ Law: it hands out verified models only, and keeps no notion of which version is 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -98,15 +99,19 @@ class Registry:
         wanted = version or self.newest()
         if wanted is None:
             raise NoModel("There is no model yet: train one first.")
-        if not _VERSION.fullmatch(wanted) or not self.path(wanted).is_dir():
-            raise NotFound(f"There is no model {wanted} on disk.")
         stamp = self._stamp(wanted)
         return self._remembered(wanted, stamp) or self._load(wanted, stamp)
 
     def _stamp(self, version: str) -> Stamp:
+        missing = NotFound(f"There is no model {version} on disk.")
+        if not _VERSION.fullmatch(version):
+            raise missing
         try:
-            found = (self.path(version) / artefacts.MANIFEST).stat()
+            # Asked on every request: text and one look, no paths.
+            found = os.stat(f"{self.folder}/{version}/{artefacts.MANIFEST}")
         except OSError:
+            if not self.path(version).is_dir():
+                raise missing from None
             raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} is missing.") from None
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 

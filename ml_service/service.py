@@ -51,17 +51,17 @@ class MLService:
         """Arrow stream in, Arrow stream out."""
         table = wire.read_arrow(body)
         model = self.registry.get(version)
-        rows = wire.rows_of_table(model.schema, table)
-        return wire.arrow_answer(model, model.explain(rows.features, rows.row_keys))
+        rows = wire.rows_of_table(model, table)
+        return wire.arrow_answer(model, model.explain_rows(rows.matrix, rows.row_keys))
 
     def score_request(self, request: PredictRequest, version: str | None) -> dict[str, Any]:
         """A few rows; `PredictResponse` as plain values."""
         if request.model_version and version and request.model_version != version:
             raise InvalidInput("model_version: the body and the query name different versions.")
         model = self.registry.get(wire.checked_version(request.model_version or version))
-        rows = wire.rows_of_request(model.schema, request)
+        rows = wire.rows_of_request(model, request)
         shown = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
-        return wire.json_answer(model, model.explain(rows.features, rows.row_keys, shown=shown))
+        return wire.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, shown=shown))
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check everything that can be checked now, then start. Without a body: the simulated subscribers.

@@ -16,13 +16,12 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from ml_service.answers import Explanation
-from ml_service.matrix import columns_from_lists, typed_columns
+from ml_service.matrix import Matrix, to_matrix, typed_columns
 from ml_service.model import ChurnModel
 from ml_service.snapshot import row_keys_of
 from shared import arrow
 from shared.contracts import TOP_REASONS, PredictRequest
 from shared.errors import Detail, InvalidInput, MalformedRequest
-from shared.features import Schema
 
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
 _INT64 = range(-(2**63), 2**63)
@@ -30,9 +29,9 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class Rows:
-    """Typed columns to score, and the keys of the rows where they were sent."""
+    """What to score, and the keys of the rows where they were sent."""
 
-    features: pa.Table
+    matrix: Matrix
     row_keys: pa.Array | None
 
 
@@ -115,20 +114,20 @@ def _details(error: ValidationError) -> list[Detail]:
     return list(found.values())
 
 
-def rows_of_request(schema: Schema, request: PredictRequest) -> Rows:
-    """Typed columns of a JSON request.
+def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
+    """Rows of a JSON request.
 
     Raises
     ------
     InvalidInput
     """
-    features = columns_from_lists(schema, request.columns)
-    keys = request.row_keys
-    if keys is not None and len(keys) != features.num_rows:
-        raise _wrong_keys(f"{len(keys)} keys for {features.num_rows} rows.")
+    matrix = model.matrix_of_lists(request.columns)
+    rows, keys = len(matrix.values), request.row_keys
+    if keys is not None and len(keys) != rows:
+        raise _wrong_keys(f"{len(keys)} keys for {rows} rows.")
     if keys is not None and not all(key in _INT64 for key in keys):
         raise _wrong_keys("A key is a whole number of 64 bits.")
-    return Rows(features, None if keys is None else pa.array(keys, pa.int64()))
+    return Rows(matrix, None if keys is None else pa.array(keys, pa.int64()))
 
 
 def _wrong_keys(message: str) -> InvalidInput:
@@ -150,14 +149,14 @@ def read_arrow(body: bytes) -> pa.Table:
     return table
 
 
-def rows_of_table(schema: Schema, table: pa.Table) -> Rows:
-    """Typed columns of an Arrow table; columns that are no feature are left out.
+def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
+    """Rows of an Arrow table; columns that are no feature are left out.
 
     Raises
     ------
     InvalidInput
     """
-    return Rows(typed_columns(schema, table), row_keys_of(table))
+    return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
 
 
 def json_answer(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
@@ -169,7 +168,7 @@ def _about(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
     return {
         "model_version": model.version,
         "threshold": model.threshold,
-        "base_probability": model.base_probability,
+        "base_probability": explained.base_probability,
         "base_margin": model.base_margin,
         "unknown_categories": explained.scores.unknown,
     }

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -69,6 +70,66 @@ def test_no_proxy_of_the_environment_is_asked(client: MLClient, monkeypatch: pyt
     assert client._session.trust_env is False
 
 
+class _Quiet(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def drain(self) -> None:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline().strip() or b"0", 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+
+class _Server:
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # callers who leave are meant to
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> _Server:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Same(_Quiet):
+    """The same answer to everything."""
+
+    status: int
+    body: bytes
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.drain()
+        self.answer(self.status, self.body)
+
+    do_POST = do_GET
+
+
+@contextmanager
+def answering(status: int, body: bytes | dict[str, Any]) -> Iterator[tuple[MLClient, type[_Same]]]:
+    """A client of a real server that always answers so, and what that server was asked."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    handler = type("Same", (_Same,), {"status": status, "body": raw, "asked": []})
+    with _Server(handler) as server:
+        yield MLClient(server.url, "a token"), handler
+
+
 # --- failures -------------------------------------------------------------------------------------------------------
 
 
@@ -102,25 +163,23 @@ def test_a_wrong_token_is_said_to_differ_between_the_two(
         ("service_error", ServiceError),
     ],
 )
-def test_an_error_of_the_service_is_raised_as_what_it_was(
-    client: MLClient, mocked: responses.RequestsMock, code: str, kind: type[ServiceError]
-) -> None:
+def test_an_error_of_the_service_is_raised_as_what_it_was(code: str, kind: type[ServiceError]) -> None:
     details = [{"field": "x", "message": "wrong"}]
-    mocked.post(PREDICT, status=422, json=body_of(code, "So it is.", details=details))
-    with pytest.raises(kind, match="So it is") as caught:
+    body = body_of(code, "So it is.", details=details)
+    with answering(422, body) as (client, _), pytest.raises(kind, match="So it is") as caught:
         client.score_few(FEW)
     assert caught.value.details == details
 
 
-def test_an_error_with_a_code_we_do_not_know_is_unavailable(client: MLClient, mocked: responses.RequestsMock) -> None:
-    mocked.post(PREDICT, status=418, json=body_of("teapot", "Short and stout."))
-    with pytest.raises(ServiceUnavailable, match="Short and stout"):
+def test_an_error_with_a_code_we_do_not_know_is_unavailable() -> None:
+    body = body_of("teapot", "Short and stout.")
+    with answering(418, body) as (client, _), pytest.raises(ServiceUnavailable, match="Short and stout"):
         client.score_few(FEW)
 
 
-def test_a_failure_inside_the_service_points_to_its_log(client: MLClient, mocked: responses.RequestsMock) -> None:
-    mocked.post(PREDICT, status=500, json=body_of("internal", "Something went wrong here."))
-    with pytest.raises(ServiceUnavailable, match="log says why"):
+def test_a_failure_inside_the_service_points_to_its_log() -> None:
+    body = body_of("internal", "Something went wrong here.")
+    with answering(500, body) as (client, _), pytest.raises(ServiceUnavailable, match="log says why"):
         client.score_few(FEW)
 
 
@@ -137,12 +196,8 @@ def test_an_error_page_of_somebody_else_names_the_setting_to_check(
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"[]", b"{}", b'{"models": 1}', b'{"models": [{}]}'])
 @pytest.mark.parametrize("ask", [MLClient.versions, lambda c: c.score_few(FEW)])
-def test_a_cheerful_answer_that_is_garbage_is_unavailable_too(
-    client: MLClient, mocked: responses.RequestsMock, body: bytes, ask: Callable[[MLClient], Any]
-) -> None:
-    mocked.get(MODELS, body=body)
-    mocked.post(PREDICT, body=body)
-    with pytest.raises(ServiceUnavailable, match="PYTHON_SERVICE_URL"):
+def test_a_cheerful_answer_that_is_garbage_is_unavailable_too(body: bytes, ask: Callable[[MLClient], Any]) -> None:
+    with answering(200, body) as (client, _), pytest.raises(ServiceUnavailable, match="PYTHON_SERVICE_URL"):
         ask(client)
 
 
@@ -301,27 +356,6 @@ def test_what_goes_wrong_while_the_snapshot_is_read_comes_out_as_it_is(client: M
 # --- a real server: time, breaker, threads, closing -----------------------------------------------------------------
 
 
-class _Quiet(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def drain(self) -> None:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            while size := int(self.rfile.readline().strip() or b"0", 16):
-                self.rfile.read(size + 2)
-            self.rfile.readline()
-        else:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-
-
 class _Slow(_Quiet):
     """Half a second for every score."""
 
@@ -379,21 +413,6 @@ class _Cut(_Quiet):
         self.close_connection = True
 
 
-class _Server:
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # callers who leave are meant to
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> _Server:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 def test_eight_threads_are_served_at_once_and_not_one_after_the_other() -> None:
     with _Server(_Slow) as server, ThreadPoolExecutor(8) as threads:
         client = MLClient(server.url, "t")
@@ -438,14 +457,12 @@ def test_after_five_failures_nobody_is_asked_and_after_a_pause_all_is_well_again
         assert client.health() == {"status": "OK"}
 
 
-def test_answers_that_are_the_callers_fault_do_not_open_the_breaker(
-    client: MLClient, mocked: responses.RequestsMock
-) -> None:
-    mocked.post(PREDICT, status=422, json=body_of("validation_failed", "no"))
-    for _ in range(12):
-        with pytest.raises(InvalidInput):
-            client.score_few(FEW)
-    assert len(mocked.calls) == 12
+def test_answers_that_are_the_callers_fault_do_not_open_the_breaker() -> None:
+    with answering(422, body_of("validation_failed", "no")) as (client, server):
+        for _ in range(12):
+            with pytest.raises(InvalidInput):
+                client.score_few(FEW)
+    assert len(server.asked) == 12
 
 
 def test_the_sentence_about_a_wrong_token_stays_however_often_one_asks(

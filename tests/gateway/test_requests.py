@@ -52,6 +52,13 @@ def test_failures_can_be_read_by_the_page_too(world: World) -> None:
         assert name in exposed
 
 
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://localhost:3000"}, {"Origin": "https://board.example.com"}])
+def test_a_cache_learns_that_answers_differ_by_origin_whoever_asks(world: World, headers: dict[str, str]) -> None:
+    answers = [world.client.get(path, headers=headers) for path in (METRICS, "/api/health", "/api/no/such/route")]
+    assert all("Origin" in answer.headers["Vary"] for answer in answers)
+    assert all(answer.headers.getlist("Access-Control-Expose-Headers") for answer in answers)
+
+
 def test_a_star_gives_no_credentials(tmp_path: Path) -> None:
     response = preflight(build(tmp_path, ALLOWED_ORIGINS="*"), "https://any.example.com")
     assert "Access-Control-Allow-Credentials" not in response.headers

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ml_service.matrix import columns_from_lists, learn_categories, to_matrix, typed_columns
+from ml_service.matrix import PlainCells, columns_from_lists, learn_categories, to_matrix, typed_columns
+from shared.contracts import Cell
 from shared.errors import InvalidInput
 from shared.features import Schema, schema_from_dict
 
@@ -93,3 +96,39 @@ def test_text_where_a_number_belongs_is_named_with_its_row(schema: Schema) -> No
 def test_unequal_lengths_are_refused(schema: Schema) -> None:
     with pytest.raises(InvalidInput, match="1 values where others have 2"):
         columns_from_lists(schema, {"n": [1, 2], "c": ["a"]})
+
+
+CELLS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.just(-0.0), st.sampled_from([1e39, 2**62 + 1, 10**30]),
+    st.sampled_from(["a", " a ", "1", "1.0", "true", "TRUE", "", "new", "1.50"]),
+)  # fmt: skip
+
+
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=4),
+    beside=st.sampled_from([{}, {"x": [1]}, {"n": [1]}]),
+    missing=st.booleans(),
+)
+def test_the_short_way_reads_what_the_long_one_reads_to_the_bit_or_nothing(
+    rows: list[tuple[Cell, ...]], beside: dict[str, list[Cell]], missing: bool
+) -> None:
+    features = {"n": {"kind": "number"}, "m": {"kind": "number", "missing": missing}, "c": {"kind": "category"}}
+    schema = schema_from_dict({"features": features})
+    categories = {"c": ["1", "1.50", "TRUE", "a", "true"]}  # two that a table would have brought in another form
+    columns = {name: [row[k] for row in rows] for k, name in enumerate("nmc")} | beside
+    short = PlainCells(schema, categories).read(columns)
+    try:
+        long = to_matrix(schema, categories, columns_from_lists(schema, columns))
+    except (InvalidInput, OverflowError, pa.ArrowException):
+        assert short is None
+        return
+    if short is not None:
+        assert short.values.tobytes() == long.values.tobytes()
+        assert short.values.shape == long.values.shape
+        assert short.unknown == long.unknown
+
+
+def test_ordinary_rows_go_the_short_way(schema: Schema) -> None:
+    short = PlainCells(schema, {"c": ["a", "b"]}).read({"c": ["b", None], "n": [1, 2.5]})
+    assert short is not None
+    np.testing.assert_array_equal(short.values, [[1, 1], [2.5, np.nan]])

@@ -114,6 +114,11 @@ def test_not_a_number_never_reaches_the_wire_and_moments_end_in_z() -> None:
     assert make().get("/ok/x").get_json() == {"name": "x", "nan": None, "at": "2026-01-02T00:00:00Z"}
 
 
+def test_a_service_that_no_browser_asks_sends_it_nothing_to_heed() -> None:
+    answer = make(for_browsers=False).get("/ok/x")
+    assert set(answer.headers.keys()) == {"Content-Type", "Content-Length", "X-Request-ID"}
+
+
 @pytest.mark.parametrize("path", ["/ok/x", "/nowhere", "/break"])
 def test_security_headers_are_on_every_answer(path: str) -> None:
     answer = make().get(path)

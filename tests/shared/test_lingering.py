@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,28 @@ from tests.stack import ROOT, free_port, wait_until
 THREADS = 2
 APP = """
 import threading
+import time
+
+def parts():
+    yield b"first"
+    time.sleep(0.3)
+    yield b"second"
 
 def app(environ, start_response):
+    text, path = [("Content-Type", "text/plain")], environ["PATH_INFO"]
+    if path == "/parts":
+        start_response("200 OK", text)
+        return parts()
+    if path == "/file":
+        start_response("200 OK", text)
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    if path == "/nothing":
+        start_response("204 No Content", [])
+        return []
+    if path == "/echo":
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [*text, ("Content-Length", str(len(body)))])
+        return [body]
     body = str(threading.get_ident()).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -74,6 +95,47 @@ def test_two_requests_sent_together_are_both_answered(server: tuple[object, int]
         raw.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
         got = b""
         while got.count(b"HTTP/1.1 200") < 2:
+            part = raw.recv(65536)
+            assert part, got
+            got += part
+
+
+def test_headers_and_body_arrive_in_one_piece(server: tuple[object, int]) -> None:
+    with socket.create_connection(("127.0.0.1", server[1]), timeout=20) as raw:
+        for _ in range(20):
+            raw.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            head, _, body = raw.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200") and body.isdigit()
+
+
+def test_files_bodies_of_many_parts_and_none_come_whole_and_in_order(server: tuple[object, int]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server[1], timeout=20)
+    expected = {"/nothing": b"", "/file": APP.encode(), "/parts": b"firstsecond", "/": None}
+    for path, body in [*expected.items()] * 3:
+        for method in ("GET", "HEAD"):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            got = answer.read()
+            assert answer.status == (204 if path == "/nothing" else 200)
+            assert got == b"" if method == "HEAD" else body is None or got == body, path
+
+
+def test_the_first_part_of_a_body_is_not_kept_until_the_second(server: tuple[object, int]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server[1], timeout=20)
+    connection.request("GET", "/parts")
+    began = time.monotonic()
+    answer = connection.getresponse()
+    assert answer.read(5) == b"first" and time.monotonic() - began < 0.25
+    assert answer.read() == b"second"
+
+
+def test_who_waits_for_leave_to_send_a_body_gets_it(server: tuple[object, int]) -> None:
+    with socket.create_connection(("127.0.0.1", server[1]), timeout=20) as raw:
+        raw.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert raw.recv(65536).startswith(b"HTTP/1.1 100")
+        raw.sendall(b"ok")
+        got = b""
+        while not got.endswith(b"\r\n\r\nok"):
             part = raw.recv(65536)
             assert part, got
             got += part

@@ -1,0 +1,46 @@
+"""What the ML service says went wrong, as our errors.
+
+Law: whatever it says, something of `shared.errors` comes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from shared import errors
+
+_BY_CODE: dict[str, type[errors.ServiceError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
+}
+OTHER = "Something other than the ML service answered; check PYTHON_SERVICE_URL."
+
+
+class Refused(errors.ServiceUnavailable):
+    """The two services know different tokens: waiting does not help, so the breaker does not count it."""
+
+
+def told(body: bytes) -> errors.ServiceError:
+    """The failure in the body of an answer."""
+    try:
+        answer = orjson.loads(body)
+        return from_body({**answer["error"], "message": answer["message"]})
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return errors.ServiceUnavailable(OTHER)
+
+
+def from_body(body: Any) -> errors.ServiceError:
+    """The failure in an answer's `error`, or in a line's."""
+    if not isinstance(body, dict) or not isinstance(body.get("code"), str) or not isinstance(body.get("message"), str):
+        return errors.ServiceUnavailable(OTHER)
+    code = body["code"]
+    if code in ("unauthenticated", "token_rejected"):
+        # Our own token is wrong: the caller can't mend that by signing in again.
+        return Refused("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
+    if code == "internal":
+        return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
+    kind = _BY_CODE.get(code, errors.ServiceUnavailable)
+    return kind(body["message"], details=body.get("details") or ())
