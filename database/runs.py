@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, case, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, cast, delete, func, insert, select, update
 from sqlalchemy.types import Integer
 
 from database import present, tables
@@ -33,6 +33,15 @@ SCORE_COLUMNS = (
     "points_3",
 )
 Kind = Literal["full", "sample", "past"]
+_LAST_ROW = select(func.max(ledger.c.id))
+_HAS_GROWN = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        first_prediction_id=func.coalesce(runs.c.first_prediction_id, bindparam("first")),
+        last_prediction_id=bindparam("last"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -72,14 +81,12 @@ def append_columns(
     connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]]
 ) -> int:
     """The same for scores in columns: one sequence for each of SCORE_COLUMNS."""
-    first = (connection.execute(select(func.max(ledger.c.id))).scalar_one() or 0) + 1
+    first = (connection.execute(_LAST_ROW).scalar_one() or 0) + 1
     ids = range(first, first + len(customer_ids))
     columns = {"id": ids, "customer_id": customer_ids, **dict(zip(SCORE_COLUMNS, scores, strict=True))}
     insert_columns(connection, ledger, {"run_id": run_id}, columns)
     if ids:
-        begins = func.coalesce(runs.c.first_prediction_id, first)
-        values = {"first_prediction_id": begins, "last_prediction_id": ids[-1]}
-        connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+        connection.execute(_HAS_GROWN, {"run": run_id, "first": first, "last": ids[-1]})
     return first
 
 
