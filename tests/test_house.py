@@ -189,6 +189,12 @@ def test_no_tracked_file_holds_a_path_of_somebodys_machine_or_a_secret() -> None
     assert found == []
 
 
+def test_no_merge_was_left_half_done() -> None:
+    marks = re.compile(r"^(?:<{7} |>{7} )", re.M)
+    texts = {name_of(path): path.read_bytes().decode("utf-8", "replace") for path in tracked() if path.is_file()}
+    assert [name for name, text in texts.items() if marks.search(text)] == []
+
+
 def test_no_database_model_or_environment_file_is_tracked() -> None:
     endings = (".db", ".pkl", ".ubj", ".env", ".sqlite")
     assert [name_of(path) for path in tracked() if path.name.endswith(endings)] == []

@@ -1,4 +1,4 @@
-"""Many rows on their way: taken before they are asked for, counted and ranked as they pass.
+"""Many rows on their way: worked on before they are asked for, counted and ranked as they pass.
 
 Law: memory holds a handful of chunks, and 32 bytes of every customer who is ranked; a failure reaches whoever asks for
 the next one.
