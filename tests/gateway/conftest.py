@@ -16,10 +16,13 @@ from typing import Any
 
 import pytest
 
-from database import jobs
+import gateway.cli as cli
+from database import in_use, jobs
 from database.jobs import Job
 from database.migrate import migrate
 from database.session import Database
+from gateway.cli import data
+from gateway.cli.setup import Context
 from gateway.ml_client import MLClient
 from gateway.services import demo, work
 from gateway.services.work import Handler, Work
@@ -31,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "a-service-token-for-tests-of-32-characters"
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9"
+#: A command over a world: its status, what it printed, what it complained of.
+Run = Callable[..., tuple[int | None, str, str]]
 
 
 def clock() -> datetime:
@@ -162,3 +167,25 @@ def demo_file(migrated_file: Path, ml_url: str, tmp_path_factory: pytest.TempPat
 def demo_world(make_world: Callable[..., World], demo_file: Path, ml_url: str) -> World:
     """A copy of the small demo, with the real ML service."""
     return make_world(demo_file, url=ml_url)
+
+
+def opened(world: World) -> Context:
+    return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`retainstream ...` over a world: its status, what it printed, what it complained of."""
+
+    def call(world: World, *words: str) -> tuple[int | None, str, str]:
+        monkeypatch.setattr(data, "prepare", lambda: opened(world))
+        monkeypatch.setattr(sys, "argv", ["retainstream", *words])
+        status = None
+        try:
+            cli.main()
+        except SystemExit as left:
+            status = left.code  # type: ignore[assignment]
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return call

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,41 +10,15 @@ import pytest
 import tomli_w
 from sqlalchemy import select
 
-import gateway.cli as cli
-from database import base, customers, in_use, models, tables
-from gateway.cli import data
-from gateway.cli.setup import Context
+from database import base, customers, models, tables
 from gateway.memory import Memory
 from gateway.services import explaining, scoring, training
 from gateway.services.subjects import live_schema, present_facts
 from shared.features import Schema, built_in_schema, load_schema
-from tests.gateway.conftest import World
+from tests.gateway.conftest import Run, World
 
-Run = Callable[..., tuple[int | None, str, str]]
 HEADER = ("user_id,email,plan,watch_time_hours,subscription_age_months,device_count,last_login_days,payment_failures,"
           "tenure_months,monthly_price,churn,support_tickets,language")  # fmt: skip
-
-
-def opened(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`retainstream ...` over a world: its status, what it printed, what it complained of."""
-
-    def call(world: World, *words: str) -> tuple[int | None, str, str]:
-        monkeypatch.setattr(data, "prepare", lambda: opened(world))
-        monkeypatch.setattr(sys, "argv", ["retainstream", *words])
-        status = None
-        try:
-            cli.main()
-        except SystemExit as left:
-            status = left.code  # type: ignore[assignment]
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return call
 
 
 def extended(tmp_path: Path, **features: dict[str, Any]) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,8 @@ from typing import Any
 
 import pytest
 
-import gateway.cli as cli
-from database import in_use, models
-from gateway.cli import data
-from gateway.cli.setup import Context
-from tests.gateway.conftest import World
+from database import models
+from tests.gateway.conftest import Run, World
 
 Row = dict[str, str]
 Change = Callable[[int, Row], None]
@@ -73,29 +69,16 @@ def sets(column: str, value: Callable[[int, Row], str]) -> Change:
 
 
 @pytest.fixture
-def commands(
-    make_world: Callable[..., World], ml_url: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> Commands:  # fmt: skip
+def commands(make_world: Callable[..., World], ml_url: str, tmp_path: Path, run: Run) -> Commands:
     """Runs `retainstream import` and, where that took the table, `retainstream train`, in a fresh base."""
     world = make_world(url=ml_url)
 
-    def opened() -> Context:
-        return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
-
     def call(*words: str) -> tuple[int | None, str]:
-        monkeypatch.setattr(data, "prepare", opened)
-        monkeypatch.setattr(sys, "argv", ["retainstream", *words])
-        status = None
-        try:
-            cli.main()
-        except SystemExit as left:
-            status = left.code  # type: ignore[assignment]
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return status, shown.out + shown.err
+        status, out, err = run(world, *words)
+        assert "Traceback" not in err
+        return status, out + err
 
-    def run(rows: list[Row], *, leaves: str = "1", roles: str = "", feature: str = "") -> Said:
+    def both(rows: list[Row], *, leaves: str = "1", roles: str = "", feature: str = "") -> Said:
         with (tmp_path / "t.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
@@ -109,7 +92,7 @@ def commands(
             live = models.live(connection)
         return Said(status, text, None if live is None else dict(live.figures))
 
-    return run
+    return both
 
 
 def test_useless_columns_are_lived_with_and_told_and_dates_as_text_part_training_and_test(commands: Commands) -> None:
