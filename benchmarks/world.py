@@ -13,7 +13,7 @@ import numpy as np
 import xgboost as xgb
 
 from database import base, customers, jobs, models
-from database.driver import insert_columns
+from database.driver import insert_rows
 from database.migrate import migrate
 from database.session import PRAGMAS, Database
 from gateway.services import scoring, work
@@ -101,14 +101,11 @@ def make_database(path: Path, data: Data, rows: int) -> Database:
         for start in range(0, rows, 50_000):
             ids = range(start + 1, min(start + 50_000, rows) + 1)
             pick = [(i * 7919) % len(data.label) for i in ids]
-            columns: dict[str, Any] = {name: [column[k] for k in pick] for name, column in lists.items()}
-            columns |= {
-                "id": ids,
-                "user_id": [f"usr_{i}" for i in ids],
-                "monthly_price": [7.99 + i % 3 * 4 for i in ids],
-            }
-            same = {"churn": 0, "as_of": AS_OF, "created_at": NOW, "updated_at": NOW}
-            insert_columns(connection, base.customers_table(SCHEMA), same, columns)
+            features = [[column[k] for k in pick] for column in lists.values()]
+            users, prices = [f"usr_{i}" for i in ids], [7.99 + i % 3 * 4 for i in ids]
+            told = ((id, *row, 0, AS_OF, NOW, NOW) for id, *row in zip(ids, users, prices, *features, strict=True))
+            columns = ("id", "user_id", "monthly_price", *lists, "churn", "as_of", "created_at", "updated_at")
+            insert_rows(connection, base.customers_table(SCHEMA), columns, list(told))
         connection.exec_driver_sql(
             "INSERT INTO imports (id, file_name, sha256, schema_checksum, rows, customers_new, customers_updated, created_at)"
             " VALUES (1, 'bench', '0', '0', 0, 0, 0, ?)", (NOW,))  # fmt: skip

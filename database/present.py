@@ -9,49 +9,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select, tuple_
+from sqlalchemy import Connection, Select, delete, select, text, tuple_
 
 from database import tables
-from database.driver import insert_columns, insert_rows
+from database.driver import insert_rows
 
 runs, ledger, pointer = tables.scoring_runs, tables.predictions, tables.published_run
 scores, ranks = tables.present_scores, tables.present_ranks
 
 
-def append(
-    connection: Connection,
-    run_id: int,
-    first_prediction_id: int,
-    customer_ids: Sequence[int],
-    probabilities: Sequence[float],
-    prices: Sequence[float | None],
-) -> None:
-    """Add present scores under a run that is not published yet."""
-    columns = {
-        "customer_id": customer_ids,
-        "churn_probability": probabilities,
-        "prediction_id": range(first_prediction_id, first_prediction_id + len(customer_ids)),
-        "monthly_price": prices,
-    }
-    insert_columns(connection, scores, {"run_id": run_id}, columns)
+_APPEND = text(
+    "INSERT INTO present_scores (run_id, customer_id, churn_probability, prediction_id, monthly_price) "
+    "SELECT :run, customer_id, churn_probability, rowid + :offset, monthly_price "
+    "FROM incoming_rows WHERE rowid BETWEEN :first_row AND :last_row"
+)
+_RANK = text(
+    "INSERT INTO present_ranks (run_id, churn_probability, customer_id, prediction_id, monthly_price) "
+    "SELECT :run, churn_probability, customer_id, prediction_id, monthly_price "
+    "FROM incoming_rows WHERE rowid BETWEEN :first_row AND :last_row"
+)
 
 
-def rank(
-    connection: Connection,
-    run_id: int,
-    probabilities: Sequence[float],
-    customer_ids: Sequence[int],
-    prediction_ids: Sequence[int],
-    prices: Sequence[float | None],
-) -> None:
-    """Enter scores in the ranking; fastest in its order, from the highest probability down."""
-    columns = {
-        "churn_probability": probabilities,
-        "customer_id": customer_ids,
-        "prediction_id": prediction_ids,
-        "monthly_price": prices,
-    }
-    insert_columns(connection, ranks, {"run_id": run_id}, columns)
+def append(connection: Connection, run_id: int, rows: range, first_prediction_id: int) -> None:
+    """Add present scores of `incoming_rows`, those with these row numbers, under a run that is not published yet.
+
+    The columns there are `customer_id`, `churn_probability` and `monthly_price`.
+    """
+    given = {"run": run_id, "first_row": rows[0], "last_row": rows[-1], "offset": first_prediction_id - rows[0]}
+    connection.execute(_APPEND, given)
+
+
+def rank(connection: Connection, run_id: int, rows: range) -> None:
+    """Enter scores of `incoming_rows` in the ranking; fastest in its order, from the highest probability down.
+
+    The columns there are `churn_probability`, `customer_id`, `prediction_id` and `monthly_price`.
+    """
+    connection.execute(_RANK, {"run": run_id, "first_row": rows[0], "last_row": rows[-1]})
 
 
 def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, case, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, cast, delete, func, insert, select, text, update
 from sqlalchemy.types import Integer
 
 from database import present, tables
-from database.driver import AnyRow, insert_columns, insert_rows
+from database.driver import AnyRow, insert_rows
 from shared.contracts import HORIZON_DAYS
 
 runs, ledger, scores = tables.scoring_runs, tables.predictions, tables.present_scores
@@ -34,6 +34,12 @@ SCORE_COLUMNS = (
 )
 Kind = Literal["full", "sample", "past"]
 _LAST_ROW = select(func.max(ledger.c.id))
+_COLUMNS = ", ".join(SCORE_COLUMNS)
+_APPEND = text(
+    f"INSERT INTO predictions (id, run_id, customer_id, {_COLUMNS}) "
+    f"SELECT rowid + :offset, :run, customer_id, {_COLUMNS} "
+    "FROM incoming_rows WHERE rowid BETWEEN :first_row AND :last_row"
+)
 _HAS_GROWN = (
     update(runs)
     .where(runs.c.id == bindparam("run"))
@@ -71,22 +77,16 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
     return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
 
 
-def append(connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]]) -> int:
-    """Add ledger rows (`scores` in the order of SCORE_COLUMNS) and return the id of the first; the rest follow it."""
-    columns = zip(*scores, strict=True) if scores else [()] * len(SCORE_COLUMNS)
-    return append_columns(connection, run_id, customer_ids, list(columns))
+def append(connection: Connection, run_id: int, rows: range) -> int:
+    """Add ledger rows of `incoming_rows`, those with these row numbers; the id of the first, which the rest follow.
 
-
-def append_columns(
-    connection: Connection, run_id: int, customer_ids: Sequence[int], scores: Sequence[Sequence[Any]]
-) -> int:
-    """The same for scores in columns: one sequence for each of SCORE_COLUMNS."""
-    first = (connection.execute(_LAST_ROW).scalar_one() or 0) + 1
-    ids = range(first, first + len(customer_ids))
-    columns = {"id": ids, "customer_id": customer_ids, **dict(zip(SCORE_COLUMNS, scores, strict=True))}
-    insert_columns(connection, ledger, {"run_id": run_id}, columns)
-    if ids:
-        connection.execute(_HAS_GROWN, {"run": run_id, "first": first, "last": ids[-1]})
+    The columns there are `customer_id` and SCORE_COLUMNS.
+    """
+    first: int = (connection.execute(_LAST_ROW).scalar_one() or 0) + 1
+    if rows:
+        given = {"run": run_id, "first_row": rows[0], "last_row": rows[-1], "offset": first - rows[0]}
+        connection.execute(_APPEND, given)
+        connection.execute(_HAS_GROWN, {"run": run_id, "first": first, "last": first + len(rows) - 1})
     return first
 
 

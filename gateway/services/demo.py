@@ -17,6 +17,8 @@ from database import audit, base, facts, imports, models, runs
 from database.audit import COMMAND_LINE
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import insert_dicts, insert_rows
+from database.images import FIRST_ROW
+from database.incoming import beside
 from database.session import Connection, Database
 from database.tables import subscriptions
 from gateway.services import training
@@ -256,11 +258,13 @@ def _score_past(work: Work, day: str) -> None:
     with work.database.read() as connection:
         rows = facts.population_rows(connection, built_in_schema(), day)
     total = 0.0
-    for at in range(0, len(rows), CHUNK):
-        chunk = score_rows(work, built_in_schema(), live.version, rows[at : at + CHUNK])
-        total += sum(chunk.probabilities)
-        with work.database.write() as connection:
-            runs.append_columns(connection, run_id, chunk.ids, chunk.scores)
+    with beside(work.database) as incoming:
+        for at in range(0, len(rows), CHUNK):
+            chunk = score_rows(work, built_in_schema(), live.version, rows[at : at + CHUNK])
+            total += float(chunk.probabilities.sum())
+            incoming.hand_over(chunk.image)
+            with incoming.write() as connection:
+                runs.append(connection, run_id, range(FIRST_ROW, FIRST_ROW + len(chunk.ids)))
     with work.database.read() as connection:
         measured = runs.measure_bins(connection, run_id, past=True)
     with work.database.write() as connection:

@@ -6,7 +6,7 @@ the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -17,6 +17,9 @@ from database.runs import BINS
 
 A = TypeVar("A")
 B = TypeVar("B")
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+RANKED = ("churn_probability", "customer_id", "prediction_id", "monthly_price")
 
 
 def ahead(do: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
@@ -39,7 +42,7 @@ class RollUp:
     """Scores counted in bins (k-1, k] / BINS as they pass, as `runs.measure_bins` counts them in the database."""
 
     def __init__(self) -> None:
-        self._sums: npt.NDArray[np.float64] = np.zeros((4, BINS + 1))
+        self._sums: Floats = np.zeros((4, BINS + 1))
         self.customers, self._total = 0, 0.0
 
     @property
@@ -47,10 +50,8 @@ class RollUp:
         """Mean probability; None before the first."""
         return self._total / self.customers if self.customers else None
 
-    def add(self, probabilities: Sequence[float], prices: Sequence[float | None]) -> None:
-        """Count a chunk."""
-        p = np.array(probabilities, dtype=np.float64)
-        price = np.array(prices, dtype=np.float64)
+    def add(self, p: Floats, price: Floats) -> None:
+        """Count a chunk: probabilities, and prices where they are known (NaN elsewhere)."""
         unpriced = np.isnan(price)
         edges = np.ceil(p * BINS).astype(np.intp)
         for row, weights in enumerate((None, p, np.where(unpriced, 0.0, p * price), unpriced)):
@@ -70,27 +71,19 @@ class Ranking:
     """Scores kept as they pass, to be read from the highest probability down; ties by customer, in the order added."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[npt.NDArray[Any], ...]] = []
+        self._parts: list[tuple[Floats, Ints, Ints, Floats]] = []
 
-    def add(
-        self,
-        probabilities: Sequence[float],
-        customer_ids: Sequence[int],
-        first_prediction_id: int,
-        prices: Sequence[float | None],
-    ) -> None:
+    def add(self, p: Floats, customer_ids: Ints, first_prediction_id: int, price: Floats) -> None:
         """Keep a chunk, whose predictions have ids that follow each other; customers ascend from chunk to chunk."""
         predictions = np.arange(first_prediction_id, first_prediction_id + len(customer_ids))
-        price = np.array(prices, dtype=np.float64)
-        self._parts.append((np.array(probabilities), np.array(customer_ids), predictions, price))
+        self._parts.append((p, customer_ids, predictions, price))
 
-    def parts(self, rows: int) -> Iterator[tuple[list[float], list[int], list[int], list[float | None]]]:
-        """(probabilities, customer ids, prediction ids, prices) of so many customers at a time."""
+    def parts(self, rows: int) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Columns of so many customers at a time, as `present.rank` has them."""
         if not self._parts:
             return
-        probability, customer, prediction, price = (np.concatenate(each) for each in zip(*self._parts, strict=True))
-        order = np.argsort(-probability, kind="stable")
+        columns = [np.concatenate(each) for each in zip(*self._parts, strict=True)]
+        order = np.argsort(-columns[0], kind="stable")
         for at in range(0, len(order), rows):
             here = order[at : at + rows]
-            paid = [None if each != each else each for each in price[here].tolist()]
-            yield probability[here].tolist(), customer[here].tolist(), prediction[here].tolist(), paid
+            yield {name: column[here] for name, column in zip(RANKED, columns, strict=True)}

@@ -6,19 +6,23 @@ Law: one model version from the first row to the last; visible at once and whole
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from database import base, customers, facts, imports, models, present, runs
+from database.images import FIRST_ROW, image
+from database.incoming import Incoming, beside
 from database.models import Model
 from gateway.services import turns
 from gateway.services.columns import by_column, predict_batch
-from gateway.services.flow import Ranking, RollUp, ahead
+from gateway.services.flow import Floats, Ints, Ranking, RollUp, ahead
 from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared import arrow
@@ -28,7 +32,7 @@ from shared.features import Schema
 
 #: Customers in one call of the ML service.
 CHUNK = 20_000
-#: Customers of the first transaction (`Pace` finds how many of the next), and of each one that writes ranks.
+#: Customers of the first transaction; `Pace` finds how many of the next.
 STORED = 5_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
 UNFINISHED = (
@@ -40,20 +44,20 @@ NO_CUSTOMERS = "There are no customers to score yet: import a table first."
 
 @dataclass(frozen=True)
 class Chunk:
-    """Scored customers, ready to be stored; `scores` has one column for each of `runs.SCORE_COLUMNS`."""
+    """Scored customers, ready to be stored; shape (customers,) each.
 
-    ids: Sequence[int]
-    prices: Sequence[float | None]
-    scores: Sequence[Sequence[Any]]
+    Attributes
+    ----------
+    prices
+        NaN where there is none.
+    image
+        All of it, and what else a score says, as `database.incoming` takes it.
+    """
 
-    @property
-    def probabilities(self) -> Sequence[float]:
-        return self.scores[0]
-
-    def part(self, at: int, rows: int) -> Chunk:
-        """So many rows from there on."""
-        here = slice(at, at + rows)
-        return Chunk(self.ids[here], self.prices[here], [column[here] for column in self.scores])
+    ids: Ints
+    prices: Floats
+    probabilities: Floats
+    image: memoryview
 
 
 def run(work: Work) -> Mapping[str, Any]:
@@ -87,25 +91,22 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     with work.database.write() as connection:
         kind: runs.Kind = "full" if sample is None else "sample"
         run_id = runs.start(connection, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id, now=started)
-    roll_up, ranking, pace = RollUp(), Ranking() if sample is None else None, Pace(STORED)
+    roll_up, ranking = RollUp(), Ranking() if sample is None else None
     try:
-        with closing(_chunks(work, schema, live.version, sample)) as chunks:
-            for chunk in chunks:
-                _store(work, run_id, chunk, pace, ranking)
-                roll_up.add(chunk.probabilities, chunk.prices)
-                work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
-        done, average = roll_up.customers, roll_up.average
-        if ranking is not None:
-            _publish(work, run_id, roll_up, ranking)
-        else:
-            _finish_sample(work, run_id, live.id, done, average)
+        with beside(work.database) as incoming:
+            with closing(_chunks(work, schema, live.version, sample)) as chunks:
+                _store_all(work, incoming, run_id, chunks, size, roll_up, ranking)
+            if ranking is not None:
+                _publish(work, incoming, run_id, roll_up, ranking)
+            else:
+                _finish_sample(work, run_id, live.id, roll_up)
     except BaseException:
         # Nothing of an unfinished run may stay, whatever stopped it.
         _drop_unfinished(work)
         raise
     return {
-        "predictions_generated": done,
-        "average_probability": average,
+        "predictions_generated": roll_up.customers,
+        "average_probability": roll_up.average,
         "timestamp": started,
         "run_id": run_id,
         "model_version": live.version,
@@ -152,36 +153,57 @@ def score_rows(work: Work, schema: Schema, version: str, rows: Sequence[Sequence
     ids, prices, *features = by_column(rows)
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, ids, features)])
     answer = arrow.decode(work.ml.score_columns(body, version, request_id=work.job.request_id))
-    return Chunk(ids, prices, [_values(answer.column(name)) for name in runs.SCORE_COLUMNS])
+    scores = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
+    customer, price = np.array(ids, dtype=np.int64), np.array(prices, dtype=np.float64)
+    columns = {"customer_id": customer, "monthly_price": price, **scores}
+    return Chunk(customer, price, scores["churn_probability"], image(columns))
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     # A base of fewer features than reasons has points that are null, of a reason -1: they count for nothing.
     if column.null_count:
         column = pc.fill_null(column, 0)
-    # Of any value that is not exactly a number or a text the driver first asks whether somebody adapts it.
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return column.to_numpy().tolist()
+    return column.to_numpy()
 
 
-def _store(work: Work, run_id: int, chunk: Chunk, pace: Pace, ranking: Ranking | None) -> None:
+def _store_all(
+    work: Work,
+    incoming: Incoming,
+    run_id: int,
+    chunks: Iterable[Chunk],
+    size: int,
+    roll_up: RollUp,
+    ranking: Ranking | None,
+) -> None:
+    pace = Pace(STORED)
+    for chunk in chunks:
+        incoming.hand_over(chunk.image)
+        for rows, here in _by_pace(len(chunk.ids), pace):
+            with pace.timed(incoming.write()) as connection:
+                first = runs.append(connection, run_id, rows)
+                if ranking is not None:
+                    present.append(connection, run_id, rows, first)
+                    ranking.add(chunk.probabilities[here], chunk.ids[here], first, chunk.prices[here])
+        roll_up.add(chunk.probabilities, chunk.prices)
+        work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
+
+
+def _by_pace(rows: int, pace: Pace) -> Iterator[tuple[range, slice]]:
+    """Row numbers of what was handed over, as many as one transaction may hold by now, and which rows these are."""
     done = 0
-    while done < len(chunk.ids):
-        part = chunk.part(done, pace.size)
-        done += len(part.ids)
-        with pace.timed(work.database.write()) as connection:
-            first = runs.append_columns(connection, run_id, part.ids, part.scores)
-            if ranking is not None:
-                present.append(connection, run_id, first, part.ids, part.probabilities, part.prices)
-                ranking.add(part.probabilities, part.ids, first, part.prices)
+    while done < rows:
+        here = slice(done, min(done + pace.size, rows))
+        yield range(FIRST_ROW + here.start, FIRST_ROW + here.stop), here
+        done = here.stop
 
 
-def _publish(work: Work, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
-    pace = Pace()
-    for ranked in ranking.parts(STORED):
-        with pace.timed(work.database.write()) as connection:
-            present.rank(connection, run_id, *ranked)
+def _publish(work: Work, incoming: Incoming, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
+    pace = Pace(STORED)
+    for ranked in ranking.parts(CHUNK):
+        incoming.hand_over(image(ranked))
+        for rows, _ in _by_pace(len(ranked["customer_id"]), pace):
+            with pace.timed(incoming.write()) as connection:
+                present.rank(connection, run_id, rows)
         work.step(0.95, f"Ranked {roll_up.customers:,} customers")
     now = iso(work.clock())
     with work.database.write() as connection:
@@ -196,9 +218,10 @@ def _publish(work: Work, run_id: int, roll_up: RollUp, ranking: Ranking) -> None
             gone = present.drop_stale(connection, pace.size)
 
 
-def _finish_sample(work: Work, run_id: int, model_id: int, done: int, average: float | None) -> None:
+def _finish_sample(work: Work, run_id: int, model_id: int, roll_up: RollUp) -> None:
+    done, average, now = roll_up.customers, roll_up.average, iso(work.clock())
     with work.database.write() as connection:
-        runs.finish(connection, run_id, state="done", customers=done, average=average, now=iso(work.clock()))
+        runs.finish(connection, run_id, state="done", customers=done, average=average, now=now)
         shown = runs.published(connection)
     # A sample refreshes what is shown only if the same model made it: what is shown never mixes versions.
     if shown is None or shown.model_id != model_id:
