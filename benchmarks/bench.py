@@ -85,7 +85,7 @@ def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
     _ours(database, ml)
     stored = world.stored_rows(database.path)
     matrix = data.matrix(data.values[np.arange(1, rows + 1) * 7919 % len(data.label)])
-    prices = [row[-1] for row in stored["present_scores"]]
+    prices = [row[-1] for row in stored["ledger"]]
     at_hand = world.rows_to_score(database, ml)
     made: dict[str, world.Stored] = {}
 
@@ -126,7 +126,7 @@ def store(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
     again = world.stored_rows(database.path)
     equal = all(len(each[table]) == rows for each in (again, stored) for table in stored)
     expected = data.model.calibration(data.booster.predict(data.matrix(values), output_margin=True).astype(float))
-    equal &= float(np.abs(np.array([row[3] for row in again["predictions"]]) - expected).max()) <= 1e-5
+    equal &= float(np.abs(np.array([row[2] for row in again["ledger"]]) - expected).max()) <= 1e-5
     database.close()
     ratio = mine / other
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -16,7 +16,7 @@ from ml_service.reasons import to_points
 
 
 def score_and_store(data: world.Data, matrix: xgb.DMatrix, prices: list[float | None], path: Path) -> world.Stored:
-    """Score, explain and store customers 1, 2, .. as predictions 1, 2, .. of run 1; the rows by table."""
+    """Score, explain and store customers 1, 2, .. in run 1; the rows by table."""
     model = data.model
     margin = data.booster.predict(matrix, output_margin=True).astype(np.float64)
     shap = data.booster.predict(matrix, pred_contribs=True).astype(np.float64)
@@ -27,11 +27,9 @@ def score_and_store(data: world.Data, matrix: xgb.DMatrix, prices: list[float | 
     count = len(prices)
     ids, runs, seen, p = range(1, count + 1), [1] * count, [0] * count, probability.tolist()
     reasons = [part.tolist() for k in range(3) for part in (told.order[:, k], told.points[:, k])]
-    present = list(zip(runs, ids, p, ids, prices, strict=True))
     stored: world.Stored = {
-        "predictions": list(zip(ids, ids, runs, p, confidence.tolist(), seen, *reasons, strict=True)),
-        "present_scores": present,
-        "present_ranks": sorted(((r, chance, c, i, price) for r, c, chance, i, price in present), key=_by_rank),
+        "ledger": list(zip(runs, ids, p, confidence.tolist(), seen, *reasons, prices, strict=True)),
+        "present_ranks": sorted(zip(runs, p, ids, strict=True), key=_by_rank),
     }
     world.store_bare(path, stored)
     return stored
@@ -44,12 +42,12 @@ def _by_rank(row: tuple[Any, ...]) -> tuple[float, int]:
 def equal(ours: world.Stored, theirs: world.Stored) -> bool:
     """Whether both stored the same: numbers within 1e-5, the same three reasons for 99.99 % of the customers."""
     same_reasons = 0
-    for mine, other in zip(ours["predictions"], theirs["predictions"], strict=True):
-        if (mine[0], mine[1]) != (other[0], other[1]) or abs(mine[3] - other[3]) > 1e-5:
+    for mine, other in zip(ours["ledger"], theirs["ledger"], strict=True):
+        if (mine[0], mine[1]) != (other[0], other[1]) or abs(mine[2] - other[2]) > 1e-5:
             return False
-        if mine[6::2] == other[6::2]:
+        if mine[5:11:2] == other[5:11:2]:
             same_reasons += 1
-            if max(abs(a - b) for a, b in zip(mine[7::2], other[7::2], strict=True)) > 1e-5:
+            if max(abs(a - b) for a, b in zip(mine[6:11:2], other[6:11:2], strict=True)) > 1e-5:
                 return False
     sizes = [{table: len(rows) for table, rows in stored.items()} for stored in (ours, theirs)]
-    return sizes[0] == sizes[1] and same_reasons >= 0.9999 * len(ours["predictions"])
+    return sizes[0] == sizes[1] and same_reasons >= 0.9999 * len(ours["ledger"])

@@ -140,7 +140,7 @@ def rows_to_score(database: Database, ml: Any) -> list[Any]:
 def unscored(path: Path) -> None:
     """Take every score out again, so that the next round finds what the first one found."""
     with closing(sqlite3.connect(path)) as raw:
-        for table in ("published_run", "present_ranks", "present_scores", "score_bins", "predictions", "scoring_runs"):
+        for table in ("published_run", "present_ranks", "score_bins", "ledger", "scoring_runs"):
             raw.execute(f"DELETE FROM {table}")
         raw.commit()
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -152,7 +152,7 @@ Stored = dict[str, list[tuple[Any, ...]]]
 def stored_rows(path: Path) -> Stored:
     """What a run stored, by table, in the order it is written."""
     with closing(sqlite3.connect(path)) as raw:
-        tables = ("predictions", "present_scores", "present_ranks")
+        tables = ("ledger", "present_ranks")
         return {table: raw.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
 
@@ -163,7 +163,7 @@ def store_bare(path: Path, stored: Stored, chunk: int = 5_000) -> None:
             raw.execute(f"PRAGMA {pragma}")
         raw.execute(
             "INSERT OR IGNORE INTO scoring_runs (id, kind, state, model_id, as_of, horizon_days, started_at)"
-            " VALUES (?, 'full', 'running', 1, ?, 30, ?)", (stored["predictions"][0][2], AS_OF, NOW))  # fmt: skip
+            " VALUES (?, 'full', 'running', 1, ?, 30, ?)", (stored["ledger"][0][0], AS_OF, NOW))  # fmt: skip
         for table, rows in stored.items():
             marks = ",".join("?" * len(rows[0]))
             for at in range(0, len(rows), chunk):

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from database import tables
 from database.base import column_names, customers_table
 from shared.features import Schema
 
-c, p, r = tables.customers, tables.present_scores, tables.published_run
-ranks = tables.present_ranks
-ledger = tables.predictions
+c, ranks, ledger = tables.customers, tables.present_ranks, tables.ledger
+
+
+def present_run(connection: Connection) -> int:
+    """The run whose scores are shown; 0, which none has, before the first."""
+    return connection.execute(select(tables.published_run.c.run_id)).scalar_one_or_none() or 0
 
 
 def population(connection: Connection) -> int:
@@ -66,31 +69,21 @@ def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str,
     return known
 
 
-def present_join(query: Select[Any]) -> Select[Any]:
-    """Add each customer's present score, where it has one."""
-    here = select(r.c.run_id).scalar_subquery()
-    return query.join_from(c, p, and_(p.c.customer_id == c.c.id, p.c.run_id == here), isouter=True).join(
-        ledger, ledger.c.id == p.c.prediction_id, isouter=True
-    )
-
-
 _REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
 
 
 def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] | None:
     """Every column of one customer, with its present score (None fields where unscored)."""
-    query = present_join(
-        select(
-            c,
-            p.c.churn_probability,
-            ledger.c.confidence,
-            ledger.c.out_of_fold,
-            tables.prediction_date,
-            ledger.c.run_id.label("score_run_id"),
-            *_REASONS,
-        )
-    ).where(c.c.user_id == user_id)
-    row = connection.execute(query).mappings().one_or_none()
+    query = select(
+        c,
+        ledger.c.churn_probability,
+        ledger.c.confidence,
+        ledger.c.out_of_fold,
+        tables.prediction_date,
+        ledger.c.run_id.label("score_run_id"),
+        *_REASONS,
+    ).select_from(tables.with_scores(c, c.c.id, present_run(connection)))
+    row = connection.execute(query.where(c.c.user_id == user_id)).mappings().one_or_none()
     if row is None:
         return None
     return {**row, **features_of(connection, schema, row["id"])}
@@ -118,8 +111,8 @@ def ranked(
     above
         Only probabilities greater than this.
     """
-    wide = customers_table(schema)
-    here = select(r.c.run_id).scalar_subquery()
+    wide, run_id = customers_table(schema), present_run(connection)
+    here = ranks.join(wide, wide.c.id == ranks.c.customer_id)
     query = (
         select(
             wide,
@@ -129,9 +122,8 @@ def ranked(
             ledger.c.run_id.label("score_run_id"),
             *_REASONS,
         )
-        .join_from(ranks, wide, wide.c.id == ranks.c.customer_id)
-        .join(ledger, ledger.c.id == ranks.c.prediction_id)
-        .where(ranks.c.run_id == here)
+        .select_from(tables.with_scores(here, ranks.c.customer_id, run_id))
+        .where(ranks.c.run_id == run_id)
         .order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
         .limit(limit)
         .offset(offset)

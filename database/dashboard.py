@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, FromClause, func, select
 
 from database import tables
 from database.driver import AnyRow
@@ -18,7 +18,7 @@ from shared.contracts import HORIZON_DAYS
 
 __all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]
 
-b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.predictions
+b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.ledger
 ranks, pointer = tables.present_ranks, tables.published_run
 HIGH, MEDIUM = 0.8, 0.6
 
@@ -105,23 +105,26 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
     ).scalar_one()
     if newest is None:
         return [], int(total)
-    query = (
-        select(
-            ledger.c.id,
-            tables.customers.c.user_id,
-            ledger.c.churn_probability,
-            ledger.c.confidence,
-            tables.prediction_date,
-        )
-        .join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
-        .limit(limit)
-    )
     shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
     if newest == shown:
         # The whole base is ranked; a sample or a past month is gathered and sorted.
-        query = query.join(ranks, ranks.c.prediction_id == ledger.c.id).where(ranks.c.run_id == newest)
-        query = query.order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
+        scored: FromClause = tables.with_scores(ranks, ranks.c.customer_id, newest)
+        first, here = ranks.c.churn_probability, ranks.c.run_id == newest
     else:
-        query = query.where(tables.of_run(newest))
-        query = query.order_by(ledger.c.churn_probability.desc(), ledger.c.customer_id)
+        scored, first, here = ledger, ledger.c.churn_probability, ledger.c.run_id == newest
+    query = (
+        select(
+            tables.prediction_id,
+            tables.customers.c.user_id,
+            ledger.c.churn_probability,
+            ledger.c.confidence,
+            runs.c.started_at.label("prediction_date"),
+        )
+        .select_from(scored)
+        .join(runs, runs.c.id == ledger.c.run_id)
+        .join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
+        .where(here)
+        .order_by(first.desc(), ledger.c.customer_id if newest != shown else ranks.c.customer_id)
+        .limit(limit)
+    )
     return connection.execute(query).all(), int(total)

@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, select
 
 from database import tables
 from database.base import column_names, customers_table
+from database.customers import present_run
 from database.driver import AnyRow
 from database.facts import published
-from database.listing import Filters, conditions, level_totals, present_run, ranks, source, walked
+from database.listing import Filters, conditions, level_totals, probability_in, ranks, revenue_in, source, walked
 from shared.features import Schema
 
-c, p, ledger, runs = tables.customers, tables.present_scores, tables.predictions, tables.scoring_runs
+c, ledger, runs = tables.customers, tables.ledger, tables.scoring_runs
 s, snap, o = tables.subscriptions, tables.customer_snapshots, tables.outcomes
 CHUNK = 2_000
 OWN = "retainstream_"
@@ -69,9 +70,10 @@ def state(connection: Connection) -> tuple[Any, ...]:
     """What differs after anything that an export shows has changed."""
     published = connection.execute(select(tables.published_run.c.run_id, tables.published_run.c.published_at)).first()
     customers = connection.execute(select(func.count(), func.max(c.c.updated_at)).select_from(c)).one()
-    newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, ledger, o, runs)]
+    newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, o)]
+    scored = connection.execute(select(func.count(runs.c.finished_at), func.max(runs.c.finished_at))).one()
     ends = connection.execute(select(func.count(), func.max(s.c.known_at)).select_from(s)).one()
-    return (*(published or ()), *customers, *newest, *ends)
+    return (*(published or ()), *customers, *newest, *scored, *ends)
 
 
 def customers(connection: Connection, schema: Schema, filters: Filters, negative: str) -> Selection:
@@ -85,11 +87,11 @@ def customers(connection: Connection, schema: Schema, filters: Filters, negative
     wide, run_id = customers_table(schema), present_run(connection)
     made = [*_table_columns(schema, wide, negative if _outcomes_are_known(connection) else None)]
     taken = {each.column.name for each in made}
-    beside = [*_identity(schema, wide), *_score_columns(connection, schema, p)]
+    beside = [*_identity(schema, wide), *_score_columns(connection, schema, ledger)]
     made += [each if each.column.name not in taken else _renamed(each) for each in beside]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
-    query = query.select_from(source(wide, p, run_id))
-    query = query.where(*conditions(connection, schema, wide, p, filters, run_id)).order_by(wide.c.id)
+    query = query.select_from(source(wide, ledger, run_id))
+    query = query.where(*conditions(connection, schema, wide, ledger, filters, run_id)).order_by(wide.c.id)
     return _selection(connection, made, query)
 
 
@@ -154,7 +156,7 @@ def _identity(schema: Schema, wide: Table) -> Iterator[_Made]:
 
 def _score_columns(connection: Connection, schema: Schema, scores: Table) -> Iterator[_Made]:
     """The present score: probability, level, confidence, model and reasons."""
-    probability = scores.c.churn_probability
+    probability = probability_in(scores)
     level = case((probability > 0.8, "High"), (probability > 0.6, "Medium"), (probability.is_not(None), "Low"))
     finished = _finished(connection)
     versions = {run_id: run.version for run_id, run in finished.items()}
@@ -184,7 +186,7 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
         _Made(Column("tenure_months", "whole"), wide.c.tenure_months),
         _Made(Column("last_activity", "text"), wide.c.last_activity),
         _Made(Column("monthly_price", "number"), wide.c.monthly_price),
-        _Made(Column("revenue_at_risk", "number"), scores.c.churn_probability * scores.c.monthly_price),
+        _Made(Column("revenue_at_risk", "number"), revenue_in(scores)),
         *_score_columns(connection, schema, scores),
         _Made(Column("as_of", "date"), wide.c.as_of),
     ]
@@ -192,7 +194,7 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
     query = query.select_from(source(wide, scores, run_id))
     query = query.where(*conditions(connection, schema, wide, scores, filters, run_id))
     tied = ranks.c.customer_id if scores is ranks else wide.c.id
-    return _selection(connection, made, query.order_by(scores.c.churn_probability.desc(), tied))
+    return _selection(connection, made, query.order_by(probability_in(scores).desc(), tied))
 
 
 def segments(connection: Connection, schema: Schema, filters: Filters) -> Selection:
@@ -215,10 +217,11 @@ def segments(connection: Connection, schema: Schema, filters: Filters) -> Select
 def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) -> Selection:
     """The ledger in the order it was written, finished runs only, each row with its outcome once that is known."""
     finished = {key: run for key, run in _finished(connection).items() if _is_wanted(run, filters)}
-    known = select(o.c.churned).where(o.c.prediction_id == ledger.c.id).order_by(o.c.id.desc()).limit(1)
-    since = select(o.c.known_at).where(o.c.prediction_id == ledger.c.id).order_by(o.c.id.desc()).limit(1)
+    own = and_(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
+    known = select(o.c.churned).where(own).order_by(o.c.id.desc()).limit(1)
+    since = select(o.c.known_at).where(own).order_by(o.c.id.desc()).limit(1)
     made = [
-        _Made(Column("id", "whole"), ledger.c.id),
+        _Made(Column("id", "whole"), tables.prediction_id),
         _Made(Column("customer_id", "text"), c.c.user_id),
         _Made(Column("as_of", "date"), ledger.c.run_id, lambda key: finished[key].as_of),
         _Made(Column("horizon_days", "whole"), ledger.c.run_id, lambda key: finished[key].horizon_days),
@@ -228,25 +231,21 @@ def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) 
         _Made(Column("churn_probability", "number"), ledger.c.churn_probability),
         _Made(Column("confidence", "number"), ledger.c.confidence),
         _Made(Column("out_of_fold", "whole"), ledger.c.out_of_fold),
-        *[each for each in _score_columns(connection, schema, p) if each.column.name[:6] in ("reason", "points")],
+        *[each for each in _score_columns(connection, schema, ledger) if each.column.name[:6] in ("reason", "points")],
         _Made(Column("prediction_date", "text"), ledger.c.run_id, lambda key: finished[key].started_at),
         _Made(Column("churned", "whole"), known.scalar_subquery()),
         _Made(Column("outcome_known_at", "text"), since.scalar_subquery()),
     ]
-    query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made))).join_from(
-        ledger, c, c.c.id == ledger.c.customer_id
-    )
-    # Walked from the first row of these runs to their last.
-    rows = [(run.first_prediction_id, run.last_prediction_id) for run in finished.values() if run.last_prediction_id]
-    first, last = min((row[0] for row in rows), default=0), max((row[1] for row in rows), default=0)
-    query = query.where(ledger.c.id.between(first, last), ledger.c.run_id.in_(list(finished)))
+    query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
+    query = query.join_from(ledger, c, c.c.id == ledger.c.customer_id).join(runs, runs.c.id == ledger.c.run_id)
+    query = query.where(ledger.c.run_id.in_(list(finished)))
     if filters.user_id is not None:
         query = query.where(c.c.user_id == filters.user_id)
     if filters.low is not None:
         query = query.where(ledger.c.churn_probability >= filters.low)
     if filters.high is not None:
         query = query.where(ledger.c.churn_probability <= filters.high)
-    return _selection(connection, made, query.order_by(ledger.c.id))
+    return _selection(connection, made, query.order_by(ledger.c.run_id, ledger.c.customer_id))
 
 
 def _is_wanted(run: AnyRow, filters: LedgerFilters) -> bool:

@@ -17,7 +17,7 @@ from database.facts import published
 from shared.features import Schema
 
 c, s, o, runs = tables.customers, tables.subscriptions, tables.outcomes, tables.scoring_runs
-p, ledger, imports, jobs = tables.present_scores, tables.predictions, tables.imports, tables.jobs
+ledger, imports, jobs = tables.ledger, tables.imports, tables.jobs
 VISIBLE = ("done", "published")
 
 
@@ -66,11 +66,16 @@ def subscriptions(connection: Connection, customer_id: int, *, limit: int) -> Se
 def scores(connection: Connection, customer_id: int, *, limit: int, before_id: int | None = None) -> Sequence[AnyRow]:
     """Ledger rows of finished runs with their run, model and outcome (None until the days have passed)."""
     outcome = [
-        select(column).where(o.c.prediction_id == ledger.c.id).order_by(o.c.id.desc()).limit(1).scalar_subquery()
+        select(column)
+        .where(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
+        .order_by(o.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
         for column in (o.c.churned, o.c.known_at)
     ]
     query = (
         select(
+            tables.prediction_id,
             ledger,
             runs.c.started_at.label("prediction_date"),
             runs.c.as_of,
@@ -84,11 +89,11 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
         .join(runs, runs.c.id == ledger.c.run_id)
         .join(tables.models, tables.models.c.id == runs.c.model_id)
         .where(ledger.c.customer_id == customer_id, runs.c.state.in_(VISIBLE))
-        .order_by(ledger.c.id.desc())
+        .order_by(runs.c.id.desc())
         .limit(limit)
     )
     if before_id is not None:
-        query = query.where(ledger.c.id < before_id)
+        query = query.where(tables.prediction_id.element < before_id)
     return connection.execute(query).all()
 
 
@@ -116,19 +121,18 @@ def movers(
     """
     wide = customers_table(schema)
     then = ledger.alias("then")
-    change = p.c.churn_probability - then.c.churn_probability
+    change = ledger.c.churn_probability - then.c.churn_probability
+    both = then.join(wide, wide.c.id == then.c.customer_id)
     query = (
         select(
             wide.c.user_id,
             wide.c.plan,
             wide.c.monthly_price,
-            p.c.churn_probability,
+            ledger.c.churn_probability,
             then.c.churn_probability.label("before"),
             change.label("change"),
         )
-        .select_from(then)
-        .join(p, (p.c.run_id == run_id) & (p.c.customer_id == then.c.customer_id))
-        .join(wide, wide.c.id == p.c.customer_id)
+        .select_from(tables.with_scores(both, wide.c.id, run_id))
         .where(then.c.run_id == earlier_run_id, change > 0 if rising else change < 0)
         .order_by(change.desc() if rising else change, wide.c.id)
         .limit(limit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ def image(columns: Mapping[str, Array]) -> memoryview:
     full = rows // each
     _fill(pages[1 + above : 1 + above + full], cell, each, columns, 0)
     _fill(pages[1 + above + full :], cell, rows - full * each, columns, full * each)
-    return memoryview(pages).cast("B")
+    return pages.data.cast("B")
 
 
 def _first_page(names: tuple[str, ...]) -> bytes:
@@ -101,7 +101,7 @@ def _cells(pages: Array, kind: int, start: int, cell: np.dtype[Any], number: int
     pages[:, 3:7] = _bytes([number, begin], ">u2")
     pages[:, start : start + 2 * number] = _bytes(begin + np.arange(number) * cell.itemsize, ">u2")
     form = np.dtype([("before", f"V{begin}"), ("cells", cell, number)])
-    return cast(Array, pages.view(form)["cells"][:, 0])
+    return pages.view(form)["cells"][:, 0]
 
 
 def _row_numbers(places: Array) -> Array:

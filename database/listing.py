@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, func, null, or_, select
 
 from database import tables
 from database.base import column_names, customers_table
+from database.customers import present_run
 from shared.features import Schema
 
-p, ranks, ledger = tables.present_scores, tables.present_ranks, tables.predictions
-pointer = tables.published_run
+ranks, ledger = tables.present_ranks, tables.ledger
 
 #: A count goes no further: what lies beyond is told as "10,000+".
 COUNTED = 10_000
@@ -93,39 +93,45 @@ class Position:
 SORT_KEYS = ("churn_probability", "monthly_price", "revenue_at_risk", "tenure_months", "user_id", "last_activity")
 
 
-def present_run(connection: Connection) -> int:
-    """The run whose scores are shown; 0, which none has, before the first."""
-    return connection.execute(select(pointer.c.run_id)).scalar_one_or_none() or 0
-
-
 def walked(filters: Filters, *, by_table: bool = False) -> Table:
-    """Where scores are read: from the highest down, or `by_table` by customer: few match, or another order is asked."""
-    return ranks if filters.is_scored and not by_table else p
+    """What is walked for scores: ranks, from the highest down, or `by_table` the ledger, customer by customer: few
+    match, or another order is asked.
+    """
+    return ranks if filters.is_scored and not by_table else ledger
 
 
 def source(wide: Table, scores: Table, run_id: int) -> FromClause:
-    """Customers beside their present scores and ledger rows: walked by rank, or as customers, scored or not."""
-    on = and_(scores.c.customer_id == wide.c.id, scores.c.run_id == run_id)
-    both = scores.join(wide, on) if scores is ranks else wide.outerjoin(scores, on)
-    return both.outerjoin(ledger, ledger.c.id == scores.c.prediction_id)
+    """Customers beside the ledger rows that are shown of them: walked by rank, or as customers, scored or not."""
+    ranked = ranks.join(wide, and_(ranks.c.customer_id == wide.c.id, ranks.c.run_id == run_id))
+    return tables.with_scores(ranked if scores is ranks else wide, wide.c.id, run_id)
+
+
+def probability_in(scores: Table) -> ColumnElement[float]:
+    """A present probability, as it is read there: null where there is none."""
+    # `coalesce` leaves an outer join the outer join it is: an inner one SQLite may begin with the whole ledger.
+    return scores.c.churn_probability if scores is ranks else func.coalesce(ledger.c.churn_probability, null())
+
+
+def revenue_in(scores: Table) -> ColumnElement[float]:
+    """What the run expected to lose: probability by the price it was scored with."""
+    return probability_in(scores) * func.coalesce(ledger.c.monthly_price, null())
 
 
 def conditions(
     connection: Connection, schema: Schema, wide: Table, scores: Table, filters: Filters, run_id: int
 ) -> list[ColumnElement[bool]]:
     """The filters as SQL over `source`."""
-    probability = scores.c.churn_probability
+    probability, confidence = probability_in(scores), func.coalesce(ledger.c.confidence, null())
     found = [
         *_within(probability, filters.probability),
-        *_within(ledger.c.confidence, filters.confidence),
+        *_within(confidence, filters.confidence),
         # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
         *_within(wide.c.tenure_months + 0, filters.tenure),
         *_within(wide.c.monthly_price + 0, filters.price),
     ]
     if filters.is_scored is not None:
-        # `coalesce` leaves an outer join the outer join it is; where it is an inner one, this is always so.
-        is_here = func.coalesce(scores.c.run_id, -1) == run_id
-        found.append(is_here if filters.is_scored else scores.c.customer_id.is_(None))
+        has_one = func.coalesce(ledger.c.customer_id, -1)
+        found.append(has_one != -1 if filters.is_scored else has_one == -1)
     if filters.has_left is not None:
         # `+ 0` keeps the planner from walking the index of `churn`, which nearly everybody shares.
         found.append(wide.c.churn + 0 == int(filters.has_left))
@@ -134,11 +140,11 @@ def conditions(
     if filters.levels:
         found.append(or_(*(_level(probability, level) for level in filters.levels)))
     if filters.is_unsure is not None:
-        unsure = ledger.c.confidence < filters.unsure_below
-        found.append(unsure if filters.is_unsure else ledger.c.confidence >= filters.unsure_below)
+        unsure = confidence < filters.unsure_below
+        found.append(unsure if filters.is_unsure else confidence >= filters.unsure_below)
     if filters.reasons:
         positions = [schema.feature_names.index(name) for name in filters.reasons]
-        found.append(or_(*(ledger.c[f"reason_{k}"].in_(positions) for k in (1, 2, 3))))
+        found.append(or_(*(func.coalesce(ledger.c[f"reason_{k}"], null()).in_(positions) for k in (1, 2, 3))))
     for rule in filters.features:
         column = wide.c[column_names(schema)[rule.feature]]
         found += [*_within(column, rule.within), *([_one_of(column, rule.values)] if rule.values else [])]
@@ -180,9 +186,9 @@ def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[b
 def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
     """The value of a list's order: the larger `last_activity`, the more recent; revenue is that of the run."""
     if sort.key == "churn_probability":
-        return scores.c.churn_probability
+        return probability_in(scores)
     if sort.key == "revenue_at_risk":
-        return scores.c.churn_probability * scores.c.monthly_price
+        return revenue_in(scores)
     if sort.key == "last_activity":
         return -wide.c[column_names(schema)[LAST_SEEN]]
     return wide.c[sort.key]
@@ -251,14 +257,14 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
     query = (
         select(
             wide,
-            p.c.churn_probability,
-            (p.c.churn_probability * p.c.monthly_price).label("revenue_at_risk"),
+            ledger.c.churn_probability,
+            revenue_in(ledger).label("revenue_at_risk"),
             ledger.c.confidence,
             tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *REASONS,
         )
-        .select_from(source(wide, p, run_id))
+        .select_from(source(wide, ledger, run_id))
         .where(wide.c.id.in_([row.id for row in found]))
     )
     by_id = {row["id"]: row for row in connection.execute(query).mappings()}
@@ -279,7 +285,7 @@ def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Ma
     """By risk level of those scored: customers, leavers expected, revenue at risk (of those whose price is known)."""
     wide, run_id = customers_table(schema), present_run(connection)
     scores = walked(filters)
-    probability = scores.c.churn_probability
+    probability = probability_in(scores)
     where = [*conditions(connection, schema, wide, scores, filters, run_id), probability.is_not(None)]
     totals = {}
     for level in LEVELS:
@@ -287,7 +293,7 @@ def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Ma
             select(
                 func.count(),
                 func.coalesce(func.sum(probability), 0.0),
-                func.coalesce(func.sum(probability * scores.c.monthly_price), 0.0),
+                func.coalesce(func.sum(revenue_in(scores)), 0.0),
             )
             .select_from(source(wide, scores, run_id))
             .where(*where, _level(probability, level))

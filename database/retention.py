@@ -18,8 +18,8 @@ from database import tables
 from database.session import BUSY_TIMEOUT_S, is_full
 from shared.errors import DiskFull
 
-runs, ledger, outcomes = tables.scoring_runs, tables.predictions, tables.outcomes
-present, pointer, audit, jobs = tables.present_scores, tables.published_run, tables.audit_log, tables.jobs
+runs, ledger, outcomes = tables.scoring_runs, tables.ledger, tables.outcomes
+changes, pointer, audit, jobs = tables.present_changes, tables.published_run, tables.audit_log, tables.jobs
 FINAL = ("done", "failed", "cancelled")
 
 
@@ -37,39 +37,35 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
     -------
     ids of finished runs that still have rows; never the published run, nor one whose scores are shown.
     """
-    known = exists().where(outcomes.c.prediction_id == ledger.c.id)
-    undecided = exists().where(tables.of_run(runs.c.id), ~known)
-    shown_rows = exists().where(
-        present.c.run_id.in_(select(pointer.c.run_id)),
-        present.c.customer_id == ledger.c.customer_id,
-        present.c.prediction_id == ledger.c.id,
-    )
+    known = exists().where(outcomes.c.run_id == ledger.c.run_id, outcomes.c.customer_id == ledger.c.customer_id)
+    undecided = exists().where(ledger.c.run_id == runs.c.id, ~known)
+    shown = exists().where(changes.c.run_id.in_(select(pointer.c.run_id)), changes.c.scored_run_id == runs.c.id)
     query = select(runs.c.id).where(
         runs.c.as_of < before,
         runs.c.state != "running",
         runs.c.id.not_in(select(pointer.c.run_id)),
         or_(runs.c.as_of < hopeless_before, ~undecided),
-        exists().where(tables.of_run(runs.c.id)),
-        ~exists().where(tables.of_run(runs.c.id), shown_rows),
+        exists().where(ledger.c.run_id == runs.c.id),
+        ~shown,
     )
     return connection.execute(query.order_by(runs.c.as_of, runs.c.id)).scalars().all()
 
 
 def ledger_rows(connection: Connection, run_id: int) -> int:
     """How many ledger rows a run has."""
-    return connection.execute(select(func.count()).where(tables.of_run(run_id))).scalar_one()
+    return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
 
 
 def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
     """Delete up to `limit` ledger rows of a run with their outcomes; how many. The run and its roll-up stay."""
-    ids = connection.execute(select(ledger.c.id).where(tables.of_run(run_id)).order_by(ledger.c.id).limit(limit))
-    found = list(ids.scalars())
+    query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).order_by(ledger.c.customer_id).limit(limit)
+    found = connection.execute(query).scalars().all()
     if not found:
         return 0
-    # By range: a run's rows may have gaps filled by another run's, so the run is asked for as well.
-    between = and_(ledger.c.id >= found[0], ledger.c.id <= found[-1], ledger.c.run_id == run_id)
-    connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(select(ledger.c.id).where(between))))
-    return connection.execute(delete(ledger).where(between)).rowcount
+    for table in (outcomes, ledger):
+        of_run = and_(table.c.run_id == run_id, table.c.customer_id.between(found[0], found[-1]))
+        gone = connection.execute(delete(table).where(of_run)).rowcount
+    return gone
 
 
 def old_audit(before: str) -> ColumnElement[bool]:

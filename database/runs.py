@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, case, cast, delete, func, insert, select, text, update
+from sqlalchemy import Connection, and_, case, cast, delete, func, insert, select, text, update
 from sqlalchemy.types import Integer
 
 from database import present, tables
 from database.driver import AnyRow, insert_rows
 from shared.contracts import HORIZON_DAYS
 
-runs, ledger, scores = tables.scoring_runs, tables.predictions, tables.present_scores
+runs, ledger, ranks = tables.scoring_runs, tables.ledger, tables.present_ranks
 bins, pointer = tables.score_bins, tables.published_run
 
 #: Scores are counted in bins (k-1, k] / BINS, so that any cut with three decimals is exact.
@@ -33,20 +33,10 @@ SCORE_COLUMNS = (
     "points_3",
 )
 Kind = Literal["full", "sample", "past"]
-_LAST_ROW = select(func.max(ledger.c.id))
-_COLUMNS = ", ".join(SCORE_COLUMNS)
+_COLUMNS = ", ".join(("customer_id", *SCORE_COLUMNS, "monthly_price"))
 _APPEND = text(
-    f"INSERT INTO predictions (id, run_id, customer_id, {_COLUMNS}) "
-    f"SELECT rowid + :offset, :run, customer_id, {_COLUMNS} "
-    "FROM incoming_rows WHERE rowid BETWEEN :first_row AND :last_row"
-)
-_HAS_GROWN = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(
-        first_prediction_id=func.coalesce(runs.c.first_prediction_id, bindparam("first")),
-        last_prediction_id=bindparam("last"),
-    )
+    f"INSERT INTO ledger (run_id, {_COLUMNS}) SELECT :run, {_COLUMNS} "
+    "FROM incoming_rows WHERE rowid BETWEEN :first AND :last"
 )
 
 
@@ -65,6 +55,8 @@ class Published:
 
 def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_id: int | None, now: str) -> int:
     """Open a run and return its id."""
+    used = func.coalesce(select(func.max(runs.c.ids_until)).scalar_subquery(), 0)
+    newest = select(func.max(tables.customers.c.id)).scalar_subquery()
     values = {
         "kind": kind,
         "state": "running",
@@ -73,46 +65,45 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
         "horizon_days": HORIZON_DAYS,
         "job_id": job_id,
         "started_at": now,
+        "ids_after": used,
+        "ids_until": used + func.coalesce(newest, 0),
     }
     return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
 
 
-def append(connection: Connection, run_id: int, rows: range) -> int:
-    """Add ledger rows of `incoming_rows`, those with these row numbers; the id of the first, which the rest follow.
+def append(connection: Connection, run_id: int, rows: range) -> None:
+    """Add ledger rows of `incoming_rows`, those with these row numbers.
 
-    The columns there are `customer_id` and SCORE_COLUMNS.
+    The columns there are `customer_id`, SCORE_COLUMNS and `monthly_price`; fastest in the order of customers.
     """
-    first: int = (connection.execute(_LAST_ROW).scalar_one() or 0) + 1
-    if rows:
-        given = {"run": run_id, "first_row": rows[0], "last_row": rows[-1], "offset": first - rows[0]}
-        connection.execute(_APPEND, given)
-        connection.execute(_HAS_GROWN, {"run": run_id, "first": first, "last": first + len(rows) - 1})
-    return first
+    connection.execute(_APPEND, {"run": run_id, "first": rows[0], "last": rows[-1]})
 
 
-def measure_bins(connection: Connection, run_id: int, *, past: bool = False) -> list[tuple[Any, ...]]:
-    """Count a run's scores by bin: (bin, customers, probability_sum, revenue_at_risk, unpriced).
+def measure_bins(connection: Connection, run_id: int, *, shown: bool = True) -> list[tuple[Any, ...]]:
+    """Count scores by bin: (bin, customers, probability_sum, revenue_at_risk, unpriced).
 
     Parameters
     ----------
-    past
-        Count the ledger instead of the present scores: a past run never was the published one.
+    shown
+        Count what is shown while this run is the published one, or else what it said itself: a past run never was.
     """
-    table = ledger if past else scores
-    p = table.c.churn_probability
+    p, price = ledger.c.churn_probability, ledger.c.monthly_price
     scaled = p * BINS
     whole = cast(scaled, Integer)
     edge = whole + case((scaled > whole, 1), else_=0)  # ceiling, which not every SQL dialect has
-    price = scores.c.monthly_price if not past else tables.customers.c.monthly_price
     query = select(
         edge.label("bin"),
         func.count(),
         func.sum(p),
         func.coalesce(func.sum(p * price), 0.0),
         func.sum(case((price.is_(None), 1), else_=0)),
-    ).where(table.c.run_id == run_id)
-    if past:
-        query = query.join_from(ledger, tables.customers, tables.customers.c.id == ledger.c.customer_id)
+    )
+    if shown:
+        query = query.select_from(tables.with_scores(ranks, ranks.c.customer_id, run_id)).where(
+            ranks.c.run_id == run_id
+        )
+    else:
+        query = query.where(ledger.c.run_id == run_id)
     return [tuple(row) for row in connection.execute(query.group_by("bin"))]
 
 
@@ -172,8 +163,10 @@ def drop_unfinished_rows(connection: Connection, job_id: int, limit: int) -> int
     for run_id in _unfinished(connection, job_id):
         gone = present.drop_some(connection, run_id, limit)
         if not gone:
-            some = select(ledger.c.id).where(tables.of_run(run_id)).limit(limit)
-            gone = connection.execute(delete(ledger).where(ledger.c.id.in_(some))).rowcount
+            some = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).limit(limit)
+            gone = connection.execute(
+                delete(ledger).where(ledger.c.run_id == run_id, ledger.c.customer_id.in_(some))
+            ).rowcount
         if gone:
             return gone
     return 0
@@ -189,36 +182,34 @@ def drop_unfinished(connection: Connection, job_id: int) -> int:
     """Remove what a broken attempt of a job left behind; return how many runs were removed."""
     ids = _unfinished(connection, job_id)
     for run_id in ids:
-        for table in (tables.present_ranks, tables.present_scores):
+        for table in (ranks, ledger, bins):
             connection.execute(delete(table).where(table.c.run_id == run_id))
-        connection.execute(delete(ledger).where(tables.of_run(run_id)))
-        connection.execute(delete(bins).where(bins.c.run_id == run_id))
         connection.execute(delete(runs).where(runs.c.id == run_id))
     return len(ids)
 
 
 def _unsettled() -> Any:
     o = tables.outcomes
-    return ~select(o.c.id).where(o.c.prediction_id == ledger.c.id).exists()
+    of = and_(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
+    return ~select(o.c.id).where(of).exists()
 
 
-def rows_without_outcome(connection: Connection, run_id: int) -> Sequence[AnyRow]:
-    """(prediction id, customer_id) of a run's predictions that have no outcome yet, ascending."""
-    query = select(ledger.c.id, ledger.c.customer_id).where(tables.of_run(run_id), _unsettled())
-    return connection.execute(query.order_by(ledger.c.id)).all()
+def without_outcome(connection: Connection, run_id: int) -> Sequence[int]:
+    """Customers of a run's predictions that have no outcome yet, ascending."""
+    query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id, _unsettled())
+    return connection.execute(query.order_by(ledger.c.customer_id)).scalars().all()
 
 
 def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
     """Finished runs up to a date with predictions that have no outcome yet: (id, as_of)."""
-    some = select(ledger.c.id).where(tables.of_run(runs.c.id), _unsettled()).exists()
+    some = select(ledger.c.customer_id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
     query = select(runs.c.id, runs.c.as_of).where(
         runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, some
     )
     return connection.execute(query.order_by(runs.c.id)).all()
 
 
-def add_outcomes(connection: Connection, rows: Sequence[tuple[int, int]], known_at: str) -> None:
-    """Append outcomes: (prediction id, churned)."""
-    insert_rows(
-        connection, tables.outcomes, ("prediction_id", "churned", "known_at"), [(*row, known_at) for row in rows]
-    )
+def add_outcomes(connection: Connection, run_id: int, rows: Sequence[tuple[int, int]], known_at: str) -> None:
+    """Append outcomes of a run's predictions: (customer_id, churned)."""
+    columns = ("run_id", "customer_id", "churned", "known_at")
+    insert_rows(connection, tables.outcomes, columns, [(run_id, *row, known_at) for row in rows])

@@ -20,15 +20,17 @@ from database.tables.customer_base import (
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
-    of_run,
+    ledger,
     outcomes,
     prediction_date,
+    prediction_id,
     predictions,
+    present_changes,
     present_ranks,
-    present_scores,
     published_run,
     score_bins,
     scoring_runs,
+    with_scores,
 )
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
 from database.tables.work import jobs, workers
@@ -42,17 +44,18 @@ __all__ = [
     "feature_importance",
     "imports",
     "jobs",
+    "ledger",
     "metadata",
     "model_metrics",
     "model_timeline",
     "models",
-    "of_run",
     "outcomes",
     "population_history",
     "prediction_date",
+    "prediction_id",
     "predictions",
+    "present_changes",
     "present_ranks",
-    "present_scores",
     "published_run",
     "rate_limits",
     "revoked_tokens",
@@ -61,6 +64,7 @@ __all__ = [
     "scoring_runs",
     "subscriptions",
     "users",
+    "with_scores",
     "withdrawn_ends",
     "workers",
 ]

@@ -1,6 +1,7 @@
 """The tables of scores: runs, predictions, what is published, and what came of it.
 
-Law: a score refers to its customer and its run by integer keys, and repeats no personal data.
+Law: a score is kept once, under its run and its customer, and repeats no personal data; what is shown is looked up
+there.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
+    FromClause,
     Index,
     Integer,
+    Join,
     Table,
     Text,
     and_,
+    case,
+    column,
     select,
+    table,
 )
 
 from database.tables.catalogue import id_column, metadata, reference
@@ -38,9 +45,9 @@ scoring_runs = Table(
     Column("customers", Integer),
     Column("average_probability", Float),
     reference("job_id", "jobs.id", nullable=True),
-    # Where its ledger rows begin and end. An index by run would cost a run a twelfth of its time.
-    Column("first_prediction_id", Integer),
-    Column("last_prediction_id", Integer),
+    # Its share of the numbers of predictions: above the one, up to the other.
+    Column("ids_after", Integer, nullable=False, server_default="0"),
+    Column("ids_until", Integer, nullable=False, server_default="0"),
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
 )
@@ -52,12 +59,12 @@ published_run = Table(
     reference("run_id", "scoring_runs.id"),
     Column("published_at", Text, nullable=False),
 )
-predictions = Table(
-    "predictions",
+# Its key is also its order: a run appends at the end, and is read from there like a table of its own.
+ledger = Table(
+    "ledger",
     metadata,
-    id_column(),
-    reference("customer_id", "customers.id"),
-    reference("run_id", "scoring_runs.id"),
+    Column("run_id", Integer, ForeignKey("scoring_runs.id"), primary_key=True),
+    Column("customer_id", Integer, ForeignKey("customers.id"), primary_key=True),
     Column("churn_probability", Float, nullable=False),
     Column("confidence", Float, nullable=False),
     Column("out_of_fold", Integer, nullable=False),
@@ -67,28 +74,21 @@ predictions = Table(
     Column("points_2", Float, nullable=False),
     Column("reason_3", Integer, nullable=False),
     Column("points_3", Float, nullable=False),
-)
-Index("ix_predictions_customer_id", predictions.c.customer_id, predictions.c.id)
-# A score's moment is that of its run.
-prediction_date = (
-    select(scoring_runs.c.started_at)
-    .where(scoring_runs.c.id == predictions.c.run_id)
-    .scalar_subquery()
-    .label("prediction_date")
-)
-# Copies of ledger rows, made and dropped with their run: what they refer to is looked after by the ledger's own keys.
-present_scores = Table(
-    "present_scores",
-    metadata,
-    Column("run_id", Integer, ForeignKey("scoring_runs.id"), primary_key=True),
-    Column("customer_id", Integer, primary_key=True),
-    Column("churn_probability", Float, nullable=False),
-    Column("prediction_id", Integer, nullable=False),
     Column("monthly_price", Float),
     sqlite_with_rowid=False,
 )
-# The same, by rank: a table of its own, because it is written in its order, once all are scored. An index on
-# `present_scores` would be written in the order of customers, all over the place: six times the work of a run.
+# A view: the ledger's finished runs under the documented names.
+predictions = table(
+    "predictions",
+    column("id", Integer),
+    column("customer_id", Integer),
+    column("churn_probability", Float),
+    column("confidence", Float),
+    column("prediction_date", Text),
+    column("run_id", Integer),
+)
+# Whose score is shown is what is ranked. Written in its order, once all are scored: an index on the ledger would be
+# written in the order of customers, all over the place: six times the work of a run.
 # Its key runs from the highest probability down, which only the migration can say.
 present_ranks = Table(
     "present_ranks",
@@ -96,8 +96,15 @@ present_ranks = Table(
     Column("run_id", Integer, ForeignKey("scoring_runs.id"), primary_key=True),
     Column("churn_probability", Float, primary_key=True),
     Column("customer_id", Integer, primary_key=True),
-    Column("prediction_id", Integer, nullable=False),
-    Column("monthly_price", Float),
+    sqlite_with_rowid=False,
+)
+# Of whom something else is shown than what the published run says: the score of a later sample, or (null) nothing.
+present_changes = Table(
+    "present_changes",
+    metadata,
+    Column("run_id", Integer, ForeignKey("scoring_runs.id"), primary_key=True),
+    Column("customer_id", Integer, primary_key=True),
+    Column("scored_run_id", Integer),
     sqlite_with_rowid=False,
 )
 score_bins = Table(
@@ -114,18 +121,28 @@ outcomes = Table(
     "outcomes",
     metadata,
     id_column(),
-    reference("prediction_id", "predictions.id"),
+    Column("run_id", Integer, nullable=False),
+    Column("customer_id", Integer, nullable=False),
     Column("churned", Integer, nullable=False),
     Column("known_at", Text, nullable=False),
+    ForeignKeyConstraint(["run_id", "customer_id"], ["ledger.run_id", "ledger.customer_id"]),
 )
-Index("ix_outcomes_prediction_id", outcomes.c.prediction_id)
+Index("ix_outcomes_run_id_customer_id", outcomes.c.run_id, outcomes.c.customer_id)
+
+# A score's moment is that of its run.
+prediction_date = (
+    select(scoring_runs.c.started_at)
+    .where(scoring_runs.c.id == ledger.c.run_id)
+    .scalar_subquery()
+    .label("prediction_date")
+)
+#: A prediction's number: its run's share of the numbers, and its customer's key.
+prediction_id = (scoring_runs.c.ids_after + ledger.c.customer_id).label("id")
 
 
-def of_run(run_id: int | ColumnElement[int]) -> ColumnElement[bool]:
-    """Which ledger rows are those of a run; another's may lie between its first and its last."""
-    run = scoring_runs.alias()
-    first, last = (
-        select(column).where(run.c.id == run_id).correlate_except(run).scalar_subquery()
-        for column in (run.c.first_prediction_id, run.c.last_prediction_id)
-    )
-    return and_(predictions.c.id.between(first, last), predictions.c.run_id == run_id)
+def with_scores(customers: FromClause, customer_id: ColumnElement[int], run_id: int) -> Join:
+    """Customers, each beside the ledger row that is shown of them while this run is the published one, if there is."""
+    x = present_changes
+    of = case((x.c.customer_id.is_(None), run_id), else_=x.c.scored_run_id)
+    both = customers.outerjoin(x, and_(x.c.run_id == run_id, x.c.customer_id == customer_id))
+    return both.outerjoin(ledger, and_(ledger.c.run_id == of, ledger.c.customer_id == customer_id))

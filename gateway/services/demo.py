@@ -266,7 +266,7 @@ def _score_past(work: Work, day: str) -> None:
             with incoming.write() as connection:
                 runs.append(connection, run_id, range(FIRST_ROW, FIRST_ROW + len(chunk.ids)))
     with work.database.read() as connection:
-        measured = runs.measure_bins(connection, run_id, past=True)
+        measured = runs.measure_bins(connection, run_id, shown=False)
     with work.database.write() as connection:
         runs.store_bins(connection, run_id, measured)
         runs.finish(connection, run_id, state="done", customers=len(rows), average=total / len(rows), now=moment)

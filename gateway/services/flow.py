@@ -1,6 +1,6 @@
 """Many rows on their way: worked on before they are asked for, counted and ranked as they pass.
 
-Law: memory holds a handful of chunks, and 32 bytes of every customer who is ranked; a failure reaches whoever asks for
+Law: memory holds a handful of chunks, and 16 bytes of every customer who is ranked; a failure reaches whoever asks for
 the next one.
 """
 
@@ -19,7 +19,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-RANKED = ("churn_probability", "customer_id", "prediction_id", "monthly_price")
 
 
 def ahead(do: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
@@ -71,19 +70,18 @@ class Ranking:
     """Scores kept as they pass, to be read from the highest probability down; ties by customer, in the order added."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Floats, Ints, Ints, Floats]] = []
+        self._parts: list[tuple[Floats, Ints]] = []
 
-    def add(self, p: Floats, customer_ids: Ints, first_prediction_id: int, price: Floats) -> None:
-        """Keep a chunk, whose predictions have ids that follow each other; customers ascend from chunk to chunk."""
-        predictions = np.arange(first_prediction_id, first_prediction_id + len(customer_ids))
-        self._parts.append((p, customer_ids, predictions, price))
+    def add(self, p: Floats, customer_ids: Ints) -> None:
+        """Keep a chunk; customers ascend from chunk to chunk."""
+        self._parts.append((p, customer_ids))
 
-    def parts(self, rows: int) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        """Columns of so many customers at a time, as `present.rank` has them."""
+    def parts(self, rows: int) -> Iterator[tuple[Floats, Ints]]:
+        """(probabilities, customer ids) of so many customers at a time."""
         if not self._parts:
             return
-        columns = [np.concatenate(each) for each in zip(*self._parts, strict=True)]
-        order = np.argsort(-columns[0], kind="stable")
+        p, customer_ids = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        order = np.argsort(-p, kind="stable")
         for at in range(0, len(order), rows):
             here = order[at : at + rows]
-            yield {name: column[here] for name, column in zip(RANKED, columns, strict=True)}
+            yield p[here], customer_ids[here]

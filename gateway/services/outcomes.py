@@ -27,15 +27,15 @@ def settle(work: Work) -> int:
         with work.database.read() as connection:
             labels = facts.outcomes_at(connection, run.as_of)
             known = [
-                (row.id, labels[row.customer_id])
-                for row in runs.rows_without_outcome(connection, run.id)
-                if row.customer_id in labels
+                (customer_id, labels[customer_id])
+                for customer_id in runs.without_outcome(connection, run.id)
+                if customer_id in labels
             ]
         at, pace = 0, Pace(CHUNK)
         while at < len(known):
             part = known[at : at + pace.size]
             at += len(part)
             with pace.timed(work.database.write()) as connection:
-                runs.add_outcomes(connection, part, iso(work.clock()))
+                runs.add_outcomes(connection, run.id, part, iso(work.clock()))
         written += len(known)
     return written

@@ -155,8 +155,8 @@ def score_rows(work: Work, schema: Schema, version: str, rows: Sequence[Sequence
     answer = arrow.decode(work.ml.score_columns(body, version, request_id=work.job.request_id))
     scores = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
     customer, price = np.array(ids, dtype=np.int64), np.array(prices, dtype=np.float64)
-    columns = {"customer_id": customer, "monthly_price": price, **scores}
-    return Chunk(customer, price, scores["churn_probability"], image(columns))
+    made = image({"customer_id": customer, **scores, "monthly_price": price})
+    return Chunk(customer, price, scores["churn_probability"], made)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -178,30 +178,29 @@ def _store_all(
     pace = Pace(STORED)
     for chunk in chunks:
         incoming.hand_over(chunk.image)
-        for rows, here in _by_pace(len(chunk.ids), pace):
+        for rows in _by_pace(len(chunk.ids), pace):
             with pace.timed(incoming.write()) as connection:
-                first = runs.append(connection, run_id, rows)
-                if ranking is not None:
-                    present.append(connection, run_id, rows, first)
-                    ranking.add(chunk.probabilities[here], chunk.ids[here], first, chunk.prices[here])
+                runs.append(connection, run_id, rows)
+        if ranking is not None:
+            ranking.add(chunk.probabilities, chunk.ids)
         roll_up.add(chunk.probabilities, chunk.prices)
         work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
 
 
-def _by_pace(rows: int, pace: Pace) -> Iterator[tuple[range, slice]]:
-    """Row numbers of what was handed over, as many as one transaction may hold by now, and which rows these are."""
-    done = 0
-    while done < rows:
-        here = slice(done, min(done + pace.size, rows))
-        yield range(FIRST_ROW + here.start, FIRST_ROW + here.stop), here
-        done = here.stop
+def _by_pace(rows: int, pace: Pace) -> Iterator[range]:
+    """Row numbers of what was handed over, each time as many as one transaction may hold by now."""
+    at = FIRST_ROW
+    while at < FIRST_ROW + rows:
+        until = min(at + pace.size, FIRST_ROW + rows)
+        yield range(at, until)
+        at = until
 
 
 def _publish(work: Work, incoming: Incoming, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
     pace = Pace(STORED)
-    for ranked in ranking.parts(CHUNK):
-        incoming.hand_over(image(ranked))
-        for rows, _ in _by_pace(len(ranked["customer_id"]), pace):
+    for probabilities, ids in ranking.parts(CHUNK):
+        incoming.hand_over(image({"churn_probability": probabilities, "customer_id": ids}))
+        for rows in _by_pace(len(ids), pace):
             with pace.timed(incoming.write()) as connection:
                 present.rank(connection, run_id, rows)
         work.step(0.95, f"Ranked {roll_up.customers:,} customers")
