@@ -15,6 +15,7 @@ from sqlalchemy.types import Integer
 from database import present, tables
 from database.driver import AnyRow, insert_rows
 from shared.contracts import HORIZON_DAYS
+from shared.errors import Conflict
 
 runs, ledger, ranks = tables.scoring_runs, tables.ledger, tables.present_ranks
 bins, pointer = tables.score_bins, tables.published_run
@@ -33,10 +34,13 @@ SCORE_COLUMNS = (
     "points_3",
 )
 Kind = Literal["full", "sample", "past"]
+GONE = "Customers disappeared while they were being scored. Nothing of this run was stored; score again."
 _COLUMNS = ", ".join(("customer_id", *SCORE_COLUMNS, "monthly_price"))
+# Joined to the customers, row for row, so that nobody is stored who does not exist.
 _APPEND = text(
-    f"INSERT INTO ledger (run_id, {_COLUMNS}) SELECT :run, {_COLUMNS} "
-    "FROM incoming_rows WHERE rowid BETWEEN :first AND :last"
+    f"INSERT INTO ledger (run_id, {_COLUMNS}) SELECT r.id, {', '.join(f'i.{name}' for name in _COLUMNS.split(', '))} "
+    "FROM scoring_runs AS r CROSS JOIN incoming_rows AS i CROSS JOIN customers AS c ON c.id = i.customer_id "
+    "WHERE r.id = :run AND i.rowid BETWEEN :first AND :last"
 )
 
 
@@ -75,8 +79,15 @@ def append(connection: Connection, run_id: int, rows: range) -> None:
     """Add ledger rows of `incoming_rows`, those with these row numbers.
 
     The columns there are `customer_id`, SCORE_COLUMNS and `monthly_price`; fastest in the order of customers.
+
+    Raises
+    ------
+    Conflict
+        The run, or a customer of these, is not there.
     """
-    connection.execute(_APPEND, {"run": run_id, "first": rows[0], "last": rows[-1]})
+    given = {"run": run_id, "first": rows[0], "last": rows[-1]}
+    if connection.execute(_APPEND, given).rowcount != len(rows):
+        raise Conflict(GONE)
 
 
 def measure_bins(connection: Connection, run_id: int, *, shown: bool = True) -> list[tuple[Any, ...]]:

@@ -30,8 +30,8 @@ from shared.clock import iso
 from shared.errors import Conflict, NoCustomers, NoModel
 from shared.features import Schema
 
-#: Customers in one call of the ML service.
-CHUNK = 20_000
+#: Customers in one call of the ML service; few in the first one, which storing waits for.
+CHUNK, FIRST_CHUNK = 20_000, 5_000
 #: Customers of the first transaction; `Pace` finds how many of the next.
 STORED = 5_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
@@ -129,23 +129,23 @@ def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Gen
 
 def _rows(work: Work, schema: Schema, sample: int | None) -> Iterator[Sequence[Any]]:
     if sample is None:
-        after = 0
-        while rows := _read(work, schema, after, None):
+        after, limit = 0, FIRST_CHUNK
+        while rows := _read(work, schema, after, limit, None):
             yield rows
-            after = rows[-1][0]
+            after, limit = rows[-1][0], CHUNK
         return
     with work.database.read() as connection:
         everyone = customers.population_ids(connection)
     chosen = sorted(random.SystemRandom().sample(list(everyone), min(sample, len(everyone))))
     for at in range(0, len(chosen), 5_000):
         # Customers who have left since the ids were drawn are not among the rows.
-        if rows := _read(work, schema, 0, chosen[at : at + 5_000]):
+        if rows := _read(work, schema, 0, 5_000, chosen[at : at + 5_000]):
             yield rows
 
 
-def _read(work: Work, schema: Schema, after: int, among: Sequence[int] | None) -> Sequence[Any]:
+def _read(work: Work, schema: Schema, after: int, limit: int, among: Sequence[int] | None) -> Sequence[Any]:
     with work.database.read() as connection:
-        return customers.scoring_rows(connection, schema, after_id=after, limit=CHUNK, among=among)
+        return customers.scoring_rows(connection, schema, after_id=after, limit=limit, among=among)
 
 
 def score_rows(work: Work, schema: Schema, version: str, rows: Sequence[Sequence[Any]]) -> Chunk:

@@ -28,9 +28,7 @@ CREATE TABLE ledger (
     run_id INTEGER NOT NULL,
     customer_id INTEGER NOT NULL,{SCORE_COLUMNS}
     monthly_price FLOAT,
-    CONSTRAINT pk_ledger PRIMARY KEY (run_id, customer_id),
-    CONSTRAINT fk_ledger_run_id FOREIGN KEY(run_id) REFERENCES scoring_runs (id),
-    CONSTRAINT fk_ledger_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id)
+    CONSTRAINT pk_ledger PRIMARY KEY (run_id, customer_id)
 ) WITHOUT ROWID
 """
 OUTCOMES = """
@@ -58,11 +56,24 @@ CREATE TABLE present_ranks (
     run_id INTEGER NOT NULL,
     churn_probability FLOAT NOT NULL,
     customer_id INTEGER NOT NULL,{copies}
-    CONSTRAINT pk_present_ranks PRIMARY KEY (run_id, churn_probability DESC, customer_id),
-    CONSTRAINT fk_present_ranks_run_id FOREIGN KEY(run_id) REFERENCES scoring_runs (id)
+    CONSTRAINT pk_present_ranks PRIMARY KEY (run_id, churn_probability DESC, customer_id){references}
 ) WITHOUT ROWID
 """
+REFERENCES = ",\n    CONSTRAINT fk_present_ranks_run_id FOREIGN KEY(run_id) REFERENCES scoring_runs (id)"
 COPIES = "\n    prediction_id INTEGER NOT NULL,\n    monthly_price FLOAT,"
+# What a score refers to stays as long as the score.
+GUARDS = {
+    "a_run_with_scores_stays": (
+        "CREATE TRIGGER a_run_with_scores_stays BEFORE DELETE ON scoring_runs "
+        "WHEN EXISTS (SELECT 1 FROM ledger WHERE run_id = OLD.id) "
+        "BEGIN SELECT raise(ABORT, 'the run has scores'); END"
+    ),
+    "a_customer_with_scores_stays": (
+        "CREATE TRIGGER a_customer_with_scores_stays BEFORE DELETE ON customers "
+        "WHEN EXISTS (SELECT 1 FROM scoring_runs AS r JOIN ledger AS l ON l.run_id = r.id AND l.customer_id = OLD.id) "
+        "BEGIN SELECT raise(ABORT, 'the customer has scores'); END"
+    ),
+}
 #: Every run so far gets as many numbers as there are customers.
 SHARES = """
 UPDATE scoring_runs SET
@@ -150,7 +161,7 @@ def upgrade() -> None:
     op.execute("CREATE INDEX ix_outcomes_run_id_customer_id ON outcomes (run_id, customer_id)")
     _anew(
         "present_ranks",
-        RANKS.format(copies=""),
+        RANKS.format(copies="", references=""),
         "SELECT run_id, churn_probability, customer_id FROM old_present_ranks "
         "WHERE run_id IN (SELECT run_id FROM published_run) ORDER BY run_id, churn_probability DESC, customer_id",
     )
@@ -159,9 +170,13 @@ def upgrade() -> None:
     for name in ("first_prediction_id", "last_prediction_id"):
         op.execute(f"ALTER TABLE scoring_runs DROP COLUMN {name}")
     op.execute(VIEW)
+    for guard in GUARDS.values():
+        op.execute(guard)
 
 
 def downgrade() -> None:
+    for name in GUARDS:
+        op.execute(f"DROP TRIGGER {name}")
     op.execute("DROP VIEW predictions")
     op.execute(PREDICTIONS)
     op.execute(
@@ -185,7 +200,7 @@ def downgrade() -> None:
     )
     _anew(
         "present_ranks",
-        RANKS.format(copies=COPIES),
+        RANKS.format(copies=COPIES, references=REFERENCES),
         "SELECT run_id, churn_probability, customer_id, prediction_id, monthly_price FROM present_scores "
         "ORDER BY run_id, churn_probability DESC, customer_id",
     )
