@@ -132,9 +132,9 @@ def scoring_work(database: Database, ml: Any) -> Work:
     return Work(database, ml, settings, utc_now, job)
 
 
-def rows_to_score(database: Database, ml: Any) -> list[Any]:
-    """What a scoring run reads, in its chunks."""
-    return list(scoring._rows(scoring_work(database, ml), SCHEMA, None))
+def columns_to_score(database: Database, ml: Any) -> list[scoring.Columns]:
+    """What a scoring run reads, in its chunks, as the ML service takes it."""
+    return [scoring.in_columns(SCHEMA, rows) for rows in scoring._rows(scoring_work(database, ml), SCHEMA, None)]
 
 
 def unscored(path: Path) -> None:

@@ -23,7 +23,7 @@ from database.session import Connection, Database
 from database.tables import subscriptions
 from gateway.services import training
 from gateway.services.importing import bring_up_to_date, last_activity
-from gateway.services.scoring import CHUNK, score_rows
+from gateway.services.scoring import CHUNK, in_columns, score_columns
 from gateway.services.scoring import run as score
 from gateway.services.work import Work
 from shared.clock import Clock, days_later, iso, utc_now
@@ -260,7 +260,7 @@ def _score_past(work: Work, day: str) -> None:
     total = 0.0
     with beside(work.database) as incoming:
         for at in range(0, len(rows), CHUNK):
-            chunk = score_rows(work, built_in_schema(), live.version, rows[at : at + CHUNK])
+            chunk = score_columns(work, live.version, in_columns(built_in_schema(), rows[at : at + CHUNK]))
             total += float(chunk.probabilities.sum())
             incoming.hand_over(chunk.image)
             with incoming.write() as connection:

@@ -43,6 +43,23 @@ NO_CUSTOMERS = "There are no customers to score yet: import a table first."
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Customers to score, in columns.
+
+    Attributes
+    ----------
+    prices
+        NaN where there is none.
+    body
+        Their features, as the ML service takes them.
+    """
+
+    ids: Ints
+    prices: Floats
+    body: bytes
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Scored customers, ready to be stored; shape (customers,) each.
 
@@ -124,7 +141,7 @@ def _drop_unfinished(work: Work) -> None:
 
 def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Generator[Chunk, None, None]:
     """Scored chunks. One is being scored while the caller stores the one before it and the next one is read."""
-    return ahead(lambda rows: score_rows(work, schema, version, rows), _rows(work, schema, sample))
+    return ahead(lambda rows: score_columns(work, version, in_columns(schema, rows)), _rows(work, schema, sample))
 
 
 def _rows(work: Work, schema: Schema, sample: int | None) -> Iterator[Sequence[Any]]:
@@ -148,15 +165,19 @@ def _read(work: Work, schema: Schema, after: int, limit: int, among: Sequence[in
         return customers.scoring_rows(connection, schema, after_id=after, limit=limit, among=among)
 
 
-def score_rows(work: Work, schema: Schema, version: str, rows: Sequence[Sequence[Any]]) -> Chunk:
-    """Score rows of (id, monthly_price, feature ...) with one version."""
+def in_columns(schema: Schema, rows: Sequence[Sequence[Any]]) -> Columns:
+    """Rows of (id, monthly_price, feature ...), at least one, as they are sent and stored."""
     ids, prices, *features = by_column(rows)
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, ids, features)])
-    answer = arrow.decode(work.ml.score_columns(body, version, request_id=work.job.request_id))
+    return Columns(np.array(ids, dtype=np.int64), np.array(prices, dtype=np.float64), body)
+
+
+def score_columns(work: Work, version: str, given: Columns) -> Chunk:
+    """Score customers with one version."""
+    answer = arrow.decode(work.ml.score_columns(given.body, version, request_id=work.job.request_id))
     scores = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
-    customer, price = np.array(ids, dtype=np.int64), np.array(prices, dtype=np.float64)
-    made = image({"customer_id": customer, **scores, "monthly_price": price})
-    return Chunk(customer, price, scores["churn_probability"], made)
+    made = image({"customer_id": given.ids, **scores, "monthly_price": given.prices})
+    return Chunk(given.ids, given.prices, scores["churn_probability"], made)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -175,7 +196,7 @@ def _store_all(
     roll_up: RollUp,
     ranking: Ranking | None,
 ) -> None:
-    pace = Pace(STORED)
+    pace = Pace(STORED, most=CHUNK)
     for chunk in chunks:
         incoming.hand_over(chunk.image)
         for rows in _by_pace(len(chunk.ids), pace):
@@ -197,7 +218,7 @@ def _by_pace(rows: int, pace: Pace) -> Iterator[range]:
 
 
 def _publish(work: Work, incoming: Incoming, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
-    pace = Pace(STORED)
+    pace = Pace(STORED, most=CHUNK)
     for probabilities, ids in ranking.parts(CHUNK):
         incoming.hand_over(image({"churn_probability": probabilities, "customer_id": ids}))
         for rows in _by_pace(len(ids), pace):
