@@ -54,9 +54,10 @@ WIDE_PLACE = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration and what the folds said of it."""
+    """One configuration, what it changes of the first one, and what the folds said of it."""
 
     number: int
+    changes: dict[str, Any]
     params: dict[str, Any]
     found: CrossValidation
 
@@ -141,7 +142,7 @@ def search(
         rows.schema, sample.values, sample.label, deal(sample.groups, sample.label, RACE_FOLDS, seed), threads=threads
     )
     proposals = Proposals(seed, sample.leaf_weight())
-    made = _race(race, _base(rows, seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s))
+    made = _race(race, _base(rows, len(sample.label), seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s))
     best = choose(made)
     about = _about(made, best, trials, sampled=None if sample is rows else len(sample.label))
     if whole is not None:
@@ -149,12 +150,14 @@ def search(
         bag, final = _bag(whole, best, progress) if len(made) > len(PORTFOLIO) else (1, best.found)
         return Found(best.params, bag, final, folds, {**about, "bag": bag})
     whole = FoldedRows(rows.schema, rows.values, rows.label, folds, threads=threads)
-    final = whole.grow(best.params, on_round=lambda n: progress(0.7 + 0.3 * n / (n + 200), _round("all rows", n)))
-    return Found(best.params, 1, final, folds, {**about, "bag": 1})
+    params = {**_base(rows, len(rows.label), seed), **best.changes}
+    final = whole.grow(params, on_round=lambda n: progress(0.7 + 0.3 * n / (n + 200), _round("all rows", n)))
+    return Found(params, 1, final, folds, {**about, "bag": 1})
 
 
-def _base(rows: Rows, seed: int) -> dict[str, Any]:
-    return boosting.parameters(rows.schema, rows=len(rows.label), leavers=int(rows.label.sum()), seed=seed)
+def _base(rows: Rows, count: int, seed: int) -> dict[str, Any]:
+    """The first configuration for so many of the rows."""
+    return boosting.parameters(rows.schema, rows=count, leavers=int(rows.label.sum()), seed=seed)
 
 
 def _round(what: str, number: int) -> str:
@@ -174,10 +177,11 @@ def _race(
     for number in range(trials):
         if made and time_budget_s is not None and time.monotonic() - begun > time_budget_s:
             break
-        params = {**base, **proposals(number, made)}
+        changes = proposals(number, made)
+        params = {**base, **changes}
         to_beat = min((trial.found.log_loss for trial in made), default=np.inf)
         found = race.grow(params, on_round=_counted(number, trials, progress), to_beat=to_beat)
-        made.append(Trial(number, params, found))
+        made.append(Trial(number, changes, params, found))
     return made
 
 

@@ -28,7 +28,7 @@ def run(snapshot: Snapshot, **more: object) -> Found:
 
 
 def tried(number: int, depth: int, loss: float, auc: float) -> Trial:
-    return Trial(number, {"max_depth": depth}, CrossValidation(10, loss, auc, [], np.empty(0)))
+    return Trial(number, {}, {"max_depth": depth}, CrossValidation(10, loss, auc, [], np.empty(0)))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_bag_is_held_against_its_own_members_not_against_the_luck_of_the_chose
     np.testing.assert_allclose(bag.margins, np.mean([each.margins for each in members], axis=0), atol=2e-6)
     gain = alone - bag.log_loss
     assert gain > 0, "log loss is convex"
-    lucky = Trial(0, params, replace(members[0], rounds=40, log_loss=bag.log_loss - 0.01))
+    lucky = Trial(0, {}, params, replace(members[0], rounds=40, log_loss=bag.log_loss - 0.01))
     for needed, chosen in ((gain * 0.9, search.BAG), (gain * 1.1, 1)):
         monkeypatch.setattr(search, "BAG_GAIN", needed)
         assert search._bag(whole, lucky, lambda done, stage: None)[0] == chosen
