@@ -142,7 +142,9 @@ def search(
         rows.schema, sample.values, sample.label, deal(sample.groups, sample.label, RACE_FOLDS, seed), threads=threads
     )
     proposals = Proposals(seed, sample.leaf_weight())
-    made = _race(race, _base(rows, len(sample.label), seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s))
+    made = _race(
+        race, _base(rows, len(sample.label), seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s)
+    )
     best = choose(made)
     about = _about(made, best, trials, sampled=None if sample is rows else len(sample.label))
     if whole is not None:

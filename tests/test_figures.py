@@ -56,8 +56,9 @@ def _active(lives: list[Any], day: str) -> set[int]:
 def _shown(stack: Stack) -> list[Any]:
     """Present scores of active customers, as the published run has them."""
     return stack.rows(
-        "SELECT s.churn_probability AS p, s.prediction_id, c.* FROM present_scores s"
-        " JOIN published_run r ON r.run_id = s.run_id JOIN customers c ON c.id = s.customer_id WHERE c.churn = 0"
+        "SELECT s.churn_probability AS p, x.scored_run_id, c.* FROM present_ranks s"
+        " JOIN published_run r ON r.run_id = s.run_id JOIN customers c ON c.id = s.customer_id"
+        " LEFT JOIN present_changes x ON x.run_id = s.run_id AND x.customer_id = s.customer_id WHERE c.churn = 0"
     )
 
 
@@ -227,10 +228,10 @@ def test_a_sample_refreshes_and_never_shrinks_what_is_shown(stack: Stack) -> Non
     made = api.post("/api/predictions/generate", {"sample_size": 25}).json()["data"]
     assert stack.value("SELECT count(*) FROM predictions") == ledger + 25
     assert api.data("/api/dashboard/metrics")["predictedChurners"] == before
-    rows = stack.rows("SELECT customer_id, id FROM predictions WHERE run_id = ?", made["run_id"])
+    rows = stack.rows("SELECT customer_id, churn_probability p FROM predictions WHERE run_id = ?", made["run_id"])
     assert len({row["customer_id"] for row in rows}) == 25
-    shown = {row["id"]: row["prediction_id"] for row in _shown(stack)}
-    assert all(shown[row["customer_id"]] == row["id"] for row in rows)
+    shown = {row["id"]: (row["scored_run_id"], row["p"]) for row in _shown(stack)}
+    assert all(shown[row["customer_id"]] == (made["run_id"], row["p"]) for row in rows)
 
 
 # --- the model's figures --------------------------------------------------------------------------------------------

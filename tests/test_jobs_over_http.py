@@ -253,9 +253,7 @@ def test_a_job_whose_worker_is_killed_is_done_again_and_nothing_half_is_seen(new
     ended = api.ended(train["id"], 90)
     assert (ended["state"], ended["attempt"]) == ("done", 2), ended
     assert own.value("SELECT count(*) FROM scoring_runs WHERE state = 'running'") == 0
-    orphans = (
-        "SELECT count(*) FROM predictions WHERE run_id NOT IN (SELECT id FROM scoring_runs WHERE state != 'failed')"
-    )
+    orphans = "SELECT count(*) FROM ledger WHERE run_id NOT IN (SELECT id FROM scoring_runs WHERE state != 'failed')"
     assert own.value(orphans) == 0
     assert own.value("SELECT count(*) FROM predictions WHERE run_id = ?", scored["result"]["run_id"]) == 1500
     now = [each["version"] for each in api.data("/api/model/versions")["versions"]]

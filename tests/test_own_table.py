@@ -214,10 +214,10 @@ def check_tour(made: Tour, customers: int, leavers: int) -> None:
     listed = re.findall(r"^ *([\d.]+) %  (\S+)", made.printed["high-risk"], re.MULTILINE)
     assert len(listed) == 10
     assert [float(p) for p, _ in listed] == sorted((float(p) for p, _ in listed), reverse=True)
-    assert made.rows(
-        "SELECT count(*) FROM present_scores JOIN customers c ON c.id = customer_id WHERE c.churn = 1"
-    ) == [(0,)]
-    assert made.rows("SELECT count(*) FROM present_scores") == [(stay,)]
+    assert made.rows("SELECT count(*) FROM present_ranks JOIN customers c ON c.id = customer_id WHERE c.churn = 1") == [
+        (0,)
+    ]
+    assert made.rows("SELECT count(*) FROM present_ranks") == [(stay,)]
 
 
 @example_group
@@ -229,7 +229,7 @@ def test_the_example_table_goes_through_the_gateway(example_tour: Tour) -> None:
 def test_listed_customers_who_were_trained_on_have_out_of_fold_scores_and_the_ledger_says_so(
     example_tour: Tour,
 ) -> None:
-    flags = dict(example_tour.rows("SELECT out_of_fold, count(*) FROM predictions GROUP BY 1"))
+    flags = dict(example_tour.rows("SELECT out_of_fold, count(*) FROM ledger GROUP BY 1"))
     assert set(flags) == {0, 1}
     assert 0.65 < flags[1] / (flags[0] + flags[1]) < 0.85, "three quarters of the rows were trained on"
 

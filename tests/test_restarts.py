@@ -29,7 +29,7 @@ FACTS = (
     "models",
     "model_timeline",
     "scoring_runs",
-    "predictions",
+    "ledger",
     "outcomes",
     "published_run",
     "users",

@@ -46,7 +46,7 @@ def _told(found: Backup) -> str:
     counts = found.content.counts
     return (
         f"made {found.made_at}, {found.size / MEGABYTE:.1f} MB in {len(found.files)} files, "
-        f"{counts.get('customers', 0):,} customers, {counts.get('predictions', 0):,} ledger rows, "
+        f"{counts.get('customers', 0):,} customers, {counts.get('ledger', 0):,} ledger rows, "
         f"{len(found.saved_models)} models, migration {found.content.revision}."
     )
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from database import base, models, present, runs, tables
+from database import base, models, runs, tables
 from database.base import column_names, snapshots_table
 from database.migrate import migrate
 from database.session import Database
 from shared.features import Schema, schema_from_dict
+from tests import ledger
+from tests.ledger import a_score
 
 NOW = "2026-06-30T12:00:00.000Z"
 
@@ -115,11 +117,6 @@ class Facts:
         return key
 
 
-def a_score(probability: float) -> tuple[Any, ...]:
-    """A ledger row's values for one probability."""
-    return (probability, max(probability, 1 - probability), False, 0, probability, -1, 0.0, -1, 0.0)
-
-
 def full_run(
     database: Database,
     model_id: int,
@@ -134,13 +131,10 @@ def full_run(
     ids, values = list(scores), list(scores.values())
     with database.write() as connection:
         run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=None, now=NOW)
-        first = runs.append(connection, run_id, ids, [a_score(p) for p in values])
-        if kind == "full":
-            paid = [prices.get(i) if prices else None for i in ids]
-            present.append(connection, run_id, first, ids, values, paid)
-            present.rank(connection, run_id, values, ids, range(first, first + len(ids)), paid)
+        paid = [prices.get(i) if prices else None for i in ids]
+        ledger.append(connection, run_id, ids, [a_score(p) for p in values], paid, ranked=kind == "full")
         if publish:
-            measured = runs.measure_bins(connection, run_id, past=kind != "full")
+            measured = runs.measure_bins(connection, run_id, shown=kind == "full")
             runs.store_bins(connection, run_id, measured)
             average = sum(values) / len(values) if values else None
             state = "published" if kind == "full" else "done"

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from database import customers, dashboard, jobs, present, publishing, runs, tables
 from database.session import Database
-from tests.database.conftest import NOW, Facts, a_score, full_run
+from shared.errors import Conflict
+from tests import ledger
+from tests.database.conftest import NOW, Facts, full_run
+from tests.ledger import a_score
 
 Make = Callable[..., Facts]
 EDGES = (0.0, 0.0005, 0.001, 0.05, 0.051, 0.6, 0.601, 0.7, 0.701, 0.8, 0.801, 0.999, 1.0)
@@ -85,11 +89,11 @@ def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_st
         if not gone:
             break
         dropped.append(gone)
-    assert dropped == [10, 10, 5] * 2  # first by rank, then by customer
-    left = {run: count(here.database, tables.present_scores, tables.present_scores.c.run_id == run)
+    assert dropped == [10, 10, 5]
+    left = {run: count(here.database, tables.present_ranks, tables.present_ranks.c.run_id == run)
             for run in (old, new, running)}  # fmt: skip
     assert left == {old: 0, new: 25, running: 5}
-    assert count(here.database, tables.predictions) == 55  # the ledger keeps every row
+    assert count(here.database, tables.ledger) == 55  # the ledger keeps every row
 
 
 def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) -> None:
@@ -99,13 +103,11 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) 
     with here.database.write() as connection:
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
-        first = runs.append(connection, broken, ids, [a_score(0.5)] * 3)
-        present.append(connection, broken, first, ids, [0.5] * 3, [None] * 3)
-        present.rank(connection, broken, [0.5] * 3, ids, range(first, first + len(ids)), [None] * 3)
+        ledger.append(connection, broken, ids, [a_score(0.5)] * 3, ranked=True)
     with here.database.write() as connection:
         assert runs.drop_unfinished(connection, job) == 1
         assert runs.drop_unfinished(connection, job) == 0
-    assert count(here.database, tables.predictions) == 3
+    assert count(here.database, tables.ledger) == 3
     assert {p for _, p in shown(here)} == {0.2}
     with here.database.read() as connection:
         assert runs.published(connection).run_id == whole  # type: ignore[union-attr]
@@ -118,27 +120,64 @@ def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(fact
     with here.database.write() as connection:
         job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
-        first = runs.append(connection, broken, ids, [a_score(0.5)] * 12)
-        present.append(connection, broken, first, ids, [0.5] * 12, [None] * 12)
-        present.rank(connection, broken, [0.5] * 12, ids, range(first, first + len(ids)), [None] * 12)
+        ledger.append(connection, broken, ids, [a_score(0.5)] * 12, ranked=True)
     gone = []
     while not gone or gone[-1]:
         with here.database.write() as connection:
             gone.append(runs.drop_unfinished_rows(connection, job, 5))
-    assert gone == [5, 5, 2] * 3 + [0]
-    assert count(here.database, tables.predictions) == count(here.database, tables.present_scores) == 12
+    assert gone == [5, 5, 2] * 2 + [0]
+    assert count(here.database, tables.ledger) == count(here.database, tables.present_ranks) == 12
 
 
-def test_ledger_ids_follow_each_other_across_chunks(facts_of: Make) -> None:
+def numbers(here: Facts) -> dict[int, list[int]]:
+    """The predictions' own numbers, by run."""
+    p = tables.predictions
+    with here.database.read() as connection:
+        found = connection.execute(select(p.c.run_id, p.c.id).order_by(p.c.id)).all()
+    return {run: [row.id for row in found if row.run_id == run] for run in {row.run_id for row in found}}
+
+
+def test_every_prediction_has_a_number_of_its_own_higher_from_run_to_run(facts_of: Make) -> None:
     here = facts_of()
-    ids, model = here.people(4), here.model()
+    ids, model = here.people(3), here.model()
+    first = full_run(here.database, model, dict.fromkeys(ids, 0.2))
+    assert numbers(here) == {first: [1, 2, 3]}
+    ids += [here.customer(f"late{k}") for k in range(2)]
+    second = full_run(here.database, model, dict.fromkeys(ids[1:], 0.2))
+    sample = full_run(here.database, model, dict.fromkeys(ids[:1], 0.2), kind="sample")
+    assert numbers(here) == {first: [1, 2, 3], second: [5, 6, 7, 8], sample: [9]}
+
+
+def test_a_run_that_is_not_finished_has_no_predictions_to_show(facts_of: Make) -> None:
+    here = facts_of()
+    full_run(here.database, here.model(), dict.fromkeys(here.people(3), 0.2), publish=False)
+    assert count(here.database, tables.ledger) == 3
+    assert numbers(here) == {}
+
+
+def test_a_score_of_nobody_and_a_score_of_no_run_are_refused(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(2), here.model()
+    run_id = full_run(here.database, model, dict.fromkeys(ids, 0.2))
+    for run, customer in ((run_id + 1, ids[0]), (run_id + 1, 99)):
+        with pytest.raises(Conflict, match="score again"), here.database.write() as connection:
+            ledger.append(connection, run, [customer], [a_score(0.5)])
     with here.database.write() as connection:
-        run_id = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
-        firsts = [runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2) for at in (0, 2)]
-        assert [tuple(row) for row in runs.rows_without_outcome(connection, run_id)] == list(
-            zip(range(1, 5), ids, strict=True)
-        )
-    assert firsts == [1, 3]
+        sample = runs.start(connection, kind="sample", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
+    with pytest.raises(Conflict, match="score again"), here.database.write() as connection:
+        ledger.append(connection, sample, [ids[0], 99], [a_score(0.5)] * 2)
+    assert count(here.database, tables.ledger) == 2
+
+
+def test_a_customer_and_a_run_stay_as_long_as_there_are_scores_of_them(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(2), here.model()
+    run_id = full_run(here.database, model, dict.fromkeys(ids[:1], 0.2), kind="past")
+    for table, key in ((tables.customers, ids[0]), (tables.scoring_runs, run_id)):
+        with pytest.raises(IntegrityError, match="has scores"), here.database.write() as connection:
+            connection.execute(delete(table).where(table.c.id == key))
+    with here.database.write() as connection:
+        connection.execute(delete(tables.customers).where(tables.customers.c.id == ids[1]))
 
 
 def test_runs_that_write_by_turns_know_their_own_rows(facts_of: Make) -> None:
@@ -151,9 +190,9 @@ def test_runs_that_write_by_turns_know_their_own_rows(facts_of: Make) -> None:
         )
         for at in (0, 2):
             for run_id in (one, other):
-                runs.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2)
-        theirs = [[row.id for row in runs.rows_without_outcome(connection, run)] for run in (one, other, empty)]
-    assert theirs == [[1, 2, 5, 6], [3, 4, 7, 8], []]
+                ledger.append(connection, run_id, ids[at : at + 2], [a_score(0.5)] * 2)
+        theirs = [list(runs.without_outcome(connection, run)) for run in (one, other, empty)]
+    assert theirs == [ids, ids, []]
 
 
 # --- bins -----------------------------------------------------------------------------------------------------------
@@ -169,9 +208,9 @@ def brute(scores: list[float], prices: list[float | None]) -> dict[int, tuple[in
     return found
 
 
-def measured(here: Facts, run_id: int, *, past: bool = False) -> dict[int, Any]:
+def measured(here: Facts, run_id: int, *, shown: bool = True) -> dict[int, Any]:
     with here.database.read() as connection:
-        return {row[0]: pytest.approx(tuple(row[1:])) for row in runs.measure_bins(connection, run_id, past=past)}
+        return {row[0]: pytest.approx(tuple(row[1:])) for row in runs.measure_bins(connection, run_id, shown=shown)}
 
 
 def test_bins_agree_with_a_plain_count_at_the_edges_and_between(facts_of: Make) -> None:
@@ -189,8 +228,10 @@ def test_bins_agree_with_a_plain_count_at_the_edges_and_between(facts_of: Make) 
 def test_bins_of_a_past_run_are_counted_from_the_ledger(facts_of: Make) -> None:
     here = facts_of()
     ids = [here.customer(f"u{k}", price=price) for k, price in enumerate((None, 10.0, 20.0))]
-    run_id = full_run(here.database, here.model(), dict(zip(ids, (0.0, 0.05, 1.0), strict=True)), kind="past")
-    assert brute([0.0, 0.05, 1.0], [None, 10.0, 20.0]) == measured(here, run_id, past=True)
+    scores = dict(zip(ids, (0.0, 0.05, 1.0), strict=True))
+    prices = dict(zip(ids, (None, 10.0, 20.0), strict=True))
+    run_id = full_run(here.database, here.model(), scores, prices=prices, kind="past")
+    assert brute([0.0, 0.05, 1.0], [None, 10.0, 20.0]) == measured(here, run_id, shown=False)
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.05, 0.5, 0.6, 0.7, 0.8, 0.999, 1.0])
@@ -287,17 +328,24 @@ def test_ranks_and_scores_say_the_same_after_every_move(facts_of: Make) -> None:
                 connection.execute(update(c).where(c.c.id == rng.choice(ids)).values(churn=1))
             publishing.hide_gone(connection, full, 0, 10**9)
             present.drop_stale(connection, 7 if move == "drop" else 0)
-        by_customer, by_rank = (rows_of(here, table, full) for table in (tables.present_scores, tables.present_ranks))
+        by_customer, by_rank = shown_by_customer(here, full), ranked(here, full)
         assert sorted(by_customer) == sorted(by_rank)
         assert by_rank == sorted(by_rank, key=lambda row: (-row[0], row[1]))
         assert 1 < len(by_rank) <= 30
 
 
-def rows_of(here: Facts, table: Any, run_id: int) -> list[tuple[Any, ...]]:
-    names = ("churn_probability", "customer_id", "prediction_id")
+def ranked(here: Facts, run_id: int) -> list[tuple[Any, ...]]:
+    r = tables.present_ranks
     with here.database.read() as connection:
-        query = select(*(table.c[name] for name in names)).where(table.c.run_id == run_id)
+        query = select(r.c.churn_probability, r.c.customer_id).where(r.c.run_id == run_id)
         return [tuple(row) for row in connection.execute(query)]
+
+
+def shown_by_customer(here: Facts, run_id: int) -> list[tuple[Any, ...]]:
+    c, p = tables.customers, tables.ledger
+    query = select(p.c.churn_probability, c.c.id).select_from(tables.with_scores(c, c.c.id, run_id))
+    with here.database.read() as connection:
+        return [tuple(row) for row in connection.execute(query.where(p.c.run_id.is_not(None)))]
 
 
 def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_of: Make) -> None:
@@ -305,12 +353,12 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
     ids, model = here.people(5), here.model()
     first = full_run(here.database, model, dict.fromkeys(ids, 0.2))
 
-    def ledger() -> list[Any]:
+    def rows() -> list[Any]:
         with here.database.read() as connection:
-            p = tables.predictions
-            return [tuple(row) for row in connection.execute(select(p).where(p.c.run_id == first).order_by(p.c.id))]
+            p = tables.ledger
+            return [tuple(row) for row in connection.execute(select(p).where(p.c.run_id == first))]
 
-    before = ledger()
+    before = rows()
     sample = full_run(here.database, model, dict.fromkeys(ids[:2], 0.9), kind="sample")
     second = full_run(here.database, model, dict.fromkeys(ids, 0.4))
     with here.database.write() as connection:
@@ -319,7 +367,8 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
         while present.drop_stale(connection, 2):
             pass
         runs.drop_unfinished(connection, 1)
-    assert ledger() == before
+    assert rows() == before
+    assert len(before) == 5
 
 
 # --- outcomes -------------------------------------------------------------------------------------------------------
@@ -334,5 +383,5 @@ def test_runs_wait_for_their_outcome_until_they_are_matured_and_have_one(facts_o
     with here.database.write() as connection:
         due = runs.without_outcomes(connection, "2026-04-01")
         assert [tuple(row)[:2] for row in due] == [(old, "2026-01-01")]
-        runs.add_outcomes(connection, [(row.id, 0) for row in runs.rows_without_outcome(connection, old)], NOW)
+        runs.add_outcomes(connection, old, [(key, 0) for key in runs.without_outcome(connection, old)], NOW)
         assert list(runs.without_outcomes(connection, "2026-04-01")) == []

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
-from database import base, models, present, runs, tables
+from database import base, models, runs, tables
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import insert_dicts
 from database.migrate import migrate
@@ -21,6 +21,7 @@ from gateway.services import accounts
 from gateway.settings import Settings
 from shared.clock import utc_now
 from shared.features import Schema, schema_from_dict
+from tests import ledger
 
 NOW, DAY, BEFORE = "2026-06-30T12:00:00.000Z", "2026-06-30", "2026-05-20"
 PASSWORD = "correct horse battery"
@@ -191,19 +192,9 @@ def _score(connection: Any, model_id: int, given: list[dict[str, Any]], kind: An
         p = one["probability"] * times
         rows.append((p, max(p, 1 - p), 0, a, 0.2, b, 0.1, c, -0.05))
     keys = [k for k, _ in scored]
-    first = runs.append(connection, run_id, keys, rows)
-    probabilities = [row[0] for row in rows]
-    if kind == "full":
-        present.append(connection, run_id, first, keys, probabilities, [one["price"] for _, one in scored])
-        present.rank(
-            connection,
-            run_id,
-            probabilities,
-            keys,
-            range(first, first + len(keys)),
-            [one["price"] for _, one in scored],
-        )
-    runs.store_bins(connection, run_id, runs.measure_bins(connection, run_id, past=kind != "full"))
+    prices = [one["price"] for _, one in scored]
+    ledger.append(connection, run_id, keys, rows, prices, ranked=kind == "full")
+    runs.store_bins(connection, run_id, runs.measure_bins(connection, run_id, shown=kind == "full"))
     state = "published" if kind == "full" else "done"
     runs.finish(connection, run_id, state=state, customers=len(keys), average=0.2, now=NOW)
     if kind == "full":

@@ -29,7 +29,9 @@ from gateway.services.restoring import Target
 from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
-from tests.database.conftest import Facts, a_score, full_run, plain_schema
+from tests import ledger
+from tests.database.conftest import Facts, full_run, plain_schema
+from tests.ledger import a_score
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
@@ -117,7 +119,7 @@ def place(tmp_path: Path) -> Place:
 def test_a_backup_is_verified_and_holds_the_database_and_the_models_it_names(place: Place, tmp_path: Path) -> None:
     made = place.backup(tmp_path / "kept")
     assert backups.verify(tmp_path / "kept", progress=quiet) == made
-    assert (made.content.counts["customers"], made.content.counts["present_scores"]) == (300, 300)
+    assert (made.content.counts["customers"], made.content.counts["present_ranks"]) == (300, 300)
     assert (made.content.revision, made.saved_models, made.missing_models) == (newest_revision(), ["1.0.0"], ())
     saved = made.models / "1.0.0" / "model.ubj"
     assert saved.read_bytes() == (place.registry / "1.0.0" / "model.ubj").read_bytes()
@@ -149,9 +151,7 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
                 chunk = ids[at : at + 50]
                 began = time.monotonic()
                 with database.write() as connection:
-                    first = runs.append(connection, run_id, chunk, [a_score(0.5)] * 50)
-                    present.append(connection, run_id, first, chunk, [0.5] * 50, [None] * 50)
-                    present.rank(connection, run_id, [0.5] * 50, chunk, range(first, first + len(chunk)), [None] * 50)
+                    ledger.append(connection, run_id, chunk, [a_score(0.5)] * 50, ranked=True)
                 waits.append(time.monotonic() - began)
             with database.write() as connection:
                 runs.finish(
@@ -174,12 +174,12 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
     assert len({each.content.published_run for each in made}) > 1, "runs were published in between"
     for each in made:
         with closing(sqlite3.connect(each.database)) as raw:
-            shown = "FROM present_scores WHERE run_id = (SELECT run_id FROM published_run)"
-            ledger = "FROM predictions WHERE run_id = (SELECT run_id FROM published_run)"
+            shown = "FROM present_ranks WHERE run_id = (SELECT run_id FROM published_run)"
+            ledger_rows = "FROM ledger WHERE run_id = (SELECT run_id FROM published_run)"
             customers = "SELECT customers FROM scoring_runs WHERE id = (SELECT run_id FROM published_run)"
             found = [
                 raw.execute(sql).fetchone()[0]
-                for sql in (f"SELECT count(*) {shown}", f"SELECT count(*) {ledger}", customers)
+                for sql in (f"SELECT count(*) {shown}", f"SELECT count(*) {ledger_rows}", customers)
             ]
         assert found == [300, 300, 300]
     assert max(waits) < 2.0, "no writer waits for a backup"

@@ -40,12 +40,12 @@ def test_the_facts_run_up_to_the_day_of_the_clock(demo_world: World) -> None:
 def test_past_months_were_scored_by_the_model_of_their_time_and_know_how_it_came_out(demo_world: World) -> None:
     with demo_world.database.read() as connection:
         told = [(row.version, row.live_from[:10]) for row in models.timeline(connection)]
-        r, p, o, m = tables.scoring_runs, tables.predictions, tables.outcomes, tables.models
-        query = select(r.c.as_of, r.c.kind, m.c.version, r.c.customers, func.count(p.c.id), func.count(o.c.id))
+        r, p, o, m = tables.scoring_runs, tables.ledger, tables.outcomes, tables.models
+        query = select(r.c.as_of, r.c.kind, m.c.version, r.c.customers, func.count(p.c.customer_id), func.count(o.c.id))
         query = (
             query.join(m, m.c.id == r.c.model_id)
             .join(p, p.c.run_id == r.c.id)
-            .outerjoin(o, o.c.prediction_id == p.c.id)
+            .outerjoin(o, (o.c.run_id == p.c.run_id) & (o.c.customer_id == p.c.customer_id))
         )
         found = connection.execute(query.group_by(r.c.id).order_by(r.c.as_of)).all()
     assert [row.as_of for row in found] == DAYS[demo.TRAINED_AT[0] :]
@@ -59,9 +59,8 @@ def test_past_months_were_scored_by_the_model_of_their_time_and_know_how_it_came
 
 def test_outcomes_are_the_labels_of_their_day(demo_world: World) -> None:
     with demo_world.database.read() as connection:
-        p, o, r = tables.predictions, tables.outcomes, tables.scoring_runs
-        query = select(r.c.as_of, p.c.customer_id, o.c.churned)
-        query = query.join_from(o, p, p.c.id == o.c.prediction_id).join(r, r.c.id == p.c.run_id)
+        o, r = tables.outcomes, tables.scoring_runs
+        query = select(r.c.as_of, o.c.customer_id, o.c.churned).join_from(o, r, r.c.id == o.c.run_id)
         for row in connection.execute(query.where(r.c.as_of == DAYS[6])):
             assert facts.outcomes_at(connection, DAYS[6])[row.customer_id] == row.churned
             break
@@ -69,7 +68,7 @@ def test_outcomes_are_the_labels_of_their_day(demo_world: World) -> None:
         for label in facts.outcomes_at(connection, DAYS[6]).values():
             counted[label] += 1
         kept = connection.execute(
-            select(o.c.churned, func.count()).join(p, p.c.id == o.c.prediction_id).join(r, r.c.id == p.c.run_id)
+            select(o.c.churned, func.count()).join(r, r.c.id == o.c.run_id)
             .where(r.c.as_of == DAYS[6]).group_by(o.c.churned)
         )  # fmt: skip
         assert dict(kept.all()) == counted  # type: ignore[arg-type]
@@ -124,7 +123,7 @@ def test_a_demo_that_is_there_is_not_made_again(demo_world: World) -> None:
 def test_the_demo_can_be_removed_and_loaded_again_and_the_models_records_stay(demo_world: World) -> None:
     assert demo.remove(demo_world.database) is True
     assert demo.remove(demo_world.database) is False
-    for table in (tables.customers, customer_snapshots, subscriptions, tables.predictions, tables.model_timeline):
+    for table in (tables.customers, customer_snapshots, subscriptions, tables.ledger, tables.model_timeline):
         assert rows(demo_world, table) == []
     assert len(rows(demo_world, tables.models)) == 3
     assert demo.load(demo_world.work("demo"))

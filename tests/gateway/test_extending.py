@@ -86,7 +86,7 @@ def test_there_is_nothing_to_extend_in_an_empty_database(world: World, tmp_path:
 
 
 def shown(world: World) -> dict[int, float]:
-    p = tables.present_scores
+    p = tables.present_ranks
     with world.database.read() as connection:
         return dict(connection.execute(select(p.c.customer_id, p.c.churn_probability)).all())  # type: ignore[arg-type]
 
@@ -97,11 +97,11 @@ def test_an_earlier_model_goes_on_scoring_an_extended_base_and_a_new_one_uses_th
 ) -> None:
     world, before = demo_world, shown(demo_world)
     schema_file = extended(tmp_path)
-    ledger = rows_of(world, tables.predictions)
+    ledger = rows_of(world, tables.ledger)
     assert run(world, "schema", "extend", str(schema_file))[0] is None
     assert world.do("score", scoring.run)["model_version"] == "2.4.3"
     assert shown(world) == before, "the same model and facts, so the same scores"
-    assert rows_of(world, tables.predictions)[: len(ledger)] == ledger
+    assert rows_of(world, tables.ledger)[: len(ledger)] == ledger
     arrivals = tmp_path / "arrivals.csv"
     line = "new_{},n@example.com,Standard,5,1,1,40,3,1,7.99,0,{},de"
     arrivals.write_text("\n".join([HEADER, *(line.format(k, k) for k in range(5))]) + "\n", encoding="utf-8")

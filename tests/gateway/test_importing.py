@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from database import base, customers, facts, population, present, publishing, runs, tables
+from database import base, customers, facts, population, publishing, runs, tables
 from database.base import column_names, snapshots_table
 from gateway.services import importing, work
 from gateway.services.work import Work
 from shared.errors import ServiceError
 from shared.features import Schema, built_in_schema, load_schema, schema_from_dict
+from tests import ledger
 from tests.gateway.conftest import ROOT, World
+from tests.ledger import a_score
 
 EXAMPLE = ROOT / "examples" / "customers.csv"
 ALL = [table for name, table in tables.metadata.tables.items() if name not in ("jobs", "workers", "audit_log")]
@@ -334,9 +336,7 @@ def test_leavers_disappear_from_the_shown_scores_and_their_roll_up(world: World,
             .returning(tables.models.c.id)
         ).scalar_one()
         run_id = runs.start(connection, kind="full", model_id=model, as_of="2026-01-31", job_id=None, now="")
-        first = runs.append(connection, run_id, ids, [(0.5, 0.5, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 3)
-        present.append(connection, run_id, first, ids, [0.5] * 3, [9.0] * 3)
-        present.rank(connection, run_id, [0.5] * 3, ids, range(first, first + len(ids)), [9.0] * 3)
+        ledger.append(connection, run_id, ids, [a_score(0.5)] * 3, [9.0] * 3, ranked=True)
         runs.finish(connection, run_id, state="published", customers=3, average=0.5, now="")
         runs.publish(connection, run_id, "")
     later = ["a,2026-02-28,1,Gold,2025-01-01,2026-02-10,9", "b,2026-02-28,1,Gold,2025-01-01,2026-03-10,9"]

@@ -9,8 +9,10 @@ from sqlalchemy import insert, select
 
 from database import customers, runs, tables
 from gateway.services import outcomes
+from tests import ledger
 from tests.gateway.conftest import World
 from tests.gateway.test_importing import DATED, bring, write
+from tests.ledger import a_score
 
 DAY = "2026-01-31"
 
@@ -24,17 +26,16 @@ def scored(world: World, order: list[str], as_of: str = DAY) -> int:
             row = {"version": "1.0.0", "state": "ready", "schema_checksum": "", "trained_on": "", "created_at": ""}
             model = connection.execute(insert(tables.models).values(row).returning(tables.models.c.id)).scalar_one()
         run_id = runs.start(connection, kind="past", model_id=model, as_of=as_of, job_id=None, now="")
-        scores = [(0.5, 0.5, False, 0, 0.1, -1, 0.0, -1, 0.0)] * len(order)
-        runs.append(connection, run_id, [known[name] for name in order], scores)
+        ledger.append(connection, run_id, [known[name] for name in order], [a_score(0.5)] * len(order))
         runs.finish(connection, run_id, state="done", customers=len(order), average=0.5, now="")
     return run_id
 
 
 def known(world: World) -> list[tuple[str, int]]:
-    o, p, c = tables.outcomes, tables.predictions, tables.customers
+    o, c = tables.outcomes, tables.customers
     with world.database.read() as connection:
-        query = select(c.c.user_id, o.c.churned).join_from(o, p, p.c.id == o.c.prediction_id)
-        return [tuple(row) for row in connection.execute(query.join(c, c.c.id == p.c.customer_id).order_by(o.c.id))]
+        query = select(c.c.user_id, o.c.churned).join_from(o, c, c.c.id == o.c.customer_id)
+        return [tuple(row) for row in connection.execute(query.order_by(o.c.id))]
 
 
 def history(world: World, tmp_path: Path, last: str) -> None:

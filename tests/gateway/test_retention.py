@@ -21,7 +21,9 @@ from database.session import Connection, Database
 from gateway.services import retention
 from gateway.services.retention import Limits, months_before
 from shared.clock import days_later, iso, utc_now
+from tests import ledger
 from tests.database.conftest import Facts, full_run, plain_schema
+from tests.ledger import a_score
 
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -48,7 +50,7 @@ def keep(
 def ledgers(database: Database) -> dict[int, int]:
     """Ledger rows by run."""
     with database.read() as connection:
-        found = connection.execute(select(tables.predictions.c.run_id)).scalars().all()
+        found = connection.execute(select(tables.ledger.c.run_id)).scalars().all()
     return {run_id: found.count(run_id) for run_id in set(found)}
 
 
@@ -65,8 +67,8 @@ def scored(database: Database) -> dict[str, int]:
     made["shown"] = full_run(database, model, scores, as_of="2025-01-01")
     with database.write() as connection:
         for name in ("year", "hundred"):
-            rows = runs.rows_without_outcome(connection, made[name])
-            runs.add_outcomes(connection, [(row.id, 0) for row in rows], iso(TODAY))
+            waiting = runs.without_outcome(connection, made[name])
+            runs.add_outcomes(connection, made[name], [(key, 0) for key in waiting], iso(TODAY))
     return made
 
 
@@ -92,7 +94,7 @@ def test_old_ledger_rows_go_with_their_outcomes_and_the_run_and_its_roll_up_stay
 def test_the_published_run_and_what_is_shown_of_a_sample_never_go(database: Database, scored: dict[str, int]) -> None:
     with database.write() as connection:
         sample = runs.start(connection, kind="sample", model_id=1, as_of="2024-01-01", job_id=None, now=iso(TODAY))
-        runs.append(connection, sample, [1, 2], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)] * 2)
+        ledger.append(connection, sample, [1, 2], [a_score(0.6)] * 2)
         runs.finish(connection, sample, state="done", customers=2, average=0.6, now=iso(TODAY))
         present.refresh(connection, scored["shown"], sample, after_id=0, limit=10)
     keep(database, ledger=1)
@@ -109,8 +111,8 @@ def test_a_prediction_whose_outcome_may_still_come_stays_until_it_cannot(
     day = days_later("2026-05-30", -days)
     undecided = full_run(database, 1, {1: 0.5, 2: 0.5}, as_of=day, kind="past")
     with database.write() as connection:
-        row = runs.rows_without_outcome(connection, undecided)[0]
-        runs.add_outcomes(connection, [(row.id, 1)], iso(TODAY))
+        customer_id = runs.without_outcome(connection, undecided)[0]
+        runs.add_outcomes(connection, undecided, [(customer_id, 1)], iso(TODAY))
     keep(database, ledger=1)
     assert ledgers(database).get(undecided, 0) == (2 if stays else 0)
 
@@ -118,7 +120,7 @@ def test_a_prediction_whose_outcome_may_still_come_stays_until_it_cannot(
 def test_a_running_run_is_left_alone(database: Database, scored: dict[str, int]) -> None:
     with database.write() as connection:
         running = runs.start(connection, kind="past", model_id=1, as_of="2020-01-01", job_id=None, now=iso(TODAY))
-        runs.append(connection, running, [1], [(0.6, 0.6, False, 0, 0.1, -1, 0.0, -1, 0.0)])
+        ledger.append(connection, running, [1], [a_score(0.6)])
     keep(database, ledger=1)
     assert ledgers(database)[running] == 1
 

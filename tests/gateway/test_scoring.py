@@ -11,6 +11,7 @@ from database import base, customers, dashboard, models, runs, tables
 from database.session import Database
 from gateway.services import scoring, work
 from gateway.services.work import Work
+from shared import arrow
 from shared.clock import iso
 from shared.errors import ServiceError
 from shared.features import built_in_schema
@@ -28,7 +29,7 @@ def shown(world: World) -> dict[int, float]:
     with world.database.read() as connection:
         found = runs.published(connection)
         assert found is not None
-        p = tables.present_scores
+        p = tables.present_ranks
         query = select(p.c.customer_id, p.c.churn_probability).where(p.c.run_id == found.run_id)
         return dict(connection.execute(query).all())  # type: ignore[arg-type]
 
@@ -39,7 +40,7 @@ def test_a_run_scores_everybody_publishes_and_leaves_no_stale_score(demo_world: 
     assert (result["predictions_generated"], result["model_version"]) == (600, "2.4.3")
     assert shown(demo_world) == before, "the same model and the same facts give the same scores"
     assert result["average_probability"] == pytest.approx(sum(before.values()) / 600)
-    assert count(demo_world.database, tables.present_scores) == 600
+    assert count(demo_world.database, tables.present_ranks) == 600
     with demo_world.database.read() as connection:
         assert dashboard.tail(connection, result["run_id"], 0.0).all_customers == 600
 
@@ -54,9 +55,7 @@ def test_a_sample_is_of_customers_that_exist_and_totals_stay_over_all(demo_world
         assert published is not None
         assert published.run_id != result["run_id"]
         assert sum(dashboard.distribution(connection, published.run_id)) == 600
-        p = tables.present_scores
-        newest = select(func.count()).select_from(p).where(p.c.prediction_id.in_(
-            select(tables.predictions.c.id).where(tables.predictions.c.run_id == result["run_id"])))  # fmt: skip
+        newest = select(func.count()).where(tables.present_changes.c.scored_run_id == result["run_id"])
         assert connection.execute(newest).scalar_one() == 25
 
 
@@ -75,9 +74,14 @@ def test_a_sample_larger_than_everybody_is_everybody(demo_world: World) -> None:
     assert demo_world.do("score", scoring.run, {"sample_size": 5000})["predictions_generated"] == 600
 
 
+def in_chunks_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CHUNK", "FIRST_CHUNK"):
+        monkeypatch.setattr(scoring, name, rows)
+
+
 def test_chunks_make_the_same_run_as_one_piece(demo_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = shown(demo_world)
-    monkeypatch.setattr(scoring, "CHUNK", 97)
+    in_chunks_of(97, monkeypatch)
     demo_world.do("score", scoring.run)
     assert shown(demo_world) == before
 
@@ -94,33 +98,27 @@ def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: 
 
 def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: World) -> None:
     run_id = demo_world.do("score", scoring.run)["run_id"]
-    p, shown_scores = tables.predictions, tables.present_scores
+    p, ranks = tables.ledger, tables.present_ranks
     with demo_world.database.read() as connection:
         found, live = base.get(connection), models.live(connection)
         assert found is not None and live is not None
         rows = customers.scoring_rows(connection, found.schema, after_id=0, limit=1000)
-        ledger = connection.execute(
-            select(p.c.customer_id, *[p.c[name] for name in runs.SCORE_COLUMNS])
-            .where(p.c.run_id == run_id)
-            .order_by(p.c.id)
-        ).all()
-        present = connection.execute(
-            select(shown_scores.c.customer_id, shown_scores.c.monthly_price, p.c.customer_id, p.c.churn_probability)
-            .join(p, p.c.id == shown_scores.c.prediction_id)
-            .where(shown_scores.c.run_id == run_id, shown_scores.c.churn_probability == p.c.churn_probability)
-            .order_by(shown_scores.c.customer_id)
-        ).all()
-    chunk = scoring.score_rows(demo_world.work("score"), found.schema, live.version, rows)
-    assert [tuple(row) for row in ledger] == list(zip(chunk.ids, *chunk.scores, strict=True))
-    assert [tuple(row) for row in present] == list(
-        zip(chunk.ids, chunk.prices, chunk.ids, chunk.probabilities, strict=True)
+        names = ("customer_id", "monthly_price", *runs.SCORE_COLUMNS)
+        stored = connection.execute(select(*(p.c[name] for name in names)).where(p.c.run_id == run_id)).all()
+        ranked = connection.execute(select(ranks.c.churn_probability, ranks.c.customer_id)).all()
+    columns = scoring.in_columns(found.schema, rows)
+    answer = arrow.decode(demo_world.ml.score_columns(columns.body, live.version, request_id="again"))
+    said = zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True)
+    assert [tuple(row) for row in stored] == [(*row[:2], *score) for row, score in zip(rows, said, strict=True)]
+    assert [tuple(row) for row in ranked] == sorted(
+        ((row.churn_probability, row.customer_id) for row in stored), key=lambda row: (-row[0], row[1])
     )
 
 
 def test_reasons_in_the_ledger_are_the_schemas_features(demo_world: World) -> None:
-    p, features = tables.predictions, len(built_in_schema().features)
+    p, features = tables.ledger, len(built_in_schema().features)
     with demo_world.database.read() as connection:
-        for row in connection.execute(select(p).order_by(p.c.id.desc()).limit(50)).mappings():
+        for row in connection.execute(select(p).order_by(p.c.run_id.desc()).limit(50)).mappings():
             order = [row[f"reason_{k}"] for k in (1, 2, 3)]
             assert len(set(order)) == 3
             assert all(0 <= at < features for at in order)
@@ -131,8 +129,8 @@ def test_reasons_in_the_ledger_are_the_schemas_features(demo_world: World) -> No
 def test_a_run_that_breaks_half_way_leaves_nothing_and_what_is_shown_stays(
     demo_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "CHUNK", 200)
-    before, ledger = shown(demo_world), count(demo_world.database, tables.predictions)
+    in_chunks_of(200, monkeypatch)
+    before, ledger = shown(demo_world), count(demo_world.database, tables.ledger)
     real, calls = demo_world.ml.score_columns, []
 
     def breaks(*args: Any, **more: Any) -> bytes:
@@ -144,7 +142,7 @@ def test_a_run_that_breaks_half_way_leaves_nothing_and_what_is_shown_stays(
     monkeypatch.setattr(demo_world.ml, "score_columns", breaks)
     assert demo_world.run("score", scoring.run).state == "failed"
     assert shown(demo_world) == before
-    assert count(demo_world.database, tables.predictions) == ledger
+    assert count(demo_world.database, tables.ledger) == ledger
     with demo_world.database.read() as connection:
         assert (
             list(connection.execute(select(tables.scoring_runs).where(tables.scoring_runs.c.state == "running"))) == []

@@ -64,7 +64,7 @@ def meanwhile() -> Any:
 
 def scores(world: World, run_id: int | None = None) -> dict[int, float]:
     """Scores of a run in the ledger, or the ones shown."""
-    p, shown = tables.predictions, tables.present_scores
+    p, shown = tables.ledger, tables.present_ranks
     query = select(shown.c.customer_id, shown.c.churn_probability)
     if run_id is not None:
         query = select(p.c.customer_id, p.c.churn_probability).where(p.c.run_id == run_id)
