@@ -43,8 +43,8 @@ def image(columns: Mapping[str, Array]) -> memoryview:
     """
     rows = len(next(iter(columns.values())))
     cell = _cell(columns)
-    if rows > MOST_ROWS or cell.itemsize > 132:
-        raise ValueError(f"{rows} rows of {cell.itemsize} bytes: at most {MOST_ROWS} of 132 bytes fit.")
+    if rows > MOST_ROWS or cell.itemsize - 5 > 127:
+        raise ValueError(f"{rows} rows of {cell.itemsize - 5} bytes: at most {MOST_ROWS} of 127 bytes fit.")
     each = (PAGE - 8) // (cell.itemsize + 2)
     leaves = -(-rows // each)
     above = int(leaves > 1)

@@ -6,7 +6,7 @@ Law: one model version from the first row to the last; visible at once and whole
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -108,11 +108,16 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
     with work.database.write() as connection:
         kind: runs.Kind = "full" if sample is None else "sample"
         run_id = runs.start(connection, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id, now=started)
-    roll_up, ranking = RollUp(), Ranking() if sample is None else None
+    roll_up, ranking, pace = RollUp(), Ranking() if sample is None else None, Pace(STORED, most=CHUNK)
     try:
         with beside(work.database) as incoming:
             with closing(_chunks(work, schema, live.version, sample)) as chunks:
-                _store_all(work, incoming, run_id, chunks, size, roll_up, ranking)
+                for chunk in chunks:
+                    _store(incoming, run_id, chunk, pace)
+                    roll_up.add(chunk.probabilities, chunk.prices)
+                    if ranking is not None:
+                        ranking.add(chunk.probabilities, chunk.ids)
+                    work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
             if ranking is not None:
                 _publish(work, incoming, run_id, roll_up, ranking)
             else:
@@ -187,25 +192,11 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return column.to_numpy()
 
 
-def _store_all(
-    work: Work,
-    incoming: Incoming,
-    run_id: int,
-    chunks: Iterable[Chunk],
-    size: int,
-    roll_up: RollUp,
-    ranking: Ranking | None,
-) -> None:
-    pace = Pace(STORED, most=CHUNK)
-    for chunk in chunks:
-        incoming.hand_over(chunk.image)
-        for rows in _by_pace(len(chunk.ids), pace):
-            with pace.timed(incoming.write()) as connection:
-                runs.append(connection, run_id, rows)
-        if ranking is not None:
-            ranking.add(chunk.probabilities, chunk.ids)
-        roll_up.add(chunk.probabilities, chunk.prices)
-        work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
+def _store(incoming: Incoming, run_id: int, chunk: Chunk, pace: Pace) -> None:
+    incoming.hand_over(chunk.image)
+    for rows in _by_pace(len(chunk.ids), pace):
+        with pace.timed(incoming.write()) as connection:
+            runs.append(connection, run_id, rows)
 
 
 def _by_pace(rows: int, pace: Pace) -> Iterator[range]:

@@ -102,11 +102,15 @@ def test_a_part_that_fails_leaves_nothing_of_itself_and_the_next_one_goes_on(dat
 
 
 def test_nobody_else_sees_it_and_it_is_gone_with_its_block_even_after_a_failure(database: Database) -> None:
-    with pytest.raises(RuntimeError, match="broke"), beside(database) as incoming:
-        incoming.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))
-        with database.read() as other:
-            assert "incoming" not in [row[1] for row in other.exec_driver_sql("PRAGMA database_list")]
-        raise RuntimeError("broke")
+    def break_off() -> None:
+        with beside(database) as incoming:
+            incoming.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))
+            with database.read() as other:
+                assert [row[1] for row in other.exec_driver_sql("PRAGMA database_list")] == ["main"]
+            raise RuntimeError("broke")
+
+    with pytest.raises(RuntimeError, match="broke"):
+        break_off()
     for _ in range(3):
         with database.read() as connection:
             assert [row[1] for row in connection.exec_driver_sql("PRAGMA database_list")] == ["main"]

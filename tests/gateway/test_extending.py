@@ -36,7 +36,7 @@ def rows_of(world: World, table: Any) -> list[tuple[Any, ...]]:
     """Every row, in the columns that the table had before any extension."""
     wide = base.snapshots_table(built_in_schema()) if table is tables.customer_snapshots else table
     with world.database.read() as connection:
-        return [tuple(row) for row in connection.execute(select(wide).order_by(wide.c.id))]
+        return [tuple(row) for row in connection.execute(select(wide).order_by(*wide.primary_key.columns))]
 
 
 def test_a_base_is_extended_once_and_keeps_its_history(world: World, tmp_path: Path, run: Run) -> None:

@@ -105,7 +105,8 @@ def held(monkeypatch: pytest.MonkeyPatch, until: Callable[[], None]) -> None:
 def test_an_import_waits_for_the_run_which_scores_the_facts_as_they_were(
     demo_world: World, meanwhile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "CHUNK", 40)
+    for name in ("CHUNK", "FIRST_CHUNK"):
+        monkeypatch.setattr(scoring, name, 40)
     params, both, before = neglected(demo_world, tmp_path), meanwhile(demo_world), scores(demo_world)
     real, first = scoring._store, threading.Event()
 
