@@ -94,9 +94,7 @@ SORT_KEYS = ("churn_probability", "monthly_price", "revenue_at_risk", "tenure_mo
 
 
 def walked(filters: Filters, *, by_table: bool = False) -> Table:
-    """What is walked for scores: ranks, from the highest down, or `by_table` the ledger, customer by customer: few
-    match, or another order is asked.
-    """
+    """Where scores are read: from the highest down, or `by_table` by customer: few match, or another order is asked."""
     return ranks if filters.is_scored and not by_table else ledger
 
 
@@ -121,9 +119,9 @@ def conditions(
     connection: Connection, schema: Schema, wide: Table, scores: Table, filters: Filters, run_id: int
 ) -> list[ColumnElement[bool]]:
     """The filters as SQL over `source`."""
-    probability, confidence = probability_in(scores), func.coalesce(ledger.c.confidence, null())
+    confidence = func.coalesce(ledger.c.confidence, null())
     found = [
-        *_within(probability, filters.probability),
+        *_within(probability_in(scores), filters.probability),
         *_within(confidence, filters.confidence),
         # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
         *_within(wide.c.tenure_months + 0, filters.tenure),
@@ -138,7 +136,7 @@ def conditions(
     if filters.plans:
         found.append(_one_of(wide.c.plan, filters.plans))
     if filters.levels:
-        found.append(or_(*(_level(probability, level) for level in filters.levels)))
+        found.append(or_(*(_level(probability_in(scores), level) for level in filters.levels)))
     if filters.is_unsure is not None:
         unsure = confidence < filters.unsure_below
         found.append(unsure if filters.is_unsure else confidence >= filters.unsure_below)
@@ -283,8 +281,7 @@ def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: in
 
 def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Mapping[str, tuple[int, float, float]]:
     """By risk level of those scored: customers, leavers expected, revenue at risk (of those whose price is known)."""
-    wide, run_id = customers_table(schema), present_run(connection)
-    scores = walked(filters)
+    wide, run_id, scores = customers_table(schema), present_run(connection), walked(filters)
     probability = probability_in(scores)
     where = [*conditions(connection, schema, wide, scores, filters, run_id), probability.is_not(None)]
     totals = {}

@@ -10,6 +10,8 @@ from datetime import date
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from shared.arrow import predict_schema, train_schema
@@ -24,7 +26,9 @@ def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(map(itemgetter(at), rows)) for at in range(len(rows[0]))]
 
 
-def predict_batch(schema: Schema, ids: Sequence[int], features: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+def predict_batch(
+    schema: Schema, ids: npt.NDArray[np.int64], features: Sequence[Sequence[Any]]
+) -> pa.RecordBatch:
     """Rows to score: one sequence per feature in `features`, in the schema's order."""
     return _batch(predict_schema(schema), [ids, *features])
 
@@ -36,6 +40,13 @@ def train_batch(
     return _batch(train_schema(schema), [ids, [as_of] * len(ids), labels, *features])
 
 
-def _batch(schema: pa.Schema, columns: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
+def _batch(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
+    arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    # NumPy reads a list of numbers four times as fast as Arrow; None is NaN to it, which no database column holds.
+    if pa.types.is_float64(kind):
+        return pa.array(np.array(values, dtype=np.float64), from_pandas=True)
+    return pa.array(values, type=kind)

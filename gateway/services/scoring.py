@@ -172,9 +172,10 @@ def _read(work: Work, schema: Schema, after: int, limit: int, among: Sequence[in
 
 def in_columns(schema: Schema, rows: Sequence[Sequence[Any]]) -> Columns:
     """Rows of (id, monthly_price, feature ...), at least one, as they are sent and stored."""
-    ids, prices, *features = by_column(rows)
+    keys, prices, *features = by_column(rows)
+    ids = np.array(keys, dtype=np.int64)
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, ids, features)])
-    return Columns(np.array(ids, dtype=np.int64), np.array(prices, dtype=np.float64), body)
+    return Columns(ids, np.array(prices, dtype=np.float64), body)
 
 
 def score_columns(work: Work, version: str, given: Columns) -> Chunk:
