@@ -394,7 +394,7 @@ def test_outcomes_are_there_for_matured_dates_only_and_are_right(stack: Stack) -
     lives, last = _lives(stack), _last_day(stack)
     for run in stack.rows("SELECT id, as_of FROM scoring_runs WHERE state IN ('done', 'published')"):
         rows = stack.rows(
-            "SELECT p.customer_id, o.churned FROM outcomes o JOIN predictions p ON p.id = o.prediction_id"
+            "SELECT p.customer_id, o.churned FROM outcomes o JOIN ledger p USING (run_id, customer_id)"
             " WHERE p.run_id = ?",
             run["id"],
         )
@@ -411,7 +411,7 @@ def test_outcomes_are_there_for_matured_dates_only_and_are_right(stack: Stack) -
 
 def test_the_calibration_holds_on_the_ledger(stack: Stack) -> None:
     rows = stack.rows(
-        "SELECT p.churn_probability AS p, o.churned FROM outcomes o JOIN predictions p ON p.id = o.prediction_id"
+        "SELECT p.churn_probability AS p, o.churned FROM outcomes o JOIN ledger p USING (run_id, customer_id)"
     )
     expected, left = sum(row["p"] for row in rows), sum(row["churned"] for row in rows)
     noise = math.sqrt(sum(row["p"] * (1 - row["p"]) for row in rows))
@@ -468,10 +468,10 @@ def test_a_sample_of_another_model_does_not_mix_into_what_is_shown(restored: Sta
     assert api.post("/api/dashboard/predict", {}).status_code == 200
     now = _live(restored)["version"]
     assert admin.post("/api/model/promote", {"version": "2.4.2", "reason": "a sample first"}).status_code == 200
-    before = {row["id"]: row["prediction_id"] for row in _shown(restored)}
+    before = {row["id"]: (row["p"], row["scored_run_id"]) for row in _shown(restored)}
     made = api.post("/api/predictions/generate", {"sample_size": 30}).json()["data"]
     assert made["model_version"] == "2.4.2"
-    assert {row["id"]: row["prediction_id"] for row in _shown(restored)} == before
+    assert {row["id"]: (row["p"], row["scored_run_id"]) for row in _shown(restored)} == before
     assert api.data("/api/customers/high-risk")["model_version"] == now
 
 
