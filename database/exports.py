@@ -18,7 +18,8 @@ from database.base import column_names, customers_table
 from database.customers import present_run
 from database.driver import AnyRow
 from database.facts import published
-from database.listing import Filters, conditions, level_totals, probability_in, ranks, revenue_in, source, walked
+from database.filters import Filters, conditions, probability_in, ranks, revenue_in, source
+from database.listing import level_totals
 from shared.features import Schema
 
 c, ledger, runs = tables.customers, tables.ledger, tables.scoring_runs
@@ -91,7 +92,7 @@ def customers(connection: Connection, schema: Schema, filters: Filters, negative
     made += [each if each.column.name not in taken else _renamed(each) for each in beside]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
     query = query.select_from(source(wide, ledger, run_id))
-    query = query.where(*conditions(connection, schema, wide, ledger, filters, run_id)).order_by(wide.c.id)
+    query = query.where(*conditions(connection, schema, wide, ledger, filters)).order_by(wide.c.id)
     return _selection(connection, made, query)
 
 
@@ -178,7 +179,8 @@ def _feature_name(schema: Schema) -> Callable[[Any], str | None]:
 
 def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
     """Those at risk, highest probability first: what somebody calls from."""
-    wide, run_id, scores = customers_table(schema), present_run(connection), walked(filters)
+    wide, run_id = customers_table(schema), present_run(connection)
+    scores = ranks if filters.is_scored else ledger
     made = [
         _Made(Column("user_id", "text"), wide.c.user_id),
         _Made(Column("email", "text"), wide.c.email),
@@ -192,7 +194,7 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
     ]
     query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
     query = query.select_from(source(wide, scores, run_id))
-    query = query.where(*conditions(connection, schema, wide, scores, filters, run_id))
+    query = query.where(*conditions(connection, schema, wide, scores, filters))
     tied = ranks.c.customer_id if scores is ranks else wide.c.id
     return _selection(connection, made, query.order_by(probability_in(scores).desc(), tied))
 

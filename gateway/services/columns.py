@@ -26,9 +26,7 @@ def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(map(itemgetter(at), rows)) for at in range(len(rows[0]))]
 
 
-def predict_batch(
-    schema: Schema, ids: npt.NDArray[np.int64], features: Sequence[Sequence[Any]]
-) -> pa.RecordBatch:
+def predict_batch(schema: Schema, ids: npt.NDArray[np.int64], features: Sequence[Sequence[Any]]) -> pa.RecordBatch:
     """Rows to score: one sequence per feature in `features`, in the schema's order."""
     return _batch(predict_schema(schema), [ids, *features])
 

@@ -1,4 +1,4 @@
-"""Filters as people write them (`plan=Standard`, `feature.device_count.min=2`) become `database.listing.Filters`.
+"""Filters as people write them (`plan=Standard`, `feature.device_count.min=2`) become `database.filters.Filters`.
 
 Law: one reading for lists, exports, jobs and commands; what can't be read is refused with its field, never ignored:
 an export that left out a misspelt filter would give away more than was asked for.
@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from database.exports import LedgerFilters
-from database.listing import LAST_SEEN, SORT_KEYS, FeatureRule, Filters, Range, Sort
+from database.filters import FeatureRule, Filters, Range
+from database.listing import LAST_SEEN, SORT_KEYS, Sort
 from shared.errors import Detail, InvalidInput
 from shared.features import Schema, snake
 

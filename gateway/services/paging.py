@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from database import listing
-from database.listing import Filters, Position, Sort
+from database.filters import Filters
+from database.listing import Position, Sort
 from database.session import Connection
 from gateway.services.filtering import Pair, invalid, parse, parse_sort
 from shared.features import Schema

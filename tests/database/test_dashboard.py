@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from database import customers, dashboard, listing, tables
-from database.listing import Filters, Position
+from database.filters import Filters
+from database.listing import Position
 from shared.clock import days_later
 from tests.database.conftest import Facts, full_run
 
