@@ -6,14 +6,20 @@ Law: a lock file makes several processes take turns; another program's file is r
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 
 from database.session import Database
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, ServiceUnavailable
 
+#: From here on SQLite opens a database that is held in memory (`database.incoming`) wherever it was built.
+NEEDED = (3, 36)
+TOO_OLD = "SQLite {needed} or newer is needed; this Python has {found}. Use another Python, or the containers."
+    "SQLite {needed} or newer is needed; this Python was built with {found}. Use another Python, or the containers."
+)
 LOCK_ENDING = ".migrate-lock"
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -35,7 +41,11 @@ def migrate(path: Path) -> None:
         Another program's file stands there.
     InvalidInput
         The folder can't be written.
+    ServiceUnavailable
+        This Python's SQLite is too old.
     """
+    if sqlite3.sqlite_version_info < NEEDED:
+        raise ServiceUnavailable(TOO_OLD.format(needed=".".join(map(str, NEEDED)), found=sqlite3.sqlite_version))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(path.name + LOCK_ENDING).touch()

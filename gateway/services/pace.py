@@ -40,7 +40,7 @@ class Pace:
 
     def __init__(self, first: int = 1_000, fewest: int = 250, most: int = 8_000, aim_s: float = AIM_S) -> None:
         self.size, self._fewest, self._most, self._aim_s = first, fewest, most, aim_s
-        self.longest_s = self._since_rest_s = 0.0
+        self.longest_s = self._since_rest_s = self._left_at = 0.0
 
     @contextmanager
     def timed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
@@ -50,8 +50,12 @@ class Pace:
         """
         with transaction as opened:
             began = time.monotonic()
+            if began - self._left_at >= REST_S:
+                # The caller had other things to do, and left it free for long enough.
+                self._since_rest_s = 0.0
             yield opened
-        self.took(time.monotonic() - began)
+        self._left_at = time.monotonic()
+        self.took(self._left_at - began)
         if self._since_rest_s >= HELD_S:
             self._since_rest_s = 0.0
             time.sleep(REST_S)

@@ -153,6 +153,15 @@ def test_what_was_shown_ranked_and_came_of_it_survives_the_ledger_by_run_and_cus
         assert {name: raw.execute(sql).fetchall() for name, sql in kept.items()} == before
 
 
+def test_a_sqlite_that_is_too_old_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 35, 5))
+    with pytest.raises(ServiceUnavailable, match=r"3\.36 or newer"):
+        migrate(tmp_path / "deep" / "a.db")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_four_processes_that_migrate_one_new_file_at_once_all_succeed(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "folder" / "a.db"
     context = multiprocessing.get_context("spawn")

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from database.migrate import migrate
-from database.session import SLOW_WRITE_S, Database
-from gateway.services.pace import AIM_S, Pace
+from database.session import REST_S, SLOW_WRITE_S, Database
+from gateway.services.pace import AIM_S, HELD_S, Pace
 
 
 @pytest.fixture
@@ -45,6 +45,25 @@ def test_the_wait_for_the_lock_is_not_taken_for_work(database: Database) -> None
         pass
     thread.join()
     assert pace.longest_s < 0.1
+
+
+def busy(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+@pytest.mark.parametrize(("free_s", "rests"), [(0.0, 2), (2 * REST_S, 0)])
+def test_a_rest_is_taken_only_where_the_lock_was_not_free_for_as_long_anyway(
+    database: Database, monkeypatch: pytest.MonkeyPatch, free_s: float, rests: int
+) -> None:
+    pace, taken = Pace(), []
+    monkeypatch.setattr("gateway.services.pace.time.sleep", taken.append)
+    for _ in range(4):
+        with pace.timed(database.write()):
+            busy(0.6 * HELD_S)
+        busy(free_s)
+    assert taken == [REST_S] * rests
 
 
 def test_who_writes_chunk_after_chunk_lets_others_in_between(database: Database) -> None:
