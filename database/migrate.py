@@ -18,8 +18,6 @@ from shared.errors import InvalidInput, ServiceUnavailable
 #: From here on SQLite opens a database that is held in memory (`database.incoming`) wherever it was built.
 NEEDED = (3, 36)
 TOO_OLD = "SQLite {needed} or newer is needed; this Python has {found}. Use another Python, or the containers."
-    "SQLite {needed} or newer is needed; this Python was built with {found}. Use another Python, or the containers."
-)
 LOCK_ENDING = ".migrate-lock"
 SCRIPTS = Path(__file__).parent / "migrations"
 
