@@ -134,7 +134,7 @@ def scoring_work(database: Database, ml: Any) -> Work:
 
 def columns_to_score(database: Database, ml: Any) -> list[scoring.Columns]:
     """What a scoring run reads, in its chunks, as the ML service takes it."""
-    return [scoring.in_columns(SCHEMA, rows) for rows in scoring._rows(scoring_work(database, ml), SCHEMA, None)]
+    return list(scoring._read(scoring_work(database, ml), SCHEMA, None))
 
 
 def unscored(path: Path) -> None:

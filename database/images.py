@@ -52,10 +52,10 @@ def image(columns: Mapping[str, Array]) -> memoryview:
     pages[0] = np.frombuffer(_first_page(tuple(columns)), dtype=np.uint8)
     pages[0, 28:32] = _bytes(len(pages), ">u4")  # the size that the header states
     if above:
-        _know(pages[1], leaves, each)
+        _write_page_above(pages[1], leaves, each)
     full = rows // each
-    _fill(pages[1 + above : 1 + above + full], cell, each, columns, 0)
-    _fill(pages[1 + above + full :], cell, rows - full * each, columns, full * each)
+    _write_rows(pages[1 + above : 1 + above + full], cell, each, columns, 0)
+    _write_rows(pages[1 + above + full :], cell, rows - full * each, columns, full * each)
     return pages.data.cast("B")
 
 
@@ -73,12 +73,12 @@ def _cell(columns: Mapping[str, Array]) -> np.dtype[Any]:
     return np.dtype([("size", "u1"), ("number", "u1", 4), ("kinds", "u1", len(values) + 1), *values])
 
 
-def _fill(pages: Array, cell: np.dtype[Any], number: int, columns: Mapping[str, Array], first: int) -> None:
-    """Write rows from `first` on into leaves, so many into each."""
+def _write_rows(pages: Array, cell: np.dtype[Any], each: int, columns: Mapping[str, Array], first: int) -> None:
+    """Write rows from `first` on into pages, so many into each."""
     if not len(pages):
         return
-    here, shape = slice(first, first + len(pages) * number), (len(pages), number)
-    cells = _cells(pages, _LEAF, 8, cell, number)
+    here, shape = slice(first, first + len(pages) * each), (len(pages), each)
+    cells = _cells(pages, _LEAF, 8, cell, each)
     cells["size"] = cell.itemsize - 5
     cells["number"] = _row_numbers(np.arange(here.start, here.stop)).reshape(*shape, 4)
     cells["kinds"] = [len(columns) + 1, *(_KINDS[array.dtype.str[1:]][0] for array in columns.values())]
@@ -86,21 +86,21 @@ def _fill(pages: Array, cell: np.dtype[Any], number: int, columns: Mapping[str, 
         cells[f"value_{at}"] = array[here].reshape(shape)
 
 
-def _know(page: Array, leaves: int, each: int) -> None:
-    """Write the page above the leaves, which follow it: where each one is and the number of its last row."""
+def _write_page_above(page: Array, leaves: int, each: int) -> None:
+    """Say of the pages of rows, which follow, where each one is and the number of its last row."""
     cells = _cells(page[None], _INNER, 12, np.dtype([("page", ">u4"), ("last", "u1", 4)]), leaves - 1)
     cells["page"] = np.arange(3, 2 + leaves)
     cells["last"] = _row_numbers(np.arange(1, leaves) * each - 1)
     page[8:12] = _bytes(2 + leaves, ">u4")
 
 
-def _cells(pages: Array, kind: int, start: int, cell: np.dtype[Any], number: int) -> Array:
-    """The cells of pages that hold so many each, behind the list of where they begin; shape (pages, number)."""
-    begin = PAGE - number * cell.itemsize
+def _cells(pages: Array, kind: int, start: int, cell: np.dtype[Any], each: int) -> Array:
+    """The cells of pages that hold so many each, behind the list of where they begin; shape (pages, each)."""
+    begin = PAGE - each * cell.itemsize
     pages[:, 0] = kind
-    pages[:, 3:7] = _bytes([number, begin], ">u2")
-    pages[:, start : start + 2 * number] = _bytes(begin + np.arange(number) * cell.itemsize, ">u2")
-    form = np.dtype([("before", f"V{begin}"), ("cells", cell, number)])
+    pages[:, 3:7] = _bytes([each, begin], ">u2")
+    pages[:, start : start + 2 * each] = _bytes(begin + np.arange(each) * cell.itemsize, ">u2")
+    form = np.dtype([("before", f"V{begin}"), ("cells", cell, each)])
     return pages.view(form)["cells"][:, 0]
 
 

@@ -146,14 +146,15 @@ def _drop_unfinished(work: Work) -> None:
 
 def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Generator[Chunk, None, None]:
     """Scored chunks. One is being scored while the caller stores the one before it and the next one is read."""
-    return ahead(lambda rows: score_columns(work, version, in_columns(schema, rows)), _rows(work, schema, sample))
+    return ahead(lambda given: score_columns(work, version, given), _read(work, schema, sample))
 
 
-def _rows(work: Work, schema: Schema, sample: int | None) -> Iterator[Sequence[Any]]:
+def _read(work: Work, schema: Schema, sample: int | None) -> Iterator[Columns]:
     if sample is None:
         after, limit = 0, FIRST_CHUNK
-        while rows := _read(work, schema, after, limit, None):
-            yield rows
+        while rows := _rows(work, schema, after, limit, None):
+            # In columns at once: beside the thread that scores, Python's own loops would only wait for each other.
+            yield in_columns(schema, rows)
             after, limit = rows[-1][0], CHUNK
         return
     with work.database.read() as connection:
@@ -161,11 +162,11 @@ def _rows(work: Work, schema: Schema, sample: int | None) -> Iterator[Sequence[A
     chosen = sorted(random.SystemRandom().sample(list(everyone), min(sample, len(everyone))))
     for at in range(0, len(chosen), 5_000):
         # Customers who have left since the ids were drawn are not among the rows.
-        if rows := _read(work, schema, 0, 5_000, chosen[at : at + 5_000]):
-            yield rows
+        if rows := _rows(work, schema, 0, 5_000, chosen[at : at + 5_000]):
+            yield in_columns(schema, rows)
 
 
-def _read(work: Work, schema: Schema, after: int, limit: int, among: Sequence[int] | None) -> Sequence[Any]:
+def _rows(work: Work, schema: Schema, after: int, limit: int, among: Sequence[int] | None) -> Sequence[Any]:
     with work.database.read() as connection:
         return customers.scoring_rows(connection, schema, after_id=after, limit=limit, among=among)
 
