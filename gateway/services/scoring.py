@@ -212,12 +212,13 @@ def _by_pace(rows: int, pace: Pace) -> Iterator[range]:
 
 def _publish(work: Work, incoming: Incoming, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
     pace = Pace(STORED, most=CHUNK)
-    for probabilities, ids in ranking.parts(CHUNK):
-        incoming.hand_over(image({"churn_probability": probabilities, "customer_id": ids}))
-        for rows in _by_pace(len(ids), pace):
-            with pace.timed(incoming.write()) as connection:
-                present.rank(connection, run_id, rows)
-        work.step(0.95, f"Ranked {roll_up.customers:,} customers")
+    with closing(ahead(_ranked, ranking.parts(CHUNK))) as parts:
+        for count, columns in parts:
+            incoming.hand_over(columns)
+            for rows in _by_pace(count, pace):
+                with pace.timed(incoming.write()) as connection:
+                    present.rank(connection, run_id, rows)
+            work.step(0.95, f"Ranked {roll_up.customers:,} customers")
     now = iso(work.clock())
     with work.database.write() as connection:
         runs.store_bins(connection, run_id, roll_up.rows())
@@ -229,6 +230,11 @@ def _publish(work: Work, incoming: Incoming, run_id: int, roll_up: RollUp, ranki
     while gone:
         with pace.timed(work.database.write()) as connection:
             gone = present.drop_stale(connection, pace.size)
+
+
+def _ranked(part: tuple[Floats, Ints]) -> tuple[int, memoryview]:
+    probabilities, ids = part
+    return len(ids), image({"churn_probability": probabilities, "customer_id": ids})
 
 
 def _finish_sample(work: Work, run_id: int, model_id: int, roll_up: RollUp) -> None:
