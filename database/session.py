@@ -33,7 +33,7 @@ BUSY_TIMEOUT_S = 15
 SLOW_WRITE_S = 0.25
 #: A waiting writer tries this often, and who writes chunk after chunk leaves the lock free for longer than that: so
 #: nobody waits for more than the chunk under way. (SQLite itself waits up to 0.1 s between two tries.)
-RETRY_S = 0.005
+RETRY_S = 0.002
 REST_S = 0.008
 #: The log may grow to 64 MB before it is written back: each time, the disk is waited for.
 PRAGMAS = (
