@@ -199,7 +199,7 @@ def test_what_is_written_meanwhile_is_not_in_an_export_that_has_begun(tmp_path: 
     made = small(tmp_path)
     export = Export(made.database, "customers", "ndjson", [], unsure_below=0.7)
     with sqlite3.connect(made.database.path) as raw:
-        raw.execute("DELETE FROM present_ranks")
+        raw.execute("DELETE FROM ledger")
         raw.execute("UPDATE customers SET plan = 'changed'")
     raw.close()
     assert b"changed" not in b"".join(export)
