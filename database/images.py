@@ -21,7 +21,7 @@ TABLE = "incoming_rows"
 FIRST_ROW = 2**21
 PAGE = 32_768
 #: So many rows of 127 bytes fit under one page that knows the pages of rows: the table has no further level.
-MOST_ROWS = 800_000
+MOST_ROWS = 799_000
 #: How SQLite calls a number of so many bytes, and how it writes it.
 _KINDS = {"f8": (7, ">f8"), "b1": (1, ">i1"), "i1": (1, ">i1"), "i2": (2, ">i2"), "i4": (4, ">i4"), "i8": (6, ">i8")}
 _LEAF, _INNER = 13, 5
