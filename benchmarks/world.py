@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import xgboost as xgb
 
 from database import base, customers, jobs, models
 from database.driver import insert_rows
+from database.exchange import exchange_with
 from database.migrate import migrate
 from database.session import PRAGMAS, Database
 from gateway.services import scoring, work
@@ -132,9 +134,10 @@ def scoring_work(database: Database, ml: Any) -> Work:
     return Work(database, ml, settings, utc_now, job)
 
 
-def columns_to_score(database: Database, ml: Any) -> list[scoring.Columns]:
+def columns_to_score(database: Database) -> list[scoring.Columns]:
     """What a scoring run reads, in its chunks, as the ML service takes it."""
-    return list(scoring._read(scoring_work(database, ml), SCHEMA, None))
+    with exchange_with(database) as exchange:
+        return list(scoring.part_by_part(exchange, SCHEMA, partial(customers.to_score, SCHEMA)))
 
 
 def unscored(path: Path) -> None:

@@ -37,9 +37,7 @@ def _scorable() -> tuple[Any, ...]:
     return (c.c.churn == 0, c.c.ends_on.is_(None))
 
 
-def scoring_rows(
-    connection: Connection, schema: Schema, *, after_id: int, limit: int, among: Sequence[int] | None = None
-) -> Sequence[tuple[Any, ...]]:
+def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] | None = None) -> Select[Any]:
     """Rows of (id, monthly_price, feature ...) of the population, in the order of id, after `after_id`."""
     wide = customers_table(schema)
     query = (
@@ -48,10 +46,7 @@ def scoring_rows(
         .order_by(wide.c.id)
         .limit(limit)
     )
-    cursor = connection.execute(query if among is None else query.where(wide.c.id.in_(among))).cursor
-    assert cursor is not None
-    # The driver's own tuples: a named row for each of a million customers costs more than reading them.
-    return cursor.fetchall()
+    return query if among is None else query.where(wide.c.id.in_(among))
 
 
 def population_ids(connection: Connection) -> Sequence[int]:

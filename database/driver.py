@@ -1,7 +1,7 @@
 """Bulk rows through the driver itself: how rows that are Python objects anyway are written.
 
 Law: rows come as tuples in the order of `columns`; every value is bound, never pasted. (Numbers that come in columns
-go by `database.incoming`.)
+go by `database.exchange`.)
 """
 
 from __future__ import annotations

@@ -78,11 +78,12 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
     return [(row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in rows]
 
 
-def population_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[AnyRow]:
+def to_score(schema: Schema, as_of: str, *, after_id: int, limit: int) -> Select[Any]:
     """The population at any date: rows of (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
     snap = snapshots_table(schema)
     columns = [snap.c[n] for n in column_names(schema).values()]
-    return connection.execute(_population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns)).all()
+    query = _population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns)
+    return query.where(snap.c.customer_id > after_id).limit(limit)
 
 
 def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Columns of numbers as the image of a SQLite database with one table: what `database.incoming` hands over.
+"""Columns of numbers as the image of a SQLite database with one table: what `database.exchange` hands over.
 
 Law: every number as it is, NaN as NULL; the image is one that SQLite could have written itself (its file format is
 documented, and promised to stay readable: sqlite.org/fileformat2.html).
@@ -24,7 +24,7 @@ PAGE = 32_768
 MOST_ROWS = 799_000
 #: How SQLite calls a number of so many bytes, and how it writes it.
 _KINDS = {"f8": (7, ">f8"), "b1": (1, ">i1"), "i1": (1, ">i1"), "i2": (2, ">i2"), "i4": (4, ">i4"), "i8": (6, ">i8")}
-_LEAF, _INNER = 13, 5
+LEAF, _INNER = 13, 5
 Array = npt.NDArray[Any]
 
 
@@ -78,7 +78,7 @@ def _write_rows(pages: Array, cell: np.dtype[Any], each: int, columns: Mapping[s
     if not len(pages):
         return
     here, shape = slice(first, first + len(pages) * each), (len(pages), each)
-    cells = _cells(pages, _LEAF, 8, cell, each)
+    cells = _cells(pages, LEAF, 8, cell, each)
     cells["size"] = cell.itemsize - 5
     cells["number"] = _row_numbers(np.arange(here.start, here.stop)).reshape(*shape, 4)
     cells["kinds"] = [len(columns) + 1, *(_KINDS[array.dtype.str[1:]][0] for array in columns.values())]

@@ -15,7 +15,7 @@ from alembic.config import Config
 from database.session import Database
 from shared.errors import InvalidInput, ServiceUnavailable
 
-#: From here on SQLite opens a database that is held in memory (`database.incoming`) wherever it was built.
+#: From here on SQLite opens a database that is held in memory (`database.exchange`) wherever it was built.
 NEEDED = (3, 36)
 TOO_OLD = "SQLite {needed} or newer is needed; this Python has {found}. Use another Python, or the containers."
 LOCK_ENDING = ".migrate-lock"

@@ -1,4 +1,4 @@
-"""Database rows to Arrow columns: the bridge between the two services' forms of a customer.
+"""What the database holds to Arrow columns: the bridge between the two services' forms of a customer.
 
 Law: worker and commands only; the web process imports no Arrow.
 """
@@ -11,9 +11,9 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from database.pages import Floats, Ints, Texts
 from shared.arrow import predict_schema, train_schema
 from shared.features import Schema
 
@@ -26,21 +26,26 @@ def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(map(itemgetter(at), rows)) for at in range(len(rows[0]))]
 
 
-def predict_batch(schema: Schema, ids: npt.NDArray[np.int64], features: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-    """Rows to score: one sequence per feature in `features`, in the schema's order."""
-    return _batch(predict_schema(schema), [ids, *features])
+def predict_batch(schema: Schema, ids: Ints, features: Sequence[Floats | Texts]) -> pa.RecordBatch:
+    """Rows to score: one column per feature in `features`, in the schema's order; NaN is a missing number."""
+    columns = [_strings(each) if isinstance(each, Texts) else pa.array(each, from_pandas=True) for each in features]
+    return pa.RecordBatch.from_arrays([pa.array(ids), *columns], schema=predict_schema(schema))
+
+
+def _strings(texts: Texts) -> pa.Array:
+    ends = np.concatenate([[0], texts.ends]).astype(np.int32)
+    known = np.packbits(texts.known, bitorder="little")
+    return pa.StringArray.from_buffers(len(texts.ends), *(pa.py_buffer(each) for each in (ends, texts.utf8, known)))
 
 
 def train_batch(
     schema: Schema, ids: Sequence[int], as_of: date | None, labels: Sequence[int], features: Sequence[Sequence[Any]]
 ) -> pa.RecordBatch:
     """Labelled rows of one date (or of none)."""
-    return _batch(train_schema(schema), [ids, [as_of] * len(ids), labels, *features])
-
-
-def _batch(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
-    arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    form = train_schema(schema)
+    columns = [ids, [as_of] * len(ids), labels, *features]
+    arrays = [_array(values, field.type) for values, field in zip(columns, form, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=form)
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:

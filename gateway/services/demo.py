@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from database import audit, base, facts, imports, models, runs
 from database.audit import COMMAND_LINE
 from database.base import column_names, customers_table, snapshots_table
 from database.driver import insert_dicts, insert_rows
+from database.exchange import exchange_with
 from database.images import FIRST_ROW
-from database.incoming import beside
 from database.session import Connection, Database
 from database.tables import subscriptions
 from gateway.services import training
 from gateway.services.importing import bring_up_to_date, last_activity
-from gateway.services.scoring import CHUNK, in_columns, score_columns
+from gateway.services.scoring import part_by_part, score_columns
 from gateway.services.scoring import run as score
 from gateway.services.work import Work
 from shared.clock import Clock, days_later, iso, utc_now
@@ -255,21 +256,19 @@ def _score_past(work: Work, day: str) -> None:
         assert live is not None
         moment = f"{day}T08:00:00.000Z"
         run_id = runs.start(connection, kind="past", model_id=live.id, as_of=day, job_id=work.job.id, now=moment)
-    with work.database.read() as connection:
-        rows = facts.population_rows(connection, built_in_schema(), day)
-    total = 0.0
-    with beside(work.database) as incoming:
-        for at in range(0, len(rows), CHUNK):
-            chunk = score_columns(work, live.version, in_columns(built_in_schema(), rows[at : at + CHUNK]))
-            total += float(chunk.probabilities.sum())
-            incoming.hand_over(chunk.image)
-            with incoming.write() as connection:
+    customers, total, schema = 0, 0.0, built_in_schema()
+    with exchange_with(work.database) as exchange:
+        for part in part_by_part(exchange, schema, partial(facts.to_score, schema, day)):
+            chunk = score_columns(work, live.version, part)
+            customers, total = customers + len(chunk.ids), total + float(chunk.probabilities.sum())
+            exchange.hand_over(chunk.image)
+            with exchange.write() as connection:
                 runs.append(connection, run_id, range(FIRST_ROW, FIRST_ROW + len(chunk.ids)))
     with work.database.read() as connection:
         measured = runs.measure_bins(connection, run_id, shown=False)
     with work.database.write() as connection:
         runs.store_bins(connection, run_id, measured)
-        runs.finish(connection, run_id, state="done", customers=len(rows), average=total / len(rows), now=moment)
+        runs.finish(connection, run_id, state="done", customers=customers, average=total / customers, now=moment)
     work.step(1.0, f"Scored {day} with {live.version}")
 
 

@@ -11,14 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from database.pages import Floats, Ints
 from database.runs import BINS
 
 A = TypeVar("A")
 B = TypeVar("B")
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def ahead(do: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:

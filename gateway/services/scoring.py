@@ -6,23 +6,24 @@ Law: one model version from the first row to the last; visible at once and whole
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from database import base, customers, facts, imports, models, present, runs
+from database.exchange import Exchange, exchange_with
 from database.images import FIRST_ROW, image
-from database.incoming import Incoming, beside
 from database.models import Model
+from database.pages import Floats, Ints, Taken
 from gateway.services import turns
-from gateway.services.columns import by_column, predict_batch
-from gateway.services.flow import Floats, Ints, Ranking, RollUp, ahead
+from gateway.services.columns import predict_batch
+from gateway.services.flow import Ranking, RollUp, ahead
 from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared import arrow
@@ -68,7 +69,7 @@ class Chunk:
     prices
         NaN where there is none.
     image
-        All of it, and what else a score says, as `database.incoming` takes it.
+        All of it, and what else a score says, as `database.exchange` takes it.
     """
 
     ids: Ints
@@ -110,16 +111,16 @@ def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sampl
         run_id = runs.start(connection, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id, now=started)
     roll_up, ranking, pace = RollUp(), Ranking() if sample is None else None, Pace(STORED, most=CHUNK)
     try:
-        with beside(work.database) as incoming:
-            with closing(_chunks(work, schema, live.version, sample)) as chunks:
+        with exchange_with(work.database) as exchange:
+            with closing(_chunks(work, exchange, schema, live.version, sample)) as chunks:
                 for chunk in chunks:
-                    _store(incoming, run_id, chunk, pace)
+                    _store(exchange, run_id, chunk, pace)
                     roll_up.add(chunk.probabilities, chunk.prices)
                     if ranking is not None:
                         ranking.add(chunk.probabilities, chunk.ids)
                     work.step(roll_up.customers / size * 0.95, f"Scored {roll_up.customers:,} of {size:,} customers")
             if ranking is not None:
-                _publish(work, incoming, run_id, roll_up, ranking)
+                _publish(work, exchange, run_id, roll_up, ranking)
             else:
                 _finish_sample(work, run_id, live.id, roll_up)
     except BaseException:
@@ -144,39 +145,45 @@ def _drop_unfinished(work: Work) -> None:
         runs.drop_unfinished(connection, work.job.id)
 
 
-def _chunks(work: Work, schema: Schema, version: str, sample: int | None) -> Generator[Chunk, None, None]:
+def _chunks(
+    work: Work, exchange: Exchange, schema: Schema, version: str, sample: int | None
+) -> Generator[Chunk, None, None]:
     """Scored chunks. One is being scored while the caller stores the one before it and the next one is read."""
-    return ahead(lambda given: score_columns(work, version, given), _read(work, schema, sample))
+    everyone = part_by_part(exchange, schema, partial(customers.to_score, schema))
+    chosen = everyone if sample is None else _sample(work, exchange, schema, sample)
+    return ahead(lambda given: score_columns(work, version, given), chosen)
 
 
-def _read(work: Work, schema: Schema, sample: int | None) -> Iterator[Columns]:
-    if sample is None:
-        after, limit = 0, FIRST_CHUNK
-        while rows := _rows(work, schema, after, limit, None):
-            # In columns at once: beside the thread that scores, Python's own loops would only wait for each other.
-            yield in_columns(schema, rows)
-            after, limit = rows[-1][0], CHUNK
-        return
+def part_by_part(exchange: Exchange, schema: Schema, query: Callable[..., Any]) -> Iterator[Columns]:
+    """Customers in chunks, the first one small.
+
+    Parameters
+    ----------
+    query
+        Makes the query for those after an id (`after_id`), so many (`limit`).
+    """
+    after, limit = 0, FIRST_CHUNK
+    while len((part := exchange.take(query(after_id=after, limit=limit))).keys):
+        yield in_columns(schema, part)
+        after, limit = int(part.keys[-1]), CHUNK
+
+
+def _sample(work: Work, exchange: Exchange, schema: Schema, size: int) -> Iterator[Columns]:
     with work.database.read() as connection:
         everyone = customers.population_ids(connection)
-    chosen = sorted(random.SystemRandom().sample(list(everyone), min(sample, len(everyone))))
+    chosen = sorted(random.SystemRandom().sample(list(everyone), min(size, len(everyone))))
     for at in range(0, len(chosen), 5_000):
         # Customers who have left since the ids were drawn are not among the rows.
-        if rows := _rows(work, schema, 0, 5_000, chosen[at : at + 5_000]):
-            yield in_columns(schema, rows)
+        part = exchange.take(customers.to_score(schema, after_id=0, limit=5_000, among=chosen[at : at + 5_000]))
+        if len(part.keys):
+            yield in_columns(schema, part)
 
 
-def _rows(work: Work, schema: Schema, after: int, limit: int, among: Sequence[int] | None) -> Sequence[Any]:
-    with work.database.read() as connection:
-        return customers.scoring_rows(connection, schema, after_id=after, limit=limit, among=among)
-
-
-def in_columns(schema: Schema, rows: Sequence[Sequence[Any]]) -> Columns:
-    """Rows of (id, monthly_price, feature ...), at least one, as they are sent and stored."""
-    keys, prices, *features = by_column(rows)
-    ids = np.array(keys, dtype=np.int64)
-    body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, ids, features)])
-    return Columns(ids, np.array(prices, dtype=np.float64), body)
+def in_columns(schema: Schema, part: Taken) -> Columns:
+    """Customers as they were taken, as they are sent and stored."""
+    prices, *features = part.columns
+    body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, part.keys, features)])
+    return Columns(part.keys, prices, body)
 
 
 def score_columns(work: Work, version: str, given: Columns) -> Chunk:
@@ -194,10 +201,10 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return column.to_numpy()
 
 
-def _store(incoming: Incoming, run_id: int, chunk: Chunk, pace: Pace) -> None:
-    incoming.hand_over(chunk.image)
+def _store(exchange: Exchange, run_id: int, chunk: Chunk, pace: Pace) -> None:
+    exchange.hand_over(chunk.image)
     for rows in _by_pace(len(chunk.ids), pace):
-        with pace.timed(incoming.write()) as connection:
+        with pace.timed(exchange.write()) as connection:
             runs.append(connection, run_id, rows)
 
 
@@ -210,13 +217,13 @@ def _by_pace(rows: int, pace: Pace) -> Iterator[range]:
         at = until
 
 
-def _publish(work: Work, incoming: Incoming, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
+def _publish(work: Work, exchange: Exchange, run_id: int, roll_up: RollUp, ranking: Ranking) -> None:
     pace = Pace(STORED, most=CHUNK)
     with closing(ahead(_ranked, ranking.parts(CHUNK))) as parts:
         for count, columns in parts:
-            incoming.hand_over(columns)
+            exchange.hand_over(columns)
             for rows in _by_pace(count, pace):
-                with pace.timed(incoming.write()) as connection:
+                with pace.timed(exchange.write()) as connection:
                     present.rank(connection, run_id, rows)
             work.step(0.95, f"Ranked {roll_up.customers:,} customers")
     now = iso(work.clock())

@@ -146,7 +146,7 @@ def test_a_correction_known_in_time_is_used_and_a_later_one_is_not(facts_of: Mak
     here.snapshot("a", T, [3.0], known=days_later(T, 1))
     with here.database.read() as connection:
         (trained,) = facts.training_rows(connection, here.schema, T)
-        (scored,) = facts.population_rows(connection, here.schema, T)
+        (scored,) = connection.execute(facts.to_score(here.schema, T, after_id=0, limit=9)).all()
     assert (trained[2], scored[2]) == (2.0, 2.0)
 
 

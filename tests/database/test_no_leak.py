@@ -147,7 +147,9 @@ def seen(database: Database, past: Any, future: Any) -> dict[str, Any]:
         write(connection, past, future)
         for offset in (-30, 0):
             at = days_later(T, offset)
-            found[f"scored {offset}"] = [tuple(row) for row in facts.population_rows(connection, SCHEMA, at)]
+            found[f"scored {offset}"] = [
+                tuple(row) for row in connection.execute(facts.to_score(SCHEMA, at, after_id=0, limit=99))
+            ]
             rows = facts.training_rows(connection, SCHEMA, at)
             found[f"trained {offset}"] = [(row[0], *row[2:]) for row in rows]
             found[f"population {offset}"] = sorted(facts.outcomes_at(connection, at))

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from database import base, customers, dashboard, models, runs, tables
+from database.exchange import exchange_with
 from database.session import Database
 from gateway.services import scoring, work
 from gateway.services.work import Work
@@ -102,11 +103,13 @@ def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: Wo
     with demo_world.database.read() as connection:
         found, live = base.get(connection), models.live(connection)
         assert found is not None and live is not None
-        rows = customers.scoring_rows(connection, found.schema, after_id=0, limit=1000)
+        rows = connection.execute(customers.to_score(found.schema, after_id=0, limit=1000)).all()
         names = ("customer_id", "monthly_price", *runs.SCORE_COLUMNS)
         stored = connection.execute(select(*(p.c[name] for name in names)).where(p.c.run_id == run_id)).all()
         ranked = connection.execute(select(ranks.c.churn_probability, ranks.c.customer_id)).all()
-    columns = scoring.in_columns(found.schema, rows)
+    with exchange_with(demo_world.database) as exchange:
+        taken = exchange.take(customers.to_score(found.schema, after_id=0, limit=1000))
+    columns = scoring.in_columns(found.schema, taken)
     answer = arrow.decode(demo_world.ml.score_columns(columns.body, live.version, request_id="again"))
     said = zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True)
     assert [tuple(row) for row in stored] == [(*row[:2], *score) for row, score in zip(rows, said, strict=True)]

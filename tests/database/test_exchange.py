@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sqlalchemy import text
 
+from database.exchange import exchange_with
 from database.images import FIRST_ROW, MOST_ROWS, image
-from database.incoming import beside
 from database.session import Database
 
 KINDS = ("float64", "bool", "int8", "int16", "int32", "int64")
@@ -80,31 +80,31 @@ def kept(database: Database) -> list[tuple[Any, ...]]:
 
 
 def test_what_is_handed_over_is_copied_part_by_part_and_replaced_by_the_next(database: Database) -> None:
-    with beside(database) as incoming:
+    with exchange_with(database) as exchange:
         for start in (0, 100):
-            incoming.hand_over(image({"a": np.arange(start, start + 5), "b": np.full(5, start / 2)}))
+            exchange.hand_over(image({"a": np.arange(start, start + 5), "b": np.full(5, start / 2)}))
             for first, last in ((0, 2), (3, 4)):
-                with incoming.write() as connection:
+                with exchange.write() as connection:
                     connection.execute(COPY, {"first": FIRST_ROW + first, "last": FIRST_ROW + last})
                 assert len(kept(database)) == start / 20 + last + 1
     assert kept(database) == [(start + k, start / 2) for start in (0, 100) for k in range(5)]
 
 
 def test_a_part_that_fails_leaves_nothing_of_itself_and_the_next_one_goes_on(database: Database) -> None:
-    with beside(database) as incoming:
-        incoming.hand_over(image({"a": np.array([1, 2, 2, 3]), "b": np.zeros(4)}))
-        with pytest.raises(Exception, match="UNIQUE"), incoming.write() as connection:
+    with exchange_with(database) as exchange:
+        exchange.hand_over(image({"a": np.array([1, 2, 2, 3]), "b": np.zeros(4)}))
+        with pytest.raises(Exception, match="UNIQUE"), exchange.write() as connection:
             connection.execute(COPY, {"first": FIRST_ROW, "last": FIRST_ROW + 3})
         assert kept(database) == []
-        with incoming.write() as connection:
+        with exchange.write() as connection:
             connection.execute(COPY, {"first": FIRST_ROW + 2, "last": FIRST_ROW + 3})
     assert kept(database) == [(2, 0.0), (3, 0.0)]
 
 
 def test_nobody_else_sees_it_and_it_is_gone_with_its_block_even_after_a_failure(database: Database) -> None:
     def break_off() -> None:
-        with beside(database) as incoming:
-            incoming.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))
+        with exchange_with(database) as exchange:
+            exchange.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))
             with database.read() as other:
                 assert [row[1] for row in other.exec_driver_sql("PRAGMA database_list")] == ["main"]
             raise RuntimeError("broke")
