@@ -36,7 +36,7 @@ def bars(data: world.Data, folder: Path, rounds: int, million: int, peers: str |
     """All of them."""
     small, large = _stack(data, folder, "small", 120_000), _stack(data, folder, "large", million)
     try:
-        found = [*_over_http(large, data, folder, million), *_dashboard(small, large)]
+        found = [*_over_http(large, data, folder, rounds, million), *_dashboard(small, large)]
         large.stop()
         return [*found, *_single(small, data, folder, rounds, peers)]
     finally:
@@ -108,16 +108,18 @@ class _Lock:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
 
 
-def _over_http(stack: Stack, data: world.Data, folder: Path, rows: int) -> list[bench.Bar]:
-    served = _score_all(stack)
+def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: int) -> list[bench.Bar]:
+    ml = world.InProcess(data.registry_folder)
+    with closing(world.make_database(folder / "here.db", data, rows)) as database:
+        served, here = world.interleaved(
+            rounds,
+            lambda: _score_all(stack),
+            lambda: bench.timed(lambda: scoring.run(world.scoring_work(database, ml))),
+        )
     peaks = _peak_mb(stack)
     with _Lock(stack) as lock:
         _score_all(stack)
     shown = stack.analyst().data("/api/dashboard/metrics")["predictedChurners"]["customers"]
-    database = world.make_database(folder / "here.db", data, rows)
-    given = world.scoring_work(database, world.InProcess(data.registry_folder))
-    here = bench.timed(lambda: scoring.run(given))
-    database.close()
     ratio = served / here
     small_enough = max(peaks.values()) < 1024
     return [
@@ -153,10 +155,15 @@ def _dashboard(small: Stack, large: Stack) -> list[bench.Bar]:
 
 
 def _load(
-    port: int, path: str, body: Callable[[int], bytes], headers: dict[str, str], at_once: int
+    port: int,
+    path: str,
+    body: Callable[[int], bytes],
+    headers: dict[str, str],
+    at_once: int,
+    seconds: float = SECONDS,
 ) -> tuple[float, float]:
     """Requests per second and p99 in seconds."""
-    until = time.perf_counter() + SECONDS
+    until = time.perf_counter() + seconds
 
     def client(number: int) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -172,7 +179,7 @@ def _load(
 
     with ThreadPoolExecutor(at_once) as pool:
         took = [each for part in pool.map(client, range(at_once)) for each in part]
-    return len(took) / SECONDS, float(np.quantile(took, 0.99))
+    return len(took) / seconds, float(np.quantile(took, 0.99))
 
 
 def _single(stack: Stack, data: world.Data, folder: Path, rounds: int, peers: str | None) -> list[bench.Bar]:
@@ -203,9 +210,9 @@ def _unexplained(stack: Stack, bodies: list[bytes], headers: dict[str, str], rou
     """Scores with their reasons beside scores without, by the same route."""
     plain = [body[:-1] + b', "reasons": "none"}' for body in bodies]
     rates = world.interleaved(
-        3 * rounds,  # the two differ by less than one round from the next
+        12 * rounds,  # short ones: the two differ by less than the machine from one second to the next
         *(
-            lambda sent=sent: _load(stack.port, "/api/predictions/score", lambda k: sent[k % 997], headers, 8)[0]
+            lambda sent=sent: _load(stack.port, "/api/predictions/score", lambda k: sent[k % 997], headers, 8, 0.75)[0]
             for sent in (bodies, plain)
         ),
     )

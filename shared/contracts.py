@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from shared.judgement import (
     CalibrationCheck,
@@ -52,14 +53,15 @@ class PredictRequest(Strict):
     reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
 
 
-class Reason(Strict):
-    """One feature's part in one prediction."""
+@with_config(Strict.model_config)
+class Reason(TypedDict):
+    """One feature's part in one prediction: a plain dict, for an answer has many of them."""
 
     feature: str
-    contribution: float = Field(description="SHAP value, log-odds before calibration")
-    points: float = Field(
-        description="Change of probability, in [-1, 1]; with the others adds up to p - base_probability"
-    )
+    contribution: Annotated[float, Field(description="SHAP value, log-odds before calibration")]
+    points: Annotated[
+        float, Field(description="Change of probability, in [-1, 1]; with the others adds up to p - base_probability")
+    ]
 
 
 class Prediction(Strict):

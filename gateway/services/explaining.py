@@ -7,6 +7,7 @@ the model's estimate for a changed fact, and is always labelled as that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypedDict
 
 from database.base import column_names
@@ -52,16 +53,19 @@ def risk_level(probability: float) -> Level:
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonInWords:
     """One reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
     about = schema.features[feature]
-    label = schema.feature_label(feature)
-    text = f"{label} {_shown(about, value)}: {points * 100:+.1f} points"
-    return {"feature": feature, "label": label, "value": value, "unit": about.unit, "points": points, "text": text}
+    label, unit = about.label or feature, about.unit
+    text = f"{label} {_shown(value, unit)}: {points * 100:+.1f} points"
+    return {"feature": feature, "label": label, "value": value, "unit": unit, "points": points, "text": text}
 
 
-def _shown(about: Feature, value: Cell) -> str:
+# Most facts are small whole numbers, and writing one takes longer than finding it again.
+@lru_cache(maxsize=4096, typed=True)
+def _shown(value: Cell, unit: str | None) -> str:
     if value is None:
         return "unknown"
-    number = f"{value:,.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    return f"{number} {about.unit}" if about.unit else number
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = f"{value + 0:,.10g}" if is_number else str(value)  # type: ignore[operator]  # 0 and -0.0 are one fact
+    return f"{number} {unit}" if unit else number
 
 
 def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonInWords]:
@@ -90,7 +94,7 @@ def explain(schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, 
         "risk_level": risk_level(prediction.churn_probability),
         "model_version": answer.model_version,
         "base_probability": answer.base_probability,
-        "reasons": [in_words(schema, r.feature, facts[r.feature], r.points) for r in prediction.reasons],
+        "reasons": [in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
         "other_points": prediction.other_points,
     }
 
@@ -158,7 +162,7 @@ def recommend(
     rows = [dict(facts), *({**facts, name: target} for name, target in targets.items())]
     answer = score(ml, schema, version, rows, row_key=row_key, reasons="all", request_id=request_id)
     now = answer.predictions[0].churn_probability
-    raising = {reason.feature for reason in answer.predictions[0].reasons if reason.points > 0}
+    raising = {reason["feature"] for reason in answer.predictions[0].reasons if reason["points"] > 0}
     found: list[Recommendation] = []
     for at, (name, target) in enumerate(targets.items(), start=1):
         then = answer.predictions[at].churn_probability
@@ -173,7 +177,7 @@ def _recommendation(schema: Schema, name: str, value: Cell, target: Cell, now: f
     return {
         "feature": name,
         "label": label,
-        "action": about.action or f"Bring {label} from {_shown(about, value)} to {_shown(about, target)}",
+        "action": about.action or f"Bring {label} from {_shown(value, about.unit)} to {_shown(target, about.unit)}",
         "purpose": about.purpose,
         "value": value,
         "target": target,

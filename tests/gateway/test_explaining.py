@@ -151,7 +151,9 @@ def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
         answer = score(demo_world.ml, schema, version, [facts], row_key=key)
         assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-12)
-        assert [r["feature"] for r in stored_reasons(schema, row)] == [r.feature for r in answer.predictions[0].reasons]
+        assert [r["feature"] for r in stored_reasons(schema, row)] == [
+            r["feature"] for r in answer.predictions[0].reasons
+        ]
 
 
 @real_ml

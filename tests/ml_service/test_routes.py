@@ -139,7 +139,7 @@ def test_json_rows_are_answered_as_the_contract_says(call: Caller, dated_model: 
     assert stays.churn_probability < leaves.churn_probability
     for each in answer.predictions:
         assert len(each.reasons) == 3 and not each.out_of_fold
-        total = answer.base_probability + sum(r.points for r in each.reasons) + each.other_points
+        total = answer.base_probability + sum(r["points"] for r in each.reasons) + each.other_points
         assert total == pytest.approx(each.churn_probability, abs=1e-9)
         assert each.label == (each.churn_probability >= answer.threshold)
         assert each.confidence == (each.churn_probability if each.label else 1 - each.churn_probability)
@@ -148,8 +148,8 @@ def test_json_rows_are_answered_as_the_contract_says(call: Caller, dated_model: 
 def test_all_reasons_add_up_to_the_margin(call: Caller) -> None:
     answer = PredictResponse.model_validate_json(predict(call, reasons="all").data)
     for each in answer.predictions:
-        assert {r.feature for r in each.reasons} == set(CUSTOMER)
-        assert answer.base_margin + sum(r.contribution for r in each.reasons) == pytest.approx(each.margin, abs=1e-5)
+        assert {r["feature"] for r in each.reasons} == set(CUSTOMER)
+        assert answer.base_margin + sum(r["contribution"] for r in each.reasons) == pytest.approx(each.margin, abs=1e-5)
         assert each.other_points == pytest.approx(0, abs=1e-6)
 
 
@@ -160,11 +160,11 @@ def test_arrow_and_json_give_the_same_answer_to_the_bit(call: Caller) -> None:
     response = call("POST", f"/api/predict?model_version={DATED}", data=body, content_type=ARROW_TYPE)
     by_arrow = arrow.decode(response.data)
     assert by_arrow["churn_probability"].to_pylist() == [each.churn_probability for each in by_json]
-    assert by_arrow["points_1"].to_pylist() == [each.reasons[0].points for each in by_json]
+    assert by_arrow["points_1"].to_pylist() == [each.reasons[0]["points"] for each in by_json]
     names = list(CUSTOMER)
     schema_order = arrow.metadata(by_arrow)
     assert schema_order["model_version"] == DATED
-    assert [names[i] for i in by_arrow["reason_1"].to_pylist()] == [each.reasons[0].feature for each in by_json]
+    assert [names[i] for i in by_arrow["reason_1"].to_pylist()] == [each.reasons[0]["feature"] for each in by_json]
 
 
 def test_arrow_answers_carry_the_documented_columns(call: Caller, undated: Snapshot, undated_model: Trained) -> None:
