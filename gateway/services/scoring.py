@@ -33,6 +33,8 @@ from shared.features import Schema
 
 #: Customers in one call of the ML service; few in the first one, which storing waits for.
 CHUNK, FIRST_CHUNK = 20_000, 5_000
+#: Features in one call: of wide tables fewer customers go in it, so that memory does not grow with the width either.
+MOST_CELLS = 1_000_000
 #: Customers of the first transaction; `Pace` finds how many of the next.
 STORED = 5_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
@@ -162,19 +164,24 @@ def part_by_part(exchange: Exchange, schema: Schema, query: Callable[..., Any]) 
     query
         Makes the query for those after an id (`after_id`), so many (`limit`).
     """
-    after, limit = 0, FIRST_CHUNK
+    after, limit = 0, _most(schema, FIRST_CHUNK)
     while len((part := exchange.take(query(after_id=after, limit=limit))).keys):
         yield in_columns(schema, part)
-        after, limit = int(part.keys[-1]), CHUNK
+        after, limit = int(part.keys[-1]), _most(schema, CHUNK)
+
+
+def _most(schema: Schema, rows: int) -> int:
+    return min(rows, max(1, MOST_CELLS // len(schema.features)))
 
 
 def _sample(work: Work, exchange: Exchange, schema: Schema, size: int) -> Iterator[Columns]:
     with work.database.read() as connection:
         everyone = customers.population_ids(connection)
     chosen = sorted(random.SystemRandom().sample(list(everyone), min(size, len(everyone))))
-    for at in range(0, len(chosen), 5_000):
+    step = _most(schema, FIRST_CHUNK)
+    for at in range(0, len(chosen), step):
         # Customers who have left since the ids were drawn are not among the rows.
-        part = exchange.take(customers.to_score(schema, after_id=0, limit=5_000, among=chosen[at : at + 5_000]))
+        part = exchange.take(customers.to_score(schema, after_id=0, limit=step, among=chosen[at : at + step]))
         if len(part.keys):
             yield in_columns(schema, part)
 

@@ -87,6 +87,24 @@ def test_chunks_make_the_same_run_as_one_piece(demo_world: World, monkeypatch: p
     assert shown(demo_world) == before
 
 
+@pytest.mark.parametrize("sample", [None, 250])
+def test_of_a_wide_table_fewer_customers_go_in_one_call(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch, sample: int | None
+) -> None:
+    before = shown(demo_world)
+    real, asked = demo_world.ml.score_columns, []
+
+    def counted(body: bytes, *args: Any, **more: Any) -> bytes:
+        asked.append(arrow.decode(body).num_rows)
+        return real(body, *args, **more)
+
+    monkeypatch.setattr(demo_world.ml, "score_columns", counted)
+    monkeypatch.setattr(scoring, "MOST_CELLS", 100 * len(built_in_schema().features) + 1)
+    demo_world.do("score", scoring.run, {"sample_size": sample} if sample else {})
+    assert asked == ([100, 100, 50] if sample else [100] * 6)
+    assert shown(demo_world) == before
+
+
 def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: World) -> None:
     run_id = demo_world.do("score", scoring.run)["run_id"]
     with demo_world.database.read() as connection:
