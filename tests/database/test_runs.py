@@ -79,7 +79,8 @@ def test_a_reader_that_began_before_the_switch_goes_on_seeing_the_old_scores(fac
 def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_stay(facts_of: Make) -> None:
     here = facts_of()
     ids, model = here.people(25), here.model()
-    old = full_run(here.database, model, dict.fromkeys(ids, 0.1))
+    # Some alike: a chunk ends among them as well as between two.
+    old = full_run(here.database, model, {each: each % 3 / 10 for each in ids})
     new = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     running = full_run(here.database, model, dict.fromkeys(ids[:5], 0.3), publish=False)
     dropped = []
