@@ -72,7 +72,8 @@ def reasons(data: world.Data, rounds: int, rows: int) -> Bar:
                ratio >= 30 and equal, ratio >= 100, note)  # fmt: skip
 
 
-def _ours(database: Any, ml: Any) -> float:
+def first_run(database: Any, ml: Any) -> float:
+    """Seconds of a scoring run before which nobody was scored."""
     world.unscored(database.path)
     given = world.scoring_work(database, ml)
     return timed(lambda: scoring.run(given))
@@ -82,7 +83,7 @@ def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
     """Score, explain, store, beside predict + pred_contribs + executemany: rows at hand on both sides."""
     database = world.make_database(folder / "naive.db", data, rows)
     ml = world.InProcess(data.registry_folder)
-    _ours(database, ml)
+    first_run(database, ml)
     stored = world.stored_rows(database.path)
     matrix = data.matrix(data.values[np.arange(1, rows + 1) * 7919 % len(data.label)])
     prices = [row[-1] for row in stored["ledger"]]
@@ -91,13 +92,13 @@ def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
 
     def ours() -> float:
         with patch.object(scoring, "part_by_part", lambda *_: iter(at_hand)):
-            return _ours(database, ml)
+            return first_run(database, ml)
 
     def theirs() -> float:
         world.unscored(database.path)
         return timed(lambda: made.update(theirs=naive_side.score_and_store(data, matrix, prices, database.path)))
 
-    mine, other, reading = world.interleaved(rounds, ours, theirs, lambda: _ours(database, ml))
+    mine, other, reading = world.interleaved(rounds, ours, theirs, lambda: first_run(database, ml))
     database.close()
     ratio = other / mine
     equal = naive_side.equal(stored, made["theirs"])
@@ -110,7 +111,7 @@ def store(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
     """The scoring use case beside storing alone, and beside storing scores without reasons."""
     database = world.make_database(folder / "store.db", data, rows)
     ml = world.InProcess(data.registry_folder)
-    _ours(database, ml)
+    first_run(database, ml)
     stored = world.stored_rows(database.path)
     values = data.values[np.arange(1, rows + 1) * 7919 % len(data.label)]
 
@@ -122,7 +123,7 @@ def store(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
         world.unscored(database.path)
         return timed(lambda: (data.booster.predict(data.matrix(values)), world.store_bare(database.path, stored)))
 
-    mine, other, plain = world.interleaved(rounds, lambda: _ours(database, ml), bare, unexplained)
+    mine, other, plain = world.interleaved(rounds, lambda: first_run(database, ml), bare, unexplained)
     again = world.stored_rows(database.path)
     equal = all(len(each[table]) == rows for each in (again, stored) for table in stored)
     expected = data.model.calibration(data.booster.predict(data.matrix(values), output_margin=True).astype(float))

@@ -23,7 +23,6 @@ import requests
 
 from benchmarks import bench, world
 from database.session import Database
-from gateway.services import scoring
 from tests.stack import Stack, free_port, wait_until
 
 SECONDS = 3.0
@@ -110,12 +109,13 @@ class _Lock:
 
 def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: int) -> list[bench.Bar]:
     ml = world.InProcess(data.registry_folder)
+
+    def over_http() -> float:
+        world.unscored(stack.database_path)
+        return _score_all(stack)
+
     with closing(world.make_database(folder / "here.db", data, rows)) as database:
-        served, here = world.interleaved(
-            rounds,
-            lambda: _score_all(stack),
-            lambda: bench.timed(lambda: scoring.run(world.scoring_work(database, ml))),
-        )
+        served, here = world.interleaved(rounds, over_http, lambda: bench.first_run(database, ml))
     peaks = _peak_mb(stack)
     with _Lock(stack) as lock:
         _score_all(stack)

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, Text, insert
+from sqlalchemy import Column, Connection, MetaData, Select, String, Table, insert
 from typing_extensions import Buffer
 
 from database.images import PAGE
@@ -30,7 +30,7 @@ class Exchange:
 
     @property
     def _raw(self) -> Any:
-        return self._connection.connection.driver_connection
+        return self._connection.connection.dbapi_connection
 
     def hand_over(self, image: Buffer) -> None:
         """Have the columns of `database.images.image` beside the database, in the place of those before."""
@@ -42,14 +42,15 @@ class Exchange:
         Parameters
         ----------
         query
-            Its first column is a whole number, in no two rows the same: the key. The others are texts, where
-            SQLAlchemy says so, or else numbers.
+            Its first column is a whole number, never NULL, in no two rows the same: the key. The others are texts,
+            where SQLAlchemy says so, or else numbers.
         """
         columns = list(query.selected_columns)[1:]
-        self._raw.deserialize(_empty(len(columns)), name=_OUT)
+        kinds = [(column.name, str if isinstance(column.type, String) else float) for column in columns]
         rows = _rows(len(columns))
-        self._connection.execute(insert(rows).from_select(list(rows.c), query))
-        kinds = {column.name: str if isinstance(column.type, Text) else float for column in columns}
+        self._raw.deserialize(_empty(len(columns)), name=_OUT)
+        with transaction(self._connection, "BEGIN"):
+            self._connection.execute(insert(rows).from_select(list(rows.c), query))
         return taken(self._raw.serialize(name=_OUT), kinds)
 
     @contextmanager
@@ -63,13 +64,11 @@ class Exchange:
 def exchange_with(database: Database) -> Iterator[Exchange]:
     """A place for columns beside the database, for as long as the block lasts."""
     with database.engine.connect() as connection:
+        # From the pool: it is closed at the end, whatever happened, and what is attached goes with it.
+        connection.detach()
         for place in (_IN, _OUT):
             connection.exec_driver_sql(f"ATTACH ':memory:' AS {place}")
-        try:
-            yield Exchange(connection)
-        finally:
-            for place in (_IN, _OUT):
-                connection.exec_driver_sql(f"DETACH {place}")
+        yield Exchange(connection)
 
 
 @lru_cache(maxsize=8)

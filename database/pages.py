@@ -1,6 +1,7 @@
 """The image of a SQLite database with one table, taken as columns: what `database.exchange` brings out.
 
-Law: every value as SQLite holds it, NULL as NaN or unknown; a value of another kind than its column's is an error.
+Law: every number as the float64 next to it, every text as it is, NULL as NaN or unknown; a value of another kind than
+its column's is an error.
 
 The driver makes a Python value of every cell, which would take more of a scoring run than all the rest. This is the
 mirror image of `database.images`, for pages that SQLite has written (sqlite.org/fileformat2.html).
@@ -8,7 +9,7 @@ mirror image of `database.images`, for pages that SQLite has written (sqlite.org
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ _NULL, _WHOLE, _FLOAT, _NOUGHT, _ONE, _TEXT = 0, {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 
 _SIZES = np.array([0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0])
 #: A row that is larger goes on in other pages.
 _LARGEST = PAGE - 35
+#: Bytes of text that are gathered at once, each by a number of eight bytes.
+_AT_ONCE = 500_000
 OTHER_KIND = "Column {name} holds something else than {wanted}."
 
 
@@ -64,7 +67,7 @@ class Taken:
     columns: list[Any]
 
 
-def taken(image: bytes, kinds: Mapping[str, type]) -> Taken:
+def taken(image: bytes, kinds: Sequence[tuple[str, type]]) -> Taken:
     """The rows of the one table that is in an image.
 
     Parameters
@@ -72,12 +75,12 @@ def taken(image: bytes, kinds: Mapping[str, type]) -> Taken:
     image
         A database of pages of `PAGE` bytes, of which nothing was ever deleted.
     kinds
-        `float` or `str` for each column, by name.
+        Of each column the name and `float` or `str`.
 
     Raises
     ------
     ValueError
-        A column holds something else.
+        A column holds something else, or a row has more or fewer columns.
     """
     raw = np.frombuffer(image, dtype=np.uint8)
     sizes, at = _varints(raw, _cells(raw))
@@ -88,10 +91,12 @@ def taken(image: bytes, kinds: Mapping[str, type]) -> Taken:
     header, kind_at = _varints(raw, at)
     value_at = at + header
     columns = []
-    for name, wanted in kinds.items():
+    for name, wanted in kinds:
         kind, kind_at = _varints(raw, kind_at)
         columns.append((_texts if wanted is str else _numbers)(raw, name, kind, value_at))
         value_at = value_at + _size(kind)
+    if (kind_at != at + header).any():
+        raise ValueError(f"Rows of {len(kinds)} columns were expected.")
     return Taken(keys[order], columns)
 
 
@@ -101,7 +106,7 @@ def _cells(raw: Bytes) -> Ints:
     # The first page holds the table's definition.
     leaves = 1 + np.flatnonzero(pages[1:, 0] == LEAF)
     rows = pages[leaves, 3:5].view(">u2").astype(np.int64)
-    listed = pages[leaves, 8:].view(">u2")
+    listed = pages[leaves, 8 : 8 + 2 * int(rows.max(initial=0))].view(">u2")
     return (listed + leaves[:, None] * PAGE)[np.arange(listed.shape[1]) < rows]
 
 
@@ -166,8 +171,13 @@ def _texts(raw: Bytes, name: str, kind: Ints, at: Ints) -> Texts:
     if not ((kind >= _TEXT) & (kind % 2 == 1))[known].all():
         raise ValueError(OTHER_KIND.format(name=name, wanted="text"))
     sizes = _size(kind)
-    ends = np.cumsum(sizes)
-    return Texts(raw[np.repeat(at + sizes - ends, sizes) + np.arange(sizes.sum())], ends, known)
+    step = _AT_ONCE // int(sizes.max(initial=1)) + 1
+    parts = [_joined(raw, at[first : first + step], sizes[first : first + step]) for first in range(0, len(at), step)]
+    return Texts(np.concatenate([raw[:0], *parts]), np.cumsum(sizes), known)
+
+
+def _joined(raw: Bytes, at: Ints, sizes: Ints) -> Bytes:
+    return raw[np.repeat(at + sizes - np.cumsum(sizes), sizes) + np.arange(sizes.sum())]
 
 
 def _read(raw: Bytes, form: str, at: Ints) -> Any:

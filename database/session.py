@@ -160,7 +160,7 @@ def transaction(connection: Connection, how: str) -> Iterator[None]:
     except BaseException as error:
         # A stream that nobody read to its end is closed by the collector, after the connection was. And SQLite may
         # have rolled back by itself: a full disk does that.
-        if connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
             connection.exec_driver_sql("ROLLBACK")
         if is_full(error):
             raise DiskFull from None

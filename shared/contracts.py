@@ -53,9 +53,10 @@ class PredictRequest(Strict):
     reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
 
 
+# A plain dict, unlike the others: an answer has many of these.
 @with_config(Strict.model_config)
 class Reason(TypedDict):
-    """One feature's part in one prediction: a plain dict, for an answer has many of them."""
+    """One feature's part in one prediction."""
 
     feature: str
     contribution: Annotated[float, Field(description="SHAP value, log-odds before calibration")]

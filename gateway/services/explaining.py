@@ -7,7 +7,6 @@ the model's estimate for a changed fact, and is always labelled as that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Literal, TypedDict
 
 from database.base import column_names
@@ -58,14 +57,12 @@ def in_words(schema: Schema, feature: str, value: Cell, points: float) -> Reason
     return {"feature": feature, "label": label, "value": value, "unit": unit, "points": points, "text": text}
 
 
-# Most facts are small whole numbers, and writing one takes longer than finding it again.
-@lru_cache(maxsize=4096, typed=True)
 def _shown(value: Cell, unit: str | None) -> str:
     if value is None:
         return "unknown"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    number = f"{value + 0:,.10g}" if is_number else str(value)  # type: ignore[operator]  # 0 and -0.0 are one fact
-    return f"{number} {unit}" if unit else number
+    # 0 and -0.0 are one fact.
+    told = str(value) if isinstance(value, str | bool) else f"{value + 0:,.10g}"
+    return f"{told} {unit}" if unit else told
 
 
 def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonInWords]:

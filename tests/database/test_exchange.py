@@ -114,3 +114,14 @@ def test_nobody_else_sees_it_and_it_is_gone_with_its_block_even_after_a_failure(
     for _ in range(3):
         with database.read() as connection:
             assert [row[1] for row in connection.exec_driver_sql("PRAGMA database_list")] == ["main"]
+
+
+def test_a_place_that_is_half_made_is_given_to_nobody_else(database: Database) -> None:
+    with database.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)
+    with pytest.raises(Exception, match="too many attached"), exchange_with(database):
+        pass
+    with exchange_with(database) as exchange:
+        exchange.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Float, Integer, MetaData, Select, Table, Text, select
 
+from database import pages
 from database.exchange import exchange_with
 from database.images import FIRST_ROW, PAGE, image
 from database.pages import Taken, Texts
@@ -125,9 +126,28 @@ def test_each_taking_sees_what_stands_there_now_beside_what_is_handed_over(datab
         assert rows_of(exchange.take(query)) == [(1, 1.5), *((10 + k, float(k)) for k in range(1, 5))]
 
 
-def test_taking_holds_up_no_writer(tmp_path: Path) -> None:
+def test_taking_waits_for_no_writer_and_leaves_nothing_that_a_writer_waits_for(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db")
     query = fill(database, ["number"], [(1, 1.5)])
-    with exchange_with(database) as exchange, database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO told VALUES (2, 2.5)")
-        assert rows_of(exchange.take(query)) == [(1, 1.5)], "what is not committed is not there yet"
+    with exchange_with(database) as exchange:
+        with database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO told VALUES (2, 2.5)")
+            assert rows_of(exchange.take(query)) == [(1, 1.5)], "what is not committed is not there yet"
+        with database.glance() as connection:
+            # Who still reads keeps the log from being written back whole.
+            assert connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one() == (0, 0, 0)
+        assert len(take(database, query).keys) == 2
+
+
+def test_columns_of_one_name_are_two(database: Database) -> None:
+    fill(database, ["number", "text"], [(1, 1.5, "a")])
+    told = table(["number", "text"]).c
+    twice = select(told.id, told.c0, told.c1.label("c0"), told.c0.label("x").label("c0"))
+    assert rows_of(take(database, twice)) == [(1, 1.5, "a", 1.5)]
+
+
+@pytest.mark.parametrize("width", [50, 200_000])
+def test_texts_are_gathered_part_by_part(database: Database, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_AT_ONCE", 1_000)
+    told = [(at, "é" * (at * 37 % width), None) for at in range(101)]
+    assert rows_of(take(database, fill(database, ["text", "text"], told))) == told

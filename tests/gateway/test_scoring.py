@@ -128,6 +128,9 @@ def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: Wo
     with exchange_with(demo_world.database) as exchange:
         taken = exchange.take(customers.to_score(found.schema, after_id=0, limit=1000))
     columns = scoring.in_columns(found.schema, taken)
+    assert [tuple(row.values()) for row in arrow.decode(columns.body).to_pylist()] == [
+        (row[0], *row[2:]) for row in rows
+    ]
     answer = arrow.decode(demo_world.ml.score_columns(columns.body, live.version, request_id="again"))
     said = zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True)
     assert [tuple(row) for row in stored] == [(*row[:2], *score) for row, score in zip(rows, said, strict=True)]
