@@ -1,8 +1,9 @@
 """How the database is opened: one engine, readers and writers.
 
 Law: a writer holds SQLite's lock from its first statement (BEGIN IMMEDIATE), so it never fails halfway for want of
-it; a reader sees one moment. Nobody commits by hand: leaving the block does. A write that held the lock for longer than
-`SLOW_WRITE_S` is logged: requests waited for it.
+it; a reader sees one moment. Nobody commits by hand: leaving the block does. A write that took longer than
+`SLOW_WRITE_S` is logged: requests waited for it, unless it was the commit, in which SQLite now and then copies the log
+into the database after it has let go of the lock.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ def transaction(connection: Connection, how: str) -> Iterator[None]:
         _begin(connection, how)
         began = time.monotonic()
         yield
+        committing = time.monotonic()
         connection.exec_driver_sql("COMMIT")
     except BaseException as error:
         # A stream that nobody read to its end is closed by the collector, after the connection was. And SQLite may
@@ -165,8 +167,9 @@ def transaction(connection: Connection, how: str) -> Iterator[None]:
         if is_full(error):
             raise DiskFull from None
         raise
-    if (held := time.monotonic() - began) > SLOW_WRITE_S and how != "BEGIN":
-        log.warning("slow_write", seconds=round(held, 3))
+    ended = time.monotonic()
+    if ended - began > SLOW_WRITE_S and how != "BEGIN":
+        log.warning("slow_write", seconds=round(ended - began, 3), commit_seconds=round(ended - committing, 3))
 
 
 def _begin(connection: Connection, how: str) -> None:

@@ -69,8 +69,8 @@ def forget_peaks(leader: int) -> None:
 class Watch:
     """What one stretch of work took: seconds, peak memory by process, the slowest request and write beside it.
 
-    `slow_writes` are transactions of more than 250 ms with the copying of their pages into the database (checkpoint),
-    which others do not wait for; `writes` are what others waited.
+    `slow_writes` are transactions of more than 250 ms: others do not wait for what of it the commit takes to copy pages
+    into the database (checkpoint); `writes` are what others waited.
     """
 
     seconds: float = 0.0
@@ -78,7 +78,7 @@ class Watch:
     peaks: dict[str, float] = field(default_factory=dict)
     requests: list[float] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
-    slow_writes: list[float] = field(default_factory=list)
+    slow_writes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         peaks = ", ".join(f"{name} {mb:.0f} MB" for name, mb in self.peaks.items())
@@ -140,7 +140,8 @@ def _write(path: Path, watch: Watch) -> None:
             watch.writes.append(time.monotonic() - began)
 
 
-def _slow(log: str) -> Iterator[float]:
+def _slow(log: str) -> Iterator[str]:
     for line in log.splitlines():
         if '"slow_write"' in line:
-            yield float(json.loads(line)["seconds"])
+            told = json.loads(line)
+            yield f"{told['seconds']:.2f} s ({told['commit_seconds']:.2f} of it the commit)"
