@@ -175,10 +175,12 @@ def store_bare(path: Path, stored: Stored, chunk: int = 5_000) -> None:
                 raw.execute("COMMIT")
 
 
-def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:
-    """Each side's median, the sides taking turns in an order that changes."""
+def interleaved(
+    rounds: int, *sides: Callable[[], float], middle: Callable[[list[float]], Any] = np.median
+) -> list[float]:
+    """Each side's median (or other middle), the sides taking turns in an order that changes."""
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(rounds):
         for k in random.sample(range(len(sides)), len(sides)):
             times[k].append(sides[k]())
-    return [float(np.median(each)) for each in times]
+    return [float(middle(each)) for each in times]

@@ -116,6 +116,11 @@ class Schema(_Frozen):
     def categories(self) -> tuple[str, ...]:
         return tuple(n for n, f in self.features.items() if f.kind == "category")
 
+    @cached_property
+    def wording(self) -> Mapping[str, tuple[str, str | None]]:
+        """What features are called, and their units: at hand for sentences, of which a score has several."""
+        return {name: (self.feature_label(name), feature.unit) for name, feature in self.features.items()}
+
     def feature_label(self, name: str) -> str:
         """The feature's name for people."""
         return self.features[name].label or name

@@ -51,8 +51,7 @@ def risk_level(probability: float) -> Level:
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonInWords:
     """One reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
-    about = schema.features[feature]
-    label, unit = about.label or feature, about.unit
+    label, unit = schema.wording[feature]
     text = f"{label} {_shown(value, unit)}: {points * 100:+.1f} points"
     return {"feature": feature, "label": label, "value": value, "unit": unit, "points": points, "text": text}
 
