@@ -125,11 +125,10 @@ def _varints(raw: Bytes, at: Ints) -> tuple[Ints, Ints]:
 
 def _put_together(raw: Bytes, sizes: Ints, at: Ints) -> tuple[Bytes, Ints]:
     """The rows that go on in other pages, in one piece each behind all pages; and where each row is now."""
-    pieces, length = [raw], len(raw)
+    pieces, length, at = [raw], len(raw), at.copy()
     for row in np.flatnonzero(sizes > _LARGEST).tolist():
-        at, whole = at.copy(), _pieces(raw, int(sizes[row]), int(at[row]))
+        pieces += _pieces(raw, int(sizes[row]), int(at[row]))
         at[row] = length
-        pieces += whole
         length += int(sizes[row])
     return (np.concatenate(pieces) if len(pieces) > 1 else raw), at
 
