@@ -14,7 +14,8 @@ RUN groupadd --gid 10001 retainstream \
 # ---- gateway and worker
 FROM base AS gateway-build
 COPY requirements/gateway.lock /build/
-RUN pip install --no-cache-dir --require-hashes --no-warn-script-location --prefix=/packages -r /build/gateway.lock
+RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --no-warn-script-location --prefix=/packages -r /build/gateway.lock \
+ && PYTHONPATH=/packages/lib/python3.12/site-packages python -m pip check
 COPY shared /app/shared
 COPY database /app/database
 COPY gateway /app/gateway
@@ -40,7 +41,8 @@ CMD ["python", "-m", "gateway", "gateway"]
 # ---- ML service
 FROM base AS ml-build
 COPY requirements/ml.lock /build/
-RUN pip install --no-cache-dir --require-hashes --no-warn-script-location --prefix=/packages -r /build/ml.lock
+RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --no-warn-script-location --prefix=/packages -r /build/ml.lock \
+ && PYTHONPATH=/packages/lib/python3.12/site-packages python -m pip check
 COPY shared /app/shared
 COPY ml_service /app/ml_service
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app
