@@ -85,7 +85,8 @@ class Keyset(Query):
 
 def make_app(import_name: str) -> OpenAPI:
     """An app whose routes document themselves; nothing is served yet."""
-    info = Info(title="RetainStream", version=__version__, description="Who will leave, why, what to do, did it work.")
+    description = "Who will leave in the next 30 days, why, and what to do about it."
+    info = Info(title="RetainStream", version=__version__, description=description)
     schemes: dict[str, Any] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": {"type": "apiKey", "in": "cookie", "name": "access_token_cookie"},

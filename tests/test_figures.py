@@ -263,6 +263,13 @@ def _auc(scores: list[float], labels: list[int]) -> float:
     return (total - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
 
 
+@pytest.mark.parametrize("view", ["live", "test", ""])
+def test_a_view_of_the_performance_is_refused_until_live_performance_is_measured(stack: Stack, view: str) -> None:
+    answer = stack.analyst().get(f"/api/predictions/performance?view={view}")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"][0]["field"] == "view"
+
+
 def test_the_models_figures_are_those_of_its_held_out_rows(stack: Stack) -> None:
     api = stack.analyst()
     shown = api.data("/api/predictions/performance")

@@ -120,7 +120,9 @@ def test_a_lock_holds_everything_that_what_it_holds_requires(name: str, python: 
     for key, locked in entries.items():
         if not locked.applies(values):
             continue
-        assert key in present, f"{key} applies on {python} but is not installed here, so nobody can read what it requires"
+        assert key in present, (
+            f"{key} applies on {python} but is not installed here, so nobody can read what it requires"
+        )
         assert present[key].version == locked.version, f"{key}: run make again"
         for requirement in asked_for(present[key], locked.extras, values):
             problem = missing(requirement, entries, values)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import check_printed
 from tests.stack import ROOT, Stack
 
 EXAMPLE, TELCO_SCHEMA = ROOT / "examples" / "customers.csv", ROOT / "examples" / "telco.toml"
@@ -73,19 +74,22 @@ def refused(done: Done) -> str:
 
 @dataclass(frozen=True)
 class Offline:
-    """A table, the model made of it by command, its report and its scores."""
+    """A table, the model made of it by command, what that printed, its report and its scores."""
 
     table: Path
     model: Path
+    printed: str
     report: dict[str, Any]
     scores: list[dict[str, str]]
 
 
 def offline(folder: Path, table: Path, *schema: object) -> Offline:
     report = folder / "report.json"
-    said(model_command(folder, "train_model", "--data", table, *schema, "--out", folder / "model", "--report", report))
-    said(model_command(folder, "score", "--model", folder / "model", "--data", table, "--out", folder / "scores.csv"))
-    return Offline(table, folder / "model", json.loads(report.read_text()), read(folder / "scores.csv"))
+    train = ("--data", table, *schema, "--out", "model", "--report", report)
+    printed = said(model_command(folder, "train_model", *train))
+    model = folder / "model"
+    said(model_command(folder, "score", "--model", model, "--data", table, "--out", folder / "scores.csv"))
+    return Offline(table, model, printed, json.loads(report.read_text()), read(folder / "scores.csv"))
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +132,12 @@ def test_the_telco_table_is_trained_on_and_scored_by_command(telco: Offline) -> 
     assert report["out_of_fold_rows"] == report["training_samples"] > 5000
     assert report["split"] == "stratified"
     check_scores(telco, "customerID", "Churn", "Yes", within=0.02)
+
+
+@telco_group
+@needs_telco
+def test_the_readme_prints_what_training_on_the_telco_table_prints(telco: Offline) -> None:
+    check_printed("train_model", telco.printed.replace("Written to model", "Written to telco-model"))
 
 
 @telco_group
@@ -257,6 +267,9 @@ def test_another_table_is_refused_with_the_command_for_a_database_of_its_own(
 @pytest.mark.slow
 def test_the_telco_table_goes_through_the_gateway(telco_tour: Tour) -> None:
     check_tour(telco_tour, 7043, 1869)
+    listed = said(telco_tour.stack.command("high-risk", "--limit", "3"))
+    printed = "".join(telco_tour.printed[word] for word in ("import", "train", "score")) + listed
+    check_printed("retainstream import, train, score, high-risk", printed)
     auc = re.search(r"AUC ([\d.]+)", telco_tour.printed["train"])
     assert auc is not None
     assert float(auc[1]) >= 0.83

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Response
+from flask import Response, request
 from pydantic import BaseModel, Field
 
 from database import dashboard, models
@@ -120,9 +120,11 @@ def generate(body: SampleBody) -> Response:
     return answer_job("score", {"sample_size": body.sample_size}, default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
-@bp.get("/performance", summary="How good the live model is", responses=answers(Performance))
+@bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))
 def performance() -> Response:
-    """Natural prevalence first, balanced beside it."""
+    """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
+    if "view" in request.args:
+        raise invalid_field("view", "live performance is not measured yet; leave view out for the held-out figures")
     with parts().database.read() as connection:
         live = models.live(connection)
     report = live.figures if live else {}

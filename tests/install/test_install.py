@@ -122,5 +122,5 @@ def test_the_wheel_starts_from_an_empty_folder(clone: Path, tmp_path: Path) -> N
     with started(command, "up", folder=empty, DEMO_CUSTOMERS="600") as address:
         assert requests.get(f"{address}/api/health/ready", timeout=10).status_code == 200
         assert "<title>" in requests.get(f"{address}/", timeout=10).text
-        assert requests.get(f"{address}/main.js", timeout=10).status_code == 200
+        assert requests.get(f"{address}/page/main.js", timeout=10).status_code == 200
     run(command, "schema", "--help", folder=empty)
