@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from database.session import BUSY_TIMEOUT_S, revisions
+from database.session import BUSY_TIMEOUT_S, why_unreadable
 from shared.errors import Conflict, CorruptBackup, InvalidInput
 
 PAGES_A_STEP = 2_000
@@ -119,12 +119,11 @@ def _content(connection: sqlite3.Connection) -> Content:
     )
 
 
-def refuse_newer(revision: str) -> None:
-    """Raise Conflict where a database was made by a newer program than this one."""
-    if revision not in revisions():
-        raise Conflict(
-            f"This was made by a newer version of RetainStream (migration {revision}): restore it with that."
-        )
+def refuse_unreadable(revision: str) -> None:
+    """Raise Conflict where a backup was made by a version whose databases this one does not read."""
+    why = why_unreadable(revision)
+    if why is not None:
+        raise Conflict(f"The backup {why}.")
 
 
 def is_readable(path: Path) -> bool:

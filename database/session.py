@@ -51,6 +51,10 @@ OLD_DATABASE = (
 )
 
 
+#: Migrations of 1.0.0, which one baseline took the place of.
+MADE_BY_1_0 = tuple(f"{number:04}" for number in range(1, 10))
+
+
 class NotOurDatabase(ServiceError):
     """A file at DATABASE_PATH that this product did not make. Never altered."""
 
@@ -111,12 +115,17 @@ class Database:
             uri = self.path.resolve().as_uri() + "?mode=ro"
             with closing(sqlite3.connect(uri, uri=True)) as raw:
                 names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                query = "SELECT version_num FROM alembic_version" if "alembic_version" in names else "SELECT NULL"
+                revision = (raw.execute(query).fetchone() or (None,))[0]
         except sqlite3.DatabaseError as error:
             raise NotOurDatabase(
                 f"{self.path} is no SQLite database ({error}). Set DATABASE_PATH to another file."
             ) from None
         if names and "alembic_version" not in names:
             raise NotOurDatabase(OLD_DATABASE.format(path=self.path))
+        why = None if revision is None else why_unreadable(revision)
+        if why is not None:
+            raise NotOurDatabase(f"{self.path} {why}. It was left untouched.")
 
     def is_reachable(self) -> bool:
         """Whether a statement runs and the newest migration has been applied."""
@@ -208,6 +217,18 @@ def newest_revision() -> str:
     known = revisions()
     (newest,) = set(known) - set(known.values())
     return newest
+
+
+def why_unreadable(revision: str) -> str | None:
+    """Why this version can't read a database of a migration, as the end of a sentence; None where it can."""
+    if revision in revisions():
+        return None
+    if revision in MADE_BY_1_0:
+        return (
+            "was made by RetainStream 1.0.0, whose tables this version does not read: set DATABASE_PATH to a new file "
+            "and import your tables again with `retainstream import`"
+        )
+    return f"was made by a newer version of RetainStream (migration {revision}): use that version"
 
 
 def _prepare(raw: sqlite3.Connection, _: object) -> None:

@@ -18,8 +18,6 @@ PACKAGES = ("database", "gateway", "shared", "ml_service")
 MODULES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "versions" not in path.parts
 )
-#: Entry points of a few lines, and Alembic's own.
-TINY = ("__init__.py", "__main__.py", "env.py")
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "tools"}
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
@@ -32,11 +30,8 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=map(name_of, MODULES)
 
 
 @each_module
-def test_a_module_says_what_it_is_and_its_law(path: Path) -> None:
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert text, "no docstring"
-    if path.name not in TINY and not path.name.startswith("simulation"):
-        assert "Law:" in text
+def test_a_module_says_what_lives_there(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "no docstring"
 
 
 @each_module

@@ -72,9 +72,9 @@ Index("ix_customers_population", customers.c.churn, customers.c.ends_on, custome
 # Lists are walked in their order.
 Index("ix_customers_monthly_price", customers.c.monthly_price)
 Index("ix_customers_tenure_months", customers.c.tenure_months)
-# Searched by how they begin: the migration makes both with COLLATE NOCASE, which no index here can say.
-Index("ix_customers_user_id_nocase", customers.c.user_id)
-Index("ix_customers_email_nocase", customers.c.email)
+# Searched by how they begin, in any case.
+Index("ix_customers_user_id_nocase", customers.c.user_id, info={"any_case": True})
+Index("ix_customers_email_nocase", customers.c.email, info={"any_case": True})
 customer_snapshots = Table(
     "customer_snapshots",
     metadata,
@@ -103,8 +103,8 @@ subscriptions = Table(
     UniqueConstraint("customer_id", "started_at"),
 )
 Index("ix_subscriptions_ended_at", subscriptions.c.ended_at)
-# Days [known_from, known_until) on which an end was known that was taken back or moved: filled by a trigger of
-# migration 0005 whenever a lifetime's end changes, from the day (`told_on`) the change was told.
+# Days [known_from, known_until) on which an end was known that was taken back or moved: filled by a trigger
+# (`database.sqlite_ddl`) whenever a lifetime's end changes, from the day (`told_on`) the change was told.
 withdrawn_ends = Table(
     "withdrawn_ends",
     metadata,

@@ -91,7 +91,6 @@ predictions = table(
 )
 # Whose score is shown is what is ranked. Written in its order, once all are scored: an index on the ledger would be
 # written in the order of customers, all over the place: six times the work of a run.
-# Its key runs from the highest probability down, which only the migration can say.
 present_ranks = Table(
     "present_ranks",
     metadata,
@@ -99,6 +98,7 @@ present_ranks = Table(
     Column("churn_probability", Float, primary_key=True),
     Column("customer_id", Integer, primary_key=True),
     sqlite_with_rowid=False,
+    info={"descending": ("churn_probability",)},
 )
 # Of whom something else is shown than what the published run says: the score of a later sample, or (null) nothing.
 present_changes = Table(

@@ -59,7 +59,7 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
         It would overwrite something, the system runs, or a newer version made it; nothing was touched.
     """
     found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
-    backup.refuse_newer(found.content.revision)
+    backup.refuse_unreadable(found.content.revision)
     with in_use.alone(target.database):
         clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
         overwritten = tuple(_named(target, clashing))
