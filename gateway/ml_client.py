@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import lru_cache
-from http.client import HTTPException
 from itertools import accumulate
 from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 import pybreaker
-import requests
-import structlog
+import urllib3
 from pydantic import TypeAdapter, ValidationError
-from requests.adapters import HTTPAdapter
 from typing_extensions import TypedDict
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
 
 from gateway import ml_failures
-from gateway.kept_connections import KeptConnections
 from gateway.riding import Riding
 from shared import errors
 from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
@@ -30,8 +26,11 @@ CONNECT_TIMEOUT_S = 2.0
 SCORE_TIMEOUT_S = 120.0
 # The trainer sends a line at least every two seconds; silence of this length means it is gone.
 TRAIN_SILENCE_S = 60.0
+#: A connection that can't be made is tried three times. What was sent is never sent again.
+RETRIES = urllib3.Retry(
+    connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1, respect_retry_after_header=False
+)
 AWAY = "The ML service does not answer. It may be starting; try again in a few seconds."
-
 CUT_OFF = "The ML service closed the connection before the training was finished."
 
 
@@ -46,7 +45,6 @@ class _Models(TypedDict):
 T = TypeVar("T")
 #: A request, and the id of the request that it serves.
 _Asked = tuple[PredictRequest, str | None]
-log = structlog.get_logger()
 _object = TypeAdapter(dict[str, Any])
 _models = TypeAdapter(_Models)
 
@@ -63,20 +61,9 @@ class MLClient:
     """
 
     def __init__(self, url: str, token: str, *, pool: int = 32) -> None:
-        self._url = url.rstrip("/")
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Bearer {token}"
-        # Scoring and reading are idempotent: a lost connection is tried again. Training never is.
-        retry = Retry(total=2, connect=2, read=0, status=0, backoff_factor=0.1, allowed_methods={"GET", "POST"})
-        self._adapter = HTTPAdapter(pool_maxsize=pool, max_retries=retry)
-        self._session.mount("http://", self._adapter)
-        self._session.mount("https://", self._adapter)
-        self._prepared = lru_cache(maxsize=64)(self._prepare)
-        always = {"Authorization": f"Bearer {token}", "Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
-        self._kept: KeptConnections | None = None
-        if self._url.startswith("http://"):
-            self._kept = KeptConnections(self._url, always, connect_timeout_s=CONNECT_TIMEOUT_S, most=pool)
+        self._prefix = urlsplit(url).path.rstrip("/")
+        self._always = {"Authorization": f"Bearer {token}"}
+        self._pool = urllib3.connection_from_url(url, maxsize=pool, retries=RETRIES)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=5,
             reset_timeout=3,
@@ -99,14 +86,8 @@ class MLClient:
 
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
         """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""
-        return self._send(
-            "POST",
-            "/api/predict",
-            body,
-            content_type=ARROW_TYPE,
-            params={"model_version": model_version},
-            request_id=request_id,
-        )
+        path = f"/api/predict?model_version={quote(model_version)}"
+        return self._send("POST", path, body, content_type=ARROW_TYPE, request_id=request_id)
 
     def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
         """Score a few rows, explained. Whoever asks while a call is on its way rides in the next one."""
@@ -154,38 +135,27 @@ class MLClient:
     def _stream(
         self, path: str, snapshot: Iterable[bytes], request_id: str | None
     ) -> Generator[dict[str, Any], None, None]:
-        headers = {"Content-Type": ARROW_TYPE, "Accept": NDJSON_TYPE, **_identified(request_id)}
+        headers = self._headers(ARROW_TYPE, NDJSON_TYPE, request_id)
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TRAIN_SILENCE_S)
         try:
-            response = self._session.post(
-                f"{self._url}{path}",
-                data=iter(snapshot),
-                headers=headers,
-                stream=True,
-                timeout=(CONNECT_TIMEOUT_S, TRAIN_SILENCE_S),
+            response = self._pool.urlopen(
+                "POST",
+                self._prefix + path,
+                iter(snapshot),
+                headers,
+                retries=False,
+                redirect=False,
+                timeout=timeout,
+                preload_content=False,
             )
             with closing(response):
-                if response.status_code >= 400:
-                    raise ml_failures.told(response.content)
-                yield from self._lines(response)
-        except requests.RequestException as error:
+                if response.status >= 400:
+                    raise ml_failures.told(response.read())
+                yield from _lines(response)
+        except HTTPError as error:
             raise errors.ServiceUnavailable(
                 f"The ML service went away during training: {type(error).__name__}."
             ) from error
-
-    def _lines(self, response: requests.Response) -> Iterator[dict[str, Any]]:
-        for raw in response.iter_lines(chunk_size=1):
-            if not raw:
-                continue
-            try:
-                line = _object.validate_json(raw)
-            except ValidationError:
-                raise errors.ServiceUnavailable(CUT_OFF) from None
-            if "error" in line:
-                raise ml_failures.from_body(line["error"])
-            yield line
-            if "report" in line or "backtest" in line:
-                return
-        raise errors.ServiceUnavailable(CUT_OFF)
 
     def _send(
         self,
@@ -194,70 +164,52 @@ class MLClient:
         body: bytes | None = None,
         *,
         content_type: str = JSON_TYPE,
-        params: dict[str, str] | None = None,
         request_id: str | None = None,
         also: Sequence[str] = (),
         read_timeout_s: float = SCORE_TIMEOUT_S,
     ) -> bytes:
-        identified = _identified(request_id, also)
+        headers = self._headers(content_type, content_type, request_id, also)
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)
         try:
             # `calling` and not `call`: the latter holds the breaker's lock while the request runs, one at a time.
             with self._breaker.calling():
-                return self._send_once(method, path, body, content_type, params, identified, read_timeout_s)
+                try:
+                    response = self._pool.urlopen(
+                        method, self._prefix + path, body, headers, redirect=False, timeout=timeout
+                    )
+                except HTTPError as error:
+                    raise errors.ServiceUnavailable(AWAY) from error
+                if response.status >= 400:
+                    raise ml_failures.told(response.data)
+                return response.data
         except pybreaker.CircuitBreakerError:
             raise errors.ServiceUnavailable(AWAY) from None
 
-    def _prepare(
-        self, method: str, path: str, content_type: str, params: tuple[tuple[str, str], ...]
-    ) -> requests.PreparedRequest:
-        headers = {"Content-Type": content_type, "Accept": content_type}
-        url = f"{self._url}{path}"
-        return self._session.prepare_request(requests.Request(method, url, headers=headers, params=dict(params)))
+    def _headers(
+        self, content_type: str, accept: str, request_id: str | None, also: Sequence[str] = ()
+    ) -> dict[str, str]:
+        headers = {**self._always, "Content-Type": content_type, "Accept": accept}
+        if request_id:
+            headers["X-Request-ID"] = request_id
+        if also:
+            headers[RIDES_ALONG] = ",".join(also)
+        return headers
 
-    def _send_once(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        content_type: str,
-        params: dict[str, str] | None,
-        identified: dict[str, str],
-        read_timeout_s: float,
-    ) -> bytes:
+
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[dict[str, Any]]:
+    for raw in response:
+        if not raw.strip():
+            continue
         try:
-            if self._kept is not None and body is not None and content_type == JSON_TYPE:
-                status, content = self._kept.post(path, body, identified, timeout_s=read_timeout_s)
-            else:
-                status, content = self._exchange(method, path, body, content_type, params, identified, read_timeout_s)
-        except (requests.RequestException, OSError, HTTPException) as error:
-            raise errors.ServiceUnavailable(AWAY) from error
-        if status >= 400:
-            raise ml_failures.told(content)
-        return content
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        content_type: str,
-        params: dict[str, str] | None,
-        identified: dict[str, str],
-        read_timeout_s: float,
-    ) -> tuple[int, bytes]:
-        prepared = self._prepared(method, path, content_type, tuple((params or {}).items())).copy()
-        prepared.headers.update(identified)
-        if body is not None:
-            prepared.headers["Content-Length"] = str(len(body))
-            prepared.body = body
-        # Not by the session: preparing, cookies and redirects, of which there are none, take as long as the rest.
-        response = self._adapter.send(prepared, timeout=(CONNECT_TIMEOUT_S, read_timeout_s))
-        return response.status_code, response.content
-
-
-def _identified(request_id: str | None, also: Sequence[str] = ()) -> dict[str, str]:
-    headers = {"X-Request-ID": request_id} if request_id else {}
-    return headers | ({RIDES_ALONG: ",".join(also)} if also else {})
+            line = _object.validate_json(raw)
+        except ValidationError:
+            raise errors.ServiceUnavailable(CUT_OFF) from None
+        if "error" in line:
+            raise ml_failures.from_body(line["error"])
+        yield line
+        if "report" in line or "backtest" in line:
+            return
+    raise errors.ServiceUnavailable(CUT_OFF)
 
 
 def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:

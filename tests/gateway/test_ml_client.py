@@ -5,36 +5,23 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
-import responses
 
 from gateway import ml_client
 from gateway.ml_client import MLClient
-from shared.contracts import PredictRequest
+from shared.contracts import ARROW_TYPE, PredictRequest
 from shared.errors import InsufficientData, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
 from tests.gateway.conftest import NOBODY, free_port
 
-URL = "http://ml.example:5001"
-HEALTH, PREDICT, TRAIN, MODELS = (f"{URL}/api/{name}" for name in ("health", "predict", "train", "models"))
 FEW = PredictRequest(model_version="2.4.1", columns={"x": [1.0]})
 LINES = [{"progress": 0.5, "stage": "fitting"}, {"report": {"auc": 0.8}}]
-
-
-@pytest.fixture
-def client() -> MLClient:
-    return MLClient(URL, "a token")
-
-
-@pytest.fixture
-def mocked() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
 
 
 def ndjson(*lines: object) -> bytes:
@@ -45,29 +32,7 @@ def body_of(code: str, message: str, **more: Any) -> dict[str, Any]:
     return {"success": False, "message": message, "error": {"code": code, "request_id": "r", **more}}
 
 
-# --- what is sent ---------------------------------------------------------------------------------------------------
-
-
-def test_every_request_carries_the_token_and_the_request_id(client: MLClient, mocked: responses.RequestsMock) -> None:
-    mocked.post(PREDICT, body=b"arrow")
-    mocked.post(TRAIN, body=ndjson(*LINES))
-    client.score_columns(b"rows", "2.4.1", request_id="r-1")
-    list(client.train([b"a", b"b"], request_id="r-2"))
-    for call, request_id in zip(mocked.calls, ("r-1", "r-2"), strict=True):
-        assert call.request.headers["Authorization"] == "Bearer a token"
-        assert call.request.headers["X-Request-ID"] == request_id
-    assert mocked.calls[0].request.params == {"model_version": "2.4.1"}  # type: ignore[attr-defined]
-
-
-def test_versions_are_those_on_disk_verified_or_not(client: MLClient, mocked: responses.RequestsMock) -> None:
-    found = [{"model_version": "2.4.2", "verified": True}, {"model_version": "2.4.1", "verified": False}]
-    mocked.get(MODELS, json={"newest": "2.4.2", "models": found})
-    assert client.versions() == ["2.4.2", "2.4.1"]
-
-
-def test_no_proxy_of_the_environment_is_asked(client: MLClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:1")
-    assert client._session.trust_env is False
+# --- a real server ---------------------------------------------------------------------------------------------------
 
 
 class _Quiet(BaseHTTPRequestHandler):
@@ -82,13 +47,14 @@ class _Quiet(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def drain(self) -> None:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            while size := int(self.rfile.readline().strip() or b"0", 16):
-                self.rfile.read(size + 2)
-            self.rfile.readline()
-        else:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    def drain(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline().strip() or b"0", 16):
+            body += self.rfile.read(size + 2)[:-2]
+        self.rfile.readline()
+        return body
 
 
 class _Server:
@@ -106,16 +72,23 @@ class _Server:
         self._server.server_close()
 
 
+@dataclass
+class Asked:
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class _Same(_Quiet):
     """The same answer to everything."""
 
     status: int
     body: bytes
-    asked: list[str]
+    asked: list[Asked]
+    url: str
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
-        self.drain()
+        self.asked.append(Asked(self.path, dict(self.headers), self.drain()))
         self.answer(self.status, self.body)
 
     do_POST = do_GET
@@ -127,7 +100,74 @@ def answering(status: int, body: bytes | dict[str, Any]) -> Iterator[tuple[MLCli
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler = type("Same", (_Same,), {"status": status, "body": raw, "asked": []})
     with _Server(handler) as server:
+        handler.url = server.url
         yield MLClient(server.url, "a token"), handler
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+def test_every_request_carries_the_token_the_request_id_and_its_own_content_type() -> None:
+    with answering(200, ndjson(*LINES)) as (client, server):
+        client.score_columns(b"rows", "2.4.1", request_id="r-1")
+        list(client.train([b"a", b"b"], request_id="r-2"))
+    score, train = server.asked
+    assert {score.headers["Authorization"], train.headers["Authorization"]} == {"Bearer a token"}
+    assert (score.headers["X-Request-ID"], train.headers["X-Request-ID"]) == ("r-1", "r-2")
+    assert (score.path, score.body) == ("/api/predict?model_version=2.4.1", b"rows")
+    assert (train.path, train.body) == ("/api/train", b"ab")
+    assert {each.headers["Content-Type"] for each in server.asked} == {ARROW_TYPE}
+
+
+def test_a_path_of_the_address_stands_before_every_path() -> None:
+    with answering(200, b'{"status": "OK"}') as (_, server):
+        MLClient(f"{server.url}/inner/", "t").health()
+    assert server.asked[0].path == "/inner/api/health"
+
+
+def test_versions_are_those_on_disk_verified_or_not() -> None:
+    found = [{"model_version": "2.4.2", "verified": True}, {"model_version": "2.4.1", "verified": False}]
+    with answering(200, {"newest": "2.4.2", "models": found}) as (client, _):
+        assert client.versions() == ["2.4.2", "2.4.1"]
+
+
+def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", NOBODY)
+    with answering(200, b'{"status": "OK"}') as (client, _):
+        assert client.health() == {"status": "OK"}
+
+
+def test_one_connection_serves_one_request_after_the_other_until_the_server_closes_it() -> None:
+    class Counted(_Same):
+        status, body, asked, ports, closes = 200, b'{"status": "OK"}', [], set(), False
+
+        def do_GET(self) -> None:
+            self.ports.add(self.client_address)
+            super().do_GET()
+            self.close_connection = self.closes
+
+    with _Server(Counted) as server:
+        client = MLClient(server.url, "t")
+        for _ in range(3):
+            client.health()
+        assert len(Counted.ports) == 1
+        Counted.closes = True
+        for _ in range(3):
+            client.health()
+            time.sleep(0.05)
+    assert len(Counted.asked) == 6
+
+
+def test_a_server_that_is_about_to_listen_is_waited_for() -> None:
+    port = free_port()
+
+    def late() -> None:
+        time.sleep(0.1)
+        handler = type("Same", (_Same,), {"status": 200, "body": b'{"status": "OK"}', "asked": []})
+        ThreadingHTTPServer(("127.0.0.1", port), handler).handle_request()
+
+    threading.Thread(target=late, daemon=True).start()
+    assert MLClient(f"http://127.0.0.1:{port}", "t").health() == {"status": "OK"}
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
@@ -145,12 +185,10 @@ def test_nobody_listening_is_unavailable_for_a_training_too() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_wrong_token_is_said_to_differ_between_the_two(
-    client: MLClient, mocked: responses.RequestsMock, status: int
-) -> None:
+def test_a_wrong_token_is_said_to_differ_between_the_two(status: int) -> None:
     code = {401: "unauthenticated", 403: "token_rejected"}[status]
-    mocked.get(MODELS, status=status, json=body_of(code, "Invalid or expired token"))
-    with pytest.raises(ServiceUnavailable, match="ML_SERVICE_TOKEN differs"):
+    refused = answering(status, body_of(code, "Invalid or expired token"))
+    with refused as (client, _), pytest.raises(ServiceUnavailable, match="ML_SERVICE_TOKEN differs"):
         client.versions()
 
 
@@ -186,11 +224,8 @@ def test_a_failure_inside_the_service_points_to_its_log() -> None:
 @pytest.mark.parametrize("status", [400, 404, 500, 502])
 @pytest.mark.parametrize("body", [b"<html>nginx</html>", b"", b"[]", b'"x"', b"null", b'{"message": "x"}', b"\xff\xfe",
                                   b'{"message": "x", "error": "text"}', b'{"message": "x", "error": {}}'])  # fmt: skip
-def test_an_error_page_of_somebody_else_names_the_setting_to_check(
-    client: MLClient, mocked: responses.RequestsMock, status: int, body: bytes
-) -> None:
-    mocked.get(MODELS, status=status, body=body)
-    with pytest.raises(ServiceUnavailable, match="PYTHON_SERVICE_URL"):
+def test_an_error_page_of_somebody_else_names_the_setting_to_check(status: int, body: bytes) -> None:
+    with answering(status, body) as (client, _), pytest.raises(ServiceUnavailable, match="PYTHON_SERVICE_URL"):
         client.versions()
 
 
@@ -201,9 +236,8 @@ def test_a_cheerful_answer_that_is_garbage_is_unavailable_too(body: bytes, ask: 
         ask(client)
 
 
-def test_a_page_where_health_should_be_is_unavailable(client: MLClient, mocked: responses.RequestsMock) -> None:
-    mocked.get(HEALTH, body=b"<html>hello</html>")
-    with pytest.raises(ServiceUnavailable):
+def test_a_page_where_health_should_be_is_unavailable() -> None:
+    with answering(200, b"<html>hello</html>") as (client, _), pytest.raises(ServiceUnavailable):
         client.health()
 
 
@@ -311,18 +345,18 @@ def test_ragged_columns_never_shift_the_rows_of_others() -> None:
 # --- training lines -------------------------------------------------------------------------------------------------
 
 
-def test_lines_come_one_by_one_and_end_with_the_report(client: MLClient, mocked: responses.RequestsMock) -> None:
-    mocked.post(TRAIN, body=ndjson(*LINES) + b"\n" + ndjson({"never": "read"}))
-    assert list(client.train([b"x"])) == LINES
+def test_lines_come_one_by_one_and_end_with_the_report() -> None:
+    with answering(200, ndjson(*LINES) + b"\n" + ndjson({"never": "read"})) as (client, _):
+        assert list(client.train([b"x"])) == LINES
 
 
-def test_an_error_line_is_raised_as_what_it_was(client: MLClient, mocked: responses.RequestsMock) -> None:
+def test_an_error_line_is_raised_as_what_it_was() -> None:
     error = {"code": "insufficient_data", "message": "Too few leavers.", "details": []}
-    mocked.post(TRAIN, body=ndjson(LINES[0], {"error": error}))
-    lines = client.train([b"x"])
-    assert next(lines) == LINES[0]
-    with pytest.raises(InsufficientData, match="Too few leavers"):
-        next(lines)
+    with answering(200, ndjson(LINES[0], {"error": error})) as (client, _):
+        lines = client.train([b"x"])
+        assert next(lines) == LINES[0]
+        with pytest.raises(InsufficientData, match="Too few leavers"):
+            next(lines)
 
 
 @pytest.mark.parametrize(
@@ -330,21 +364,18 @@ def test_an_error_line_is_raised_as_what_it_was(client: MLClient, mocked: respon
     [b"", ndjson(LINES[0]), ndjson(LINES[0]) + b'{"report": {"au', b"<html>", ndjson(LINES[0]) + b"[1]\n",
      ndjson({"error": "text"}), ndjson({"error": {}})],
 )  # fmt: skip
-def test_lines_that_end_early_or_are_garbage_are_unavailable(
-    client: MLClient, mocked: responses.RequestsMock, body: bytes
-) -> None:
-    mocked.post(TRAIN, body=body)
-    with pytest.raises(ServiceUnavailable):
+def test_lines_that_end_early_or_are_garbage_are_unavailable(body: bytes) -> None:
+    with answering(200, body) as (client, _), pytest.raises(ServiceUnavailable):
         list(client.train([b"x"]))
 
 
-def test_a_refused_training_is_raised_as_what_it_was(client: MLClient, mocked: responses.RequestsMock) -> None:
-    mocked.post(TRAIN, status=422, json=body_of("insufficient_data", "Too few rows."))
-    with pytest.raises(InsufficientData, match="Too few rows"):
+def test_a_refused_training_is_raised_as_what_it_was() -> None:
+    refused = answering(422, body_of("insufficient_data", "Too few rows."))
+    with refused as (client, _), pytest.raises(InsufficientData, match="Too few rows"):
         list(client.train([b"x"]))
 
 
-def test_what_goes_wrong_while_the_snapshot_is_read_comes_out_as_it_is(client: MLClient) -> None:
+def test_what_goes_wrong_while_the_snapshot_is_read_comes_out_as_it_is() -> None:
     def snapshot() -> Iterator[bytes]:
         yield b"begin"
         raise InsufficientData("Nothing has matured.")
@@ -353,7 +384,7 @@ def test_what_goes_wrong_while_the_snapshot_is_read_comes_out_as_it_is(client: M
         list(MLClient(server.url, "t").train(snapshot()))
 
 
-# --- a real server: time, breaker, threads, closing -----------------------------------------------------------------
+# --- time, breaker, threads, closing -----------------------------------------------------------------
 
 
 class _Slow(_Quiet):
@@ -465,13 +496,11 @@ def test_answers_that_are_the_callers_fault_do_not_open_the_breaker() -> None:
     assert len(server.asked) == 12
 
 
-def test_the_sentence_about_a_wrong_token_stays_however_often_one_asks(
-    client: MLClient, mocked: responses.RequestsMock
-) -> None:
-    mocked.get(MODELS, status=403, json=body_of("token_rejected", "Invalid or expired token"))
-    for _ in range(8):
-        with pytest.raises(ServiceUnavailable, match="ML_SERVICE_TOKEN differs"):
-            client.versions()
+def test_the_sentence_about_a_wrong_token_stays_however_often_one_asks() -> None:
+    with answering(403, body_of("token_rejected", "Invalid or expired token")) as (client, _):
+        for _ in range(8):
+            with pytest.raises(ServiceUnavailable, match="ML_SERVICE_TOKEN differs"):
+                client.versions()
 
 
 def test_closing_the_lines_closes_the_connection() -> None:
