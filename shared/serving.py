@@ -45,7 +45,7 @@ def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: b
         f"{factory}()",
         "--no-control-socket",
         "--worker-class",
-        "shared.lingering.LingeringWorker",
+        "gthread",
     ]
     line += ["--workers", "1", "--threads", str(threads), "--bind", f"{host}:{port}"]
     line += ["--keep-alive", "75", "--graceful-timeout", "10", "--timeout", "120", "--log-level", "warning"]

@@ -96,11 +96,7 @@ def test_an_address_that_is_not_ours_is_said_too() -> None:
 
 def test_it_is_served_by_gunicorn_threads_of_one_process() -> None:
     line = " ".join(gunicorn_line("ml_service.app:create_app", host="127.0.0.1", port=5001, threads=8, reload=True))
-    assert (
-        "--no-control-socket" in line
-        and "--worker-class shared.lingering.LingeringWorker" in line
-        and "--workers 1" in line
-    )
+    assert "--no-control-socket" in line and "--worker-class gthread" in line and "--workers 1" in line
     assert "--bind 127.0.0.1:5001" in line and line.endswith("--reload") and "preload" not in line
 
 
