@@ -15,12 +15,12 @@ from database.driver import AnyRow
 from database.runs import BINS, published
 from shared.clock import days_later
 from shared.contracts import HORIZON_DAYS
+from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 __all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]
 
 b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.ledger
 ranks, pointer = tables.present_ranks, tables.published_run
-HIGH, MEDIUM = 0.8, 0.6
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def distribution(connection: Connection, run_id: int | None) -> list[int]:
 
 
 def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]:
-    """Customers at high (> 0.8), medium (> 0.6) and low risk."""
+    """Customers at high, medium and low risk."""
     rows = bins(connection, run_id) if run_id is not None else ()
-    high = sum(row.customers for row in rows if row.bin > HIGH * BINS)
-    medium = sum(row.customers for row in rows if MEDIUM * BINS < row.bin <= HIGH * BINS)
+    high = sum(row.customers for row in rows if row.bin > HIGH_ABOVE * BINS)
+    medium = sum(row.customers for row in rows if MEDIUM_ABOVE * BINS < row.bin <= HIGH_ABOVE * BINS)
     return high, medium, sum(row.customers for row in rows) - high - medium
 
 

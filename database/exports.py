@@ -21,6 +21,7 @@ from database.facts import published
 from database.filters import Filters, conditions, probability_in, ranks, revenue_in, source
 from database.listing import level_totals
 from shared.features import Schema
+from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 c, ledger, runs = tables.customers, tables.ledger, tables.scoring_runs
 s, snap, o = tables.subscriptions, tables.customer_snapshots, tables.outcomes
@@ -158,7 +159,9 @@ def _identity(schema: Schema, wide: Table) -> Iterator[_Made]:
 def _score_columns(connection: Connection, schema: Schema, scores: Table) -> Iterator[_Made]:
     """The present score: probability, level, confidence, model and reasons."""
     probability = probability_in(scores)
-    level = case((probability > 0.8, "High"), (probability > 0.6, "Medium"), (probability.is_not(None), "Low"))
+    level = case(
+        (probability > HIGH_ABOVE, "High"), (probability > MEDIUM_ABOVE, "Medium"), (probability.is_not(None), "Low")
+    )
     finished = _finished(connection)
     versions = {run_id: run.version for run_id, run in finished.items()}
     moments = {run_id: run.started_at for run_id, run in finished.items()}

@@ -14,13 +14,12 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func,
 from database import tables
 from database.base import column_names
 from shared.features import Schema
+from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 ranks, ledger = tables.present_ranks, tables.ledger
 
 #: A prefix that fewer share is looked up in its index; one that more share is checked along the list.
 FEW = 500
-LEVELS = ("High", "Medium", "Low")
-HIGH, MEDIUM = 0.8, 0.6
 
 
 @dataclass(frozen=True)
@@ -141,8 +140,12 @@ def _one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[
 def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]:
     """Whether a probability is of a level of risk."""
     if level == "High":
-        return probability > HIGH
-    return and_(probability > MEDIUM, probability <= HIGH) if level == "Medium" else probability <= MEDIUM
+        return probability > HIGH_ABOVE
+    return (
+        and_(probability > MEDIUM_ABOVE, probability <= HIGH_ABOVE)
+        if level == "Medium"
+        else probability <= MEDIUM_ABOVE
+    )
 
 
 def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:

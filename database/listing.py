@@ -16,7 +16,6 @@ from database import tables
 from database.base import column_names, customers_table
 from database.customers import present_run
 from database.filters import (
-    LEVELS,
     Filters,
     asked_of,
     at_level,
@@ -29,6 +28,7 @@ from database.filters import (
     source,
 )
 from shared.features import Schema
+from shared.risk import LEVELS
 
 #: A count goes no further: what lies beyond is told as "10,000+".
 COUNTED = 10_000
@@ -203,7 +203,7 @@ def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Ma
     scores = ranks if filters.is_scored else ledger
     probability = probability_in(scores)
     where = [*conditions(connection, schema, wide, scores, filters), probability.is_not(None)]
-    totals = {}
+    totals: dict[str, tuple[int, float, float]] = {}
     for level in LEVELS:
         query = (
             select(

@@ -20,6 +20,7 @@ from gateway.services import explaining, subjects
 from shared.errors import NotFound
 from shared.features import Schema
 from shared.http import request_id
+from shared.risk import risk_level
 
 bp = blueprint("customers", __name__, prefix="/api/customers")
 freshness.install(bp)
@@ -167,7 +168,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str,
         "churn_probability": row["churn_probability"],
         "last_activity": row["last_activity"],
         "tenure_months": row["tenure_months"],
-        "risk_level": explaining.risk_level(row["churn_probability"]),
+        "risk_level": risk_level(row["churn_probability"]),
         "confidence": row["confidence"],
         "low_confidence": row["confidence"] < unsure,
         "monthly_price": row["monthly_price"],
@@ -177,7 +178,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str,
 
 @bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
 def segment(body: SegmentBody) -> Response:
-    """> 0.8 High, > 0.6 Medium, else Low, over present scores of active customers."""
+    """By present scores of active customers; the levels are those of `shared.risk`."""
     with parts().database.read() as connection:
         shown = dashboard.published(connection)
         counts = dashboard.segments(connection, shown.run_id if shown else None)
@@ -214,7 +215,7 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
     base_probability = model.figures["base_probability"]
     return {
         "low_confidence": row["confidence"] < unsure,
-        "risk_level": explaining.risk_level(probability),
+        "risk_level": risk_level(probability),
         "model_version": model.version,
         "base_probability": base_probability,
         "reasons": reasons,

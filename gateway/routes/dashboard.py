@@ -18,6 +18,7 @@ from gateway.parts import parts
 from gateway.routes import freshness
 from gateway.routes.shapes import RunOut, SampleBody
 from gateway.routes.waiting import answer_job, answers_job
+from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
 freshness.install(bp)
@@ -59,12 +60,20 @@ class ModelAuc(BaseModel):
     target: float
 
 
+class RiskLevels(BaseModel):
+    """The probabilities above which a risk is high, and above which it is medium."""
+
+    high_above: float
+    medium_above: float
+
+
 class Metrics(BaseModel):
-    """The three cards."""
+    """The three cards, and the levels of risk."""
 
     churnRate: ChurnRate
     predictedChurners: PredictedChurners
     modelAuc: ModelAuc
+    riskLevels: RiskLevels
 
 
 class Bucket(BaseModel):
@@ -134,6 +143,7 @@ def metrics() -> Response:
                 "n": n,
                 "target": p.settings.target_auc,
             },
+            "riskLevels": {"high_above": HIGH_ABOVE, "medium_above": MEDIUM_ABOVE},
         }
     )
 

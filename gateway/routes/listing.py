@@ -18,6 +18,7 @@ from gateway.routes import freshness
 from gateway.routes.shapes import ReasonOut
 from gateway.services import explaining, filtering, paging
 from shared.features import Schema
+from shared.risk import risk_level
 
 bp = blueprint("listing", __name__, prefix="/api/customers")
 freshness.install(bp)
@@ -110,7 +111,7 @@ def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, 
     return {
         **{name: row[name] for name in ("user_id", "email", "plan", "last_activity", "tenure_months", "churn")},
         "churn_probability": probability,
-        "risk_level": explaining.risk_level(probability) if is_scored else None,
+        "risk_level": risk_level(probability) if is_scored else None,
         "confidence": row["confidence"],
         "low_confidence": row["confidence"] < unsure if is_scored else None,
         "monthly_price": row["monthly_price"],

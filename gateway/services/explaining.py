@@ -7,16 +7,16 @@ the model's estimate for a changed fact, and is always labelled as that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from database.base import column_names
 from gateway.ml_client import MLClient
 from shared.contracts import Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.errors import Detail, InvalidInput
 from shared.features import Feature, Schema
+from shared.risk import risk_level
 
 ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
-Level = Literal["High", "Medium", "Low"]
 
 
 class ReasonInWords(TypedDict):
@@ -42,11 +42,6 @@ class Recommendation(TypedDict):
     expected_probability: float
     expected_change: float
     note: str
-
-
-def risk_level(probability: float) -> Level:
-    """> 0.8 High, > 0.6 Medium, else Low (CONTRACT.md)."""
-    return "High" if probability > 0.8 else "Medium" if probability > 0.6 else "Low"
 
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonInWords:

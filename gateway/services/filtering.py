@@ -18,11 +18,11 @@ from database.filters import FeatureRule, Filters, Range
 from database.listing import LAST_SEEN, SORT_KEYS, Sort
 from shared.errors import Detail, InvalidInput
 from shared.features import Schema, snake
+from shared.risk import RiskLevel
 
 Pair = tuple[str, str]
 PREFIX = "feature."
 SORTS = tuple(f"{sign}{key}" for key in SORT_KEYS for sign in ("-", ""))
-Level = Literal["High", "Medium", "Low"]
 
 
 class FilterFields(BaseModel):
@@ -32,7 +32,7 @@ class FilterFields(BaseModel):
 
     q: str | None = Field(None, min_length=1, max_length=200, description="user_id or e-mail begins with")
     plan: list[str] | None = Field(None, max_length=50, description="One of these plans; blank: unknown")
-    risk: list[Level] | None = Field(None, description="One of these risk levels")
+    risk: list[RiskLevel] | None = Field(None, description="One of these risk levels")
     min_probability: float | None = Field(None, ge=0, le=1, description="Churn probability, both ends included")
     max_probability: float | None = Field(None, ge=0, le=1)
     min_confidence: float | None = Field(None, ge=0, le=1, description="Confidence of the prediction")

@@ -4,7 +4,7 @@ import { ApiError, get } from "../api.js";
 import { failure, h, loading, panel, show } from "../dom.js";
 import { column, day, hundredths, known, moment, NONE, percent, points, title } from "../format.js";
 import { waterfall } from "./waterfall.js";
-import { factText, level } from "./words.js";
+import { factText } from "./words.js";
 
 /** The page of one customer; it loads by itself. */
 export function customerView(id, { onSignedOut }) {
@@ -52,10 +52,10 @@ function draw(c, schema, todo) {
 }
 
 function scoreBox(c) {
-  return h("div", { class: `score-box ${level(c.churn_probability)}` },
+  return h("div", { class: `score-box ${c.risk_level.toLowerCase()}` },
     h("p", { class: "figure" },
       h("span", { class: "figure-value", "data-figure": "probability" }, percent(c.churn_probability)),
-      h("span", { class: `badge risk-${level(c.churn_probability)}` }, `${c.risk_level} risk`)),
+      h("span", { class: `badge risk-${c.risk_level.toLowerCase()}` }, `${c.risk_level} risk`)),
     h("p", { class: "note" }, "probability of leaving within 30 days"),
     h("p", { class: "fine" },
       `Confidence ${percent(c.confidence)} that the predicted label turns out right`, c.low_confidence && h("span", { class: "badge warn" }, "low"),

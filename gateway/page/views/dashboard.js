@@ -63,7 +63,8 @@ async function load(view) {
 /** Segments are asked for by those who may; others get them from what the two limits catch. */
 async function askSegments(mayAsk) {
   if (mayAsk) return (await post("/api/customers/segment")).segments;
-  const cuts = await Promise.all([0.8, 0.6].map((cut) => get(`/api/dashboard/threshold?cut=${cut}`)));
+  const { riskLevels } = await get("/api/dashboard/metrics");
+  const cuts = await Promise.all([riskLevels.high_above, riskLevels.medium_above].map((cut) => get(`/api/dashboard/threshold?cut=${cut}`)));
   return segmentsFromCuts(...cuts);
 }
 
@@ -76,8 +77,8 @@ function draw(view, found) {
   };
   const where = whereWeAre(found);
   place(view.cardRow, ["metrics"], (metrics) => cards(metrics, where));
-  place(view.spread, ["distribution", "segments", "metrics"], (buckets, parts, { predictedChurners: p }) =>
-    [...distribution(buckets, { cut: p.cut, asOf: p.as_of, version: p.model_version }), ...segments(parts)]);
+  place(view.spread, ["distribution", "segments", "metrics"], (buckets, parts, { predictedChurners: p, riskLevels }) =>
+    [...distribution(buckets, { cut: p.cut, asOf: p.as_of, version: p.model_version }), ...segments(parts, riskLevels)]);
   place(view.weights, ["features", "status"], (rows, status) => factors(rows, status));
   place(view.model, ["performance", "status"], modelFigures);
   place(view.start, ["metrics", "status", "schema"], () => firstSteps(view, where));

@@ -2,7 +2,7 @@
 
 import { around, asTable, columns, enlarged, shares, stacked } from "../charts.js";
 import { h } from "../dom.js";
-import { count, percent } from "../format.js";
+import { count, cutText, percent } from "../format.js";
 
 /** Customers by probability: all buckets on one scale, then the small ones on a scale of their own. */
 export function distribution(buckets, { cut, asOf, version }) {
@@ -25,17 +25,17 @@ export function distribution(buckets, { cut, asOf, version }) {
 
 const inside = (buckets, cut) => (cut >= buckets[0].bucket - 0.05 ? cut : null);
 
-const LEVELS = {
-  "High Risk": { kind: "high", text: "above 80 %" },
-  "Medium Risk": { kind: "medium", text: "60 to 80 %" },
-  "Low Risk": { kind: "low", text: "up to 60 %" },
-};
+const named = ({ high_above: high, medium_above: medium }) => ({
+  "High Risk": { kind: "high", text: `above ${cutText(high)}` },
+  "Medium Risk": { kind: "medium", text: `${cutText(medium)} to ${cutText(high)}` },
+  "Low Risk": { kind: "low", text: `up to ${cutText(medium)}` },
+});
 
 /** How many customers are at which risk. */
-export function segments(parts) {
+export function segments(parts, riskLevels) {
   const all = parts.reduce((sum, p) => sum + p.count, 0);
   if (!all) return [];
-  const shown = parts.map((p) => ({ ...p, ...LEVELS[p.segment] }));
+  const shown = parts.map((p) => ({ ...p, ...named(riskLevels)[p.segment] }));
   return [
     h("h3", { class: "small-title" }, "Risk segments"),
     stacked(shown),

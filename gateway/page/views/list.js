@@ -4,7 +4,7 @@ import { ApiError, get } from "../api.js";
 import { meter } from "../charts.js";
 import { failure, h, show } from "../dom.js";
 import { count, cutText, known, NONE, percent, plural } from "../format.js";
-import { level, reasonWords } from "./words.js";
+import { reasonWords } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 250;
@@ -138,7 +138,7 @@ function row(c) {
   return h("tr", { role: "row", onclick: (event) => open(event, address) },
     h("th", { scope: "row", role: "rowheader" }, h("a", { href: address }, c.user_id)),
     cell(1, "plan", c.plan ?? NONE),
-    cell(2, "risk", h("div", { class: "risk-bar" }, h("span", { class: "amount" }, percent(c.churn_probability)), meter(c.churn_probability, level(c.churn_probability)))),
+    cell(2, "risk", h("div", { class: "risk-bar" }, h("span", { class: "amount" }, percent(c.churn_probability)), meter(c.churn_probability, c.risk_level.toLowerCase()))),
     cell(3, "confidence", percent(c.confidence), c.low_confidence && h("span", { class: "badge warn", title: "The predicted label is unsure" }, "low")),
     cell(4, "", c.last_activity ?? NONE),
     cell(5, "", known(c.tenure_months) ? plural(c.tenure_months, "month") : NONE),

@@ -3,9 +3,6 @@
 import { h } from "../dom.js";
 import { known, number } from "../format.js";
 
-/** A risk level's colour: the same limits as the API's `risk_level`. */
-export const level = (probability) => (probability > 0.8 ? "high" : probability > 0.6 ? "medium" : "low");
-
 /** A fact with its unit: 1, "months" -> "1 month"; null -> "unknown". */
 export function factText(value, unit = null) {
   if (!known(value)) return "unknown";

@@ -1,0 +1,15 @@
+"""The documented risk levels and the probabilities that part them: for lists, exports, segments, and the page."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+RiskLevel = Literal["High", "Medium", "Low"]
+LEVELS: tuple[RiskLevel, ...] = ("High", "Medium", "Low")
+#: A probability above this is a high risk, one above the other a medium risk; the rest is low.
+HIGH_ABOVE, MEDIUM_ABOVE = 0.8, 0.6
+
+
+def risk_level(probability: float) -> RiskLevel:
+    """The level of one churn probability in [0, 1]."""
+    return "High" if probability > HIGH_ABOVE else "Medium" if probability > MEDIUM_ABOVE else "Low"
