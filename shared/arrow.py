@@ -18,7 +18,7 @@ from shared.arrow_limits import refuse_packed, refuse_swollen
 from shared.contracts import TOP_REASONS
 from shared.errors import MalformedRequest, TooLarge
 from shared.features import Schema
-from shared.parsing_limits import MAX_METADATA_BYTES, refuse_deep_json
+from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
 
 METADATA_KEY = b"retainstream"
 ROW_KEY = "row_key"
@@ -108,7 +108,7 @@ def metadata(table: pa.Table) -> dict[str, Any]:
         raise MalformedRequest("The Arrow stream carries no `retainstream` metadata.")
     if len(raw) > MAX_METADATA_BYTES:
         raise TooLarge(f"The Arrow stream's `retainstream` metadata have more than {MAX_METADATA_BYTES // 2**20} MB.")
-    refuse_deep_json(raw)
+    refuse_hard_json(raw)
     try:
         value = json.loads(raw)
     except ValueError:

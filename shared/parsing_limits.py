@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from shared.errors import InvalidSchema, MalformedRequest
+from shared.errors import InvalidSchema, MalformedRequest, TooLarge
 
 #: Characters of a schema in TOML: five hundred features with labels, actions and comments take less than half of it.
 MAX_SCHEMA_CHARACTERS = 500_000
@@ -22,10 +22,12 @@ MAX_WORD_CHARACTERS = 250
 #: Values of the label that mean churned.
 MAX_POSITIVE = 1_000
 
-#: Bytes of a JSON body of the gateway, and of one of the ML service: JSON is for a few rows.
-MAX_JSON_BYTES, MAX_ML_JSON_BYTES = 1024 * 1024, 4 * 1024 * 1024
+#: Bytes of a JSON body: it is for a few rows.
+MAX_JSON_BYTES = 1024 * 1024
 #: Arrays and objects within each other.
 MAX_JSON_DEPTH = 64
+#: Names in a JSON text, and its arrays and objects.
+MAX_JSON_PARTS = 10_000
 #: Problems that one answer lists.
 MAX_DETAILS = 1_000
 
@@ -81,11 +83,22 @@ def _hard(why: str) -> InvalidSchema:
     return InvalidSchema(f"The schema can't be read: {why}.", details=[{"field": "schema", "message": why}])
 
 
-def refuse_deep_json(raw: bytes) -> None:
-    """Raise MalformedRequest where arrays and objects stand too deep within each other."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_JSON_DEPTH:
+def refuse_hard_json(raw: bytes) -> None:
+    """Look at JSON before it is parsed and checked: each name or value that is wrong would be an error of its own.
+
+    Raises
+    ------
+    MalformedRequest
+        Where arrays and objects stand too deep within each other.
+    TooLarge
+        Where there are too many names, or too many arrays and objects.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= MAX_JSON_DEPTH and raw.count(b":") <= MAX_JSON_PARTS:
         return
-    if _deeper(_JSON_BRACKETS.findall(_JSON_TEXTS.sub(b"", raw)), MAX_JSON_DEPTH):
+    bare = _JSON_TEXTS.sub(b"", raw)
+    if max(bare.count(b":"), bare.count(b"[") + bare.count(b"{")) > MAX_JSON_PARTS:
+        raise TooLarge(f"The JSON has more than {MAX_JSON_PARTS:,} names, or arrays and objects: send less at once.")
+    if _deeper(_JSON_BRACKETS.findall(bare), MAX_JSON_DEPTH):
         raise MalformedRequest(f"The JSON is nested more than {MAX_JSON_DEPTH} levels deep.")
 
 

@@ -75,13 +75,17 @@ def refuse_bomb(about: Any) -> None:
                 raise InvalidTable(TOO_BIG_INSIDE)
 
 
-def refuse_large_footer(path: Path) -> None:
-    """Raise InvalidTable where the metadata of a Parquet file, which stand at its end, are larger than any table's."""
-    with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - 8, 0))
-        end = file.read(8)
+def refuse_large_footer(end: bytes) -> None:
+    """Raise InvalidTable where the last eight bytes of a Parquet file tell of more metadata than any table has."""
     if end[4:] == b"PAR1" and int.from_bytes(end[:4], "little") > MAX_FOOTER_BYTES:
         raise InvalidTable(FOOTER_TOO_LARGE)
+
+
+def end_of(path: Path) -> bytes:
+    """The last eight bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 8, 0))
+        return file.read(8)
 
 
 def parquet_file(source: Any) -> pa.parquet.ParquetFile:
@@ -102,7 +106,7 @@ def parquet_file(source: Any) -> pa.parquet.ParquetFile:
 def unpacked_bytes(path: Path) -> int:
     """About how much a file holds: its size, or eight bytes for each cell of a Parquet file if that is more."""
     size = path.stat().st_size
-    refuse_large_footer(path)
+    refuse_large_footer(end_of(path))
     try:
         about = pa.parquet.read_metadata(path)
     except (pa.ArrowException, OSError):
@@ -111,6 +115,7 @@ def unpacked_bytes(path: Path) -> int:
 
 
 def _parquet(data: bytes, sha256: str) -> FileColumns:
+    refuse_large_footer(data[-8:])
     try:
         with parquet_file(pa.BufferReader(data)) as file:
             names = file.schema_arrow.names

@@ -24,7 +24,7 @@ from shared.errors import DiskFull, InvalidTable, is_disk_full
 from shared.opened_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
 from shared.spreadsheets import unguard_cell
 from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, refuse_wide, require_rows, unnamed
-from shared.table_files import refuse_bomb, refuse_large_footer, refuse_other_files
+from shared.table_files import end_of, refuse_bomb, refuse_large_footer, refuse_other_files
 
 
 def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
@@ -69,7 +69,7 @@ def _open_parquet(path: Path) -> OpenTable:
     for block in _blocks(path):
         digest.update(block)
         size += len(block)
-    refuse_large_footer(path)
+    refuse_large_footer(end_of(path))
     try:
         with pa.parquet.ParquetFile(path) as file:
             names, about = file.schema_arrow.names, file.metadata

@@ -9,7 +9,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared.errors import InvalidInput, MalformedRequest, UnsupportedMedia
-from shared.parsing_limits import MAX_JSON_BYTES, refuse_deep_json
+from shared.parsing_limits import MAX_JSON_BYTES, refuse_hard_json
 
 METHODS_WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 UPLOADS = (
@@ -42,7 +42,7 @@ def check() -> None:
         return
     if request.mimetype and not request.is_json:
         raise UnsupportedMedia("Send JSON with Content-Type: application/json.")
-    refuse_deep_json(request.get_data())
+    refuse_hard_json(request.get_data())
     try:
         # Forced: old clients send `{}` without a content type. What is parsed here is what the route gets.
         value = request.get_json(force=True)
