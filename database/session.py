@@ -1,9 +1,9 @@
 """How the database is opened: one engine, readers and writers.
 
 Law: a writer holds SQLite's lock from its first statement (BEGIN IMMEDIATE), so it never fails halfway for want of
-it; a reader sees one moment. Nobody commits by hand: leaving the block does. A write that took longer than
-`SLOW_WRITE_S` is logged: requests waited for it, unless it was the commit, in which SQLite now and then copies the log
-into the database after it has let go of the lock.
+it; a reader sees one moment. Nobody commits by hand: leaving the block does, and it ends every statement that was begun
+in it, read to its end or not. A write that took longer than `SLOW_WRITE_S` is logged: requests waited for it, unless it
+was the commit, in which SQLite now and then copies the log into the database after it has let go of the lock.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from database.connections import TrackedConnection, end_statements, guard_pool
 from shared.errors import DiskFull, ServiceError, ServiceUnavailable
 
 __all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated", "transaction"]
@@ -77,10 +78,14 @@ class Database:
         options: dict[str, Any] = {"pool_size": 32, "max_overflow": 8} if pooled else {"poolclass": NullPool}
         self.engine: Engine = create_engine(
             URL.create("sqlite", database=str(self.path)),
-            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "factory": TrackedConnection},
+            # A transaction that is left open is a mistake that the guard tells of: nothing hides it.
+            pool_reset_on_return=None,
             **options,
         )
         event.listen(self.engine, "connect", _prepare)
+        guard_pool(self.engine)
+        self._in_use: set[Connection] = set()
         self._watching = threading.Lock()
         self._watch: sqlite3.Connection | None = None
 
@@ -93,8 +98,11 @@ class Database:
     @contextmanager
     def glance(self) -> Iterator[Connection]:
         """For a single statement, which sees one moment by itself: no transaction to begin and to end."""
-        with self.engine.connect() as connection:
-            yield connection
+        with self._connected() as connection:
+            try:
+                yield connection
+            finally:
+                end_statements(connection)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -103,9 +111,26 @@ class Database:
             yield connection
 
     @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            # Held here, so that of a stream that is lost the collector finds the stream first, which ends its
+            # transaction, and not the connection below it, which would go back to the pool in the middle of one.
+            self._in_use.add(connection)
+            try:
+                yield connection
+            finally:
+                self._in_use.discard(connection)
+
+    @contextmanager
     def _begin(self, how: str) -> Iterator[Connection]:
-        with self.engine.connect() as connection, transaction(connection, how):
-            yield connection
+        with self._connected() as connection:
+            while not _begin(connection, how):
+                # It sees an old moment and can never write: another one, and no waiting.
+                log.error("connection_thrown_away", reason="it reads an old moment of the database")
+                connection.invalidate()
+                connection.rollback()
+            with _until_the_end(connection, how):
+                yield connection
 
     def refuse_foreign_file(self) -> None:
         """Raise NotOurDatabase where the file at `path` has tables but none of our migrations."""
@@ -162,17 +187,23 @@ def transaction(connection: Connection, how: str) -> Iterator[None]:
     DiskFull
         Nothing of it was written.
     """
+    if not _begin(connection, how):
+        raise RuntimeError("The connection reads an old moment of the database, so it can't write.")
+    with _until_the_end(connection, how):
+        yield
+
+
+@contextmanager
+def _until_the_end(connection: Connection, how: str) -> Iterator[None]:
+    """The part of a transaction after its beginning."""
+    began = time.monotonic()
     try:
-        _begin(connection, how)
-        began = time.monotonic()
         yield
         committing = time.monotonic()
+        end_statements(connection)
         connection.exec_driver_sql("COMMIT")
     except BaseException as error:
-        # A stream that nobody read to its end is closed by the collector, after the connection was. And SQLite may
-        # have rolled back by itself: a full disk does that.
-        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-            connection.exec_driver_sql("ROLLBACK")
+        _roll_back(connection)
         if is_full(error):
             raise DiskFull from None
         raise
@@ -181,18 +212,37 @@ def transaction(connection: Connection, how: str) -> Iterator[None]:
         log.warning("slow_write", seconds=round(ended - began, 3), commit_seconds=round(ended - committing, 3))
 
 
-def _begin(connection: Connection, how: str) -> None:
+def _roll_back(connection: Connection) -> None:
+    if connection.invalidated:
+        return
+    end_statements(connection)
+    # SQLite may have rolled back by itself: a full disk does that.
+    if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _begin(connection: Connection, how: str) -> bool:
+    """Begin a transaction; False where the connection still reads an old moment and so can't write.
+
+    Raises
+    ------
+    DiskFull
+    """
     if how == "BEGIN":
         connection.exec_driver_sql(how)
-        return
+        return True
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
         while True:
             try:
                 connection.exec_driver_sql(how)
-                return
+                return True
             except OperationalError as error:
+                if _code(error) == sqlite3.SQLITE_BUSY_SNAPSHOT:
+                    return False
+                if is_full(error):
+                    raise DiskFull from None
                 if not _is_busy(error) or time.monotonic() > deadline:
                     raise
             time.sleep(RETRY_S)
@@ -201,7 +251,12 @@ def _begin(connection: Connection, how: str) -> None:
 
 
 def _is_busy(error: OperationalError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    """Whether somebody else holds the lock, which they will let go of."""
+    return _code(error) & 0xFF == sqlite3.SQLITE_BUSY and _code(error) != sqlite3.SQLITE_BUSY_SNAPSHOT
+
+
+def _code(error: OperationalError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0))
 
 
 @cache

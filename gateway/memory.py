@@ -1,7 +1,8 @@
 """What was read from the database, kept for as long as nothing in it has changed.
 
-Law: a thing is given again only under the version of the database that finding it was begun under; any commit of any
-process makes another version, so nothing here can be out of date.
+Law: a thing stands under the version of the database at which it was read, and is given again under no other: the
+version is the same before the reading and after it, and no reader sees an older moment than its beginning
+(`database.connections`). Any commit of any process makes another version, so nothing here can be out of date.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ class Memory:
             return version, self._kept.get(asked)
 
     def keep(self, asked: Hashable, version: int, found: Any) -> None:
-        """Keep what was begun to be looked for under a version; what is of an older one is dropped."""
+        """Keep what was looked for from a version on, if that is the present one still; else it is dropped."""
         size = len(found) if isinstance(found, bytes) else OTHER
+        now = self._database.version()
         with self._lock:
-            if version == self._version and size <= LARGEST and self._size + size <= MOST:
+            if version == self._version == now and size <= LARGEST and self._size + size <= MOST:
                 self._kept[asked] = found
                 self._size += size
 

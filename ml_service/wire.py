@@ -20,8 +20,9 @@ from ml_service.matrix import Matrix, to_matrix, typed_columns
 from ml_service.model import ChurnModel
 from ml_service.snapshot import row_keys_of
 from shared import arrow
-from shared.contracts import TOP_REASONS, PredictRequest
-from shared.errors import Detail, InvalidInput, MalformedRequest
+from shared.contracts import ARROW_TYPE, TOP_REASONS, PredictRequest
+from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge
+from shared.parsing_limits import MAX_JSON_BYTES, refuse_hard_json
 
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
 _INT64 = range(-(2**63), 2**63)
@@ -54,10 +55,14 @@ def read_json(body: bytes) -> Any:
     Raises
     ------
     MalformedRequest
-        Where it is no JSON.
+        Where it is no JSON, or nested too deeply.
+    TooLarge
     InvalidInput
         Where only NaN, Infinity or a number beyond any float keep it from being JSON.
     """
+    if len(body) > MAX_JSON_BYTES:
+        raise TooLarge(f"A JSON body has at most {MAX_JSON_BYTES // 2**20} MB; send many rows as {ARROW_TYPE}.")
+    refuse_hard_json(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from shared.arrow_limits import refuse_packed, refuse_swollen
 from shared.contracts import TOP_REASONS
-from shared.errors import MalformedRequest
+from shared.errors import MalformedRequest, TooLarge
 from shared.features import Schema
+from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
 
 METADATA_KEY = b"retainstream"
 ROW_KEY = "row_key"
@@ -79,26 +82,33 @@ def encode_chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Itera
 
 
 def decode(body: bytes) -> pa.Table:
-    """Read an IPC stream.
+    """Read an IPC stream, once it is known to hold no more than it seems to.
 
     Raises
     ------
     MalformedRequest
         Where the bytes are no whole Arrow stream.
+    TooLarge
+        Where they unpack to more than the limits of `shared.parsing_limits`.
     """
     try:
+        refuse_packed(body)
         table = pa.ipc.open_stream(body).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        refuse_swollen(table, len(body))
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, struct.error) as error:
         raise MalformedRequest(f"The body is no whole Arrow IPC stream: {error}") from None
     return table
 
 
 def metadata(table: pa.Table) -> dict[str, Any]:
     """What travelled beside the columns."""
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    raw: bytes | None = (table.schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
         raise MalformedRequest("The Arrow stream carries no `retainstream` metadata.")
+    if len(raw) > MAX_METADATA_BYTES:
+        raise TooLarge(f"The Arrow stream's `retainstream` metadata have more than {MAX_METADATA_BYTES // 2**20} MB.")
+    refuse_hard_json(raw)
     try:
         value = json.loads(raw)
     except ValueError:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from shared.errors import Detail, InvalidSchema
+from shared.parsing_limits import MAX_COLUMNS, MAX_DETAILS, MAX_POSITIVE, MAX_SCHEMA_CHARACTERS, refuse_hard_toml
 
 BUILT_IN_PATH = Path(__file__).parent / "schemas" / "retainstream.toml"
 MAX_FEATURES = 500
@@ -69,18 +70,26 @@ class Schema(_Frozen):
     id: Name | None = None
     email: Name | None = None
     label: Name | None = None
-    positive: tuple[str, ...] = Field((), description="Values of the label that mean churned, as text")
-    ignore: tuple[Name, ...] = ()
+    positive: tuple[str, ...] = Field(
+        (), max_length=MAX_POSITIVE, description="Values of the label that mean churned, as text"
+    )
+    ignore: tuple[Name, ...] = Field((), max_length=MAX_COLUMNS)
     as_of: Name | None = None
     subscription: Subscription = Subscription()
     features: dict[Name, Feature]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_too_wide(cls, raw: Any) -> Any:
+        features = raw.get("features") if isinstance(raw, Mapping) else None
+        if isinstance(features, Mapping) and len(features) > MAX_FEATURES:
+            raise ValueError(f"features: at most {MAX_FEATURES} are supported, these are {len(features)}")
+        return raw
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         if not self.features:
             raise ValueError('features: at least one [features."name"] section is needed')
-        if len(self.features) > MAX_FEATURES:
-            raise ValueError(f"features: at most {MAX_FEATURES} are supported, these are {len(self.features)}")
         if self.label is not None and not self.positive:
             raise ValueError('positive: say which values of the label mean churned, such as positive = ["Yes"]')
         if self.label is None and self.positive:
@@ -120,6 +129,11 @@ class Schema(_Frozen):
     def wording(self) -> Mapping[str, tuple[str, str | None]]:
         """What features are called, and their units: at hand for sentences, of which a score has several."""
         return {name: (self.feature_label(name), feature.unit) for name, feature in self.features.items()}
+
+    @cached_property
+    def by_snake(self) -> Mapping[str, str]:
+        """Features by their names in snake case; of two with the same, the first."""
+        return {snake(name): name for name in reversed(self.feature_names)}
 
     def feature_label(self, name: str) -> str:
         """The feature's name for people."""
@@ -168,7 +182,8 @@ def schema_from_dict(raw: Mapping[str, Any]) -> Schema:
     try:
         return Schema.model_validate(dict(raw))
     except ValidationError as error:
-        details = [_detail(e["loc"], e["msg"]) for e in error.errors(include_url=False, include_input=False)]
+        found = error.errors(include_url=False, include_input=False)[:MAX_DETAILS]
+        details = [_detail(e["loc"], e["msg"]) for e in found]
         raise InvalidSchema(f"The schema can't be used: {details[0]['message']}", details=details) from None
 
 
@@ -186,11 +201,14 @@ def parse_schema(text: str) -> Schema:
     Raises
     ------
     InvalidSchema
-        Where it is no TOML, with the line; or where a field is wrong.
+        Where it is no TOML, with the line; where reading it would take long; or where a field is wrong.
     """
+    refuse_hard_toml(text)
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InvalidSchema("The schema is no valid TOML: it is nested too deeply.") from None
+    except ValueError as error:  # TOMLDecodeError, and a number or date that is none
         raise InvalidSchema(f"The schema is no valid TOML: {error}") from None
     return schema_from_dict(raw)
 
@@ -200,7 +218,8 @@ def load_schema(path: Path | str) -> Schema:
     if str(path) == "retainstream":
         return built_in_schema()
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with Path(path).open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_SCHEMA_CHARACTERS + 1)
     except FileNotFoundError:
         raise InvalidSchema(f"There is no schema file {path}; `retainstream schema infer FILE` makes one.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -32,6 +32,7 @@ from werkzeug.exceptions import HTTPException
 
 from shared.contracts import RIDES_ALONG
 from shared.errors import DiskFull, MalformedRequest, ServiceError, is_disk_full
+from shared.parsing_limits import MAX_DETAILS
 
 STATUS_OF: Mapping[str, int] = {
     "malformed_request": 400,
@@ -112,7 +113,7 @@ def error_response(error: ServiceError) -> Response:
     """The one body of every failure."""
     body: dict[str, Any] = {"code": error.code, "request_id": request_id()}
     if error.details:
-        body["details"] = error.details
+        body["details"] = error.details[:MAX_DETAILS]
     response = Response(
         orjson.dumps({"success": False, "message": error.message, "error": body}),
         status=STATUS_OF[error.code],

@@ -29,8 +29,6 @@ ENOUGH_ROWS = 20
 MAX_NAME = 200
 #: Files above this many bytes are judged by so many rows.
 WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
-#: Looking at one column takes some milliseconds.
-MANY_COLUMNS = 2_000
 
 _WHO = "customer|client|user|subscriber|account|acct|member|cust|person|contact|household"
 _ID = re.compile(rf"(?:{_WHO})(?:_?(?:id|no|num|number|key|ref|code))?|id|uuid|guid|msisdn")
@@ -77,11 +75,6 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     """
     long = Path(path).exists() and unpacked_bytes(Path(path)) > WHOLE_BYTES
     file = read_first(path, MANY_ROWS) if long else read_columns(path)
-    if len(file.names) > MANY_COLUMNS:
-        raise InvalidTable(
-            f"The file has {len(file.names):,} columns; a schema is proposed for at most {MANY_COLUMNS:,} of them, and "
-            f"has at most {MAX_FEATURES} features: leave columns out of the file, or write the schema by hand."
-        )
     guess = _Guess(file)
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")

@@ -81,7 +81,8 @@ class OpenTable:
             Where the file breaks off or can't be parsed.
         """
         self.ragged = []  # a reading that is under way keeps its own list
-        chosen = [n for n in self.names if n.strip() and (wanted is None or n in wanted)]
+        asked = None if wanted is None else frozenset(wanted)
+        chosen = [n for n in self.names if n.strip() and (asked is None or n in asked)]
         return self._parquet_batches(chosen) if self.delimiter is None else self._csv_batches(chosen, self.ragged)
 
     def _parquet_batches(self, chosen: list[str]) -> Iterator[dict[str, pa.Array]]:
@@ -94,7 +95,8 @@ class OpenTable:
             raise InvalidTable(f"The Parquet file is broken or not whole, upload it again: {error}") from None
 
     def _csv_batches(self, chosen: list[str], ragged: list[Bad]) -> Iterator[dict[str, pa.Array]]:
-        at = {f"f{self.names.index(name)}": name for name in chosen}
+        places = {name: place for place, name in enumerate(self.names)}
+        at = {f"f{places[name]}": name for name in chosen}
         first = True
         for batch in self._csv_reader(at, ragged):
             part = batch.slice(1) if first else batch

@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from shared.errors import Detail, InvalidTable
 from shared.spreadsheets import GUARDED, MARK
-from shared.table_columns import FileColumns, checked, plain, refuse_twice
+from shared.table_columns import FileColumns, checked, plain, refuse_twice, refuse_wide
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SNIFF_CHARACTERS = 200_000
@@ -49,7 +49,8 @@ def read_csv(data: bytes, sha256: str) -> FileColumns:
         text += b"\n"  # pyarrow reads no header from a single line without an end
     if text.count(b'"') % 2:
         _refuse_open_quote(text, delimiter)
-    table = _parse(text, delimiter, _width(sample, delimiter))
+    refuse_wide(width := _width(sample, delimiter))
+    table = _parse(text, delimiter, width)
     columns = [unguarded(plain(column.combine_chunks())) for column in table.columns]
     names = [column[0].as_py() for column in columns]
     refuse_twice(names)

@@ -13,13 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from shared.errors import InvalidTable
-from shared.table_columns import FileColumns, checked, plain, refuse_twice
+from shared.parsing_limits import MAX_FOOTER_BYTES
+from shared.table_columns import FileColumns, checked, plain, refuse_twice, refuse_wide
 from shared.table_csv import read_csv
 
 #: A file of more rows is imported in parts: what is remembered of each row would no longer fit beside the services.
 MAX_ROWS = 10_000_000
 MAX_CHUNK_BYTES = 256 * 1024**2
 TOO_MANY_ROWS = f"The file has more than {MAX_ROWS:,} rows: split it."
+FOOTER_TOO_LARGE = (
+    f"The metadata of the Parquet file are larger than {MAX_FOOTER_BYTES // 1024**2} MB: write it in larger row groups."
+)
 TOO_BIG_INSIDE = "A column of the Parquet file unpacks to more than 256 MB at once: write it in smaller row groups."
 
 #: First bytes of files that people upload in place of a table, and what to do with them.
@@ -62,12 +66,26 @@ def refuse_bomb(about: Any) -> None:
 
     A few kilobytes can hold a thousand million repeated values, or unpack to gigabytes.
     """
+    refuse_wide(about.num_columns)
     if about.num_rows > MAX_ROWS:
         raise InvalidTable(TOO_MANY_ROWS)
     for group in map(about.row_group, range(about.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
             if column.num_values > MAX_ROWS or column.total_uncompressed_size > MAX_CHUNK_BYTES:
                 raise InvalidTable(TOO_BIG_INSIDE)
+
+
+def refuse_large_footer(end: bytes) -> None:
+    """Raise InvalidTable where the last eight bytes of a Parquet file tell of more metadata than any table has."""
+    if end[4:] == b"PAR1" and int.from_bytes(end[:4], "little") > MAX_FOOTER_BYTES:
+        raise InvalidTable(FOOTER_TOO_LARGE)
+
+
+def end_of(path: Path) -> bytes:
+    """The last eight bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 8, 0))
+        return file.read(8)
 
 
 def parquet_file(source: Any) -> pa.parquet.ParquetFile:
@@ -88,6 +106,7 @@ def parquet_file(source: Any) -> pa.parquet.ParquetFile:
 def unpacked_bytes(path: Path) -> int:
     """About how much a file holds: its size, or eight bytes for each cell of a Parquet file if that is more."""
     size = path.stat().st_size
+    refuse_large_footer(end_of(path))
     try:
         about = pa.parquet.read_metadata(path)
     except (pa.ArrowException, OSError):
@@ -96,6 +115,7 @@ def unpacked_bytes(path: Path) -> int:
 
 
 def _parquet(data: bytes, sha256: str) -> FileColumns:
+    refuse_large_footer(data[-8:])
     try:
         with parquet_file(pa.BufferReader(data)) as file:
             names = file.schema_arrow.names

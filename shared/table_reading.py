@@ -23,6 +23,8 @@ from shared.table_recognition import Recognised
 from shared.units import is_never_negative
 
 SHOWN_HEADERS = 60
+#: Looking for the header that somebody may have meant is slow among thousands.
+SHOWN_NEAREST = 10
 #: Columns that our own file of rejected rows adds: why, and which row of a table without ids.
 REASON_COLUMN, ROW_COLUMN = "retainstream_reason", "retainstream_row"
 OWN_COLUMNS = frozenset((REASON_COLUMN, ROW_COLUMN))
@@ -74,7 +76,8 @@ class Reading:
         missing = [name for name in wanted if self.file.actual(name) is None]
         if not missing:
             return
-        told = [f"{name!r}{wanted[name]}{self._nearest(name)}" for name in missing]
+        near = {name: self._nearest(name) for name in missing[:SHOWN_NEAREST]}
+        told = [f"{name!r}{wanted[name]}{near.get(name, '')}" for name in missing]
         details: list[Detail] = [
             {"field": name, "message": f"there is no column {what}"} for name, what in zip(missing, told, strict=True)
         ]

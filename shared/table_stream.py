@@ -23,8 +23,8 @@ from shared import table_csv
 from shared.errors import DiskFull, InvalidTable, is_disk_full
 from shared.opened_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
 from shared.spreadsheets import unguard_cell
-from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, require_rows, unnamed
-from shared.table_files import refuse_bomb, refuse_other_files
+from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, refuse_wide, require_rows, unnamed
+from shared.table_files import end_of, refuse_bomb, refuse_large_footer, refuse_other_files
 
 
 def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
@@ -69,6 +69,7 @@ def _open_parquet(path: Path) -> OpenTable:
     for block in _blocks(path):
         digest.update(block)
         size += len(block)
+    refuse_large_footer(end_of(path))
     try:
         with pa.parquet.ParquetFile(path) as file:
             names, about = file.schema_arrow.names, file.metadata
@@ -178,6 +179,7 @@ def _header(path: Path) -> tuple[str, tuple[str, ...]]:
     text = begin.decode("utf-8", errors="ignore")
     delimiter = table_csv.guess_delimiter(text[: table_csv.SNIFF_CHARACTERS])
     with_header = list(islice(table_csv.records(text, delimiter), 2))
+    refuse_wide(len(with_header[0][1]))
     names = [unguard_cell(name) for name in with_header[0][1]]
     refuse_twice(names)
     require_rows(names, len(with_header) - 1)

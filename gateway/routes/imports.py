@@ -21,6 +21,7 @@ from gateway.routes.waiting import answer_queued, queue
 from gateway.services import uploads, work
 from shared.errors import InvalidSchema
 from shared.features import Schema, built_in_schema, parse_schema
+from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
 WAIT_S = 60.0
@@ -38,7 +39,7 @@ class ImportForm(FileForm):
     """A file of customers, and how to take it."""
 
     schema_: str | None = Field(
-        None, alias="schema", max_length=1_000_000,
+        None, alias="schema", max_length=MAX_SCHEMA_CHARACTERS,
         description="TOML, or `retainstream` for the built-in one; that of the customer base if absent",
     )  # fmt: skip
     as_of: date | None = Field(None, description="Date of the facts where the file names none; today if absent")

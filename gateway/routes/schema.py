@@ -15,6 +15,7 @@ from database.session import Connection
 from gateway.openapi import Body, answers, blueprint, ok
 from gateway.parts import parts
 from shared.features import parse_schema
+from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 
 bp = blueprint("schema", __name__, prefix="/api/schema")
 
@@ -32,7 +33,7 @@ class SchemaOut(BaseModel):
 class ExtendBody(Body):
     """The present schema with further features."""
 
-    toml: str = Field(max_length=500_000, alias="schema", description="TOML")
+    toml: str = Field(max_length=MAX_SCHEMA_CHARACTERS, alias="schema", description="TOML")
 
 
 class Extended(SchemaOut):

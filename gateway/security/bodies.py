@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from shared.errors import InvalidInput, MalformedRequest, UnsupportedMedia
+from shared.parsing_limits import MAX_JSON_BYTES, refuse_hard_json
 
 METHODS_WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 UPLOADS = (
@@ -17,7 +18,6 @@ UPLOADS = (
     "/api/customers/import/schema",
     "/api/customers/outcomes",
 )
-MAX_JSON_BYTES = 1024 * 1024
 
 
 def check() -> None:
@@ -28,7 +28,7 @@ def check() -> None:
     UnsupportedMedia
         It is not JSON.
     MalformedRequest
-        It is JSON that can't be read; NaN and Infinity are no JSON.
+        It is JSON that can't be read, or nested too deeply; NaN and Infinity are no JSON.
     InvalidInput
         It is JSON, but no object.
     """
@@ -42,6 +42,7 @@ def check() -> None:
         return
     if request.mimetype and not request.is_json:
         raise UnsupportedMedia("Send JSON with Content-Type: application/json.")
+    refuse_hard_json(request.get_data())
     try:
         # Forced: old clients send `{}` without a content type. What is parsed here is what the route gets.
         value = request.get_json(force=True)

@@ -116,7 +116,7 @@ class Export:
             state = [exports.state(connection), content, form, sorted(self.pairs), self.schema.checksum(), unsure_below]
             self.etag = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]
             self.columns = selection.columns
-            self._parts = self._written(selection.rows)
+            self._parts = _written(form, selection)
         except BaseException:
             self._open.close()
             raise
@@ -134,17 +134,23 @@ class Export:
 
     def __next__(self) -> bytes:
         try:
-            part = next(self._parts)
+            rows, part = next(self._parts)
         except BaseException:
             self.close()  # at the end too, whether or not somebody else does
             raise
+        self.rows += rows
         self._digest.update(part)
         self.size += len(part)
         return part
 
     def close(self) -> None:
-        """End the transaction."""
+        """End the transaction, and the statement that is being read. Safe to call twice."""
         self._open.close()
+
+    def __del__(self) -> None:
+        # Whoever loses an export, before its first row or after it, keeps neither its place nor its connection.
+        if hasattr(self, "_open"):
+            self.close()
 
     def manifest(self) -> dict[str, Any]:
         """What was read: how much, its checksum, and of which data."""
@@ -162,13 +168,14 @@ class Export:
             "as_of": self.published.as_of if self.published else None,
         }
 
-    def _written(self, rows: Iterator[Sequence[Any]]) -> Iterator[bytes]:
-        write = _csv_lines if self.form == "csv" else _json_lines
-        if self.form == "csv":
-            yield _csv_lines((), [[guard_cell(column.name) for column in self.columns]])
-        while chunk := list(islice(rows, ROWS_AT_ONCE)):
-            self.rows += len(chunk)
-            yield write(self.columns, chunk)
+
+def _written(form: Format, selection: Selection) -> Iterator[tuple[int, bytes]]:
+    """How many rows, and their bytes; no part of `Export`, which would then refer to itself and live on."""
+    write = _csv_lines if form == "csv" else _json_lines
+    if form == "csv":
+        yield 0, _csv_lines((), [[guard_cell(column.name) for column in selection.columns]])
+    while chunk := list(islice(selection.rows, ROWS_AT_ONCE)):
+        yield len(chunk), write(selection.columns, chunk)
 
 
 def _csv_lines(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> bytes:

@@ -17,7 +17,7 @@ from database.exports import LedgerFilters
 from database.filters import FeatureRule, Filters, Range
 from database.listing import LAST_SEEN, SORT_KEYS, Sort
 from shared.errors import Detail, InvalidInput
-from shared.features import Schema, snake
+from shared.features import Schema
 from shared.risk import RiskLevel
 
 Pair = tuple[str, str]
@@ -159,9 +159,8 @@ def _feature(schema: Schema, name: str, field: str, details: list[Detail]) -> st
     """The feature that is meant: by its name, or by its name in snake case."""
     if name in schema.features:
         return name
-    for own in schema.feature_names:
-        if snake(own) == name:
-            return own
+    if name in schema.by_snake:
+        return schema.by_snake[name]
     details.append({"field": field, "message": f"there is no feature {name!r}; it is one of {_listed(schema)}"})
     return None
 

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.services import uploads
 from gateway.services.work import Work
 from shared.inference import infer_schema
+from shared.parsing_limits import MAX_PREVIEW_CHARACTERS
 from shared.table_stream import open_table, read_first
 
 PREVIEW_ROWS = 20
@@ -27,10 +28,11 @@ def preview(work: Work) -> Mapping[str, Any]:
         first = read_first(path, PREVIEW_ROWS)
     finally:
         uploads.discard(path)
-    columns = [[_shown(value) for value in column.to_pylist()] for column in first.columns]
+    longest = min(MAX_CELL, MAX_PREVIEW_CHARACTERS // ((PREVIEW_ROWS + 1) * len(first.names)))
+    columns = [[_shown(value, longest) for value in column.to_pylist()] for column in first.columns]
     return {
         "file_name": work.job.params["file_name"],
-        "columns": list(first.names),
+        "columns": [_shown(name, longest) for name in first.names],
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "encoding": table.encoding,
         "delimiter": table.delimiter,
@@ -40,8 +42,8 @@ def preview(work: Work) -> Mapping[str, Any]:
     }
 
 
-def _shown(value: Any) -> str | None:
-    return None if value is None else str(value)[:MAX_CELL]
+def _shown(value: Any, longest: int) -> str | None:
+    return None if value is None else str(value)[:longest]
 
 
 def propose(work: Work) -> Mapping[str, Any]:

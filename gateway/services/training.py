@@ -5,7 +5,7 @@ Law: only rows whose outcome is known go in; what the gateway calls live is what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from typing import Any
@@ -151,10 +151,12 @@ def _base(database: Database) -> tuple[Schema, str]:
 
 
 def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
-    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), _undisturbed(work, schema, today))
+    rows = _undisturbed(work, schema, today)
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
     work.step(0.0, "Sending the training data")
-    # Closing the answer's lines closes the connection, which cancels the training at the other end.
-    with closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
+    # Closing the answer's lines closes the connection, which cancels the training at the other end; closing the rows
+    # ends their transaction, however far they were read.
+    with closing(rows), closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
         for line in lines:
             if "report" in line:
                 return TrainReport.model_validate(line["report"])
@@ -162,7 +164,7 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
     raise AssertionError("the client ends with a report or raises")
 
 
-def _undisturbed(work: Work, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+def _undisturbed(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     with turns.standing_still(work):
         yield from _snapshot(work.database, schema, today)
 
@@ -180,7 +182,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
     params = TrainParams(model_version="0.0.0", table_schema=schema.as_dict(), trials=trials)
     rows = _snapshot(database, schema, last or "")
     stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
-    with closing(ml.backtest(stream)) as lines:
+    with closing(rows), closing(ml.backtest(stream)) as lines:
         for line in lines:
             if "backtest" in line:
                 return Backtest.model_validate(line["backtest"])
@@ -188,7 +190,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
     raise AssertionError("the client ends with a backtest or raises")
 
 
-def _snapshot(database: Database, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     """Labelled rows, date by date: derived from subscriptions where those exist and have matured, else as given."""
     with database.read() as connection:
         matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
