@@ -45,7 +45,7 @@ class Recommendation(TypedDict):
 
 
 def risk_level(probability: float) -> Level:
-    """> 0.8 High, > 0.6 Medium, else Low (CONTRACT.md)."""
+    """> 0.8 High, > 0.6 Medium, else Low: docs/definitions.md#risk-level."""
     return "High" if probability > 0.8 else "Medium" if probability > 0.6 else "Low"
 
 
