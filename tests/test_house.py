@@ -212,7 +212,23 @@ def test_every_test_that_a_document_names_exists() -> None:
     assert missing == []
 
 
+def test_every_import_contract_that_the_laws_name_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {contract["name"] for contract in project["tool"]["importlinter"]["contracts"]}
+    laws = doc("architecture.md").partition("## Laws")[2]
+    assert contracts == set(re.findall(r'"(The [^"]+|All [^"]+|No [^"]+|One [^"]+)"', laws))
+
+
 # --- imports --------------------------------------------------------------------------------------------------------
+
+
+@each_module
+def test_nothing_commits_by_hand(path: Path) -> None:
+    """Leaving `Database.write` commits: whoever else does splits somebody's transaction."""
+    calls = (node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    assert [
+        call.attr for call in calls if isinstance(call, ast.Attribute) and call.attr in ("commit", "rollback")
+    ] == []
 
 
 def python(code: str, folder: Path) -> str:
