@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -220,6 +221,57 @@ def test_every_import_contract_that_the_laws_name_exists() -> None:
 
 
 # --- imports --------------------------------------------------------------------------------------------------------
+
+
+OURS = (*PACKAGES, "benchmarks")
+SOURCES = {
+    name_of(path)[:-3].replace("/", ".").removesuffix(".__init__"): path
+    for package in OURS
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if "versions" not in path.parts
+}
+#: Commands that start in a fraction of a second, because NumPy and Arrow are loaded by those alone that need them.
+LAZY = {
+    ("gateway.cli.data", "shared.inference"),
+    ("gateway.cli.data", "gateway.services.importing"),
+    ("gateway.cli.data", "gateway.services.importing.leaving"),
+    ("gateway.cli.data", "gateway.services.training"),
+    ("gateway.cli.data", "gateway.services.scoring"),
+    ("gateway.cli.exporting", "gateway.services.parquet"),
+    ("gateway.cli.judging", "gateway.services.training"),
+    ("gateway.cli.operate", "gateway.services.demo"),
+    ("gateway.cli.operate", "gateway.worker"),
+}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules of ours, and those of the tests, that the statements directly in a tree import; not those in functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not resolved here"
+            base = node.module or ""
+            names = [f"{base}.{a.name}" if f"{base}.{a.name}" in SOURCES else base for a in node.names]
+        else:
+            names = [] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else list(imported(node))
+        yield from (name for name in names if name.partition(".")[0] in (*OURS, "tests"))
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: set(imported(ast.parse(path.read_text(encoding="utf-8")))) for name, path in SOURCES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_modules_of_ours_are_imported_at_the_top_but_for_what_keeps_commands_quick() -> None:
+    lazy = {
+        (name, each)
+        for name, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for each in imported(node)
+    }
+    assert lazy == LAZY
 
 
 @each_module
