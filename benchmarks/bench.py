@@ -14,40 +14,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
-from benchmarks import naive_side, world
+from benchmarks import naive_side, served, transfer, world
+from benchmarks.bar import Bar, first_run, show, timed
 from gateway.services import scoring
 from ml_service.seen_rows import UNSEEN
 
 HERE = Path(__file__).parent
 LIGHTGBM = HERE / "lightgbm_side.py"
-
-
-@dataclass
-class Bar:
-    """One line of the table; `ratio` is ours to theirs as the bar counts it."""
-
-    job: str
-    ours: str
-    theirs: str
-    ratio: float | None
-    must: str
-    held: bool | None
-    aim: bool | None = None
-    note: str = ""
-
-
-def timed(do: Callable[[], Any]) -> float:
-    """Wall seconds."""
-    start = time.perf_counter()
-    do()
-    return time.perf_counter() - start
 
 
 def reasons(data: world.Data, rounds: int, rows: int) -> Bar:
@@ -70,13 +51,6 @@ def reasons(data: world.Data, rounds: int, rows: int) -> Bar:
     note = f"max difference {apart:.1e}, ordered top 3 equal on {same:.4%}"
     return Bar(f"exact reasons, {rows:,} rows", f"{mine:.3f} s", f"{other:.2f} s (pred_contribs)", ratio, ">= 30x",
                ratio >= 30 and equal, ratio >= 100, note)  # fmt: skip
-
-
-def first_run(database: Any, ml: Any) -> float:
-    """Seconds of a scoring run before which nobody was scored."""
-    world.unscored(database.path)
-    given = world.scoring_work(database, ml)
-    return timed(lambda: scoring.run(given))
 
 
 def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
@@ -141,8 +115,6 @@ def store(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
 
 def training(data: world.Data, folder: Path, rounds: int, python: str | None) -> Bar:
     """One fit of the chosen configuration beside LightGBM's with early stopping."""
-    from sklearn.metrics import roc_auc_score
-
     np.savez(folder / "train.npz", X=data.values, y=data.label, rows=120_000)
     job, must = "train 120,000 rows (one fit)", "<= 1.0x, AUC >= its - 0.001"
     if python is None:
@@ -185,8 +157,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         data = world.Data(folder)
-        from benchmarks import served, transfer
-
         parts: dict[str, Callable[[], Bar | list[Bar]]] = {
             "train": lambda: training(data, folder, given.rounds, peers),
             "reasons": lambda: reasons(data, given.rounds, min(20_000, given.rows)),
@@ -203,14 +173,6 @@ def main() -> int:
                     show(bar)
     given.json.write_text(json.dumps({"load": os.getloadavg(), "bars": [asdict(bar) for bar in bars]}, indent=2))
     return 1 if any(bar.held is False for bar in bars) else 0
-
-
-def show(bar: Bar) -> None:
-    """One line of the table."""
-    ratio = "-" if bar.ratio is None else f"{bar.ratio:.2f}x"
-    held = {True: "held", False: "MISSED", None: "not judged"}[bar.held]
-    aim = ", aim too" if bar.aim and bar.held else ""
-    print(f"{bar.job} | {bar.ours} | {bar.theirs} | {ratio} | {bar.must} | {held}{aim} | {bar.note}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from benchmarks import bench, world
+from benchmarks import world
+from benchmarks.bar import Bar, first_run, timed
 from database.session import Database
 from tests.stack import Stack, free_port, wait_until
 
@@ -31,7 +32,7 @@ READS = ("/api/dashboard/metrics", "/api/dashboard/distribution", "/api/dashboar
 NO_OP = "/api/auth/me"
 
 
-def bars(data: world.Data, folder: Path, rounds: int, million: int, peers: str | None) -> list[bench.Bar]:
+def bars(data: world.Data, folder: Path, rounds: int, million: int, peers: str | None) -> list[Bar]:
     """All of them."""
     small, large = _stack(data, folder, "small", 120_000), _stack(data, folder, "large", million)
     try:
@@ -58,7 +59,7 @@ def _stack(data: world.Data, folder: Path, name: str, rows: int) -> Stack:
 
 def _score_all(stack: Stack) -> float:
     """Seconds from request to answer."""
-    return bench.timed(
+    return timed(
         lambda: stack.analyst().post("/api/predictions/generate", {}, headers={"Prefer": "wait=600"}, timeout=900)
     )
 
@@ -97,8 +98,8 @@ class _Lock:
         session.headers["Authorization"] = f"Bearer {self._stack.tokens['analyst']}"
         with closing(Database(self._stack.database_path)) as database:
             while not self._over.wait(0.005):
-                self.write_s = max(self.write_s, bench.timed(lambda: self._write(database)))
-                read = bench.timed(lambda: session.get(f"{self._stack.url}/api/customers?limit=50"))
+                self.write_s = max(self.write_s, timed(lambda: self._write(database)))
+                read = timed(lambda: session.get(f"{self._stack.url}/api/customers?limit=50"))
                 self.read_s = max(self.read_s, read)
 
     @staticmethod
@@ -107,7 +108,7 @@ class _Lock:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
 
 
-def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: int) -> list[bench.Bar]:
+def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
     ml = world.InProcess(data.registry_folder)
 
     def over_http() -> float:
@@ -115,7 +116,7 @@ def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: 
         return _score_all(stack)
 
     with closing(world.make_database(folder / "here.db", data, rows)) as database:
-        served, here = world.interleaved(rounds, over_http, lambda: bench.first_run(database, ml))
+        served, here = world.interleaved(rounds, over_http, lambda: first_run(database, ml))
     peaks = _peak_mb(stack)
     with _Lock(stack) as lock:
         _score_all(stack)
@@ -123,10 +124,10 @@ def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: 
     ratio = served / here
     small_enough = max(peaks.values()) < 1024
     return [
-        bench.Bar(
+        Bar(
             f"{rows:,} through both services", f"{served:.1f} s", f"{here:.1f} s (in process)", ratio,
             "<= 3x, each < 1 GiB", ratio <= 3 and small_enough and shown == rows, ratio <= 1.5, f"peak MB {peaks}"),
-        bench.Bar(
+        Bar(
             "longest wait for the write lock while it runs again", f"{lock.write_s * 1e3:.0f} ms", "-", None, "<= 250 ms",
             lock.write_s <= 0.25, None, f"longest GET /api/customers {lock.read_s * 1e3:.0f} ms"),
     ]  # fmt: skip
@@ -135,11 +136,11 @@ def _over_http(stack: Stack, data: world.Data, folder: Path, rounds: int, rows: 
 def _p50(stack: Stack, path: str, times: int = 10) -> float:
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {stack.tokens['analyst']}"
-    took = [bench.timed(lambda: session.get(stack.url + path)) for _ in range(times)]
+    took = [timed(lambda: session.get(stack.url + path)) for _ in range(times)]
     return float(np.median(took))
 
 
-def _dashboard(small: Stack, large: Stack) -> list[bench.Bar]:
+def _dashboard(small: Stack, large: Stack) -> list[Bar]:
     _score_all(small)
     found = []
     for path in READS:
@@ -151,7 +152,7 @@ def _dashboard(small: Stack, large: Stack) -> list[bench.Bar]:
         )
         ratio = there / here
         found.append(
-            bench.Bar(f"GET {path}, large base", f"{there * 1e3:.1f} ms", f"{here * 1e3:.1f} ms (120,000)", ratio,
+            Bar(f"GET {path}, large base", f"{there * 1e3:.1f} ms", f"{here * 1e3:.1f} ms (120,000)", ratio,
                       "<= 1.5x", ratio <= 1.5, there <= 1.3 * nothing, f"no-op {nothing * 1e3:.1f} ms")
         )  # fmt: skip
     return found
@@ -185,7 +186,7 @@ def _load(
     return len(took) / seconds, float(np.quantile(took, 0.99))
 
 
-def _single(stack: Stack, data: world.Data, folder: Path, rounds: int, peers: str | None) -> list[bench.Bar]:
+def _single(stack: Stack, data: world.Data, folder: Path, rounds: int, peers: str | None) -> list[Bar]:
     ours = {"Authorization": f"Bearer {stack.tokens['analyst']}", "Content-Type": "application/json"}
     bodies = [json.dumps({"features": row}).encode() for row in data.features.slice(0, 997).to_pylist()]
     columns = list(world.SCHEMA.feature_names)
@@ -209,7 +210,7 @@ def _single(stack: Stack, data: world.Data, folder: Path, rounds: int, peers: st
     return found
 
 
-def _unexplained(stack: Stack, bodies: list[bytes], headers: dict[str, str], rounds: int) -> bench.Bar:
+def _unexplained(stack: Stack, bodies: list[bytes], headers: dict[str, str], rounds: int) -> Bar:
     """Scores with their reasons beside scores without, by the same route."""
     plain = [body[:-1] + b', "reasons": "none"}' for body in bodies]
     rates = world.interleaved(
@@ -222,23 +223,23 @@ def _unexplained(stack: Stack, bodies: list[bytes], headers: dict[str, str], rou
         middle=np.mean,
     )
     ratio = rates[0] / rates[1]
-    return bench.Bar("explained single score, 8 at once", f"{rates[0]:.0f}/s", f"{rates[1]:.0f}/s (unexplained)", ratio,
+    return Bar("explained single score, 8 at once", f"{rates[0]:.0f}/s", f"{rates[1]:.0f}/s (unexplained)", ratio,
                      ">= 0.95x", ratio >= 0.95)  # fmt: skip
 
 
 def _single_bar(
     at_once: int, must: float | None, aim: float, mine: list[tuple[float, float]], other: list[tuple[float, float]]
-) -> bench.Bar:
+) -> Bar:
     rate, p99 = np.median(mine, axis=0)
     job, shown = f"one score, {at_once} at once", f"{rate:.0f}/s, p99 {p99 * 1e3:.0f} ms"
     wanted = ">= 2x at 8, p99 <= its p99"
     if not other:
-        return bench.Bar(job, shown, "mlflow is not installed", None, wanted, None)
+        return Bar(job, shown, "mlflow is not installed", None, wanted, None)
     their_rate, their_p99 = np.median(other, axis=0)
     ratio = float(rate / their_rate)
     held = None if must is None else bool(ratio >= must and p99 <= their_p99)
     theirs = f"{their_rate:.0f}/s, p99 {their_p99 * 1e3:.0f} ms (mlflow, 1 worker)"
-    return bench.Bar(job, shown, theirs, ratio, wanted, held, bool(ratio >= aim))
+    return Bar(job, shown, theirs, ratio, wanted, held, bool(ratio >= aim))
 
 
 class _Mlflow:

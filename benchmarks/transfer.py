@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from benchmarks import bench, world
+from benchmarks import world
+from benchmarks.bar import Bar
 from database import base
 from database.migrate import migrate
 from database.session import Database
@@ -25,7 +26,7 @@ FILE = "customers.csv"
 BARE = Path(__file__).with_name("bare_insert.py")
 
 
-def bars(data: world.Data, folder: Path, rounds: int, rows: int) -> list[bench.Bar]:
+def bars(data: world.Data, folder: Path, rounds: int, rows: int) -> list[Bar]:
     """Import and export beside the bare way."""
     ours, theirs, out = [], [], []
     for number in range(rounds):
@@ -39,7 +40,7 @@ def bars(data: world.Data, folder: Path, rounds: int, rows: int) -> list[bench.B
     for job, took in (("import", ours), ("export", out)):
         mine = float(np.median(took))
         found.append(
-            bench.Bar(f"{job} {rows:,} customers", f"{mine:.1f} s CPU", f"{bare:.1f} s CPU (pyarrow + executemany)",
+            Bar(f"{job} {rows:,} customers", f"{mine:.1f} s CPU", f"{bare:.1f} s CPU (pyarrow + executemany)",
                       mine / bare, "<= 3x", mine <= 3 * bare)
         )  # fmt: skip
     return found

@@ -1,6 +1,6 @@
 """The dashboard's figures, read from the roll-ups of the published run.
 
-Law: what a figure means is in CONTRACT.md's table; a figure that can't be computed yet is None, never 0.
+Law: each figure follows its formula in docs/api.md#figures; a figure that can't be computed yet is None, never 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Tail:
 def tail(connection: Connection, run_id: int, cut: float) -> Tail:
     """Count above a cut with at most three decimals.
 
-    `revenue_at_risk` is over all customers (DEFINITIONS.md); None where a customer's price is unknown.
+    `revenue_at_risk` is over all customers (docs/definitions.md#revenue-at-risk); None where a price is
+    unknown.
     """
     edge = round(cut * BINS)
     rows = bins(connection, run_id)

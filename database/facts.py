@@ -1,6 +1,6 @@
 """Dated facts: snapshots and subscriptions, appended; and the training rows and labels that follow from them.
 
-Law: what is read for a date uses only what was known by the end of that date (DESIGN.md, data over time).
+Law: what is read for a date uses only what was known by the end of that date (docs/architecture.md#data-over-time).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
     """The population at a matured date with its labels, derived from subscriptions.
 
     Population: active at `as_of` and not known by then to end. Label 1: the subscription ends within 30 days after
-    `as_of` and none starts within the grace gap (DEFINITIONS.md, churn label).
+    `as_of` and none starts within the grace gap (docs/definitions.md#churn-label).
 
     Returns
     -------
@@ -184,7 +184,7 @@ def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]
 
 
 def churn_between(connection: Connection, start: str, end: str) -> tuple[int, int]:
-    """Customers active at `start`, and those of them not active at `end` (logo churn, DEFINITIONS.md)."""
+    """Customers active at `start`, and those of them not active at `end` (docs/definitions.md#logo-churn)."""
     later = s.alias("later")
     still = exists().where(
         later.c.customer_id == s.c.customer_id,

@@ -80,7 +80,7 @@ def fit_beta(margin: Floats, label: npt.NDArray[np.int8]) -> BetaCalibration:
 def shift_prior(probability: npt.ArrayLike, *, cohort: float, natural: float) -> Floats:
     """Move probabilities learned on a resampled cohort back to the natural prevalence.
 
-    logit(p_natural) = logit(p) + logit(pi_natural) - logit(pi_cohort) (DESIGN.md, The model).
+    logit(p_natural) = logit(p) + logit(pi_natural) - logit(pi_cohort): docs/definitions.md#prior-shift.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def period(as_of: Dates | None) -> tuple[str, str] | None:
 def figures(
     label: Labels, probability: Floats, *, threshold: float, balanced_threshold: float, as_of: Dates | None = None
 ) -> TestFigures:
-    """All figures of DEFINITIONS.md on one set of rows, at its natural prevalence; then balanced.
+    """All figures of docs/definitions.md#model-figures on one set of rows, at its natural prevalence; then balanced.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The figures of DEFINITIONS.md, each a function of labels and probabilities.
+"""The figures of docs/definitions.md#model-figures, each a function of labels and probabilities.
 
 Law: what can't be computed is None, never 0; the order of the rows changes nothing.
 """

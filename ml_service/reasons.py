@@ -1,6 +1,6 @@
 """Why a probability is what it is: contributions to points, in the order shown.
 
-Law: base_probability + points + other = churn_probability, for every row (DEFINITIONS.md, reasons).
+Law: base_probability + points + other = churn_probability, for every row: docs/definitions.md#reasons.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
 
-#: Out-of-fold recall that the balanced threshold aims at (CONTRACT.md).
+#: Out-of-fold recall that the balanced threshold aims at: docs/definitions.md#balanced-threshold.
 BALANCED_RECALL = 0.925
 
 

@@ -1,6 +1,7 @@
-"""Whether probabilities mean what they say: slope, ECE beside chance, the confidence law, the tail.
+"""Whether probabilities mean what they say: slope, ECE beside chance, the confidence check, the tail.
 
-Law: a check says on how many rows it stands; the limits are those of the definitions, not of this data.
+Law: a check says on how many rows it stands; the limits are those of docs/definitions.md#confidence-check, not
+of this data.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def calibration_line(label: Labels, probability: Floats) -> tuple[float | None, 
 
 
 def confidence_law(label: Labels, probability: Floats, threshold: float) -> tuple[float, bool]:
-    """Mean |accuracy - confidence| over ten bins of equal mass, and whether the law of the definitions holds."""
+    """Mean |accuracy - confidence| over ten bins of equal mass; whether docs/definitions.md#confidence-check holds."""
     called = probability >= threshold
     confidence = np.where(called, probability, 1 - probability)
     right = (called == (label == 1)).astype(np.float64)
@@ -78,7 +79,7 @@ def confidence_law(label: Labels, probability: Floats, threshold: float) -> tupl
         gaps.append(abs(gap))
         holds = holds and -gap <= max(LAW_OVERCLAIM, 3 * error)
     mean = float(np.mean(gaps))
-    # Ten bins of a perfect model differ by chance: on few rows more than the law allows.
+    # Ten bins of a perfect model differ by chance: on few rows more than the check allows.
     return mean, bool(holds and mean <= max(LAW_GAP, _chance_gap(confidence)))
 
 

@@ -31,9 +31,9 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 #: Reasons that travel with every prediction; the rest is "other".
 TOP_REASONS = 3
-#: Days ahead that a prediction speaks of (DEFINITIONS.md, H).
+#: Days ahead that a prediction speaks of: H in docs/definitions.md#symbols.
 HORIZON_DAYS = 30
-#: Days within which a new subscription means that nobody left (DEFINITIONS.md).
+#: Days within which a new subscription means that nobody left: docs/definitions.md#churn-label.
 GRACE_DAYS = 30
 
 Cell = float | int | str | bool | None
@@ -108,7 +108,7 @@ class TrainParams(Strict):
 
 
 class BalancedFigures(Strict):
-    """Precision, recall and F1 at prevalence 1/2 (DEFINITIONS.md)."""
+    """Precision, recall and F1 at prevalence 1/2: docs/definitions.md#balanced-precision."""
 
     threshold: Probability
     precision: Probability | None
@@ -157,7 +157,7 @@ class Baseline(Strict):
 
 
 class TrainReport(Strict):
-    """The old fields first (CONTRACT.md), then what they need to be judged."""
+    """The fields of docs/api.md#figures first, then what they need to be judged."""
 
     auc: Probability | None
     precision: Probability | None

@@ -1,4 +1,4 @@
-"""The documented risk levels and the probabilities that part them: for lists, exports, segments, and the page."""
+"""The documented risk levels and the probabilities that part them: for lists, exports, segments, and the page (docs/definitions.md#risk-level)."""
 
 from __future__ import annotations
 

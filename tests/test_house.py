@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -119,7 +122,160 @@ def test_no_text_promises_to_measure_whether_an_action_worked() -> None:
     assert [name_of(path) for path in texts if promise.search(path.read_text(encoding="utf-8"))] == []
 
 
+# --- references -----------------------------------------------------------------------------------------------------
+
+#: Written in pieces, so that this file does not find itself.
+NOT_HERE = tuple(name + ".md" for name in ("DES" + "IGN", "CONT" + "RACT", "DEFIN" + "ITIONS"))
+
+
+def tracked_texts() -> Iterator[tuple[Path, str]]:
+    for path in tracked():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
+            continue
+
+
+def anchors(page: Path) -> set[str]:
+    """Explicit anchors of a page, and those that its headings get."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+def test_no_file_names_a_document_that_is_not_here() -> None:
+    assert [name_of(path) for path, text in tracked_texts() if any(name in text for name in NOT_HERE)] == []
+
+
+def test_every_document_and_anchor_that_is_named_exists() -> None:
+    broken = []
+    for path, text in tracked_texts():
+        if path.suffix not in (".py", ".md", ".js", ".toml"):
+            continue
+        named = [(ROOT / page, at) for page, at in re.findall(r"(?<![\w/])(docs/[\w/.-]+\.md)(?:#([\w-]+))?", text)]
+        if path.suffix == ".md":
+            links = re.findall(r"\]\((?!https?:)([^)#\s]*\.md)?(?:#([\w-]+))?\)", text)
+            named += [(path.parent / page if page else path, at) for page, at in links if page or at]
+        broken += [
+            f"{name_of(path)}: {page.name}#{at}"
+            for page, at in named
+            if not page.exists() or (at and at not in anchors(page))
+        ]
+    assert sorted(set(broken)) == []
+
+
+def test_every_heading_of_the_definitions_has_an_anchor_of_its_own() -> None:
+    lines = doc("definitions.md").splitlines()
+    without = [line for before, line in pairwise(lines) if line.startswith("##") and not before.startswith("<a id=")]
+    given = re.findall(r'^<a id="([^"]+)">', doc("definitions.md"), re.M)
+    assert without == []
+    assert len(given) == len(set(given))
+
+
+def defined_in(package: str, dotted: str) -> Iterator[object]:
+    """Whatever of a package has this name (`function`, `Class.method`), by the modules that define it."""
+    first, *rest = dotted.split(".")
+    for path in MODULES:
+        if path.parts[len(ROOT.parts)] == package and re.search(
+            rf"^(?:def|class) {first}\b", path.read_text(encoding="utf-8"), re.M
+        ):
+            found: object = importlib.import_module(name_of(path)[:-3].replace("/", ".").removesuffix(".__init__"))
+            for part in (first, *rest):
+                found = getattr(found, part, None)
+            if found is not None:
+                yield found
+
+
+def test_every_term_names_functions_that_exist() -> None:
+    terms = re.split(r"^### ", doc("definitions.md"), flags=re.M)[1:]
+    missing = []
+    for term in terms:
+        name, text = term.splitlines()[0], re.sub(r"\n  +", " ", term)
+        lines = re.findall(r"^- Computed by: (.+)$", text, re.M)
+        named = re.findall(r"`([\w.]+)` \((\w+)\)", lines[0] if lines else "")
+        missing += [f"{name}: nothing computes it"] if not named else []
+        missing += [f"{name}: {each} ({package})" for each, package in named if not list(defined_in(package, each))]
+    assert missing == []
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    missing = []
+    for path in (ROOT / "docs").rglob("*.md"):
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", path.read_text(encoding="utf-8")):
+            if not (ROOT / file).exists() or f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8"):
+                missing.append(f"{name_of(path)}: {file}::{name}")
+    assert missing == []
+
+
+def test_every_import_contract_that_the_laws_name_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {contract["name"] for contract in project["tool"]["importlinter"]["contracts"]}
+    laws = doc("architecture.md").partition("## Laws")[2]
+    assert contracts == set(re.findall(r'"(The [^"]+|All [^"]+|No [^"]+|One [^"]+)"', laws))
+
+
 # --- imports --------------------------------------------------------------------------------------------------------
+
+
+OURS = (*PACKAGES, "benchmarks")
+SOURCES = {
+    name_of(path)[:-3].replace("/", ".").removesuffix(".__init__"): path
+    for package in OURS
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if "versions" not in path.parts
+}
+#: Commands that start in a fraction of a second, because NumPy and Arrow are loaded by those alone that need them.
+LAZY = {
+    ("gateway.cli.data", "shared.inference"),
+    ("gateway.cli.data", "gateway.services.importing"),
+    ("gateway.cli.data", "gateway.services.importing.leaving"),
+    ("gateway.cli.data", "gateway.services.training"),
+    ("gateway.cli.data", "gateway.services.scoring"),
+    ("gateway.cli.exporting", "gateway.services.parquet"),
+    ("gateway.cli.judging", "gateway.services.training"),
+    ("gateway.cli.operate", "gateway.services.demo"),
+    ("gateway.cli.operate", "gateway.worker"),
+}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules of ours, and those of the tests, that the statements directly in a tree import; not those in functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not resolved here"
+            base = node.module or ""
+            names = [f"{base}.{a.name}" if f"{base}.{a.name}" in SOURCES else base for a in node.names]
+        else:
+            names = [] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else list(imported(node))
+        yield from (name for name in names if name.partition(".")[0] in (*OURS, "tests"))
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: set(imported(ast.parse(path.read_text(encoding="utf-8")))) for name, path in SOURCES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_modules_of_ours_are_imported_at_the_top_but_for_what_keeps_commands_quick() -> None:
+    lazy = {
+        (name, each)
+        for name, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for each in imported(node)
+    }
+    assert lazy == LAZY
+
+
+@each_module
+def test_nothing_commits_by_hand(path: Path) -> None:
+    """Leaving `Database.write` commits: whoever else does splits somebody's transaction."""
+    calls = (node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    assert [
+        call.attr for call in calls if isinstance(call, ast.Attribute) and call.attr in ("commit", "rollback")
+    ] == []
 
 
 def python(code: str, folder: Path) -> str:

@@ -1,6 +1,6 @@
 """The dashboard's figures.
 
-Law: each figure is CONTRACT.md's formula over the published run; what can't be computed yet is null.
+Law: each figure follows its formula in docs/api.md#figures, over the published run; what can't be computed yet is null.
 """
 
 from __future__ import annotations

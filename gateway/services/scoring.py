@@ -1,6 +1,7 @@
 """Scoring runs: everyone who is active, or a sample, through the ML service and into the ledger.
 
-Law: one model version from the first row to the last; visible at once and whole, or not at all (DESIGN.md, law 8).
+Law: one model version from the first row to the last; visible at once and whole, or not at all (law 8 of
+docs/architecture.md#laws).
 """
 
 from __future__ import annotations

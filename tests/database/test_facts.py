@@ -1,4 +1,4 @@
-"""Labels and populations, case by case as DEFINITIONS.md tells them. Every case is seen from 1 March 2026."""
+"""Labels and populations, case by case as docs/definitions.md#churn-label tells them. Each is seen from 1 March 2026."""
 
 from __future__ import annotations
 

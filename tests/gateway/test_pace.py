@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from database.migrate import migrate
-from database.session import REST_S, SLOW_WRITE_S, Database
+from database.session import REST_S, RETRY_S, SLOW_WRITE_S, Database
 from gateway.services.pace import AIM_S, HELD_S, Pace
+from tests.virtual_time import VirtualTime
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     migrate(tmp_path / "pace.db")
     return Database(tmp_path / "pace.db", pooled=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    """The time of writers and of those who wait for the lock; the lock and its waiting are real."""
+    made = VirtualTime()
+    monkeypatch.setattr("gateway.services.pace.time", made)
+    monkeypatch.setattr("database.session.time", made)
+    return made
 
 
 def test_slow_transactions_get_smaller_and_quick_ones_grow_within_their_limits() -> None:
@@ -30,70 +39,71 @@ def test_slow_transactions_get_smaller_and_quick_ones_grow_within_their_limits()
     assert pace.longest_s == 10 * AIM_S
 
 
-def test_the_wait_for_the_lock_is_not_taken_for_work(database: Database) -> None:
-    pace, held = Pace(), threading.Event()
+def test_the_wait_for_the_lock_is_not_taken_for_work(database: Database, clock: VirtualTime) -> None:
+    pace, waited = Pace(), []
 
     def holds() -> None:
         with database.write():
-            held.set()
-            time.sleep(0.2)
+            clock.sleep(0.2)
 
-    thread = threading.Thread(target=holds)
-    thread.start()
-    held.wait(10)
-    with pace.timed(database.write()):
-        pass
-    thread.join()
-    assert pace.longest_s < 0.1
+    def waits() -> None:
+        began = clock.monotonic()
+        with pace.timed(database.write()):
+            waited.append(clock.monotonic() - began)
+            clock.sleep(0.01)
 
-
-def busy(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        pass
+    clock.run(holds, waits)
+    assert waited == [pytest.approx(0.2, abs=RETRY_S)]
+    assert pace.longest_s == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(("free_s", "rests"), [(0.0, 2), (2 * REST_S, 0)])
 def test_a_rest_is_taken_only_where_the_lock_was_not_free_for_as_long_anyway(
-    database: Database, monkeypatch: pytest.MonkeyPatch, free_s: float, rests: int
+    database: Database, clock: VirtualTime, free_s: float, rests: int
 ) -> None:
-    pace, taken = Pace(), []
-    monkeypatch.setattr("gateway.services.pace.time.sleep", taken.append)
+    pace, began = Pace(), clock.monotonic()
     for _ in range(4):
         with pace.timed(database.write()):
-            busy(0.6 * HELD_S)
-        busy(free_s)
-    assert taken == [REST_S] * rests
+            clock.sleep(0.6 * HELD_S)
+        clock.sleep(free_s)
+    assert clock.monotonic() - began == pytest.approx(4 * (0.6 * HELD_S + free_s) + rests * REST_S)
 
 
-def test_who_writes_chunk_after_chunk_lets_others_in_between(database: Database) -> None:
-    stop, pace = threading.Event(), Pace()
+def test_who_writes_chunk_after_chunk_lets_others_in_between(database: Database, clock: VirtualTime) -> None:
+    stop, pace, chunk_s = threading.Event(), Pace(), 0.05
+    waits: list[float] = []
 
     def writes() -> None:
         while not stop.is_set():
             with pace.timed(database.write()):
-                time.sleep(0.05)
+                clock.sleep(chunk_s)
 
-    thread = threading.Thread(target=writes)
-    thread.start()
-    waits = []
-    try:
-        for _ in range(20):
-            began = time.monotonic()
-            with database.write():
-                waits.append(time.monotonic() - began)
-    finally:
-        stop.set()
-        thread.join()
-    assert sorted(waits)[15] < 0.15, "about one chunk; SQLite's own waiting takes a second or more"
+    def asks() -> None:
+        try:
+            for _ in range(40):
+                clock.sleep(0.013)
+                began = clock.monotonic()
+                with database.write():
+                    waits.append(clock.monotonic() - began)
+        finally:
+            stop.set()
+
+    clock.run(writes, asks)
+    assert len(waits) == 40
+    assert max(waits) > chunk_s, "it did meet the writer"
+    assert max(waits) <= HELD_S + chunk_s + RETRY_S, "the chunks between two rests; without a rest it would never end"
 
 
-def test_a_write_that_held_the_lock_too_long_is_logged_and_a_read_is_not(database: Database) -> None:
+def test_a_write_that_held_the_lock_too_long_is_logged_and_a_read_is_not(
+    database: Database, clock: VirtualTime
+) -> None:
     with capture_logs() as logs:
         with database.read():
-            time.sleep(SLOW_WRITE_S + 0.05)
+            clock.sleep(SLOW_WRITE_S + 0.05)
+        with database.write():
+            clock.sleep(SLOW_WRITE_S - 0.05)
         assert logs == []
         with database.write():
-            time.sleep(SLOW_WRITE_S + 0.05)
+            clock.sleep(SLOW_WRITE_S + 0.05)
     assert [line["event"] for line in logs] == ["slow_write"]
-    assert logs[0]["seconds"] - logs[0]["commit_seconds"] > SLOW_WRITE_S
+    assert (logs[0]["seconds"], logs[0]["commit_seconds"]) == (SLOW_WRITE_S + 0.05, 0.0)

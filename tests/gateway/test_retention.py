@@ -247,8 +247,22 @@ def test_the_worker_does_it_by_itself_and_a_failure_of_one_day_does_not_end_the_
     assert not thread.is_alive()
 
 
-def test_without_limits_the_worker_has_nothing_to_keep(database: Database) -> None:
-    retention.daily(database, Limits(None, None, None), clock=clock, stops=threading.Event())
+def test_without_limits_the_worker_does_not_even_look_and_ends_at_once(
+    database: Database, scored: dict[str, int]
+) -> None:
+    before, begun = ledgers(database), []
+    event.listen(database.engine, "begin", begun.append)
+    thread = threading.Thread(
+        target=retention.daily,
+        args=(database, Limits(None, None, None)),
+        kwargs={"clock": clock, "stops": threading.Event()},
+        daemon=True,
+    )
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "it waits for the next day"
+    assert begun == []
+    assert ledgers(database) == before
 
 
 def _filled(database: Database, rows: int, kind: str) -> int:

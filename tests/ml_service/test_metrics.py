@@ -1,4 +1,4 @@
-"""Each figure of DEFINITIONS.md against a value worked out by hand, or against scikit-learn."""
+"""Each figure of docs/definitions.md#model-figures against a value worked out by hand, or against scikit-learn."""
 
 from __future__ import annotations
 
