@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from database.session import BUSY_TIMEOUT_S, why_unreadable
+from database.revisions import why_unreadable
+from database.session import BUSY_TIMEOUT_S
 from shared.errors import Conflict, CorruptBackup, InvalidInput
 
 PAGES_A_STEP = 2_000

@@ -12,7 +12,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from database.session import Database
+from database.revisions import refuse_foreign_file
 from shared.errors import InvalidInput, ServiceUnavailable
 
 #: From here on SQLite opens a database that is held in memory (`database.exchange`) wherever it was built.
@@ -53,7 +53,5 @@ def migrate(path: Path) -> None:
         ) from None
     with path.with_name(path.name + LOCK_ENDING).open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        database = Database(path, pooled=False)
-        database.refuse_foreign_file()
-        database.close()
+        refuse_foreign_file(path)
         command.upgrade(config(path), "head")

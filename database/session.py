@@ -8,13 +8,11 @@ was the commit, in which SQLite now and then copies the log into the database af
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,11 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from database.connections import TrackedConnection, end_statements, guard_pool
-from shared.errors import DiskFull, ServiceError, ServiceUnavailable
+from database.revisions import newest_revision
+from shared.errors import DiskFull, ServiceUnavailable
 
-__all__ = ["Connection", "Database", "NotOurDatabase", "is_full", "require_migrated", "transaction"]
+__all__ = ["Connection", "Database", "is_full", "require_migrated", "transaction"]
 
-MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
-_REVISION = re.compile(r"""^revision = ['"]([^'"]+)""", re.M)
-_NAMED = re.compile(r"""^down_revision = (?:None|['"]([^'"]+))""", re.M)
 BUSY_TIMEOUT_S = 15
 SLOW_WRITE_S = 0.25
 #: A waiting writer tries this often, and who writes chunk after chunk leaves the lock free for longer than that: so
@@ -46,20 +42,6 @@ PRAGMAS = (
     "wal_autocheckpoint=16000",
 )
 log = structlog.get_logger()
-OLD_DATABASE = (
-    "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
-    "Set DATABASE_PATH to a new file; customers can be brought over with `retainstream import`."
-)
-
-
-#: Migrations of 1.0.0, which one baseline took the place of.
-MADE_BY_1_0 = tuple(f"{number:04}" for number in range(1, 10))
-
-
-class NotOurDatabase(ServiceError):
-    """A file at DATABASE_PATH that this product did not make. Never altered."""
-
-    code = "conflict"
 
 
 class Database:
@@ -123,34 +105,15 @@ class Database:
 
     @contextmanager
     def _begin(self, how: str) -> Iterator[Connection]:
-        with self._connected() as connection:
-            while not _begin(connection, how):
+        while True:
+            with self._connected() as connection:
+                if _begin(connection, how):
+                    with _until_the_end(connection, how):
+                        yield connection
+                    return
                 # It sees an old moment and can never write: another one, and no waiting.
                 log.error("connection_thrown_away", reason="it reads an old moment of the database")
                 connection.invalidate()
-                connection.rollback()
-            with _until_the_end(connection, how):
-                yield connection
-
-    def refuse_foreign_file(self) -> None:
-        """Raise NotOurDatabase where the file at `path` has tables but none of our migrations."""
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return
-        try:
-            uri = self.path.resolve().as_uri() + "?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True)) as raw:
-                names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-                query = "SELECT version_num FROM alembic_version" if "alembic_version" in names else "SELECT NULL"
-                revision = (raw.execute(query).fetchone() or (None,))[0]
-        except sqlite3.DatabaseError as error:
-            raise NotOurDatabase(
-                f"{self.path} is no SQLite database ({error}). Set DATABASE_PATH to another file."
-            ) from None
-        if names and "alembic_version" not in names:
-            raise NotOurDatabase(OLD_DATABASE.format(path=self.path))
-        why = None if revision is None else why_unreadable(revision)
-        if why is not None:
-            raise NotOurDatabase(f"{self.path} {why}. It was left untouched.")
 
     def is_reachable(self) -> bool:
         """Whether a statement runs and the newest migration has been applied."""
@@ -257,33 +220,6 @@ def _is_busy(error: OperationalError) -> bool:
 
 def _code(error: OperationalError) -> int:
     return int(getattr(error.orig, "sqlite_errorcode", 0))
-
-
-@cache
-def revisions() -> Mapping[str, str | None]:
-    """Every migration of this program and the one before it, read from the files: Alembic is slow to import."""
-    texts = [script.read_text(encoding="utf-8") for script in MIGRATIONS.glob("[0-9]*.py")]
-    found = {name: _NAMED.findall(text) for text in texts for name in _REVISION.findall(text)}
-    return {name: before[0] or None for name, before in found.items()}
-
-
-def newest_revision() -> str:
-    """The migration that no other one comes after."""
-    known = revisions()
-    (newest,) = set(known) - set(known.values())
-    return newest
-
-
-def why_unreadable(revision: str) -> str | None:
-    """Why this version can't read a database of a migration, as the end of a sentence; None where it can."""
-    if revision in revisions():
-        return None
-    if revision in MADE_BY_1_0:
-        return (
-            "was made by RetainStream 1.0.0, whose tables this version does not read: set DATABASE_PATH to a new file "
-            "and import your tables again with `retainstream import`"
-        )
-    return f"was made by a newer version of RetainStream (migration {revision}): use that version"
 
 
 def _prepare(raw: sqlite3.Connection, _: object) -> None:

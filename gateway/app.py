@@ -9,6 +9,7 @@ import threading
 
 from flask import Flask
 
+from database.revisions import refuse_foreign_file
 from database.session import Database
 from gateway import openapi, security
 from gateway.memory import Memory
@@ -49,7 +50,7 @@ def create_app(
     settings = settings or load_settings()
     configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
     database = database or Database(settings.database_path)
-    database.refuse_foreign_file()
+    refuse_foreign_file(database.path)
     ml = ml or MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE

@@ -17,6 +17,7 @@ import structlog
 
 from database import in_use, jobs
 from database.jobs import Job, Lane
+from database.revisions import refuse_foreign_file
 from database.session import Database, require_migrated
 from gateway.ml_client import MLClient
 from gateway.services import demo, export_files, importing, parquet, proposing, retention, scoring, training, work
@@ -137,7 +138,7 @@ def main() -> None:
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
     using = in_use.share(settings.database_path)
     database = Database(settings.database_path)
-    database.refuse_foreign_file()
+    refuse_foreign_file(database.path)
     stops = threading.Event()
 
     def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,7 @@
-"""The documented risk levels and the probabilities that part them: for lists, exports, segments, and the page (docs/definitions.md#risk-level)."""
+"""The documented risk levels and the probabilities that part them (docs/definitions.md#risk-level).
+
+Lists, exports, segments and the page take them from here.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import click
 
 from database import in_use
 from database import retention as rows
-from database.session import Database
+from database.revisions import refuse_foreign_file
 from gateway.cli.setup import ProgressLine, prepare
 from gateway.services import backups, restoring, retention
 from gateway.services.backups import Backup
@@ -95,7 +95,7 @@ def _shrink(dry_run: bool) -> None:
     if not path.exists():
         raise NotFound(f"There is no database at {path}. Set DATABASE_PATH.")
     with in_use.alone(path):
-        Database(path, pooled=False).refuse_foreign_file()
+        refuse_foreign_file(path)
         before, after = rows.shrink(path)
     click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 

@@ -13,7 +13,8 @@ from sqlalchemy import inspect
 
 from database import tables
 from database.migrate import migrate
-from database.session import Database, NotOurDatabase, require_migrated
+from database.revisions import NotOurDatabase
+from database.session import Database, require_migrated
 from shared.errors import InvalidInput, ServiceUnavailable
 
 

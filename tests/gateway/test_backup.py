@@ -21,7 +21,8 @@ import pytest
 from database import backup as copies
 from database import in_use, jobs, present, runs
 from database.migrate import migrate
-from database.session import Database, newest_revision
+from database.revisions import newest_revision
+from database.session import Database
 from gateway.app import create_app
 from gateway.services import accounts, backups, restoring
 from gateway.services.restoring import Target
