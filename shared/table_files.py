@@ -24,7 +24,10 @@ TOO_MANY_ROWS = f"The file has more than {MAX_ROWS:,} rows: split it."
 FOOTER_TOO_LARGE = (
     f"The metadata of the Parquet file are larger than {MAX_FOOTER_BYTES // 1024**2} MB: write it in larger row groups."
 )
-TOO_BIG_INSIDE = "A column of the Parquet file unpacks to more than 256 MB at once: write it in smaller row groups."
+TOO_BIG_INSIDE = (
+    "The texts of a row group of the Parquet file unpack to more than 256 MB: write it in smaller row groups."
+)
+LISTS = "Column {name} of the Parquet file holds lists, and a table has one value in each cell: write it without them."
 
 #: First bytes of files that people upload in place of a table, and what to do with them.
 _OTHER_FILES = {
@@ -69,10 +72,13 @@ def refuse_bomb(about: Any) -> None:
     refuse_wide(about.num_columns)
     if about.num_rows > MAX_ROWS:
         raise InvalidTable(TOO_MANY_ROWS)
+    for column in map(about.schema.column, range(about.num_columns)):
+        if column.max_repetition_level:
+            raise InvalidTable(LISTS.format(name=column.path))
+    # The group's own sum: asking pyarrow for a column's metadata ends the process where they are damaged.
     for group in map(about.row_group, range(about.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            if column.num_values > MAX_ROWS or column.total_uncompressed_size > MAX_CHUNK_BYTES:
-                raise InvalidTable(TOO_BIG_INSIDE)
+        if group.total_byte_size > MAX_CHUNK_BYTES + 8 * group.num_rows * about.num_columns:
+            raise InvalidTable(TOO_BIG_INSIDE)
 
 
 def refuse_large_footer(end: bytes) -> None:

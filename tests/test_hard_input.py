@@ -205,7 +205,7 @@ def one_page() -> pa.Table:
 BOMBS: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "rows": (repeated_rows, "more than 10,000,000 rows"),
     "text": (long_text, "unpacks to more than 256 MB"),
-    "page": (one_page, "unpacks to more than 256 MB"),
+    "page": (one_page, "unpack to more than 256 MB"),
 }
 
 

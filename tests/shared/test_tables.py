@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,16 @@ def test_a_damaged_parquet_file_is_refused_or_read_with_nothing_changed_but_the_
         changed = {name for name in good if found[name] != good[name]}
         assert changed <= {name for name, its in pages.items() if at in its}, f"byte {at}: {found}"
     assert refusals > 100
+
+
+def test_damaged_metadata_of_a_column_never_end_the_process(tmp_path: Path) -> None:
+    """pyarrow ends the process where it is asked for the metadata of a column whose histograms have a wrong length."""
+    path = parquet(tmp_path, id=["A", "B"], hours=[1.0, None], plan=["x", "y"])
+    whole = path.read_bytes()
+    for at in range(whole.rindex(b"PAR1") - 700, len(whole) - 8):
+        path.write_bytes(whole[:at] + bytes([80]) + whole[at + 1 :])
+        with suppress(InvalidTable):
+            read_table(path, SCHEMA)
 
 
 def bytes_of(path: Path, column: int) -> range:
