@@ -18,6 +18,7 @@ from shared import table_cells as cells
 from shared.column_looks import Column, read_whole
 from shared.errors import InvalidTable
 from shared.features import MAX_FEATURES, Feature, Schema, Subscription
+from shared.parsing_limits import MAX_COLUMNS
 from shared.schema_toml import schema_toml
 from shared.table_columns import FileColumns
 from shared.table_files import read_columns, unpacked_bytes
@@ -74,7 +75,7 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
         Where the file is no table, or holds no column that could be a feature.
     """
     long = Path(path).exists() and unpacked_bytes(Path(path)) > WHOLE_BYTES
-    file = read_first(path, MANY_ROWS) if long else read_columns(path)
+    file = read_first(path, MANY_ROWS) if long else read_columns(path, most_columns=MAX_COLUMNS)
     guess = _Guess(file)
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")

@@ -31,8 +31,8 @@ MAX_JSON_PARTS = 10_000
 #: Problems that one answer lists.
 MAX_DETAILS = 1_000
 
-#: Columns of a customer table.
-MAX_COLUMNS = 2_000
+#: Columns of a file, of which a schema names those that count; and of one whose columns are all looked at.
+MAX_FILE_COLUMNS, MAX_COLUMNS = 20_000, 2_000
 #: Characters of a preview, cells and headers together.
 MAX_PREVIEW_CHARACTERS = 1_000_000
 #: Bytes of a Parquet file's metadata, which stand at its end.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
-from shared.parsing_limits import MAX_COLUMNS
+from shared.parsing_limits import MAX_FILE_COLUMNS
 
 #: Text of one column in one batch, unpacked.
 MAX_TEXT_BYTES = 256 * 1024**2
@@ -100,12 +100,10 @@ def _is_bytes(kind: Any) -> bool:
     return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
-def refuse_wide(columns: int) -> None:
+def refuse_wide(columns: int, most: int = MAX_FILE_COLUMNS) -> None:
     """Raise InvalidTable where a file has more columns than anybody looks at."""
-    if columns > MAX_COLUMNS:
-        raise InvalidTable(
-            f"The file has {columns:,} columns, and a customer table has at most {MAX_COLUMNS:,}: leave columns out."
-        )
+    if columns > most:
+        raise InvalidTable(f"The file has {columns:,} columns, and at most {most:,} can be read: leave columns out.")
 
 
 def refuse_twice(names: Sequence[str]) -> None:

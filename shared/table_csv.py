@@ -25,12 +25,13 @@ from shared.table_columns import FileColumns, checked, plain, refuse_twice, refu
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SNIFF_CHARACTERS = 200_000
 SNIFF_ROWS = 50
+HEADER_BYTES = 4 * 1024 * 1024
 SHOWN_RAGGED = 100
 EMPTY = "The file is empty: a header line and one line for each customer are needed."
 NUL_BYTES = "The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
 
 
-def read_csv(data: bytes, sha256: str) -> FileColumns:
+def read_csv(data: bytes, sha256: str, *, most_columns: int) -> FileColumns:
     """The columns of a CSV file's bytes.
 
     Raises
@@ -49,7 +50,7 @@ def read_csv(data: bytes, sha256: str) -> FileColumns:
         text += b"\n"  # pyarrow reads no header from a single line without an end
     if text.count(b'"') % 2:
         _refuse_open_quote(text, delimiter)
-    refuse_wide(width := _width(sample, delimiter))
+    refuse_wide(width := _width(text, delimiter), most_columns)
     table = _parse(text, delimiter, width)
     columns = [unguarded(plain(column.combine_chunks())) for column in table.columns]
     names = [column[0].as_py() for column in columns]
@@ -129,8 +130,12 @@ def guess_delimiter(sample: str) -> str:
     return max(DELIMITERS, key=agreement)
 
 
-def _width(sample: str, delimiter: str) -> int:
-    return max(_sniffed(sample, delimiter)[:1], default=1)
+def _width(text: bytes, delimiter: str) -> int:
+    """Columns of the header, which may be longer than the sample."""
+    begin = text[:SNIFF_CHARACTERS]
+    if b"\n" not in begin and b"\r" not in begin:
+        begin = text[:HEADER_BYTES]
+    return max(_sniffed(begin.decode("utf-8", errors="ignore"), delimiter)[:1], default=1)
 
 
 def _refuse_open_quote(text: bytes, delimiter: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from shared.errors import InvalidTable
-from shared.parsing_limits import MAX_FOOTER_BYTES
+from shared.parsing_limits import MAX_FILE_COLUMNS, MAX_FOOTER_BYTES
 from shared.table_columns import FileColumns, checked, plain, refuse_twice, refuse_wide
 from shared.table_csv import read_csv
 
@@ -38,7 +38,7 @@ _OTHER_FILES = {
 }
 
 
-def read_columns(path: Path | str) -> FileColumns:
+def read_columns(path: Path | str, *, most_columns: int = MAX_FILE_COLUMNS) -> FileColumns:
     """Read a CSV or Parquet file whole; its first bytes tell which it is.
 
     Raises
@@ -54,7 +54,9 @@ def read_columns(path: Path | str) -> FileColumns:
         raise InvalidTable(f"The file {path} can't be read: {error.strerror or error}.") from None
     sha256 = hashlib.sha256(data).hexdigest()
     refuse_other_files(data)
-    return _parquet(data, sha256) if data.startswith(b"PAR1") else read_csv(data, sha256)
+    if data.startswith(b"PAR1"):
+        return _parquet(data, sha256, most_columns)
+    return read_csv(data, sha256, most_columns=most_columns)
 
 
 def refuse_other_files(begin: bytes) -> None:
@@ -120,11 +122,12 @@ def unpacked_bytes(path: Path) -> int:
     return max(size, 8 * about.num_rows * about.num_columns)
 
 
-def _parquet(data: bytes, sha256: str) -> FileColumns:
+def _parquet(data: bytes, sha256: str, most_columns: int) -> FileColumns:
     refuse_large_footer(data[-8:])
     try:
         with parquet_file(pa.BufferReader(data)) as file:
             names = file.schema_arrow.names
+            refuse_wide(len(names), most_columns)
             refuse_twice(names)
             table = file.read()
         table.validate(full=True)

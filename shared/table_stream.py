@@ -22,6 +22,7 @@ import pyarrow.parquet
 from shared import table_csv
 from shared.errors import DiskFull, InvalidTable, is_disk_full
 from shared.opened_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
+from shared.parsing_limits import MAX_COLUMNS
 from shared.spreadsheets import unguard_cell
 from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, refuse_wide, require_rows, unnamed
 from shared.table_files import end_of, refuse_bomb, refuse_large_footer, refuse_other_files
@@ -210,6 +211,7 @@ def read_first(path: Path | str, rows: int, place: Callable[[int], int] | None =
     """
     table = open_table(path)
     try:
+        refuse_wide(len(table.names), MAX_COLUMNS)
         parts: list[dict[str, pa.Array]] = []
         for batch in table.batches():
             parts.append(batch)
