@@ -20,8 +20,8 @@ SEVERAL = (0.3, 1.0)
 ALMOST = 0.001
 
 
-def hide(values: Floats, seed: int, share: float = SHARE) -> Floats:
-    """A copy with a share of its cells missing: half of them one by one, half in rows that lack several at once.
+def hide(values: Floats, seed: int) -> Floats:
+    """A copy with `SHARE` of its cells missing: half of them one by one, half in rows that lack several at once.
 
     A feed that fails takes all its columns with it, and of a new customer only the plan is known: trees that had only
     seen one cell missing at a time would add up what each gap alone is worth.
@@ -35,8 +35,8 @@ def hide(values: Floats, seed: int, share: float = SHARE) -> Floats:
     """
     rng = np.random.default_rng((seed, 0x41DE))
     rows, features = values.shape
-    hidden = rng.random((rows, features), dtype=np.float32) < share / 2
-    several = np.flatnonzero(rng.random(rows) < share / 2 / np.mean(SEVERAL))
+    hidden = rng.random((rows, features), dtype=np.float32) < SHARE / 2
+    several = np.flatnonzero(rng.random(rows) < SHARE / 2 / np.mean(SEVERAL))
     odds = rng.uniform(*SEVERAL, len(several))
     hidden[several] |= rng.random((len(several), features)) < odds[:, None]
     return np.where(hidden, np.nan, values)
