@@ -49,6 +49,28 @@ def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] 
     return query if among is None else query.where(wide.c.id.in_(among))
 
 
+def lacking(
+    connection: Connection, schema: Schema, features: Sequence[str], among: Sequence[int] | None = None
+) -> tuple[int, dict[str, int]]:
+    """How many can be scored, and of each feature how many of these lack it: one pass over the customers.
+
+    Parameters
+    ----------
+    among
+        Only these ids.
+    """
+    wide, names = customers_table(schema), column_names(schema)
+    query = select(func.count(), *(func.count(wide.c[names[feature]]) for feature in features)).where(
+        wide.c.churn == 0, wide.c.ends_on.is_(None)
+    )
+    parts = [None] if among is None else [among[at : at + 10_000] for at in range(0, len(among), 10_000)]
+    totals = [0] * (1 + len(features))
+    for part in parts:
+        row = connection.execute(query if part is None else query.where(wide.c.id.in_(part))).one()
+        totals = [total + found for total, found in zip(totals, row, strict=True)]
+    return totals[0], {feature: totals[0] - had for feature, had in zip(features, totals[1:], strict=True)}
+
+
 def population_ids(connection: Connection) -> Sequence[int]:
     """Ids of everyone who can be scored, ascending."""
     return connection.execute(select(c.c.id).where(*_scorable()).order_by(c.c.id)).scalars().all()

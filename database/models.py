@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database import base, tables
 from database.driver import AnyRow
@@ -35,6 +35,11 @@ class Model:
     def figures(self) -> Mapping[str, Any]:
         """The report's figures; empty before the training is done."""
         return self.report or {}
+
+    @property
+    def complete_features(self) -> tuple[str, ...]:
+        """Features that training had complete; none are known of a model from before this was noted."""
+        return tuple(each["feature"] for each in self.figures.get("blanked", ()))
 
 
 def _model(row: AnyRow) -> Model:
@@ -64,7 +69,7 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
 
 
 _LIVE_SCHEMA = (
-    select(m.c.version, tables.schema_versions.c.schema_json)
+    select(m.c.version, tables.schema_versions.c.schema_json, func.json_extract(m.c.report_json, "$.blanked"))
     .join_from(t, m, m.c.id == t.c.model_id)
     .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
     .order_by(t.c.id.desc())
@@ -72,10 +77,14 @@ _LIVE_SCHEMA = (
 )
 
 
-def live_schema(connection: Connection) -> tuple[str, Schema] | None:
-    """Version and schema of the live model, without its report: what a single score needs, as fast as it can be had."""
+def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] | None:
+    """Version and schema of the live model, and what its training had complete: what a single score needs, as fast as
+    it can be had, without the rest of the report."""
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
-    return (row.version, base.schema_of_text(row.schema_json)) if row else None
+    if row is None:
+        return None
+    version, schema_json, blanked = row
+    return version, base.schema_of_text(schema_json), tuple(each["feature"] for each in json.loads(blanked or "[]"))
 
 
 def live_since(connection: Connection) -> AnyRow | None:

@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     target_auc: float = Field(
         0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC the model status is held against."
     )
+    allow_missing: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="ALLOW_MISSING",
+        description="Features a scoring run may go on without although training had them complete, comma separated.",
+    )
     max_upload_mb: int = Field(
         200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes."
     )
@@ -145,7 +150,7 @@ class Settings(BaseSettings):
         "json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal."
     )
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "allow_missing", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import orjson
 import xgboost as xgb
 
-from ml_service import metrics
+from ml_service import hiding, metrics
 from shared.features import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ def parameters(schema: Schema, *, rows: int, leavers: int, seed: int) -> dict[st
         "objective": "binary:logistic",
         "tree_method": "hist",
         "max_depth": 3,
-        "learning_rate": 0.05 if rows < SMALL_TABLE else 0.07 if rows < LARGE_TABLE else 0.12,
+        "learning_rate": 0.05 if rows < SMALL_TABLE else 0.07 if rows < LARGE_TABLE else 0.15,
         # A leaf's weight is a sum of p (1 - p): with many leavers a leaf may ask for more evidence.
         "min_child_weight": float(np.clip(min(leavers, rows - leavers) / 500, 1, 10)),
         "subsample": 0.8 if rows < LARGE_TABLE else 1.0,
@@ -73,8 +73,12 @@ def _binned(schema: Schema, values: Floats, label: Labels, threads: int) -> xgb.
 def fit(
     schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, bag: int, threads: int
 ) -> xgb.Booster:
-    """Fit a bag of boosters of `rounds` trees each to all rows given; one booster that averages their margins."""
-    return averaged(_members(_settings(params, threads), _binned(schema, values, label, threads), rounds, bag))
+    """Fit a bag of boosters of `rounds` trees each to all rows given; one booster that averages their margins.
+
+    Some of their cells are hidden (`ml_service.hiding`), the same ones in every booster.
+    """
+    learned = _binned(schema, hiding.hide(values, params["seed"]), label, threads)
+    return averaged(_members(_settings(params, threads), learned, rounds, bag))
 
 
 def _settings(params: dict[str, Any], threads: int) -> dict[str, Any]:
@@ -137,17 +141,24 @@ class CrossValidation:
 class FoldedRows:
     """Rows binned once per fold, for any number of configurations.
 
+    Some cells are hidden where a row is learned from (`ml_service.hiding`), none where it is held out.
+
     Parameters
     ----------
     folds
         Shape (rows,): the fold that holds the row out.
+    seed
+        Of the cells that are hidden.
     """
 
-    def __init__(self, schema: Schema, values: Floats, label: Labels, folds: Folds, *, threads: int) -> None:
+    def __init__(
+        self, schema: Schema, values: Floats, label: Labels, folds: Folds, *, threads: int, seed: int = 0
+    ) -> None:
         self._label, self._threads = label, threads
         self._held = [np.flatnonzero(folds == number) for number in range(int(folds.max()) + 1)]
         types = feature_types(schema)
-        self._training = [_binned(schema, values[folds != k], label[folds != k], threads) for k in self._numbers]
+        learned = hiding.hide(values, seed)
+        self._training = [_binned(schema, learned[folds != k], label[folds != k], threads) for k in self._numbers]
         self._held_out = [
             xgb.DMatrix(values[at], label[at], feature_types=types, enable_categorical=True, nthread=threads)
             for at in self._held

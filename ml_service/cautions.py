@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ml_service import trust
+from ml_service import blanking, trust
 from ml_service.judging import Judging
 from ml_service.matrix import to_matrix
 from ml_service.model import MOST_LEVELS, ChurnModel
@@ -31,6 +31,7 @@ def cautions(at: Judging, report: TrainReport) -> list[str]:
         *_of_the_columns(snapshot, split, model),
         *_of_the_figures(report.test, report.baselines),
         *checked,
+        *blanking.cautions(report.blanked),
         *_of_the_champion(at.champion, at.champion_fits),
     ]
 

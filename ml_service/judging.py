@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from ml_service import trust
 from ml_service.baselines import Sides, baselines
+from ml_service.blanking import blanked
 from ml_service.curves import curves
 from ml_service.dependence import dependence
 from ml_service.evaluation import figures, importance, period, recent_rows
@@ -163,6 +164,7 @@ def _checks(at: Judging) -> dict[str, Any]:
         "intervals": _intervals(at),
         "calibration": trust.check(at.label, at.probability, model.threshold, model.seed),
         "calibration_with_missing": _on_gaps(at),
+        "blanked": blanked(model, at.features, at.keys, at.as_of),
         "curves": curves(at.label, at.probability),
         "segments": parts,
         "comparison": compare(judged, parts),

@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 import xgboost as xgb
 
-from ml_service import artefacts, boosting
+from ml_service import artefacts, boosting, corrections, hiding
 from ml_service.answers import Explanation, Labels, Scores
 from ml_service.calibration import BetaCalibration, fit_beta
 from ml_service.matrix import Matrix, PlainCells, columns_from_lists, learn_categories, to_matrix
@@ -105,9 +105,9 @@ class ChurnModel:
         keys = row_keys if row_keys is not None else pa.nulls(len(label), pa.int64())
         self.categories = learn_categories(self.schema, features, most=MOST_LEVELS)
         values = to_matrix(self.schema, self.categories, features).values
-        groups = customer_groups(keys, values)
+        rows = Rows(self.schema, values, label, customer_groups(keys, values))
         found = search(
-            Rows(self.schema, values, label, groups),
+            rows,
             trials=trials,
             time_budget_s=time_budget_s,
             seed=self.seed,
@@ -115,7 +115,7 @@ class ChurnModel:
             progress=lambda done, stage: progress(0.9 * done, stage),
         )
         grown = found.cross_validation
-        copies = len(label) / len(np.unique(groups)) if keep_folds else 1.0
+        copies = len(label) / len(np.unique(rows.groups)) if keep_folds else 1.0
         signal = out_of_fold_signal(grown.margins, label, found.folds, alike=copies)
         demand_signal(signal, rows=len(label), leavers=int(label.sum()))
         progress(0.9, f"fitting {grown.rounds * found.bag} trees to {len(label):,} rows")
@@ -125,10 +125,12 @@ class ChurnModel:
         )
         kept = keep_folds and keys.null_count < len(keys)
         self.seen = SeenRows.of(keys, found.folds) if kept else None
-        self.trees = self._trees(final, grown.boosters if kept else [])
+        boosters = corrections.of_each([final, *(grown.boosters if kept else [])], found, rows, threads=threads)
+        self.trees = self._trees(boosters[0], boosters[1:])
         self.parameters = {**found.params, "rounds": grown.rounds, "bag": found.bag}
         self.search = {**found.about, "out_of_fold_auc": signal.auc, "signal_z": signal.z}
         self.training = {"rows": len(label), "leavers": int(label.sum()), "prevalence": float(label.mean())}
+        self.training["complete_features"] = hiding.complete_features(self.schema, values)
         self._calibrate(grown.margins, label)
         return self
 

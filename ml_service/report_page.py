@@ -45,6 +45,7 @@ def report_page(report: TrainReport) -> bytes:
     _opening(body, report)
     _figures(body, report)
     _calibration(body, report)
+    _blanked(body, report)
     _curves(body, report)
     _features(body, report)
     _segments(body, report)
@@ -150,6 +151,14 @@ def _check_row(name: str, check: CalibrationCheck) -> list[str]:
     law = f"{check.confidence_gap:.4f}, {'holds' if check.confidence_holds else 'does not hold'}"
     tail = f"{_percent(check.tail_rate)} (at most {_percent(check.tail_upper)})" if check.tail_n else "-"
     return [name, _told(check.slope, 2), _told(check.ece), _told(check.ece_limit), law, f"{check.tail_n:,}", tail]
+
+
+def _blanked(body: Element, report: TrainReport) -> None:
+    if not report.blanked:
+        return
+    _say(body, "h2", "If a feature is missing")
+    _say(body, "p", "Mean score of test rows without a feature that training had complete, over that with it.")
+    _table(body, ("Feature", "Factor"), [(each.feature, _told(each.factor, 2)) for each in report.blanked[:15]])
 
 
 def _curves(body: Element, report: TrainReport) -> None:

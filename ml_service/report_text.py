@@ -29,9 +29,18 @@ def report_text(report: TrainReport) -> str:
         "Importance (share of mean |SHAP|)",
         *(f"  {each.label:30} {100 * each.importance:5.1f} %" for each in report.importance[:10]),
     ]
+    if report.blanked:
+        lines += ["", *_blanked(report)]
     if report.warnings:
         lines += ["", *(f"Note: {warning}" for warning in report.warnings)]
     return "\n".join(lines)
+
+
+def _blanked(report: TrainReport) -> Iterator[str]:
+    """The features furthest from 1, first."""
+    yield "Mean score where a feature is missing that training had complete, over the score with it"
+    for each in report.blanked[:10]:
+        yield f"  {each.feature:30} {each.factor:5.2f} times"
 
 
 def _size(report: TrainReport) -> str:

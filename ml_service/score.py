@@ -17,6 +17,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ml_service.artefacts import MANIFEST
+from ml_service.blanking import missing_counts, warnings
 from ml_service.commands import check_writable, guarded, written_whole
 from ml_service.matrix import typed_columns
 from ml_service.model import ChurnModel
@@ -34,7 +35,8 @@ The file may be CSV or Parquet. Its columns are those of the model's schema; the
 at. The output holds, row by row in the file's order: the id (named as in the schema, or `row`), churn_probability,
 confidence, and for the three largest reasons reason_k (the feature), points_k (its change of the probability) and
 value_k (the row's value). Rows that the model was trained on are scored out of fold where the schema has an id and the
-table had no dates.
+table had no dates. A value may be missing; where training had every value of a feature, the command says how many rows
+lack it here.
 
 example:
   python -m ml_service.score --model models/2.4.1 --data customers.csv --out scores.csv
@@ -114,7 +116,8 @@ def _score(options: argparse.Namespace) -> None:
     model = ChurnModel.load(options.model, threads=options.threads)
     schema = load_schema(options.schema) if options.schema else model.schema
     table = read_table(options.data, schema, label="ignored")
-    for note in table.notes:
+    missing = missing_counts(model, typed_columns(model.schema, table.features))
+    for note in (*table.notes, *warnings(missing, table.features.num_rows)):
         print(note, file=sys.stderr)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:

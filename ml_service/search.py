@@ -107,6 +107,10 @@ class Rows:
         rows.sort()
         return Rows(self.schema, self.values[rows], self.label[rows], self.groups[rows])
 
+    def folded(self, folds: npt.NDArray[np.int8], seed: int, threads: int) -> FoldedRows:
+        """These rows, binned once per fold."""
+        return FoldedRows(self.schema, self.values, self.label, folds, threads=threads, seed=seed)
+
     def leaf_weight(self) -> float | None:
         """`min_child_weight` that suits wide categories; None where there are none."""
         names = list(self.schema.feature_names)
@@ -137,10 +141,8 @@ def search(
     folds = fold_rows(rows.label, rows.groups, seed)
     sample = rows.sampled(seed)
     threads = boosting.worthwhile_threads(len(rows.label), threads)
-    whole = FoldedRows(rows.schema, rows.values, rows.label, folds, threads=threads) if sample is rows else None
-    race = whole or FoldedRows(
-        rows.schema, sample.values, sample.label, deal(sample.groups, sample.label, RACE_FOLDS, seed), threads=threads
-    )
+    whole = rows.folded(folds, seed, threads) if sample is rows else None
+    race = whole or sample.folded(deal(sample.groups, sample.label, RACE_FOLDS, seed), seed, threads)
     proposals = Proposals(seed, sample.leaf_weight())
     made = _race(
         race, _base(rows, len(sample.label), seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s)
@@ -151,7 +153,7 @@ def search(
         # Trials made, not asked for: a search that was cut short is made again by the number it made.
         bag, final = _bag(whole, best, progress) if len(made) > len(PORTFOLIO) else (1, best.found)
         return Found(best.params, bag, final, folds, {**about, "bag": bag})
-    whole = FoldedRows(rows.schema, rows.values, rows.label, folds, threads=threads)
+    whole = rows.folded(folds, seed, threads)
     params = {**_base(rows, len(rows.label), seed), **best.changes}
     final = whole.grow(params, on_round=lambda n: progress(0.7 + 0.3 * n / (n + 200), _round("all rows", n)))
     return Found(params, 1, final, folds, {**about, "bag": 1})

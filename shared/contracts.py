@@ -11,6 +11,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from shared.judgement import (
+    Blanked,
     CalibrationCheck,
     Comparison,
     Curves,
@@ -190,6 +191,9 @@ class TrainReport(Strict):
     calibration: CalibrationCheck | None = None
     calibration_with_missing: CalibrationCheck | None = Field(
         None, description="On the test rows that lack a value; null where fewer than 200 do"
+    )
+    blanked: list[Blanked] = Field(
+        default_factory=list, description="Features that training had complete, each hidden on all test rows in turn"
     )
     curves: Curves | None = None
     segments: list[Segment] = Field(default_factory=list)

@@ -149,6 +149,12 @@ class NoSignal(ServiceError):
     code = "no_signal"
 
 
+class FeatureMissing(ServiceError):
+    """Many customers lack a feature that the model's training had complete; `details` names each with its counts."""
+
+    code = "feature_missing"
+
+
 class CorruptModel(ServiceError):
     """A model folder whose files are not the ones that were saved."""
 

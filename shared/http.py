@@ -54,6 +54,7 @@ STATUS_OF: Mapping[str, int] = {
     "insufficient_data": 422,
     "leak_found": 422,
     "no_signal": 422,
+    "feature_missing": 409,
     "rate_limited": 429,
     "corrupt_model": 500,
     "corrupt_backup": 500,

@@ -91,6 +91,15 @@ class Dependence(Strict):
     n: list[int]
 
 
+class Blanked(Strict):
+    """What becomes of the scores where a feature is missing that training had complete."""
+
+    feature: str
+    factor: float = Field(
+        ge=0, description="Mean probability of test rows without it, over that of the same rows whole"
+    )
+
+
 class Leak(Strict):
     """A feature that the leak guard would have refused."""
 

@@ -195,12 +195,16 @@ def _figures(values: dict[str, float | None]) -> None:
 
 @click.command()
 @click.option("--sample-size", type=click.IntRange(min=1), help="Score only so many customers, chosen at random.")
-def score(sample_size: int | None) -> None:
+@click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although this feature is missing for many.")
+def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
     from gateway.services import scoring
 
-    result = run_here(prepare(), "score", {"sample_size": sample_size}, scoring.run)
+    params = {"sample_size": sample_size, "allow_missing": list(allow_missing)}
+    result = run_here(prepare(), "score", params, scoring.run)
     average = result["average_probability"]
+    for gap in result["allowed_missing"]:
+        click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
     click.echo(
         f"Scored {result['predictions_generated']:,} customers with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."

@@ -231,7 +231,9 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 def actions(path: CustomerPath) -> Response:
     """From the reasons that can be acted on, with the change the model expects (an estimate, labelled so)."""
     p = parts()
-    schema, version = subjects.live_schema(p.database, p.memory)
+    schema, version, complete = subjects.live_model(p.database, p.memory)
     key, facts = subjects.present_facts(p.database, schema, path.customer_id)
-    score, found = explaining.recommend(p.ml, schema, version, facts, row_key=key, request_id=request_id())
+    score, found = explaining.recommend(
+        p.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
+    )
     return ok({"customer_id": path.customer_id, "score": score, "actions": found})

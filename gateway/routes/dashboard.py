@@ -208,7 +208,7 @@ def predict(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
         "score",
-        {"sample_size": body.sample_size},
+        body.params(),
         default_wait_s=PREDICT_WAIT_S,
         done=lambda result: ok(result, message="Prediction run completed"),
     )

@@ -117,7 +117,7 @@ def results() -> Response:
 @bp.post("/generate", summary="Score customers now", responses=answers_job(RunOut))
 def generate(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
-    return answer_job("score", {"sample_size": body.sample_size}, default_wait_s=GENERATE_WAIT_S, done=ok)
+    return answer_job("score", body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
 @bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))
@@ -147,7 +147,7 @@ def score(body: ScoreBody) -> Response:
     if (body.customer_id is None) == (body.features is None):
         raise invalid_field("body", "send either customer_id or features")
     p = parts()
-    schema, version = subjects.live_schema(p.database, p.memory)
+    schema, version, complete = subjects.live_model(p.database, p.memory)
     if body.customer_id is not None:
         key, facts = subjects.present_facts(p.database, schema, body.customer_id)
     else:
@@ -155,7 +155,7 @@ def score(body: ScoreBody) -> Response:
     answer = explaining.score(
         p.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id()
     )
-    return ok(explaining.explain(schema, facts, answer))
+    return ok(explaining.explain(schema, facts, answer, complete=complete))
 
 
 @bp.post(
@@ -166,10 +166,11 @@ def score(body: ScoreBody) -> Response:
 def what_if(body: WhatIfBody) -> Response:
     """Only facts that can be acted on; scored by the code that scores everything."""
     p = parts()
-    schema, version = subjects.live_schema(p.database, p.memory)
+    schema, version, complete = subjects.live_model(p.database, p.memory)
     key, facts = subjects.present_facts(p.database, schema, body.customer_id)
     then = explaining.changed(schema, facts, body.changes)
     answer = explaining.score(p.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
-    before, after = explaining.explain(schema, facts, answer), explaining.explain(schema, then, answer, at=1)
+    before = explaining.explain(schema, facts, answer, complete=complete)
+    after = explaining.explain(schema, then, answer, at=1, complete=complete)
     change = after["churn_probability"] - before["churn_probability"]
     return ok({"before": before, "after": after, "expected_change": change, "note": explaining.ESTIMATE})

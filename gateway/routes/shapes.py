@@ -5,7 +5,7 @@ Law: models only; a blueprint imports from here, never from another blueprint.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, Field, StrictInt
 
@@ -19,6 +19,24 @@ class SampleBody(Legacy):
     sample_size: Annotated[StrictInt, Field(ge=1, le=100_000_000)] | None = Field(
         None, validation_alias=AliasChoices("sample_size", "sampleSize")
     )
+    allow_missing: list[str] = Field(
+        default_factory=list,
+        max_length=500,
+        description="Features that may be missing for many although the model's training had them complete, by name",
+    )
+
+    def params(self) -> dict[str, Any]:
+        """Of the job."""
+        allowed = {"allow_missing": self.allow_missing} if self.allow_missing else {}
+        return {"sample_size": self.sample_size, **allowed}
+
+
+class AllowedMissing(BaseModel):
+    """A feature that many customers lack, which the run was allowed to go on without."""
+
+    feature: str
+    missing: int
+    customers: int
 
 
 class RunOut(BaseModel):
@@ -29,6 +47,7 @@ class RunOut(BaseModel):
     timestamp: str
     run_id: int
     model_version: str
+    allowed_missing: list[AllowedMissing]
 
 
 class Balanced(BaseModel):
@@ -61,3 +80,4 @@ class Explained(BaseModel):
     base_probability: float
     reasons: list[ReasonOut]
     other_points: float
+    warnings: list[str] = Field(description="Features that are missing here and that the model's training had complete")

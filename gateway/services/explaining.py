@@ -76,8 +76,16 @@ def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
     return {feature: row[column] for feature, column in column_names(schema).items()}
 
 
-def explain(schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0) -> dict[str, Any]:
-    """One row of an ML answer for people."""
+def explain(
+    schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
+) -> dict[str, Any]:
+    """One row of an ML answer for people.
+
+    Parameters
+    ----------
+    complete
+        Features that the model's training had complete: where one is missing here, the answer warns of it.
+    """
     prediction: Prediction = answer.predictions[at]
     return {
         "churn_probability": prediction.churn_probability,
@@ -87,7 +95,13 @@ def explain(schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, 
         "base_probability": answer.base_probability,
         "reasons": [in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
         "other_points": prediction.other_points,
+        "warnings": [_unknown(schema, name) for name in complete if facts[name] is None],
     }
+
+
+def _unknown(schema: Schema, feature: str) -> str:
+    label = schema.feature_label(feature)
+    return f"{label} is missing; the model's training had it for everyone, so this score is less certain."
 
 
 def score(
@@ -136,6 +150,7 @@ def recommend(
     facts: Mapping[str, Cell],
     *,
     row_key: int,
+    complete: Sequence[str] = (),
     request_id: str | None = None,
 ) -> tuple[dict[str, Any], list[Recommendation]]:
     """What could be done for one customer, best first.
@@ -159,7 +174,7 @@ def recommend(
         then = answer.predictions[at].churn_probability
         if name in raising and then < now:
             found.append(_recommendation(schema, name, facts[name], target, now, then))
-    return explain(schema, facts, answer), sorted(found, key=lambda r: r["expected_change"])
+    return explain(schema, facts, answer, complete=complete), sorted(found, key=lambda r: r["expected_change"])
 
 
 def _recommendation(schema: Schema, name: str, value: Cell, target: Cell, now: float, then: float) -> Recommendation:

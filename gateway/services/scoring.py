@@ -7,7 +7,7 @@ docs/architecture.md#laws).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from database.exchange import Exchange, exchange_with
 from database.images import FIRST_ROW, image
 from database.models import Model
 from database.pages import Floats, Ints, Taken
-from gateway.services import turns
+from gateway.services import gaps, turns
 from gateway.services.columns import predict_batch
 from gateway.services.flow import Ranking, RollUp, ahead
 from gateway.services.pace import Pace
@@ -103,11 +103,21 @@ def _run(work: Work) -> Mapping[str, Any]:
         # A model goes on with the features it was trained on, whatever the base has been given since.
         schema = base.schema_of(connection, live.schema_checksum) or found.schema
     wanted = work.job.params.get("sample_size")
-    sample = None if wanted is None or wanted >= size else int(wanted)
-    return _score(work, schema, live, as_of, size if sample is None else sample, sample)
+    sample = None if wanted is None or wanted >= size else _drawn(work, int(wanted))
+    allowed = gaps.demand_features(work, schema, live, sample)
+    result = _score(work, schema, live, as_of, size if sample is None else len(sample), sample)
+    return {**result, "allowed_missing": allowed}
 
 
-def _score(work: Work, schema: Schema, live: Model, as_of: str, size: int, sample: int | None) -> Mapping[str, Any]:
+def _drawn(work: Work, size: int) -> Sequence[int]:
+    with work.database.read() as connection:
+        everyone = customers.population_ids(connection)
+    return sorted(random.SystemRandom().sample(list(everyone), min(size, len(everyone))))
+
+
+def _score(
+    work: Work, schema: Schema, live: Model, as_of: str, size: int, sample: Sequence[int] | None
+) -> Mapping[str, Any]:
     started = iso(work.clock())
     with work.database.write() as connection:
         kind: runs.Kind = "full" if sample is None else "sample"
@@ -149,11 +159,11 @@ def _drop_unfinished(work: Work) -> None:
 
 
 def _chunks(
-    work: Work, exchange: Exchange, schema: Schema, version: str, sample: int | None
+    work: Work, exchange: Exchange, schema: Schema, version: str, sample: Sequence[int] | None
 ) -> Generator[Chunk, None, None]:
     """Scored chunks. One is being scored while the caller stores the one before it and the next one is read."""
     everyone = part_by_part(exchange, schema, partial(customers.to_score, schema))
-    chosen = everyone if sample is None else _sample(work, exchange, schema, sample)
+    chosen = everyone if sample is None else _sample(exchange, schema, sample)
     return ahead(lambda given: score_columns(work, version, given), chosen)
 
 
@@ -175,10 +185,7 @@ def _most(schema: Schema, rows: int) -> int:
     return min(rows, max(1, MOST_CELLS // len(schema.features)))
 
 
-def _sample(work: Work, exchange: Exchange, schema: Schema, size: int) -> Iterator[Columns]:
-    with work.database.read() as connection:
-        everyone = customers.population_ids(connection)
-    chosen = sorted(random.SystemRandom().sample(list(everyone), min(size, len(everyone))))
+def _sample(exchange: Exchange, schema: Schema, chosen: Sequence[int]) -> Iterator[Columns]:
     step = _most(schema, FIRST_CHUNK)
     for at in range(0, len(chosen), step):
         # Customers who have left since the ids were drawn are not among the rows.

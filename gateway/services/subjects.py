@@ -17,10 +17,21 @@ from shared.features import Schema
 
 def live_schema(database: Database, memory: Memory) -> tuple[Schema, str]:
     """The live model's schema and version. Raises NoCustomers, NoModel."""
-    return memory.find("live schema", lambda: _live_schema(database))
+    schema, version, _ = live_model(database, memory)
+    return schema, version
 
 
-def _live_schema(database: Database) -> tuple[Schema, str]:
+def live_model(database: Database, memory: Memory) -> tuple[Schema, str, tuple[str, ...]]:
+    """The live model's schema, version, and the features that its training had complete.
+
+    Raises
+    ------
+    NoCustomers, NoModel
+    """
+    return memory.find("live model", lambda: _live_model(database))
+
+
+def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
     with database.glance() as connection:
         live = models.live_schema(connection)
     if live is None:
@@ -28,8 +39,8 @@ def _live_schema(database: Database) -> tuple[Schema, str]:
             if base.get(connection) is None:
                 raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
-    version, schema = live
-    return schema, version
+    version, schema, complete = live
+    return schema, version, complete
 
 
 def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:

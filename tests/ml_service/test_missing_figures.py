@@ -1,0 +1,51 @@
+"""The bars of a missing feature, on both presets and on real tables: minutes, so none of the default tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.evaluate import missing
+from tests.evaluate.tables import DATA, is_there
+from tests.ml_service.conftest import SLOW_S
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * SLOW_S)]
+SEEDS = range(5)
+#: Log loss of rows without a feature over that of a model trained without it, mean of the seeds.
+WITHIN = 1.02
+#: Not within 2 %: without the age the others weigh less than the schema's directions let a correction take back
+#: (docs/model-card.md). Payment failures and last login lie at 2 % by the seed.
+KNOWN = {("documented", "subscription_age_months"): 1.09, ("documented", "last_login_days"): 1.03}
+
+
+def found(name: str) -> tuple[list[missing.Found], list[missing.Found]]:
+    parts = [missing.parted(name, seed) for seed in SEEDS]
+    ours = [missing.measured(at, missing.others(at)) for at in parts]
+    return ours, [missing.measured(at, {}, share=0.0, corrected=False) for at in parts]
+
+
+def check(name: str, factor: float) -> None:
+    ours, plain = found(name)
+    for each in ours:
+        for feature, (times, _) in each.blank.items():
+            assert 1 / factor <= times <= factor, feature
+    for feature in ours[0].blank:
+        loss = np.mean([each.blank[feature][1] for each in ours if feature in each.blank])
+        assert loss <= KNOWN.get((name, feature), WITHIN), feature
+    assert np.mean([p.auc - each.auc for each, p in zip(ours, plain, strict=True)]) <= 0.0005
+
+
+@pytest.mark.parametrize("preset", ["documented", "realistic"])
+def test_of_the_simulated_a_missing_feature_costs_what_a_model_without_it_costs(preset: str) -> None:
+    check(preset, 1.5)
+
+
+@pytest.mark.skipif(not is_there("telco"), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
+def test_on_a_real_table_a_missing_feature_costs_what_a_model_without_it_costs() -> None:
+    check("telco", 2.0)
+
+
+@pytest.mark.skipif(not is_there("iranian"), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
+def test_on_a_small_real_table_the_mean_score_stays_within_a_factor_of_two() -> None:
+    ours, _ = found("iranian")
+    assert all(0.5 <= times <= 2 for each in ours for times, _ in each.blank.values())
