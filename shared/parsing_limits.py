@@ -96,10 +96,10 @@ def refuse_hard_json(raw: bytes) -> None:
     if raw.count(b"[") + raw.count(b"{") <= MAX_JSON_DEPTH and raw.count(b":") <= MAX_JSON_PARTS:
         return
     bare = _JSON_TEXTS.sub(b"", raw)
-    if max(bare.count(b":"), bare.count(b"[") + bare.count(b"{")) > MAX_JSON_PARTS:
-        raise TooLarge(f"The JSON has more than {MAX_JSON_PARTS:,} names, or arrays and objects: send less at once.")
     if _deeper(_JSON_BRACKETS.findall(bare), MAX_JSON_DEPTH):
         raise MalformedRequest(f"The JSON is nested more than {MAX_JSON_DEPTH} levels deep.")
+    if max(bare.count(b":"), bare.count(b"[") + bare.count(b"{")) > MAX_JSON_PARTS:
+        raise TooLarge(f"The JSON has more than {MAX_JSON_PARTS:,} names, or arrays and objects: send less at once.")
 
 
 def _deeper(brackets: list[str] | list[bytes], most: int) -> bool:
