@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import transfer, world
-from database import customers, dashboard, runs
+from database.customers import customers
+from database.scoring import dashboard, runs
 from gateway.services import scoring
 from ml_service import boosting
 from ml_service.seen_rows import UNSEEN

@@ -9,8 +9,8 @@ import threading
 
 from flask import Flask
 
-from database.revisions import refuse_foreign_file
-from database.session import Database
+from database.engine.revisions import refuse_foreign_file
+from database.engine.session import Database
 from gateway import openapi, security
 from gateway.memory import Memory
 from gateway.ml_client import MLClient

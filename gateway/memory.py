@@ -2,7 +2,7 @@
 
 Law: a thing stands under the version of the database at which it was read, and is given again under no other: the
 version is the same before the reading and after it, and no reader sees an older moment than its beginning
-(`database.connections`). Any commit of any process makes another version, so nothing here can be out of date.
+(`database.engine.connections`). Any commit of any process makes another version, so nothing here can be out of date.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from database.session import Database
+from database.engine.session import Database
 
 T = TypeVar("T")
 #: Bytes in all, and of one thing. What is no answer counts as a thousand.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
-from database.session import Database
+from database.engine.session import Database
 from gateway.memory import Memory
 from gateway.ml_client import MLClient
 from gateway.settings import Settings

@@ -15,10 +15,11 @@ from typing import Any
 
 import structlog
 
-from database import in_use, jobs
-from database.jobs import Job, Lane
-from database.revisions import refuse_foreign_file
-from database.session import Database, require_migrated
+from database.engine.revisions import refuse_foreign_file
+from database.engine.session import Database, require_migrated
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
+from database.jobs.jobs import Job, Lane
 from gateway.ml_client import MLClient
 from gateway.services import demo, export_files, importing, parquet, proposing, retention, scoring, training, work
 from gateway.services.importing import leaving
@@ -136,7 +137,7 @@ def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
-    using = in_use.share(settings.database_path)
+    using = file_lock.share(settings.database_path)
     database = Database(settings.database_path)
     refuse_foreign_file(database.path)
     stops = threading.Event()

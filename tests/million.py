@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
-from database.session import Database
+from database.engine.session import Database
 from shared.features import built_in_schema
 from shared.simulation import PLANS, simulate
 from tests.stack import Api, Stack

@@ -20,8 +20,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from database.migrate import migrate
-from database.session import Database
+from database.engine.migrate import migrate
+from database.engine.session import Database
 from gateway.app import create_app
 from gateway.ml_client import MLClient
 from gateway.services import accounts

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from database import base, customers, dashboard
+from database.customers import customer_base, customers
+from database.scoring import dashboard
 from gateway.cli.setup import Context, prepare, run_here
 from gateway.services import explaining, uploads
 from shared.errors import InvalidInput, NoCustomers
@@ -62,7 +63,7 @@ def show() -> None:
     import tomli_w
 
     with prepare().database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     if present is None:
         raise NoCustomers("There are no customers yet: import a table first.")
     click.echo(tomli_w.dumps(present.schema.as_dict()), nl=False)
@@ -75,7 +76,7 @@ def extend(file: str) -> None:
     wanted = load_schema(file)
     context = prepare()
     with context.database.write() as connection:
-        added = base.extend(connection, wanted, context.clock)
+        added = customer_base.extend(connection, wanted, context.clock)
     if not added:
         click.echo("The base has these features already; nothing changed.")
         return
@@ -128,7 +129,7 @@ def import_command(
 
 def _present_schema(context: Context) -> Schema:
     with context.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     if present is None:
         raise InvalidInput("There are no customers yet: say with --schema what the columns of the first table mean.")
     return present.schema
@@ -217,7 +218,7 @@ def high_risk(limit: int) -> None:
     """The customers most likely to leave, with their reasons."""
     context = prepare()
     with context.database.read() as connection:
-        present, shown = base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), dashboard.published(connection)
         if present is None or shown is None:
             raise NoCustomers(
                 "Nobody is scored yet: import a table, then `retainstream train` and `retainstream score`."

@@ -10,7 +10,7 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import audit as queries
+from database.accounts import audit as queries
 from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from shared.clock import moment

@@ -10,7 +10,7 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database.users import User
+from database.accounts.users import User
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.security import current_user, tokens

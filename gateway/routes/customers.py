@@ -11,7 +11,9 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from database import base, customers, dashboard, models
+from database.customers import customer_base, customers
+from database.models import models
+from database.scoring import dashboard
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes import freshness
@@ -140,7 +142,7 @@ def high_risk(query: HighRiskQuery) -> Response:
     p = parts()
     cut = p.settings.cut
     with p.database.read() as connection:
-        present, shown = base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), dashboard.published(connection)
         total = dashboard.tail(connection, shown.run_id, cut).customers if shown else 0
         rows = (
             customers.ranked(
@@ -191,7 +193,7 @@ def one(path: CustomerPath) -> Response:
     """Every column, the present score (null when unscored) and its reasons."""
     p = parts()
     with p.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         row = customers.one(connection, present.schema, path.customer_id) if present else None
         shown = dashboard.published(connection)
         model = models.get(connection, shown.model_version) if shown else None

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import base, customers, dashboard, history
-from database.driver import AnyRow
+from database.customers import customer_base, customers, history
+from database.engine.bulk_insert import AnyRow
+from database.scoring import dashboard
 from gateway.openapi import MAX_KEY, Query, answers, blueprint, ok
 from gateway.parts import parts
 from shared.contracts import Cell
@@ -137,7 +138,7 @@ class Movers(BaseModel):
 def one(path: CustomerPath, query: HistoryQuery) -> Response:
     """Facts, lifetimes, scores with outcomes, and what wrote them."""
     with parts().database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         key = customers.ids_by_user_id(connection, [path.customer_id]).get(path.customer_id)
         if present is None or key is None:
             raise NotFound("Customer not found")
@@ -181,7 +182,7 @@ def _score(schema: Schema, row: AnyRow) -> dict[str, Any]:
 def movers(query: MoversQuery) -> Response:
     """The present run beside the last whole run dated 30 days or more before it."""
     with parts().database.read() as connection:
-        present, shown = base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), dashboard.published(connection)
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
         found = (
             history.movers(

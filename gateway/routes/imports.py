@@ -14,7 +14,8 @@ from flask import Response, send_file
 from flask_openapi import FileStorage
 from pydantic import BaseModel, ConfigDict, Field
 
-from database import base, imports
+from database.customers import customer_base
+from database.importing import imports
 from gateway.openapi import MAX_KEY, Query, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.waiting import answer_queued, queue
@@ -179,7 +180,7 @@ def _schema(given: str | None) -> Schema:
     if given and given.strip():
         return parse_schema(given)
     with parts().database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     if present is None:
         raise InvalidSchema("schema: there are no customers yet, so say what the columns mean.",
                             details=[{"field": "schema", "message": "needed for the first import"}])  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import jobs as queries
+from database.jobs import jobs as queries
 from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.waiting import JobOut, shown

@@ -10,8 +10,8 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import keys as queries
-from database.keys import Key
+from database.accounts import api_keys as queries
+from database.accounts.api_keys import Key
 from gateway.openapi import MAX_KEY, Body, Keyset, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.security import current_user

@@ -11,7 +11,8 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel, Field
 
-from database import base, dashboard, listing
+from database.customers import customer_base, listing
+from database.scoring import dashboard
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes import freshness
@@ -72,7 +73,7 @@ def list_customers(query: ListQuery) -> Response:
     """Without filters everyone who is active and scored; the cut is where the documented list would end."""
     p = parts()
     with p.database.read() as connection:
-        present, shown = base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), dashboard.published(connection)
         tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
         found = (
             paging.page_of(

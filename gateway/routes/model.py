@@ -11,7 +11,9 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import base, jobs, models
+from database.customers import customer_base
+from database.jobs import jobs
+from database.models import models
 from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Balanced
@@ -205,7 +207,7 @@ def train(body: TrainBody) -> Response:
 def features() -> Response:
     """Long names and shares of mean |SHAP|, descending; empty before the first model."""
     with parts().database.read() as connection:
-        live, present = models.live_version(connection), base.get(connection)
+        live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1]) if live and present else []
     label = present.schema.feature_label if present else str
     return ok({"features": [{"name": label(row.feature_name), "importance": row.shap_value} for row in rows]})

@@ -10,7 +10,8 @@ from datetime import timedelta
 from flask import Response, request
 from pydantic import BaseModel, Field
 
-from database import dashboard, models
+from database.models import models
+from database.scoring import dashboard
 from gateway.openapi import Body, answers, blueprint, invalid_field, ok
 from gateway.parts import parts
 from gateway.routes.shapes import Balanced, Explained, RunOut, SampleBody

@@ -10,8 +10,8 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import base
-from database.session import Connection
+from database.customers import customer_base
+from database.engine.session import Connection
 from gateway.openapi import Body, answers, blueprint, ok
 from gateway.parts import parts
 from shared.features import parse_schema
@@ -55,15 +55,15 @@ def extend_schema(body: ExtendBody) -> Response:
     p = parts()
     wanted = parse_schema(body.toml)
     with p.database.write() as connection:
-        added = base.extend(connection, wanted, p.clock)
+        added = customer_base.extend(connection, wanted, p.clock)
         return ok({**_shown(connection), "added": list(added)})
 
 
 def _shown(connection: Connection) -> dict[str, Any]:
-    found = base.get(connection)
+    found = customer_base.get(connection)
     if found is None:
         return {"name": None, "is_demo": None, "table_schema": None, "checksum": None, "earlier": []}
-    earlier = [checksum for checksum in base.versions(connection) if checksum != found.checksum]
+    earlier = [checksum for checksum in customer_base.versions(connection) if checksum != found.checksum]
     return {
         "name": found.name,
         "is_demo": found.is_demo,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import users
-from database.users import User
+from database.accounts import users
+from database.accounts.users import User
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.parts import parts
 from gateway.security import current_user

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel
 
-from database.jobs import Job
+from database.jobs.jobs import Job
 from gateway.openapi import answers, ok
 from gateway.parts import parts
 from gateway.security import current_user

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from flask import g, request
 
-from database.audit import Doer
-from database.keys import Key
-from database.users import User
+from database.accounts.api_keys import Key
+from database.accounts.audit import Doer
+from database.accounts.users import User
 from gateway.parts import parts
 from gateway.security import tokens
 from gateway.services.accounts import api_keys

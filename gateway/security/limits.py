@@ -18,10 +18,10 @@ from typing import NamedTuple, Protocol
 from flask import Response, g, request
 from limits import RateLimitItem, parse
 
-from database import audit
-from database import limits as counters
-from database.audit import Doer
-from database.session import Database
+from database.accounts import audit
+from database.accounts import rate_limits as counters
+from database.accounts.audit import Doer
+from database.engine.session import Database
 from gateway.parts import parts
 from gateway.security import callers, roles
 from gateway.settings import Settings

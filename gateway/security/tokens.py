@@ -24,8 +24,8 @@ from flask_jwt_extended import (
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
-from database import users
-from database.users import User
+from database.accounts import users
+from database.accounts.users import User
 from gateway.parts import parts
 from gateway.settings import Settings
 from shared.clock import iso

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from database.pages import Floats, Ints, Texts
+from database.engine.sqlite.column_reader import Floats, Ints, Texts
 from shared.arrow import predict_schema, train_schema
 from shared.features import Schema
 

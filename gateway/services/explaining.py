@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from database.base import column_names
+from database.customers.customer_base import column_names
 from gateway.ml_client import MLClient
 from shared.contracts import Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.errors import Detail, InvalidInput

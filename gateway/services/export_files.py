@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from database.jobs import Job
+from database.jobs.jobs import Job
 from shared.errors import Conflict, NotFound
 
 UNFINISHED = ".unfinished"

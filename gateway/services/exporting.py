@@ -19,10 +19,13 @@ from typing import Any, Literal
 
 import orjson
 
-from database import audit, base, dashboard, exports
-from database.audit import Doer
-from database.exports import Column, Selection
-from database.session import Connection, Database
+from database.accounts import audit
+from database.accounts.audit import Doer
+from database.customers import customer_base
+from database.engine.session import Connection, Database
+from database.exporting import exports
+from database.exporting.exports import Column, Selection
+from database.scoring import dashboard
 from gateway.services import filtering
 from gateway.services.filtering import Pair
 from shared.errors import NoCustomers
@@ -52,7 +55,7 @@ def select(
     InvalidInput
         A filter that can't be used.
     """
-    present = base.get(connection)
+    present = customer_base.get(connection)
     if present is None:
         raise NoCustomers(NOBODY)
     schema = present.schema

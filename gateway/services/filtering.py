@@ -1,4 +1,5 @@
-"""Filters as people write them (`plan=Standard`, `feature.device_count.min=2`) become `database.filters.Filters`.
+"""Filters as people write them (`plan=Standard`, `feature.device_count.min=2`) become
+`database.customers.filters.Filters`.
 
 Law: one reading for lists, exports, jobs and commands; what can't be read is refused with its field, never ignored:
 an export that left out a misspelt filter would give away more than was asked for.
@@ -13,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from database.exports import LedgerFilters
-from database.filters import FeatureRule, Filters, Range
-from database.listing import LAST_SEEN, SORT_KEYS, Sort
+from database.customers.filters import FeatureRule, Filters, Range
+from database.customers.listing import LAST_SEEN, SORT_KEYS, Sort
+from database.exporting.exports import LedgerFilters
 from shared.errors import Detail, InvalidInput
 from shared.features import Schema
 from shared.risk import RiskLevel

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from database.pages import Floats, Ints
-from database.runs import BINS
+from database.engine.sqlite.column_reader import Floats, Ints
+from database.scoring.runs import BINS
 
 A = TypeVar("A")
 B = TypeVar("B")

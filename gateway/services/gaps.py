@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from database import customers
-from database.models import Model
+from database.customers import customers
+from database.models.models import Model
 from gateway.services.work import Work
 from shared.errors import Detail, FeatureMissing, InvalidInput
 from shared.features import Schema

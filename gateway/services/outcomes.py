@@ -5,7 +5,8 @@ Law: an outcome is appended when its date has matured, never before; a predictio
 
 from __future__ import annotations
 
-from database import facts, runs
+from database.customers import facts
+from database.scoring import runs
 from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared.clock import days_later, iso

@@ -1,7 +1,7 @@
 """How many rows fit into one short write transaction here and now, learned from those before.
 
 Law: the write lock is held for about as long as was aimed at, on whatever machine and under whatever load, and is left
-free in between for longer than a waiting writer sleeps (`database.session`).
+free in between for longer than a waiting writer sleeps (`database.engine.session`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from database.session import REST_S
+from database.engine.session import REST_S
 
 T = TypeVar("T")
 #: Far below the limit of 250 ms, so that a machine that gets busy at once does not break it.

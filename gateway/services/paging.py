@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from database import listing
-from database.filters import Filters
-from database.listing import Position, Sort
-from database.session import Connection
+from database.customers import listing
+from database.customers.filters import Filters
+from database.customers.listing import Position, Sort
+from database.engine.session import Connection
 from gateway.services.filtering import Pair, invalid, parse, parse_sort
 from shared.features import Schema
 

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from database.exports import Column
+from database.exporting.exports import Column
 from gateway.services import export_files, exporting
 from gateway.services.columns import by_column
 from gateway.services.work import Work

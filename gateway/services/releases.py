@@ -5,10 +5,12 @@ Law: every change is a row of the timeline with its reason and who said so; only
 
 from __future__ import annotations
 
-from database import audit, base, models
-from database.audit import Doer
-from database.models import Model
-from database.session import Database
+from database.accounts import audit
+from database.accounts.audit import Doer
+from database.customers import customer_base
+from database.engine.session import Database
+from database.models import models
+from database.models.models import Model
 from shared.clock import Clock, iso
 from shared.errors import Conflict, NotFound
 
@@ -31,7 +33,7 @@ def promote(database: Database, clock: Clock, *, version: str, reason: str, forc
         live = models.live(connection)
         if live is not None and live.id == model.id:
             raise Conflict(f"Version {version} is live already.")
-        present = base.get(connection)
+        present = customer_base.get(connection)
         if model.state != "ready" or present is None or present.checksum != model.schema_checksum:
             raise Conflict(f"Version {version} can't go live: it is {model.state} or made for another customer base.")
         if not force and (model.decision or "").startswith("Not promoted"):

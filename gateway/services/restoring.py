@@ -13,10 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from database import audit, backup, in_use
-from database.audit import COMMAND_LINE
-from database.migrate import migrate
-from database.session import Database
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.engine.sqlite import file_backup, file_lock
 from gateway.services import backups
 from gateway.services.backups import Backup, Progress
 from shared.clock import Clock, iso
@@ -59,8 +60,8 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
         It would overwrite something, the system runs, or a newer version made it; nothing was touched.
     """
     found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
-    backup.refuse_unreadable(found.content.revision)
-    with in_use.alone(target.database):
+    file_backup.refuse_unreadable(found.content.revision)
+    with file_lock.alone(target.database):
         clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
         overwritten = tuple(_named(target, clashing))
         if overwritten and not force:
@@ -75,7 +76,7 @@ def _put_in_place(found: Backup, target: Target, clashing: Iterable[str], clock:
     progress(0.6, "Putting the models in place")
     for version in found.saved_models:
         _place_model(found.models / version, target.registry / version, clashes=version in clashing)
-    backup.replace(
+    file_backup.replace(
         found.database, target.database, progress=lambda share: progress(0.7 + 0.25 * share, "Writing the database")
     )
     progress(0.95, "Migrating")
@@ -113,8 +114,8 @@ def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
     path = target.database
     if not path.exists() or not path.stat().st_size:
         return aside
-    if backup.is_readable(path):
-        backup.copy(path, aside / backups.DATABASE)
+    if file_backup.is_readable(path):
+        file_backup.copy(path, aside / backups.DATABASE)
     else:
         # Damaged, or no database at all: it can't be written into, so it goes aside as it is, with what lies beside it.
         for ending in ENDINGS:

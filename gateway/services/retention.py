@@ -14,10 +14,10 @@ from typing import Self
 
 import structlog
 
-from database import audit
-from database import retention as rows
-from database.audit import COMMAND_LINE, Doer
-from database.session import Database
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE, Doer
+from database.engine.session import Database
+from database.jobs import retention as rows
 from gateway.services.pace import Pace
 from gateway.settings import Settings
 from shared.clock import Clock, days_later, iso

@@ -17,11 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from database import base, customers, facts, imports, models, present, runs
-from database.exchange import Exchange, exchange_with
-from database.images import FIRST_ROW, image
-from database.models import Model
-from database.pages import Floats, Ints, Taken
+from database.customers import customer_base, customers, facts
+from database.engine.sqlite.column_image import FIRST_ROW, image
+from database.engine.sqlite.column_reader import Floats, Ints, Taken
+from database.engine.sqlite.columns import Exchange, exchange_with
+from database.importing import imports
+from database.models import models
+from database.models.models import Model
+from database.scoring import ranks, runs
 from gateway.services import gaps, turns
 from gateway.services.columns import predict_batch
 from gateway.services.flow import Ranking, RollUp, ahead
@@ -72,7 +75,7 @@ class Chunk:
     prices
         NaN where there is none.
     image
-        All of it, and what else a score says, as `database.exchange` takes it.
+        All of it, and what else a score says, as `database.engine.sqlite.columns` takes it.
     """
 
     ids: Ints
@@ -92,7 +95,7 @@ def _run(work: Work) -> Mapping[str, Any]:
     with work.database.read() as connection:
         if imports.pending(connection) is not None:
             raise Conflict(UNFINISHED)
-        found, live = base.get(connection), models.live(connection)
+        found, live = customer_base.get(connection), models.live(connection)
         size = customers.population(connection)
         as_of = facts.last_date(connection)
     if found is None or not size or as_of is None:
@@ -101,7 +104,7 @@ def _run(work: Work) -> Mapping[str, Any]:
         raise NoModel(NO_MODEL)
     with work.database.read() as connection:
         # A model goes on with the features it was trained on, whatever the base has been given since.
-        schema = base.schema_of(connection, live.schema_checksum) or found.schema
+        schema = customer_base.schema_of(connection, live.schema_checksum) or found.schema
     wanted = work.job.params.get("sample_size")
     sample = None if wanted is None or wanted >= size else _drawn(work, int(wanted))
     allowed = gaps.demand_features(work, schema, live, sample)
@@ -239,7 +242,7 @@ def _publish(work: Work, exchange: Exchange, run_id: int, roll_up: RollUp, ranki
             exchange.hand_over(columns)
             for rows in _by_pace(count, pace):
                 with pace.timed(exchange.write()) as connection:
-                    present.rank(connection, run_id, rows)
+                    ranks.rank(connection, run_id, rows)
             work.step(0.95, f"Ranked {roll_up.customers:,} customers")
     now = iso(work.clock())
     with work.database.write() as connection:
@@ -251,7 +254,7 @@ def _publish(work: Work, exchange: Exchange, run_id: int, roll_up: RollUp, ranki
     pace, gone = Pace(STORED), 1
     while gone:
         with pace.timed(work.database.write()) as connection:
-            gone = present.drop_stale(connection, pace.size)
+            gone = ranks.drop_stale(connection, pace.size)
 
 
 def _ranked(part: tuple[Floats, Ints]) -> tuple[int, memoryview]:
@@ -271,7 +274,7 @@ def _finish_sample(work: Work, run_id: int, model_id: int, roll_up: RollUp) -> N
     after: int | None = 0
     while after is not None:
         with pace.timed(work.database.write()) as connection:
-            after = present.refresh(connection, shown.run_id, run_id, after_id=after, limit=pace.size)
+            after = ranks.refresh(connection, shown.run_id, run_id, after_id=after, limit=pace.size)
     refresh_roll_up(work)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from database import base, customers, models
-from database.session import Database
+from database.customers import customer_base, customers
+from database.engine.session import Database
+from database.models import models
 from gateway.memory import Memory
 from gateway.services.explaining import facts_by_feature
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
@@ -36,7 +37,7 @@ def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
         live = models.live_schema(connection)
     if live is None:
         with database.glance() as connection:
-            if base.get(connection) is None:
+            if customer_base.get(connection) is None:
                 raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
     version, schema, complete = live

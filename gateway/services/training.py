@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 import structlog
 
-from database import base, facts, models
-from database.models import Model
-from database.session import Database
+from database.customers import customer_base, facts
+from database.engine.session import Database
+from database.models import models
+from database.models.models import Model
 from gateway.ml_client import MLClient
 from gateway.services import turns
 from gateway.services.columns import by_column, train_batch
@@ -144,7 +145,7 @@ def gate(report: TrainReport) -> tuple[bool, str]:
 
 def _base(database: Database) -> tuple[Schema, str]:
     with database.read() as connection:
-        found = base.get(connection)
+        found = customer_base.get(connection)
     if found is None:
         raise NoCustomers("There are no customers to train on yet: import a table first.")
     return found.schema, found.checksum

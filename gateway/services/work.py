@@ -15,10 +15,10 @@ from typing import Any
 
 import structlog
 
-from database import jobs
-from database.audit import COMMAND_LINE, Doer
-from database.jobs import Job, Lane
-from database.session import Database
+from database.accounts.audit import COMMAND_LINE, Doer
+from database.engine.session import Database
+from database.jobs import jobs
+from database.jobs.jobs import Job, Lane
 from gateway.ml_client import MLClient
 from gateway.settings import Settings
 from shared.clock import Clock, iso

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from database.connections import TrackedConnection
-from database.session import Database, transaction
+from database.engine.connections import TrackedConnection
+from database.engine.session import Database, transaction
 
 MANY = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 5000) SELECT x FROM n, users"
 THROWN_AWAY = "connection_thrown_away"

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from database import customers, dashboard, listing, tables
-from database.filters import Filters
-from database.listing import Position
+from database.customers import customers, listing
+from database.customers.filters import Filters
+from database.customers.listing import Position
+from database.scoring import dashboard
+from database.tables import tables
 from shared.clock import days_later
 from tests.database.conftest import Facts, full_run
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sqlalchemy import text
 
-from database.exchange import exchange_with
-from database.images import FIRST_ROW, MOST_ROWS, image
-from database.session import Database
+from database.engine.session import Database
+from database.engine.sqlite.column_image import FIRST_ROW, MOST_ROWS, image
+from database.engine.sqlite.columns import exchange_with
 
 KINDS = ("float64", "bool", "int8", "int16", "int32", "int64")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from database import facts
+from database.customers import facts
 from shared.clock import days_later
 from tests.database.conftest import Facts, plain_schema
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from database import jobs, tables
-from database.jobs import Job, Lane
-from database.session import Database
+from database.engine.session import Database
+from database.jobs import jobs
+from database.jobs.jobs import Job, Lane
+from database.tables import tables
 from shared.errors import Cancelled, InvalidInput
 
 T0, T1, T2 = (f"2026-06-30T12:00:{second:02}.000Z" for second in (0, 20, 40))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from database import tables
-from database.migrate import migrate
-from database.revisions import NotOurDatabase
-from database.session import Database, require_migrated
+from database.engine.migrate import migrate
+from database.engine.revisions import NotOurDatabase
+from database.engine.session import Database, require_migrated
+from database.tables import tables
 from shared.errors import InvalidInput, ServiceUnavailable
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from database import jobs, models, tables
-from database.session import Database
+from database.engine.session import Database
+from database.jobs import jobs
+from database.models import models
+from database.tables import tables
 from tests.database.conftest import NOW
 
 REPORT = {

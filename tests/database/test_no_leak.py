@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, update
 
-from database import base, facts, tables
-from database.base import snapshots_table
-from database.migrate import migrate
-from database.session import Database
+from database.customers import customer_base, facts
+from database.customers.customer_base import snapshots_table
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.tables import tables
 from shared.clock import days_later
 from tests.database.conftest import NOW, clock, plain_schema
 
@@ -104,7 +105,7 @@ def empty_base(tmp_path_factory: pytest.TempPathFactory) -> Database:
     migrate(path)
     made = Database(path)
     with made.write() as connection:
-        base.adopt(connection, SCHEMA, is_demo=False, clock=clock)
+        customer_base.adopt(connection, SCHEMA, is_demo=False, clock=clock)
         for key in range(1, 5):
             row = {"id": key, "user_id": f"u{key}", "churn": 0, "as_of": T, "created_at": NOW, "updated_at": NOW}
             connection.execute(insert(tables.customers).values(row))

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Float, Integer, MetaData, Select, Table, Text, select
 
-from database import pages
-from database.exchange import exchange_with
-from database.images import FIRST_ROW, PAGE, image
-from database.pages import Taken, Texts
-from database.session import Database
+from database.engine.session import Database
+from database.engine.sqlite import column_reader
+from database.engine.sqlite.column_image import FIRST_ROW, PAGE, image
+from database.engine.sqlite.column_reader import Taken, Texts
+from database.engine.sqlite.columns import exchange_with
 
 #: What a column without a type keeps as it is.
 NUMBERS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.sampled_from([0, 1, 0.0, 1.0])
@@ -148,6 +148,6 @@ def test_columns_of_one_name_are_two(database: Database) -> None:
 
 @pytest.mark.parametrize("width", [50, 200_000])
 def test_texts_are_gathered_part_by_part(database: Database, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_AT_ONCE", 1_000)
+    monkeypatch.setattr(column_reader, "_AT_ONCE", 1_000)
     told = [(at, "é" * (at * 37 % width), None) for at in range(101)]
     assert rows_of(take(database, fill(database, ["text", "text"], told))) == told

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from database import facts, population
+from database.customers import churn_history, facts
 from shared.clock import days_later
 from tests.database.conftest import Facts
 
@@ -65,7 +65,7 @@ def test_periods_agree_with_a_recount_of_every_customer(facts_of: Make) -> None:
     for month in range(5):
         here.snapshot("c0", days_later(START, 30 * month))
     with here.database.read() as connection:
-        periods = population.measure(connection)
+        periods = churn_history.measure(connection)
 
     def active(parts: list[tuple[str, str | None]], day: str) -> bool:
         return any(start <= day and (end is None or end > day) for start, end in parts)
@@ -83,27 +83,27 @@ def test_no_period_reaches_back_before_the_first_snapshot(facts_of: Make) -> Non
     here.snapshot("a", "2026-01-15")
     here.snapshot("a", "2026-03-01")
     with here.database.read() as connection:
-        assert [(p.start, p.end) for p in population.measure(connection)] == [("2026-01-30", "2026-03-01")]
+        assert [(p.start, p.end) for p in churn_history.measure(connection)] == [("2026-01-30", "2026-03-01")]
 
 
 def test_without_lifetimes_there_are_no_periods(facts_of: Make) -> None:
     here = facts_of()
     here.snapshot("a", "2026-01-15")
     with here.database.read() as connection:
-        assert population.measure(connection) == []
+        assert churn_history.measure(connection) == []
 
 
 def test_a_rate_of_nobody_is_unknown_and_of_a_quarter_is_a_quarter() -> None:
-    assert population.Period(START, END, 0, 0).rate is None
-    assert population.Period(START, END, 8, 2).rate == 0.25
+    assert churn_history.Period(START, END, 0, 0).rate is None
+    assert churn_history.Period(START, END, 8, 2).rate == 0.25
 
 
 def test_storing_replaces_what_was_stored_and_reads_back_newest_first(facts_of: Make) -> None:
     here = facts_of()
-    old = [population.Period("2025-01-01", "2025-01-31", 9, 9)]
-    new = [population.Period(START, END, 8, 2), population.Period("2025-12-02", START, 7, 1)]
+    old = [churn_history.Period("2025-01-01", "2025-01-31", 9, 9)]
+    new = [churn_history.Period(START, END, 8, 2), churn_history.Period("2025-12-02", START, 7, 1)]
     for periods in (old, new):
         with here.database.write() as connection:
-            population.store(connection, periods)
+            churn_history.store(connection, periods)
     with here.database.read() as connection:
-        assert population.history(connection) == new
+        assert churn_history.history(connection) == new

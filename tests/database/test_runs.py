@@ -11,8 +11,12 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from database import customers, dashboard, jobs, present, publishing, runs, tables
-from database.session import Database
+from database.customers import customers
+from database.engine.session import Database
+from database.importing import apply_import
+from database.jobs import jobs
+from database.scoring import dashboard, ranks, runs
+from database.tables import tables
 from shared.errors import Conflict
 from tests import ledger
 from tests.database.conftest import NOW, Facts, full_run
@@ -86,7 +90,7 @@ def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_st
     dropped = []
     while True:
         with here.database.write() as connection:
-            gone = present.drop_stale(connection, 10)
+            gone = ranks.drop_stale(connection, 10)
         if not gone:
             break
         dropped.append(gone)
@@ -279,7 +283,7 @@ def test_a_sample_refreshes_its_customers_shown_scores_and_the_roll_up_follows(f
     turns = 0
     while after is not None:
         with here.database.write() as connection:
-            after = present.refresh(connection, full, sample, after_id=after, limit=1)
+            after = ranks.refresh(connection, full, sample, after_id=after, limit=1)
         turns += 1
     assert turns == 3
     with here.database.write() as connection:
@@ -297,8 +301,8 @@ def test_a_sample_brings_back_nobody_who_has_left_since(facts_of: Make) -> None:
     sample = full_run(here.database, model, dict.fromkeys(ids, 0.9), kind="sample")
     with here.database.write() as connection:
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[0]).values(churn=1))
-        publishing.hide_gone(connection, full, 0, 10**9)
-        assert present.refresh(connection, full, sample, after_id=0, limit=10) == ids[1]
+        apply_import.hide_gone(connection, full, 0, 10**9)
+        assert ranks.refresh(connection, full, sample, after_id=0, limit=10) == ids[1]
     assert shown(here) == [("u0001", 0.9)]
 
 
@@ -309,7 +313,7 @@ def test_leavers_and_those_known_to_end_go_out_of_the_present_scores(facts_of: M
     with here.database.write() as connection:
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[0]).values(churn=1))
         connection.execute(update(tables.customers).where(tables.customers.c.id == ids[1]).values(ends_on="2026-07-09"))
-        publishing.hide_gone(connection, full, 0, 10**9)
+        apply_import.hide_gone(connection, full, 0, 10**9)
         assert customers.population(connection) == 2
     assert [name for name, _ in shown(here)] == ["u0002", "u0003"]
 
@@ -324,11 +328,11 @@ def test_ranks_and_scores_say_the_same_after_every_move(facts_of: Make) -> None:
         sample = full_run(here.database, model, {i: rng.random() for i in sorted(rng.sample(ids, 4))}, kind="sample")
         with here.database.write() as connection:
             if move == "sample":
-                present.refresh(connection, full, sample, after_id=0, limit=10)
+                ranks.refresh(connection, full, sample, after_id=0, limit=10)
             if move == "leave":
                 connection.execute(update(c).where(c.c.id == rng.choice(ids)).values(churn=1))
-            publishing.hide_gone(connection, full, 0, 10**9)
-            present.drop_stale(connection, 7 if move == "drop" else 0)
+            apply_import.hide_gone(connection, full, 0, 10**9)
+            ranks.drop_stale(connection, 7 if move == "drop" else 0)
         by_customer, by_rank = shown_by_customer(here, full), ranked(here, full)
         assert sorted(by_customer) == sorted(by_rank)
         assert by_rank == sorted(by_rank, key=lambda row: (-row[0], row[1]))
@@ -363,9 +367,9 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
     sample = full_run(here.database, model, dict.fromkeys(ids[:2], 0.9), kind="sample")
     second = full_run(here.database, model, dict.fromkeys(ids, 0.4))
     with here.database.write() as connection:
-        present.refresh(connection, second, sample, after_id=0, limit=10)
-        publishing.hide_gone(connection, second, 0, 10**9)
-        while present.drop_stale(connection, 2):
+        ranks.refresh(connection, second, sample, after_id=0, limit=10)
+        apply_import.hide_gone(connection, second, 0, 10**9)
+        while ranks.drop_stale(connection, 2):
             pass
         runs.drop_unfinished(connection, 1)
     assert rows() == before

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
-from database.session import Database
-from database.tables import rate_limits, users
+from database.engine.session import Database
+from database.tables.tables import rate_limits, users
 
 USER = {"password_hash": "x", "name": "A", "role": "viewer", "created_at": "t", "updated_at": "t"}
 

@@ -10,9 +10,9 @@ from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from database import tables
-from database.session import Database
-from database.users import User
+from database.accounts.users import User
+from database.engine.session import Database
+from database.tables import tables
 from gateway import openapi, security
 from gateway.memory import Memory
 from gateway.ml_client import MLClient

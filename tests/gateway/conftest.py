@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 import gateway.cli as cli
-from database import in_use, jobs
-from database.jobs import Job
-from database.migrate import migrate
-from database.session import Database
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
+from database.jobs.jobs import Job
 from gateway.cli import data
 from gateway.cli.setup import Context
 from gateway.ml_client import MLClient
@@ -170,7 +171,7 @@ def demo_world(make_world: Callable[..., World], demo_file: Path, ml_url: str) -
 
 
 def opened(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
+    return Context(world.settings, world.database, world.ml, world.clock, file_lock.share(world.database.path))
 
 
 @pytest.fixture

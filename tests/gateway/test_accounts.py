@@ -11,9 +11,9 @@ import bcrypt
 import pytest
 from sqlalchemy import insert, select
 
-from database import tables
-from database.session import Database
-from database.users import User
+from database.accounts.users import User
+from database.engine.session import Database
+from database.tables import tables
 from gateway.services import accounts
 from gateway.services.accounts import Doer
 from gateway.services.accounts.credentials import COMMON_PASSWORDS, hash_of, matches

@@ -16,8 +16,12 @@ import pytest
 from sqlalchemy import insert
 
 import gateway.cli as cli
-from database import audit, base, jobs, models, tables
-from database.audit import COMMAND_LINE
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE
+from database.customers import customer_base
+from database.jobs import jobs
+from database.models import models
+from database.tables import tables
 from gateway.cli import auditing
 from gateway.services import accounts, releases, work
 from gateway.services.accounts import Doer
@@ -124,7 +128,7 @@ def test_sign_in_failures_beyond_the_limit_are_told_once_a_window_without_addres
 def test_models_going_live_and_back_are_told_of(shop: Shop) -> None:
     schema = schema_from_dict({"features": {"x": {"kind": "number"}}})
     with shop.database.write() as connection:
-        base.adopt(connection, schema, is_demo=True, clock=shop.watch)
+        customer_base.adopt(connection, schema, is_demo=True, clock=shop.watch)
         for version in ("1.0.0", "1.0.1"):
             values = {"version": version, "state": "ready", "schema_checksum": schema.checksum(), "report_json": "{}"}
             connection.execute(insert(tables.models).values(**values, trained_on="2026-01-01", created_at="2026-01-01"))
@@ -147,7 +151,7 @@ def test_taking_the_demo_out_is_told_of(shop: Shop) -> None:
     from gateway.services import demo
 
     with shop.database.write() as connection:
-        base.adopt(
+        customer_base.adopt(
             connection, schema_from_dict({"features": {"x": {"kind": "number"}}}), is_demo=True, clock=shop.watch
         )
     assert demo.remove(shop.database, shop.watch)

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from flask_jwt_extended import create_access_token
 
-from database import tables
+from database.tables import tables
 from gateway.services import accounts
 from shared.clock import utc_now
 from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PASSWORD, REJECTED, World, build, refused

@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 
-from database import backup as copies
-from database import in_use, jobs, present, runs
-from database.migrate import migrate
-from database.revisions import newest_revision
-from database.session import Database
+from database.engine.migrate import migrate
+from database.engine.revisions import newest_revision
+from database.engine.session import Database
+from database.engine.sqlite import file_backup as copies
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
+from database.scoring import ranks, runs
 from gateway.app import create_app
 from gateway.services import accounts, backups, restoring
 from gateway.services.restoring import Target
@@ -160,7 +162,7 @@ def test_a_backup_taken_while_scores_are_written_is_of_one_moment(place: Place, 
                 runs.publish(connection, run_id, iso(utc_now()))
             while True:
                 with database.write() as connection:
-                    if not present.drop_stale(connection, 100):
+                    if not ranks.drop_stale(connection, 100):
                         break
 
     thread = threading.Thread(target=score)
@@ -402,14 +404,14 @@ def test_a_damaged_backup_touches_nothing(place: Place, kept: Path, tmp_path: Pa
 @pytest.mark.parametrize("force", [False, True])
 def test_a_system_that_runs_is_never_restored_into(place: Place, kept: Path, force: bool) -> None:
     before = place.path.read_bytes()
-    with in_use.share(place.path), pytest.raises(Conflict, match="The system runs"):
+    with file_lock.share(place.path), pytest.raises(Conflict, match="The system runs"):
         place.restore(kept, force=force)
     assert place.path.read_bytes() == before
     place.restore(kept, force=True)
 
 
 def test_nothing_starts_while_a_backup_is_being_restored(place: Place, environment: dict[str, str]) -> None:
-    with in_use.alone(place.path):
+    with file_lock.alone(place.path):
         for words in (("gateway",), ("worker",), ("score",)):
             line = [sys.executable, "-m", "gateway", *words]
             done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Float, Integer, MetaData, Table, Text, select
 
-from database.exchange import exchange_with
-from database.session import Database
+from database.engine.session import Database
+from database.engine.sqlite.columns import exchange_with
 from gateway.services.columns import predict_batch
 from shared import arrow
 from shared.features import schema_from_dict

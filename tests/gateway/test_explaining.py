@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from database import customers
+from database.customers import customers
 from gateway.memory import Memory
 from gateway.services import explaining
 from gateway.services.explaining import (
@@ -189,7 +189,7 @@ def test_a_base_without_a_live_model_says_to_train_one(demo_world: World) -> Non
     with demo_world.database.write() as connection:
         from sqlalchemy import delete
 
-        from database import tables
+        from database.tables import tables
 
         connection.execute(delete(tables.model_timeline))
     with pytest.raises(NoModel, match="train one first"):

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import tomli_w
 
-from database import audit
+from database.accounts import audit
 from gateway.ml_client import MLClient
 from gateway.services import accounts, export_files
 from gateway.services.accounts import api_keys

@@ -10,7 +10,9 @@ import pytest
 import tomli_w
 from sqlalchemy import select
 
-from database import base, customers, models, tables
+from database.customers import customer_base, customers
+from database.models import models
+from database.tables import tables
 from gateway.memory import Memory
 from gateway.services import explaining, scoring, training
 from gateway.services.subjects import live_schema, present_facts
@@ -34,7 +36,7 @@ def extended(tmp_path: Path, **features: dict[str, Any]) -> Path:
 
 def rows_of(world: World, table: Any) -> list[tuple[Any, ...]]:
     """Every row, in the columns that the table had before any extension."""
-    wide = base.snapshots_table(built_in_schema()) if table is tables.customer_snapshots else table
+    wide = customer_base.snapshots_table(built_in_schema()) if table is tables.customer_snapshots else table
     with world.database.read() as connection:
         return [tuple(row) for row in connection.execute(select(wide).order_by(*wide.primary_key.columns))]
 
@@ -53,7 +55,7 @@ def test_a_base_is_extended_once_and_keeps_its_history(world: World, tmp_path: P
     shown.write_text(run(world, "schema", "show")[1], encoding="utf-8")
     assert load_schema(str(shown)).feature_names[-2:] == ("support_tickets", "language")
     with world.database.read() as connection:
-        assert [len(schema.features) for schema in base.versions(connection).values()] == [7, 9]
+        assert [len(schema.features) for schema in customer_base.versions(connection).values()] == [7, 9]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_what_is_no_further_feature_is_refused_and_nothing_changes(
     world: World, tmp_path: Path, run: Run, change: Callable[[dict[str, Any]], Any], says: str
 ) -> None:
     with world.database.write() as connection:
-        base.adopt(connection, built_in_schema(), is_demo=False, clock=world.clock)
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=world.clock)
     wanted = built_in_schema().as_dict()
     change(wanted)
     path = tmp_path / "other.toml"
@@ -77,7 +79,7 @@ def test_what_is_no_further_feature_is_refused_and_nothing_changes(
     status, _, told = run(world, "schema", "extend", str(path))
     assert (status, says in told) == (2, True), told
     with world.database.read() as connection:
-        assert base.get(connection).schema == built_in_schema()  # type: ignore[union-attr]
+        assert customer_base.get(connection).schema == built_in_schema()  # type: ignore[union-attr]
 
 
 def test_there_is_nothing_to_extend_in_an_empty_database(world: World, tmp_path: Path, run: Run) -> None:
@@ -115,7 +117,7 @@ def test_an_earlier_model_goes_on_scoring_an_extended_base_and_a_new_one_uses_th
     with world.database.read() as connection:
         made = models.get(connection, result["metrics"]["model_version"])
         assert made is not None
-        assert base.schema_of(connection, made.schema_checksum).feature_names[-1] == "language"  # type: ignore[union-attr]
+        assert customer_base.schema_of(connection, made.schema_checksum).feature_names[-1] == "language"  # type: ignore[union-attr]
 
 
 def _explains(world: World, user_id: str) -> None:
@@ -124,7 +126,7 @@ def _explains(world: World, user_id: str) -> None:
     _, known = present_facts(world.database, schema, user_id)
     answer = explaining.score(world.ml, schema, version, [known])
     with world.database.read() as connection:
-        wide: Schema = base.get(connection).schema  # type: ignore[union-attr]
+        wide: Schema = customer_base.get(connection).schema  # type: ignore[union-attr]
         row = customers.one(connection, wide, user_id)
     assert row is not None
     assert row["support_tickets"] == 3

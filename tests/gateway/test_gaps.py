@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from database import models, tables
+from database.models import models
+from database.tables import tables
 from gateway.memory import Memory
 from gateway.services import explaining, scoring
 from gateway.services.subjects import given_facts, live_model

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from database import base, customers, facts, population, publishing, runs, tables
-from database.base import column_names, snapshots_table
+from database.customers import churn_history, customer_base, customers, facts
+from database.customers.customer_base import column_names, snapshots_table
+from database.importing import apply_import
+from database.scoring import runs
+from database.tables import tables
 from gateway.services import importing, work
 from gateway.services.work import Work
 from shared.errors import ServiceError
@@ -49,7 +52,7 @@ def counts(world: World) -> dict[str, int]:
 
 def customer(world: World, user_id: str) -> dict[str, Any]:
     with world.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         assert present is not None
         found = customers.one(connection, present.schema, user_id)
     assert found is not None
@@ -69,7 +72,7 @@ def test_the_built_in_example_is_read_as_it_is(world: World) -> None:
     assert (row["monthly_price"], row["last_activity"], row["as_of"]) == (7.99, "Today", "2026-06-30")
     with world.database.read() as connection:
         assert (customers.count(connection), customers.population(connection)) == (1000, 950)
-        assert base.get(connection).is_ready  # type: ignore[union-attr]
+        assert customer_base.get(connection).is_ready  # type: ignore[union-attr]
 
 
 def test_the_same_file_twice_changes_nothing(world: World) -> None:
@@ -99,7 +102,7 @@ def test_nothing_counts_of_an_import_that_fails_while_it_is_written(
     def breaks(*_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(publishing.Writer, "chunk", breaks)
+    monkeypatch.setattr(apply_import.Writer, "chunk", breaks)
     with pytest.raises(ServiceError):
         bring(world, write(tmp_path, "a.csv", ["a,2026-01-31,1,Gold,2025-01-01,,9"]), DATED)
     with world.database.read() as connection:
@@ -283,7 +286,7 @@ def test_churn_by_period_follows_the_facts(world: World, tmp_path: Path) -> None
     bring(world, write(tmp_path, "a.csv", first), DATED)
     bring(world, write(tmp_path, "b.csv", second), DATED)
     with world.database.read() as connection:
-        (period,) = population.history(connection)
+        (period,) = churn_history.history(connection)
     assert (period.start, period.end, period.active_at_start, period.left) == ("2026-01-31", "2026-03-02", 4, 1)
 
 
@@ -312,7 +315,7 @@ def test_a_cancel_that_comes_after_the_commit_does_not_call_a_finished_import_ca
     assert (job.state == "done") is written
     if written:
         with world.database.read() as connection:
-            assert population.history(connection) != []
+            assert churn_history.history(connection) != []
 
 
 def test_the_telco_table_goes_in_where_it_is_there(world: World) -> None:
@@ -323,7 +326,7 @@ def test_the_telco_table_goes_in_where_it_is_there(world: World) -> None:
     assert (result["rows"], result["customers_new"]) == (7043, 7043)
     with world.database.read() as connection:
         assert customers.population(connection) == 7043 - 1869
-        assert len(facts.given_label_rows(connection, base.get(connection).schema)) == 7043  # type: ignore[union-attr]
+        assert len(facts.given_label_rows(connection, customer_base.get(connection).schema)) == 7043  # type: ignore[union-attr]
 
 
 def test_leavers_disappear_from_the_shown_scores_and_their_roll_up(world: World, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import event
 
-from database import facts, imports, jobs, publishing
-from database.migrate import migrate
-from database.session import Database
+from database.customers import facts
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.importing import apply_import, imports
+from database.jobs import jobs
 from gateway.services import importing, work
 from gateway.services.work import Work
 from gateway.settings import Settings
@@ -66,7 +68,7 @@ def test_a_disk_that_fills_while_rows_are_written_shows_nothing_and_the_next_imp
 ) -> None:
     pages = [70]
     _limit(database, pages)
-    monkeypatch.setattr(publishing, "room", lambda connection: None)  # nobody saw it coming
+    monkeypatch.setattr(apply_import, "room", lambda connection: None)  # nobody saw it coming
     ended = run_import(database, CUSTOMERS, "2026-09-01")
     assert ended.error is not None
     assert "The disk is full" in ended.error["message"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from database import jobs
+from database.jobs import jobs
 from gateway.services import work
 from gateway.services.work import Work
 from shared.clock import iso

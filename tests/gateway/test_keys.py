@@ -15,8 +15,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from database.migrate import migrate
-from database.session import Database
+from database.engine.migrate import migrate
+from database.engine.session import Database
 from gateway.app import create_app
 from gateway.security import roles
 from gateway.services import accounts
@@ -53,7 +53,7 @@ class Shop:
         """Headers of the person of this role."""
         email = f"{role}@example.com"
         with self.database.read() as connection:
-            from database import users
+            from database.accounts import users
 
             known = users.by_email(connection, email)
         if known is None:

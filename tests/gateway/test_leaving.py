@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from database import facts, tables
+from database.customers import facts
+from database.tables import tables
 from gateway.services import uploads
 from gateway.services.importing import leaving
 from shared.errors import ServiceError

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import event, select
 
-from database import tables
+from database.tables import tables
 from gateway.security.limits import Counter, LocalCounter, SharedCounter
 from tests.gateway.auth_conftest import World, build
 

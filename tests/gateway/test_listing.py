@@ -127,7 +127,7 @@ def test_each_sort_pages_through_everybody_once_with_unknown_values_last(
 def test_a_long_list_is_walked_in_the_order_of_an_index_and_never_sorted_whole(
     base: Small, key: str, sign: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from database import listing
+    from database.customers import listing
 
     monkeypatch.setattr(listing, "GATHERED", 0)  # as if the list were long
     position = base.data(f"/api/customers?limit=2&sort={sign}{key}")["next"]
@@ -188,7 +188,7 @@ def test_a_position_is_good_for_its_own_list_only(base: Small) -> None:
 
 
 def test_a_large_total_is_told_as_a_bound(base: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    from database import listing
+    from database.customers import listing
 
     monkeypatch.setattr(listing.count, "__kwdefaults__", {"up_to": 10})
     data = base.data("/api/customers?scored=any&limit=1")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from database.migrate import migrate
-from database.session import Database
+from database.engine.migrate import migrate
+from database.engine.session import Database
 from gateway.memory import LARGEST, MOST, Memory
 from tests.stack import Stack
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
-from database import customers, runs, tables
+from database.customers import customers
+from database.scoring import runs
+from database.tables import tables
 from gateway.services import outcomes
 from tests import ledger
 from tests.gateway.conftest import World

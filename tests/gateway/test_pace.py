@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from database.migrate import migrate
-from database.session import REST_S, RETRY_S, SLOW_WRITE_S, Database
+from database.engine.migrate import migrate
+from database.engine.session import REST_S, RETRY_S, SLOW_WRITE_S, Database
 from gateway.services.pace import AIM_S, HELD_S, Pace
 from tests.virtual_time import VirtualTime
 
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     """The time of writers and of those who wait for the lock; the lock and its waiting are real."""
     made = VirtualTime()
     monkeypatch.setattr("gateway.services.pace.time", made)
-    monkeypatch.setattr("database.session.time", made)
+    monkeypatch.setattr("database.engine.session.time", made)
     return made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from database.session import Database
+from database.engine.session import Database
 from gateway.cli import retainstream
 from gateway.services import accounts
 from gateway.services.accounts import api_keys

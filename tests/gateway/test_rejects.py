@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
-from database.base import customers_table
+from database.customers.customer_base import customers_table
 from gateway.services import importing, uploads
 from shared.features import Schema, schema_from_dict
 from tests.gateway.conftest import World

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import insert
 
-from database import base, models, tables
-from database.audit import Doer
+from database.accounts.audit import Doer
+from database.customers import customer_base
+from database.models import models
+from database.tables import tables
 from gateway.services import releases
 from shared.errors import Conflict, NotFound
 from shared.features import built_in_schema
@@ -24,7 +26,7 @@ def user(world: World) -> int:
         "3.0.0": ("training", CHECKSUM, None), "4.0.0": ("ready", CHECKSUM, "Not promoted: worse."),
     }  # fmt: skip
     with world.database.write() as connection:
-        base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
         for version, (state, checksum, decision) in kinds.items():
             row = {"version": version, "state": state, "schema_checksum": checksum, "decision": decision}
             connection.execute(insert(tables.models).values({**row, "trained_on": "2026-01-01", "created_at": "t"}))

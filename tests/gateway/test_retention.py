@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, select
 
-from database import audit, jobs, present, runs, tables
-from database import retention as old
-from database.audit import COMMAND_LINE
-from database.migrate import migrate
-from database.session import Connection, Database
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE
+from database.engine.migrate import migrate
+from database.engine.session import Connection, Database
+from database.jobs import jobs
+from database.jobs import retention as old
+from database.scoring import ranks, runs
+from database.tables import tables
 from gateway.services import retention
 from gateway.services.retention import Limits, months_before
 from shared.clock import days_later, iso, utc_now
@@ -96,7 +99,7 @@ def test_the_published_run_and_what_is_shown_of_a_sample_never_go(database: Data
         sample = runs.start(connection, kind="sample", model_id=1, as_of="2024-01-01", job_id=None, now=iso(TODAY))
         ledger.append(connection, sample, [1, 2], [a_score(0.6)] * 2)
         runs.finish(connection, sample, state="done", customers=2, average=0.6, now=iso(TODAY))
-        present.refresh(connection, scored["shown"], sample, after_id=0, limit=10)
+        ranks.refresh(connection, scored["shown"], sample, after_id=0, limit=10)
     keep(database, ledger=1)
     assert ledgers(database) == {scored["recent"]: 5, scored["shown"]: 5, sample: 2}
 

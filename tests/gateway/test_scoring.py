@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from database import base, customers, dashboard, models, runs, tables
-from database.exchange import exchange_with
-from database.session import Database
+from database.customers import customer_base, customers
+from database.engine.session import Database
+from database.engine.sqlite.columns import exchange_with
+from database.models import models
+from database.scoring import dashboard, runs
+from database.tables import tables
 from gateway.services import scoring, work
 from gateway.services.work import Work
 from shared import arrow
@@ -119,7 +122,7 @@ def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: Wo
     run_id = demo_world.do("score", scoring.run)["run_id"]
     p, ranks = tables.ledger, tables.present_ranks
     with demo_world.database.read() as connection:
-        found, live = base.get(connection), models.live(connection)
+        found, live = customer_base.get(connection), models.live(connection)
         assert found is not None and live is not None
         rows = connection.execute(customers.to_score(found.schema, after_id=0, limit=1000)).all()
         names = ("customer_id", "monthly_price", *runs.SCORE_COLUMNS)
@@ -207,7 +210,7 @@ def test_without_customers_or_without_a_model_there_is_a_sentence(world: World) 
     with pytest.raises(ServiceError, match="import a table first"):
         world.do("score", scoring.run)
     with world.database.write() as connection:
-        base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
     with pytest.raises(ServiceError, match="import a table first"):
         world.do("score", scoring.run)
 

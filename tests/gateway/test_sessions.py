@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
 from sqlalchemy import func, select
 
-from database import tables
+from database.tables import tables
 from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PASSWORD, PREDICT, REJECTED, World, build, refused
 from tests.stack import wait_until
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from database import base, facts, models, tables
+from database.customers import customer_base, facts
+from database.models import models
+from database.tables import tables
 from gateway.services import training
 from gateway.services.work import Work
 from shared import arrow
@@ -106,7 +108,7 @@ def test_before_anything_has_matured_the_sentence_says_what_is_missing(world: Wo
     with pytest.raises(ServiceError, match="import a table first"):
         world.do("train", training.run)
     with world.database.write() as connection:
-        base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
     with pytest.raises(InsufficientData, match="60 days"):
         list(training._snapshot(world.database, built_in_schema(), "2026-06-30"))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from database import models
+from database.models import models
 from tests.gateway.conftest import Run, World
 
 Row = dict[str, str]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from database import publishing, tables
-from database.base import customers_table, snapshots_table
-from database.jobs import Job
+from database.customers.customer_base import customers_table, snapshots_table
+from database.importing import apply_import
+from database.jobs.jobs import Job
+from database.tables import tables
 from gateway.services import importing, scoring, work
 from shared.features import built_in_schema, schema_from_dict
 from tests.gateway.conftest import World
@@ -90,7 +91,7 @@ def neglected(world: World, tmp_path: Path) -> dict[str, Any]:
 
 def held(monkeypatch: pytest.MonkeyPatch, until: Callable[[], None]) -> None:
     """Before an import writes its first chunk, something has to happen."""
-    real, done = publishing.next_row, threading.Event()
+    real, done = apply_import.next_row, threading.Event()
 
     def next_row(*args: Any, **more: Any) -> Any:
         if not done.is_set():
@@ -98,7 +99,7 @@ def held(monkeypatch: pytest.MonkeyPatch, until: Callable[[], None]) -> None:
             until()
         return real(*args, **more)
 
-    monkeypatch.setattr(publishing, "next_row", next_row)
+    monkeypatch.setattr(apply_import, "next_row", next_row)
 
 
 @pytest.mark.xdist_group("real ml service")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from database import jobs
-from database.jobs import Job
+from database.jobs import jobs
+from database.jobs.jobs import Job
 from gateway import worker
 from gateway.services import work
 from gateway.services.work import Work

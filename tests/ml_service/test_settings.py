@@ -114,7 +114,7 @@ def test_importing_the_app_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_service_reads_a_pickle() -> None:
-    for path in (ROOT / "ml_service").glob("*.py"):
+    for path in (ROOT / "ml_service").rglob("*.py"):
         text = path.read_text()
         assert not re.search(r"^\s*(import|from) (pickle|joblib|cloudpickle|dill|shelve)\b", text, re.MULTILINE), path
         assert "allow_pickle=True" not in text and not re.search(r"\bsubprocess\b|\bos\.fork\b", text), path

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from database import audit, users
-from database.audit import COMMAND_LINE, Doer
-from database.session import Database
-from database.users import User
+from database.accounts import audit, users
+from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.users import User
+from database.engine.session import Database
 from gateway.services.accounts.credentials import (
     accepted_email,
     accepted_name,

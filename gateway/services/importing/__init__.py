@@ -12,10 +12,12 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from database import base, facts, imports, jobs, publishing
-from database.base import Base
-from database.publishing import Plan
-from database.session import Connection
+from database.customers import customer_base, facts
+from database.customers.customer_base import Base
+from database.engine.session import Connection
+from database.importing import apply_import, imports
+from database.importing.apply_import import Plan
+from database.jobs import jobs
 from gateway.services import turns, uploads
 from gateway.services.importing.finishing import bring_up_to_date, finish, finish_pending, write_alone
 from gateway.services.importing.rejects import write_rejects
@@ -68,7 +70,7 @@ def _import(work: Work, params: Mapping[str, Any]) -> Mapping[str, Any]:
     _refuse_future(work, as_of)
     work.step(0.0, "Looking at the file")
     with work.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         notes = _fits(connection, present, schema)
     table = open_table(params["path"], folder=uploads.folder(path))
     scratch = uploads.folder(path) / f"staged-{work.job.id}-{work.job.attempt}.db"
@@ -110,7 +112,7 @@ def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[
     """Notes on the schema, if the base can take a file of it. Raises SchemaMismatch."""
     if present is None or present.checksum == schema.checksum():
         return []
-    if base.schema_of(connection, schema.checksum()) is None:
+    if customer_base.schema_of(connection, schema.checksum()) is None:
         raise SchemaMismatch(OTHER_BASE.format(name=present.name, demo=DEMO_HINT if present.is_demo else ""))
     later = [name for name in present.schema.features if name not in schema.features]
     return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts."]
@@ -170,22 +172,22 @@ def _accept(
     assert last is not None
     gone = bool(params.get("absent_are_gone"))
     with work.database.write() as connection:
-        space = publishing.room(connection)
+        space = apply_import.room(connection)
         if space is not None and space < GROWTH * staged.staging.size():
             raise Conflict("The database has no room for this import (its limit of pages); nothing was written.")
         known = {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": last}
         if imports.seen(connection, **known) and not gone:
             return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
         if present is None:
-            if base.get(connection) is not None:
+            if customer_base.get(connection) is not None:
                 raise Conflict("Another customer base came in between; look at it, then import again.")
-            base.adopt(connection, schema, is_demo=False, clock=work.clock)
-        now_present = base.get(connection)
+            customer_base.adopt(connection, schema, is_demo=False, clock=work.clock)
+        now_present = customer_base.get(connection)
         assert now_present is not None
         plan = Plan(
             staging=str(staged.staging.path), present=now_present.schema.as_dict(), given=schema.as_dict(),
             roles=list(staged.staging.roles), several=staged.several,
-            corrects=publishing.knows_dates_between(connection, first, last),
+            corrects=apply_import.knows_dates_between(connection, first, last),
             lifetimes=facts.has_subscriptions(connection), absent_on=last if gone else None, today=now[:10], now=now,
             file=params["path"], result=result,
         )  # fmt: skip

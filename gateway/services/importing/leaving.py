@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from database import base, facts, leaving, publishing, runs
-from database.session import transaction
-from database.staging import Staging
+from database.customers import customer_base, facts
+from database.engine.session import transaction
+from database.importing import apply_import, apply_outcomes
+from database.importing.staging import Staging
+from database.scoring import runs
 from gateway.services import turns, uploads
 from gateway.services.importing.finishing import (
     bring_up_to_date,
@@ -69,7 +71,7 @@ def _schema(table: OpenTable) -> Schema:
 def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]:
     params, today = work.job.params, work.clock().date()
     with work.database.read() as connection:
-        if base.get(connection) is None:
+        if customer_base.get(connection) is None:
             raise NoCustomers("There are no customers yet whose outcomes these could be: import a table first.")
     staged = stage(table, staging.schema, staging.path, as_of=today.isoformat(), today=today)
     rejects = _unusable(work, staged.staging)
@@ -101,17 +103,17 @@ def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]
     }
 
 
-def _unusable(work: Work, staging: Staging) -> leaving.Rejects:
+def _unusable(work: Work, staging: Staging) -> apply_outcomes.Rejects:
     with staging.open() as raw:
-        rejects = leaving.without_end(raw)
+        rejects = apply_outcomes.without_end(raw)
     staging.resolve(work.database, several=False)
     with staging.open() as raw:
-        rejects += leaving.strangers(raw)
+        rejects += apply_outcomes.strangers(raw)
     with work.database.read() as connection:
         known = facts.has_subscriptions(connection)
     if known:
         with staging.attached(work.database) as connection, transaction(connection, "BEGIN"):
-            rejects += leaving.without_lifetime(connection, "start" in staging.roles)
+            rejects += apply_outcomes.without_lifetime(connection, "start" in staging.roles)
     return rejects
 
 
@@ -121,9 +123,9 @@ def _apply(work: Work, staged: Staged) -> tuple[int, int]:
     left = ahead = at = 0
     pace = Pace(ROWS)
     with staged.staging.attached(work.database) as connection:
-        while (until := publishing.next_row(connection, at, pace.size)) is not None:
+        while (until := apply_import.next_row(connection, at, pace.size)) is not None:
             with pace.timed(transaction(connection, "BEGIN IMMEDIATE")):
-                gone, going = leaving.end_lifetimes(
+                gone, going = apply_outcomes.end_lifetimes(
                     connection, roles=staged.staging.roles, today=now[:10], now=now, after=at, until=until
                 )
             left, ahead, at = left + gone, ahead + going, until
@@ -131,7 +133,7 @@ def _apply(work: Work, staged: Staged) -> tuple[int, int]:
     with work.database.read() as connection:
         shown = runs.published(connection)
     if shown is not None:
-        for _ in by_customers(work, pace, lambda c, a, b: publishing.hide_gone(c, shown.run_id, a, b)):
+        for _ in by_customers(work, pace, lambda c, a, b: apply_import.hide_gone(c, shown.run_id, a, b)):
             pass
     bring_up_to_date(work)
     return left, ahead

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from database.staging import Scratch, Staging
+from database.importing.staging import Scratch, Staging
 from gateway.services.importing.staged import Staged
 from shared.opened_table import OpenTable
 from shared.spreadsheets import guard_cell, unguard_cell

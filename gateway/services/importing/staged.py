@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from database.staging import ROLES, Scratch, Staging
+from database.importing.staging import ROLES, Scratch, Staging
 from shared.errors import Detail, InvalidTable
 from shared.features import Schema
 from shared.opened_table import OpenTable
