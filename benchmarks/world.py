@@ -32,7 +32,7 @@ from ml_service.service import MLService
 from ml_service.simulated import simulated
 from ml_service.training_process import Trainer
 from shared.clock import iso, utc_now
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 
 NOW, AS_OF, VERSION = "2026-06-30T12:00:00.000Z", "2026-06-30", "2.4.1"
 SCHEMA = built_in_schema()

@@ -18,8 +18,8 @@ from gateway.parts import Parts
 from gateway.routes import ALL_BLUEPRINTS
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, utc_now
-from shared.http import dress
-from shared.logs import configure_logs
+from shared.web.flask_app import dress
+from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
 

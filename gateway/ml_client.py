@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from gateway import ml_failures
 from gateway.riding import Riding
 from shared import errors
-from shared.contracts import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
+from shared.contracts.api import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
 
 CONNECT_TIMEOUT_S = 2.0
 SCORE_TIMEOUT_S = 120.0
@@ -85,7 +85,7 @@ class MLClient:
         return self._send("GET", f"/api/models/{version}/report")
 
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
-        """Score many rows: Arrow stream in, Arrow stream out (`shared.arrow`)."""
+        """Score many rows: Arrow stream in, Arrow stream out (`shared.contracts.arrow`)."""
         path = f"/api/predict?model_version={quote(model_version)}"
         return self._send("POST", path, body, content_type=ARROW_TYPE, request_id=request_id)
 

@@ -27,7 +27,7 @@ from gateway.services.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
 from shared.errors import InvalidInput, ServiceUnavailable
-from shared.logs import configure_logs
+from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
 

@@ -16,8 +16,8 @@ from ml_service.service import MLService
 from ml_service.settings import Settings, load_settings
 from ml_service.training_process import Trainer
 from shared.errors import TokenRejected, Unauthenticated
-from shared.http import dress
-from shared.logs import configure_logs
+from shared.web.flask_app import dress
+from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
 

@@ -24,11 +24,11 @@ from ml_service.simulated import CUSTOMERS, simulated
 from ml_service.snapshot import Snapshot
 from ml_service.splitting import LEAST_TEST, LEAST_TRAINING
 from ml_service.train_model import snapshot_of
-from shared.contracts import GRACE_DAYS, HORIZON_DAYS, Backtest, Origin
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, Origin
 from shared.errors import InsufficientData, InvalidInput, NoSignal
-from shared.features import load_schema
-from shared.simulation import PRESETS
-from shared.tables import read_table
+from shared.schema.features import load_schema
+from shared.simulation.simulate import PRESETS
+from shared.tables.read import read_table
 
 Ints = npt.NDArray[np.int64]
 

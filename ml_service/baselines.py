@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
-from shared.contracts import Baseline
-from shared.features import Schema
+from shared.contracts.api import Baseline
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

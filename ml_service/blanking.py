@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ml_service.evaluation import recent_rows
 from ml_service.model import ChurnModel
-from shared.contracts import Blanked
+from shared.contracts.api import Blanked
 
 #: Beyond it, or below one over it, a report warns of the feature.
 FACTOR = 2.0

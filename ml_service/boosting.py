@@ -15,7 +15,7 @@ import orjson
 import xgboost as xgb
 
 from ml_service import hiding, metrics
-from shared.features import Schema
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

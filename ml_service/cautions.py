@@ -16,7 +16,7 @@ from ml_service.model import MOST_LEVELS, ChurnModel
 from ml_service.snapshot import Snapshot
 from ml_service.soundness import looks_like_an_id
 from ml_service.splitting import Split
-from shared.contracts import Baseline, TestFigures, TrainReport
+from shared.contracts.api import Baseline, TestFigures, TrainReport
 
 FEW_LEAVERS = 200
 TOO_GOOD = 0.99

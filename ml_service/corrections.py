@@ -22,8 +22,8 @@ import xgboost as xgb
 
 from ml_service import boosting, hiding
 from ml_service.search import Found, Rows
-from shared.features import Schema
-from shared.table_cells import LARGEST
+from shared.schema.features import Schema
+from shared.tables.cells import LARGEST
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ml_service import metrics
 from ml_service.trust import wilson
-from shared.judgement import Curve, Curves, Reliability
+from shared.contracts.report import Curve, Curves, Reliability
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shared.contracts import Dependence
-from shared.features import Schema
+from shared.contracts.api import Dependence
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 

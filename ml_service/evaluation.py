@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_service import metrics
-from shared.contracts import BalancedFigures, Importance, TestFigures
-from shared.features import Schema
+from shared.contracts.api import BalancedFigures, Importance, TestFigures
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

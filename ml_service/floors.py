@@ -5,7 +5,7 @@ Law: these floors are of simulated customers and say nothing of real ones.
 
 from __future__ import annotations
 
-from shared.contracts import TrainReport
+from shared.contracts.api import TrainReport
 
 LEAST_AUC, LEAST_PRECISION, LEAST_RECALL, LEAST_F1 = 0.87, 0.84, 0.89, 0.86
 #: AUC of the true probability, less the model's.

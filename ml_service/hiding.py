@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shared.features import Schema
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 

@@ -29,7 +29,7 @@ from ml_service.splitting import Split, customer_groups
 from ml_service.thresholds import best_f1_threshold, recall_threshold
 from ml_service.uncertainty import figure_intervals
 from shared.clock import iso, utc_now
-from shared.contracts import CalibrationCheck, Dependence, Importance, TestFigures, TrainReport
+from shared.contracts.api import CalibrationCheck, Dependence, Importance, TestFigures, TrainReport
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

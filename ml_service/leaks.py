@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from ml_service import metrics
 from ml_service.splitting import FOLDS, deal
 from shared.errors import Detail, InvalidInput, LeakFound
-from shared.features import Schema
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

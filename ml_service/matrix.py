@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.contracts import Cell
+from shared.contracts.api import Cell
 from shared.errors import Detail, InvalidInput
-from shared.features import Schema
-from shared.table_cells import LARGEST, normal_form
+from shared.schema.features import Schema
+from shared.tables.cells import LARGEST, normal_form
 
 Floats = npt.NDArray[np.float64]
 Categories = Mapping[str, Sequence[str]]
@@ -103,7 +103,7 @@ def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) ->
     """Columns that came as JSON lists, as a typed table.
 
     Numbers, true and false are numbers. A category is taken as a file's cell would be: its text in normal form
-    (`shared.table_cells`), blank is missing. Null is missing.
+    (`shared.tables.cells`), blank is missing. Null is missing.
 
     Raises
     ------

@@ -28,9 +28,9 @@ from ml_service.signal import demand_signal, out_of_fold_signal
 from ml_service.splitting import customer_groups
 from ml_service.thresholds import best_f1_threshold, recall_threshold
 from ml_service.trees import Trees
-from shared.contracts import TOP_REASONS, Cell
+from shared.contracts.api import TOP_REASONS, Cell
 from shared.errors import CorruptModel
-from shared.features import Schema, schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 
 Floats = npt.NDArray[np.float64]
 Keys: TypeAlias = pa.Array | pa.ChunkedArray

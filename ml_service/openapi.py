@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.contracts import (
+from shared.contracts.api import (
     ARROW_TYPE,
     JSON_TYPE,
     NDJSON_TYPE,
@@ -142,7 +142,9 @@ def _work_paths() -> Json:
     train_body = {
         "required": False,
         "content": {ARROW_TYPE: _BINARY},
-        "description": "shared.arrow.train_schema with TrainParams as metadata; none: the simulated 120,000 records",
+        "description": (
+            "shared.contracts.arrow.train_schema with TrainParams as metadata; none: the simulated 120,000 records"
+        ),
     }
     predicted = {**_json(_ref("PredictResponse")), ARROW_TYPE: _BINARY}
     line = _object(report=_ref("TrainReport"))

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service import drawing
 from ml_service.drawing import Axes
-from shared.contracts import CalibrationCheck, Dependence, TestFigures, TrainReport
+from shared.contracts.api import CalibrationCheck, Dependence, TestFigures, TrainReport
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:60rem;margin:2rem auto;padding:0 1rem}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.contracts import BalancedFigures, TestFigures, TrainReport
+from shared.contracts.api import BalancedFigures, TestFigures, TrainReport
 
 
 def _figure(value: float | None) -> str:

@@ -17,7 +17,7 @@ from ml_service.registry import OnDisk
 from ml_service.service import MLService
 from ml_service.training_process import TrainingRun
 from shared.clock import iso, utc_now
-from shared.contracts import ARROW_TYPE, HTML_TYPE, JSON_TYPE, NDJSON_TYPE
+from shared.contracts.api import ARROW_TYPE, HTML_TYPE, JSON_TYPE, NDJSON_TYPE
 from shared.errors import InvalidInput, NotFound, ServiceError, UnsupportedMedia
 
 blueprint = Blueprint("ml", __name__, url_prefix="/api")

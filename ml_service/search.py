@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ml_service import boosting
 from ml_service.boosting import CrossValidation, FoldedRows
 from ml_service.splitting import deal, fold_rows
-from shared.features import Schema
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

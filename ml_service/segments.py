@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from ml_service import metrics
 from ml_service.uncertainty import losses, paired
-from shared.contracts import Comparison, Segment
-from shared.features import Schema
+from shared.contracts.api import Comparison, Segment
+from shared.schema.features import Schema
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

@@ -14,7 +14,7 @@ from ml_service.registry import Registry
 from ml_service.snapshot import read_params, read_snapshot
 from ml_service.training import split_snapshot
 from ml_service.training_process import Trainer, TrainingRun
-from shared.contracts import TOP_REASONS, PredictRequest
+from shared.contracts.api import TOP_REASONS, PredictRequest
 from shared.errors import CorruptModel, InvalidInput, NoModel, NotFound
 
 log = structlog.get_logger()

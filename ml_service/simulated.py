@@ -15,8 +15,8 @@ from ml_service import metrics
 from ml_service.matrix import typed_columns
 from ml_service.snapshot import Snapshot
 from shared.errors import InvalidInput
-from shared.features import built_in_schema
-from shared.simulation import PLANS, PRESETS, SimulatedMonths, training_records
+from shared.schema.features import built_in_schema
+from shared.simulation.simulate import PLANS, PRESETS, SimulatedMonths, training_records
 
 CUSTOMERS = 13_334
 #: The simulation counts days from its first snapshot; this date puts its last month into December.

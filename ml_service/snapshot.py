@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ml_service.matrix import Matrix, learn_categories, to_matrix, typed_columns
-from shared import arrow
-from shared.contracts import TrainParams
+from shared.contracts import arrow
+from shared.contracts.api import TrainParams
 from shared.errors import Detail, InvalidInput
-from shared.features import Schema, schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 
 Labels = npt.NDArray[np.int8]
 Dates = npt.NDArray[np.datetime64]

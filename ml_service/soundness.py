@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import Detail, InvalidInput
-from shared.features import Schema
+from shared.schema.features import Schema
 
 #: A table of fewer rows may well have as many values as rows.
 LEAST_ROWS = 100

@@ -25,9 +25,9 @@ from ml_service.training import Effort, Trained, train
 from ml_service.wire import checked_version
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, InvalidInput
-from shared.features import load_schema
-from shared.simulation import PRESETS
-from shared.tables import CustomerTable, read_table, row_keys
+from shared.schema.features import load_schema
+from shared.simulation.simulate import PRESETS
+from shared.tables.read import CustomerTable, read_table, row_keys
 
 #: A minute or two for a customer table; the service trains with the portfolio of four.
 TRIALS = 40

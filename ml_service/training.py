@@ -20,8 +20,8 @@ from ml_service.search import PORTFOLIO, described
 from ml_service.snapshot import Snapshot
 from ml_service.soundness import demand_sound
 from ml_service.splitting import Split, customer_groups, split_rows
-from shared import contracts
-from shared.contracts import TrainReport
+from shared.contracts import api
+from shared.contracts.api import TrainReport
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def train(
     )
     judging = Judging(snapshot, split, model, champion)
     report = judge(judging, progress)
-    report.allowed_leaks = [contracts.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
+    report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
     report.warnings = [
         *(f"{leak.name} was allowed by name although, {leak.evidence}" for leak in leaks),
         *cautions(judging, report),

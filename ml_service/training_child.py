@@ -21,11 +21,11 @@ from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot, read_params, read_snapshot
 from ml_service.training import Effort, train
-from shared import arrow
 from shared.clock import iso, utc_now
-from shared.contracts import Backtest, TrainParams, TrainReport
+from shared.contracts import arrow
+from shared.contracts.api import Backtest, TrainParams, TrainReport
 from shared.errors import CorruptModel, ServiceError
-from shared.logs import LogLevel, configure_logs
+from shared.web.logs import LogLevel, configure_logs
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
 WATCH_S = 1.0

@@ -19,9 +19,9 @@ from ml_service import artefacts
 from ml_service.registry import Registry
 from ml_service.training_child import BODY_FILE, MODEL_FOLDER, Job, run
 from shared import errors
-from shared.contracts import Backtest, Progress, TrainParams, TrainReport
+from shared.contracts.api import Backtest, Progress, TrainParams, TrainReport
 from shared.errors import Conflict, ServiceError, ServiceUnavailable
-from shared.logs import LogLevel
+from shared.web.logs import LogLevel
 
 #: A line at least this often, so that a broken connection is noticed by writing to it.
 HEARTBEAT_S = 1.5

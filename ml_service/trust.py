@@ -12,7 +12,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from ml_service import metrics
-from shared.contracts import CalibrationCheck
+from shared.contracts.api import CalibrationCheck
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]

@@ -19,8 +19,8 @@ from ml_service.answers import Explanation
 from ml_service.matrix import Matrix, to_matrix, typed_columns
 from ml_service.model import ChurnModel
 from ml_service.snapshot import row_keys_of
-from shared import arrow
-from shared.contracts import ARROW_TYPE, TOP_REASONS, PredictRequest
+from shared.contracts import arrow
+from shared.contracts.api import ARROW_TYPE, TOP_REASONS, PredictRequest
 from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge
 from shared.parsing_limits import MAX_JSON_BYTES, refuse_hard_json
 
@@ -213,7 +213,7 @@ def _predictions(model: ChurnModel, explained: Explanation) -> list[dict[str, An
 
 
 def arrow_answer(model: ChurnModel, explained: Explanation) -> bytes:
-    """`shared.arrow.answer_schema` as a stream; where there are fewer features than reasons, -1 and null."""
+    """`shared.contracts.arrow.answer_schema` as a stream; where there are fewer features than reasons, -1 and null."""
     schema = arrow.answer_schema(_about(model, explained))
     scores, points = explained.scores, explained.points
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 
 from database.engine.session import Database
-from shared.features import built_in_schema
-from shared.simulation import PLANS, simulate
+from shared.schema.features import built_in_schema
+from shared.simulation.simulate import PLANS, simulate
 from tests.stack import Api, Stack
 
 ROWS = 1_000_000

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 from tests.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("stack")

@@ -228,7 +228,7 @@ SOURCES = {
 }
 #: Commands that start in a fraction of a second, because NumPy and Arrow are loaded by those alone that need them.
 LAZY = {
-    ("gateway.cli.data", "shared.inference"),
+    ("gateway.cli.data", "shared.tables.schema_inference"),
     ("gateway.cli.data", "gateway.services.importing"),
     ("gateway.cli.data", "gateway.services.importing.leaving"),
     ("gateway.cli.data", "gateway.services.training"),

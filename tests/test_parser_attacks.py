@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.services.proposing import MAX_CELL, PREVIEW_ROWS, preview
-from shared import arrow
+from shared.contracts import arrow
 from shared.errors import InvalidTable, MalformedRequest, ServiceError, TooLarge
-from shared.inference import infer_schema
 from shared.parsing_limits import (
     MAX_ARROW_MESSAGES,
     MAX_COLUMNS,
@@ -27,8 +26,9 @@ from shared.parsing_limits import (
     MAX_FOOTER_BYTES,
     MAX_PREVIEW_CHARACTERS,
 )
-from shared.table_files import read_columns
-from shared.table_stream import open_table
+from shared.tables.files import read_columns
+from shared.tables.open import open_table
+from shared.tables.schema_inference import infer_schema
 from tests.gateway.conftest import World, make_world, migrated_file
 from tests.ml_service.conftest import Caller, as_stream, make_app, make_undated
 from tests.shared.test_parsing_limits import TOML_ATTACKS

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 import requests
 
-from shared.arrow import decode, encode, metadata
-from shared.contracts import ARROW_TYPE
+from shared.contracts.api import ARROW_TYPE
+from shared.contracts.arrow import decode, encode, metadata
 from tests import stack as wire
 from tests.stack import (
     BALANCED,

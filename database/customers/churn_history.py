@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 from database.customers import facts
 from database.tables import tables
 from shared.clock import days_later
-from shared.contracts import HORIZON_DAYS
+from shared.contracts.api import HORIZON_DAYS
 
 PERIODS = 13
 

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateColumn
 from database.tables import tables
 from shared.clock import Clock, iso
 from shared.errors import NoCustomers, SchemaMismatch
-from shared.features import Feature, Schema, schema_from_dict, snake
+from shared.schema.features import Feature, Schema, schema_from_dict, snake
 
 #: Fixed columns of `customers` that a feature of that name and kind fills, instead of getting one of its own.
 SHARED_COLUMNS = {"plan": "category", "tenure_months": "number"}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from database.customers.customer_base import column_names, customers_table
 from database.tables import tables
-from shared.features import Schema
+from shared.schema.features import Schema
 
 c, ranks, ledger = tables.customers, tables.present_ranks, tables.ledger
 

@@ -14,8 +14,8 @@ from database.customers.customer_base import column_names, snapshots_table
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
 from shared.clock import days_later
-from shared.contracts import GRACE_DAYS, HORIZON_DAYS
-from shared.features import Schema
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
+from shared.schema.features import Schema
 
 s, w = tables.subscriptions, tables.withdrawn_ends
 #: Later than any date, as text sorts.

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func,
 
 from database.customers.customer_base import column_names
 from database.tables import tables
-from shared.features import Schema
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
+from shared.schema.features import Schema
 
 ranks, ledger = tables.present_ranks, tables.ledger
 

@@ -14,7 +14,7 @@ from database.customers.customer_base import column_names, customers_table, snap
 from database.customers.facts import published
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
-from shared.features import Schema
+from shared.schema.features import Schema
 
 c, s, o, runs = tables.customers, tables.subscriptions, tables.outcomes, tables.scoring_runs
 ledger, imports, jobs = tables.ledger, tables.imports, tables.jobs

@@ -27,8 +27,8 @@ from database.customers.filters import (
     source,
 )
 from database.tables import tables
-from shared.features import Schema
 from shared.risk import LEVELS
+from shared.schema.features import Schema
 
 #: A count goes no further: what lies beyond is told as "10,000+".
 COUNTED = 10_000

@@ -20,8 +20,8 @@ from database.customers.filters import Filters, conditions, probability_in, rank
 from database.customers.listing import level_totals
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
-from shared.features import Schema
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
+from shared.schema.features import Schema
 
 c, ledger, runs = tables.customers, tables.ledger, tables.scoring_runs
 s, snap, o = tables.subscriptions, tables.customer_snapshots, tables.outcomes

@@ -17,7 +17,7 @@ from database.importing import imports
 from database.importing.staging import Staging, feature_column, role_column
 from database.scoring import ranks
 from database.tables import tables
-from shared.features import Schema
+from shared.schema.features import Schema
 
 
 @dataclass(frozen=True)

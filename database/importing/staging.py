@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from database.customers.customer_base import column_names, customers_table
 from database.engine.session import Database, is_full, transaction
 from shared.errors import DiskFull
-from shared.features import Schema
+from shared.schema.features import Schema
 
 #: A scratch file, open alone.
 Scratch = sqlite3.Connection

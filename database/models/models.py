@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
-from shared.features import Schema
+from shared.schema.features import Schema
 
 m, t = tables.models, tables.model_timeline
 

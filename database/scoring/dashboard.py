@@ -14,7 +14,7 @@ from database.engine.bulk_insert import AnyRow
 from database.scoring.runs import BINS, published
 from database.tables import tables
 from shared.clock import days_later
-from shared.contracts import HORIZON_DAYS
+from shared.contracts.api import HORIZON_DAYS
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 __all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]

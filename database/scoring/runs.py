@@ -15,7 +15,7 @@ from sqlalchemy.types import Integer
 from database.engine.bulk_insert import AnyRow, insert_rows
 from database.scoring import ranks as present
 from database.tables import tables
-from shared.contracts import HORIZON_DAYS
+from shared.contracts.api import HORIZON_DAYS
 from shared.errors import Conflict
 
 runs, ledger, ranks = tables.scoring_runs, tables.ledger, tables.present_ranks

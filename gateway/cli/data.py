@@ -16,7 +16,7 @@ from database.scoring import dashboard
 from gateway.cli.setup import Context, prepare, run_here
 from gateway.services import explaining, uploads
 from shared.errors import InvalidInput, NoCustomers
-from shared.features import Schema, load_schema
+from shared.schema.features import Schema, load_schema
 
 SHOWN_REJECTS = 10
 
@@ -34,7 +34,7 @@ def schema() -> None:
 @click.option("--force", is_flag=True, help="Overwrite an existing schema file.")
 def infer(file: Path, out: Path | None, force: bool) -> None:
     """Propose a schema for FILE (CSV or Parquet): read it, correct it, keep it."""
-    from shared.inference import infer_schema
+    from shared.tables.schema_inference import infer_schema
 
     found = infer_schema(file)
     for note in found.notes:

@@ -23,7 +23,7 @@ from gateway.services import accounts, work
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
-from shared.serving import serve, why_not
+from shared.web.gunicorn import serve, why_not
 
 START_TIMEOUT_S = 90.0
 

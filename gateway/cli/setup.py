@@ -25,7 +25,7 @@ from gateway.services import work
 from gateway.services.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
-from shared.logs import configure_logs
+from shared.web.logs import configure_logs
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from gateway.services import accounts
 from gateway.settings import Role
 from shared.clock import iso, utc_now
 from shared.errors import TokenRejected
-from shared.http import request_id
+from shared.web.flask_app import request_id
 
 bp = blueprint("auth", __name__, prefix="/api/auth", signed_in=False)
 _SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]

@@ -20,9 +20,9 @@ from gateway.routes import freshness
 from gateway.routes.shapes import Explained, ReasonOut
 from gateway.services import explaining, subjects
 from shared.errors import NotFound
-from shared.features import Schema
-from shared.http import request_id
 from shared.risk import risk_level
+from shared.schema.features import Schema
+from shared.web.flask_app import request_id
 
 bp = blueprint("customers", __name__, prefix="/api/customers")
 freshness.install(bp)

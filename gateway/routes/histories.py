@@ -15,9 +15,9 @@ from database.engine.bulk_insert import AnyRow
 from database.scoring import dashboard
 from gateway.openapi import MAX_KEY, Query, answers, blueprint, ok
 from gateway.parts import parts
-from shared.contracts import Cell
+from shared.contracts.api import Cell
 from shared.errors import NotFound
-from shared.features import Schema
+from shared.schema.features import Schema
 
 bp = blueprint("histories", __name__, prefix="/api/customers")
 MAX_LIFETIMES = 100

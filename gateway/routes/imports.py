@@ -21,8 +21,8 @@ from gateway.parts import parts
 from gateway.routes.waiting import answer_queued, queue
 from gateway.services import uploads, work
 from shared.errors import InvalidSchema
-from shared.features import Schema, built_in_schema, parse_schema
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
+from shared.schema.features import Schema, built_in_schema, parse_schema
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
 WAIT_S = 60.0

@@ -18,8 +18,8 @@ from gateway.parts import parts
 from gateway.routes import freshness
 from gateway.routes.shapes import ReasonOut
 from gateway.services import explaining, filtering, paging
-from shared.features import Schema
 from shared.risk import risk_level
+from shared.schema.features import Schema
 
 bp = blueprint("listing", __name__, prefix="/api/customers")
 freshness.install(bp)

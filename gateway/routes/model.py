@@ -20,7 +20,7 @@ from gateway.routes.shapes import Balanced
 from gateway.routes.waiting import answer_job, answers_job
 from gateway.security import current_user
 from gateway.services import releases
-from shared.contracts import HTML_TYPE
+from shared.contracts.api import HTML_TYPE
 from shared.errors import NotFound
 
 bp = blueprint("model", __name__, prefix="/api/model")

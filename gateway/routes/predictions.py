@@ -18,8 +18,8 @@ from gateway.routes.shapes import Balanced, Explained, RunOut, SampleBody
 from gateway.routes.waiting import answer_job, answers_job
 from gateway.services import explaining, subjects
 from shared.clock import iso
-from shared.contracts import Cell, Shown
-from shared.http import request_id
+from shared.contracts.api import Cell, Shown
+from shared.web.flask_app import request_id
 
 bp = blueprint("predictions", __name__, prefix="/api/predictions")
 GENERATE_WAIT_S = 60.0

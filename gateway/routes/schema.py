@@ -14,8 +14,8 @@ from database.customers import customer_base
 from database.engine.session import Connection
 from gateway.openapi import Body, answers, blueprint, ok
 from gateway.parts import parts
-from shared.features import parse_schema
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
+from shared.schema.features import parse_schema
 
 bp = blueprint("schema", __name__, prefix="/api/schema")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, Field, StrictInt
 
 from gateway.openapi import Legacy
-from shared.contracts import Cell
+from shared.contracts.api import Cell
 
 
 class SampleBody(Legacy):

@@ -17,7 +17,7 @@ from gateway.openapi import answers, ok
 from gateway.parts import parts
 from gateway.security import current_user
 from gateway.services import work
-from shared.http import request_id
+from shared.web.flask_app import request_id
 
 MAX_WAIT_S = 600.0
 MAX_KEY_LENGTH = 200

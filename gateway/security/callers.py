@@ -17,7 +17,7 @@ from gateway.parts import parts
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
 from shared.errors import ServiceError, TokenRejected
-from shared.http import request_id
+from shared.web.flask_app import request_id
 
 KEY_HEADER = "X-API-Key"
 

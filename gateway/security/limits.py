@@ -27,7 +27,7 @@ from gateway.security import callers, roles
 from gateway.settings import Settings
 from shared.clock import iso
 from shared.errors import InvalidInput, RateLimited, ServiceError
-from shared.http import request_id
+from shared.web.flask_app import request_id
 
 HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 STRICT = ("/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/api/auth/password")

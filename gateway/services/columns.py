@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from database.engine.sqlite.column_reader import Floats, Ints, Texts
-from shared.arrow import predict_schema, train_schema
-from shared.features import Schema
+from shared.contracts.arrow import predict_schema, train_schema
+from shared.schema.features import Schema
 
 
 def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

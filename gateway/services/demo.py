@@ -33,8 +33,8 @@ from gateway.services.scoring import run as score
 from gateway.services.work import Work
 from shared.clock import Clock, days_later, iso, utc_now
 from shared.errors import Conflict
-from shared.features import built_in_schema
-from shared.simulation import END_REASONS, PLANS, SimulatedMonths, SimulatedSubscriptions, Simulation, simulate
+from shared.schema.features import built_in_schema
+from shared.simulation.simulate import END_REASONS, PLANS, SimulatedMonths, SimulatedSubscriptions, Simulation, simulate
 
 PRESET = "documented"
 SEED = 7

@@ -11,10 +11,10 @@ from typing import Any, TypedDict
 
 from database.customers.customer_base import column_names
 from gateway.ml_client import MLClient
-from shared.contracts import Cell, Prediction, PredictRequest, PredictResponse, Shown
+from shared.contracts.api import Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.errors import Detail, InvalidInput
-from shared.features import Feature, Schema
 from shared.risk import risk_level
+from shared.schema.features import Feature, Schema
 
 ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
 

@@ -1,8 +1,8 @@
 """Exports as streams of bytes: CSV and NDJSON, written while they are read.
 
 Law: one read transaction from the first row to the last; nothing is held but a chunk. Text that a spreadsheet would
-run is guarded in CSV (`shared.spreadsheets`) and nowhere else; numbers stay numbers. No Arrow here: the web process
-streams these. Parquet is `gateway.services.parquet`, in the worker.
+run is guarded in CSV (`shared.tables.formula_guard`) and nowhere else; numbers stay numbers. No Arrow here: the web
+process streams these. Parquet is `gateway.services.parquet`, in the worker.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from database.scoring import dashboard
 from gateway.services import filtering
 from gateway.services.filtering import Pair
 from shared.errors import NoCustomers
-from shared.features import Schema
-from shared.spreadsheets import guard_cell
+from shared.schema.features import Schema
+from shared.tables.formula_guard import guard_cell
 
 Content = Literal["customers", "risk", "segments", "predictions"]
 Format = Literal["csv", "ndjson"]

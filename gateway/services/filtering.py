@@ -18,8 +18,8 @@ from database.customers.filters import FeatureRule, Filters, Range
 from database.customers.listing import LAST_SEEN, SORT_KEYS, Sort
 from database.exporting.exports import LedgerFilters
 from shared.errors import Detail, InvalidInput
-from shared.features import Schema
 from shared.risk import RiskLevel
+from shared.schema.features import Schema
 
 Pair = tuple[str, str]
 PREFIX = "feature."

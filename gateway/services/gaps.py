@@ -12,7 +12,7 @@ from database.customers import customers
 from database.models.models import Model
 from gateway.services.work import Work
 from shared.errors import Detail, FeatureMissing, InvalidInput
-from shared.features import Schema
+from shared.schema.features import Schema
 
 #: A feature is missing for many where more customers lack it than both of these.
 SHARE, COUNT = 0.05, 20

@@ -10,7 +10,7 @@ from database.scoring import runs
 from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared.clock import days_later, iso
-from shared.contracts import GRACE_DAYS, HORIZON_DAYS
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 
 #: Rows of the first transaction of a run.
 CHUNK = 5_000

@@ -18,7 +18,7 @@ from database.customers.filters import Filters
 from database.customers.listing import Position, Sort
 from database.engine.session import Connection
 from gateway.services.filtering import Pair, invalid, parse, parse_sort
-from shared.features import Schema
+from shared.schema.features import Schema
 
 MAX_KEY = 2**63 - 1
 OTHER_LIST = "this `next` belongs to another list ({what} differ); begin again without `after`"

@@ -10,9 +10,9 @@ from typing import Any
 
 from gateway.services import uploads
 from gateway.services.work import Work
-from shared.inference import infer_schema
 from shared.parsing_limits import MAX_PREVIEW_CHARACTERS
-from shared.table_stream import open_table, read_first
+from shared.tables.open import open_table, read_first
+from shared.tables.schema_inference import infer_schema
 
 PREVIEW_ROWS = 20
 MAX_CELL = 200

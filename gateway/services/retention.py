@@ -21,7 +21,7 @@ from database.jobs import retention as rows
 from gateway.services.pace import Pace
 from gateway.settings import Settings
 from shared.clock import Clock, days_later, iso
-from shared.contracts import GRACE_DAYS, HORIZON_DAYS
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 
 log = structlog.get_logger()
 #: Rows of the first transaction; how many those after it delete follows from how long it took.

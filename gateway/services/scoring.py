@@ -30,10 +30,10 @@ from gateway.services.columns import predict_batch
 from gateway.services.flow import Ranking, RollUp, ahead
 from gateway.services.pace import Pace
 from gateway.services.work import Work
-from shared import arrow
 from shared.clock import iso
+from shared.contracts import arrow
 from shared.errors import Conflict, NoCustomers, NoModel
-from shared.features import Schema
+from shared.schema.features import Schema
 
 #: Customers in one call of the ML service; few in the first one, which storing waits for.
 CHUNK, FIRST_CHUNK = 20_000, 5_000

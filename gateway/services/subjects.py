@@ -13,7 +13,7 @@ from database.models import models
 from gateway.memory import Memory
 from gateway.services.explaining import facts_by_feature
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
-from shared.features import Schema
+from shared.schema.features import Schema
 
 
 def live_schema(database: Database, memory: Memory) -> tuple[Schema, str]:

@@ -21,11 +21,11 @@ from gateway.ml_client import MLClient
 from gateway.services import turns
 from gateway.services.columns import by_column, train_batch
 from gateway.services.work import Work
-from shared import arrow
 from shared.clock import iso
-from shared.contracts import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
+from shared.contracts import arrow
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
 from shared.errors import InsufficientData, NoCustomers, ServiceError
-from shared.features import Schema
+from shared.schema.features import Schema
 
 log = structlog.get_logger()
 

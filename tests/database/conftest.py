@@ -18,7 +18,7 @@ from database.engine.session import Database
 from database.models import models
 from database.scoring import runs
 from database.tables import tables
-from shared.features import Schema, schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 from tests import ledger
 from tests.ledger import a_score
 

@@ -19,8 +19,8 @@ from ml_service.calibration import fit_beta
 from ml_service.simulated import simulated
 from ml_service.splitting import customer_groups, fold_rows
 from ml_service.training import split_snapshot
-from shared.features import Schema
-from shared.simulation import PRESETS
+from shared.schema.features import Schema
+from shared.simulation.simulate import PRESETS
 from tests.evaluate.tables import is_there, load
 
 SHARES = (0.0, 0.003, 0.005, 0.01)

@@ -70,7 +70,7 @@ def main() -> int:
     for seed in command.parse_args().seeds:
         print(seed, "with the season", run(seed), flush=True)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("shared.simulation._Run._season", lambda self: 0.0)
+            patch.setattr("shared.simulation.simulate._Run._season", lambda self: 0.0)
             print(seed, "without", run(seed), flush=True)
     return 0
 

@@ -26,7 +26,7 @@ from gateway.security import current_user
 from gateway.services import accounts
 from gateway.settings import Role, Settings
 from shared.clock import utc_now
-from shared.http import dress
+from shared.web.flask_app import dress
 
 PASSWORD = "correct horse battery"
 MUCH = "100000 per minute"

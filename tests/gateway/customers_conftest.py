@@ -23,7 +23,7 @@ from gateway.app import create_app
 from gateway.services import accounts
 from gateway.settings import Settings
 from shared.clock import utc_now
-from shared.features import Schema, schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 from tests import ledger
 
 NOW, DAY, BEFORE = "2026-06-30T12:00:00.000Z", "2026-06-30", "2026-05-20"

@@ -26,7 +26,7 @@ from gateway.cli import auditing
 from gateway.services import accounts, releases, work
 from gateway.services.accounts import Doer
 from shared.clock import iso
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 from tests.gateway.auth_conftest import PASSWORD
 from tests.gateway.test_keys import PREDICT, Shop, build
 

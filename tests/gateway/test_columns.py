@@ -10,8 +10,8 @@ from sqlalchemy import Column, Float, Integer, MetaData, Table, Text, select
 from database.engine.session import Database
 from database.engine.sqlite.columns import exchange_with
 from gateway.services.columns import predict_batch
-from shared import arrow
-from shared.features import schema_from_dict
+from shared.contracts import arrow
+from shared.schema.features import schema_from_dict
 
 SCHEMA = schema_from_dict({"id": "key", "features": {"hours": {"kind": "number"}, "plan": {"kind": "category"}}})
 PLANS = ["Gold", None, "é😀", "", "x\0y", "a" * 200, None, "Gold", "ß"]

@@ -16,7 +16,7 @@ from database.tables import tables
 from database.tables.tables import customer_snapshots, subscriptions
 from gateway.services import demo, importing
 from shared.errors import Conflict
-from shared.features import built_in_schema, schema_from_dict
+from shared.schema.features import built_in_schema, schema_from_dict
 from tests.gateway.conftest import ROOT, TODAY, World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")

@@ -20,7 +20,7 @@ from gateway.services.explaining import (
 )
 from gateway.services.subjects import given_facts, live_schema, present_facts
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
-from shared.features import Feature, Schema, built_in_schema, load_schema, schema_from_dict
+from shared.schema.features import Feature, Schema, built_in_schema, load_schema, schema_from_dict
 from tests.gateway.conftest import ROOT, World
 
 SCHEMA = built_in_schema()

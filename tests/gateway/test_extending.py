@@ -16,7 +16,7 @@ from database.tables import tables
 from gateway.memory import Memory
 from gateway.services import explaining, scoring, training
 from gateway.services.subjects import live_schema, present_facts
-from shared.features import Schema, built_in_schema, load_schema
+from shared.schema.features import Schema, built_in_schema, load_schema
 from tests.gateway.conftest import Run, World
 
 HEADER = ("user_id,email,plan,watch_time_hours,subscription_age_months,device_count,last_login_days,payment_failures,"

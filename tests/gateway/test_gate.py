@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.services.training import gate
-from shared.contracts import BalancedFigures, Comparison, TestFigures, TrainReport
+from shared.contracts.api import BalancedFigures, Comparison, TestFigures, TrainReport
 
 
 def figures(log_loss: float) -> TestFigures:

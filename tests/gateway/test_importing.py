@@ -18,7 +18,7 @@ from database.tables import tables
 from gateway.services import importing, work
 from gateway.services.work import Work
 from shared.errors import ServiceError
-from shared.features import Schema, built_in_schema, load_schema, schema_from_dict
+from shared.schema.features import Schema, built_in_schema, load_schema, schema_from_dict
 from tests import ledger
 from tests.gateway.conftest import ROOT, World
 from tests.ledger import a_score

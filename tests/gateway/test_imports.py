@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 from tests.stack import ROOT, Stack, is_failure, serving, wait_until
 
 pytestmark = pytest.mark.xdist_group("imports")

@@ -17,7 +17,7 @@ from gateway.services import importing, work
 from gateway.services.work import Work
 from gateway.settings import Settings
 from shared.clock import iso, utc_now
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 from tests.stack import ROOT
 
 CUSTOMERS = ROOT / "examples" / "customers.csv"

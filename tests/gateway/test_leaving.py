@@ -13,7 +13,7 @@ from database.tables import tables
 from gateway.services import uploads
 from gateway.services.importing import leaving
 from shared.errors import ServiceError
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 from tests.gateway.conftest import World
 from tests.gateway.test_importing import DATED, bring, customer, write
 

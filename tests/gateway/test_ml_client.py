@@ -16,7 +16,7 @@ import pytest
 
 from gateway import ml_client
 from gateway.ml_client import MLClient
-from shared.contracts import ARROW_TYPE, PredictRequest
+from shared.contracts.api import ARROW_TYPE, PredictRequest
 from shared.errors import InsufficientData, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
 from tests.gateway.conftest import NOBODY, free_port
 

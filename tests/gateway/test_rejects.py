@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from database.customers.customer_base import customers_table
 from gateway.services import importing, uploads
-from shared.features import Schema, schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 from tests.gateway.conftest import World
 
 FEATURES = {"hours": {"kind": "number", "unit": "hours"}, "city": {"kind": "category"}, "paid": {"kind": "number"}}

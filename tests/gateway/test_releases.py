@@ -11,7 +11,7 @@ from database.models import models
 from database.tables import tables
 from gateway.services import releases
 from shared.errors import Conflict, NotFound
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 from tests.gateway.conftest import World, clock
 
 CHECKSUM = built_in_schema().checksum()

@@ -15,10 +15,10 @@ from database.scoring import dashboard, runs
 from database.tables import tables
 from gateway.services import scoring, work
 from gateway.services.work import Work
-from shared import arrow
 from shared.clock import iso
+from shared.contracts import arrow
 from shared.errors import ServiceError
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 from tests.gateway.conftest import NOBODY, World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")

@@ -16,8 +16,8 @@ import pytest
 
 from gateway.services.importing.staged import Staged, stage
 from shared.errors import InvalidTable
-from shared.features import schema_from_dict
-from shared.table_stream import open_table
+from shared.schema.features import schema_from_dict
+from shared.tables.open import open_table
 
 TODAY = date(2026, 6, 30)
 SCHEMA = schema_from_dict(

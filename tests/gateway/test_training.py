@@ -13,9 +13,9 @@ from database.models import models
 from database.tables import tables
 from gateway.services import training
 from gateway.services.work import Work
-from shared import arrow
+from shared.contracts import arrow
 from shared.errors import InsufficientData, ServiceError
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 from tests.gateway.conftest import World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")

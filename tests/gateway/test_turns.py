@@ -17,7 +17,7 @@ from database.importing import apply_import
 from database.jobs.jobs import Job
 from database.tables import tables
 from gateway.services import importing, scoring, work
-from shared.features import built_in_schema, schema_from_dict
+from shared.schema.features import built_in_schema, schema_from_dict
 from tests.gateway.conftest import World
 
 SCHEMA = built_in_schema()

@@ -13,7 +13,7 @@ import pytest
 from ml_service import backtest as command
 from ml_service.backtest import backtest
 from ml_service.snapshot import Snapshot
-from shared.contracts import Backtest
+from shared.contracts.api import Backtest
 from shared.errors import InsufficientData
 
 

@@ -14,7 +14,7 @@ from ml_service.signal import out_of_fold_signal
 from ml_service.snapshot import Snapshot
 from ml_service.training import Effort, train
 from shared.errors import InsufficientData, InvalidInput, NoSignal
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 from tests.ml_service.conftest import QUICK, make_undated
 from tests.ml_service.test_leaks import planted
 

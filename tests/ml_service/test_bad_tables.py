@@ -18,8 +18,8 @@ import pytest
 
 from ml_service import train_model
 from ml_service.snapshot import Snapshot
-from shared import arrow
-from shared.contracts import ARROW_TYPE
+from shared.contracts import arrow
+from shared.contracts.api import ARROW_TYPE
 from tests.ml_service.conftest import Caller, as_stream
 
 Row = dict[str, str]

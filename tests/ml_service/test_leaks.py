@@ -18,8 +18,8 @@ from ml_service.splitting import customer_groups
 from ml_service.train_model import snapshot_of
 from ml_service.training import train
 from shared.errors import InvalidInput, LeakFound
-from shared.features import load_schema, schema_from_dict
-from shared.tables import read_table
+from shared.schema.features import load_schema, schema_from_dict
+from shared.tables.read import read_table
 from tests.ml_service.conftest import QUICK
 
 ROOT = Path(__file__).parents[2]

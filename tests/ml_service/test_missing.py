@@ -17,7 +17,7 @@ from ml_service.matrix import to_matrix
 from ml_service.model import ChurnModel
 from ml_service.snapshot import Snapshot
 from ml_service.training import Trained
-from shared.contracts import Blanked
+from shared.contracts.api import Blanked
 
 
 def matrix(snapshot: Snapshot) -> np.ndarray:

@@ -15,7 +15,7 @@ from ml_service.segments import Judged, compare, segments
 from ml_service.snapshot import Snapshot
 from ml_service.training import Trained
 from ml_service.uncertainty import figure_intervals, paired
-from shared.contracts import TrainReport
+from shared.contracts.api import TrainReport
 from tests.ml_service.conftest import Caller
 
 

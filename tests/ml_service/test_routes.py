@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from ml_service.registry import Registry
 from ml_service.snapshot import Snapshot
 from ml_service.training import Trained
-from shared import arrow
-from shared.contracts import ARROW_TYPE, NDJSON_TYPE, PredictResponse, TrainReport
+from shared.contracts import arrow
+from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE, PredictResponse, TrainReport
 from tests.ml_service.conftest import DATED, TOKEN, UNDATED, Caller, as_stream
 
 OPEN = [("GET", "/api/health"), ("GET", "/api/health/ready"), ("GET", "/api/openapi.json")]

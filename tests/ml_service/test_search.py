@@ -15,7 +15,7 @@ from ml_service.search import PORTFOLIO, Found, Proposals, Rows, Trial, choose
 from ml_service.snapshot import Snapshot
 from ml_service.splitting import customer_groups, fold_rows
 from ml_service.training import Effort, Trained, train
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 
 
 def rows_of(snapshot: Snapshot) -> Rows:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ml_service.simulated import simulated
-from shared.contracts import ARROW_TYPE, NDJSON_TYPE
+from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE
 from tests.ml_service.conftest import DATED, SLOW_S, TOKEN, UNDATED, as_stream
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ml_service.__main__ import main
 from ml_service.app import create_app
 from ml_service.settings import DEVELOPMENT_TOKEN, Settings, SettingsError, load_settings
-from shared.serving import gunicorn_line, why_not
+from shared.web.gunicorn import gunicorn_line, why_not
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,9 +15,9 @@ from ml_service.model import ChurnModel
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot, read_params, read_snapshot
 from ml_service.training import Trained, train
-from shared import arrow
+from shared.contracts import arrow
 from shared.errors import InsufficientData, InvalidInput, NoSignal
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 from tests.ml_service.conftest import QUICK, SLOW_S, as_stream, make_undated
 
 

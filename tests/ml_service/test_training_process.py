@@ -14,7 +14,7 @@ from ml_service.registry import Registry
 from ml_service.simulated import simulated
 from ml_service.snapshot import Snapshot
 from ml_service.training_process import Trainer, TrainingRun
-from shared.contracts import Progress
+from shared.contracts.api import Progress
 from shared.errors import Cancelled, Conflict, NotFound, ServiceUnavailable
 from tests.ml_service.conftest import as_stream
 

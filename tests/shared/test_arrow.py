@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import arrow
+from shared.contracts import arrow
 from shared.errors import MalformedRequest
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 
 SCHEMA = schema_from_dict({"features": {"x": {"kind": "number"}, "plan": {"kind": "category"}}})
 WIRE = arrow.predict_schema(SCHEMA)

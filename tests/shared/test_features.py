@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidSchema
-from shared.features import (
+from shared.schema.features import (
     MAX_FEATURES,
     Schema,
     built_in_schema,

@@ -11,8 +11,8 @@ from flask import Flask, jsonify, redirect, request
 from flask.testing import FlaskClient
 
 from shared import errors
-from shared.http import STATUS_OF, dress
-from shared.logs import configure_logs
+from shared.web.flask_app import STATUS_OF, dress
+from shared.web.logs import configure_logs
 
 KINDS = [
     kind for kind in vars(errors).values()

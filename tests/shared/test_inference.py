@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidTable
-from shared.features import Feature, Schema, Subscription, built_in_schema, parse_schema, schema_from_dict
-from shared.inference import InferredSchema, infer_schema
-from shared.tables import read_table
+from shared.schema.features import Feature, Schema, Subscription, built_in_schema, parse_schema, schema_from_dict
+from shared.tables.read import read_table
+from shared.tables.schema_inference import InferredSchema, infer_schema
 
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")

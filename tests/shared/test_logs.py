@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared.logs import configure_logs
+from shared.web.logs import configure_logs
 
 
 @pytest.fixture(autouse=True)

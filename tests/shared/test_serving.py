@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.serving import gunicorn_line, why_not
+from shared.web.gunicorn import gunicorn_line, why_not
 
 
 @pytest.fixture

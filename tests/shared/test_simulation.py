@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from xgboost import XGBClassifier
 
 from examples import make_customers
-from shared.simulation import (
+from shared.simulation.simulate import (
     END_REASONS,
     FEATURES,
     PLANS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.spreadsheets import GUARDED, STARTS, guard_cell, unguard_cell
+from shared.tables.formula_guard import GUARDED, STARTS, guard_cell, unguard_cell
 
 NASTY = st.text(alphabet="'=+-@\t\r\n\uff1dab1 ", max_size=8) | st.text(max_size=20)
 

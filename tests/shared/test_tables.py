@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidTable
-from shared.features import Schema, load_schema, schema_from_dict
-from shared.tables import CustomerTable, read_table, row_keys
+from shared.schema.features import Schema, load_schema, schema_from_dict
+from shared.tables.read import CustomerTable, read_table, row_keys
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))

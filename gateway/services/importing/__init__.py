@@ -25,8 +25,8 @@ from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.work import Work
 from shared.clock import iso
 from shared.errors import Conflict, InvalidInput, InvalidTable, SchemaMismatch
-from shared.features import Schema, schema_from_dict
-from shared.table_stream import OpenTable, open_table
+from shared.schema.features import Schema, schema_from_dict
+from shared.tables.open import OpenTable, open_table
 
 __all__ = ["bring_up_to_date", "last_activity", "run"]
 

@@ -23,7 +23,7 @@ from gateway.services.pace import Pace
 from gateway.services.scoring import refresh_roll_up
 from gateway.services.work import Work
 from shared.errors import Conflict, DiskFull
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 
 log = structlog.get_logger()
 

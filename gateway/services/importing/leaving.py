@@ -27,8 +27,8 @@ from gateway.services.pace import Pace
 from gateway.services.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
-from shared.features import Schema, Subscription
-from shared.table_stream import OpenTable, open_table
+from shared.schema.features import Schema, Subscription
+from shared.tables.open import OpenTable, open_table
 
 ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
 #: Rows in the first transaction; a file of fewer is applied at once.

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from shared.errors import Detail, InvalidSchema
 from shared.parsing_limits import MAX_COLUMNS, MAX_DETAILS, MAX_POSITIVE, MAX_SCHEMA_CHARACTERS, refuse_hard_toml
 
-BUILT_IN_PATH = Path(__file__).parent / "schemas" / "retainstream.toml"
+BUILT_IN_PATH = Path(__file__).parent / "retainstream.toml"
 MAX_FEATURES = 500
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared import table_cells as cells
-from shared.features import snake
-from shared.table_recognition import written_dates
-from shared.units import UNIT_WORDS, is_never_negative
+from shared.schema.features import snake
+from shared.schema.units import UNIT_WORDS, is_never_negative
+from shared.tables import cells
+from shared.tables.value_formats import written_dates
 
 #: Text with more different values than this, in more than this share of the rows, tells people apart, not groups.
 MANY_VALUES, MANY_SHARE = 50, 0.2

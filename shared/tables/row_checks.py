@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared import table_cells as cells
-from shared.arrow import feature_fields
+from shared.contracts.arrow import feature_fields
 from shared.errors import Detail, InvalidTable
-from shared.features import Feature, Schema
-from shared.table_columns import FileColumns
-from shared.table_recognition import Recognised
-from shared.units import is_never_negative
+from shared.schema.features import Feature, Schema
+from shared.schema.units import is_never_negative
+from shared.tables import cells
+from shared.tables.columns import FileColumns
+from shared.tables.value_formats import Recognised
 
 SHOWN_HEADERS = 60
 #: Looking for the header that somebody may have meant is slow among thousands.

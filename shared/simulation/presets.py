@@ -1,7 +1,7 @@
 """Every number the simulated subscribers are made of: plans, mechanisms and the two presets of weights.
 
 The grounding of each value in public figures is in the table of the simulation's documentation; the mechanisms that
-use them are in `simulation_people`.
+use them are in `shared.simulation.people`.
 """
 
 from collections.abc import Mapping

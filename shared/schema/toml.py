@@ -1,6 +1,7 @@
 """A schema is written as a TOML file for people to read, correct and keep.
 
-Law: `shared.features.parse_schema` reads back the schema that was written; everything else in the file is a comment.
+Law: `shared.schema.features.parse_schema` reads back the schema that was written; everything else in the file is a
+comment.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.features import Schema
+from shared.schema.features import Schema
 
 
 def schema_toml(schema: Schema, notes: Sequence[str], seen: Mapping[str, str]) -> str:

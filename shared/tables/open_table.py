@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from shared.errors import InvalidTable
-from shared.table_columns import plain
-from shared.table_csv import unguarded
-from shared.table_files import parquet_file
+from shared.tables.columns import plain
+from shared.tables.csv import unguarded
+from shared.tables.files import parquet_file
 
 BLOCK_BYTES = 4 * 1024 * 1024
 BATCH_ROWS = 32_768

@@ -14,8 +14,8 @@ import pyarrow.parquet
 
 from shared.errors import InvalidTable
 from shared.parsing_limits import MAX_FILE_COLUMNS, MAX_FOOTER_BYTES
-from shared.table_columns import FileColumns, checked, plain, refuse_twice, refuse_wide
-from shared.table_csv import read_csv
+from shared.tables.columns import FileColumns, checked, plain, refuse_twice, refuse_wide
+from shared.tables.csv import read_csv
 
 #: A file of more rows is imported in parts: what is remembered of each row would no longer fit beside the services.
 MAX_ROWS = 10_000_000

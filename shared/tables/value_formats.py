@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared import table_cells as cells
-from shared.features import Schema
+from shared.schema.features import Schema
+from shared.tables import cells
 
 #: Pairs of words for 1 and 0, in lower case.
 TRUTH = (

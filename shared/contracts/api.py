@@ -1,6 +1,6 @@
 """The ML service's HTTP API, as both sides read it.
 
-Law: a field is renamed here or nowhere. The same answers in columns are in `shared.arrow`.
+Law: a field is renamed here or nowhere. The same answers in columns are in `shared.contracts.arrow`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from shared.judgement import (
+from shared.contracts.report import (
     Blanked,
     CalibrationCheck,
     Comparison,
@@ -98,7 +98,7 @@ class TrainParams(Strict):
     """Travels as JSON in the Arrow schema metadata (key `retainstream`) of a training snapshot."""
 
     model_version: Version
-    table_schema: dict[str, Any] = Field(description="shared.features.Schema.as_dict()")
+    table_schema: dict[str, Any] = Field(description="shared.schema.features.Schema.as_dict()")
     seed: int = 0
     champion_version: Version | None = Field(None, description="Judged beside the new model on the same test rows")
     allow_leaks: list[str] = Field(

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from shared.errors import Detail, InvalidTable
-from shared.spreadsheets import GUARDED, MARK
-from shared.table_columns import FileColumns, checked, plain, refuse_twice, refuse_wide
+from shared.tables.columns import FileColumns, checked, plain, refuse_twice, refuse_wide
+from shared.tables.formula_guard import GUARDED, MARK
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SNIFF_CHARACTERS = 200_000

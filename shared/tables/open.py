@@ -1,6 +1,7 @@
 """A customer table file is recognised and opened for reading batch by batch, in memory that does not grow with it.
 
-Law: what is recognised here (encoding, delimiter, header) is what `table_files` recognises in a file read whole.
+Law: what is recognised here (encoding, delimiter, header) is what `shared.tables.files` recognises in a file read
+whole.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from shared import table_csv
 from shared.errors import DiskFull, InvalidTable, is_disk_full
-from shared.opened_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
 from shared.parsing_limits import MAX_COLUMNS
-from shared.spreadsheets import unguard_cell
-from shared.table_columns import NO_ROWS, FileColumns, refuse_twice, refuse_wide, require_rows, unnamed
-from shared.table_files import end_of, refuse_bomb, refuse_large_footer, refuse_other_files
+from shared.tables import csv as table_csv
+from shared.tables.columns import NO_ROWS, FileColumns, refuse_twice, refuse_wide, require_rows, unnamed
+from shared.tables.files import end_of, refuse_bomb, refuse_large_footer, refuse_other_files
+from shared.tables.formula_guard import unguard_cell
+from shared.tables.open_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
 
 
 def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from shared import simulation_presets as law
-from shared.simulation_presets import Preset
-from shared.simulation_tables import Bools, Floats, Ints
+from shared.simulation import presets as law
+from shared.simulation.presets import Preset
+from shared.simulation.records import Bools, Floats, Ints
 
 
 @dataclass

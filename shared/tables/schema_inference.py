@@ -14,16 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared import table_cells as cells
-from shared.column_looks import Column, read_whole
 from shared.errors import InvalidTable
-from shared.features import MAX_FEATURES, Feature, Schema, Subscription
 from shared.parsing_limits import MAX_COLUMNS
-from shared.schema_toml import schema_toml
-from shared.table_columns import FileColumns
-from shared.table_files import read_columns, unpacked_bytes
-from shared.table_stream import read_first
-from shared.units import WHOLE_UNITS
+from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
+from shared.schema.toml import schema_toml
+from shared.schema.units import WHOLE_UNITS
+from shared.tables import cells
+from shared.tables.column_profile import Column, read_whole
+from shared.tables.columns import FileColumns
+from shared.tables.files import read_columns, unpacked_bytes
+from shared.tables.open import read_first
 
 #: Rows from which a coincidence between two columns is none.
 ENOUGH_ROWS = 20
@@ -55,7 +55,7 @@ class InferredSchema:
     seen: Mapping[str, str] = field(default_factory=dict)
 
     def to_toml(self) -> str:
-        """The schema as a file to read, correct and keep; `shared.features.parse_schema` reads it back."""
+        """The schema as a file to read, correct and keep; `shared.schema.features.parse_schema` reads it back."""
         return schema_toml(self.schema, self.notes, self.seen)
 
 

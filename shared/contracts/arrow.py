@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from shared.arrow_limits import refuse_packed, refuse_swollen
-from shared.contracts import TOP_REASONS
+from shared.contracts.api import TOP_REASONS
+from shared.contracts.arrow_limits import refuse_packed, refuse_swollen
 from shared.errors import MalformedRequest, TooLarge
-from shared.features import Schema
 from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
+from shared.schema.features import Schema
 
 METADATA_KEY = b"retainstream"
 ROW_KEY = "row_key"

@@ -27,10 +27,10 @@ from dataclasses import fields
 
 import numpy as np
 
-from shared import simulation_presets as law
-from shared.simulation_people import Persons, Subscribers, first_ages, join, new_persons
-from shared.simulation_presets import END_REASONS, FEATURES, PLANS, PRESETS, Plan, Preset
-from shared.simulation_tables import Bools, Floats, Ints, SimulatedMonths, SimulatedSubscriptions, Simulation
+from shared.simulation import presets as law
+from shared.simulation.people import Persons, Subscribers, first_ages, join, new_persons
+from shared.simulation.presets import END_REASONS, FEATURES, PLANS, PRESETS, Plan, Preset
+from shared.simulation.records import Bools, Floats, Ints, SimulatedMonths, SimulatedSubscriptions, Simulation
 
 __all__ = [
     "END_REASONS",

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.table_problems import SHOWN, Problems, shown
+from shared.tables.cell_errors import SHOWN, Problems, shown
 
 MAX_CATEGORY = 200
 #: The largest number in single precision, which models count in.
@@ -176,7 +176,7 @@ def dates(column: pa.Array, field: str, problems: Problems, *, written: str | No
     Parameters
     ----------
     written
-        How dates that are not ISO are written in this column, such as `D.M.Y` (`shared.table_recognition`).
+        How dates that are not ISO are written in this column, such as `D.M.Y` (`shared.tables.value_formats`).
     """
     kind = column.type
     if pa.types.is_timestamp(kind):

@@ -1,6 +1,6 @@
 """A customer table checked batch by batch: rows that fit the schema, and cells that do not, with their places.
 
-Law: a cell is judged by the same code as in a file read whole (`shared.table_reading`); nothing is kept of earlier
+Law: a cell is judged by the same code as in a file read whole (`shared.tables.row_checks`); nothing is kept of earlier
 batches but their hashes and counts.
 """
 
@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared import table_cells as cells
 from shared.errors import InvalidTable
-from shared.features import Schema
-from shared.opened_table import OpenTable
-from shared.table_columns import FileColumns
-from shared.table_files import MAX_ROWS, TOO_MANY_ROWS
-from shared.table_reading import ROW_COLUMN, Reading, nobody_churned
-from shared.table_recognition import Recognised, recognise, unread_columns
+from shared.schema.features import Schema
+from shared.tables import cells
+from shared.tables.columns import FileColumns
+from shared.tables.files import MAX_ROWS, TOO_MANY_ROWS
+from shared.tables.open_table import OpenTable
+from shared.tables.row_checks import ROW_COLUMN, Reading, nobody_churned
+from shared.tables.value_formats import Recognised, recognise, unread_columns
 
 EARLIEST = date(1900, 1, 1)
 FEATURE = "feature "

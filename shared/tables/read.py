@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from shared import table_cells as cells
-from shared.features import Schema
-from shared.table_files import read_columns
-from shared.table_reading import Reading
-from shared.table_recognition import recognise, unread_columns
+from shared.schema.features import Schema
+from shared.tables import cells
+from shared.tables.files import read_columns
+from shared.tables.row_checks import Reading
+from shared.tables.value_formats import recognise, unread_columns
 
 
 @dataclass(frozen=True)

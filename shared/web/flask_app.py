@@ -30,7 +30,7 @@ from secure import (
 )
 from werkzeug.exceptions import HTTPException
 
-from shared.contracts import RIDES_ALONG
+from shared.contracts.api import RIDES_ALONG
 from shared.errors import DiskFull, MalformedRequest, ServiceError, is_disk_full
 from shared.parsing_limits import MAX_DETAILS
 
