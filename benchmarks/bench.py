@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks import naive_side, served, transfer, world
 from benchmarks.bar import Bar, first_run, show, timed
 from gateway.services import scoring
-from ml_service.seen_rows import UNSEEN
+from ml_service.model.out_of_fold import UNSEEN
 
 HERE = Path(__file__).parent
 LIGHTGBM = HERE / "lightgbm_side.py"

@@ -20,8 +20,8 @@ from benchmarks import transfer, world
 from database.customers import customers
 from database.scoring import dashboard, runs
 from gateway.services import scoring
-from ml_service import boosting
-from ml_service.seen_rows import UNSEEN
+from ml_service.model import boosting
+from ml_service.model.out_of_fold import UNSEEN
 
 
 def best(do: Callable[[], Any], times: int = 3) -> float:

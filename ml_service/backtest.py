@@ -17,12 +17,12 @@ import orjson
 import pyarrow as pa
 
 from ml_service import metrics
-from ml_service.commands import check_writable, guarded, written_whole
-from ml_service.model import ChurnModel, Progress
+from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.data.dataset import Snapshot
+from ml_service.data.simulated import CUSTOMERS, simulated
+from ml_service.data.splitting import LEAST_TEST, LEAST_TRAINING
+from ml_service.model.churn_model import ChurnModel, Progress
 from ml_service.settings import load_settings
-from ml_service.simulated import CUSTOMERS, simulated
-from ml_service.snapshot import Snapshot
-from ml_service.splitting import LEAST_TEST, LEAST_TRAINING
 from ml_service.train_model import snapshot_of
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, Origin
 from shared.errors import InsufficientData, InvalidInput, NoSignal

@@ -13,16 +13,16 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from ml_service.artefacts import MANIFEST
-from ml_service.commands import check_writable, guarded, written_whole
-from ml_service.floors import missed_floors
-from ml_service.registry import Registry
-from ml_service.report_text import report_text
+from ml_service.api.codec import checked_version
+from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.data.dataset import Snapshot
+from ml_service.data.simulated import CUSTOMERS, simulated
+from ml_service.evaluation.acceptance import missed_floors
+from ml_service.model.artefacts import MANIFEST
+from ml_service.model.registry import Registry
+from ml_service.reporting.text import report_text
 from ml_service.settings import Settings, load_settings
-from ml_service.simulated import CUSTOMERS, simulated
-from ml_service.snapshot import Snapshot
-from ml_service.training import Effort, Trained, train
-from ml_service.wire import checked_version
+from ml_service.training.pipeline import Effort, Trained, train
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, InvalidInput
 from shared.schema.features import load_schema

@@ -12,7 +12,7 @@ import pytest
 
 from ml_service import backtest as command
 from ml_service.backtest import backtest
-from ml_service.snapshot import Snapshot
+from ml_service.data.dataset import Snapshot
 from shared.contracts.api import Backtest
 from shared.errors import InsufficientData
 

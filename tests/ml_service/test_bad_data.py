@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml_service.matrix import typed_columns
-from ml_service.model import MOST_LEVELS
-from ml_service.signal import out_of_fold_signal
-from ml_service.snapshot import Snapshot
-from ml_service.training import Effort, train
+from ml_service.data.dataset import Snapshot
+from ml_service.data.feature_matrix import typed_columns
+from ml_service.model.churn_model import MOST_LEVELS
+from ml_service.model.signal_test import out_of_fold_signal
+from ml_service.training.pipeline import Effort, train
 from shared.errors import InsufficientData, InvalidInput, NoSignal
 from shared.schema.features import schema_from_dict
 from tests.ml_service.conftest import QUICK, make_undated

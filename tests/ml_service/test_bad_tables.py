@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from ml_service import train_model
-from ml_service.snapshot import Snapshot
+from ml_service.data.dataset import Snapshot
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE
 from tests.ml_service.conftest import Caller, as_stream

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from ml_service import metrics
-from ml_service.calibration import BetaCalibration, fit_beta, shift_prior
+from ml_service.model.calibration import BetaCalibration, fit_beta, shift_prior
 
 slopes = st.floats(0, 20)
 margins = st.lists(st.floats(-60, 60), min_size=2, max_size=60)

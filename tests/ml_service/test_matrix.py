@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_service.matrix import PlainCells, columns_from_lists, learn_categories, to_matrix, typed_columns
+from ml_service.data.feature_matrix import PlainCells, columns_from_lists, learn_categories, to_matrix, typed_columns
 from shared.contracts.api import Cell
 from shared.errors import InvalidInput
 from shared.schema.features import Schema, schema_from_dict

@@ -11,12 +11,15 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from ml_service import blanking, boosting, corrections, hiding, score
-from ml_service.hiding import complete_features, hide
-from ml_service.matrix import to_matrix
-from ml_service.model import ChurnModel
-from ml_service.snapshot import Snapshot
-from ml_service.training import Trained
+from ml_service import score
+from ml_service.data import hiding
+from ml_service.data.dataset import Snapshot
+from ml_service.data.feature_matrix import to_matrix
+from ml_service.data.hiding import complete_features, hide
+from ml_service.evaluation import blanking
+from ml_service.model import boosting, corrections
+from ml_service.model.churn_model import ChurnModel
+from ml_service.training.pipeline import Trained
 from shared.contracts.api import Blanked
 
 
@@ -154,8 +157,8 @@ def test_a_feature_beyond_a_factor_of_two_is_named_with_it() -> None:
 
 
 def test_what_training_had_complete_is_in_the_manifest_and_the_text(saved_models: Path, dated_model: Trained) -> None:
-    from ml_service.report_page import report_page
-    from ml_service.report_text import report_text
+    from ml_service.reporting.html import report_page
+    from ml_service.reporting.text import report_text
 
     loaded = ChurnModel.load(saved_models / "2.4.1")
     assert blanking.complete_features(loaded) == list(dated_model.model.schema.feature_names)

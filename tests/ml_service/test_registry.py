@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_service import artefacts
-from ml_service.model import ChurnModel
-from ml_service.registry import Registry
-from ml_service.training import Trained
+from ml_service.model import artefacts
+from ml_service.model.churn_model import ChurnModel
+from ml_service.model.registry import Registry
+from ml_service.training.pipeline import Trained
 from shared.errors import Conflict, CorruptModel, NoModel, NotFound
 from tests.ml_service.conftest import DATED, UNDATED
 

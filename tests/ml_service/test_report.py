@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from ml_service import metrics, trust
-from ml_service.curves import curves
-from ml_service.report_page import report_page
-from ml_service.segments import Judged, compare, segments
-from ml_service.snapshot import Snapshot
-from ml_service.training import Trained
-from ml_service.uncertainty import figure_intervals, paired
+from ml_service import metrics
+from ml_service.data.dataset import Snapshot
+from ml_service.evaluation import calibration_checks
+from ml_service.evaluation.bootstrap import figure_intervals, paired
+from ml_service.evaluation.curves import curves
+from ml_service.evaluation.segments import Judged, compare, segments
+from ml_service.reporting.html import report_page
+from ml_service.training.pipeline import Trained
 from shared.contracts.api import TrainReport
 from tests.ml_service.conftest import Caller
 
@@ -53,28 +54,30 @@ def test_the_months_of_one_customer_do_not_narrow_an_interval() -> None:
 
 def test_a_calibrated_model_passes_its_checks_and_an_overconfident_one_fails() -> None:
     y, p = said(20_000)
-    good = trust.check(y, p, 0.4)
+    good = calibration_checks.check(y, p, 0.4)
     assert good.slope == pytest.approx(1, abs=0.05) and good.ece <= good.ece_limit and good.confidence_holds
-    assert trust.warnings_of(good, float(y.mean())) == []
+    assert calibration_checks.warnings_of(good, float(y.mean())) == []
     sharp = 1 / (1 + (1 / p - 1) ** 2)
-    bad = trust.check(y, sharp, 0.4)
+    bad = calibration_checks.check(y, sharp, 0.4)
     assert bad.slope == pytest.approx(0.5, abs=0.03) and bad.ece > bad.ece_limit
-    told = " ".join(trust.warnings_of(bad, float(y.mean())))
+    told = " ".join(calibration_checks.warnings_of(bad, float(y.mean())))
     assert "slope" in told and "ECE" in told
 
 
 def test_a_tail_that_claims_too_much_is_warned_of() -> None:
     p = np.full(400, 0.75)
     y = (np.arange(400) % 2).astype(np.int8)
-    assert any("claim too much" in each for each in trust.warnings_of(trust.check(y, p, 0.5), 0.5))
-    low, high = trust.wilson(8, 10)
+    assert any(
+        "claim too much" in each for each in calibration_checks.warnings_of(calibration_checks.check(y, p, 0.5), 0.5)
+    )
+    low, high = calibration_checks.wilson(8, 10)
     assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
 def test_the_chance_limit_of_the_ece_is_exceeded_once_in_a_hundred() -> None:
     rng = np.random.default_rng(0)
     _, p = said(3000)
-    limit = trust.perfect_ece(p)
+    limit = calibration_checks.perfect_ece(p)
     beyond = sum(metrics.ece((rng.random(3000) < p).astype(np.int8), p) > limit for _ in range(300))
     assert beyond <= 10
 

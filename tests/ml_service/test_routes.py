@@ -16,9 +16,9 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_service.registry import Registry
-from ml_service.snapshot import Snapshot
-from ml_service.training import Trained
+from ml_service.data.dataset import Snapshot
+from ml_service.model.registry import Registry
+from ml_service.training.pipeline import Trained
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE, PredictResponse, TrainReport
 from tests.ml_service.conftest import DATED, TOKEN, UNDATED, Caller, as_stream
@@ -114,7 +114,7 @@ def test_ready_says_what_scores_and_why_it_is_not_the_tables(
 ) -> None:
     ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
     assert (ready["scored_by"], ready["no_tables_because"]) == ("tables", None)
-    monkeypatch.setattr("ml_service.tables.MOST_NUMBERS", 3)
+    monkeypatch.setattr("ml_service.model.shap_tables.MOST_NUMBERS", 3)
     ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
     assert ready["ready"] and ready["scored_by"] == "xgboost" and "numbers" in ready["no_tables_because"]
 
@@ -362,7 +362,7 @@ def test_training_streams_progress_and_then_the_report_of_a_verified_model(
 def test_closing_the_stream_cancels_the_training(
     own_call: Caller, dated: Snapshot, undated: Snapshot, registry_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_service.training_process.DYING_S", 0.1)
+    monkeypatch.setattr("ml_service.training.process.DYING_S", 0.1)
     body = as_stream(dated, trials=40)
     for read_first in (0, 2):
         response = own_call("POST", "/api/train", data=body, content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE})
@@ -378,7 +378,7 @@ def test_a_training_that_fails_ends_with_an_error_line_and_leaves_nothing(
     own_call: Caller, undated: Snapshot, registry_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same check runs before; here it is let through, as a failure that shows only later would be.
-    monkeypatch.setattr("ml_service.service.split_snapshot", lambda *_: None)
+    monkeypatch.setattr("ml_service.api.service.split_snapshot", lambda *_: None)
     nobody = Snapshot(undated.schema, undated.features, np.zeros(900, np.int8), None, undated.row_keys)
     response = own_call(
         "POST", "/api/train", data=as_stream(nobody), content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE}

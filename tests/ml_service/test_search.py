@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from ml_service import boosting, search
-from ml_service.boosting import CrossValidation
-from ml_service.hiding import hide
-from ml_service.search import PORTFOLIO, Found, Proposals, Rows, Trial, choose
-from ml_service.snapshot import Snapshot
-from ml_service.splitting import customer_groups, fold_rows
-from ml_service.training import Effort, Trained, train
+from ml_service.data.dataset import Snapshot
+from ml_service.data.hiding import hide
+from ml_service.data.splitting import customer_groups, fold_rows
+from ml_service.model import boosting, hyperparameter_search
+from ml_service.model.boosting import CrossValidation
+from ml_service.model.hyperparameter_search import PORTFOLIO, Found, Proposals, Rows, Trial, choose
+from ml_service.training.pipeline import Effort, Trained, train
 from shared.schema.features import schema_from_dict
 
 
@@ -25,7 +25,7 @@ def rows_of(snapshot: Snapshot) -> Rows:
 
 def run(snapshot: Snapshot, **more: object) -> Found:
     given = {"trials": 3, "seed": 0, "threads": 1, "progress": lambda done, stage: None, **more}
-    return search.search(rows_of(snapshot), **given)  # type: ignore[arg-type]
+    return hyperparameter_search.search(rows_of(snapshot), **given)  # type: ignore[arg-type]
 
 
 def tried(number: int, depth: int, loss: float, auc: float) -> Trial:
@@ -72,7 +72,7 @@ def test_a_wide_category_of_noise_does_not_drown_what_the_others_tell() -> None:
     alone = Rows(schema_from_dict({"features": {"calls": features["calls"]}}), values[:, :1], label, np.arange(6000))
     assert alone.leaf_weight() is None and (rows.leaf_weight() or 0) > 5
     given = {"trials": 4, "seed": 0, "threads": 1, "progress": lambda done, stage: None}
-    found, without = search.search(rows, **given), search.search(alone, **given)  # type: ignore[arg-type]
+    found, without = hyperparameter_search.search(rows, **given), hyperparameter_search.search(alone, **given)  # type: ignore[arg-type]
     assert found.about["log_loss_by_trial"][2] < found.about["log_loss_by_trial"][0]
     assert found.cross_validation.auc > without.cross_validation.auc - 0.01
 
@@ -81,7 +81,7 @@ def test_a_search_that_was_cut_short_says_so_and_is_made_again_by_its_number_of_
     undated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(0, 1000, 10))
-    monkeypatch.setattr(search.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(hyperparameter_search.time, "monotonic", lambda: next(ticks))
     cut = train(undated, version="1.0.0", effort=Effort(40, time_budget_s=15))
     assert cut.report.search["trials"] == 2 and cut.report.search["truncated"]
     assert any("--trials 2 makes the same model again" in warning for warning in cut.report.warnings)
@@ -121,22 +121,22 @@ def test_a_bag_is_held_against_its_own_members_not_against_the_luck_of_the_chose
     rows = rows_of(undated)
     params = {**boosting.parameters(rows.schema, rows=900, leavers=200, seed=1), "subsample": 0.5, "max_depth": 6}
     whole = boosting.FoldedRows(rows.schema, rows.values, rows.label, fold_rows(rows.label, rows.groups, 0), threads=1)
-    members = [whole.bagged({**params, "seed": 1 + 1_000_003 * k}, 40, 1)[0] for k in range(search.BAG)]
-    bag, alone = whole.bagged(params, 40, search.BAG)
+    members = [whole.bagged({**params, "seed": 1 + 1_000_003 * k}, 40, 1)[0] for k in range(hyperparameter_search.BAG)]
+    bag, alone = whole.bagged(params, 40, hyperparameter_search.BAG)
     assert alone == pytest.approx(np.mean([each.log_loss for each in members]), abs=1e-9)
     np.testing.assert_allclose(bag.margins, np.mean([each.margins for each in members], axis=0), atol=1e-5)
     gain = alone - bag.log_loss
     assert gain > 0, "log loss is convex"
     lucky = Trial(0, {}, params, replace(members[0], rounds=40, log_loss=bag.log_loss - 0.01))
-    for needed, chosen in ((gain * 0.9, search.BAG), (gain * 1.1, 1)):
-        monkeypatch.setattr(search, "BAG_GAIN", needed)
-        assert search._bag(whole, lucky, lambda done, stage: None)[0] == chosen
+    for needed, chosen in ((gain * 0.9, hyperparameter_search.BAG), (gain * 1.1, 1)):
+        monkeypatch.setattr(hyperparameter_search, "BAG_GAIN", needed)
+        assert hyperparameter_search._bag(whole, lucky, lambda done, stage: None)[0] == chosen
 
 
 def test_a_large_table_is_raced_on_whole_customers_of_a_sample(
     dated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "RACE_ROWS", 1500)
+    monkeypatch.setattr(hyperparameter_search, "RACE_ROWS", 1500)
     sample = rows_of(dated).sampled(0)
     assert len(sample.label) == 1500
     found = run(dated, trials=1)

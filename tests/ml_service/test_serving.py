@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_service.simulated import simulated
+from ml_service.data.simulated import simulated
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE
 from tests.ml_service.conftest import DATED, SLOW_S, TOKEN, UNDATED, as_stream
 

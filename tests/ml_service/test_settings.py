@@ -101,7 +101,7 @@ def test_it_is_served_by_gunicorn_threads_of_one_process() -> None:
 
 
 def test_importing_the_app_creates_nothing(tmp_path: Path) -> None:
-    code = "import threading, ml_service.app, ml_service.routes; print(threading.active_count())"
+    code = "import threading, ml_service.app, ml_service.api.routes; print(threading.active_count())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

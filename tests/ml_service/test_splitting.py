@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_service.seen_rows import UNSEEN, SeenRows
-from ml_service.splitting import customer_groups, deal, fold_rows, split_rows
+from ml_service.data.splitting import customer_groups, deal, fold_rows, split_rows
+from ml_service.model.out_of_fold import UNSEEN, SeenRows
 from shared.errors import InsufficientData
 
 

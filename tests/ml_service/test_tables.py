@@ -10,12 +10,12 @@ import xgboost as xgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_service import tables as tables_module
-from ml_service import trees as trees_module
-from ml_service.leaves import NotCompiled, sum_of_leaves
-from ml_service.seen_rows import UNSEEN
-from ml_service.tables import FEW_ROWS, Tables
-from ml_service.trees import Trees
+from ml_service.model import boosters as trees_module
+from ml_service.model import shap_tables as tables_module
+from ml_service.model.boosters import Trees
+from ml_service.model.forest import NotCompiled, sum_of_leaves
+from ml_service.model.out_of_fold import UNSEEN
+from ml_service.model.shap_tables import FEW_ROWS, Tables
 
 CODES = 6
 LIMIT = 1e-5

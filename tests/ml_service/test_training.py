@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml_service.baselines import Sides, baselines
-from ml_service.floors import missed_floors
-from ml_service.matrix import typed_columns
-from ml_service.model import ChurnModel
-from ml_service.simulated import simulated
-from ml_service.snapshot import Snapshot, read_params, read_snapshot
-from ml_service.training import Trained, train
+from ml_service.data.dataset import Snapshot, read_params, read_snapshot
+from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.simulated import simulated
+from ml_service.evaluation.acceptance import missed_floors
+from ml_service.evaluation.baselines import Sides, baselines
+from ml_service.model.churn_model import ChurnModel
+from ml_service.training.pipeline import Trained, train
 from shared.contracts import arrow
 from shared.errors import InsufficientData, InvalidInput, NoSignal
 from shared.schema.features import schema_from_dict

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_service.registry import Registry
-from ml_service.simulated import simulated
-from ml_service.snapshot import Snapshot
-from ml_service.training_process import Trainer, TrainingRun
+from ml_service.data.dataset import Snapshot
+from ml_service.data.simulated import simulated
+from ml_service.model.registry import Registry
+from ml_service.training.process import Trainer, TrainingRun
 from shared.contracts.api import Progress
 from shared.errors import Cancelled, Conflict, NotFound, ServiceUnavailable
 from tests.ml_service.conftest import as_stream
@@ -33,7 +33,7 @@ def long_body() -> bytes:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who finds a training running is told so at once."""
-    monkeypatch.setattr("ml_service.training_process.DYING_S", 0.1)
+    monkeypatch.setattr("ml_service.training.process.DYING_S", 0.1)
 
 
 def left(folder: Path) -> list[str]:
@@ -94,7 +94,7 @@ def test_a_version_on_disk_is_never_overwritten(trainer: Trainer, undated: Snaps
 def test_a_silent_child_still_gives_a_line_and_a_killed_one_is_reported_and_leaves_nothing(
     trainer: Trainer, long_body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_service.training_process.HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("ml_service.training.process.HEARTBEAT_S", 0.2)
     run = trainer.start(long_body, version="9.0.0")
     lines = until_busy(run)
     os.kill(run.process.pid or 0, signal.SIGSTOP)
