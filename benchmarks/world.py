@@ -20,8 +20,9 @@ from database.engine.session import PRAGMAS, Database
 from database.engine.sqlite.columns import exchange_with
 from database.jobs import jobs
 from database.models import models
-from gateway.services import scoring, work
-from gateway.services.work import Work
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
+from gateway.services.scoring import scoring_run
 from gateway.settings import Settings
 from ml_service.api.service import MLService
 from ml_service.data.feature_matrix import learn_categories, to_matrix
@@ -136,10 +137,10 @@ def scoring_work(database: Database, ml: Any) -> Work:
     return Work(database, ml, settings, utc_now, job)
 
 
-def columns_to_score(database: Database) -> list[scoring.Columns]:
+def columns_to_score(database: Database) -> list[scoring_run.Columns]:
     """What a scoring run reads, in its chunks, as the ML service takes it."""
     with exchange_with(database) as exchange:
-        return list(scoring.part_by_part(exchange, SCHEMA, partial(customers.to_score, SCHEMA)))
+        return list(scoring_run.part_by_part(exchange, SCHEMA, partial(customers.to_score, SCHEMA)))
 
 
 def unscored(path: Path) -> None:

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from database.engine.migrate import migrate
 from database.engine.session import Database
 from gateway.app import create_app
-from gateway.ml_client import MLClient
-from gateway.services import accounts
+from gateway.clients.ml_client import MLClient
+from gateway.services.accounts import accounts
 from gateway.settings import Settings
 from gateway.worker import Worker
 from shared.clock import utc_now

@@ -229,12 +229,12 @@ SOURCES = {
 #: Commands that start in a fraction of a second, because NumPy and Arrow are loaded by those alone that need them.
 LAZY = {
     ("gateway.cli.data", "shared.tables.schema_inference"),
-    ("gateway.cli.data", "gateway.services.importing"),
-    ("gateway.cli.data", "gateway.services.importing.leaving"),
-    ("gateway.cli.data", "gateway.services.training"),
-    ("gateway.cli.data", "gateway.services.scoring"),
-    ("gateway.cli.exporting", "gateway.services.parquet"),
-    ("gateway.cli.judging", "gateway.services.training"),
+    ("gateway.cli.data", "gateway.services.importing.import_file"),
+    ("gateway.cli.data", "gateway.services.importing.import_outcomes"),
+    ("gateway.cli.data", "gateway.services.models.training"),
+    ("gateway.cli.data", "gateway.services.scoring.scoring_run"),
+    ("gateway.cli.exporting", "gateway.services.exporting.parquet"),
+    ("gateway.cli.judging", "gateway.services.models.training"),
     ("gateway.cli.operate", "gateway.services.demo"),
     ("gateway.cli.operate", "gateway.worker"),
 }

@@ -118,7 +118,7 @@ def test_the_same_by_command_gives_the_same_rows_and_scores(million: Million, tm
 #: VmHWM, not ru_maxrss: that one begins at what the parent of a process had.
 PEAK = """import sys
 from pathlib import Path
-from gateway.cli import main
+from gateway.cli.main import main
 try:
     main()
 finally:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gateway.services.proposing import MAX_CELL, PREVIEW_ROWS, preview
+from gateway.services.importing.preview import MAX_CELL, PREVIEW_ROWS, preview
 from shared.contracts import arrow
 from shared.errors import InvalidTable, MalformedRequest, ServiceError, TooLarge
 from shared.parsing_limits import (

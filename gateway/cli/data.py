@@ -14,7 +14,8 @@ import click
 from database.customers import customer_base, customers
 from database.scoring import dashboard
 from gateway.cli.setup import Context, prepare, run_here
-from gateway.services import explaining, uploads
+from gateway.services.importing import uploads
+from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
 
@@ -97,7 +98,7 @@ def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
 ) -> None:
     """Import the customer table FILE (CSV or Parquet): whole, or not at all."""
-    from gateway.services import importing
+    from gateway.services.importing import import_file
 
     if absent_are_gone and not full_snapshot:
         raise InvalidInput("--absent-are-gone needs --full-snapshot: only a file of everybody says who is absent.")
@@ -114,7 +115,7 @@ def import_command(
         "absent_are_gone": absent_are_gone,
         **flags,
     }
-    result = run_here(context, "import", params, importing.run)
+    result = run_here(context, "import", params, import_file.run)
     _tell(context, result)
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
@@ -158,11 +159,11 @@ def _tell(context: Context, result: dict[str, Any]) -> None:
 @click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
 def import_outcomes(file: Path, **flags: bool) -> None:
     """Import who left when, and why: FILE has user_id, ended_at, and perhaps end_reason and started_at."""
-    from gateway.services.importing import leaving
+    from gateway.services.importing import import_outcomes
 
     params = {"path": str(file.resolve()), "file_name": file.name, **flags}
     context = prepare()
-    result = run_here(context, "import-outcomes", params, leaving.run)
+    result = run_here(context, "import-outcomes", params, import_outcomes.run)
     _tell(context, result)
     if result["dry_run"]:
         click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
@@ -174,7 +175,7 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on what has matured; it goes live if it is not worse than the live one."""
-    from gateway.services import training
+    from gateway.services.models import training
 
     result = run_here(prepare(), "train", {"allow_leaks": list(allow_leaks)}, training.run)
     figures = result["metrics"]
@@ -199,10 +200,10 @@ def _figures(values: dict[str, float | None]) -> None:
 @click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although this feature is missing for many.")
 def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
-    from gateway.services import scoring
+    from gateway.services.scoring import scoring_run
 
     params = {"sample_size": sample_size, "allow_missing": list(allow_missing)}
-    result = run_here(prepare(), "score", params, scoring.run)
+    result = run_here(prepare(), "score", params, scoring_run.run)
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)

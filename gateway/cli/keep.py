@@ -13,8 +13,8 @@ from database.engine.revisions import refuse_foreign_file
 from database.engine.sqlite import file_lock
 from database.jobs import retention as rows
 from gateway.cli.setup import ProgressLine, prepare
-from gateway.services import backups, restoring, retention
-from gateway.services.backups import Backup
+from gateway.services.maintenance import backups, restoring, retention
+from gateway.services.maintenance.backups import Backup
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import InvalidInput, NotFound

@@ -19,7 +19,8 @@ from database.engine.session import Database
 from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from gateway.cli.setup import Context, follow, prepare, run_here
-from gateway.services import accounts, work
+from gateway.services.accounts import accounts
+from gateway.services.jobs import work
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable

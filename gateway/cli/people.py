@@ -15,8 +15,7 @@ from database.accounts import users
 from database.accounts.api_keys import Key
 from database.accounts.users import User
 from gateway.cli.setup import Context, prepare
-from gateway.services import accounts
-from gateway.services.accounts import api_keys
+from gateway.services.accounts import accounts, api_keys
 from shared.clock import iso
 from shared.errors import NotFound
 

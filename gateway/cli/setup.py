@@ -20,9 +20,9 @@ from database.engine.session import Database
 from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job
-from gateway.ml_client import MLClient
-from gateway.services import work
-from gateway.services.work import Handler, Work
+from gateway.clients.ml_client import MLClient
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
 from shared.web.logs import configure_logs

@@ -15,15 +15,15 @@ from database.customers.churn_history import Period
 from database.models import models
 from database.scoring import dashboard
 from database.scoring.dashboard import Tail
+from gateway.environment import parts
 from gateway.openapi import Query, answers, blueprint, ok
-from gateway.parts import parts
-from gateway.routes import freshness
-from gateway.routes.shapes import RunOut, SampleBody
-from gateway.routes.waiting import answer_job, answers_job
+from gateway.routes import etag
+from gateway.routes.jobs.job_responses import answer_job, answers_job
+from gateway.routes.schemas import RunOut, SampleBody
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
-freshness.install(bp)
+etag.install(bp)
 PREDICT_WAIT_S = 60.0
 SHOWN_FEATURES = 5
 

@@ -13,7 +13,7 @@ from flask import g, request
 from database.accounts.api_keys import Key
 from database.accounts.audit import Doer
 from database.accounts.users import User
-from gateway.parts import parts
+from gateway.environment import parts
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
 from shared.errors import ServiceError, TokenRejected

@@ -22,7 +22,7 @@ from database.accounts import audit
 from database.accounts import rate_limits as counters
 from database.accounts.audit import Doer
 from database.engine.session import Database
-from gateway.parts import parts
+from gateway.environment import parts
 from gateway.security import callers, roles
 from gateway.settings import Settings
 from shared.clock import iso

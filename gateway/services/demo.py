@@ -26,11 +26,12 @@ from database.importing import imports
 from database.models import models
 from database.scoring import runs
 from database.tables.tables import subscriptions
-from gateway.services import training
-from gateway.services.importing import bring_up_to_date, last_activity
-from gateway.services.scoring import part_by_part, score_columns
-from gateway.services.scoring import run as score
-from gateway.services.work import Work
+from gateway.services.importing.finishing import bring_up_to_date
+from gateway.services.importing.import_file import last_activity
+from gateway.services.jobs.work import Work
+from gateway.services.models import training
+from gateway.services.scoring.scoring_run import part_by_part, score_columns
+from gateway.services.scoring.scoring_run import run as score
 from shared.clock import Clock, days_later, iso, utc_now
 from shared.errors import Conflict
 from shared.schema.features import built_in_schema

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-import gateway.cli as cli
+import gateway.cli.main as cli
 from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.engine.sqlite import file_lock
@@ -24,9 +24,10 @@ from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.cli import data
 from gateway.cli.setup import Context
-from gateway.ml_client import MLClient
-from gateway.services import demo, work
-from gateway.services.work import Handler, Work
+from gateway.clients.ml_client import MLClient
+from gateway.services import demo
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Handler, Work
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import ServiceUnavailable

@@ -20,7 +20,7 @@ from database.models import models
 from database.scoring import runs
 from database.tables import tables
 from gateway.app import create_app
-from gateway.services import accounts
+from gateway.services.accounts import accounts
 from gateway.settings import Settings
 from shared.clock import utc_now
 from shared.schema.features import Schema, schema_from_dict

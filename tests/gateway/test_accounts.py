@@ -11,11 +11,11 @@ import bcrypt
 import pytest
 from sqlalchemy import insert, select
 
+from database.accounts.audit import Doer
 from database.accounts.users import User
 from database.engine.session import Database
 from database.tables import tables
-from gateway.services import accounts
-from gateway.services.accounts import Doer
+from gateway.services.accounts import accounts
 from gateway.services.accounts.credentials import COMMON_PASSWORDS, hash_of, matches
 from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 

@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-import gateway.cli as cli
+import gateway.cli.main as cli
 from database.accounts import audit
-from database.accounts.audit import COMMAND_LINE
+from database.accounts.audit import COMMAND_LINE, Doer
 from database.customers import customer_base
 from database.jobs import jobs
 from database.models import models
 from database.tables import tables
 from gateway.cli import auditing
-from gateway.services import accounts, releases, work
-from gateway.services.accounts import Doer
+from gateway.services.accounts import accounts, api_keys
+from gateway.services.jobs import work
+from gateway.services.models import promotions
 from shared.clock import iso
 from shared.schema.features import schema_from_dict
 from tests.gateway.auth_conftest import PASSWORD
@@ -138,7 +139,7 @@ def test_models_going_live_and_back_are_told_of(shop: Shop) -> None:
     sent = shop.client.post("/api/model/promote", json={"version": "1.0.1", "reason": "better"}, headers=admin)
     assert sent.status_code == 200, sent.text
     assert shop.client.post("/api/model/rollback", json={"reason": "worse"}, headers=admin).status_code == 200
-    releases.promote(shop.database, shop.watch, version="1.0.1", reason="x", force=True, by=Doer(by))
+    promotions.promote(shop.database, shop.watch, version="1.0.1", reason="x", force=True, by=Doer(by))
     told = [(entry["action"], entry["subject"], entry["user_id"]) for entry in entries(shop, admin, action="model")]
     assert told == [
         ("model.promoted.forced", "model:1.0.1", by),
@@ -161,7 +162,7 @@ def test_taking_the_demo_out_is_told_of(shop: Shop) -> None:
 def test_what_a_demo_account_did_stays_when_it_and_its_keys_go(shop: Shop) -> None:
     a_worker_is_there(shop)
     demo = accounts.create_demo_account(shop.database, clock=shop.watch, cost=4, app_env="test")
-    _, secret = accounts.api_keys.create(
+    _, secret = api_keys.create(
         shop.database, clock=shop.watch, user_id=demo.id, name="x", scopes=["score"], by=Doer(demo.id)
     )
     shop.client.post(PREDICT, headers={"X-API-Key": secret, "Prefer": "respond-async"})

@@ -26,8 +26,9 @@ from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.scoring import ranks, runs
 from gateway.app import create_app
-from gateway.services import accounts, backups, restoring
-from gateway.services.restoring import Target
+from gateway.services.accounts import accounts
+from gateway.services.maintenance import backups, restoring
+from gateway.services.maintenance.restoring import Target
 from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
@@ -279,7 +280,7 @@ def test_a_disk_that_fills_is_said_and_leaves_the_backup_before(place: Place, tm
     (place.registry / "1.0.0" / "big.ubj").write_bytes(b"x" * 800_000)
     old = place.backup(tmp_path / "kept")
     variables = {"APP_ENV": "test", "DATABASE_PATH": str(place.path), "ML_MODEL_PATH": str(place.registry)}
-    limited = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({bytes_left}, {bytes_left})); from gateway.cli import main; main()"
+    limited = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({bytes_left}, {bytes_left})); from gateway.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", limited, "backup", str(tmp_path / "kept")],
         env={**os.environ, **variables, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},

@@ -8,11 +8,11 @@ from typing import Any
 import click
 import pytest
 
-import gateway.cli as cli
+import gateway.cli.main as cli
 from database.engine.sqlite import file_lock
 from gateway.cli import setup
 from gateway.cli.setup import Context, ProgressLine, run_here
-from gateway.services import work
+from gateway.services.jobs import work
 from shared.errors import InvalidInput, InvalidTable
 from tests.gateway.conftest import World
 

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Float, Integer, MetaData, Table, Text, select
 
 from database.engine.session import Database
 from database.engine.sqlite.columns import exchange_with
-from gateway.services.columns import predict_batch
+from gateway.services.scoring.columns import predict_batch
 from shared.contracts import arrow
 from shared.schema.features import schema_from_dict
 

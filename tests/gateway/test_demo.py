@@ -14,7 +14,8 @@ from database.models import models
 from database.scoring import dashboard, runs
 from database.tables import tables
 from database.tables.tables import customer_snapshots, subscriptions
-from gateway.services import demo, importing
+from gateway.services import demo
+from gateway.services.importing import import_file
 from shared.errors import Conflict
 from shared.schema.features import built_in_schema, schema_from_dict
 from tests.gateway.conftest import ROOT, TODAY, World, clock
@@ -155,7 +156,7 @@ def test_ones_own_customers_are_never_replaced_or_removed_by_the_demo(world: Wor
 def test_a_table_of_another_schema_is_refused_with_the_way_out_of_the_demo(demo_world: World) -> None:
     params = {"path": str(ROOT / "examples" / "customers.csv"), "file_name": "c.csv"}
     schema = schema_from_dict({"id": "user_id", "features": {"device_count": {"kind": "number"}}})
-    job = demo_world.run("import", importing.run, {**params, "schema": schema.as_dict()})
+    job = demo_world.run("import", import_file.run, {**params, "schema": schema.as_dict()})
     assert "retainstream demo --remove" in job.error["message"]  # type: ignore[index]
 
 
@@ -164,7 +165,7 @@ def test_newer_facts_of_a_demo_customer_may_be_imported(demo_world: World, tmp_p
     path = tmp_path / "one.csv"
     path.write_text(f"{header}\nusr_942183,11,14,3,25,2,14,Premium 4K\n", encoding="utf-8")
     params = {"path": str(path), "file_name": "one.csv", "schema": built_in_schema().as_dict()}
-    result = demo_world.do("import", importing.run, params)
+    result = demo_world.do("import", import_file.run, params)
     assert (result["customers_new"], result["customers_updated"]) == (0, 1)
     with demo_world.database.read() as connection:
         row = customers.one(connection, built_in_schema(), "usr_942183")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from database.customers import customers
-from gateway.memory import Memory
-from gateway.services import explaining
-from gateway.services.explaining import (
+from gateway.query_cache import Memory
+from gateway.services.scoring import reasons
+from gateway.services.scoring.lookups import given_facts, live_schema, present_facts
+from gateway.services.scoring.reasons import (
     changed,
     facts_by_feature,
     in_words,
@@ -18,7 +19,6 @@ from gateway.services.explaining import (
     score,
     stored_reasons,
 )
-from gateway.services.subjects import given_facts, live_schema, present_facts
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
 from shared.schema.features import Feature, Schema, built_in_schema, load_schema, schema_from_dict
 from tests.gateway.conftest import ROOT, World
@@ -63,7 +63,7 @@ def test_stored_reasons_are_those_that_exist_largest_first() -> None:
 
 
 def target(value: Any, **about: Any) -> Any:
-    return explaining._target(Feature.model_validate({"kind": "number", "actionable": True, **about}), value)
+    return reasons._target(Feature.model_validate({"kind": "number", "actionable": True, **about}), value)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_a_step_moves_by_itself_and_a_target_is_reached_only_from_the_worse_side
 @pytest.mark.parametrize(("value", "expected"), [(70.0, 60.0), (4.0, 0.0)])
 def test_a_negative_step_lowers_the_value_and_never_below_nothing(value: float, expected: float) -> None:
     telco = load_schema(ROOT / "examples" / "telco.toml")
-    assert explaining._target(telco.features["MonthlyCharges"], value) == expected
+    assert reasons._target(telco.features["MonthlyCharges"], value) == expected
 
 
 def test_a_category_moves_to_its_target_once() -> None:
     contract = load_schema(ROOT / "examples" / "telco.toml").features["Contract"]
-    assert explaining._target(contract, "Month-to-month") == "One year"
-    assert explaining._target(contract, "One year") is None
+    assert reasons._target(contract, "Month-to-month") == "One year"
+    assert reasons._target(contract, "One year") is None
 
 
 def test_only_what_can_be_acted_on_can_be_changed() -> None:
@@ -138,7 +138,7 @@ def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> No
         facts = facts_by_feature(schema, row)
         for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
             answer = score(demo_world.ml, schema, version, [facts], reasons=shown)
-            told = explaining.explain(schema, facts, answer)
+            told = reasons.explain(schema, facts, answer)
             points = sum(reason["points"] for reason in told["reasons"]) + told["other_points"]
             assert told["churn_probability"] == pytest.approx(told["base_probability"] + points, abs=1e-9)
             assert len(told["reasons"]) == many
@@ -169,7 +169,7 @@ def test_recommendations_are_actionable_helpful_sorted_and_equal_to_a_direct_res
             assert schema.features[each["feature"]].actionable
             assert each["feature"] in raising
             assert each["expected_change"] < 0
-            assert each["note"] == explaining.ESTIMATE
+            assert each["note"] == reasons.ESTIMATE
             other = changed(schema, facts, {each["feature"]: each["target"]})
             again = score(demo_world.ml, schema, version, [other], row_key=key).predictions[0].churn_probability
             assert each["expected_probability"] == pytest.approx(again, abs=1e-12)

@@ -20,10 +20,10 @@ import pytest
 import tomli_w
 
 from database.accounts import audit
-from gateway.ml_client import MLClient
-from gateway.services import accounts, export_files
-from gateway.services.accounts import api_keys
-from gateway.services.exporting import Export
+from gateway.clients.ml_client import MLClient
+from gateway.services.accounts import accounts, api_keys
+from gateway.services.exporting import export_files
+from gateway.services.exporting.exporting import Export
 from gateway.settings import Role
 from gateway.worker import Worker
 from shared.clock import utc_now

@@ -13,9 +13,10 @@ from sqlalchemy import select
 from database.customers import customer_base, customers
 from database.models import models
 from database.tables import tables
-from gateway.memory import Memory
-from gateway.services import explaining, scoring, training
-from gateway.services.subjects import live_schema, present_facts
+from gateway.query_cache import Memory
+from gateway.services.models import training
+from gateway.services.scoring import reasons, scoring_run
+from gateway.services.scoring.lookups import live_schema, present_facts
 from shared.schema.features import Schema, built_in_schema, load_schema
 from tests.gateway.conftest import Run, World
 
@@ -101,14 +102,14 @@ def test_an_earlier_model_goes_on_scoring_an_extended_base_and_a_new_one_uses_th
     schema_file = extended(tmp_path)
     ledger = rows_of(world, tables.ledger)
     assert run(world, "schema", "extend", str(schema_file))[0] is None
-    assert world.do("score", scoring.run)["model_version"] == "2.4.3"
+    assert world.do("score", scoring_run.run)["model_version"] == "2.4.3"
     assert shown(world) == before, "the same model and facts, so the same scores"
     assert rows_of(world, tables.ledger)[: len(ledger)] == ledger
     arrivals = tmp_path / "arrivals.csv"
     line = "new_{},n@example.com,Standard,5,1,1,40,3,1,7.99,0,{},de"
     arrivals.write_text("\n".join([HEADER, *(line.format(k, k) for k in range(5))]) + "\n", encoding="utf-8")
     assert run(world, "import", str(arrivals), "--schema", str(schema_file))[0] is None
-    assert world.do("score", scoring.run)["predictions_generated"] == len(before) + 5
+    assert world.do("score", scoring_run.run)["predictions_generated"] == len(before) + 5
     after = shown(world)
     assert {key: after[key] for key in before} == before
     assert len({after[key] for key in after if key not in before}) == 1, "what it was not trained on counts for nothing"
@@ -124,12 +125,12 @@ def _explains(world: World, user_id: str) -> None:
     schema, version = live_schema(world.database, Memory(world.database))
     assert schema == built_in_schema()
     _, known = present_facts(world.database, schema, user_id)
-    answer = explaining.score(world.ml, schema, version, [known])
+    answer = reasons.score(world.ml, schema, version, [known])
     with world.database.read() as connection:
         wide: Schema = customer_base.get(connection).schema  # type: ignore[union-attr]
         row = customers.one(connection, wide, user_id)
     assert row is not None
     assert row["support_tickets"] == 3
     assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-6)
-    assert explaining.stored_reasons(wide, row)
-    assert {reason["feature"] for reason in explaining.stored_reasons(wide, row)} <= set(schema.features)
+    assert reasons.stored_reasons(wide, row)
+    assert {reason["feature"] for reason in reasons.stored_reasons(wide, row)} <= set(schema.features)

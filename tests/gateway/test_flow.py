@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from gateway.services.flow import Ranking, RollUp, ahead
+from gateway.services.scoring.rollup import Ranking, RollUp, ahead
 
 
 def test_items_come_in_order_and_at_most_two_are_taken_before_the_first_is_done_with() -> None:

@@ -10,9 +10,9 @@ from sqlalchemy import func, select, text
 
 from database.models import models
 from database.tables import tables
-from gateway.memory import Memory
-from gateway.services import explaining, scoring
-from gateway.services.subjects import given_facts, live_model
+from gateway.query_cache import Memory
+from gateway.services.scoring import reasons, scoring_run
+from gateway.services.scoring.lookups import given_facts, live_model
 from shared.errors import ServiceError
 from tests.gateway.conftest import Run, World, settings_of
 
@@ -52,7 +52,7 @@ def test_a_run_stops_before_anything_is_stored_and_names_the_feature_the_counts_
     lose(demo_world, "payment_failures", 300)
     before = count(demo_world, tables.scoring_runs), count(demo_world, tables.ledger)
     with pytest.raises(ServiceError) as caught:
-        demo_world.do("score", scoring.run, {"sample_size": sample})
+        demo_world.do("score", scoring_run.run, {"sample_size": sample})
     assert caught.value.code == "feature_missing"
     assert [detail["field"] for detail in caught.value.details] == ["payment_failures"]
     told = caught.value.message
@@ -64,7 +64,7 @@ def test_a_run_stops_before_anything_is_stored_and_names_the_feature_the_counts_
 
 def test_a_run_that_is_allowed_goes_on_and_says_so_with_the_counts(demo_world: World) -> None:
     lose(demo_world, "payment_failures", 300)
-    result = demo_world.do("score", scoring.run, {"allow_missing": ["payment_failures"]})
+    result = demo_world.do("score", scoring_run.run, {"allow_missing": ["payment_failures"]})
     assert result["predictions_generated"] == 600
     assert result["allowed_missing"] == [{"feature": "payment_failures", "missing": 300, "customers": 600}]
 
@@ -73,7 +73,7 @@ def test_a_setting_allows_it_for_every_run(demo_world: World) -> None:
     lose(demo_world, "payment_failures", 300)
     settings = settings_of(demo_world.database.path, ALLOW_MISSING="plan, payment_failures")
     assert settings.allow_missing == ("plan", "payment_failures")
-    result = replace(demo_world, settings=settings).do("score", scoring.run)
+    result = replace(demo_world, settings=settings).do("score", scoring_run.run)
     assert [each["feature"] for each in result["allowed_missing"]] == ["payment_failures"]
 
 
@@ -81,20 +81,20 @@ def test_one_allowed_feature_allows_no_other(demo_world: World) -> None:
     lose(demo_world, "payment_failures", 300)
     lose(demo_world, "last_login_days", 300)
     with pytest.raises(ServiceError) as caught:
-        demo_world.do("score", scoring.run, {"allow_missing": ["payment_failures"]})
+        demo_world.do("score", scoring_run.run, {"allow_missing": ["payment_failures"]})
     assert [detail["field"] for detail in caught.value.details] == ["last_login_days"]
 
 
 @pytest.mark.parametrize("missing", [20, 30])
 def test_a_few_who_lack_a_feature_stop_no_run(demo_world: World, missing: int) -> None:
     lose(demo_world, "payment_failures", missing)
-    result = demo_world.do("score", scoring.run)
+    result = demo_world.do("score", scoring_run.run)
     assert (result["predictions_generated"], result["allowed_missing"]) == (600, [])
 
 
 def test_what_is_no_feature_can_not_be_allowed(demo_world: World) -> None:
     with pytest.raises(ServiceError) as caught:
-        demo_world.do("score", scoring.run, {"allow_missing": ["nothing"]})
+        demo_world.do("score", scoring_run.run, {"allow_missing": ["nothing"]})
     assert (caught.value.code, caught.value.details[0]["field"]) == ("validation_failed", "allow_missing")
 
 
@@ -110,11 +110,11 @@ def test_the_command_stops_too_and_goes_on_where_it_is_allowed(demo_world: World
 def test_a_single_score_warns_of_each_feature_that_is_missing(demo_world: World) -> None:
     schema, version, complete = live_model(demo_world.database, Memory(demo_world.database))
     facts = given_facts(schema, {"plan": "Standard"})
-    answer = explaining.score(demo_world.ml, schema, version, [facts])
-    told = explaining.explain(schema, facts, answer, complete=complete)
+    answer = reasons.score(demo_world.ml, schema, version, [facts])
+    told = reasons.explain(schema, facts, answer, complete=complete)
     assert len(told["warnings"]) == len(schema.features) - 1
     assert any(each.startswith(schema.feature_label("payment_failures")) for each in told["warnings"])
     assert told["churn_probability"] < 0.3, "nothing known is no reason to call somebody a leaver"
     full = {**given_facts(schema, {"plan": "Standard"}), **dict.fromkeys(set(schema.features) - {"plan"}, 3)}
-    answer = explaining.score(demo_world.ml, schema, version, [full])
-    assert explaining.explain(schema, full, answer, complete=complete)["warnings"] == []
+    answer = reasons.score(demo_world.ml, schema, version, [full])
+    assert reasons.explain(schema, full, answer, complete=complete)["warnings"] == []

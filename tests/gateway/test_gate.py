@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.services.training import gate
+from gateway.services.models.training import gate
 from shared.contracts.api import BalancedFigures, Comparison, TestFigures, TrainReport
 
 

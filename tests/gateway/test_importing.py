@@ -15,8 +15,9 @@ from database.customers.customer_base import column_names, snapshots_table
 from database.importing import apply_import
 from database.scoring import runs
 from database.tables import tables
-from gateway.services import importing, work
-from gateway.services.work import Work
+from gateway.services.importing import import_file
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
 from shared.errors import ServiceError
 from shared.schema.features import Schema, built_in_schema, load_schema, schema_from_dict
 from tests import ledger
@@ -42,7 +43,7 @@ def write(folder: Path, name: str, rows: Sequence[str], header: str = HEADER) ->
 
 def bring(world: World, path: Path, schema: Schema, **more: Any) -> dict[str, Any]:
     params = {"path": str(path), "file_name": path.name, "schema": schema.as_dict(), **more}
-    return world.do("import", importing.run, params)
+    return world.do("import", import_file.run, params)
 
 
 def counts(world: World) -> dict[str, int]:
@@ -310,7 +311,7 @@ def test_a_cancel_that_comes_after_the_commit_does_not_call_a_finished_import_ca
             given[0]._stop.set()
 
     given.append(world.work("import", params, report=report))
-    job = work.run(given[0], importing.run)
+    job = work.run(given[0], import_file.run)
     written = counts(world)["customers"] > 0
     assert (job.state == "done") is written
     if written:
@@ -353,6 +354,6 @@ def test_leavers_disappear_from_the_shown_scores_and_their_roll_up(world: World,
 
 
 def test_the_words_for_the_last_login_are_those_of_the_old_backend() -> None:
-    assert [importing.last_activity(days) for days in (0, 1, 2, 12.0, None)] == [
+    assert [import_file.last_activity(days) for days in (0, 1, 2, 12.0, None)] == [
         "Today", "Yesterday", "2 days ago", "12 days ago", None,
     ]  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from database.jobs import jobs
-from gateway.services import work
-from gateway.services.work import Work
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Cancelled, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
 from tests.gateway.conftest import World

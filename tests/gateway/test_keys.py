@@ -19,8 +19,7 @@ from database.engine.migrate import migrate
 from database.engine.session import Database
 from gateway.app import create_app
 from gateway.security import roles
-from gateway.services import accounts
-from gateway.services.accounts import api_keys
+from gateway.services.accounts import accounts, api_keys
 from gateway.settings import Role, Settings
 from tests.gateway.auth_conftest import MUCH, PASSWORD, REJECTED, refused
 

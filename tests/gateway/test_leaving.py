@@ -10,8 +10,7 @@ from sqlalchemy import select
 
 from database.customers import facts
 from database.tables import tables
-from gateway.services import uploads
-from gateway.services.importing import leaving
+from gateway.services.importing import import_outcomes, uploads
 from shared.errors import ServiceError
 from shared.schema.features import schema_from_dict
 from tests.gateway.conftest import World
@@ -22,7 +21,7 @@ WITH_START = "user_id,started_at,ended_at,end_reason"
 
 
 def leave(world: World, path: Path, **more: Any) -> dict[str, Any]:
-    return world.do("import-outcomes", leaving.run, {"path": str(path), "file_name": path.name, **more})
+    return world.do("import-outcomes", import_outcomes.run, {"path": str(path), "file_name": path.name, **more})
 
 
 def lifetimes(world: World, user_id: str) -> list[tuple[Any, ...]]:

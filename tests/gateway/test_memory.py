@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from gateway.memory import LARGEST, MOST, Memory
+from gateway.query_cache import LARGEST, MOST, Memory
 from tests.stack import Stack
 
 

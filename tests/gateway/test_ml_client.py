@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gateway import ml_client
-from gateway.ml_client import MLClient
+from gateway.clients import ml_client
+from gateway.clients.ml_client import MLClient
 from shared.contracts.api import ARROW_TYPE, PredictRequest
 from shared.errors import InsufficientData, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
 from tests.gateway.conftest import NOBODY, free_port

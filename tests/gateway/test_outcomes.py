@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from database.customers import customers
 from database.scoring import runs
 from database.tables import tables
-from gateway.services import outcomes
+from gateway.services.scoring import outcomes
 from tests import ledger
 from tests.gateway.conftest import World
 from tests.gateway.test_importing import DATED, bring, write

@@ -9,9 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from database.engine.session import Database
-from gateway.cli import retainstream
-from gateway.services import accounts
-from gateway.services.accounts import api_keys
+from gateway.cli.main import retainstream
+from gateway.services.accounts import accounts, api_keys
 from shared.clock import utc_now
 from shared.errors import ServiceError, Unauthenticated
 

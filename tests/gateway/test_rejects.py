@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from database.customers.customer_base import customers_table
-from gateway.services import importing, uploads
+from gateway.services.importing import import_file, uploads
 from shared.schema.features import Schema, schema_from_dict
 from tests.gateway.conftest import World
 
@@ -24,7 +24,7 @@ WITHOUT_ID = schema_from_dict({"features": FEATURES})
 
 def bring(world: World, path: Path, schema: Schema, **more: Any) -> tuple[dict[str, Any], Path]:
     params = {"path": str(path), "file_name": path.name, "schema": schema.as_dict(), "as_of": "2026-06-01", **more}
-    result = world.do("import", importing.run, params)
+    result = world.do("import", import_file.run, params)
     job_id = int(result["rejects_file"].split("/")[-2]) if result["rejects_file"] else 0
     return result, uploads.rejects_path(world.database.path, job_id)
 

@@ -21,8 +21,8 @@ from database.jobs import jobs
 from database.jobs import retention as old
 from database.scoring import ranks, runs
 from database.tables import tables
-from gateway.services import retention
-from gateway.services.retention import Limits, months_before
+from gateway.services.maintenance import retention
+from gateway.services.maintenance.retention import Limits, months_before
 from shared.clock import days_later, iso, utc_now
 from tests import ledger
 from tests.database.conftest import Facts, full_run, plain_schema

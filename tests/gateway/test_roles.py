@@ -9,7 +9,8 @@ import pytest
 
 from gateway.app import create_app
 from gateway.openapi import blueprint
-from gateway.security import require_roles, roles
+from gateway.security import roles
+from gateway.security.roles import require_roles
 from gateway.settings import Role, Settings
 from tests.gateway.auth_conftest import PASSWORD, World, build
 
@@ -57,7 +58,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_every_route_of_the_gateway_has_a_role(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # Asked of the routes themselves: `create_app` would refuse to start before a wrong table could be seen here.
-    monkeypatch.setattr("gateway.security.require_roles", lambda app: None)
+    monkeypatch.setattr("gateway.security.roles.require_roles", lambda app: None)
     routes = {
         (method, rule.rule)
         for rule in create_app(settings).url_map.iter_rules()

@@ -13,8 +13,9 @@ from database.engine.sqlite.columns import exchange_with
 from database.models import models
 from database.scoring import dashboard, runs
 from database.tables import tables
-from gateway.services import scoring, work
-from gateway.services.work import Work
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
+from gateway.services.scoring import scoring_run
 from shared.clock import iso
 from shared.contracts import arrow
 from shared.errors import ServiceError
@@ -40,7 +41,7 @@ def shown(world: World) -> dict[int, float]:
 
 def test_a_run_scores_everybody_publishes_and_leaves_no_stale_score(demo_world: World) -> None:
     before = shown(demo_world)
-    result = demo_world.do("score", scoring.run)
+    result = demo_world.do("score", scoring_run.run)
     assert (result["predictions_generated"], result["model_version"]) == (600, "2.4.3")
     assert shown(demo_world) == before, "the same model and the same facts give the same scores"
     assert result["average_probability"] == pytest.approx(sum(before.values()) / 600)
@@ -51,7 +52,7 @@ def test_a_run_scores_everybody_publishes_and_leaves_no_stale_score(demo_world: 
 
 def test_a_sample_is_of_customers_that_exist_and_totals_stay_over_all(demo_world: World) -> None:
     before = shown(demo_world)
-    result = demo_world.do("score", scoring.run, {"sample_size": 25})
+    result = demo_world.do("score", scoring_run.run, {"sample_size": 25})
     assert result["predictions_generated"] == 25
     assert shown(demo_world) == before
     with demo_world.database.read() as connection:
@@ -69,24 +70,24 @@ def test_a_sample_by_another_model_than_the_shown_one_refreshes_nothing(demo_wor
         assert older is not None
         models.promote(connection, older.id, reason="test", live_from=iso(clock()))
     before = shown(demo_world)
-    result = demo_world.do("score", scoring.run, {"sample_size": 25})
+    result = demo_world.do("score", scoring_run.run, {"sample_size": 25})
     assert result["model_version"] == "2.4.1"
     assert shown(demo_world) == before
 
 
 def test_a_sample_larger_than_everybody_is_everybody(demo_world: World) -> None:
-    assert demo_world.do("score", scoring.run, {"sample_size": 5000})["predictions_generated"] == 600
+    assert demo_world.do("score", scoring_run.run, {"sample_size": 5000})["predictions_generated"] == 600
 
 
 def in_chunks_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CHUNK", "FIRST_CHUNK"):
-        monkeypatch.setattr(scoring, name, rows)
+        monkeypatch.setattr(scoring_run, name, rows)
 
 
 def test_chunks_make_the_same_run_as_one_piece(demo_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = shown(demo_world)
     in_chunks_of(97, monkeypatch)
-    demo_world.do("score", scoring.run)
+    demo_world.do("score", scoring_run.run)
     assert shown(demo_world) == before
 
 
@@ -102,14 +103,14 @@ def test_of_a_wide_table_fewer_customers_go_in_one_call(
         return real(body, *args, **more)
 
     monkeypatch.setattr(demo_world.ml, "score_columns", counted)
-    monkeypatch.setattr(scoring, "MOST_CELLS", 100 * len(built_in_schema().features) + 1)
-    demo_world.do("score", scoring.run, {"sample_size": sample} if sample else {})
+    monkeypatch.setattr(scoring_run, "MOST_CELLS", 100 * len(built_in_schema().features) + 1)
+    demo_world.do("score", scoring_run.run, {"sample_size": sample} if sample else {})
     assert asked == ([100, 100, 50] if sample else [100] * 6)
     assert shown(demo_world) == before
 
 
 def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: World) -> None:
-    run_id = demo_world.do("score", scoring.run)["run_id"]
+    run_id = demo_world.do("score", scoring_run.run)["run_id"]
     with demo_world.database.read() as connection:
         stored = [tuple(row)[1:] for row in dashboard.bins(connection, run_id)]
         measured = sorted(runs.measure_bins(connection, run_id))
@@ -119,7 +120,7 @@ def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: 
 
 
 def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: World) -> None:
-    run_id = demo_world.do("score", scoring.run)["run_id"]
+    run_id = demo_world.do("score", scoring_run.run)["run_id"]
     p, ranks = tables.ledger, tables.present_ranks
     with demo_world.database.read() as connection:
         found, live = customer_base.get(connection), models.live(connection)
@@ -130,7 +131,7 @@ def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: Wo
         ranked = connection.execute(select(ranks.c.churn_probability, ranks.c.customer_id)).all()
     with exchange_with(demo_world.database) as exchange:
         taken = exchange.take(customers.to_score(found.schema, after_id=0, limit=1000))
-    columns = scoring.in_columns(found.schema, taken)
+    columns = scoring_run.in_columns(found.schema, taken)
     assert [tuple(row.values()) for row in arrow.decode(columns.body).to_pylist()] == [
         (row[0], *row[2:]) for row in rows
     ]
@@ -167,7 +168,7 @@ def test_a_run_that_breaks_half_way_leaves_nothing_and_what_is_shown_stays(
         return real(*args, **more)
 
     monkeypatch.setattr(demo_world.ml, "score_columns", breaks)
-    assert demo_world.run("score", scoring.run).state == "failed"
+    assert demo_world.run("score", scoring_run.run).state == "failed"
     assert shown(demo_world) == before
     assert count(demo_world.database, tables.ledger) == ledger
     with demo_world.database.read() as connection:
@@ -185,7 +186,7 @@ def test_a_cancel_that_comes_after_publishing_does_not_call_the_run_cancelled(de
             given[0]._stop.set()
 
     given.append(demo_world.work("score", report=report))
-    job = work.run(given[0], scoring.run)
+    job = work.run(given[0], scoring_run.run)
     assert (job.state == "done") is (runs_published(demo_world) != first)
 
 
@@ -201,18 +202,18 @@ def test_without_an_ml_service_a_run_fails_in_a_sentence_and_shows_what_was_show
     world = make_world(demo_file, url=NOBODY)
     before = shown(world)
     with pytest.raises(ServiceError, match="does not answer") as caught:
-        world.do("score", scoring.run)
+        world.do("score", scoring_run.run)
     assert caught.value.code == "service_unavailable"
     assert shown(world) == before
 
 
 def test_without_customers_or_without_a_model_there_is_a_sentence(world: World) -> None:
     with pytest.raises(ServiceError, match="import a table first"):
-        world.do("score", scoring.run)
+        world.do("score", scoring_run.run)
     with world.database.write() as connection:
         customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
     with pytest.raises(ServiceError, match="import a table first"):
-        world.do("score", scoring.run)
+        world.do("score", scoring_run.run)
 
 
 def test_who_can_be_scored_is_who_is_listed(demo_world: World) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from database.customers import customer_base, facts
 from database.models import models
 from database.tables import tables
-from gateway.services import training
-from gateway.services.work import Work
+from gateway.services.jobs.work import Work
+from gateway.services.models import training
 from shared.contracts import arrow
 from shared.errors import InsufficientData, ServiceError
 from shared.schema.features import built_in_schema
@@ -123,7 +123,7 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
             given[0]._stop.set()
 
     given.append(demo_world.work("train", report=report))
-    from gateway.services import work
+    from gateway.services.jobs import work
 
     assert work.run(given[0], training.run).state == "cancelled"
     with demo_world.database.read() as connection:

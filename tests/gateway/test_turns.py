@@ -16,7 +16,9 @@ from database.customers.customer_base import customers_table, snapshots_table
 from database.importing import apply_import
 from database.jobs.jobs import Job
 from database.tables import tables
-from gateway.services import importing, scoring, work
+from gateway.services.importing import import_file
+from gateway.services.jobs import work
+from gateway.services.scoring import scoring_run
 from shared.schema.features import built_in_schema, schema_from_dict
 from tests.gateway.conftest import World
 
@@ -107,24 +109,24 @@ def test_an_import_waits_for_the_run_which_scores_the_facts_as_they_were(
     demo_world: World, meanwhile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHUNK", "FIRST_CHUNK"):
-        monkeypatch.setattr(scoring, name, 40)
+        monkeypatch.setattr(scoring_run, name, 40)
     params, both, before = neglected(demo_world, tmp_path), meanwhile(demo_world), scores(demo_world)
-    real, first = scoring._store, threading.Event()
+    real, first = scoring_run._store, threading.Event()
 
     def store(*args: Any, **more: Any) -> None:
         real(*args, **more)
         if not first.is_set():
             first.set()
-            both.start("import", "import", importing.run, params).add_done_callback(ended.append)
+            both.start("import", "import", import_file.run, params).add_done_callback(ended.append)
             both.says("import", "Waiting for a scoring run")
 
     ended: list[Future[Job]] = []
-    monkeypatch.setattr(scoring, "_store", store)
-    run = both.start("run", "score", scoring.run).result(DEADLINE_S)
+    monkeypatch.setattr(scoring_run, "_store", store)
+    run = both.start("run", "score", scoring_run.run).result(DEADLINE_S)
     both.pool.shutdown()
     assert (run.state, ended[0].result().state) == ("done", "done")
     assert scores(demo_world, run.result["run_id"]) == before
-    after = demo_world.do("score", scoring.run)
+    after = demo_world.do("score", scoring_run.run)
     assert sum(scores(demo_world, after["run_id"]).values()) > 2 * sum(before.values()), "everybody was changed"
 
 
@@ -135,16 +137,16 @@ def test_a_run_waits_for_the_import_and_scores_all_of_it(
 ) -> None:  # fmt: skip
     params, both = neglected(demo_world, tmp_path), meanwhile(demo_world)
     alone = make_world(demo_file, url=ml_url)
-    alone.do("import", importing.run, params)
-    expected = scores(alone, alone.do("score", scoring.run)["run_id"])
+    alone.do("import", import_file.run, params)
+    expected = scores(alone, alone.do("score", scoring_run.run)["run_id"])
     runs: list[Future[Job]] = []
 
     def until() -> None:
-        runs.append(both.start("run", "score", scoring.run))
+        runs.append(both.start("run", "score", scoring_run.run))
         both.says("run", "Waiting for an import")
 
     held(monkeypatch, until)
-    assert both.start("import", "import", importing.run, params).result(DEADLINE_S).state == "done"
+    assert both.start("import", "import", import_file.run, params).result(DEADLINE_S).state == "done"
     run = runs[0].result(DEADLINE_S)
     assert run.state == "done"
     assert scores(demo_world, run.result["run_id"]) == expected == scores(demo_world)
@@ -162,11 +164,11 @@ def test_two_imports_at_once_are_one_after_the_other_and_lose_nothing(
     second: list[Future[Job]] = []
 
     def until() -> None:
-        second.append(both.start("b", "import", importing.run, params("b.csv", 2000, 2, "2026-06-02")))
+        second.append(both.start("b", "import", import_file.run, params("b.csv", 2000, 2, "2026-06-02")))
         both.says("b", "Waiting for another import")
 
     held(monkeypatch, until)
-    first = both.start("a", "import", importing.run, params("a.csv", 0, 1, "2026-06-01")).result(DEADLINE_S)
+    first = both.start("a", "import", import_file.run, params("a.csv", 0, 1, "2026-06-01")).result(DEADLINE_S)
     later = second[0].result(DEADLINE_S)
     assert (first.result["customers_new"], later.result["customers_new"]) == (3000, 2000)
     assert (later.result["customers_updated"], later.result["customers_disappeared"]) == (1000, 2000)

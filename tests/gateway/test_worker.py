@@ -12,8 +12,8 @@ import pytest
 from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway import worker
-from gateway.services import work
-from gateway.services.work import Work
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
 from tests.gateway.conftest import World

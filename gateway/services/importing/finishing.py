@@ -18,10 +18,12 @@ from database.importing.apply_import import Plan, Writer
 from database.importing.imports import Pending
 from database.importing.staging import Staging
 from database.scoring import runs
-from gateway.services import outcomes, turns, uploads
-from gateway.services.pace import Pace
-from gateway.services.scoring import refresh_roll_up
-from gateway.services.work import Work
+from gateway.services.importing import uploads
+from gateway.services.jobs import locks
+from gateway.services.jobs.batch_sizing import Pace
+from gateway.services.jobs.work import Work
+from gateway.services.scoring import outcomes
+from gateway.services.scoring.scoring_run import refresh_roll_up
 from shared.errors import Conflict, DiskFull
 from shared.schema.features import schema_from_dict
 
@@ -142,5 +144,5 @@ def bring_up_to_date(work: Work) -> None:
 
 def write_alone(work: Work, act: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """Do something to the facts while no scoring run and no training reads them."""
-    with turns.alone(work, turns.FACTS, "Waiting for a scoring run or training to end"):
+    with locks.alone(work, locks.FACTS, "Waiting for a scoring run or training to end"):
         return act()
