@@ -20,6 +20,7 @@ from shared.contracts import arrow
 from shared.contracts.api import TrainParams
 from shared.errors import Detail, InvalidInput
 from shared.schema.features import Schema, schema_from_dict
+from shared.tables.read import CustomerTable, row_keys
 
 Labels = npt.NDArray[np.int8]
 Dates = npt.NDArray[np.datetime64]
@@ -159,3 +160,20 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array | None:
 
 def _wrong(name: str, message: str) -> InvalidInput:
     return InvalidInput(f"{name}: {message}", details=[{"field": name, "message": message}])
+
+
+def snapshot_of(table: CustomerTable) -> Snapshot:
+    """A checked file as a training snapshot.
+
+    Raises
+    ------
+    InvalidInput
+        Where it does not say who churned.
+    """
+    if table.label is None:
+        raise InvalidInput("The file doesn't say who churned.")
+    rows = len(table.label)
+    # Row numbers stand in for ids where there are none; they are nobody's key.
+    keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
+    as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    return Snapshot(table.schema, table.features, table.label, as_of, keys)

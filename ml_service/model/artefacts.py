@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
+import scipy
+import xgboost as xgb
 
 from shared.errors import Conflict, CorruptModel
 
@@ -170,3 +175,23 @@ def _read(folder: Path, name: str) -> bytes:
 
 def _corrupt(folder: Path, name: str, why: str) -> CorruptModel:
     return CorruptModel(f"Model {folder.name}: {name} {why}.", details=[{"field": name, "message": why}])
+
+
+def library_versions() -> dict[str, str]:
+    """Of what takes part in a score."""
+    return {
+        "python": platform.python_version(),
+        "xgboost": xgb.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "pyarrow": pa.__version__,
+    }
+
+
+def model_checksum(files: Mapping[str, bytes], decides: Sequence[Any]) -> str:
+    """SHA-256 of the boosters and of the plain values that decide a score."""
+    digest = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        digest.update(name.encode() + data if name.endswith(".ubj") else b"")
+    digest.update(orjson.dumps(decides))
+    return digest.hexdigest()

@@ -20,12 +20,12 @@ from ml_service.data import hiding
 from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, learn_categories, to_matrix
 from ml_service.data.splitting import customer_groups
 from ml_service.model import artefacts, boosting, corrections
+from ml_service.model.artefacts import library_versions, model_checksum
 from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration, fit_beta
 from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, Rows, search
 from ml_service.model.out_of_fold import KEYS_FILE, UNSEEN, SeenRows
 from ml_service.model.predictions import Explanation, Labels, Scores
-from ml_service.model.provenance import library_versions, model_checksum
 from ml_service.model.reasons import Points, to_points
 from ml_service.model.signal_test import demand_signal, out_of_fold_signal
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold

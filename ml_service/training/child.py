@@ -16,10 +16,10 @@ from typing import Any
 
 import structlog
 
-from ml_service.backtest import backtest
 from ml_service.data.dataset import Snapshot, read_params, read_snapshot
 from ml_service.data.simulated import simulated
 from ml_service.model.churn_model import ChurnModel
+from ml_service.training.backtest import backtest
 from ml_service.training.pipeline import Effort, train
 from shared.clock import iso, utc_now
 from shared.contracts import arrow

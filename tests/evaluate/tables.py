@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 from sklearn.model_selection import StratifiedKFold
 
-from ml_service.data.dataset import Snapshot
+from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.train_model import snapshot_of
 from shared.schema.features import load_schema, schema_from_dict
 from shared.tables.read import read_table
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from ml_service import backtest as command
-from ml_service.backtest import backtest
 from ml_service.data.dataset import Snapshot
+from ml_service.training.backtest import backtest
 from shared.contracts.api import Backtest
 from shared.errors import InsufficientData
 

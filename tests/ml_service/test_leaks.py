@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml_service.data.dataset import Snapshot
+from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.leakage import find_leaks
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups
-from ml_service.train_model import snapshot_of
 from ml_service.training.pipeline import train
 from shared.errors import InvalidInput, LeakFound
 from shared.schema.features import load_schema, schema_from_dict
