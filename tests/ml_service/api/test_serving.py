@@ -21,7 +21,7 @@ from ml_service.data.simulated import simulated
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE
 from tests.ml_service.conftest import DATED, SLOW_S, TOKEN, UNDATED, as_stream
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 #: One process of pytest runs them all, over one service.
 pytestmark = pytest.mark.xdist_group("ml_serving")
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": ARROW_TYPE, "Accept": NDJSON_TYPE}

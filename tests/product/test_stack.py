@@ -382,4 +382,4 @@ def test_the_shapes_are_strict(value: Any, shape: Any) -> None:
 
 
 def test_nothing_of_the_tests_lies_in_the_working_tree(stack: Stack) -> None:
-    assert not stack.folder.is_relative_to(Path(__file__).parents[1])
+    assert not stack.folder.is_relative_to(Path(__file__).parents[2])

@@ -36,7 +36,7 @@ from tests import ledger
 from tests.database.conftest import Facts, full_run, plain_schema
 from tests.ledger import a_score
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PASSWORD = "correct horse battery"
 
 

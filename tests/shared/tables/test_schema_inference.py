@@ -20,7 +20,7 @@ from shared.schema.features import Feature, Schema, Subscription, built_in_schem
 from shared.tables.read import read_table
 from shared.tables.schema_inference import InferredSchema, infer_schema
 
-DATA = Path(os.environ.get("RETAINSTREAM_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("RETAINSTREAM_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
 
 Infer = Callable[..., InferredSchema]

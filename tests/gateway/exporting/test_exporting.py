@@ -29,7 +29,7 @@ from gateway.worker import Worker
 from shared.clock import utc_now
 from tests.gateway.customers_conftest import SCHEMA, Small, small
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILTER = "plan=Standard&feature.tenure_months.min=1"
 
 

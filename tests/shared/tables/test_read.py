@@ -24,7 +24,7 @@ from shared.errors import InvalidTable
 from shared.schema.features import Schema, load_schema, schema_from_dict
 from shared.tables.read import CustomerTable, read_table, row_keys
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
 

@@ -16,7 +16,7 @@ from ml_service.training.pipeline import Effort, train
 from shared.errors import InsufficientData, InvalidInput, NoSignal
 from shared.schema.features import schema_from_dict
 from tests.ml_service.conftest import QUICK, make_undated
-from tests.ml_service.test_leaks import planted
+from tests.ml_service.data.test_leakage import planted
 
 
 def with_leavers(leavers: int, rows: int = 500) -> Snapshot:

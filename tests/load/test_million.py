@@ -17,7 +17,7 @@ import pytest
 
 from tests import journey
 from tests.journey import Came
-from tests.million import Watch, watched, write_million
+from tests.load.million import Watch, watched, write_million
 from tests.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("million")]

@@ -29,10 +29,10 @@ from shared.parsing_limits import (
 from shared.tables.files import read_columns
 from shared.tables.open import open_table
 from shared.tables.schema_inference import infer_schema
+from tests.fuzz.test_bad_input import Gateway
 from tests.gateway.conftest import World, make_world, migrated_file
 from tests.ml_service.conftest import Caller, as_stream, make_app, make_undated
 from tests.shared.test_parsing_limits import TOML_ATTACKS
-from tests.test_bad_input import Gateway
 
 __all__ = ["make_app", "make_world", "migrated_file"]
 

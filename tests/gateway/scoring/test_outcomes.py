@@ -13,7 +13,7 @@ from database.tables import tables
 from gateway.services.scoring import outcomes
 from tests import ledger
 from tests.gateway.conftest import World
-from tests.gateway.test_importing import DATED, bring, write
+from tests.gateway.importing.test_import_file import DATED, bring, write
 from tests.ledger import a_score
 
 DAY = "2026-01-31"

@@ -1,6 +1,6 @@
 """Files made to hurt, and disks that fill: a clear answer, nothing half written, and the next import works.
 
-The smaller mistakes (encodings, NUL bytes, two headers, mixed line ends) are in tests/gateway/test_imports.py.
+The smaller mistakes (encodings, NUL bytes, two headers, mixed line ends) are in tests/gateway/importing/test_imports.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from shared.tables.open_table import MAX_RAGGED
-from tests.million import forget_peaks, peak_mb
+from tests.load.million import forget_peaks, peak_mb
 from tests.stack import ROOT, Api, Stack, is_failure, serving
 
 pytestmark = pytest.mark.xdist_group("hard_input")

@@ -28,8 +28,8 @@ from gateway.services.jobs import work
 from gateway.services.models import promotions
 from shared.clock import iso
 from shared.schema.features import schema_from_dict
+from tests.gateway.accounts.test_api_keys import PREDICT, Shop, build
 from tests.gateway.auth_conftest import PASSWORD
-from tests.gateway.test_keys import PREDICT, Shop, build
 
 
 @pytest.fixture

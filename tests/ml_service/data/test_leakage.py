@@ -21,7 +21,7 @@ from shared.schema.features import load_schema, schema_from_dict
 from shared.tables.read import read_table
 from tests.ml_service.conftest import QUICK
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))
 Plant = Callable[[np.ndarray, np.random.Generator], object]
 

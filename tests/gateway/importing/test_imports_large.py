@@ -1,4 +1,4 @@
-"""Imports at their limits: a disk that fills. A million rows: tests/test_million.py."""
+"""Imports at their limits: a disk that fills. A million rows: tests/load/test_million.py."""
 
 from __future__ import annotations
 

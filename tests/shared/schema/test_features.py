@@ -21,7 +21,7 @@ from shared.schema.features import (
 )
 
 NUMBER = {"kind": "number"}
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def make(**changes: Any) -> Schema:
