@@ -54,6 +54,44 @@ def test_no_module_is_a_drawer(path: Path) -> None:
     assert path.stem not in DRAWERS
 
 
+# --- the tree -------------------------------------------------------------------------------------------------------
+
+MOST_MODULES = 15
+FOLDERS = sorted(
+    {path.parent for path in MODULES}
+    | {path.parent for path in (ROOT / "tests").rglob("*.py") if "__pycache__" not in path.parts}
+)
+INITS = [path for path in MODULES if path.name == "__init__.py"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=map(name_of, FOLDERS))
+def test_a_folder_holds_few_modules(folder: Path) -> None:
+    modules = sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
+    assert len(modules) <= MOST_MODULES, f"{len(modules)} modules: this folder wants rooms"
+
+
+def is_logic(node: ast.stmt) -> bool:
+    """Whether a statement is anything but a docstring, an import, or a literal called `__all__` or `__version__`."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    if isinstance(node, ast.Expr):
+        return not isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
+        named = {target.id for target in node.targets if isinstance(target, ast.Name)}
+        try:
+            ast.literal_eval(node.value)
+        except ValueError:
+            return True
+        return not named <= {"__all__", "__version__"}
+    return True
+
+
+@pytest.mark.parametrize("path", INITS, ids=map(name_of, INITS))
+def test_an_init_holds_no_logic(path: Path) -> None:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    assert [f"line {node.lineno}" for node in body if is_logic(node)] == []
+
+
 # --- docs in step ---------------------------------------------------------------------------------------------------
 
 
