@@ -149,16 +149,16 @@ class FoldedRows:
     folds
         Shape (rows,): the fold that holds the row out.
     seed
-        Of the cells that are hidden.
+        Of the cells that are hidden; None hides nothing.
     """
 
     def __init__(
-        self, schema: Schema, values: Floats, label: Labels, folds: Folds, *, threads: int, seed: int = 0
+        self, schema: Schema, values: Floats, label: Labels, folds: Folds, *, threads: int, seed: int | None = 0
     ) -> None:
         self._label, self._threads = label, threads
         self._held = [np.flatnonzero(folds == number) for number in range(int(folds.max()) + 1)]
         types = feature_types(schema)
-        learned = hiding.hide(values, seed)
+        learned = values if seed is None else hiding.hide(values, seed)
         self._training = [_binned(schema, learned[folds != k], label[folds != k], threads) for k in self._numbers]
         self._held_out = [
             xgb.DMatrix(values[at], label[at], feature_types=types, enable_categorical=True, nthread=threads)

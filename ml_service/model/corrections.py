@@ -31,7 +31,7 @@ Labels = npt.NDArray[np.int8]
 Tree = dict[str, Any]
 
 #: Training rows that corrections are learned from, at most.
-ROWS = 80_000
+ROWS = 40_000
 #: Of these, rows that tell which features have to be corrected.
 ASKED = 10_000
 #: A feature is corrected where blanking it raises the log loss by more than this share of it; below, nothing is lost.
