@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import world
-from gateway.services import scoring
+from gateway.services.scoring import scoring_run
 
 
 @dataclass
@@ -55,4 +55,4 @@ def first_run(database: Any, ml: Any) -> float:
     """Seconds of a scoring run before which nobody was scored."""
     world.unscored(database.path)
     given = world.scoring_work(database, ml)
-    return timed(lambda: scoring.run(given))
+    return timed(lambda: scoring_run.run(given))

@@ -24,8 +24,8 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import naive_side, served, transfer, world
 from benchmarks.bar import Bar, first_run, show, timed
-from gateway.services import scoring
-from ml_service.seen_rows import UNSEEN
+from gateway.services.scoring import scoring_run
+from ml_service.model.out_of_fold import UNSEEN
 
 HERE = Path(__file__).parent
 LIGHTGBM = HERE / "lightgbm_side.py"
@@ -65,7 +65,7 @@ def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
     made: dict[str, world.Stored] = {}
 
     def ours() -> float:
-        with patch.object(scoring, "part_by_part", lambda *_: iter(at_hand)):
+        with patch.object(scoring_run, "part_by_part", lambda *_: iter(at_hand)):
             return first_run(database, ml)
 
     def theirs() -> float:

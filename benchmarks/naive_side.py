@@ -12,7 +12,7 @@ import numpy as np
 import xgboost as xgb
 
 from benchmarks import world
-from ml_service.reasons import to_points
+from ml_service.model.reasons import to_points
 
 
 def score_and_store(data: world.Data, matrix: xgb.DMatrix, prices: list[float | None], path: Path) -> world.Stored:

@@ -23,7 +23,7 @@ import requests
 
 from benchmarks import world
 from benchmarks.bar import Bar, first_run, timed
-from database.session import Database
+from database.engine.session import Database
 from tests.stack import Stack, free_port, wait_until
 
 SECONDS = 3.0

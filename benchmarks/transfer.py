@@ -17,9 +17,9 @@ import pyarrow.csv as pc
 
 from benchmarks import world
 from benchmarks.bar import Bar
-from database import base
-from database.migrate import migrate
-from database.session import Database
+from database.customers import customer_base
+from database.engine.migrate import migrate
+from database.engine.session import Database
 from shared.clock import utc_now
 
 FILE = "customers.csv"
@@ -82,8 +82,8 @@ def _bare(path: Path, file: Path) -> float:
     migrate(path)
     database = Database(path)
     with database.write() as connection:
-        base.adopt(connection, world.SCHEMA, is_demo=False, clock=utc_now)
+        customer_base.adopt(connection, world.SCHEMA, is_demo=False, clock=utc_now)
     database.close()
-    columns = base.column_names(world.SCHEMA)
+    columns = customer_base.column_names(world.SCHEMA)
     named = [f"{feature}={column}" for feature, column in columns.items()]
     return _cpu_s([sys.executable, str(BARE), str(path), str(file), world.AS_OF, *named], {})

@@ -13,24 +13,27 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from database import base, customers, jobs, models
-from database.driver import insert_rows
-from database.exchange import exchange_with
-from database.migrate import migrate
-from database.session import PRAGMAS, Database
-from gateway.services import scoring, work
-from gateway.services.work import Work
+from database.customers import customer_base, customers
+from database.engine.bulk_insert import insert_rows
+from database.engine.migrate import migrate
+from database.engine.session import PRAGMAS, Database
+from database.engine.sqlite.columns import exchange_with
+from database.jobs import jobs
+from database.models import models
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
+from gateway.services.scoring import scoring_run
 from gateway.settings import Settings
-from ml_service import boosting
-from ml_service.calibration import fit_beta
-from ml_service.matrix import learn_categories, to_matrix
-from ml_service.model import ChurnModel
-from ml_service.registry import Registry
-from ml_service.service import MLService
-from ml_service.simulated import simulated
-from ml_service.training_process import Trainer
+from ml_service.api.service import MLService
+from ml_service.data.feature_matrix import learn_categories, to_matrix
+from ml_service.data.simulated import simulated
+from ml_service.model import boosting
+from ml_service.model.calibration import fit_beta
+from ml_service.model.churn_model import ChurnModel
+from ml_service.model.registry import Registry
+from ml_service.training.process import Trainer
 from shared.clock import iso, utc_now
-from shared.features import built_in_schema
+from shared.schema.features import built_in_schema
 
 NOW, AS_OF, VERSION = "2026-06-30T12:00:00.000Z", "2026-06-30", "2.4.1"
 SCHEMA = built_in_schema()
@@ -96,9 +99,9 @@ def make_database(path: Path, data: Data, rows: int) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True)
     migrate(path)
     database = Database(path)
-    names = base.column_names(SCHEMA)
+    names = customer_base.column_names(SCHEMA)
     with database.write() as connection:
-        base.adopt(connection, SCHEMA, is_demo=False, clock=utc_now)
+        customer_base.adopt(connection, SCHEMA, is_demo=False, clock=utc_now)
         lists = {names[f]: data.features[f].to_pylist() for f in SCHEMA.feature_names}
         for start in range(0, rows, 50_000):
             ids = range(start + 1, min(start + 50_000, rows) + 1)
@@ -107,7 +110,7 @@ def make_database(path: Path, data: Data, rows: int) -> Database:
             users, prices = [f"usr_{i}" for i in ids], [7.99 + i % 3 * 4 for i in ids]
             told = ((id, *row, 0, AS_OF, NOW, NOW) for id, *row in zip(ids, users, prices, *features, strict=True))
             columns = ("id", "user_id", "monthly_price", *lists, "churn", "as_of", "created_at", "updated_at")
-            insert_rows(connection, base.customers_table(SCHEMA), columns, list(told))
+            insert_rows(connection, customer_base.customers_table(SCHEMA), columns, list(told))
         connection.exec_driver_sql(
             "INSERT INTO imports (id, file_name, sha256, schema_checksum, rows, customers_new, customers_updated, created_at)"
             " VALUES (1, 'bench', '0', '0', 0, 0, 0, ?)", (NOW,))  # fmt: skip
@@ -119,7 +122,7 @@ def make_database(path: Path, data: Data, rows: int) -> Database:
             "INSERT INTO models (id, version, state, schema_checksum, trained_on, report_json, created_at)"
             " VALUES (1, ?, 'ready', ?, ?, '{}', ?)", (VERSION, SCHEMA.checksum(), AS_OF, NOW))  # fmt: skip
         models.promote(connection, 1, reason="bench", live_from=NOW)
-        base.mark_ready(connection)
+        customer_base.mark_ready(connection)
         assert customers.population(connection) == rows
     return database
 
@@ -134,10 +137,10 @@ def scoring_work(database: Database, ml: Any) -> Work:
     return Work(database, ml, settings, utc_now, job)
 
 
-def columns_to_score(database: Database) -> list[scoring.Columns]:
+def columns_to_score(database: Database) -> list[scoring_run.Columns]:
     """What a scoring run reads, in its chunks, as the ML service takes it."""
     with exchange_with(database) as exchange:
-        return list(scoring.part_by_part(exchange, SCHEMA, partial(customers.to_score, SCHEMA)))
+        return list(scoring_run.part_by_part(exchange, SCHEMA, partial(customers.to_score, SCHEMA)))
 
 
 def unscored(path: Path) -> None:

@@ -6,7 +6,7 @@ Run from the root of the repository: `python -m examples.make_customers`.
 import csv
 from pathlib import Path
 
-from shared.simulation import PLANS, SimulatedMonths, simulate
+from shared.simulation.simulate import PLANS, SimulatedMonths, simulate
 
 TARGET = Path(__file__).with_name("customers.csv")
 CUSTOMERS, SEED, FIRST_USER = 1_000, 2024, 100_001

@@ -9,17 +9,18 @@ import threading
 
 from flask import Flask
 
-from database.revisions import refuse_foreign_file
-from database.session import Database
-from gateway import openapi, security
-from gateway.memory import Memory
-from gateway.ml_client import MLClient
-from gateway.parts import Parts
-from gateway.routes import ALL_BLUEPRINTS
+from database.engine.revisions import refuse_foreign_file
+from database.engine.session import Database
+from gateway import openapi
+from gateway.clients.ml_client import MLClient
+from gateway.environment import Parts
+from gateway.query_cache import Memory
+from gateway.routes.blueprints import ALL_BLUEPRINTS
+from gateway.security import guards
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, utc_now
-from shared.http import dress
-from shared.logs import configure_logs
+from shared.web.flask_app import dress
+from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
 
@@ -63,9 +64,9 @@ def create_app(
         waiting=threading.BoundedSemaphore(settings.max_waiting) if settings.max_waiting else None,
     )
     dress(app, behind_tls=settings.behind_tls)
-    security.install(app)
+    guards.install(app)
     for each in ALL_BLUEPRINTS:
         app.register_api(each)
-    openapi.serve_docs(app, security.scopes_of)
-    security.require_roles(app)
+    openapi.serve_docs(app, guards.scopes_of)
+    guards.require_roles(app)
     return app

@@ -16,9 +16,9 @@ from flask_openapi import APIBlueprint, Info, OpenAPI
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway import __version__
-from shared.contracts import ErrorBody
+from shared.contracts.api import ErrorBody
 from shared.errors import Detail, InvalidInput
-from shared.http import error_response
+from shared.web.flask_app import error_response
 
 T = TypeVar("T")
 #: The largest integer a database key can be.

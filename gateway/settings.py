@@ -12,9 +12,9 @@ from limits import parse
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.contracts import Version
+from shared.contracts.api import Version
 from shared.errors import InvalidInput
-from shared.logs import LogLevel
+from shared.web.logs import LogLevel
 
 DEV_JWT_SECRET = "development-only-secret-change-me-now"
 DEV_ML_TOKEN = "development-only-service-token"

@@ -15,29 +15,35 @@ from typing import Any
 
 import structlog
 
-from database import in_use, jobs
-from database.jobs import Job, Lane
-from database.revisions import refuse_foreign_file
-from database.session import Database, require_migrated
-from gateway.ml_client import MLClient
-from gateway.services import demo, export_files, importing, parquet, proposing, retention, scoring, training, work
-from gateway.services.importing import leaving
-from gateway.services.work import Handler, Work
+from database.engine.revisions import refuse_foreign_file
+from database.engine.session import Database, require_migrated
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
+from database.jobs.jobs import Job, Lane
+from gateway.clients.ml_client import MLClient
+from gateway.services import demo
+from gateway.services.exporting import export_files, parquet
+from gateway.services.importing import import_file, import_outcomes, preview
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Handler, Work
+from gateway.services.maintenance import retention
+from gateway.services.models import training
+from gateway.services.scoring import scoring_run
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
 from shared.errors import InvalidInput, ServiceUnavailable
-from shared.logs import configure_logs
+from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
 
 HANDLERS: Mapping[str, Handler] = {
     "train": training.run,
-    "score": scoring.run,
-    "import": importing.run,
+    "score": scoring_run.run,
+    "import": import_file.run,
     "export": parquet.run,
-    "import-outcomes": leaving.run,
-    "preview": proposing.preview,
-    "propose-schema": proposing.propose,
+    "import-outcomes": import_outcomes.run,
+    "preview": preview.preview,
+    "propose-schema": preview.propose,
     "demo": demo.run,
 }
 IDLE_S = 0.1
@@ -136,7 +142,7 @@ def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
-    using = in_use.share(settings.database_path)
+    using = file_lock.share(settings.database_path)
     database = Database(settings.database_path)
     refuse_foreign_file(database.path)
     stops = threading.Event()

@@ -10,7 +10,7 @@ import os
 import sys
 
 from ml_service.settings import SettingsError, load_settings
-from shared.serving import serve, why_not
+from shared.web.gunicorn import serve, why_not
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,14 +10,14 @@ import hmac
 import structlog
 from flask import Flask, request
 
-from ml_service.registry import Registry
-from ml_service.routes import OPEN, blueprint
-from ml_service.service import MLService
+from ml_service.api.routes import OPEN, blueprint
+from ml_service.api.service import MLService
+from ml_service.model.registry import Registry
 from ml_service.settings import Settings, load_settings
-from ml_service.training_process import Trainer
+from ml_service.training.process import Trainer
 from shared.errors import TokenRejected, Unauthenticated
-from shared.http import dress
-from shared.logs import configure_logs
+from shared.web.flask_app import dress
+from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
 

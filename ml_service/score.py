@@ -16,15 +16,15 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from ml_service.artefacts import MANIFEST
-from ml_service.blanking import missing_counts, warnings
-from ml_service.commands import check_writable, guarded, written_whole
-from ml_service.matrix import typed_columns
-from ml_service.model import ChurnModel
-from shared.contracts import TOP_REASONS
+from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.data.feature_matrix import typed_columns
+from ml_service.evaluation.blanking import missing_counts, warnings
+from ml_service.model.artefacts import MANIFEST
+from ml_service.model.churn_model import ChurnModel
+from shared.contracts.api import TOP_REASONS
 from shared.errors import InvalidInput
-from shared.features import load_schema
-from shared.tables import CustomerTable, read_table, row_keys
+from shared.schema.features import load_schema
+from shared.tables.read import CustomerTable, read_table, row_keys
 
 CHUNK_ROWS = 25_000
 #: A spreadsheet takes a text that begins so for a formula.

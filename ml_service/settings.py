@@ -11,8 +11,8 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.contracts import Version
-from shared.logs import LogLevel
+from shared.contracts.api import Version
+from shared.web.logs import LogLevel
 
 #: The same as the gateway's, so that both start together without a word of configuration.
 DEVELOPMENT_TOKEN = "development-only-service-token"

@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
-from ml_service.artefacts import MANIFEST
-from ml_service.commands import check_writable, guarded, written_whole
-from ml_service.floors import missed_floors
-from ml_service.registry import Registry
-from ml_service.report_text import report_text
+from ml_service.api.codec import checked_version
+from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.data.dataset import Snapshot, snapshot_of
+from ml_service.data.simulated import CUSTOMERS, simulated
+from ml_service.evaluation.acceptance import missed_floors
+from ml_service.model.artefacts import MANIFEST
+from ml_service.model.registry import Registry
+from ml_service.reporting.text import report_text
 from ml_service.settings import Settings, load_settings
-from ml_service.simulated import CUSTOMERS, simulated
-from ml_service.snapshot import Snapshot
-from ml_service.training import Effort, Trained, train
-from ml_service.wire import checked_version
+from ml_service.training.pipeline import Effort, Trained, train
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, InvalidInput
-from shared.features import load_schema
-from shared.simulation import PRESETS
-from shared.tables import CustomerTable, read_table, row_keys
+from shared.schema.features import load_schema
+from shared.simulation.simulate import PRESETS
+from shared.tables.read import read_table
 
 #: A minute or two for a customer table; the service trains with the portfolio of four.
 TRIALS = 40
@@ -111,23 +110,6 @@ def _target(options: argparse.Namespace, settings: Settings) -> tuple[Path, str]
     if folder.exists() and not (folder / MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(f"{folder} exists and holds no model: it is left as it is.")
     return folder, version
-
-
-def snapshot_of(table: CustomerTable) -> Snapshot:
-    """A checked file as a training snapshot.
-
-    Raises
-    ------
-    InvalidInput
-        Where it does not say who churned.
-    """
-    if table.label is None:
-        raise InvalidInput("The file doesn't say who churned.")
-    rows = len(table.label)
-    # Row numbers stand in for ids where there are none; they are nobody's key.
-    keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
-    as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
-    return Snapshot(table.schema, table.features, table.label, as_of, keys)
 
 
 def _data(options: argparse.Namespace) -> tuple[Snapshot, dict[str, Any] | None]:

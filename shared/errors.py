@@ -1,6 +1,6 @@
 """What can go wrong, as classes with stable codes.
 
-Law: no HTTP here. A status belongs to `shared.http`, a sentence for people belongs to whoever raises.
+Law: no HTTP here. A status belongs to `shared.web.flask_app`, a sentence for people belongs to whoever raises.
 """
 
 from __future__ import annotations

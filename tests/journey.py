@@ -21,7 +21,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import requests
 
-from shared.spreadsheets import unguard_cell
+from shared.tables.formula_guard import unguard_cell
 from tests.stack import Api, Stack
 
 BLOCK = 1024 * 1024

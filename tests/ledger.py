@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from database import present, runs
+from database.scoring import ranks, runs
 
 COLUMNS = ("customer_id", *runs.SCORE_COLUMNS, "monthly_price")
 
@@ -37,5 +37,5 @@ def append(
     if rows:
         runs.append(connection, run_id, range(1, len(rows) + 1))
         if ranked:
-            present.rank(connection, run_id, range(1, len(rows) + 1))
+            ranks.rank(connection, run_id, range(1, len(rows) + 1))
     connection.exec_driver_sql("DROP TABLE temp.incoming_rows")

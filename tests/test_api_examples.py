@@ -31,7 +31,7 @@ def given(new_stack: Callable[..., Stack]) -> Iterator[tuple[Stack, dict[str, st
     stack.person("admin")
     tokens = stack.anonymous().post("/api/auth/login", {"email": DEMO_EMAIL, "password": DEMO_PASSWORD}).json()["data"]
     names = {"URL": stack.url, "TOKEN": stack.tokens["analyst"], "ADMIN": stack.tokens["admin"]}
-    names["SCHEMA"] = str(ROOT / "shared" / "schemas" / "retainstream.toml")
+    names["SCHEMA"] = str(ROOT / "shared" / "schema" / "retainstream.toml")
     yield stack, {**os.environ, **names, "REFRESH": tokens["refresh_token"]}
     stack.stop()
 

@@ -64,7 +64,7 @@ def test_a_client_imports_a_table_with_its_schema(own: Stack, tmp_path: Path, na
     head, *lines = (EXAMPLES / "customers.csv").read_text(encoding="utf-8").splitlines()
     table = tmp_path / f"of {name}.csv"
     table.write_text("\n".join([head, *(f"{name}-{text}" for text in lines)]) + "\n", encoding="utf-8")
-    words = [str(table), str(ROOT / "shared" / "schemas" / "retainstream.toml")]
+    words = [str(table), str(ROOT / "shared" / "schema" / "retainstream.toml")]
     line = [*interpreter(name), str(EXAMPLES / name), own.url, "analyst@example.com", PASSWORD, *words]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout == "imported 1000 of 1000 rows, 1000 new customers\n", done.stderr
@@ -77,7 +77,7 @@ def test_a_client_imports_a_table_with_its_schema(own: Stack, tmp_path: Path, na
 @pytest.mark.parametrize("name", list(LANGUAGES))
 def test_a_table_that_is_refused_is_told_in_the_servers_words(own: Stack, tmp_path: Path, name: str) -> None:
     (tmp_path / "bad.csv").write_text("user_id\n1\n", encoding="utf-8")
-    words = ["bad.csv", str(ROOT / "shared" / "schemas" / "retainstream.toml")]
+    words = ["bad.csv", str(ROOT / "shared" / "schema" / "retainstream.toml")]
     line = [*interpreter(name), str(EXAMPLES / name), own.url, "analyst@example.com", PASSWORD, *words]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from alembic import context
 
-from database.session import Database
-from database.tables import metadata
+from database.engine.session import Database
+from database.tables.tables import metadata
 
 
 def run() -> None:
-    """Migrate the file that `database.migrate.config` names."""
+    """Migrate the file that `database.engine.migrate.config` names."""
     path = context.config.get_main_option("database_path")
     assert path is not None
     database = Database(Path(path), pooled=False)

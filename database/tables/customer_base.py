@@ -1,7 +1,7 @@
 """The tables of the customer base: its schema, the imports, and customers as they are and as they were.
 
 Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
-the base's schema (`database.base`). Personal data stand in `customers` only.
+the base's schema (`database.customers.customer_base`). Personal data stand in `customers` only.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ subscriptions = Table(
 )
 Index("ix_subscriptions_ended_at", subscriptions.c.ended_at)
 # Days [known_from, known_until) on which an end was known that was taken back or moved: filled by a trigger
-# (`database.sqlite_ddl`) whenever a lifetime's end changes, from the day (`told_on`) the change was told.
+# (`database.engine.sqlite.ddl`) whenever a lifetime's end changes, from the day (`told_on`) the change was told.
 withdrawn_ends = Table(
     "withdrawn_ends",
     metadata,

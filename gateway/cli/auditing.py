@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from database import audit as queries
-from database import users
+from database.accounts import audit as queries
+from database.accounts import users
 from gateway.cli.setup import prepare
 from shared.clock import moment
 from shared.errors import InvalidInput, NotFound

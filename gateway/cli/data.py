@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 
-from database import base, customers, dashboard
+from database.customers import customer_base, customers
+from database.scoring import dashboard
 from gateway.cli.setup import Context, prepare, run_here
-from gateway.services import explaining, uploads
+from gateway.services.importing import uploads
+from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
-from shared.features import Schema, load_schema
+from shared.schema.features import Schema, load_schema
 
 SHOWN_REJECTS = 10
 
@@ -33,7 +35,7 @@ def schema() -> None:
 @click.option("--force", is_flag=True, help="Overwrite an existing schema file.")
 def infer(file: Path, out: Path | None, force: bool) -> None:
     """Propose a schema for FILE (CSV or Parquet): read it, correct it, keep it."""
-    from shared.inference import infer_schema
+    from shared.tables.schema_inference import infer_schema
 
     found = infer_schema(file)
     for note in found.notes:
@@ -62,7 +64,7 @@ def show() -> None:
     import tomli_w
 
     with prepare().database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     if present is None:
         raise NoCustomers("There are no customers yet: import a table first.")
     click.echo(tomli_w.dumps(present.schema.as_dict()), nl=False)
@@ -75,7 +77,7 @@ def extend(file: str) -> None:
     wanted = load_schema(file)
     context = prepare()
     with context.database.write() as connection:
-        added = base.extend(connection, wanted, context.clock)
+        added = customer_base.extend(connection, wanted, context.clock)
     if not added:
         click.echo("The base has these features already; nothing changed.")
         return
@@ -96,7 +98,7 @@ def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
 ) -> None:
     """Import the customer table FILE (CSV or Parquet): whole, or not at all."""
-    from gateway.services import importing
+    from gateway.services.importing import import_file
 
     if absent_are_gone and not full_snapshot:
         raise InvalidInput("--absent-are-gone needs --full-snapshot: only a file of everybody says who is absent.")
@@ -113,7 +115,7 @@ def import_command(
         "absent_are_gone": absent_are_gone,
         **flags,
     }
-    result = run_here(context, "import", params, importing.run)
+    result = run_here(context, "import", params, import_file.run)
     _tell(context, result)
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
@@ -128,7 +130,7 @@ def import_command(
 
 def _present_schema(context: Context) -> Schema:
     with context.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     if present is None:
         raise InvalidInput("There are no customers yet: say with --schema what the columns of the first table mean.")
     return present.schema
@@ -157,11 +159,11 @@ def _tell(context: Context, result: dict[str, Any]) -> None:
 @click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
 def import_outcomes(file: Path, **flags: bool) -> None:
     """Import who left when, and why: FILE has user_id, ended_at, and perhaps end_reason and started_at."""
-    from gateway.services.importing import leaving
+    from gateway.services.importing import import_outcomes
 
     params = {"path": str(file.resolve()), "file_name": file.name, **flags}
     context = prepare()
-    result = run_here(context, "import-outcomes", params, leaving.run)
+    result = run_here(context, "import-outcomes", params, import_outcomes.run)
     _tell(context, result)
     if result["dry_run"]:
         click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
@@ -173,7 +175,7 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on what has matured; it goes live if it is not worse than the live one."""
-    from gateway.services import training
+    from gateway.services.models import training
 
     result = run_here(prepare(), "train", {"allow_leaks": list(allow_leaks)}, training.run)
     figures = result["metrics"]
@@ -198,10 +200,10 @@ def _figures(values: dict[str, float | None]) -> None:
 @click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although this feature is missing for many.")
 def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
-    from gateway.services import scoring
+    from gateway.services.scoring import scoring_run
 
     params = {"sample_size": sample_size, "allow_missing": list(allow_missing)}
-    result = run_here(prepare(), "score", params, scoring.run)
+    result = run_here(prepare(), "score", params, scoring_run.run)
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
@@ -217,7 +219,7 @@ def high_risk(limit: int) -> None:
     """The customers most likely to leave, with their reasons."""
     context = prepare()
     with context.database.read() as connection:
-        present, shown = base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), dashboard.published(connection)
         if present is None or shown is None:
             raise NoCustomers(
                 "Nobody is scored yet: import a table, then `retainstream train` and `retainstream score`."

@@ -14,9 +14,9 @@ from typing import Any, cast
 import click
 
 from gateway.cli.setup import Context, ProgressLine, prepare, run_here
-from gateway.services import export_files
-from gateway.services.exporting import Content, Export, Format
-from gateway.services.filtering import Pair
+from gateway.services.customers.filtering import Pair
+from gateway.services.exporting import export_files
+from gateway.services.exporting.exporting import Content, Export, Format
 from shared.errors import InvalidInput
 
 FORMATS = ("csv", "ndjson", "parquet")
@@ -90,7 +90,7 @@ def _to_terminal(export: Export) -> None:
 
 
 def _parquet(context: Context, content: str, pairs: list[Pair], out: Path) -> None:
-    from gateway.services import parquet  # pyarrow: only where it is needed
+    from gateway.services.exporting import parquet  # pyarrow: only where it is needed
 
     params: dict[str, Any] = {"content": content, "filters": pairs}
     result = run_here(context, "export", params, parquet.run)

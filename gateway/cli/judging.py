@@ -17,7 +17,7 @@ from gateway.cli.setup import ProgressLine, prepare
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here too.")
 def backtest(trials: int, json_file: Path | None) -> None:
     """Train at each matured date on what was known then; judge on that date's customers (needs the ML service)."""
-    from gateway.services import training
+    from gateway.services.models import training
 
     context = prepare()
     line = ProgressLine()

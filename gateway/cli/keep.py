@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from database import in_use
-from database import retention as rows
-from database.revisions import refuse_foreign_file
+from database.engine.revisions import refuse_foreign_file
+from database.engine.sqlite import file_lock
+from database.jobs import retention as rows
 from gateway.cli.setup import ProgressLine, prepare
-from gateway.services import backups, restoring, retention
-from gateway.services.backups import Backup
+from gateway.services.maintenance import backups, restoring, retention
+from gateway.services.maintenance.backups import Backup
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import InvalidInput, NotFound
@@ -94,7 +94,7 @@ def _shrink(dry_run: bool) -> None:
     path = load_settings().database_path
     if not path.exists():
         raise NotFound(f"There is no database at {path}. Set DATABASE_PATH.")
-    with in_use.alone(path):
+    with file_lock.alone(path):
         refuse_foreign_file(path)
         before, after = rows.shrink(path)
     click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")

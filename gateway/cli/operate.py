@@ -13,15 +13,18 @@ import time
 
 import click
 
-from database import base, in_use, jobs
-from database.migrate import migrate
-from database.session import Database
+from database.customers import customer_base
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
 from gateway.cli.setup import Context, follow, prepare, run_here
-from gateway.services import accounts, work
+from gateway.services.accounts import accounts
+from gateway.services.jobs import work
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
-from shared.serving import serve, why_not
+from shared.web.gunicorn import serve, why_not
 
 START_TIMEOUT_S = 90.0
 
@@ -34,7 +37,7 @@ def gateway(reload: bool) -> None:
     problem = why_not(settings.host, settings.port, "PORT")
     if problem is not None:
         raise click.ClickException(problem)
-    with in_use.share(settings.database_path, survive_exec=True):
+    with file_lock.share(settings.database_path, survive_exec=True):
         migrate(settings.database_path)
         serve("gateway.app:create_app", host=settings.host, port=settings.port, threads=settings.threads, reload=reload)
 
@@ -158,7 +161,7 @@ def _wait_for_services(context: Context) -> None:
 def _queue_demo(context: Context) -> int | None:
     """Queue the demo where the database is empty and it is wanted; None where there is nothing to do."""
     with context.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         running = jobs.active(connection, "demo")
     wanted = context.settings.demo and context.settings.app_env != "production"
     if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
@@ -171,7 +174,7 @@ def _queue_demo(context: Context) -> int | None:
 def _say_where(context: Context) -> None:
     settings = context.settings
     with context.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     lines = ["", f"RetainStream is ready: http://localhost:{settings.port}"]
     if present is None:
         lines.append("No customers yet: retainstream import FILE --schema SCHEMA, then retainstream train, score.")

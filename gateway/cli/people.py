@@ -10,13 +10,12 @@ from typing import Any
 
 import click
 
-from database import keys as key_queries
-from database import users
-from database.keys import Key
-from database.users import User
+from database.accounts import api_keys as key_queries
+from database.accounts import users
+from database.accounts.api_keys import Key
+from database.accounts.users import User
 from gateway.cli.setup import Context, prepare
-from gateway.services import accounts
-from gateway.services.accounts import api_keys
+from gateway.services.accounts import accounts, api_keys
 from shared.clock import iso
 from shared.errors import NotFound
 

@@ -15,16 +15,17 @@ from typing import Any, TextIO
 
 import click
 
-from database import in_use, jobs
-from database.jobs import Job
-from database.migrate import migrate
-from database.session import Database
-from gateway.ml_client import MLClient
-from gateway.services import work
-from gateway.services.work import Handler, Work
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
+from database.jobs.jobs import Job
+from gateway.clients.ml_client import MLClient
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Handler, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
-from shared.logs import configure_logs
+from shared.web.logs import configure_logs
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def prepare() -> Context:
     """Read the settings, migrate the database, open it. No backup is restored into it while a command runs."""
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False)
-    using = in_use.share(settings.database_path)
+    using = file_lock.share(settings.database_path)
     migrate(settings.database_path)
     database = Database(settings.database_path, pooled=False)
     ml = MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())

@@ -10,18 +10,20 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database import base, dashboard, models, population
-from database.dashboard import Tail
-from database.population import Period
+from database.customers import churn_history, customer_base
+from database.customers.churn_history import Period
+from database.models import models
+from database.scoring import dashboard
+from database.scoring.dashboard import Tail
+from gateway.environment import parts
 from gateway.openapi import Query, answers, blueprint, ok
-from gateway.parts import parts
-from gateway.routes import freshness
-from gateway.routes.shapes import RunOut, SampleBody
-from gateway.routes.waiting import answer_job, answers_job
+from gateway.routes import etag
+from gateway.routes.jobs.job_responses import answer_job, answers_job
+from gateway.routes.schemas import RunOut, SampleBody
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
-freshness.install(bp)
+etag.install(bp)
 PREDICT_WAIT_S = 60.0
 SHOWN_FEATURES = 5
 
@@ -121,7 +123,7 @@ def metrics() -> Response:
     """Churn rate, predicted churners, model AUC."""
     p = parts()
     with p.database.read() as connection:
-        periods = population.history(connection)
+        periods = churn_history.history(connection)
         shown = dashboard.published(connection)
         live = models.live(connection)
         tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
@@ -197,7 +199,7 @@ def distribution() -> Response:
 def features() -> Response:
     """Short names and their share of mean |SHAP|, descending; empty before the first model."""
     with parts().database.read() as connection:
-        live, present = models.live_version(connection), base.get(connection)
+        live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1])[:SHOWN_FEATURES] if live and present else []
     short = present.schema.feature_short if present else str
     return ok([{"name": short(row.feature_name), "value": row.shap_value} for row in rows])
@@ -218,7 +220,7 @@ def predict(body: SampleBody) -> Response:
 def history() -> Response:
     """Newest first; empty where subscriptions are unknown."""
     with parts().database.read() as connection:
-        periods = population.history(connection)
+        periods = churn_history.history(connection)
     return ok(
         [
             {"start": p.start, "end": p.end, "active_at_start": p.active_at_start, "left": p.left, "rate": p.rate}

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from flask import Response, jsonify
 from pydantic import BaseModel
 
-from database import dashboard, models
+from database.models import models
+from database.scoring import dashboard
 from gateway import __version__
+from gateway.environment import parts
 from gateway.openapi import blueprint
-from gateway.parts import parts
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
 

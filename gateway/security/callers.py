@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from flask import g, request
 
-from database.audit import Doer
-from database.keys import Key
-from database.users import User
-from gateway.parts import parts
+from database.accounts.api_keys import Key
+from database.accounts.audit import Doer
+from database.accounts.users import User
+from gateway.environment import parts
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
 from shared.errors import ServiceError, TokenRejected
-from shared.http import request_id
+from shared.web.flask_app import request_id
 
 KEY_HEADER = "X-API-Key"
 

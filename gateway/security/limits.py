@@ -18,16 +18,16 @@ from typing import NamedTuple, Protocol
 from flask import Response, g, request
 from limits import RateLimitItem, parse
 
-from database import audit
-from database import limits as counters
-from database.audit import Doer
-from database.session import Database
-from gateway.parts import parts
+from database.accounts import audit
+from database.accounts import rate_limits as counters
+from database.accounts.audit import Doer
+from database.engine.session import Database
+from gateway.environment import parts
 from gateway.security import callers, roles
 from gateway.settings import Settings
 from shared.clock import iso
 from shared.errors import InvalidInput, RateLimited, ServiceError
-from shared.http import request_id
+from shared.web.flask_app import request_id
 
 HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 STRICT = ("/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/api/auth/password")

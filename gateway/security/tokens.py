@@ -1,8 +1,8 @@
 """Tokens: made, found in header or cookie, and held against the user's row.
 
 Law: a token counts only while its user's row says so: known, not disabled, the same token version, not revoked. One
-that was found good is looked up again after any commit (`gateway.memory`). Tokens live by the wall clock, whatever the
-app's clock says: the library asks no other; whether one has expired is asked on every request.
+that was found good is looked up again after any commit (`gateway.query_cache`). Tokens live by the wall clock,
+whatever the app's clock says: the library asks no other; whether one has expired is asked on every request.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from flask_jwt_extended import (
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
-from database import users
-from database.users import User
-from gateway.parts import parts
+from database.accounts import users
+from database.accounts.users import User
+from gateway.environment import parts
 from gateway.settings import Settings
 from shared.clock import iso
 from shared.errors import ServiceError, TokenRejected, Unauthenticated

@@ -14,23 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from database import audit, base, facts, imports, models, runs
-from database.audit import COMMAND_LINE
-from database.base import column_names, customers_table, snapshots_table
-from database.driver import insert_dicts, insert_rows
-from database.exchange import exchange_with
-from database.images import FIRST_ROW
-from database.session import Connection, Database
-from database.tables import subscriptions
-from gateway.services import training
-from gateway.services.importing import bring_up_to_date, last_activity
-from gateway.services.scoring import part_by_part, score_columns
-from gateway.services.scoring import run as score
-from gateway.services.work import Work
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE
+from database.customers import customer_base, facts
+from database.customers.customer_base import column_names, customers_table, snapshots_table
+from database.engine.bulk_insert import insert_dicts, insert_rows
+from database.engine.session import Connection, Database
+from database.engine.sqlite.column_image import FIRST_ROW
+from database.engine.sqlite.columns import exchange_with
+from database.importing import imports
+from database.models import models
+from database.scoring import runs
+from database.tables.tables import subscriptions
+from gateway.services.importing.finishing import bring_up_to_date
+from gateway.services.importing.import_file import last_activity
+from gateway.services.jobs.work import Work
+from gateway.services.models import training
+from gateway.services.scoring.scoring_run import part_by_part, score_columns
+from gateway.services.scoring.scoring_run import run as score
 from shared.clock import Clock, days_later, iso, utc_now
 from shared.errors import Conflict
-from shared.features import built_in_schema
-from shared.simulation import END_REASONS, PLANS, SimulatedMonths, SimulatedSubscriptions, Simulation, simulate
+from shared.schema.features import built_in_schema
+from shared.simulation.simulate import END_REASONS, PLANS, SimulatedMonths, SimulatedSubscriptions, Simulation, simulate
 
 PRESET = "documented"
 SEED = 7
@@ -75,7 +80,7 @@ def run(work: Work) -> Mapping[str, Any]:
     scored = score(work.within(0.92, 1.0))
     bring_up_to_date(work)
     with work.database.write() as connection:
-        base.mark_ready(connection)
+        customer_base.mark_ready(connection)
     return {"unchanged": False, **scored}
 
 
@@ -88,7 +93,7 @@ def load(work: Work) -> bool:
         The database holds somebody's own customers.
     """
     with work.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
     if present is not None and not present.is_demo:
         raise Conflict("This database holds your own customers: the demo needs one of its own (set DATABASE_PATH).")
     if present is not None and present.is_ready:
@@ -102,7 +107,7 @@ def load(work: Work) -> bool:
     )
     dates = [(today - timedelta(days=MONTH_DAYS * (MONTHS - 1 - m))).isoformat() for m in range(MONTHS)]
     with work.database.write() as connection:
-        base.adopt(connection, built_in_schema(), is_demo=True, clock=work.clock)
+        customer_base.adopt(connection, built_in_schema(), is_demo=True, clock=work.clock)
         writer = _Writer(connection, simulated, dates, iso(work.clock()))
         writer.write_customers()
         writer.write_subscriptions()
@@ -281,13 +286,13 @@ def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -
         The database holds somebody's own customers, alone or (unless `force`) beside the demo's.
     """
     with database.write() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         if present is None:
             return False
         if not present.is_demo:
             raise Conflict("This database holds your own customers, not the demo; nothing was removed.")
         if not force and imports.has_own(connection):
             raise Conflict("Tables of your own were imported into the demo and would go too; --force removes all.")
-        base.forget(connection, present.schema)
+        customer_base.forget(connection, present.schema)
         audit.record(connection, "demo.removed", at=iso(clock()), by=COMMAND_LINE)
     return True

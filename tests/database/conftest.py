@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from database import base, models, runs, tables
-from database.base import column_names, snapshots_table
-from database.migrate import migrate
-from database.session import Database
-from shared.features import Schema, schema_from_dict
+from database.customers import customer_base
+from database.customers.customer_base import column_names, snapshots_table
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.models import models
+from database.scoring import runs
+from database.tables import tables
+from shared.schema.features import Schema, schema_from_dict
 from tests import ledger
 from tests.ledger import a_score
 
@@ -38,7 +41,7 @@ class Facts:
     def __init__(self, database: Database, schema: Schema) -> None:
         self.database, self.schema = database, schema
         with database.write() as connection:
-            base.adopt(connection, schema, is_demo=False, clock=clock)
+            customer_base.adopt(connection, schema, is_demo=False, clock=clock)
             self.import_id = connection.execute(
                 insert(tables.imports)
                 .values(

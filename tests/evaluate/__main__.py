@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from ml_service import metrics
-from ml_service.floors import missed_floors
-from ml_service.model import ChurnModel
-from ml_service.simulated import simulated
-from ml_service.training import Effort, train
-from ml_service.trust import perfect_ece
-from ml_service.uncertainty import losses, paired, paired_figure
+from ml_service.data.simulated import simulated
+from ml_service.evaluation.acceptance import missed_floors
+from ml_service.evaluation.bootstrap import losses, paired, paired_figure
+from ml_service.evaluation.calibration_checks import perfect_ece
+from ml_service.model.churn_model import ChurnModel
+from ml_service.training.pipeline import Effort, train
 from tests.evaluate.tables import DATA, ROOT, WIDE, Table, is_there, load
 
 ENVIRONMENT = Path(os.environ.get("EVALUATE_PYTHON", ROOT / ".venv-evaluate" / "bin" / "python"))

@@ -14,13 +14,15 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from ml_service import boosting, corrections, hiding, metrics
-from ml_service.calibration import fit_beta
-from ml_service.simulated import simulated
-from ml_service.splitting import customer_groups, fold_rows
-from ml_service.training import split_snapshot
-from shared.features import Schema
-from shared.simulation import PRESETS
+from ml_service import metrics
+from ml_service.data import hiding
+from ml_service.data.simulated import simulated
+from ml_service.data.splitting import customer_groups, fold_rows
+from ml_service.model import boosting, corrections
+from ml_service.model.calibration import fit_beta
+from ml_service.training.pipeline import split_snapshot
+from shared.schema.features import Schema
+from shared.simulation.simulate import PRESETS
 from tests.evaluate.tables import is_there, load
 
 SHARES = (0.0, 0.003, 0.005, 0.01)

@@ -15,10 +15,11 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from ml_service import metrics, trust
-from ml_service.model import ChurnModel
-from ml_service.simulated import simulated
-from ml_service.training import split_snapshot
+from ml_service import metrics
+from ml_service.data.simulated import simulated
+from ml_service.evaluation import calibration_checks
+from ml_service.model.churn_model import ChurnModel
+from ml_service.training.pipeline import split_snapshot
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
@@ -32,7 +33,7 @@ def level(probability: Floats, label: Labels) -> float:
 
 def judged(label: Labels, probability: Floats) -> dict[str, float]:
     """ECE beside its limit of chance."""
-    return {"ece": metrics.ece(label, probability), "limit": trust.perfect_ece(probability)}
+    return {"ece": metrics.ece(label, probability), "limit": calibration_checks.perfect_ece(probability)}
 
 
 def run(seed: int) -> dict[str, object]:
@@ -57,7 +58,7 @@ def run(seed: int) -> dict[str, object]:
     of_newest = level(model.calibration(margins[0])[newest], snapshot.label[past][newest])
     return {
         "as trained": {**judged(left, said), "said": float(said.mean()), "left": float(left.mean()), "truth": truth},
-        "slope": trust.calibration_line(left, said)[0],
+        "slope": calibration_checks.calibration_line(left, said)[0],
         "level of the test months": judged(left, expit(logit(said) + level(said, left))),
         "level of the newest three training months": judged(left, expit(logit(said) + of_newest)),
     }
@@ -70,7 +71,7 @@ def main() -> int:
     for seed in command.parse_args().seeds:
         print(seed, "with the season", run(seed), flush=True)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("shared.simulation._Run._season", lambda self: 0.0)
+            patch.setattr("shared.simulation.simulate._Run._season", lambda self: 0.0)
             print(seed, "without", run(seed), flush=True)
     return 0
 

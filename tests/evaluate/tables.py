@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 from sklearn.model_selection import StratifiedKFold
 
-from ml_service.matrix import typed_columns
-from ml_service.snapshot import Snapshot
-from ml_service.train_model import snapshot_of
-from shared.features import load_schema, schema_from_dict
-from shared.tables import read_table
+from ml_service.data.dataset import Snapshot, snapshot_of
+from ml_service.data.feature_matrix import typed_columns
+from shared.schema.features import load_schema, schema_from_dict
+from shared.tables.read import read_table
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))

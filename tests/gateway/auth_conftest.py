@@ -10,23 +10,24 @@ from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from database import tables
-from database.session import Database
-from database.users import User
-from gateway import openapi, security
-from gateway.memory import Memory
-from gateway.ml_client import MLClient
+from database.accounts.users import User
+from database.engine.session import Database
+from database.tables import tables
+from gateway import openapi
+from gateway.clients.ml_client import MLClient
+from gateway.environment import Parts
 from gateway.openapi import Legacy, blueprint, ok
-from gateway.parts import Parts
-from gateway.routes.audit import bp as audit_bp
-from gateway.routes.auth import bp as auth_bp
-from gateway.routes.keys import bp as keys_bp
-from gateway.routes.users import bp as users_bp
-from gateway.security import current_user
-from gateway.services import accounts
+from gateway.query_cache import Memory
+from gateway.routes.accounts.api_keys import bp as keys_bp
+from gateway.routes.accounts.audit import bp as audit_bp
+from gateway.routes.accounts.auth import bp as auth_bp
+from gateway.routes.accounts.users import bp as users_bp
+from gateway.security import guards
+from gateway.security.callers import current_user
+from gateway.services.accounts import accounts
 from gateway.settings import Role, Settings
 from shared.clock import utc_now
-from shared.http import dress
+from shared.web.flask_app import dress
 
 PASSWORD = "correct horse battery"
 MUCH = "100000 per minute"
@@ -133,10 +134,10 @@ def build(folder: Path, **variables: Any) -> World:
         memory=Memory(database),
     )
     dress(app)
-    security.install(app)
+    guards.install(app)
     for each in [auth_bp, keys_bp, users_bp, audit_bp, *stand_ins()]:
         app.register_api(each)
-    security.require_roles(app)
+    guards.require_roles(app)
     return World(app, database, settings)
 
 

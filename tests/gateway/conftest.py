@@ -16,16 +16,18 @@ from typing import Any
 
 import pytest
 
-import gateway.cli as cli
-from database import in_use, jobs
-from database.jobs import Job
-from database.migrate import migrate
-from database.session import Database
+import gateway.cli.main as cli
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.engine.sqlite import file_lock
+from database.jobs import jobs
+from database.jobs.jobs import Job
 from gateway.cli import data
 from gateway.cli.setup import Context
-from gateway.ml_client import MLClient
-from gateway.services import demo, work
-from gateway.services.work import Handler, Work
+from gateway.clients.ml_client import MLClient
+from gateway.services import demo
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Handler, Work
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import ServiceUnavailable
@@ -170,7 +172,7 @@ def demo_world(make_world: Callable[..., World], demo_file: Path, ml_url: str) -
 
 
 def opened(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
+    return Context(world.settings, world.database, world.ml, world.clock, file_lock.share(world.database.path))
 
 
 @pytest.fixture

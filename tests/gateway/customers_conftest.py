@@ -11,16 +11,19 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
-from database import base, models, runs, tables
-from database.base import column_names, customers_table, snapshots_table
-from database.driver import insert_dicts
-from database.migrate import migrate
-from database.session import Database
+from database.customers import customer_base
+from database.customers.customer_base import column_names, customers_table, snapshots_table
+from database.engine.bulk_insert import insert_dicts
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.models import models
+from database.scoring import runs
+from database.tables import tables
 from gateway.app import create_app
-from gateway.services import accounts
+from gateway.services.accounts import accounts
 from gateway.settings import Settings
 from shared.clock import utc_now
-from shared.features import Schema, schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 from tests import ledger
 
 NOW, DAY, BEFORE = "2026-06-30T12:00:00.000Z", "2026-06-30", "2026-05-20"
@@ -125,7 +128,7 @@ def small(folder: Path, count: int = 60) -> Small:
 def _fill(database: Database, given: list[dict[str, Any]]) -> None:
     names = column_names(SCHEMA)
     with database.write() as connection:
-        base.adopt(connection, SCHEMA, is_demo=False, clock=utc_now)
+        customer_base.adopt(connection, SCHEMA, is_demo=False, clock=utc_now)
         row = {"file_name": "a.csv", "sha256": "0", "schema_checksum": SCHEMA.checksum(), "rows": len(given)}
         more = {"customers_new": len(given), "customers_updated": 0, "created_at": NOW}
         adding = insert(tables.imports).values({**row, **more}).returning(tables.imports.c.id)
@@ -153,7 +156,7 @@ def _fill(database: Database, given: list[dict[str, Any]]) -> None:
         models.promote(connection, model_id, reason="test", live_from=NOW)
         _score(connection, model_id, given, "past", BEFORE, 0.5)
         _score(connection, model_id, given, "full", DAY, 1.0)
-        base.mark_ready(connection)
+        customer_base.mark_ready(connection)
     assert set(names) == set(SCHEMA.features)
 
 

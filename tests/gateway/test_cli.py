@@ -8,11 +8,11 @@ from typing import Any
 import click
 import pytest
 
-import gateway.cli as cli
-from database import in_use
+import gateway.cli.main as cli
+from database.engine.sqlite import file_lock
 from gateway.cli import setup
 from gateway.cli.setup import Context, ProgressLine, run_here
-from gateway.services import work
+from gateway.services.jobs import work
 from shared.errors import InvalidInput, InvalidTable
 from tests.gateway.conftest import World
 
@@ -94,7 +94,7 @@ def test_every_command_explains_itself() -> None:
 
 
 def context(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, in_use.share(world.database.path))
+    return Context(world.settings, world.database, world.ml, world.clock, file_lock.share(world.database.path))
 
 
 def test_a_command_runs_its_job_as_a_row_that_no_worker_takes(world: World) -> None:

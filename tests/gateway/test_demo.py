@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from database import base, customers, dashboard, facts, models, population, runs, tables
-from database.tables import customer_snapshots, subscriptions
-from gateway.services import demo, importing
+from database.customers import churn_history, customer_base, customers, facts
+from database.models import models
+from database.scoring import dashboard, runs
+from database.tables import tables
+from database.tables.tables import customer_snapshots, subscriptions
+from gateway.services import demo
+from gateway.services.importing import import_file
 from shared.errors import Conflict
-from shared.features import built_in_schema, schema_from_dict
+from shared.schema.features import built_in_schema, schema_from_dict
 from tests.gateway.conftest import ROOT, TODAY, World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
@@ -28,7 +32,7 @@ def rows(world: World, table: Any, *columns: str) -> list[tuple[Any, ...]]:
 
 def test_the_facts_run_up_to_the_day_of_the_clock(demo_world: World) -> None:
     with demo_world.database.read() as connection:
-        present = base.get(connection)
+        present = customer_base.get(connection)
         assert facts.snapshot_dates(connection) == DAYS
         assert (present.is_demo, present.is_ready, present.schema) == (True, True, built_in_schema())  # type: ignore[union-attr]
         assert customers.population(connection) == 600
@@ -95,7 +99,7 @@ def test_churn_and_roll_ups_are_there_on_the_first_day(demo_world: World) -> Non
         before = dashboard.run_before(connection, shown.as_of)
         assert before is not None
         assert dashboard.tail(connection, before, 0.7).all_customers == 600
-        history = population.history(connection)
+        history = churn_history.history(connection)
     assert [period.end for period in history] == DAYS[:0:-1]
     assert all(0.01 < period.rate < 0.15 for period in history if period.rate is not None)
 
@@ -105,7 +109,7 @@ def test_the_same_clock_makes_the_same_facts(demo_world: World, make_world: Call
     assert demo.load(again.work("demo"))
     for table in (tables.customers, customer_snapshots, subscriptions):
         assert rows(demo_world, table) == rows(again, table)
-    wide = base.snapshots_table(built_in_schema())
+    wide = customer_base.snapshots_table(built_in_schema())
     assert rows(demo_world, wide) == rows(again, wide)
 
 
@@ -142,7 +146,7 @@ def test_a_demo_that_broke_half_way_is_made_from_the_beginning(world: World) -> 
 def test_ones_own_customers_are_never_replaced_or_removed_by_the_demo(world: World) -> None:
     schema = schema_from_dict({"features": {"x": {"kind": "number"}}})
     with world.database.write() as connection:
-        base.adopt(connection, schema, is_demo=False, clock=clock)
+        customer_base.adopt(connection, schema, is_demo=False, clock=clock)
     with pytest.raises(Conflict, match="DATABASE_PATH"):
         demo.load(world.work("demo"))
     with pytest.raises(Conflict, match="nothing was removed"):
@@ -152,7 +156,7 @@ def test_ones_own_customers_are_never_replaced_or_removed_by_the_demo(world: Wor
 def test_a_table_of_another_schema_is_refused_with_the_way_out_of_the_demo(demo_world: World) -> None:
     params = {"path": str(ROOT / "examples" / "customers.csv"), "file_name": "c.csv"}
     schema = schema_from_dict({"id": "user_id", "features": {"device_count": {"kind": "number"}}})
-    job = demo_world.run("import", importing.run, {**params, "schema": schema.as_dict()})
+    job = demo_world.run("import", import_file.run, {**params, "schema": schema.as_dict()})
     assert "retainstream demo --remove" in job.error["message"]  # type: ignore[index]
 
 
@@ -161,7 +165,7 @@ def test_newer_facts_of_a_demo_customer_may_be_imported(demo_world: World, tmp_p
     path = tmp_path / "one.csv"
     path.write_text(f"{header}\nusr_942183,11,14,3,25,2,14,Premium 4K\n", encoding="utf-8")
     params = {"path": str(path), "file_name": "one.csv", "schema": built_in_schema().as_dict()}
-    result = demo_world.do("import", importing.run, params)
+    result = demo_world.do("import", import_file.run, params)
     assert (result["customers_new"], result["customers_updated"]) == (0, 1)
     with demo_world.database.read() as connection:
         row = customers.one(connection, built_in_schema(), "usr_942183")

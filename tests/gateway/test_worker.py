@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from database import jobs
-from database.jobs import Job
+from database.jobs import jobs
+from database.jobs.jobs import Job
 from gateway import worker
-from gateway.services import work
-from gateway.services.work import Work
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
 from tests.gateway.conftest import World

@@ -14,13 +14,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from ml_service.app import create_app
-from ml_service.matrix import typed_columns
+from ml_service.data.dataset import Snapshot
+from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.simulated import simulated
 from ml_service.settings import Settings
-from ml_service.simulated import simulated
-from ml_service.snapshot import Snapshot
-from ml_service.training import Effort, Trained, train
-from shared import arrow
-from shared.features import Schema, schema_from_dict
+from ml_service.training.pipeline import Effort, Trained, train
+from shared.contracts import arrow
+from shared.schema.features import Schema, schema_from_dict
 
 TOKEN = "a-service-token-for-tests-of-32-characters"
 #: One configuration: what a test trains that does not look at the search.

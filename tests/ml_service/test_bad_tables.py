@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 
 from ml_service import train_model
-from ml_service.snapshot import Snapshot
-from shared import arrow
-from shared.contracts import ARROW_TYPE
+from ml_service.data.dataset import Snapshot
+from shared.contracts import arrow
+from shared.contracts.api import ARROW_TYPE
 from tests.ml_service.conftest import Caller, as_stream
 
 Row = dict[str, str]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_service import floors, score, train_model
+from ml_service import score, train_model
+from ml_service.evaluation import acceptance
 from ml_service.metrics import auc
-from ml_service.model import ChurnModel
+from ml_service.model.churn_model import ChurnModel
 from ml_service.score import safe_cell
 
 ROOT = Path(__file__).parents[2]
@@ -257,7 +258,7 @@ def test_a_missed_floor_of_the_documented_preset_exits_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_model, "CUSTOMERS", 400)
-    monkeypatch.setattr(floors, "LEAST_AUC", 0.999)
+    monkeypatch.setattr(acceptance, "LEAST_AUC", 0.999)
     line = ["--seed", "3", "--trials", "1", "--out", str(tmp_path / "m")]
     assert train_model.main(line) == 1
     told = capsys.readouterr()

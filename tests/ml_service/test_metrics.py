@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from ml_service import metrics
-from ml_service.evaluation import figures, importance, recent_rows
-from ml_service.thresholds import best_f1_threshold, recall_threshold
+from ml_service.evaluation.figures import figures, importance, recent_rows
+from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 
 LABEL = np.array([0, 1, 0, 1, 1, 0, 0, 0], dtype=np.int8)
 SCORE = np.array([0.1, 0.9, 0.4, 0.35, 0.8, 0.2, 0.6, 0.05])

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ml_service.__main__ import main
 from ml_service.app import create_app
 from ml_service.settings import DEVELOPMENT_TOKEN, Settings, SettingsError, load_settings
-from shared.serving import gunicorn_line, why_not
+from shared.web.gunicorn import gunicorn_line, why_not
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +101,7 @@ def test_it_is_served_by_gunicorn_threads_of_one_process() -> None:
 
 
 def test_importing_the_app_creates_nothing(tmp_path: Path) -> None:
-    code = "import threading, ml_service.app, ml_service.routes; print(threading.active_count())"
+    code = "import threading, ml_service.app, ml_service.api.routes; print(threading.active_count())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -114,7 +114,7 @@ def test_importing_the_app_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_service_reads_a_pickle() -> None:
-    for path in (ROOT / "ml_service").glob("*.py"):
+    for path in (ROOT / "ml_service").rglob("*.py"):
         text = path.read_text()
         assert not re.search(r"^\s*(import|from) (pickle|joblib|cloudpickle|dill|shelve)\b", text, re.MULTILINE), path
         assert "allow_pickle=True" not in text and not re.search(r"\bsubprocess\b|\bos\.fork\b", text), path

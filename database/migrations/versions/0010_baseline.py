@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from database.sqlite_ddl import create
+from database.engine.sqlite.ddl import create
 
 revision = "0010"
 down_revision = None

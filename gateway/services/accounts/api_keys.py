@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from database import audit, keys, users
-from database.audit import COMMAND_LINE, Doer
-from database.keys import Key
-from database.session import Connection, Database
-from database.users import User
+from database.accounts import api_keys, audit, users
+from database.accounts.api_keys import Key
+from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.users import User
+from database.engine.session import Connection, Database
 from gateway.services.accounts.credentials import accepted_name, refuse
 from shared.clock import Clock, iso
 from shared.errors import Conflict, Detail, Forbidden, NotFound
@@ -88,10 +88,10 @@ def create(
     with database.write() as connection:
         owner = _owner(connection, user_id, by)
         called = _accepted(name, scopes, expires_in_days, owner)
-        if keys.live_of(connection, user_id, iso(now)) >= MAX_LIVE:
+        if api_keys.live_of(connection, user_id, iso(now)) >= MAX_LIVE:
             raise Conflict(f"This account has {MAX_LIVE} live keys. Revoke one first.")
         wanted = [scope for scope in SCOPES if scope in scopes]
-        key = keys.add(
+        key = api_keys.add(
             connection, user_id=user_id, made_by=by.user_id, name=called, prefix=prefix, secret_sha256=_hash(secret),
             scopes=wanted, now=iso(now), expires_at=expires_at,
         )  # fmt: skip
@@ -134,13 +134,13 @@ def holder(database: Database, secret: str, *, clock: Clock, demo_allowed: bool)
     now = clock()
     shaped = _SHAPE.fullmatch(secret)
     with database.read() as connection:
-        key = keys.by_prefix(connection, shaped[1]) if shaped else None
+        key = api_keys.by_prefix(connection, shaped[1]) if shaped else None
         # Compared in constant time, and compared where there is no such key too.
         is_right = hmac.compare_digest(_hash(secret), key.secret_sha256 if key else _NOBODYS)
         found = _live(connection, key, iso(now), demo_allowed) if key and is_right else None
     if found is not None and (found.key.last_used_at or "") < iso(now - USED_EVERY):
         with database.write() as connection:
-            keys.used(connection, found.key.id, now=iso(now), unless_since=iso(now - USED_EVERY))
+            api_keys.used(connection, found.key.id, now=iso(now), unless_since=iso(now - USED_EVERY))
     return found
 
 
@@ -172,11 +172,11 @@ def revoke(database: Database, key_id: int, *, clock: Clock, by: Doer = COMMAND_
     """
     now = iso(clock())
     with database.write() as connection:
-        key = keys.get(connection, key_id)
+        key = api_keys.get(connection, key_id)
         if key is None or not (anybodys or key.user_id == by.user_id):
             raise NotFound(f"There is no key {key_id}.")
-        if keys.revoke(connection, key_id, now):
+        if api_keys.revoke(connection, key_id, now):
             audit.record(connection, "key.revoked", at=now, by=by, subject=f"key:{key_id} user:{key.user_id}")
-        found = keys.get(connection, key_id)
+        found = api_keys.get(connection, key_id)
     assert found is not None
     return found

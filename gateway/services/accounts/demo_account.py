@@ -5,9 +5,9 @@ Law: it exists beside demo data only; it is neither made nor let in in productio
 
 from __future__ import annotations
 
-from database import users
-from database.session import Database
-from database.users import User
+from database.accounts import users
+from database.accounts.users import User
+from database.engine.session import Database
 from gateway.services.accounts.credentials import hash_of
 from shared.clock import Clock, iso
 from shared.errors import Forbidden

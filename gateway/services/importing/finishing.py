@@ -11,17 +11,21 @@ from typing import Any
 
 import structlog
 
-from database import base, facts, imports, population, publishing, runs
-from database.imports import Pending
-from database.publishing import Plan, Writer
-from database.session import transaction
-from database.staging import Staging
-from gateway.services import outcomes, turns, uploads
-from gateway.services.pace import Pace
-from gateway.services.scoring import refresh_roll_up
-from gateway.services.work import Work
+from database.customers import churn_history, customer_base, facts
+from database.engine.session import transaction
+from database.importing import apply_import, imports
+from database.importing.apply_import import Plan, Writer
+from database.importing.imports import Pending
+from database.importing.staging import Staging
+from database.scoring import runs
+from gateway.services.importing import uploads
+from gateway.services.jobs import locks
+from gateway.services.jobs.batch_sizing import Pace
+from gateway.services.jobs.work import Work
+from gateway.services.scoring import outcomes
+from gateway.services.scoring.scoring_run import refresh_roll_up
 from shared.errors import Conflict, DiskFull
-from shared.features import schema_from_dict
+from shared.schema.features import schema_from_dict
 
 log = structlog.get_logger()
 
@@ -61,7 +65,7 @@ def finish(work: Work, found: Pending) -> Mapping[str, Any]:
         gone = _after_rows(work, plan, pace)
         with work.database.write() as connection:
             imports.publish(connection, found.id)
-            base.mark_ready(connection)
+            customer_base.mark_ready(connection)
     except DiskFull:
         raise DiskFull(DISK_FULL) from None
     staging.discard()
@@ -76,7 +80,7 @@ def _write_rows(work: Work, plan: Plan, staging: Staging, found: Pending, pace: 
     done, total = 0, max(plan.result["rows"], 1)
     at = found.written
     with staging.attached(work.database) as connection:
-        while (until := publishing.next_row(connection, at, size := pace.size, one_date=plan.several)) is not None:
+        while (until := apply_import.next_row(connection, at, size := pace.size, one_date=plan.several)) is not None:
             with pace.timed(transaction(connection, "BEGIN IMMEDIATE")):
                 writer.chunk(connection, at, until)
             done, at = done + size, until
@@ -88,12 +92,12 @@ def _after_rows(work: Work, plan: Plan, pace: Pace) -> int:
     if plan.absent_on is not None:
         day = plan.absent_on
         open_lifetimes(work, plan.now, also=day)
-        for count in by_customers(work, pace, lambda c, a, b: publishing.declare_gone(c, day, plan.now, a, b)):
+        for count in by_customers(work, pace, lambda c, a, b: apply_import.declare_gone(c, day, plan.now, a, b)):
             gone += count
     with work.database.read() as connection:
         shown = runs.published(connection)
     if shown is not None:
-        for _ in by_customers(work, pace, lambda c, a, b: publishing.hide_gone(c, shown.run_id, a, b)):
+        for _ in by_customers(work, pace, lambda c, a, b: apply_import.hide_gone(c, shown.run_id, a, b)):
             pass
     return gone
 
@@ -110,14 +114,14 @@ def open_lifetimes(work: Work, now: str, *, also: str | None = None) -> None:
         return
     pace = Pace()
     for day in sorted({*days, *((also,) if also else ())}):
-        for _ in by_customers(work, pace, lambda c, a, b, d=day: publishing.open_lifetimes(c, d, now, a, b)):  # type: ignore[misc]
+        for _ in by_customers(work, pace, lambda c, a, b, d=day: apply_import.open_lifetimes(c, d, now, a, b)):  # type: ignore[misc]
             pass
 
 
 def by_customers(work: Work, pace: Pace, change: Callable[[Any, int, int], Any]) -> Iterator[Any]:
     """Apply a change to all customers by ranges of their keys, each in a short transaction."""
     with work.database.read() as connection:
-        last = publishing.last_customer(connection)
+        last = apply_import.last_customer(connection)
     keys, at = Pace(20_000, 500, 200_000), 0
     while at < last:
         until = at + keys.size
@@ -131,14 +135,14 @@ def by_customers(work: Work, pace: Pace, change: Callable[[Any, int, int], Any])
 def bring_up_to_date(work: Work) -> None:
     """Recompute what follows from the facts: churn by period, outcomes, the roll-up of present scores."""
     with work.database.read() as connection:
-        periods = population.measure(connection)
+        periods = churn_history.measure(connection)
     with work.database.write() as connection:
-        population.store(connection, periods)
+        churn_history.store(connection, periods)
     outcomes.settle(work)
     refresh_roll_up(work)
 
 
 def write_alone(work: Work, act: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """Do something to the facts while no scoring run and no training reads them."""
-    with turns.alone(work, turns.FACTS, "Waiting for a scoring run or training to end"):
+    with locks.alone(work, locks.FACTS, "Waiting for a scoring run or training to end"):
         return act()

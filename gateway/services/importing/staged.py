@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from database.staging import ROLES, Scratch, Staging
+from database.importing.staging import ROLES, Scratch, Staging
 from shared.errors import Detail, InvalidTable
-from shared.features import Schema
-from shared.opened_table import OpenTable
-from shared.table_batches import FEATURE, Batch, StartAgain, TableCheck
-from shared.text_hashes import repeated, text_hashes
+from shared.schema.features import Schema
+from shared.tables.batch_checks import FEATURE, Batch, StartAgain, TableCheck
+from shared.tables.open_table import OpenTable
+from shared.tables.text_hashes import repeated, text_hashes
 
 SHOWN = 100
 #: More are not looked at one by one: the column is no id.

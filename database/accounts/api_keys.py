@@ -1,0 +1,101 @@
+"""API keys of machines.
+
+Law: of a secret only its SHA-256 is kept. It is drawn at random with 256 bits, so there is nothing to guess and no
+slow hash is needed, as a password chosen by a person needs one; a slow hash would cost its time at every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from database.engine.bulk_insert import AnyRow
+from database.tables import tables
+
+k = tables.api_keys
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key, without its secret."""
+
+    id: int
+    user_id: int
+    made_by: int | None
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    revoked_at: str | None
+    secret_sha256: str = field(repr=False)
+
+    def counts_at(self, now: str) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+def _key(row: AnyRow) -> Key:
+    values: dict[str, Any] = dict(row._mapping)
+    return Key(**{**values, "scopes": tuple(values["scopes"].split())})
+
+
+def add(
+    connection: Connection,
+    *,
+    user_id: int,
+    made_by: int | None,
+    name: str,
+    prefix: str,
+    secret_sha256: str,
+    scopes: Sequence[str],
+    now: str,
+    expires_at: str | None,
+) -> Key:
+    """Add a key; the prefix must be new."""
+    values = {"user_id": user_id, "made_by": made_by, "name": name, "prefix": prefix, "secret_sha256": secret_sha256}
+    statement = insert(k).values(**values, scopes=" ".join(scopes), created_at=now, expires_at=expires_at)
+    return _key(connection.execute(statement.returning(k)).one())
+
+
+def by_prefix(connection: Connection, prefix: str) -> Key | None:
+    """The key that begins like this."""
+    row = connection.execute(select(k).where(k.c.prefix == prefix)).one_or_none()
+    return _key(row) if row else None
+
+
+def get(connection: Connection, key_id: int) -> Key | None:
+    """One key by number."""
+    row = connection.execute(select(k).where(k.c.id == key_id)).one_or_none()
+    return _key(row) if row else None
+
+
+def page(connection: Connection, *, limit: int, after_id: int = 0, user_id: int | None = None) -> list[Key]:
+    """Keys in order of their numbers: one person's, or everybody's."""
+    query = select(k).where(k.c.id > after_id).order_by(k.c.id).limit(limit)
+    if user_id is not None:
+        query = query.where(k.c.user_id == user_id)
+    return [_key(row) for row in connection.execute(query)]
+
+
+def live_of(connection: Connection, user_id: int, now: str) -> int:
+    """How many keys of one person count now."""
+    live = (k.c.revoked_at.is_(None), or_(k.c.expires_at.is_(None), k.c.expires_at > now))
+    query = select(func.count()).select_from(k).where(k.c.user_id == user_id, *live)
+    return connection.execute(query).scalar_one()
+
+
+def revoke(connection: Connection, key_id: int, now: str) -> bool:
+    """Let a key count no more; False where it did not already."""
+    statement = update(k).where(k.c.id == key_id, k.c.revoked_at.is_(None)).values(revoked_at=now)
+    return connection.execute(statement).rowcount > 0
+
+
+def used(connection: Connection, key_id: int, *, now: str, unless_since: str) -> None:
+    """Note that a key was used, unless it was noted at or after `unless_since`."""
+    stale = or_(k.c.last_used_at.is_(None), k.c.last_used_at < unless_since)
+    connection.execute(update(k).where(k.c.id == key_id, stale).values(last_used_at=now))

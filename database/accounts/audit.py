@@ -1,0 +1,107 @@
+"""Who did what: appended, read page by page, deleted by age alone.
+
+Law: rows name people, keys and things by number and hold no personal data; triggers refuse whoever would change one,
+or delete one younger than a month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, insert, or_, select
+
+from database.engine.bulk_insert import AnyRow
+from database.tables import tables
+
+a = tables.audit_log
+Actor = Literal["user", "key", "command line", "worker", "nobody"]
+
+
+@dataclass(frozen=True)
+class Doer:
+    """Who asked for a change.
+
+    Parameters
+    ----------
+    user_id
+        Who is signed in, or whose key it is.
+    request_id
+        The request it came by; None for the command line and the worker.
+    key_id
+        The API key that was sent, if one was.
+    is_worker
+        The worker did it by itself.
+    """
+
+    user_id: int | None = None
+    request_id: str | None = None
+    key_id: int | None = None
+    is_worker: bool = False
+
+    @property
+    def actor(self) -> Actor:
+        if self.key_id is not None:
+            return "key"
+        if self.user_id is not None:
+            return "user"
+        if self.is_worker:
+            return "worker"
+        return "nobody" if self.request_id is not None else "command line"
+
+
+COMMAND_LINE = Doer()
+WORKER = Doer(is_worker=True)
+
+
+def record(connection: Connection, action: str, *, at: str, by: Doer, subject: str | None = None) -> None:
+    """Append one row, in the transaction of what it tells of.
+
+    Parameters
+    ----------
+    action
+        What was done, from the general to the special, such as `user.disabled` or `job.submitted.train`.
+    at
+        When.
+    by
+        Who did it.
+    subject
+        To what, without personal data, such as `user:3 viewer -> admin`.
+    """
+    values = {"user_id": by.user_id, "key_id": by.key_id, "actor": by.actor, "request_id": by.request_id}
+    connection.execute(insert(a).values(at=at, action=action, subject=subject, **values))
+
+
+def page(
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    action: str | None = None,
+    user_id: int | None = None,
+    since: str | None = None,
+) -> Sequence[AnyRow]:
+    """Rows, newest first.
+
+    Parameters
+    ----------
+    before_id
+        Only rows older than this one.
+    action
+        This action, or all that begin with it and a dot: `user` finds `user.disabled`.
+    user_id
+        What this person did, keys of theirs included.
+    since
+        Not before this moment, ISO 8601 with `Z`.
+    """
+    query = select(a).order_by(a.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(a.c.id < before_id)
+    if action is not None:
+        query = query.where(or_(a.c.action == action, a.c.action.startswith(f"{action}.", autoescape=True)))
+    if user_id is not None:
+        query = query.where(a.c.user_id == user_id)
+    if since is not None:
+        query = query.where(a.c.at >= since)
+    return connection.execute(query).all()

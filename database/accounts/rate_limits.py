@@ -1,0 +1,43 @@
+"""Counters of the rate limits that all processes share.
+
+Law: counting is one statement under the write lock, so that of many requests at once exactly the allowed number passes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete
+from sqlalchemy.dialects.sqlite import insert
+
+from database.tables import tables
+
+r = tables.rate_limits
+
+
+def hit(connection: Connection, key: str, *, window_s: float, now_s: float) -> tuple[int, float]:
+    """Count one request in its window, starting a window where none runs.
+
+    Parameters
+    ----------
+    connection
+        Inside a write transaction.
+    key
+        Who and what is counted.
+    window_s
+        Length of a window, seconds.
+    now_s
+        The present moment, seconds since 1970.
+
+    Returns
+    -------
+    tuple of int and float
+        Requests in this window, this one included, and when it ends, seconds since 1970.
+    """
+    connection.execute(delete(r).where(r.c.expires_at_s <= now_s))
+    statement = (
+        insert(r)
+        .values(key=key, count=1, expires_at_s=now_s + window_s)
+        .on_conflict_do_update(index_elements=[r.c.key], set_={"count": r.c.count + 1})
+        .returning(r.c.count, r.c.expires_at_s)
+    )
+    row = connection.execute(statement).one()
+    return int(row[0]), float(row[1])

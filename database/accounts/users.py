@@ -1,0 +1,151 @@
+"""People who sign in, and the tokens they gave back.
+
+Law: an e-mail address stands in `users` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, bindparam, delete, exists, func, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from database.tables import tables
+
+u, revoked, keys = tables.users, tables.revoked_tokens, tables.api_keys
+
+
+@dataclass(frozen=True)
+class User:
+    """One person."""
+
+    id: int
+    email: str
+    name: str
+    role: str
+    token_version: int
+    is_demo: bool
+    disabled_at: str | None
+    created_at: str
+    updated_at: str
+    password_hash: str = field(repr=False)
+
+    @property
+    def is_disabled(self) -> bool:
+        return self.disabled_at is not None
+
+
+def _user(row: Row[Any]) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=row.role,
+        token_version=row.token_version,
+        is_demo=bool(row.is_demo),
+        disabled_at=row.disabled_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        password_hash=row.password_hash,
+    )
+
+
+def by_id(connection: Connection, user_id: int) -> User | None:
+    """One person by number."""
+    row = connection.execute(select(u).where(u.c.id == user_id)).one_or_none()
+    return _user(row) if row else None
+
+
+def by_email(connection: Connection, email: str) -> User | None:
+    """One person by normalised e-mail address."""
+    row = connection.execute(select(u).where(u.c.email == email)).one_or_none()
+    return _user(row) if row else None
+
+
+# One statement by two primary keys, made once: it runs for every request, and making it takes three times as long.
+_SIGNED_IN = select(u).where(
+    u.c.id == bindparam("user_id"),
+    u.c.token_version == bindparam("token_version"),
+    u.c.disabled_at.is_(None),
+    ~exists().where(revoked.c.jti == bindparam("jti")),
+)
+
+
+def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str) -> User | None:
+    """Who holds a token; None unless the row still honours it."""
+    given = {"user_id": user_id, "token_version": token_version, "jti": jti}
+    row = connection.execute(_SIGNED_IN, given).one_or_none()
+    return _user(row) if row else None
+
+
+def page(connection: Connection, *, limit: int, after_id: int = 0) -> list[User]:
+    """People in order of their numbers."""
+    query = select(u).where(u.c.id > after_id).order_by(u.c.id).limit(limit)
+    return [_user(row) for row in connection.execute(query)]
+
+
+def enabled_admins(connection: Connection) -> int:
+    """How many people can administer now."""
+    query = select(func.count()).select_from(u).where(u.c.role == "admin", u.c.disabled_at.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def add(
+    connection: Connection, *, email: str, password_hash: str, name: str, role: str, now: str, is_demo: bool = False
+) -> int | None:
+    """Add a person; the new number, or None where the address is taken."""
+    statement = (
+        upsert(u)
+        .values(
+            email=email,
+            password_hash=password_hash,
+            name=name,
+            role=role,
+            is_demo=int(is_demo),
+            created_at=now,
+            updated_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[u.c.email])
+        .returning(u.c.id)
+    )
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def change(
+    connection: Connection, user_id: int, *, now: str, end_sessions: bool = False, **columns: str | None
+) -> None:
+    """Set columns of one person; with `end_sessions` every token they hold becomes worthless."""
+    values: dict[str, Any] = {"updated_at": now, **columns}
+    if end_sessions:
+        values["token_version"] = u.c.token_version + 1
+    connection.execute(update(u).where(u.c.id == user_id).values(values))
+
+
+def remove_demo(connection: Connection) -> int:
+    """Delete the demo account and its keys; what it did stays, without a name. How many rows went."""
+    demo = select(u.c.id).where(u.c.is_demo == 1).scalar_subquery()
+    _forget(connection, keys.c.id, select(keys.c.id).where(keys.c.user_id == demo).scalar_subquery())
+    connection.execute(delete(keys).where(keys.c.user_id == demo))
+    _forget(connection, u.c.id, demo)
+    return connection.execute(delete(u).where(u.c.is_demo == 1)).rowcount
+
+
+def _forget(connection: Connection, key: Column[int], gone: Any) -> None:
+    for table in tables.metadata.sorted_tables:
+        for column in table.columns:
+            if column.nullable and column.references(key):
+                connection.execute(update(table).where(column.in_(gone)).values({column.name: None}))
+
+
+def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bool:
+    """Refuse a token from now on, and forget those that have expired by themselves.
+
+    Returns
+    -------
+    bool
+        False where it was refused already.
+    """
+    connection.execute(delete(revoked).where(revoked.c.expires_at < now))
+    statement = upsert(revoked).values(jti=jti, expires_at=expires_at).on_conflict_do_nothing().returning(revoked.c.jti)
+    return connection.execute(statement).scalar_one_or_none() is not None

@@ -1,0 +1,222 @@
+"""The one customer base of this database: its schema, and the feature columns made from it.
+
+Law: a base has one schema. Its features are typed columns of `customers` (present state) and
+`customer_snapshots` (dated facts), named by `column_names`; nobody else adds or drops a column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy.schema import CreateColumn
+
+from database.tables import tables
+from shared.clock import Clock, iso
+from shared.errors import NoCustomers, SchemaMismatch
+from shared.schema.features import Feature, Schema, schema_from_dict, snake
+
+#: Fixed columns of `customers` that a feature of that name and kind fills, instead of getting one of its own.
+SHARED_COLUMNS = {"plan": "category", "tenure_months": "number"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """What this database holds."""
+
+    schema: Schema
+    checksum: str
+    is_demo: bool
+    is_ready: bool
+
+    @property
+    def name(self) -> str:
+        return self.schema.name or "customers"
+
+
+def get(connection: Connection) -> Base | None:
+    """The base, or None while the database is empty."""
+    row = connection.execute(select(tables.base)).one_or_none()
+    if row is None:
+        return None
+    return Base(
+        schema=schema_of_text(row.schema_json),
+        checksum=row.schema_checksum,
+        is_demo=bool(row.is_demo),
+        is_ready=row.state == "ready",
+    )
+
+
+@lru_cache(maxsize=8)
+def schema_of_text(text: str) -> Schema:
+    """A schema as it stands in the database."""
+    return schema_from_dict(json.loads(text))
+
+
+@lru_cache(maxsize=8)
+def column_names(schema: Schema) -> Mapping[str, str]:
+    """Feature name to column name: snake case, unique, never one of the tables' own columns."""
+    taken = {c.name for t in (tables.customers, tables.customer_snapshots) for c in t.columns} - set(SHARED_COLUMNS)
+    names: dict[str, str] = {}
+    for feature in schema.features:
+        wanted = snake(feature)
+        fits = SHARED_COLUMNS.get(wanted, schema.features[feature].kind) == schema.features[feature].kind
+        name = wanted if fits and wanted not in taken else f"f_{wanted}"
+        count = 2
+        while name in taken:
+            name, count = f"f_{wanted}_{count}", count + 1
+        taken.add(name)
+        names[feature] = name
+    return names
+
+
+def _column(name: str, feature: Feature) -> Column[object]:
+    kind = Text() if feature.kind == "category" else Integer() if feature.whole else Float()
+    return Column(name, kind)
+
+
+@lru_cache(maxsize=8)
+def customers_table(schema: Schema) -> Table:
+    """`customers` with this schema's feature columns."""
+    return _with_features(tables.customers, schema)
+
+
+@lru_cache(maxsize=8)
+def snapshots_table(schema: Schema) -> Table:
+    """`customer_snapshots` with this schema's feature columns."""
+    return _with_features(tables.customer_snapshots, schema)
+
+
+def _with_features(table: Table, schema: Schema) -> Table:
+    wide = table.to_metadata(MetaData())
+    for feature, name in column_names(schema).items():
+        if name not in wide.columns:
+            wide.append_column(_column(name, schema.features[feature]))
+    return wide
+
+
+def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock) -> None:
+    """Make an empty database the home of a base with this schema: adds its columns. `mark_ready` ends the loading."""
+    _add_columns(connection, schema)
+    connection.execute(
+        insert(tables.base).values(
+            id=1,
+            schema_json=json.dumps(schema.as_dict()),
+            schema_checksum=schema.checksum(),
+            state="loading",
+            is_demo=int(is_demo),
+            created_at=iso(clock()),
+        )
+    )
+    _remember(connection, schema, clock)
+
+
+def _add_columns(connection: Connection, schema: Schema) -> None:
+    for wide in (customers_table(schema), snapshots_table(schema)):
+        there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({wide.name})")}
+        for column in wide.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(connection)
+                connection.exec_driver_sql(f"ALTER TABLE {wide.name} ADD COLUMN {definition}")
+
+
+def versions(connection: Connection) -> dict[str, Schema]:
+    """Every schema this base has had, by checksum, the oldest first."""
+    v = tables.schema_versions
+    rows = connection.execute(select(v).order_by(v.c.created_at, v.c.checksum))
+    return {row.checksum: schema_of_text(row.schema_json) for row in rows}
+
+
+def schema_of(connection: Connection, checksum: str) -> Schema | None:
+    """The schema this base had under a checksum, such as that of a model trained before it was extended."""
+    v = tables.schema_versions
+    found = connection.execute(select(v.c.schema_json).where(v.c.checksum == checksum)).scalar_one_or_none()
+    return None if found is None else schema_of_text(found)
+
+
+def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, ...]:
+    """Give the base further features: new columns, in which earlier facts are missing. Returns their names.
+
+    Raises
+    ------
+    SchemaMismatch
+        Where the schema changes anything else, or a new feature may not be missing.
+    """
+    present = get(connection)
+    if present is None:
+        raise NoCustomers("There is no customer base to extend yet: import a table first.")
+    extended, added = extension(present.schema, schema)
+    if not added:
+        return ()
+    _add_columns(connection, extended)
+    connection.execute(
+        update(tables.base).values(schema_json=json.dumps(extended.as_dict()), schema_checksum=extended.checksum())
+    )
+    _remember(connection, extended, clock)
+    return added
+
+
+def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]:
+    """The present schema with the further features of `wanted` at its end, and their names. Raises SchemaMismatch."""
+    roles = ("id", "label", "positive", "as_of", "subscription")
+    changed = [role for role in roles if getattr(present, role) != getattr(wanted, role)]
+    gone = [name for name in present.features if name not in wanted.features]
+    kinds = [n for n, f in present.features.items() if n in wanted.features and wanted.features[n].kind != f.kind]
+    if changed or gone or kinds:
+        what = [*(f"`{role}` is another" for role in changed), *(f"feature {name!r} is gone" for name in gone)]
+        what += [f"feature {name!r} is of another kind" for name in kinds]
+        raise SchemaMismatch(f"Only further features can be added to this base: {'; '.join(what)}.")
+    added = tuple(name for name in wanted.features if name not in present.features)
+    strict = [name for name in added if not wanted.features[name].missing]
+    if strict:
+        raise SchemaMismatch(
+            f"The new feature {strict[0]!r} has missing = false, but it is missing in all facts up to now: "
+            "set missing = true."
+        )
+    features = {**{name: wanted.features[name] for name in present.features}, **{n: wanted.features[n] for n in added}}
+    return wanted.model_copy(update={"features": features, "name": present.name}), added
+
+
+def _remember(connection: Connection, schema: Schema, clock: Clock) -> None:
+    v = tables.schema_versions
+    if connection.execute(select(v.c.checksum).where(v.c.checksum == schema.checksum())).one_or_none() is None:
+        values = {"checksum": schema.checksum(), "schema_json": json.dumps(schema.as_dict())}
+        connection.execute(insert(v).values({**values, "created_at": iso(clock())}))
+
+
+def mark_ready(connection: Connection) -> None:
+    """The base is whole: its first customers are in."""
+    connection.execute(update(tables.base).values(state="ready"))
+
+
+def forget(connection: Connection, schema: Schema) -> None:
+    """Drop the base: every customer, fact, score and feature column. Users, jobs and the models' records stay."""
+    for table in (
+        tables.outcomes,
+        tables.published_run,
+        tables.present_ranks,
+        tables.present_changes,
+        tables.score_bins,
+        tables.ledger,
+        tables.scoring_runs,
+        tables.population_history,
+        tables.withdrawn_ends,
+        tables.subscriptions,
+        tables.customer_snapshots,
+        tables.imports,
+        tables.customers,
+        tables.model_timeline,
+        tables.schema_versions,
+        tables.base,
+    ):
+        connection.execute(delete(table))
+    for narrow, wide in (
+        (tables.customers, customers_table(schema)),
+        (tables.customer_snapshots, snapshots_table(schema)),
+    ):
+        for name in [c.name for c in wide.columns if c.name not in narrow.columns]:
+            quoted = connection.dialect.identifier_preparer.quote(name)
+            connection.exec_driver_sql(f"ALTER TABLE {narrow.name} DROP COLUMN {quoted}")

@@ -1,0 +1,150 @@
+"""Customers: their present state, to list, to read one, to score.
+
+Law: a query never commits; present means the published scoring run (`database.scoring.runs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, func, select
+
+from database.customers.customer_base import column_names, customers_table
+from database.tables import tables
+from shared.schema.features import Schema
+
+c, ranks, ledger = tables.customers, tables.present_ranks, tables.ledger
+
+
+def present_run(connection: Connection) -> int:
+    """The run whose scores are shown; 0, which none has, before the first."""
+    return connection.execute(select(tables.published_run.c.run_id)).scalar_one_or_none() or 0
+
+
+def population(connection: Connection) -> int:
+    """How many can be scored: active, and not already known to end."""
+    return connection.execute(select(func.count()).select_from(c).where(*_scorable())).scalar_one()
+
+
+def count(connection: Connection) -> int:
+    """All customers, also those who left."""
+    return connection.execute(select(func.count()).select_from(c)).scalar_one()
+
+
+def _scorable() -> tuple[Any, ...]:
+    return (c.c.churn == 0, c.c.ends_on.is_(None))
+
+
+def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] | None = None) -> Select[Any]:
+    """Rows of (id, monthly_price, feature ...) of the population, in the order of id, after `after_id`."""
+    wide = customers_table(schema)
+    query = (
+        select(wide.c.id, wide.c.monthly_price, *[wide.c[name] for name in column_names(schema).values()])
+        .where(wide.c.churn == 0, wide.c.ends_on.is_(None), wide.c.id > after_id)
+        .order_by(wide.c.id)
+        .limit(limit)
+    )
+    return query if among is None else query.where(wide.c.id.in_(among))
+
+
+def lacking(
+    connection: Connection, schema: Schema, features: Sequence[str], among: Sequence[int] | None = None
+) -> tuple[int, dict[str, int]]:
+    """How many can be scored, and of each feature how many of these lack it: one pass over the customers.
+
+    Parameters
+    ----------
+    among
+        Only these ids.
+    """
+    wide, names = customers_table(schema), column_names(schema)
+    query = select(func.count(), *(func.count(wide.c[names[feature]]) for feature in features)).where(
+        wide.c.churn == 0, wide.c.ends_on.is_(None)
+    )
+    parts = [None] if among is None else [among[at : at + 10_000] for at in range(0, len(among), 10_000)]
+    totals = [0] * (1 + len(features))
+    for part in parts:
+        row = connection.execute(query if part is None else query.where(wide.c.id.in_(part))).one()
+        totals = [total + found for total, found in zip(totals, row, strict=True)]
+    return totals[0], {feature: totals[0] - had for feature, had in zip(features, totals[1:], strict=True)}
+
+
+def population_ids(connection: Connection) -> Sequence[int]:
+    """Ids of everyone who can be scored, ascending."""
+    return connection.execute(select(c.c.id).where(*_scorable()).order_by(c.c.id)).scalars().all()
+
+
+def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str, int]:
+    """Integer keys of the customers that are known already."""
+    known: dict[str, int] = {}
+    wanted = list(user_ids)
+    for at in range(0, len(wanted), 10_000):
+        rows = connection.execute(select(c.c.user_id, c.c.id).where(c.c.user_id.in_(wanted[at : at + 10_000])))
+        known.update({row.user_id: row.id for row in rows})
+    return known
+
+
+_REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
+
+
+def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] | None:
+    """Every column of one customer, with its present score (None fields where unscored)."""
+    query = select(
+        c,
+        ledger.c.churn_probability,
+        ledger.c.confidence,
+        ledger.c.out_of_fold,
+        tables.prediction_date,
+        ledger.c.run_id.label("score_run_id"),
+        *_REASONS,
+    ).select_from(tables.with_scores(c, c.c.id, present_run(connection)))
+    row = connection.execute(query.where(c.c.user_id == user_id)).mappings().one_or_none()
+    if row is None:
+        return None
+    return {**row, **features_of(connection, schema, row["id"])}
+
+
+def features_of(connection: Connection, schema: Schema, customer_id: int) -> dict[str, Any]:
+    """A customer's present features, by column name."""
+    return dict(connection.execute(_features(schema), {"customer_id": customer_id}).mappings().one())
+
+
+@lru_cache(maxsize=8)
+def _features(schema: Schema) -> Select[Any]:
+    wide = customers_table(schema)
+    columns = [wide.c[name] for name in column_names(schema).values()]
+    return select(*columns).where(wide.c.id == bindparam("customer_id"))
+
+
+def ranked(
+    connection: Connection, schema: Schema, *, limit: int, above: float | None = None, offset: int = 0
+) -> Sequence[dict[str, Any]]:
+    """Present scores of active customers, highest first: the documented list, which pages by offset.
+
+    Parameters
+    ----------
+    above
+        Only probabilities greater than this.
+    """
+    wide, run_id = customers_table(schema), present_run(connection)
+    here = ranks.join(wide, wide.c.id == ranks.c.customer_id)
+    query = (
+        select(
+            wide,
+            ranks.c.churn_probability,
+            ledger.c.confidence,
+            tables.prediction_date,
+            ledger.c.run_id.label("score_run_id"),
+            *_REASONS,
+        )
+        .select_from(tables.with_scores(here, ranks.c.customer_id, run_id))
+        .where(ranks.c.run_id == run_id)
+        .order_by(ranks.c.churn_probability.desc(), ranks.c.customer_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    if above is not None:
+        query = query.where(ranks.c.churn_probability > above)
+    return [dict(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,203 @@
+"""Dated facts: snapshots and subscriptions, appended; and the training rows and labels that follow from them.
+
+Law: what is read for a date uses only what was known by the end of that date (docs/architecture.md#data-over-time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
+
+from database.customers.customer_base import column_names, snapshots_table
+from database.engine.bulk_insert import AnyRow
+from database.tables import tables
+from shared.clock import days_later
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
+from shared.schema.features import Schema
+
+s, w = tables.subscriptions, tables.withdrawn_ends
+#: Later than any date, as text sorts.
+NEVER = "9999"
+
+
+def published(snapshots: Any) -> Any:
+    """Only rows of imports that are whole: what is being written counts for nobody."""
+    i = tables.imports
+    return snapshots.c.import_id.not_in(select(i.c.id).where(i.c.state != "published"))
+
+
+def last_date(connection: Connection) -> str | None:
+    """The data's last date: the newest snapshot."""
+    snap = tables.customer_snapshots
+    query = select(snap.c.as_of).where(published(snap)).order_by(snap.c.as_of.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def snapshot_dates(connection: Connection) -> list[str]:
+    """Every date with snapshots, oldest first."""
+    snap = tables.customer_snapshots
+    return list(
+        connection.execute(select(snap.c.as_of).where(published(snap)).distinct().order_by(snap.c.as_of)).scalars()
+    )
+
+
+def matured_dates(connection: Connection, today: str) -> list[str]:
+    """Snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
+    latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
+    return [day for day in snapshot_dates(connection) if day <= latest]
+
+
+def has_subscriptions(connection: Connection) -> bool:
+    """Whether labels can be derived from lifetimes."""
+    return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
+
+
+def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Sequence[Any]]:
+    """The population at a matured date with its labels, derived from subscriptions.
+
+    Population: active at `as_of` and not known by then to end. Label 1: the subscription ends within 30 days after
+    `as_of` and none starts within the grace gap (docs/definitions.md#churn-label).
+
+    Returns
+    -------
+    rows of (customer_id, label, feature ...) in the order of customer_id, features as known at the end of `as_of`.
+    """
+    snap = snapshots_table(schema)
+    horizon_end = days_later(as_of, HORIZON_DAYS)
+    query = _population(
+        schema,
+        as_of,
+        snap.c.customer_id,
+        _end(as_of),
+        _back_at(as_of),
+        *[snap.c[n] for n in column_names(schema).values()],
+    )
+    rows = connection.execute(query)
+    return [(row[0], _left(row[1], row[2], horizon_end), *row[3:]) for row in rows]
+
+
+def to_score(schema: Schema, as_of: str, *, after_id: int, limit: int) -> Select[Any]:
+    """The population at any date: rows of (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
+    snap = snapshots_table(schema)
+    columns = [snap.c[n] for n in column_names(schema).values()]
+    query = _population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns)
+    return query.where(snap.c.customer_id > after_id).limit(limit)
+
+
+def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
+    snap = snapshots_table(schema)
+    newer = snap.alias("newer")
+    corrected = exists().where(
+        newer.c.customer_id == snap.c.customer_id,
+        newer.c.as_of == as_of,
+        newer.c.known_at <= as_of,
+        newer.c.id > snap.c.id,
+        published(newer),
+    )
+    return (
+        select(*columns)
+        .select_from(snap)
+        .join(s, s.c.customer_id == snap.c.customer_id)
+        .where(
+            snap.c.as_of == as_of,
+            snap.c.known_at <= as_of,
+            published(snap),
+            ~corrected,
+            *_active(as_of),
+            _newest(as_of),
+        )
+        .order_by(snap.c.customer_id)
+    )
+
+
+def _end(as_of: str) -> Any:
+    """When the last of a customer's subscriptions that are active at `as_of` ends; NEVER while one is open.
+
+    This looks ahead: it is for labels alone, never for what is chosen or scored at `as_of`.
+    """
+    other = s.alias("running")
+    last = select(func.max(func.coalesce(other.c.ended_at, NEVER)))
+    return last.where(other.c.customer_id == s.c.customer_id, *_active(as_of, other)).correlate(s).scalar_subquery()
+
+
+def _back_at(as_of: str) -> Any:
+    """When the customer's next subscription began that outlasts those active at `as_of`, if one did."""
+    again = s.alias("again")
+    following = select(func.min(again.c.started_at)).where(
+        again.c.customer_id == s.c.customer_id,
+        again.c.started_at > as_of,
+        func.coalesce(again.c.ended_at, NEVER) > _end(as_of),
+    )
+    return following.correlate(s).scalar_subquery()
+
+
+def _active(day: str, which: Any = s) -> tuple[Any, ...]:
+    """Active at `day`, and not known on that day to end, whatever was told later."""
+    was_known = exists().where(
+        w.c.customer_id == which.c.customer_id,
+        w.c.started_at == which.c.started_at,
+        w.c.known_from <= day,
+        w.c.known_until > day,
+    )
+    return (
+        which.c.started_at <= day,
+        or_(which.c.ended_at.is_(None), which.c.ended_at > day),
+        or_(which.c.cancelled_at.is_(None), which.c.cancelled_at > day),
+        ~was_known,
+    )
+
+
+def _newest(day: str) -> Any:
+    """Of a customer's subscriptions that are active at `day`, the one that began last: a customer counts once."""
+    other = s.alias("other")
+    newer = or_(other.c.started_at > s.c.started_at, and_(other.c.started_at == s.c.started_at, other.c.id > s.c.id))
+    return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), newer)
+
+
+def _left(end: str, back_at: str | None, horizon_end: str) -> int:
+    if end > horizon_end:
+        return 0
+    return 0 if back_at is not None and back_at <= days_later(end, GRACE_DAYS) else 1
+
+
+def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
+    """Customer to label (1 left, 0 stayed) for the population of a matured date; features are not read."""
+    query = select(s.c.customer_id, _end(as_of), _back_at(as_of)).where(*_active(as_of), _newest(as_of))
+    horizon_end = days_later(as_of, HORIZON_DAYS)
+    return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
+
+
+def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:
+    """Rows that carry a given label: (customer_id, as_of, label, feature ...), oldest first.
+
+    The newest row of a customer, or of a customer and date where the schema has an `as_of` column.
+    """
+    snap = snapshots_table(schema)
+    labelled = and_(snap.c.label.is_not(None), published(snap))
+    columns = [snap.c[name] for name in column_names(schema).values()]
+    query = select(snap.c.customer_id, snap.c.as_of, snap.c.label, *columns).where(labelled)
+    per = (snap.c.customer_id,) if schema.as_of is None else (snap.c.customer_id, snap.c.as_of)
+    query = query.where(snap.c.id.in_(select(func.max(snap.c.id)).where(labelled).group_by(*per)))
+    return connection.execute(query.order_by(snap.c.as_of, snap.c.customer_id)).all()
+
+
+def churn_between(connection: Connection, start: str, end: str) -> tuple[int, int]:
+    """Customers active at `start`, and those of them not active at `end` (docs/definitions.md#logo-churn)."""
+    later = s.alias("later")
+    still = exists().where(
+        later.c.customer_id == s.c.customer_id,
+        later.c.started_at <= end,
+        or_(later.c.ended_at.is_(None), later.c.ended_at > end),
+    )
+    active = and_(s.c.started_at <= start, or_(s.c.ended_at.is_(None), s.c.ended_at > start))
+    count = func.count(func.distinct(s.c.customer_id))
+    at_start = connection.execute(select(count).where(active)).scalar_one()
+    left = connection.execute(select(count).where(active, ~still)).scalar_one()
+    return at_start, left
+
+
+def first_start(connection: Connection) -> str | None:
+    """When the first subscription began."""
+    return connection.execute(select(func.min(s.c.started_at))).scalar_one()

@@ -1,0 +1,161 @@
+"""Which customers a list, a count or an export is of.
+
+Law: what a filter means is written once, in `conditions`, over what `source` joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func, null, or_, select
+
+from database.customers.customer_base import column_names
+from database.tables import tables
+from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
+from shared.schema.features import Schema
+
+ranks, ledger = tables.present_ranks, tables.ledger
+
+#: A prefix that fewer share is looked up in its index; one that more share is checked along the list.
+FEW = 500
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, both included; None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class FeatureRule:
+    """What a feature has to be: one of `values` (None: missing), and within a range."""
+
+    feature: str
+    values: tuple[str | float | None, ...] = ()
+    within: Range = field(default_factory=Range)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which customers. Every part that is given has to hold; of several values of one part, any."""
+
+    prefix: str | None = None
+    plans: tuple[str | None, ...] = ()
+    levels: tuple[str, ...] = ()
+    probability: Range = Range()
+    confidence: Range = Range()
+    is_unsure: bool | None = None
+    unsure_below: float = 0.7
+    tenure: Range = Range()
+    price: Range = Range()
+    reasons: tuple[str, ...] = ()
+    is_scored: bool | None = None
+    has_left: bool | None = None
+    features: tuple[FeatureRule, ...] = ()
+
+    @property
+    def ask_the_table(self) -> bool:
+        """Whether any part is decided by the customers' own columns, whatever their scores."""
+        given = (self.prefix, self.plans, self.features, self.has_left)
+        return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
+
+
+def source(wide: Table, scores: Table, run_id: int) -> FromClause:
+    """Customers beside the ledger rows that are shown of them: walked by rank, or as customers, scored or not."""
+    ranked = ranks.join(wide, and_(ranks.c.customer_id == wide.c.id, ranks.c.run_id == run_id))
+    return tables.with_scores(ranked if scores is ranks else wide, wide.c.id, run_id)
+
+
+def looked_through(wide: Table) -> ColumnElement[bool]:
+    """True of everybody: has SQLite take an index that is in the ledger's order, where the smallest is not."""
+    return wide.c.churn + 0 >= 0
+
+
+def probability_in(scores: Table) -> ColumnElement[float]:
+    """A present probability, as it is read there: null where there is none."""
+    # `coalesce` leaves an outer join the outer join it is: an inner one SQLite may begin with the whole ledger.
+    return scores.c.churn_probability if scores is ranks else func.coalesce(ledger.c.churn_probability, null())
+
+
+def revenue_in(scores: Table) -> ColumnElement[float]:
+    """What the run expected to lose: probability by the price it was scored with."""
+    return probability_in(scores) * func.coalesce(ledger.c.monthly_price, null())
+
+
+def conditions(
+    connection: Connection, schema: Schema, wide: Table, scores: Table, filters: Filters
+) -> list[ColumnElement[bool]]:
+    """The filters as SQL over `source`."""
+    confidence = func.coalesce(ledger.c.confidence, null())
+    found = [
+        *asked_of(probability_in(scores), filters),
+        *_within(confidence, filters.confidence),
+        # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
+        *_within(wide.c.tenure_months + 0, filters.tenure),
+        *_within(wide.c.monthly_price + 0, filters.price),
+    ]
+    if filters.is_scored is not None:
+        has_one = func.coalesce(ledger.c.customer_id, -1)
+        found.append(has_one != -1 if filters.is_scored else has_one == -1)
+    if filters.has_left is not None:
+        # `+ 0` keeps the planner from walking the index of `churn`, which nearly everybody shares.
+        found.append(wide.c.churn + 0 == int(filters.has_left))
+    if filters.plans:
+        found.append(_one_of(wide.c.plan, filters.plans))
+    if filters.is_unsure is not None:
+        unsure = confidence < filters.unsure_below
+        found.append(unsure if filters.is_unsure else confidence >= filters.unsure_below)
+    if filters.reasons:
+        positions = [schema.feature_names.index(name) for name in filters.reasons]
+        found.append(or_(*(func.coalesce(ledger.c[f"reason_{k}"], null()).in_(positions) for k in (1, 2, 3))))
+    for rule in filters.features:
+        column = wide.c[column_names(schema)[rule.feature]]
+        found += [*_within(column, rule.within), *([_one_of(column, rule.values)] if rule.values else [])]
+    if filters.prefix is not None:
+        found.append(_prefix(connection, wide, filters.prefix))
+    return found
+
+
+def asked_of(probability: ColumnElement[float], filters: Filters) -> list[ColumnElement[bool]]:
+    """What the filters ask of a probability."""
+    levels = [or_(*(at_level(probability, level) for level in filters.levels))] if filters.levels else []
+    return [*_within(probability, filters.probability), *levels]
+
+
+def _within(column: ColumnElement[Any], within: Range) -> list[ColumnElement[bool]]:
+    low = [column >= within.low] if within.low is not None else []
+    return low + ([column <= within.high] if within.high is not None else [])
+
+
+def _one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    known = [value for value in values if value is not None]
+    parts = ([column.in_(known)] if known else []) + ([column.is_(None)] if None in values else [])
+    return or_(*parts)
+
+
+def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]:
+    """Whether a probability is of a level of risk."""
+    if level == "High":
+        return probability > HIGH_ABOVE
+    return (
+        and_(probability > MEDIUM_ABOVE, probability <= HIGH_ABOVE)
+        if level == "Medium"
+        else probability <= MEDIUM_ABOVE
+    )
+
+
+def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
+    """Ids or e-mails that begin so, whatever the case of A to Z: by the index where few do."""
+    above = prefix + chr(0x10FFFF)
+    begins = [
+        and_(column.collate("NOCASE") >= prefix, column.collate("NOCASE") < above)
+        for column in (wide.c.user_id, wide.c.email)
+    ]
+    keys: set[int] = set()
+    for each in begins:
+        keys.update(connection.execute(select(wide.c.id).where(each).limit(FEW + 1)).scalars())
+    return wide.c.id.in_(sorted(keys)) if len(keys) <= FEW else or_(*begins)

@@ -1,0 +1,219 @@
+"""Lists of customers: sorted, page by page, counted as far as counting is cheap.
+
+Law: a page begins after a position (value, id), never at an offset; customers without the value come last in either
+direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select
+
+from database.customers.customer_base import column_names, customers_table
+from database.customers.customers import present_run
+from database.customers.filters import (
+    Filters,
+    asked_of,
+    at_level,
+    conditions,
+    ledger,
+    looked_through,
+    probability_in,
+    ranks,
+    revenue_in,
+    source,
+)
+from database.tables import tables
+from shared.risk import LEVELS
+from shared.schema.features import Schema
+
+#: A count goes no further: what lies beyond is told as "10,000+".
+COUNTED = 10_000
+#: A list of fewer is gathered and sorted; a longer one is walked in its order until the page is full.
+GATHERED = 2_000
+#: So few who have a probability that is asked for are found by the ranking; more, by looking everybody through.
+RANKED = 50_000
+REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
+#: The feature that says how long ago somebody was last seen, in days.
+LAST_SEEN = "last_login_days"
+
+
+@dataclass(frozen=True)
+class Sort:
+    """By which value, and whether the largest comes first."""
+
+    key: str = "churn_probability"
+    descending: bool = True
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a page ended: the last row's value (None where it has none) and key."""
+
+    value: float | str | None
+    id: int
+
+
+UNINDEXED = ("revenue_at_risk", "last_activity")
+SORT_KEYS = ("churn_probability", "monthly_price", "tenure_months", "user_id", *UNINDEXED)
+
+
+def walked(connection: Connection, filters: Filters, run_id: int) -> Table:
+    """Where to look for those who match, in no order: the ranking, or customer by customer in the ledger."""
+    if not filters.is_scored:
+        return ledger
+    return ranks if not filters.ask_the_table or _few_are_asked(connection, filters, run_id) else ledger
+
+
+def _few_are_asked(connection: Connection, filters: Filters, run_id: int) -> bool:
+    """Whether a probability is asked for that few have."""
+    asked = asked_of(ranks.c.churn_probability, filters)
+    some = select(ranks.c.customer_id).where(ranks.c.run_id == run_id, *asked).limit(RANKED + 1)
+    return bool(asked) and connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() <= RANKED
+
+
+def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int) -> Table:
+    """Where to look for those who have a value to sort by."""
+    if sort.key == "churn_probability":
+        return ranks
+    few = filters.is_scored and sort.key in UNINDEXED and _few_are_asked(connection, filters, run_id)
+    return ranks if few else ledger
+
+
+def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
+    """The value of a list's order: the larger `last_activity`, the more recent; revenue is that of the run."""
+    if sort.key == "churn_probability":
+        return probability_in(scores)
+    if sort.key == "revenue_at_risk":
+        return revenue_in(scores)
+    if sort.key == "last_activity":
+        return -wide.c[column_names(schema)[LAST_SEEN]]
+    return wide.c[sort.key]
+
+
+def page(
+    connection: Connection,
+    schema: Schema,
+    filters: Filters,
+    sort: Sort = Sort(),  # frozen
+    *,
+    limit: int,
+    after: Position | None = None,
+    by_table: bool = False,
+) -> list[dict[str, Any]]:
+    """The next customers of a list.
+
+    Parameters
+    ----------
+    by_table
+        Few match: found customer by customer, and sorted.
+
+    Returns
+    -------
+    rows of every customer column, score columns (None where unscored), `score_run_id`, and `sort_value`.
+    """
+    wide, run_id = customers_table(schema), present_run(connection)
+    scores = ledger if by_table else _sorted_in(connection, filters, sort, run_id)
+    rows: list[dict[str, Any]] = []
+    # Nobody without a score has a value that comes of one.
+    can_be_known = filters.is_scored is not False or sort.key not in ("churn_probability", "revenue_at_risk")
+    can_be_missing = not (filters.is_scored and sort.key == "churn_probability") and sort.key != "user_id"
+    if can_be_known and (after is None or after.value is not None):
+        value, keys = _keys(connection, schema, filters, sort, scores, run_id, gathered=by_table)
+        key = ranks.c.customer_id if scores is ranks else wide.c.id
+        known = _in_order(keys.where(value.is_not(None)) if can_be_missing else keys, value, key, sort, after)
+        rows = _filled(connection, wide, run_id, known.limit(limit))
+    if len(rows) < limit and can_be_missing:
+        value, keys = _keys(connection, schema, filters, sort, ledger, run_id, gathered=by_table)
+        unknown = keys.where(value.is_(None)).order_by(wide.c.id)
+        if after is not None and after.value is None:
+            unknown = unknown.where(wide.c.id > after.id)
+        rows += _filled(connection, wide, run_id, unknown.limit(limit - len(rows)))
+    return rows
+
+
+def _keys(
+    connection: Connection, schema: Schema, filters: Filters, sort: Sort, scores: Table, run_id: int, *, gathered: bool
+) -> tuple[ColumnElement[Any], Select[Any]]:
+    """The value to sort by, and the query of (id, value) of those who match."""
+    wide = customers_table(schema)
+    value = sort_value(schema, wide, scores, sort)
+    if gathered and sort.key in ("monthly_price", "tenure_months"):
+        value = value + 0  # few match: gathered and sorted, not looked for along the whole index
+    keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, run_id))
+    if sort.key in UNINDEXED:
+        keys = keys.where(looked_through(wide))
+    return value, keys.where(*conditions(connection, schema, wide, scores, filters))
+
+
+def _in_order(
+    query: Select[Any], value: ColumnElement[Any], key: ColumnElement[int], sort: Sort, after: Position | None
+) -> Select[Any]:
+    """Sorted, and begun after a position; ties by key in the direction that the index of the value has."""
+    key_descends = sort.descending != (sort.key == "churn_probability")
+    query = query.order_by(value.desc() if sort.descending else value, key.desc() if key_descends else key)
+    if after is None:
+        return query
+    beyond = value < after.value if sort.descending else value > after.value
+    tied = key < after.id if key_descends else key > after.id
+    # The bound on the value alone is what an index can begin at.
+    edge = value <= after.value if sort.descending else value >= after.value
+    return query.where(edge, or_(beyond, and_(value == after.value, tied)))
+
+
+def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any]) -> list[dict[str, Any]]:
+    """All columns of a page's few customers, in the page's order."""
+    found = connection.execute(keys).all()
+    query = (
+        select(
+            wide,
+            ledger.c.churn_probability,
+            revenue_in(ledger).label("revenue_at_risk"),
+            ledger.c.confidence,
+            tables.prediction_date,
+            ledger.c.run_id.label("score_run_id"),
+            *REASONS,
+        )
+        .select_from(source(wide, ledger, run_id))
+        .where(wide.c.id.in_([row.id for row in found]))
+    )
+    by_id = {row["id"]: row for row in connection.execute(query).mappings()}
+    return [{**by_id[row.id], "sort_value": row.value} for row in found]
+
+
+def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: int = COUNTED) -> tuple[int, bool]:
+    """How many match, and whether that is all of them: counting ends at `up_to`."""
+    wide, run_id = customers_table(schema), present_run(connection)
+    scores = walked(connection, filters, run_id)
+    where = [
+        *conditions(connection, schema, wide, scores, filters),
+        *([looked_through(wide)] if scores is ledger else []),
+    ]
+    matching = select(wide.c.id).select_from(source(wide, scores, run_id)).where(*where).limit(up_to + 1)
+    found = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
+    return min(found, up_to), found <= up_to
+
+
+def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Mapping[str, tuple[int, float, float]]:
+    """By risk level of those scored: customers, leavers expected, revenue at risk (of those whose price is known)."""
+    wide, run_id = customers_table(schema), present_run(connection)
+    scores = ranks if filters.is_scored else ledger
+    probability = probability_in(scores)
+    where = [*conditions(connection, schema, wide, scores, filters), probability.is_not(None)]
+    totals: dict[str, tuple[int, float, float]] = {}
+    for level in LEVELS:
+        query = (
+            select(
+                func.count(),
+                func.coalesce(func.sum(probability), 0.0),
+                func.coalesce(func.sum(revenue_in(scores)), 0.0),
+            )
+            .select_from(source(wide, scores, run_id))
+            .where(*where, at_level(probability, level))
+        )
+        customers, expected, revenue = connection.execute(query).one()
+        totals[level] = (int(customers), float(expected), float(revenue))
+    return totals

@@ -1,0 +1,57 @@
+"""Brings a database file to the newest migration, once, whoever asks.
+
+Law: a lock file makes several processes take turns; another program's file is refused before anything is touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from database.engine.revisions import refuse_foreign_file
+from shared.errors import InvalidInput, ServiceUnavailable
+
+#: From here on SQLite opens a database that is held in memory (`database.engine.sqlite.columns`) wherever it was built.
+NEEDED = (3, 36)
+TOO_OLD = "SQLite {needed} or newer is needed; this Python has {found}. Use another Python, or the containers."
+LOCK_ENDING = ".migrate-lock"
+SCRIPTS = Path(__file__).parents[1] / "migrations"
+
+
+def config(path: Path) -> Config:
+    """Alembic's configuration for one database file."""
+    made = Config()
+    made.set_main_option("script_location", str(SCRIPTS))
+    made.set_main_option("database_path", str(path).replace("%", "%%"))
+    return made
+
+
+def migrate(path: Path) -> None:
+    """Create the database or bring it up to date.
+
+    Raises
+    ------
+    NotOurDatabase
+        Another program's file stands there.
+    InvalidInput
+        The folder can't be written.
+    ServiceUnavailable
+        This Python's SQLite is too old.
+    """
+    if sqlite3.sqlite_version_info < NEEDED:
+        raise ServiceUnavailable(TOO_OLD.format(needed=".".join(map(str, NEEDED)), found=sqlite3.sqlite_version))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(path.name + LOCK_ENDING).touch()
+    except OSError as error:
+        raise InvalidInput(
+            f"The database folder {path.parent} can't be written: {error.strerror}. Set DATABASE_PATH."
+        ) from None
+    with path.with_name(path.name + LOCK_ENDING).open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refuse_foreign_file(path)
+        command.upgrade(config(path), "head")

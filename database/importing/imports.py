@@ -1,0 +1,115 @@
+"""What was imported, so that the same file twice changes nothing.
+
+Law: a file is known by its bytes, its schema and its date; an import that is being written counts for nobody until
+it is whole (`facts.published`), and what is needed to finish it stands in its row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from database.tables.tables import imports
+
+#: How the checksum of a simulated month begins: no file's does.
+SIMULATED = "simulated-"
+
+
+def seen(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
+    """Whether exactly this was imported before."""
+    query = select(imports.c.id).where(
+        imports.c.sha256 == sha256,
+        imports.c.schema_checksum == schema_checksum,
+        imports.c.as_of == as_of,
+        imports.c.state == "published",
+    )
+    return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+def record(
+    connection: Connection,
+    *,
+    file_name: str,
+    sha256: str,
+    schema_checksum: str,
+    as_of: str | None,
+    rows: int,
+    new: int,
+    updated: int,
+    now: str,
+) -> int:
+    """Note an import and return its id."""
+    return connection.execute(
+        insert(imports)
+        .values(
+            file_name=file_name,
+            sha256=sha256,
+            schema_checksum=schema_checksum,
+            as_of=as_of,
+            rows=rows,
+            customers_new=new,
+            customers_updated=updated,
+            created_at=now,
+        )
+        .returning(imports.c.id)
+    ).scalar_one()
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An import that was accepted and is not whole yet."""
+
+    id: int
+    job_id: int | None
+    written: int
+    plan: Mapping[str, Any]
+
+
+def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejected: int, **noted: Any) -> int:
+    """Accept an import (`noted` as in `record`): from here on it will be finished, whatever happens to the process."""
+    import_id = record(connection, **noted)
+    connection.execute(
+        update(imports)
+        .where(imports.c.id == import_id)
+        .values(state="publishing", job_id=job_id, rejected=rejected, plan_json=json.dumps(dict(plan)))
+    )
+    return import_id
+
+
+def pending(connection: Connection) -> Pending | None:
+    """The import that waits to be finished; there is at most one."""
+    query = select(imports.c.id, imports.c.job_id, imports.c.written, imports.c.plan_json)
+    row = connection.execute(query.where(imports.c.state == "publishing").order_by(imports.c.id).limit(1)).one_or_none()
+    return Pending(row.id, row.job_id, row.written, json.loads(row.plan_json)) if row else None
+
+
+def advance(connection: Connection, import_id: int, written: int) -> None:
+    """Note how far the rows are written; stands in the transaction that writes them."""
+    connection.execute(update(imports).where(imports.c.id == import_id).values(written=written))
+
+
+def publish(connection: Connection, import_id: int) -> None:
+    """Make a whole import count."""
+    connection.execute(update(imports).where(imports.c.id == import_id).values(state="published", plan_json=None))
+
+
+def fail(connection: Connection, import_id: int) -> None:
+    """Give up an import that can't be finished; its facts never count."""
+    connection.execute(update(imports).where(imports.c.id == import_id).values(state="failed", plan_json=None))
+
+
+def page(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
+    """What was imported, newest first."""
+    named = ("id", "file_name", "as_of", "rows", "rejected", "customers_new", "customers_updated", "state", "job_id")
+    query = select(*[imports.c[name] for name in (*named, "created_at")]).order_by(imports.c.id.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def has_own(connection: Connection) -> bool:
+    """Whether anything but the demo's simulated months was imported."""
+    query = select(imports.c.id).where(imports.c.sha256.not_like(f"{SIMULATED}%"))
+    return connection.execute(query.limit(1)).one_or_none() is not None

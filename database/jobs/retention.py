@@ -1,0 +1,144 @@
+"""What is old enough to go: ledger rows by whole runs, audit rows, ended jobs.
+
+Law: deleted in chunks, each a short transaction of the caller's; never what is shown, never a prediction whose outcome
+may still come, never a row that something else refers to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
+
+from database.engine.session import BUSY_TIMEOUT_S, is_full
+from database.tables import tables
+from shared.errors import DiskFull
+
+runs, ledger, outcomes = tables.scoring_runs, tables.ledger, tables.outcomes
+changes, pointer, audit, jobs = tables.present_changes, tables.published_run, tables.audit_log, tables.jobs
+FINAL = ("done", "failed", "cancelled")
+
+
+def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Sequence[int]:
+    """Runs whose ledger rows may go, oldest first.
+
+    Parameters
+    ----------
+    before
+        ISO date: only runs of data older than this.
+    hopeless_before
+        ISO date: a run older than this goes even if a prediction of it never learnt its outcome.
+
+    Returns
+    -------
+    ids of finished runs that still have rows; never the published run, nor one whose scores are shown.
+    """
+    known = exists().where(outcomes.c.run_id == ledger.c.run_id, outcomes.c.customer_id == ledger.c.customer_id)
+    undecided = exists().where(ledger.c.run_id == runs.c.id, ~known)
+    shown = exists().where(changes.c.run_id.in_(select(pointer.c.run_id)), changes.c.scored_run_id == runs.c.id)
+    query = select(runs.c.id).where(
+        runs.c.as_of < before,
+        runs.c.state != "running",
+        runs.c.id.not_in(select(pointer.c.run_id)),
+        or_(runs.c.as_of < hopeless_before, ~undecided),
+        exists().where(ledger.c.run_id == runs.c.id),
+        ~shown,
+    )
+    return connection.execute(query.order_by(runs.c.as_of, runs.c.id)).scalars().all()
+
+
+def ledger_rows(connection: Connection, run_id: int) -> int:
+    """How many ledger rows a run has."""
+    return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
+
+
+def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
+    """Delete up to `limit` ledger rows of a run with their outcomes; how many. The run and its roll-up stay."""
+    query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).order_by(ledger.c.customer_id).limit(limit)
+    found = connection.execute(query).scalars().all()
+    if not found:
+        return 0
+    for table in (outcomes, ledger):
+        of_run = and_(table.c.run_id == run_id, table.c.customer_id.between(found[0], found[-1]))
+        gone = connection.execute(delete(table).where(of_run)).rowcount
+    return gone
+
+
+def old_audit(before: str) -> ColumnElement[bool]:
+    """Audit rows older than a moment."""
+    return audit.c.at < before
+
+
+def old_jobs(before: str) -> ColumnElement[bool]:
+    """Jobs that ended before a moment and that no row needs."""
+    needed = [~exists().where(column == jobs.c.id) for column in _referring(nullable=False)]
+    return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, *needed)
+
+
+def count(connection: Connection, *, audit_before: str | None, jobs_before: str | None) -> tuple[int, int]:
+    """How many audit rows and jobs would go."""
+
+    def one(table: Any, before: str | None, old: Any) -> int:
+        if before is None:
+            return 0
+        return int(connection.execute(select(func.count()).select_from(table).where(old(before))).scalar_one())
+
+    return one(audit, audit_before, old_audit), one(jobs, jobs_before, old_jobs)
+
+
+def drop_audit(connection: Connection, before: str, limit: int) -> int:
+    """Delete up to `limit` audit rows, oldest first; how many."""
+    ids = select(audit.c.id).where(old_audit(before)).order_by(audit.c.at).limit(limit)
+    return connection.execute(delete(audit).where(audit.c.id.in_(ids))).rowcount
+
+
+def drop_jobs(connection: Connection, before: str, limit: int) -> int:
+    """Delete up to `limit` ended jobs; models and runs made by them stay, without a job. How many."""
+    query = select(jobs.c.id).where(old_jobs(before)).order_by(jobs.c.id).limit(limit)
+    ids = list(connection.execute(query).scalars())
+    for column in _referring(nullable=True):
+        connection.execute(update(column.table).where(column.in_(ids)).values({column.name: None}))
+    return connection.execute(delete(jobs).where(jobs.c.id.in_(ids))).rowcount
+
+
+def _referring(*, nullable: bool) -> list[Any]:
+    columns = [column for table in tables.metadata.sorted_tables for column in table.columns]
+    return [column for column in columns if column.references(jobs.c.id) and column.nullable == nullable]
+
+
+def free_bytes(connection: Connection) -> int:
+    """Space inside the file that deleted rows left and new rows will take."""
+
+    def ask(name: str) -> int:
+        return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+    return ask("freelist_count") * ask("page_size")
+
+
+def shrink(path: Path) -> tuple[int, int]:
+    """Write the file anew without free space; nobody else may use it meanwhile.
+
+    Returns
+    -------
+    bytes before, bytes after.
+
+    Raises
+    ------
+    DiskFull
+        The new file has no room beside the old one; nothing was changed.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        before = path.stat().st_size
+        try:
+            raw.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            if is_full(error):
+                raise DiskFull from None
+            raise
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before, path.stat().st_size

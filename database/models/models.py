@@ -1,0 +1,220 @@
+"""What the gateway knows of models: versions, figures, and which one was live when.
+
+Law: `model_timeline` is appended, never changed; the newest row names the live model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from database.customers import customer_base
+from database.engine.bulk_insert import AnyRow
+from database.tables import tables
+from shared.schema.features import Schema
+
+m, t = tables.models, tables.model_timeline
+
+
+@dataclass(frozen=True)
+class Model:
+    """One version."""
+
+    id: int
+    version: str
+    state: str
+    schema_checksum: str
+    created_at: str
+    decision: str | None
+    report: Mapping[str, Any] | None
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The report's figures; empty before the training is done."""
+        return self.report or {}
+
+    @property
+    def complete_features(self) -> tuple[str, ...]:
+        """Features that training had complete; none are known of a model from before this was noted."""
+        return tuple(each["feature"] for each in self.figures.get("blanked", ()))
+
+
+def _model(row: AnyRow) -> Model:
+    return Model(
+        id=row.id,
+        version=row.version,
+        state=row.state,
+        schema_checksum=row.schema_checksum,
+        created_at=row.created_at,
+        decision=row.decision,
+        report=json.loads(row.report_json) if row.report_json else None,
+    )
+
+
+def live(connection: Connection) -> Model | None:
+    """The model that is live now."""
+    newest = select(t.c.model_id).order_by(t.c.id.desc()).limit(1).scalar_subquery()
+    row = connection.execute(select(m).where(m.c.id == newest)).one_or_none()
+    return _model(row) if row else None
+
+
+def live_version(connection: Connection) -> tuple[int, str] | None:
+    """Id and version of the live model, without its report."""
+    query = select(m.c.id, m.c.version).join_from(t, m, m.c.id == t.c.model_id).order_by(t.c.id.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return (row.id, row.version) if row else None
+
+
+_LIVE_SCHEMA = (
+    select(m.c.version, tables.schema_versions.c.schema_json, func.json_extract(m.c.report_json, "$.blanked"))
+    .join_from(t, m, m.c.id == t.c.model_id)
+    .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
+    .order_by(t.c.id.desc())
+    .limit(1)
+)
+
+
+def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] | None:
+    """Version and schema of the live model, and what its training had complete: what a single score needs, as fast as
+    it can be had, without the rest of the report."""
+    row = connection.execute(_LIVE_SCHEMA).one_or_none()
+    if row is None:
+        return None
+    version, schema_json, blanked = row
+    return (
+        version,
+        customer_base.schema_of_text(schema_json),
+        tuple(each["feature"] for each in json.loads(blanked or "[]")),
+    )
+
+
+def live_since(connection: Connection) -> AnyRow | None:
+    """The newest entry of the timeline."""
+    return connection.execute(select(t).order_by(t.c.id.desc()).limit(1)).one_or_none()
+
+
+def before(connection: Connection) -> Model | None:
+    """The model that was live before the present one: the timeline read as a stack that a rollback pops."""
+    went: list[int] = []
+    for model_id, is_rollback in connection.execute(select(t.c.model_id, t.c.is_rollback).order_by(t.c.id)):
+        if is_rollback:
+            went.pop()
+        else:
+            went.append(model_id)
+    if len(went) < 2:
+        return None
+    return _model(connection.execute(select(m).where(m.c.id == went[-2])).one())
+
+
+def get(connection: Connection, version: str) -> Model | None:
+    """One version."""
+    row = connection.execute(select(m).where(m.c.version == version)).one_or_none()
+    return _model(row) if row else None
+
+
+def versions(connection: Connection) -> Sequence[Model]:
+    """Every version, newest first."""
+    return [_model(row) for row in connection.execute(select(m).order_by(m.c.id.desc()))]
+
+
+def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> str:
+    """The first model carries MODEL_VERSION; each further one adds 1 to the patch of the highest so far.
+
+    Parameters
+    ----------
+    on_disk
+        Versions the ML service holds: a number that names a folder is never given again.
+    """
+    known = {*connection.execute(select(m.c.version)).scalars(), *on_disk}
+    if not known:
+        return first
+    major, minor, patch = max(tuple(int(part) for part in version.split(".")) for version in known)
+    return f"{major}.{minor}.{patch + 1}"
+
+
+def reserve(
+    connection: Connection, *, version: str, schema_checksum: str, trained_on: str, job_id: int, now: str
+) -> int:
+    """Take a version for a training that begins; `trained_on` is the date of the newest data."""
+    running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running", tables.jobs.c.id != job_id)
+    # What a killed training reserved is free again; a training that runs elsewhere keeps its number.
+    connection.execute(delete(m).where(m.c.state == "training", m.c.job_id.not_in(running)))
+    return connection.execute(
+        insert(m)
+        .values(
+            version=version,
+            state="training",
+            schema_checksum=schema_checksum,
+            trained_on=trained_on,
+            job_id=job_id,
+            created_at=now,
+        )
+        .returning(m.c.id)
+    ).scalar_one()
+
+
+def release(connection: Connection, model_id: int) -> None:
+    """Give a reserved version back: its training came to nothing."""
+    connection.execute(delete(m).where(m.c.id == model_id, m.c.state == "training"))
+
+
+def record(connection: Connection, model_id: int, report: Mapping[str, Any], now: str) -> None:
+    """Keep a finished training's figures, in the documented tables too."""
+    connection.execute(update(m).where(m.c.id == model_id).values(state="ready", report_json=json.dumps(report)))
+    connection.execute(
+        insert(tables.model_metrics).values(
+            model_id=model_id,
+            auc_score=report["auc"],
+            precision=report["precision"],
+            recall=report["recall"],
+            f1_score=report["f1_score"],
+            training_samples=report["training_samples"],
+            created_at=now,
+        )
+    )
+    connection.execute(
+        insert(tables.feature_importance),
+        [
+            {
+                "feature_name": each["name"],
+                "shap_value": each["importance"],
+                "model_version": report["model_version"],
+                "created_at": now,
+            }
+            for each in report["importance"]
+        ],
+    )
+
+
+def decide(connection: Connection, model_id: int, decision: str) -> None:
+    """Why a model was, or was not, made live."""
+    connection.execute(update(m).where(m.c.id == model_id).values(decision=decision))
+
+
+def promote(connection: Connection, model_id: int, *, reason: str, live_from: str, user_id: int | None = None) -> None:
+    """Make a model the live one from a moment on."""
+    values = {"model_id": model_id, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 0}
+    connection.execute(insert(t).values(values))
+
+
+def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, user_id: int | None) -> None:
+    """Make the model `before` the live one again."""
+    values = {"model_id": to, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 1}
+    connection.execute(insert(t).values(values))
+
+
+def timeline(connection: Connection) -> Sequence[AnyRow]:
+    """What was live when, newest first: (version, live_from, reason, user_id)."""
+    query = select(m.c.version, t.c.live_from, t.c.reason, t.c.user_id).join_from(t, m, m.c.id == t.c.model_id)
+    return connection.execute(query.order_by(t.c.id.desc())).all()
+
+
+def importance(connection: Connection, version: str) -> Sequence[AnyRow]:
+    """(feature_name, shap_value) of a version, largest first."""
+    f = tables.feature_importance
+    query = select(f.c.feature_name, f.c.shap_value).where(f.c.model_version == version)
+    return connection.execute(query.order_by(f.c.shap_value.desc(), f.c.id)).all()

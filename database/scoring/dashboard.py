@@ -1,0 +1,131 @@
+"""The dashboard's figures, read from the roll-ups of the published run.
+
+Law: each figure follows its formula in docs/api.md#figures; a figure that can't be computed yet is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, FromClause, func, select
+
+from database.engine.bulk_insert import AnyRow
+from database.scoring.runs import BINS, published
+from database.tables import tables
+from shared.clock import days_later
+from shared.contracts.api import HORIZON_DAYS
+from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
+
+__all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]
+
+b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.ledger
+ranks, pointer = tables.present_ranks, tables.published_run
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Customers of one run whose probability is above a cut, and the whole beside them."""
+
+    customers: int
+    probability_sum: float
+    all_customers: int
+    expected: float
+    revenue_at_risk: float | None
+
+
+def tail(connection: Connection, run_id: int, cut: float) -> Tail:
+    """Count above a cut with at most three decimals.
+
+    `revenue_at_risk` is over all customers (docs/definitions.md#revenue-at-risk); None where a price is
+    unknown.
+    """
+    edge = round(cut * BINS)
+    rows = bins(connection, run_id)
+    above = [row for row in rows if row.bin > edge]
+    priced = all(row.unpriced == 0 for row in rows)
+    return Tail(
+        customers=sum(row.customers for row in above),
+        probability_sum=sum(row.probability_sum for row in above),
+        all_customers=sum(row.customers for row in rows),
+        expected=sum(row.probability_sum for row in rows),
+        revenue_at_risk=sum(row.revenue_at_risk for row in rows) if priced and rows else None,
+    )
+
+
+def bins(connection: Connection, run_id: int) -> Sequence[AnyRow]:
+    """A run's roll-up, ascending."""
+    return connection.execute(select(b).where(b.c.run_id == run_id).order_by(b.c.bin)).all()
+
+
+def run_before(connection: Connection, as_of: str) -> int | None:
+    """The last finished whole run dated 30 days or more before `as_of`."""
+    query = (
+        select(runs.c.id)
+        .where(
+            runs.c.kind.in_(("full", "past")),
+            runs.c.state.in_(("done", "published")),
+            runs.c.as_of <= days_later(as_of, -HORIZON_DAYS),
+        )
+        .order_by(runs.c.as_of.desc(), runs.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def distribution(connection: Connection, run_id: int | None) -> list[int]:
+    """Customers by probability rounded to one decimal: 11 counts for 0.0, 0.1 .. 1.0."""
+    counts = [0] * 11
+    for row in bins(connection, run_id) if run_id is not None else ():
+        # A bin is (k-1, k] thousandths: its upper edge minus a half decides on which side of .05 it lies.
+        counts[int((row.bin - 0.5) / 100 + 0.5) if row.bin else 0] += row.customers
+    return counts
+
+
+def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]:
+    """Customers at high, medium and low risk."""
+    rows = bins(connection, run_id) if run_id is not None else ()
+    high = sum(row.customers for row in rows if row.bin > HIGH_ABOVE * BINS)
+    medium = sum(row.customers for row in rows if MEDIUM_ABOVE * BINS < row.bin <= HIGH_ABOVE * BINS)
+    return high, medium, sum(row.customers for row in rows) - high - medium
+
+
+def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
+    """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment.
+
+    Of the run that is shown: who has left since is no longer among them.
+    """
+    visible = runs.c.state.in_(("done", "published"))
+    newest = connection.execute(
+        select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
+    ).scalar_one_or_none()
+    total = connection.execute(
+        select(func.coalesce(func.sum(runs.c.customers), 0)).where(
+            visible, runs.c.kind != "past", runs.c.started_at >= since
+        )
+    ).scalar_one()
+    if newest is None:
+        return [], int(total)
+    shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
+    if newest == shown:
+        # The whole base is ranked; a sample or a past month is gathered and sorted.
+        scored: FromClause = tables.with_scores(ranks, ranks.c.customer_id, newest)
+        first, here = ranks.c.churn_probability, ranks.c.run_id == newest
+    else:
+        scored, first, here = ledger, ledger.c.churn_probability, ledger.c.run_id == newest
+    query = (
+        select(
+            tables.prediction_id,
+            tables.customers.c.user_id,
+            ledger.c.churn_probability,
+            ledger.c.confidence,
+            runs.c.started_at.label("prediction_date"),
+        )
+        .select_from(scored)
+        .join(runs, runs.c.id == ledger.c.run_id)
+        .join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
+        .where(here)
+        .order_by(first.desc(), ledger.c.customer_id if newest != shown else ranks.c.customer_id)
+        .limit(limit)
+    )
+    return connection.execute(query).all(), int(total)

@@ -1,0 +1,111 @@
+"""Present scores: who is ranked, and of whom something else is shown than the published run says.
+
+Law: what is shown of a customer is one row of the ledger (`tables.with_scores`), of which the ranking holds the
+probability; a run is shown only once it is published (`database.scoring.runs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+
+from database.engine.bulk_insert import insert_rows
+from database.tables import tables
+
+runs, ledger, pointer = tables.scoring_runs, tables.ledger, tables.published_run
+ranks, changes, c = tables.present_ranks, tables.present_changes, tables.customers
+
+_RANK = text(
+    "INSERT INTO present_ranks (run_id, churn_probability, customer_id) "
+    "SELECT :run, churn_probability, customer_id FROM incoming_rows WHERE rowid BETWEEN :first AND :last"
+)
+
+
+def rank(connection: Connection, run_id: int, rows: range) -> None:
+    """Enter scores of `incoming_rows`, those with these row numbers, in the ranking of a run not published yet.
+
+    The columns there are `churn_probability` and `customer_id`; fastest from the highest probability down.
+    """
+    connection.execute(_RANK, {"run": run_id, "first": rows[0], "last": rows[-1]})
+
+
+def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:
+    """Show a sample's scores instead, `limit` customers after `after_id`; the last id, None at the end."""
+    rows = connection.execute(
+        select(ledger.c.customer_id, ledger.c.churn_probability)
+        .join(c, c.c.id == ledger.c.customer_id)
+        .where(ledger.c.run_id == sample_run_id, ledger.c.customer_id > after_id, c.c.churn == 0, c.c.ends_on.is_(None))
+        .order_by(ledger.c.customer_id)
+        .limit(limit)
+    ).all()
+    if not rows:
+        return None
+    ids = [row.customer_id for row in rows]
+    _unrank(connection, shown_run_id, ids)
+    connection.execute(delete(changes).where(changes.c.run_id == shown_run_id, changes.c.customer_id.in_(ids)))
+    columns = ("run_id", "customer_id", "scored_run_id")
+    insert_rows(connection, changes, columns, [(shown_run_id, each, sample_run_id) for each in ids])
+    columns = ("run_id", "customer_id", "churn_probability")
+    insert_rows(connection, ranks, columns, [(shown_run_id, *row) for row in rows])
+    return int(ids[-1])
+
+
+def drop(connection: Connection, run_id: int, customer_ids: Select[tuple[int]]) -> None:
+    """Show nothing of customers while a run is the published one."""
+    _unrank(connection, run_id, customer_ids)
+    theirs = and_(changes.c.run_id == run_id, changes.c.customer_id.in_(customer_ids))
+    connection.execute(update(changes).where(theirs).values(scored_run_id=None))
+    others = _shown(run_id, literal(run_id), c.c.id, null()).where(c.c.id.in_(customer_ids))
+    connection.execute(insert(changes).from_select(("run_id", "customer_id", "scored_run_id"), others))
+
+
+def _unrank(connection: Connection, run_id: int, customer_ids: Sequence[int] | Select[tuple[int]]) -> None:
+    places = _shown(run_id, literal(run_id), ledger.c.churn_probability, c.c.id).where(c.c.id.in_(customer_ids))
+    connection.execute(delete(ranks).where(tuple_(*ranks.primary_key.columns).in_(places)))
+
+
+def _shown(run_id: int, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Of customers of whom something is shown while a run is the published one."""
+    query = select(*columns).select_from(tables.with_scores(c, c.c.id, run_id))
+    return query.where(ledger.c.customer_id.is_not(None))
+
+
+def drop_stale(connection: Connection, limit: int) -> int:
+    """Delete up to `limit` ranks and changes of runs that are not shown (superseded or failed); return how many."""
+    live = select(pointer.c.run_id).union(select(runs.c.id).where(runs.c.state == "running"))
+    # Run by run: looking for others among the ranks would read all of those that are shown.
+    some = [select(table.c.run_id).where(table.c.run_id == runs.c.id).exists() for table in (ranks, changes)]
+    stale = select(runs.c.id).where(runs.c.id.not_in(live), or_(*some)).limit(1)
+    found = connection.execute(stale).scalar_one_or_none()
+    return 0 if found is None else drop_some(connection, found, limit)
+
+
+def drop_some(connection: Connection, run_id: int, limit: int) -> int:
+    """Delete up to `limit` ranks, then changes, of a run that goes whole; return how many, 0 when all are gone."""
+    p, who = ranks.c.churn_probability, ranks.c.customer_id
+    of_run = select(p, who).where(ranks.c.run_id == run_id).order_by(p.desc(), who)
+    last = connection.execute(of_run.offset(limit - 1).limit(1)).one_or_none()
+    # From the first to the last: a stretch goes five times as fast as rows that are looked for one by one.
+    stretch = () if last is None else (p >= last[0], or_(p > last[0], who <= last[1]))
+    if gone := connection.execute(delete(ranks).where(ranks.c.run_id == run_id, *stretch)).rowcount:
+        return gone
+    some = select(changes.c.customer_id).where(changes.c.run_id == run_id).limit(limit)
+    return connection.execute(
+        delete(changes).where(changes.c.run_id == run_id, changes.c.customer_id.in_(some))
+    ).rowcount

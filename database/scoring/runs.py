@@ -1,0 +1,227 @@
+"""Scoring runs: the ledger they append to, and the roll-up of what they publish.
+
+Law: rows are appended in chunks under the run's id and seen by nobody; `publish` switches one pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, and_, case, cast, delete, func, insert, select, text, update
+from sqlalchemy.types import Integer
+
+from database.engine.bulk_insert import AnyRow, insert_rows
+from database.scoring import ranks as present
+from database.tables import tables
+from shared.contracts.api import HORIZON_DAYS
+from shared.errors import Conflict
+
+runs, ledger, ranks = tables.scoring_runs, tables.ledger, tables.present_ranks
+bins, pointer = tables.score_bins, tables.published_run
+
+#: Scores are counted in bins (k-1, k] / BINS, so that any cut with three decimals is exact.
+BINS = 1000
+SCORE_COLUMNS = (
+    "churn_probability",
+    "confidence",
+    "out_of_fold",
+    "reason_1",
+    "points_1",
+    "reason_2",
+    "points_2",
+    "reason_3",
+    "points_3",
+)
+Kind = Literal["full", "sample", "past"]
+GONE = "Customers disappeared while they were being scored. Nothing of this run was stored; score again."
+_COLUMNS = ", ".join(("customer_id", *SCORE_COLUMNS, "monthly_price"))
+# Joined to the customers, row for row, so that nobody is stored who does not exist.
+_APPEND = text(
+    f"INSERT INTO ledger (run_id, {_COLUMNS}) SELECT r.id, {', '.join(f'i.{name}' for name in _COLUMNS.split(', '))} "
+    "FROM scoring_runs AS r CROSS JOIN incoming_rows AS i CROSS JOIN customers AS c ON c.id = i.customer_id "
+    "WHERE r.id = :run AND i.rowid BETWEEN :first AND :last"
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """The run whose scores are shown."""
+
+    run_id: int
+    model_id: int
+    model_version: str
+    as_of: str
+    published_at: str
+    customers: int
+    average_probability: float
+
+
+def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_id: int | None, now: str) -> int:
+    """Open a run and return its id."""
+    used = func.coalesce(select(func.max(runs.c.ids_until)).scalar_subquery(), 0)
+    newest = select(func.max(tables.customers.c.id)).scalar_subquery()
+    values = {
+        "kind": kind,
+        "state": "running",
+        "model_id": model_id,
+        "as_of": as_of,
+        "horizon_days": HORIZON_DAYS,
+        "job_id": job_id,
+        "started_at": now,
+        "ids_after": used,
+        "ids_until": used + func.coalesce(newest, 0),
+    }
+    return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
+
+
+def append(connection: Connection, run_id: int, rows: range) -> None:
+    """Add ledger rows of `incoming_rows`, those with these row numbers.
+
+    The columns there are `customer_id`, SCORE_COLUMNS and `monthly_price`; fastest in the order of customers.
+
+    Raises
+    ------
+    Conflict
+        The run, or a customer of these, is not there.
+    """
+    given = {"run": run_id, "first": rows[0], "last": rows[-1]}
+    if connection.execute(_APPEND, given).rowcount != len(rows):
+        raise Conflict(GONE)
+
+
+def measure_bins(connection: Connection, run_id: int, *, shown: bool = True) -> list[tuple[Any, ...]]:
+    """Count scores by bin: (bin, customers, probability_sum, revenue_at_risk, unpriced).
+
+    Parameters
+    ----------
+    shown
+        Count what is shown while this run is the published one, or else what it said itself: a past run never was.
+    """
+    p, price = ledger.c.churn_probability, ledger.c.monthly_price
+    scaled = p * BINS
+    whole = cast(scaled, Integer)
+    edge = whole + case((scaled > whole, 1), else_=0)  # ceiling, which not every SQL dialect has
+    query = select(
+        edge.label("bin"),
+        func.count(),
+        func.sum(p),
+        func.coalesce(func.sum(p * price), 0.0),
+        func.sum(case((price.is_(None), 1), else_=0)),
+    )
+    if shown:
+        query = query.select_from(tables.with_scores(ranks, ranks.c.customer_id, run_id)).where(
+            ranks.c.run_id == run_id
+        )
+    else:
+        query = query.where(ledger.c.run_id == run_id)
+    return [tuple(row) for row in connection.execute(query.group_by("bin"))]
+
+
+def store_bins(connection: Connection, run_id: int, measured: Sequence[Sequence[Any]]) -> None:
+    """Replace a run's roll-up."""
+    connection.execute(delete(bins).where(bins.c.run_id == run_id))
+    columns = ("run_id", "bin", "customers", "probability_sum", "revenue_at_risk", "unpriced")
+    insert_rows(connection, bins, columns, [(run_id, *row) for row in measured])
+
+
+def finish(
+    connection: Connection,
+    run_id: int,
+    *,
+    state: Literal["done", "published", "failed"],
+    customers: int,
+    average: float | None,
+    now: str,
+) -> None:
+    """Close a run with what it came to."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(state=state, customers=customers, average_probability=average, finished_at=now)
+    )
+
+
+def publish(connection: Connection, run_id: int, now: str) -> None:
+    """Make a finished run the one whose scores are shown."""
+    connection.execute(delete(pointer))
+    connection.execute(insert(pointer).values(id=1, run_id=run_id, published_at=now))
+
+
+def published(connection: Connection) -> Published | None:
+    """The run whose scores are shown; None before the first."""
+    query = (
+        select(runs, tables.models.c.version, pointer.c.published_at)
+        .join_from(pointer, runs, runs.c.id == pointer.c.run_id)
+        .join(tables.models, tables.models.c.id == runs.c.model_id)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Published(
+        run_id=row.id,
+        model_id=row.model_id,
+        model_version=row.version,
+        as_of=row.as_of,
+        published_at=row.published_at,
+        customers=row.customers,
+        average_probability=row.average_probability,
+    )
+
+
+def drop_unfinished_rows(connection: Connection, job_id: int, limit: int) -> int:
+    """Delete up to `limit` rows that a broken attempt of a job left behind; 0 when all are gone."""
+    for run_id in _unfinished(connection, job_id):
+        gone = present.drop_some(connection, run_id, limit)
+        if not gone:
+            some = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).limit(limit)
+            gone = connection.execute(
+                delete(ledger).where(ledger.c.run_id == run_id, ledger.c.customer_id.in_(some))
+            ).rowcount
+        if gone:
+            return gone
+    return 0
+
+
+def _unfinished(connection: Connection, job_id: int) -> Sequence[int]:
+    return (
+        connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
+    )
+
+
+def drop_unfinished(connection: Connection, job_id: int) -> int:
+    """Remove what a broken attempt of a job left behind; return how many runs were removed."""
+    ids = _unfinished(connection, job_id)
+    for run_id in ids:
+        for table in (ranks, ledger, bins):
+            connection.execute(delete(table).where(table.c.run_id == run_id))
+        connection.execute(delete(runs).where(runs.c.id == run_id))
+    return len(ids)
+
+
+def _unsettled() -> Any:
+    o = tables.outcomes
+    of = and_(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
+    return ~select(o.c.id).where(of).exists()
+
+
+def without_outcome(connection: Connection, run_id: int) -> Sequence[int]:
+    """Customers of a run's predictions that have no outcome yet, ascending."""
+    query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id, _unsettled())
+    return connection.execute(query.order_by(ledger.c.customer_id)).scalars().all()
+
+
+def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
+    """Finished runs up to a date with predictions that have no outcome yet: (id, as_of)."""
+    some = select(ledger.c.customer_id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
+    query = select(runs.c.id, runs.c.as_of).where(
+        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, some
+    )
+    return connection.execute(query.order_by(runs.c.id)).all()
+
+
+def add_outcomes(connection: Connection, run_id: int, rows: Sequence[tuple[int, int]], known_at: str) -> None:
+    """Append outcomes of a run's predictions: (customer_id, churned)."""
+    columns = ("run_id", "customer_id", "churned", "known_at")
+    insert_rows(connection, tables.outcomes, columns, [(run_id, *row, known_at) for row in rows])

@@ -1,0 +1,70 @@
+"""The tables, column by column, gathered under one name: `tables.users`.
+
+Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
+the base's schema (`database.customers.customer_base`). Personal data stand in `customers` and `users` only; everything
+else refers to integer keys. Dates are ISO text and timestamps ISO 8601 UTC text with `Z`, which sort as they read.
+"""
+
+from __future__ import annotations
+
+from database.tables.catalogue import metadata
+from database.tables.customer_base import (
+    base,
+    customer_snapshots,
+    customers,
+    imports,
+    population_history,
+    schema_versions,
+    subscriptions,
+    withdrawn_ends,
+)
+from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
+from database.tables.scoring import (
+    ledger,
+    outcomes,
+    prediction_date,
+    prediction_id,
+    predictions,
+    present_changes,
+    present_ranks,
+    published_run,
+    score_bins,
+    scoring_runs,
+    with_scores,
+)
+from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
+from database.tables.work import jobs, workers
+
+__all__ = [
+    "api_keys",
+    "audit_log",
+    "base",
+    "customer_snapshots",
+    "customers",
+    "feature_importance",
+    "imports",
+    "jobs",
+    "ledger",
+    "metadata",
+    "model_metrics",
+    "model_timeline",
+    "models",
+    "outcomes",
+    "population_history",
+    "prediction_date",
+    "prediction_id",
+    "predictions",
+    "present_changes",
+    "present_ranks",
+    "published_run",
+    "rate_limits",
+    "revoked_tokens",
+    "schema_versions",
+    "score_bins",
+    "scoring_runs",
+    "subscriptions",
+    "users",
+    "with_scores",
+    "withdrawn_ends",
+    "workers",
+]

@@ -1,0 +1,46 @@
+"""`retainstream`: the use cases by a second door.
+
+Law: a command reads its arguments, calls the same function a route or the worker calls, and prints; what is wrong is
+said in a sentence, with exit status 2, and never as a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gateway import __version__
+from gateway.cli import auditing, data, exporting, judging, keep, operate, people
+from shared.errors import ServiceError
+
+SHOWN_DETAILS = 20
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="retainstream")
+def retainstream() -> None:
+    """Who will leave in the next 30 days, why, and what to do about it."""
+
+
+for module in (operate, data, judging, exporting, people, auditing, keep):
+    for command in module.COMMANDS:
+        retainstream.add_command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        retainstream(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("\nStopped.", err=True)
+        sys.exit(130)
+    except ServiceError as error:
+        click.secho(f"Error: {error.message}", fg="red", err=True)
+        for detail in error.details[:SHOWN_DETAILS] if len(error.details) > 1 else ():
+            where = ", ".join(f"{k} {detail[k]}" for k in ("row", "field") if k in detail)
+            click.echo(f"  {where}: {detail.get('message', '')}", err=True)
+        sys.exit(2)

@@ -1,0 +1,235 @@
+"""The only module that calls the ML service: time-outs, retries where safe, breaker, error mapping.
+
+Law: whatever goes wrong on the way comes out as one of `shared.errors`; bytes in, bytes out, no Arrow in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import accumulate
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import pybreaker
+import urllib3
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+from urllib3.exceptions import HTTPError
+
+from gateway.clients import ml_failures
+from gateway.clients.coalescing import Riding
+from shared import errors
+from shared.contracts.api import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
+
+CONNECT_TIMEOUT_S = 2.0
+SCORE_TIMEOUT_S = 120.0
+# The trainer sends a line at least every two seconds; silence of this length means it is gone.
+TRAIN_SILENCE_S = 60.0
+#: A connection that can't be made is tried three times. What was sent is never sent again.
+RETRIES = urllib3.Retry(
+    connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1, respect_retry_after_header=False
+)
+AWAY = "The ML service does not answer. It may be starting; try again in a few seconds."
+CUT_OFF = "The ML service closed the connection before the training was finished."
+
+
+class _OnDisk(TypedDict):
+    model_version: str
+
+
+class _Models(TypedDict):
+    models: list[_OnDisk]
+
+
+T = TypeVar("T")
+#: A request, and the id of the request that it serves.
+_Asked = tuple[PredictRequest, str | None]
+_object = TypeAdapter(dict[str, Any])
+_models = TypeAdapter(_Models)
+
+
+class MLClient:
+    """A pooled connection to the ML service.
+
+    Parameters
+    ----------
+    url
+        Where it listens.
+    token
+        The service token both sides know.
+    """
+
+    def __init__(self, url: str, token: str, *, pool: int = 32) -> None:
+        self._prefix = urlsplit(url).path.rstrip("/")
+        self._always = {"Authorization": f"Bearer {token}"}
+        self._pool = urllib3.connection_from_url(url, maxsize=pool, retries=RETRIES)
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=5,
+            reset_timeout=3,
+            exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable) or isinstance(e, ml_failures.Refused)],
+        )
+        self._riding: Riding[_Asked, PredictResponse] = Riding(self._score_together, most=pool)
+
+    def health(self) -> dict[str, Any]:
+        """What the ML service says of itself. Raises ServiceUnavailable."""
+        return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=2.0))
+
+    def versions(self) -> list[str]:
+        """Versions on its disk, verified or not."""
+        found = _parsed(_models.validate_json, self._send("GET", "/api/models"))
+        return [each["model_version"] for each in found["models"]]
+
+    def report_page(self, version: str) -> bytes:
+        """A version's report as HTML. Raises NotFound where it has none."""
+        return self._send("GET", f"/api/models/{version}/report")
+
+    def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
+        """Score many rows: Arrow stream in, Arrow stream out (`shared.contracts.arrow`)."""
+        path = f"/api/predict?model_version={quote(model_version)}"
+        return self._send("POST", path, body, content_type=ARROW_TYPE, request_id=request_id)
+
+    def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
+        """Score a few rows, explained. Whoever asks while a call is on its way rides in the next one."""
+        lengths = {len(cells) for cells in request.columns.values()}
+        if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
+            return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
+        # Only what is asked alike shares a call: the same version, the same features, keys or none.
+        alike = (request.model_version, request.reasons, request.row_keys is None, tuple(request.columns))
+        answer = self._riding.ride(alike, (request, request_id))
+        return answer if answer is not None else self._score_alone(request, request_id)
+
+    def _score_alone(
+        self, request: PredictRequest, request_id: str | None, *, also: Sequence[str] = ()
+    ) -> PredictResponse:
+        body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id, also=also)
+        return _parsed(PredictResponse.model_validate_json, body)
+
+    def _score_together(self, asked: Sequence[_Asked]) -> list[PredictResponse | None]:
+        requests_, request_id = [request for request, _ in asked], asked[0][1]
+        if len(asked) == 1:
+            return [self._score_alone(requests_[0], request_id)]
+        also = [other for _, other in asked[1:] if other is not None]
+        try:
+            answer = self._score_alone(_joined(requests_), request_id, also=also)
+        except errors.ServiceUnavailable:
+            raise
+        except errors.ServiceError:
+            # Something is wrong with one of them: each is told about its own rows only.
+            return [None] * len(asked)
+        return _parted(requests_, answer)
+
+    def train(
+        self, snapshot: Iterable[bytes], *, request_id: str | None = None
+    ) -> Generator[dict[str, Any], None, None]:
+        """Send a training snapshot (Arrow stream) and yield the answer's lines as they come.
+
+        Each line is a `Progress`; the last one is `{"report": ...}`. Closing the iterator cancels the training.
+        """
+        yield from self._stream("/api/train", snapshot, request_id)
+
+    def backtest(self, snapshot: Iterable[bytes]) -> Generator[dict[str, Any], None, None]:
+        """As `train`; the last line is `{"backtest": ...}`."""
+        yield from self._stream("/api/backtest", snapshot, None)
+
+    def _stream(
+        self, path: str, snapshot: Iterable[bytes], request_id: str | None
+    ) -> Generator[dict[str, Any], None, None]:
+        headers = self._headers(ARROW_TYPE, NDJSON_TYPE, request_id)
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TRAIN_SILENCE_S)
+        try:
+            response = self._pool.urlopen(
+                "POST",
+                self._prefix + path,
+                iter(snapshot),
+                headers,
+                retries=False,
+                redirect=False,
+                timeout=timeout,
+                preload_content=False,
+            )
+            with closing(response):
+                if response.status >= 400:
+                    raise ml_failures.told(response.read())
+                yield from _lines(response)
+        except HTTPError as error:
+            raise errors.ServiceUnavailable(
+                f"The ML service went away during training: {type(error).__name__}."
+            ) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        content_type: str = JSON_TYPE,
+        request_id: str | None = None,
+        also: Sequence[str] = (),
+        read_timeout_s: float = SCORE_TIMEOUT_S,
+    ) -> bytes:
+        headers = self._headers(content_type, content_type, request_id, also)
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)
+        try:
+            # `calling` and not `call`: the latter holds the breaker's lock while the request runs, one at a time.
+            with self._breaker.calling():
+                try:
+                    response = self._pool.urlopen(
+                        method, self._prefix + path, body, headers, redirect=False, timeout=timeout
+                    )
+                except HTTPError as error:
+                    raise errors.ServiceUnavailable(AWAY) from error
+                if response.status >= 400:
+                    raise ml_failures.told(response.data)
+                return response.data
+        except pybreaker.CircuitBreakerError:
+            raise errors.ServiceUnavailable(AWAY) from None
+
+    def _headers(
+        self, content_type: str, accept: str, request_id: str | None, also: Sequence[str] = ()
+    ) -> dict[str, str]:
+        headers = {**self._always, "Content-Type": content_type, "Accept": accept}
+        if request_id:
+            headers["X-Request-ID"] = request_id
+        if also:
+            headers[RIDES_ALONG] = ",".join(also)
+        return headers
+
+
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[dict[str, Any]]:
+    for raw in response:
+        if not raw.strip():
+            continue
+        try:
+            line = _object.validate_json(raw)
+        except ValidationError:
+            raise errors.ServiceUnavailable(CUT_OFF) from None
+        if "error" in line:
+            raise ml_failures.from_body(line["error"])
+        yield line
+        if "report" in line or "backtest" in line:
+            return
+    raise errors.ServiceUnavailable(CUT_OFF)
+
+
+def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:
+    keys = None if asked[0].row_keys is None else [key for each in asked for key in each.row_keys or ()]
+    columns = {name: [cell for each in asked for cell in each.columns[name]] for name in asked[0].columns}
+    return asked[0].model_copy(update={"columns": columns, "row_keys": keys})
+
+
+def _parted(asked: Sequence[PredictRequest], answer: PredictResponse) -> list[PredictResponse | None]:
+    sizes = [len(next(iter(each.columns.values()), ())) for each in asked]
+    if answer.unknown_categories or sum(sizes) != len(answer.predictions):
+        # Whose they are can't be told from a sum.
+        return [None] * len(asked)
+    ends = list(accumulate(sizes))
+    rows = [answer.predictions[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    return [answer.model_copy(update={"predictions": mine}) for mine in rows]
+
+
+def _parsed(read: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return read(body)
+    except ValidationError:
+        raise errors.ServiceUnavailable(ml_failures.OTHER) from None

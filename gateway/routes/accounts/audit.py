@@ -1,0 +1,66 @@
+"""Who did what, for administrators.
+
+Law: the log is read here, and changed by nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database.accounts import audit as queries
+from gateway.environment import parts
+from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
+from shared.clock import moment
+
+bp = blueprint("audit", __name__, prefix="/api/audit")
+
+
+class AuditQuery(Keyset):
+    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
+    action: str | None = Field(None, max_length=60, description="`user.disabled`, or `user` for all that begin so")
+    user: int | None = Field(None, ge=1, le=MAX_KEY, description="What this person did, by keys too")
+    since: str | None = Field(None, max_length=40, description="Date or timestamp, ISO 8601; UTC unless it says")
+
+
+class Entry(BaseModel):
+    id: int
+    at: str
+    actor: Literal["user", "key", "command line", "worker", "nobody"]
+    user_id: int | None
+    key_id: int | None
+    action: str
+    subject: str | None
+    request_id: str | None
+
+
+class Entries(BaseModel):
+    entries: list[Entry]
+    next: str | None
+
+
+@bp.get("", summary="Who did what, newest first", responses=answers(Entries))
+def list_entries(query: AuditQuery) -> Response:
+    """People, keys and things by number; `nobody` is a request without a token, such as a registration."""
+    since = _moment(query.since) if query.since is not None else None
+    before = int(query.after) if query.after is not None else None
+    with parts().database.read() as connection:
+        found = queries.page(
+            connection,
+            limit=query.limit + 1,
+            before_id=before,
+            action=query.action or None,
+            user_id=query.user,
+            since=since,
+        )
+    page = [{name: getattr(row, name) for name in Entry.model_fields} for row in found[: query.limit]]
+    return ok({"entries": page, "next": str(page[-1]["id"]) if len(found) > query.limit else None})
+
+
+def _moment(text: str) -> str:
+    try:
+        return moment(text)
+    except ValueError:
+        raise invalid_field("since", "expected a date such as 2026-01-31 or a timestamp with Z") from None

@@ -1,0 +1,118 @@
+"""Accounts of other people, for administrators.
+
+Law: what may be changed is decided in `accounts`; the last administrator can't be lost here.
+"""
+
+from __future__ import annotations
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database.accounts import users
+from database.accounts.users import User
+from gateway.environment import parts
+from gateway.openapi import Body, Keyset, answers, blueprint, ok
+from gateway.security.callers import current_user
+from gateway.services.accounts import accounts
+from gateway.settings import Role
+
+bp = blueprint("users", __name__, prefix="/api/users")
+MAX_ID = 2**63 - 1
+
+
+class Page(Keyset):
+    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
+
+
+class UserPath(BaseModel):
+    user_id: int = Field(ge=1, le=MAX_ID)
+
+
+class NewUser(Body):
+    email: str = Field(examples=["name@example.com"])
+    password: str = Field(description="8 to 200 characters")
+    name: str = Field(description="1 to 100 characters")
+    role: Role
+
+
+class Change(Body):
+    """What is given is changed, all of it or nothing."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+    name: str | None = None
+    new_password: str | None = Field(None, description="8 to 200 characters; ends every session of the account")
+
+
+class Account(BaseModel):
+    id: int
+    email: str
+    name: str
+    role: Role
+    disabled: bool
+    is_demo: bool
+    created_at: str
+    updated_at: str
+
+
+class Accounts(BaseModel):
+    users: list[Account]
+    next: str | None
+
+
+def _account(user: User) -> Account:
+    return Account(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=user.role,
+        disabled=user.is_disabled,
+        is_demo=user.is_demo,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+    )
+
+
+@bp.get("", summary="Every account", responses=answers(Accounts))
+def list_users(query: Page) -> Response:
+    """In order of their numbers."""
+    with parts().database.read() as connection:
+        found = users.page(connection, limit=query.limit + 1, after_id=int(query.after or 0))
+    shown = found[: query.limit]
+    more = str(shown[-1].id) if len(found) > query.limit else None
+    return ok({"users": [_account(user).model_dump() for user in shown], "next": more})
+
+
+@bp.post("", summary="Make an account", responses=answers(Account, status=201, also=(409,)))
+def create_user(body: NewUser) -> Response:
+    """The first password is given here; its owner changes it by auth/password."""
+    p = parts()
+    user = accounts.create_user(
+        p.database,
+        clock=p.clock,
+        cost=p.settings.bcrypt_cost,
+        email=body.email,
+        password=body.password,
+        name=body.name,
+        role=body.role,
+        by=current_user().doer,
+    )
+    return ok(_account(user).model_dump(), message="User created", status=201)
+
+
+@bp.patch("/<int:user_id>", summary="Change an account", responses=answers(Account, also=(404, 409)))
+def change_user(path: UserPath, body: Change) -> Response:
+    """The last administrator who can sign in keeps that role and stays enabled."""
+    p = parts()
+    user = accounts.change_user(
+        p.database,
+        path.user_id,
+        clock=p.clock,
+        cost=p.settings.bcrypt_cost,
+        by=current_user().doer,
+        role=body.role,
+        disabled=body.disabled,
+        name=body.name,
+        new_password=body.new_password,
+    )
+    return ok(_account(user).model_dump())

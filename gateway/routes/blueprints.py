@@ -1,0 +1,32 @@
+"""One blueprint per documented resource. A route reads the request, calls one function, writes the response.
+
+Law: no blueprint imports another.
+"""
+
+from gateway.routes import dashboard, health, pages
+from gateway.routes.accounts import api_keys, audit, auth, users
+from gateway.routes.customers import customer_history, customers, listing
+from gateway.routes.exporting import exports
+from gateway.routes.importing import imports, schema
+from gateway.routes.jobs import jobs
+from gateway.routes.models import model
+from gateway.routes.scoring import predictions
+
+ALL_BLUEPRINTS = (
+    health.bp,
+    auth.bp,
+    api_keys.bp,
+    users.bp,
+    audit.bp,
+    dashboard.bp,
+    imports.bp,
+    listing.bp,
+    customers.bp,
+    customer_history.bp,
+    exports.bp,
+    predictions.bp,
+    model.bp,
+    jobs.bp,
+    schema.bp,
+    pages.bp,
+)

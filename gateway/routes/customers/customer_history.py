@@ -1,0 +1,207 @@
+"""What happened to customers: one over time, and whose risk moved most.
+
+Law: stored facts and scores only; no model is called, nothing is smoothed over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database.customers import customer_base, customers, history
+from database.engine.bulk_insert import AnyRow
+from database.scoring import dashboard
+from gateway.environment import parts
+from gateway.openapi import MAX_KEY, Query, answers, blueprint, ok
+from shared.contracts.api import Cell
+from shared.errors import NotFound
+from shared.schema.features import Schema
+
+bp = blueprint("histories", __name__, prefix="/api/customers")
+MAX_LIFETIMES = 100
+
+
+class HistoryQuery(Query):
+    """How much of it, and what lies before."""
+
+    limit: int = Field(24, ge=1, le=100, description="Facts and scores, each")
+    facts_before: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the page before")
+    scores_before: int | None = Field(None, ge=1, le=MAX_KEY, description="`next_scores` of the page before")
+
+
+class CustomerPath(BaseModel):
+    """Which customer, by user_id."""
+
+    customer_id: str
+
+
+class Fact(BaseModel):
+    """What was known of a date."""
+
+    as_of: str
+    known_at: str
+    label: int | None
+    import_id: int
+    file_name: str | None
+    features: dict[str, Cell]
+
+
+class Lifetime(BaseModel):
+    """One subscription."""
+
+    started_at: str
+    cancelled_at: str | None
+    ended_at: str | None
+    end_reason: str | None
+    plan: str | None
+    monthly_price: float | None
+    currency: str | None
+    known_at: str
+
+
+class PastReason(BaseModel):
+    """A feature's part in a past score."""
+
+    feature: str
+    label: str
+    points: float
+
+
+class PastScore(BaseModel):
+    """One row of the ledger; `churned` is null until the days have passed."""
+
+    id: int
+    run_id: int
+    job_id: int | None
+    run_kind: str
+    as_of: str
+    horizon_days: int
+    prediction_date: str
+    model_version: str
+    churn_probability: float
+    confidence: float
+    out_of_fold: bool
+    reasons: list[PastReason]
+    churned: int | None
+    outcome_known_at: str | None
+
+
+class TouchedBy(BaseModel):
+    """The imports and jobs that wrote what is shown here."""
+
+    imports: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
+
+
+class History(BaseModel):
+    """One customer over time, newest first."""
+
+    customer_id: str
+    facts: list[Fact]
+    next_facts: str | None
+    subscriptions: list[Lifetime]
+    scores: list[PastScore]
+    next_scores: int | None
+    touched_by: TouchedBy
+
+
+class MoversQuery(Query):
+    """Which way, and how many."""
+
+    direction: Literal["up", "down"] = "up"
+    limit: int = Field(20, ge=1, le=100)
+
+
+class Mover(BaseModel):
+    """Somebody whose risk changed."""
+
+    user_id: str
+    plan: str | None
+    monthly_price: float | None
+    churn_probability: float
+    before: float
+    change: float
+
+
+class Movers(BaseModel):
+    """The largest changes between the present run and the one of 30 days or more before; nulls where there is none."""
+
+    customers: list[Mover]
+    as_of: str | None
+    model_version: str | None
+    compared_with: str | None
+
+
+@bp.get("/<customer_id>/history", summary="One customer over time", responses=answers(History, also=(404,)))
+def one(path: CustomerPath, query: HistoryQuery) -> Response:
+    """Facts, lifetimes, scores with outcomes, and what wrote them."""
+    with parts().database.read() as connection:
+        present = customer_base.get(connection)
+        key = customers.ids_by_user_id(connection, [path.customer_id]).get(path.customer_id)
+        if present is None or key is None:
+            raise NotFound("Customer not found")
+        facts = history.facts(connection, present.schema, key, limit=query.limit, before=query.facts_before)
+        scores = history.scores(connection, key, limit=query.limit + 1, before_id=query.scores_before)
+        lifetimes = history.subscriptions(connection, key, limit=MAX_LIFETIMES)
+        page = scores[: query.limit]
+        imported = history.imports_of(connection, sorted({fact["import_id"] for fact in facts}))
+        jobs = history.jobs_of(connection, sorted({row.job_id for row in page if row.job_id is not None}))
+    dates = {fact["as_of"] for fact in facts}
+    return ok(
+        {
+            "customer_id": path.customer_id,
+            "facts": facts,
+            "next_facts": min(dates) if len(dates) == query.limit else None,
+            "subscriptions": [{name: getattr(row, name) for name in Lifetime.model_fields} for row in lifetimes],
+            "scores": [_score(present.schema, row) for row in page],
+            "next_scores": page[-1].id if len(scores) > query.limit else None,
+            "touched_by": {"imports": [row._asdict() for row in imported], "jobs": [row._asdict() for row in jobs]},
+        }
+    )
+
+
+def _score(schema: Schema, row: AnyRow) -> dict[str, Any]:
+    names = schema.feature_names
+    reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in (1, 2, 3)]
+    return {
+        **{name: getattr(row, name) for name in PastScore.model_fields if hasattr(row, name)},
+        "run_kind": row.kind,
+        "model_version": row.version,
+        "out_of_fold": bool(row.out_of_fold),
+        "reasons": [
+            {"feature": names[at], "label": schema.feature_label(names[at]), "points": points}
+            for at, points in reasons
+            if 0 <= at < len(names)
+        ],
+    }
+
+
+@bp.get("/movers", summary="Whose risk changed most", responses=answers(Movers))
+def movers(query: MoversQuery) -> Response:
+    """The present run beside the last whole run dated 30 days or more before it."""
+    with parts().database.read() as connection:
+        present, shown = customer_base.get(connection), dashboard.published(connection)
+        earlier = dashboard.run_before(connection, shown.as_of) if shown else None
+        found = (
+            history.movers(
+                connection,
+                present.schema,
+                run_id=shown.run_id,
+                earlier_run_id=earlier,
+                rising=query.direction == "up",
+                limit=query.limit,
+            )
+            if present and shown and earlier
+            else []
+        )
+        compared = history.run_date(connection, earlier) if earlier else None
+    return ok(
+        {
+            "customers": found,
+            "as_of": shown.as_of if shown else None,
+            "model_version": shown.model_version if shown else None,
+            "compared_with": compared,
+        }
+    )

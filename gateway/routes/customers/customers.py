@@ -1,0 +1,242 @@
+"""Customers: who is at risk, one of them, what to do.
+
+Law: a list is read from stored scores, never by calling the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from database.customers import customer_base, customers
+from database.models import models
+from database.scoring import dashboard
+from gateway.environment import parts
+from gateway.openapi import Legacy, Query, answers, blueprint, ok
+from gateway.routes import etag
+from gateway.routes.schemas import Explained, ReasonOut
+from gateway.services.scoring import lookups
+from gateway.services.scoring import reasons as explaining
+from shared.errors import NotFound
+from shared.risk import risk_level
+from shared.schema.features import Schema
+from shared.web.flask_app import request_id
+
+bp = blueprint("customers", __name__, prefix="/api/customers")
+etag.install(bp)
+INTERNAL = frozenset({"score_run_id", *(f"{part}_{k}" for part in ("reason", "points") for k in (1, 2, 3))})
+
+
+class HighRiskQuery(Query):
+    """Offset paging, as the old backend had it."""
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    limit: int = Field(10, ge=1, le=100)
+
+
+class AtRisk(BaseModel):
+    """One row of the documented list, with its reasons."""
+
+    user_id: str
+    plan: str | None
+    churn_probability: float
+    last_activity: str | None
+    tenure_months: int | None
+    risk_level: str
+    confidence: float
+    low_confidence: bool
+    monthly_price: float | None
+    reasons: list[ReasonOut]
+
+
+class Pagination(BaseModel):
+    """Where in the list."""
+
+    page: int
+    limit: int
+    total: int
+    pages: int
+
+
+class HighRisk(BaseModel):
+    """Customers above the cut."""
+
+    customers: list[AtRisk]
+    pagination: Pagination
+    cut: float
+    model_version: str | None
+    as_of: str | None
+
+
+class CustomerPath(BaseModel):
+    """Which customer, by user_id."""
+
+    customer_id: str
+
+
+class CustomerOut(BaseModel):
+    """Every column of a customer, its features among them, and its present score."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: int
+    user_id: str
+    email: str | None
+    plan: str | None
+    churn: int
+    churn_probability: float | None
+    prediction_date: str | None
+    confidence: float | None
+    low_confidence: bool | None
+    risk_level: str | None
+    model_version: str | None
+    base_probability: float | None
+    reasons: list[ReasonOut]
+    other_points: float | None
+
+
+class Segment(BaseModel):
+    """Customers of one risk level."""
+
+    segment: str
+    count: int
+
+
+class Segments(BaseModel):
+    """Always all three."""
+
+    segments: list[Segment]
+
+
+class SegmentBody(Legacy):
+    """Nothing yet; old clients send `{}`."""
+
+
+class Action(BaseModel):
+    """Something to do."""
+
+    feature: str
+    label: str
+    action: str
+    purpose: str | None
+    value: Any
+    target: Any
+    expected_probability: float
+    expected_change: float
+    note: str
+
+
+class Actions(BaseModel):
+    """What could be done for one customer, best first."""
+
+    customer_id: str
+    score: Explained
+    actions: list[Action]
+
+
+@bp.get("/high-risk", summary="Customers above the cut", responses=answers(HighRisk))
+def high_risk(query: HighRiskQuery) -> Response:
+    """Highest probability first."""
+    p = parts()
+    cut = p.settings.cut
+    with p.database.read() as connection:
+        present, shown = customer_base.get(connection), dashboard.published(connection)
+        total = dashboard.tail(connection, shown.run_id, cut).customers if shown else 0
+        rows = (
+            customers.ranked(
+                connection, present.schema, limit=query.limit, above=cut, offset=(query.page - 1) * query.limit
+            )
+            if present and shown
+            else []
+        )
+    listed = [_at_risk(present.schema, row, p.settings.confidence_threshold) for row in rows] if present else []
+    return ok(
+        {
+            "customers": listed,
+            "pagination": {"page": query.page, "limit": query.limit, "total": total, "pages": -(-total // query.limit)},
+            "cut": cut,
+            "model_version": shown.model_version if shown else None,
+            "as_of": shown.as_of if shown else None,
+        }
+    )
+
+
+def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
+    return {
+        "user_id": row["user_id"],
+        "plan": row["plan"],
+        "churn_probability": row["churn_probability"],
+        "last_activity": row["last_activity"],
+        "tenure_months": row["tenure_months"],
+        "risk_level": risk_level(row["churn_probability"]),
+        "confidence": row["confidence"],
+        "low_confidence": row["confidence"] < unsure,
+        "monthly_price": row["monthly_price"],
+        "reasons": explaining.stored_reasons(schema, row),
+    }
+
+
+@bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
+def segment(body: SegmentBody) -> Response:
+    """By present scores of active customers; the levels are those of `shared.risk`."""
+    with parts().database.read() as connection:
+        shown = dashboard.published(connection)
+        counts = dashboard.segments(connection, shown.run_id if shown else None)
+    names = ("High Risk", "Medium Risk", "Low Risk")
+    return ok({"segments": [{"segment": name, "count": count} for name, count in zip(names, counts, strict=True)]})
+
+
+@bp.get("/<customer_id>", summary="One customer", responses=answers(CustomerOut, also=(404,)))
+def one(path: CustomerPath) -> Response:
+    """Every column, the present score (null when unscored) and its reasons."""
+    p = parts()
+    with p.database.read() as connection:
+        present = customer_base.get(connection)
+        row = customers.one(connection, present.schema, path.customer_id) if present else None
+        shown = dashboard.published(connection)
+        model = models.get(connection, shown.model_version) if shown else None
+    if present is None or row is None:
+        raise NotFound("Customer not found")
+    return ok(
+        {
+            **{k: v for k, v in row.items() if k not in INTERNAL},
+            **_score_of(present.schema, row, model, p.settings.confidence_threshold),
+        }
+    )
+
+
+def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None, unsure: float) -> dict[str, Any]:
+    probability = row["churn_probability"]
+    if probability is None or model is None:
+        return dict.fromkeys(("low_confidence", "risk_level", "model_version", "base_probability", "other_points")) | {
+            "reasons": []
+        }
+    reasons = explaining.stored_reasons(schema, row)
+    base_probability = model.figures["base_probability"]
+    return {
+        "low_confidence": row["confidence"] < unsure,
+        "risk_level": risk_level(probability),
+        "model_version": model.version,
+        "base_probability": base_probability,
+        "reasons": reasons,
+        "other_points": probability - base_probability - sum(r["points"] for r in reasons),
+    }
+
+
+@bp.get(
+    "/<customer_id>/actions",
+    summary="What could be done for one customer",
+    responses=answers(Actions, also=(404, 409, 503)),
+)
+def actions(path: CustomerPath) -> Response:
+    """From the reasons that can be acted on, with the change the model expects (an estimate, labelled so)."""
+    p = parts()
+    schema, version, complete = lookups.live_model(p.database, p.memory)
+    key, facts = lookups.present_facts(p.database, schema, path.customer_id)
+    score, found = explaining.recommend(
+        p.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
+    )
+    return ok({"customer_id": path.customer_id, "score": score, "actions": found})

@@ -1,0 +1,122 @@
+"""Our own list of customers: filtered, sorted, page by page.
+
+Law: read from stored scores, never by calling the model; what is asked for and not understood is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+
+from database.customers import customer_base, listing
+from database.scoring import dashboard
+from gateway.environment import parts
+from gateway.openapi import Keyset, answers, blueprint, ok
+from gateway.routes import etag
+from gateway.routes.schemas import ReasonOut
+from gateway.services.customers import filtering, paging
+from gateway.services.scoring import reasons
+from shared.risk import risk_level
+from shared.schema.features import Schema
+
+bp = blueprint("listing", __name__, prefix="/api/customers")
+etag.install(bp)
+
+
+class ListQuery(filtering.FilterFields, Keyset):
+    """Our own list: which customers, in which order, from where."""
+
+    after: str | None = Field(None, max_length=2000, description="`next` of the page before")
+    sort: str = Field(
+        "-churn_probability",
+        max_length=40,
+        description=f"{', '.join(listing.SORT_KEYS)}; with a minus before it the largest first",
+    )
+
+
+class Listed(BaseModel):
+    """One row; the score's fields are null for those who have none."""
+
+    user_id: str
+    email: str | None
+    plan: str | None
+    churn_probability: float | None
+    last_activity: str | None
+    tenure_months: int | None
+    risk_level: str | None
+    confidence: float | None
+    low_confidence: bool | None
+    monthly_price: float | None
+    revenue_at_risk: float | None
+    churn: int
+    reasons: list[ReasonOut]
+
+
+class CustomerPage(BaseModel):
+    """Customers in the order asked for; `total` counts at most 10,000 when filters are given."""
+
+    customers: list[Listed]
+    next: str | None
+    total: int
+    total_is_exact: bool
+    total_text: str
+    above_cut: int
+    cut: float
+    model_version: str | None
+    as_of: str | None
+
+
+@bp.get("", summary="Customers: filtered, sorted, page by page", responses=answers(CustomerPage))
+def list_customers(query: ListQuery) -> Response:
+    """Without filters everyone who is active and scored; the cut is where the documented list would end."""
+    p = parts()
+    with p.database.read() as connection:
+        present, shown = customer_base.get(connection), dashboard.published(connection)
+        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
+        found = (
+            paging.page_of(
+                connection,
+                present.schema,
+                list(request.args.items(multi=True)),
+                sort_text=query.sort,
+                limit=query.limit,
+                after=query.after,
+                unsure_below=p.settings.confidence_threshold,
+                everyone=tail.all_customers if tail else 0,
+            )
+            if present
+            else None
+        )
+    unsure = p.settings.confidence_threshold
+    return ok(
+        {
+            "customers": [_listed(present.schema, row, unsure) for row in found.rows] if present and found else [],
+            "next": found.next if found else None,
+            "total": found.total if found else 0,
+            "total_is_exact": found.is_exact if found else True,
+            "total_text": found.total_text if found else "0",
+            "above_cut": tail.customers if tail else 0,
+            "cut": p.settings.cut,
+            "model_version": shown.model_version if shown else None,
+            "as_of": shown.as_of if shown else None,
+        }
+    )
+
+
+def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
+    """A row of our own list, scored or not."""
+    probability = row["churn_probability"]
+    is_scored = probability is not None
+    return {
+        **{name: row[name] for name in ("user_id", "email", "plan", "last_activity", "tenure_months", "churn")},
+        "churn_probability": probability,
+        "risk_level": risk_level(probability) if is_scored else None,
+        "confidence": row["confidence"],
+        "low_confidence": row["confidence"] < unsure if is_scored else None,
+        "monthly_price": row["monthly_price"],
+        "revenue_at_risk": row["revenue_at_risk"],
+        "reasons": reasons.stored_reasons(schema, row) if is_scored else [],
+    }

@@ -1,0 +1,188 @@
+"""Exports: customers, the risk list, segments and the ledger, whole, as CSV, NDJSON or Parquet.
+
+Law: a stream is read from one moment of the database and never cut short: a failure breaks the connection, so that
+no client takes half an answer for the whole. Row count and SHA-256 stand in the manifest of the same question.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from flask import Response, request, send_file
+from pydantic import BaseModel, Field
+
+from gateway.environment import parts
+from gateway.openapi import MAX_KEY, Failure, Query, answers, blueprint, ok
+from gateway.routes.jobs.job_responses import answer_job
+from gateway.security.callers import current_user
+from gateway.services.customers import filtering
+from gateway.services.exporting import export_files, exporting
+from gateway.services.exporting.exporting import Content, Export, Format
+from gateway.services.jobs import work
+from shared.clock import iso
+from shared.errors import ServiceUnavailable
+
+bp = blueprint("exports", __name__, prefix="/api")
+PARQUET_TYPE = "application/vnd.apache.parquet"
+BUSY = "As many exports as this server allows at once are running; try again."
+RETRY_S = 5
+STREAM: dict[Any, Any] = {
+    "200": {
+        "description": "The rows, streamed; `ETag` is the manifest's `etag`",
+        "content": {kind: {"schema": {"type": "string"}} for kind in ("text/csv", "application/x-ndjson")},
+    }
+}
+FILE: dict[Any, Any] = {
+    "200": {
+        "description": "The file",
+        "content": {PARQUET_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+class CustomersExport(filtering.FilterFields, Query):
+    """Which customers, and how."""
+
+    content: Literal["customers", "risk", "segments"] = Field("customers", description="Which table")
+    format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
+
+
+class PredictionsExport(filtering.LedgerFields, Query):
+    """Which predictions, and how."""
+
+    format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
+
+
+class CustomersManifest(CustomersExport):
+    """The question that the manifest is of."""
+
+    format: Literal["csv", "ndjson"] = Field("csv")  # of Parquet the job's result tells
+
+
+class PredictionsManifest(PredictionsExport):
+    """The question that the manifest is of."""
+
+    format: Literal["csv", "ndjson"] = Field("csv")
+
+
+class Manifest(BaseModel):
+    """What an export of this question holds now."""
+
+    content: str
+    format: str
+    filters: list[list[str]]
+    columns: list[str]
+    rows: int
+    bytes: int
+    sha256: str
+    etag: str
+    schema_checksum: str
+    model_version: str | None
+    as_of: str | None
+
+
+class JobPath(BaseModel):
+    """Which job."""
+
+    job_id: int = Field(ge=1, le=MAX_KEY)
+
+
+@bp.get(
+    "/customers/export",
+    summary="Customers, risk list or segments, whole",
+    responses={**answers(Manifest, also=(409, 503)), **STREAM},
+)
+def export_customers(query: CustomersExport) -> Response:
+    """CSV and NDJSON are streamed; Parquet is a job (202), whose file is at /api/jobs/<id>/file once it is done."""
+    return _job(query.content) if query.format == "parquet" else _stream(query.content, query.format)
+
+
+@bp.get(
+    "/predictions/export",
+    summary="The ledger of predictions, with outcomes",
+    responses={**answers(Manifest, also=(409, 503)), **STREAM},
+)
+def export_predictions(query: PredictionsExport) -> Response:
+    """CSV and NDJSON are streamed; Parquet is a job (202)."""
+    return _job("predictions") if query.format == "parquet" else _stream("predictions", query.format)
+
+
+@bp.get("/customers/export/manifest", summary="Rows and SHA-256 of an export", responses=answers(Manifest, also=(503,)))
+def customers_manifest(query: CustomersManifest) -> Response:
+    """Reads what the export would send, and sends how much it was; good for a stream with the same `ETag`."""
+    return _manifest(query.content, query.format)
+
+
+@bp.get(
+    "/predictions/export/manifest", summary="Rows and SHA-256 of an export", responses=answers(Manifest, also=(503,))
+)
+def predictions_manifest(query: PredictionsManifest) -> Response:
+    """Reads what the export would send, and sends how much it was."""
+    return _manifest("predictions", query.format)
+
+
+@bp.get(
+    "/jobs/<int:job_id>/file", summary="The file an export wrote", responses={**FILE, "404": Failure, "409": Failure}
+)
+def job_file(path: JobPath) -> Response:
+    """From disk; parts of it (`Range`) too."""
+    p = parts()
+    job = work.read(p.database, path.job_id)
+    file = export_files.finished(p.settings.database_path, job, keep_hours=p.settings.export_keep_hours, now=p.clock())
+    name = f"{job.params['content']}.parquet"
+    etag = (job.result or {}).get("sha256", True)
+    return send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)
+
+
+def _pairs() -> list[tuple[str, str]]:
+    return list(request.args.items(multi=True))
+
+
+def _opened(content: Content, form: Format) -> Export:
+    """An export whose end gives its place to the next."""
+    p = parts()
+    if not p.exporting.acquire(blocking=False):
+        raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
+    try:
+        export = Export(p.database, content, form, _pairs(), unsure_below=p.settings.confidence_threshold)
+    except BaseException:
+        p.exporting.release()
+        raise
+    export.on_close(p.exporting.release)
+    return export
+
+
+def _stream(content: Content, form: Format) -> Response:
+    p = parts()
+    export = _opened(content, form)
+    try:
+        exporting.note(
+            p.database, content=content, form=form, pairs=export.pairs, at=iso(p.clock()), by=current_user().doer
+        )
+    except BaseException:
+        export.close()
+        raise
+    response = Response(export, content_type=exporting.CONTENT_TYPES[form])
+    response.set_etag(export.etag)
+    response.headers["Content-Disposition"] = f'attachment; filename="{content}.{form}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _manifest(content: Content, form: Format) -> Response:
+    export = _opened(content, form)
+    try:
+        for _ in export:
+            pass
+        return ok(export.manifest())
+    finally:
+        export.close()
+
+
+def _job(content: Content) -> Response:
+    """Queue it once its filters are known to be good."""
+    p = parts()
+    pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
+    with p.database.read() as connection:
+        exporting.select(connection, content, pairs, unsure_below=p.settings.confidence_threshold)
+    return answer_job("export", {"content": content, "filters": pairs}, default_wait_s=0.0, done=ok)

@@ -1,0 +1,203 @@
+"""Bringing customers in: a file with its schema, what became of them, and the rows that were rejected.
+
+Law: an upload is put aside for the worker; nothing of it is read here.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flask import Response, send_file
+from flask_openapi import FileStorage
+from pydantic import BaseModel, ConfigDict, Field
+
+from database.customers import customer_base
+from database.importing import imports
+from gateway.environment import parts
+from gateway.openapi import MAX_KEY, Query, answers, blueprint, invalid_field, ok
+from gateway.routes.jobs.job_responses import answer_queued, queue
+from gateway.services.importing import uploads
+from gateway.services.jobs import work
+from shared.errors import InvalidSchema
+from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
+from shared.schema.features import Schema, built_in_schema, parse_schema
+
+bp = blueprint("imports", __name__, prefix="/api/customers")
+WAIT_S = 60.0
+
+
+class FileForm(BaseModel):
+    """A file to look at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: FileStorage
+
+
+class ImportForm(FileForm):
+    """A file of customers, and how to take it."""
+
+    schema_: str | None = Field(
+        None, alias="schema", max_length=MAX_SCHEMA_CHARACTERS,
+        description="TOML, or `retainstream` for the built-in one; that of the customer base if absent",
+    )  # fmt: skip
+    as_of: date | None = Field(None, description="Date of the facts where the file names none; today if absent")
+    dry_run: bool = Field(False, description="Check and count, write nothing")
+    keep_good: bool = Field(False, description="Take the rows that fit, even if others do not")
+    full_snapshot: bool = Field(False, description="The file holds every customer there is on its date")
+    absent_are_gone: bool = Field(False, description="With full_snapshot: declare those gone who are not in it")
+
+
+class OutcomesForm(FileForm):
+    """A file with user_id, ended_at, and perhaps end_reason and started_at."""
+
+    dry_run: bool = False
+    keep_good: bool = False
+
+
+class ImportOut(BaseModel):
+    """What became of a file."""
+
+    rows: int
+    total: int
+    accepted: int
+    rejected: int
+    rejects: list[dict[str, Any]]
+    rejects_file: str | None
+    as_of: str | None
+    customers_new: int
+    customers_updated: int
+    customers_unchanged: int
+    customers_disappeared: int
+    declared_gone: int
+    dry_run: bool
+    unchanged: bool
+    recognised: dict[str, Any]
+    notes: list[str]
+
+
+class OutcomesOut(BaseModel):
+    """What became of a file of outcomes."""
+
+    total: int
+    accepted: int
+    rejected: int
+    rejects: list[dict[str, Any]]
+    rejects_file: str | None
+    ended: int
+    announced: int
+    dry_run: bool
+    notes: list[str]
+
+
+class PreviewOut(BaseModel):
+    """The first rows of a file as they are read."""
+
+    columns: list[str]
+    rows: list[list[str | None]]
+    encoding: str | None
+    delimiter: str | None
+    notes: list[str]
+
+
+class ProposalOut(BaseModel):
+    """A schema to read and correct."""
+
+    toml: str
+    table_schema: dict[str, Any]
+    notes: list[str]
+    seen: dict[str, str]
+
+
+class ImportsOut(BaseModel):
+    """What was imported, newest first."""
+
+    imports: list[dict[str, Any]]
+
+
+class ImportsQuery(Query):
+    """How many."""
+
+    limit: int = Field(50, ge=1, le=100)
+
+
+class JobPath(BaseModel):
+    """Which import's job."""
+
+    job_id: int = Field(ge=1, le=MAX_KEY)
+
+
+FAILURES = (409, 413, 422, 503)
+
+
+@bp.post("/import", summary="Import customers", responses=answers(ImportOut, also=FAILURES))
+def import_file(form: ImportForm) -> Response:
+    """CSV or Parquet, multipart; whole or not at all, unless `keep_good`."""
+    if form.absent_are_gone and not form.full_snapshot:
+        raise invalid_field("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
+    options = form.model_dump(include={"dry_run", "keep_good", "absent_are_gone"})
+    as_of = form.as_of.isoformat() if form.as_of else None
+    return _hand_over("import", form.file, {**options, "as_of": as_of, "schema": _schema(form.schema_).as_dict()})
+
+
+@bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES))
+def preview(form: FileForm) -> Response:
+    """Twenty rows as they are read: encoding, delimiter, header."""
+    return _hand_over("preview", form.file, {})
+
+
+@bp.post("/import/schema", summary="Propose a schema for a file", responses=answers(ProposalOut, also=FAILURES))
+def propose(form: FileForm) -> Response:
+    """From its headers and values; every guess is named."""
+    return _hand_over("propose-schema", form.file, {})
+
+
+@bp.post("/outcomes", summary="Import who left when, and why", responses=answers(OutcomesOut, also=FAILURES))
+def import_outcomes(form: OutcomesForm) -> Response:
+    """Columns user_id, ended_at, and optionally end_reason and started_at."""
+    return _hand_over("import-outcomes", form.file, form.model_dump(include={"dry_run", "keep_good"}))
+
+
+@bp.get("/import", summary="What was imported", responses=answers(ImportsOut))
+def list_imports(query: ImportsQuery) -> Response:
+    """Newest first."""
+    with parts().database.read() as connection:
+        return ok({"imports": imports.page(connection, query.limit)})
+
+
+@bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))
+def rejects(path: JobPath) -> Response:
+    """CSV: the reason, then the row as it stood in the file. Put it right and import it."""
+    found = uploads.rejects(parts().database.path, path.job_id)
+    return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
+
+
+def _schema(given: str | None) -> Schema:
+    if given == "retainstream":
+        return built_in_schema()
+    if given and given.strip():
+        return parse_schema(given)
+    with parts().database.read() as connection:
+        present = customer_base.get(connection)
+    if present is None:
+        raise InvalidSchema("schema: there are no customers yet, so say what the columns mean.",
+                            details=[{"field": "schema", "message": "needed for the first import"}])  # fmt: skip
+    return present.schema
+
+
+def _hand_over(kind: str, file: FileStorage, params: dict[str, Any]) -> Response:
+    p = parts()
+    work.require_worker(p.database, p.clock)
+    path = uploads.keep(p.database.path, lambda to: file.save(to))
+    name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
+    try:
+        job_id = queue(kind, {**params, "path": str(path.resolve()), "file_name": name})
+    except BaseException:
+        uploads.discard(str(path.resolve()))
+        raise
+    if work.read(p.database, job_id).params["path"] != str(path.resolve()):
+        uploads.discard(str(path.resolve()))  # a repeated request: its first upload is the one that counts
+    return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

@@ -1,0 +1,73 @@
+"""What the columns of this customer base mean.
+
+Law: a base has one schema; it can be given further features, and nothing else of it changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database.customers import customer_base
+from database.engine.session import Connection
+from gateway.environment import parts
+from gateway.openapi import Body, answers, blueprint, ok
+from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
+from shared.schema.features import parse_schema
+
+bp = blueprint("schema", __name__, prefix="/api/schema")
+
+
+class SchemaOut(BaseModel):
+    """The base and its schema; nulls while the database is empty."""
+
+    name: str | None
+    is_demo: bool | None
+    table_schema: dict[str, Any] | None
+    checksum: str | None
+    earlier: list[str]
+
+
+class ExtendBody(Body):
+    """The present schema with further features."""
+
+    toml: str = Field(max_length=MAX_SCHEMA_CHARACTERS, alias="schema", description="TOML")
+
+
+class Extended(SchemaOut):
+    """The schema after it was extended."""
+
+    added: list[str]
+
+
+@bp.get("", summary="The schema of the customer base", responses=answers(SchemaOut))
+def get_schema() -> Response:
+    """Column roles and features, in the model's order."""
+    with parts().database.read() as connection:
+        return ok(_shown(connection))
+
+
+@bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
+def extend_schema(body: ExtendBody) -> Response:
+    """History is kept: in earlier facts the new features are missing."""
+    p = parts()
+    wanted = parse_schema(body.toml)
+    with p.database.write() as connection:
+        added = customer_base.extend(connection, wanted, p.clock)
+        return ok({**_shown(connection), "added": list(added)})
+
+
+def _shown(connection: Connection) -> dict[str, Any]:
+    found = customer_base.get(connection)
+    if found is None:
+        return {"name": None, "is_demo": None, "table_schema": None, "checksum": None, "earlier": []}
+    earlier = [checksum for checksum in customer_base.versions(connection) if checksum != found.checksum]
+    return {
+        "name": found.name,
+        "is_demo": found.is_demo,
+        "table_schema": found.schema.as_dict(),
+        "checksum": found.checksum,
+        "earlier": earlier,
+    }

@@ -1,0 +1,110 @@
+"""How a route hands over long work: it waits as the client prefers (RFC 7240), or answers 202 with the job.
+
+Law: at most `MAX_WAITING` requests wait at once; whoever does not wait can follow the job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel
+
+from database.jobs.jobs import Job
+from gateway.environment import parts
+from gateway.openapi import answers, ok
+from gateway.security.callers import current_user
+from gateway.services.jobs import work
+from shared.web.flask_app import request_id
+
+MAX_WAIT_S = 600.0
+MAX_KEY_LENGTH = 200
+
+
+class JobError(BaseModel):
+    """Why a job came to nothing."""
+
+    code: str
+    message: str
+    details: list[dict[str, Any]] | None = None
+
+
+class JobOut(BaseModel):
+    """One job, as its owner sees it."""
+
+    id: int
+    kind: str
+    state: str
+    progress: float
+    stage: str | None
+    attempt: int
+    cancel_requested: bool
+    result: dict[str, Any] | None
+    error: JobError | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
+    """Document a route whose work is a job: done in time, or accepted."""
+    return answers(data, also=(409, 503)) | answers(JobOut, status=202)
+
+
+def shown(job: Job) -> dict[str, Any]:
+    """A job for the wire: without its parameters, which may name files of this machine."""
+    return {name: getattr(job, name) for name in JobOut.model_fields}
+
+
+def preferred_wait_s(default_s: float) -> float:
+    """Seconds this client wants to wait: `Prefer: respond-async` is 0, `wait=N` is N."""
+    tokens = [t.strip().lower() for value in request.headers.getlist("Prefer") for t in re.split("[,;]", value)]
+    if "respond-async" in tokens:
+        return 0.0
+    waits = [float(m.group(1)) for t in tokens if (m := re.fullmatch(r'wait\s*=\s*"?(\d{1,6})"?', t))]
+    return min(waits[0], MAX_WAIT_S) if waits else default_s
+
+
+def answer_job(
+    kind: str, params: Mapping[str, Any], *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
+) -> Response:
+    """Queue a job and answer: `done(result)` if it ends in time, its failure raised, or 202 and the job."""
+    return answer_queued(queue(kind, params), default_wait_s=default_wait_s, done=done)
+
+
+def queue(kind: str, params: Mapping[str, Any]) -> int:
+    """Queue a job, or find the one that this `Idempotency-Key` made before; its id."""
+    p = parts()
+    user = current_user()
+    work.require_worker(p.database, p.clock)
+    return work.submit(
+        p.database,
+        p.clock,
+        kind,
+        params,
+        user_id=user.id,
+        key_id=user.key_id,
+        request_id=request_id(),
+        idempotency_key=request.headers.get("Idempotency-Key", "")[:MAX_KEY_LENGTH] or None,
+    )
+
+
+def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]) -> Response:
+    """Wait for a queued job as the client prefers, and answer."""
+    p = parts()
+    wait_s = preferred_wait_s(default_wait_s)
+    job = work.read(p.database, job_id)
+    if wait_s > 0 and p.waiting is not None and p.waiting.acquire(blocking=False):
+        try:
+            job = work.wait_for(p.database, job_id, wait_s)
+        finally:
+            p.waiting.release()
+    if job.is_final:
+        return done(work.result_or_raise(job))
+    response = ok(shown(job), message="Accepted; follow the job at the Location.", status=202)
+    response.headers["Location"] = f"/api/jobs/{job_id}"
+    if wait_s == 0:
+        response.headers["Preference-Applied"] = "respond-async"
+    return response

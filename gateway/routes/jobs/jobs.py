@@ -1,0 +1,67 @@
+"""Jobs: long work, to follow and to cancel.
+
+Law: a job's state is what the table says; this module decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from database.jobs import jobs as queries
+from gateway.environment import parts
+from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
+from gateway.routes.jobs.job_responses import JobOut, shown
+from gateway.security.callers import current_user
+from gateway.services.jobs import work
+
+bp = blueprint("jobs", __name__, prefix="/api/jobs")
+
+
+class JobPath(BaseModel):
+    """Which job."""
+
+    job_id: int = Field(ge=1, le=MAX_KEY)
+
+
+class JobsQuery(Keyset):
+    """Filters of the list."""
+
+    state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None
+    kind: str | None = Field(None, max_length=40)
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobOut]
+    next: str | None
+
+
+@bp.get("", summary="Jobs, newest first", responses=answers(JobPage))
+def list_jobs(query: JobsQuery) -> Response:
+    """Keyset paging by id."""
+    before = None
+    if query.after is not None:
+        if not query.after.isdecimal() or int(query.after) > MAX_KEY:
+            raise invalid_field("after", "expected the `next` of the page before")
+        before = int(query.after)
+    with parts().database.read() as connection:
+        found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)
+    page = found[: query.limit]
+    return ok({"jobs": [shown(job) for job in page], "next": str(page[-1].id) if len(found) > query.limit else None})
+
+
+@bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))
+def get_job(path: JobPath) -> Response:
+    """State, progress in [0, 1], result or error."""
+    return ok(shown(work.read(parts().database, path.job_id)))
+
+
+@bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(404,)))
+def cancel_job(path: JobPath) -> Response:
+    """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
+    p = parts()
+    return ok(shown(work.cancel(p.database, p.clock, path.job_id, by=current_user().doer)))

@@ -1,0 +1,83 @@
+"""Bodies and answers that several resources share.
+
+Law: models only; a blueprint imports from here, never from another blueprint.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, Field, StrictInt
+
+from gateway.openapi import Legacy
+from shared.contracts.api import Cell
+
+
+class SampleBody(Legacy):
+    """How many customers; absent means every active one."""
+
+    sample_size: Annotated[StrictInt, Field(ge=1, le=100_000_000)] | None = Field(
+        None, validation_alias=AliasChoices("sample_size", "sampleSize")
+    )
+    allow_missing: list[str] = Field(
+        default_factory=list,
+        max_length=500,
+        description="Features that may be missing for many although the model's training had them complete, by name",
+    )
+
+    def params(self) -> dict[str, Any]:
+        """Of the job."""
+        allowed = {"allow_missing": self.allow_missing} if self.allow_missing else {}
+        return {"sample_size": self.sample_size, **allowed}
+
+
+class AllowedMissing(BaseModel):
+    """A feature that many customers lack, which the run was allowed to go on without."""
+
+    feature: str
+    missing: int
+    customers: int
+
+
+class RunOut(BaseModel):
+    """What a scoring run came to."""
+
+    predictions_generated: int
+    average_probability: float | None
+    timestamp: str
+    run_id: int
+    model_version: str
+    allowed_missing: list[AllowedMissing]
+
+
+class Balanced(BaseModel):
+    """At prevalence 1/2, at a threshold of its own."""
+
+    threshold: float
+    precision: float | None
+    recall: float | None
+    f1_score: float | None
+
+
+class ReasonOut(BaseModel):
+    """One reason, in words and points."""
+
+    feature: str
+    label: str
+    value: Cell
+    unit: str | None
+    points: float
+    text: str
+
+
+class Explained(BaseModel):
+    """A score for people."""
+
+    churn_probability: float
+    confidence: float
+    risk_level: str
+    model_version: str
+    base_probability: float
+    reasons: list[ReasonOut]
+    other_points: float
+    warnings: list[str] = Field(description="Features that are missing here and that the model's training had complete")

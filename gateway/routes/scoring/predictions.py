@@ -1,0 +1,175 @@
+"""Predictions: runs of them, the newest, one at a time, and how good they are.
+
+Law: a run is a job; a single score is explained and never written to the ledger.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+
+from database.models import models
+from database.scoring import dashboard
+from gateway.environment import parts
+from gateway.openapi import Body, answers, blueprint, invalid_field, ok
+from gateway.routes.jobs.job_responses import answer_job, answers_job
+from gateway.routes.schemas import Balanced, Explained, RunOut, SampleBody
+from gateway.services.scoring import lookups, reasons
+from shared.clock import iso
+from shared.contracts.api import Cell, Shown
+from shared.web.flask_app import request_id
+
+bp = blueprint("predictions", __name__, prefix="/api/predictions")
+GENERATE_WAIT_S = 60.0
+NEWEST = 100
+TOTAL_DAYS = 7
+
+
+class PredictionOut(BaseModel):
+    """One ledger row; `customer_id` is the user_id."""
+
+    id: int
+    customer_id: str
+    churn_probability: float
+    confidence: float
+    prediction_date: str
+    low_confidence: bool
+
+
+class Results(BaseModel):
+    """The newest predictions."""
+
+    predictions: list[PredictionOut]
+    total: int
+    timestamp: str
+
+
+class Performance(BaseModel):
+    """The live model on its held-out test set; nulls before the first model."""
+
+    auc: float | None
+    precision: float | None
+    recall: float | None
+    f1_score: float | None
+    training_samples: int | None
+    model_version: str | None
+    last_trained: str | None
+    threshold: float | None
+    prevalence: float | None
+    n: int | None
+    balanced: Balanced | None
+
+
+class ScoreBody(Body):
+    """A customer by its id, or facts of one who may not exist."""
+
+    customer_id: str | None = Field(None, min_length=1, max_length=200)
+    features: dict[str, Cell] | None = None
+    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
+
+
+class WhatIfBody(Body):
+    """A customer, and facts that somebody could change."""
+
+    customer_id: str = Field(min_length=1, max_length=200)
+    changes: dict[str, Cell] = Field(min_length=1)
+
+
+class WhatIfOut(BaseModel):
+    """Before, after, and the difference the model expects."""
+
+    before: Explained
+    after: Explained
+    expected_change: float
+    note: str
+
+
+@bp.get("/results", summary="The newest predictions, highest first", responses=answers(Results))
+def results() -> Response:
+    """At most 100; `total` counts all of the last 7 days."""
+    p = parts()
+    now = p.clock()
+    with p.database.read() as connection:
+        rows, total = dashboard.recent_predictions(
+            connection, limit=NEWEST, since=iso(now - timedelta(days=TOTAL_DAYS))
+        )
+    unsure = p.settings.confidence_threshold
+    return ok(
+        {
+            "predictions": [
+                {
+                    "id": row.id,
+                    "customer_id": row.user_id,
+                    "churn_probability": row.churn_probability,
+                    "confidence": row.confidence,
+                    "prediction_date": row.prediction_date,
+                    "low_confidence": row.confidence < unsure,
+                }
+                for row in rows
+            ],
+            "total": total,
+            "timestamp": iso(now),
+        }
+    )
+
+
+@bp.post("/generate", summary="Score customers now", responses=answers_job(RunOut))
+def generate(body: SampleBody) -> Response:
+    """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
+    return answer_job("score", body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
+
+
+@bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))
+def performance() -> Response:
+    """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
+    if "view" in request.args:
+        raise invalid_field("view", "live performance is not measured yet; leave view out for the held-out figures")
+    with parts().database.read() as connection:
+        live = models.live(connection)
+    report = live.figures if live else {}
+    test = report.get("test") or {}
+    figures = {name: report.get(name) for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
+    beside = {name: test.get(name) for name in ("threshold", "prevalence", "n", "balanced")}
+    return ok(
+        {
+            **figures,
+            "model_version": live.version if live else None,
+            "last_trained": report.get("timestamp"),
+            **beside,
+        }
+    )
+
+
+@bp.post("/score", summary="Score one customer, or facts", responses=answers(Explained, also=(404, 409, 503)))
+def score(body: ScoreBody) -> Response:
+    """Explained, and not written to the ledger."""
+    if (body.customer_id is None) == (body.features is None):
+        raise invalid_field("body", "send either customer_id or features")
+    p = parts()
+    schema, version, complete = lookups.live_model(p.database, p.memory)
+    if body.customer_id is not None:
+        key, facts = lookups.present_facts(p.database, schema, body.customer_id)
+    else:
+        key, facts = None, lookups.given_facts(schema, body.features or {})
+    answer = reasons.score(p.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
+    return ok(reasons.explain(schema, facts, answer, complete=complete))
+
+
+@bp.post(
+    "/what-if",
+    summary="What the model would say if a fact were changed",
+    responses=answers(WhatIfOut, also=(404, 409, 503)),
+)
+def what_if(body: WhatIfBody) -> Response:
+    """Only facts that can be acted on; scored by the code that scores everything."""
+    p = parts()
+    schema, version, complete = lookups.live_model(p.database, p.memory)
+    key, facts = lookups.present_facts(p.database, schema, body.customer_id)
+    then = reasons.changed(schema, facts, body.changes)
+    answer = reasons.score(p.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
+    before = reasons.explain(schema, facts, answer, complete=complete)
+    after = reasons.explain(schema, then, answer, at=1, complete=complete)
+    change = after["churn_probability"] - before["churn_probability"]
+    return ok({"before": before, "after": after, "expected_change": change, "note": reasons.ESTIMATE})

@@ -1,0 +1,83 @@
+"""What stands before every route: address, limit, token or key, role, scope, body, in this order; and CORS around.
+
+Law: nothing of a body is read before its sender may send it; a route without an entry in `roles` is not served.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+from flask_cors.core import get_cors_options, set_cors_headers
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from gateway.environment import Parts
+from gateway.security import bodies, limits, roles, tokens
+from gateway.security.callers import CurrentUser, current_user
+from gateway.security.roles import require_roles, scopes_of
+from gateway.settings import Settings
+
+__all__ = ["CurrentUser", "current_user", "install", "require_roles", "scopes_of"]
+
+ALLOWED_HEADERS = ("Content-Type", "Authorization", "Prefer", "Idempotency-Key", "X-Request-ID", tokens.CSRF_HEADER)
+EXPOSED_HEADERS = ("Location", "Retry-After", "X-Request-ID", *limits.HEADERS, "ETag")
+PREFLIGHT_LIFE_S = 600
+
+
+def install(app: Flask) -> None:
+    """Put the guards in place; call it after `dress` and before routes are added.
+
+    `require_roles(app)` belongs after the last route.
+
+    Raises
+    ------
+    InvalidInput
+        A limit in the settings can't be read.
+    """
+    parts: Parts = app.extensions["retainstream"]
+    settings = parts.settings
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    tokens.install(app, settings)
+    limiter = limits.Limiter(settings, parts.database)
+
+    @app.before_request
+    def _guard() -> None:
+        # A preflight carries no token; an unknown path or method is told so by Flask, whoever asks.
+        if request.method == "OPTIONS":
+            return
+        limiter.count()
+        if request.url_rule is not None:
+            roles.admit()
+            bodies.check()
+
+    app.after_request(limiter.write_headers)
+    _allow_origins(app, settings)
+
+
+def _allow_origins(app: Flask, settings: Settings) -> None:
+    origins = [origin.rstrip("/") for origin in settings.allowed_origins]
+    options = get_cors_options(
+        app,
+        {
+            "origins": origins,
+            # With credentials a star would let every page on the web act for whoever is signed in.
+            "supports_credentials": "*" not in origins,
+            "allow_headers": list(ALLOWED_HEADERS),
+            "expose_headers": list(EXPOSED_HEADERS),
+            "max_age": PREFLIGHT_LIFE_S,
+        },
+    )
+    with app.test_request_context():
+        bare = Response()
+        before = len(bare.headers)
+        # The same for everybody who names no origin; finding it out takes a twentieth of a request.
+        for_nobody = list(set_cors_headers(bare, options).headers)[before:]
+
+    @app.after_request
+    def _write(response: Response) -> Response:
+        if not request.path.startswith("/api/"):
+            return response
+        if "Origin" in request.headers or request.method == "OPTIONS":
+            return set_cors_headers(response, options)
+        response.headers.extend(for_nobody)
+        return response

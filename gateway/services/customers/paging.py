@@ -1,0 +1,126 @@
+"""One page of a list: which default applies, where it begins, where the next one does, how many there are in all.
+
+Law: a position is good for the list it came from: the same sort, the same filters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from database.customers import listing
+from database.customers.filters import Filters
+from database.customers.listing import Position, Sort
+from database.engine.session import Connection
+from gateway.services.customers.filtering import Pair, invalid, parse, parse_sort
+from shared.schema.features import Schema
+
+MAX_KEY = 2**63 - 1
+OTHER_LIST = "this `next` belongs to another list ({what} differ); begin again without `after`"
+NOT_OURS = "expected the `next` of the page before"
+NAMES = ("limit", "after", "sort")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of `listing.page`, and where the page stands."""
+
+    rows: Sequence[dict[str, Any]]
+    next: str | None
+    total: int
+    is_exact: bool
+
+    @property
+    def total_text(self) -> str:
+        return f"{self.total:,}" + ("" if self.is_exact else "+")
+
+
+def page_of(
+    connection: Connection,
+    schema: Schema,
+    pairs: Sequence[Pair],
+    *,
+    sort_text: str,
+    limit: int,
+    after: str | None,
+    unsure_below: float,
+    everyone: int,
+) -> Page:
+    """One page of customers.
+
+    Parameters
+    ----------
+    pairs
+        The query string as (name, value).
+    everyone
+        How many are active and scored, from the roll-up: the total when no filter is given.
+
+    Raises
+    ------
+    InvalidInput
+        A filter, sort or position that can't be used.
+    """
+    filters = parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES)
+    sort = parse_sort(schema, sort_text)
+    if (
+        filters.is_scored is None
+        and not filters.has_left
+        and not any(value == "any" for name, value in pairs if name == "scored")
+    ):
+        # The list is of those at risk unless somebody asks for others; who has left has no present score.
+        filters = replace(filters, is_scored=True)
+    position = read_cursor(filters, sort, after) if after is not None else None
+    if filters == Filters(is_scored=True, unsure_below=unsure_below):
+        total, is_exact = everyone, True
+    else:
+        total, is_exact = listing.count(connection, schema, filters)
+    few = is_exact and total <= listing.GATHERED
+    rows = listing.page(connection, schema, filters, sort, limit=limit + 1, after=position, by_table=few)
+    page = rows[:limit]
+    following = next_cursor(filters, sort, page[-1]["sort_value"], page[-1]["id"]) if len(rows) > limit else None
+    return Page(page, following, total, is_exact)
+
+
+def next_cursor(filters: Filters, sort: Sort, value: Any, key: int) -> str:
+    """Where the next page begins: opaque to clients, of use for this list only."""
+    parts = [_sort_text(sort), _fingerprint(filters), value, key]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def read_cursor(filters: Filters, sort: Sort, text: str) -> Position:
+    """The position that `next_cursor` wrote.
+
+    Raises
+    ------
+    InvalidInput
+        Not one of ours, or of another sort or other filters.
+    """
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        sort_text, fingerprint, value, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
+        raise invalid("after", NOT_OURS) from None
+    if sort_text != _sort_text(sort):
+        raise invalid("after", OTHER_LIST.format(what="the sorts"))
+    if fingerprint != _fingerprint(filters):
+        raise invalid("after", OTHER_LIST.format(what="the filters"))
+    if not (isinstance(key, int) and 0 <= key <= MAX_KEY):
+        raise invalid("after", NOT_OURS)
+    if value is None or (sort.key == "user_id" and isinstance(value, str)):
+        return Position(value, key)
+    if sort.key == "user_id" or not isinstance(value, int | float) or not abs(value) <= MAX_KEY:
+        raise invalid("after", NOT_OURS)
+    return Position(value, key)
+
+
+def _sort_text(sort: Sort) -> str:
+    return ("-" if sort.descending else "") + sort.key
+
+
+def _fingerprint(filters: Filters) -> str:
+    return hashlib.sha256(json.dumps(asdict(filters), sort_keys=True).encode()).hexdigest()[:12]

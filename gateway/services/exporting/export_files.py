@@ -1,0 +1,63 @@
+"""Where finished exports lie, and how long.
+
+Law: a file's age is its own; nothing else records that it exists. No Arrow here: the web process fetches from disk.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from database.jobs.jobs import Job
+from shared.errors import Conflict, NotFound
+
+UNFINISHED = ".unfinished"
+
+
+def folder(database_path: Path) -> Path:
+    """Beside the database: on the disk that is kept, out of the web's reach."""
+    return database_path.parent / "exports"
+
+
+def path(database_path: Path, job_id: int) -> Path:
+    """The file of one job."""
+    return folder(database_path) / f"export-{job_id}.parquet"
+
+
+def expires_at(file: Path, keep_hours: float) -> datetime:
+    """When the file is removed."""
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC) + timedelta(hours=keep_hours)
+
+
+def remove_old(where: Path, *, keep_hours: float, now: datetime) -> int:
+    """Remove files older than `keep_hours`, and unfinished ones that old; how many."""
+    gone = 0
+    for file in sorted(where.glob("export-*")) if where.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if expires_at(file, keep_hours) <= now:
+                file.unlink()
+                gone += 1
+    return gone
+
+
+def finished(database_path: Path, job: Job, *, keep_hours: float, now: datetime) -> Path:
+    """The file that an export wrote.
+
+    Raises
+    ------
+    NotFound
+        The job is no export, or its file has been removed.
+    Conflict
+        It has not ended well yet.
+    """
+    if job.kind != "export":
+        raise NotFound(f"Job {job.id} writes no file.")
+    if job.state != "done":
+        raise Conflict(f"Job {job.id} is {job.state}: there is a file once it is done.")
+    file = path(database_path, job.id)
+    if not file.exists() or expires_at(file, keep_hours) <= now:
+        raise NotFound(
+            f"The file of job {job.id} is gone: exports are kept for {keep_hours:g} hours. Ask for it again."
+        )
+    return file

@@ -1,0 +1,201 @@
+"""Exports as streams of bytes: CSV and NDJSON, written while they are read.
+
+Law: one read transaction from the first row to the last; nothing is held but a chunk. Text that a spreadsheet would
+run is guarded in CSV (`shared.tables.formula_guard`) and nowhere else; numbers stay numbers. No Arrow here: the web
+process streams these. Parquet is `gateway.services.exporting.parquet`, in the worker.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Literal
+
+import orjson
+
+from database.accounts import audit
+from database.accounts.audit import Doer
+from database.customers import customer_base
+from database.engine.session import Connection, Database
+from database.exporting import exports
+from database.exporting.exports import Column, Selection
+from database.scoring import dashboard
+from gateway.services.customers import filtering
+from gateway.services.customers.filtering import Pair
+from shared.errors import NoCustomers
+from shared.schema.features import Schema
+from shared.tables.formula_guard import guard_cell
+
+Content = Literal["customers", "risk", "segments", "predictions"]
+Format = Literal["csv", "ndjson"]
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+#: Names in the query string that are no filters.
+NAMES = ("content", "format")
+ROWS_AT_ONCE = 500
+NOBODY = "There are no customers yet: import a table first."
+#: The other word of a pair, for a label's column: who left is `Yes`, so who stayed is `No`.
+STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
+
+
+def select(
+    connection: Connection, content: Content, pairs: Sequence[Pair], *, unsure_below: float
+) -> tuple[Schema, Selection]:
+    """The rows that were asked for, not read yet.
+
+    Raises
+    ------
+    NoCustomers
+        The database is empty.
+    InvalidInput
+        A filter that can't be used.
+    """
+    present = customer_base.get(connection)
+    if present is None:
+        raise NoCustomers(NOBODY)
+    schema = present.schema
+    if content == "predictions":
+        ledger_filters = filtering.parse_ledger(pairs, allowed=NAMES)
+        return schema, exports.predictions(connection, schema, ledger_filters)
+    filters = filtering.parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES)
+    if content == "customers":
+        return schema, exports.customers(connection, schema, filters, negative_label(schema))
+    if content == "risk":
+        return schema, exports.risk(connection, schema, replace(filters, is_scored=True))
+    return schema, exports.segments(connection, schema, filters)
+
+
+def note(database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, by: Doer) -> None:
+    """Record who is about to be sent what: names of filters, never their values, which may be somebody's address."""
+    filtered = ", ".join(sorted({name for name, _ in pairs if name not in NAMES})) or "none"
+    with database.write() as connection:
+        audit.record(connection, "export.streamed", at=at, by=by, subject=f"{content} as {form}, filters: {filtered}")
+
+
+def negative_label(schema: Schema) -> str:
+    """A value of the label's column that does not mean churned: the database keeps only which of both it was."""
+    means = [value.strip().casefold() for value in schema.positive]
+    words = (*(STAYED[word] for word in means if word in STAYED), *STAYED.values())
+    return next((word for word in words if word.casefold() not in means), "stayed")
+
+
+class Export:
+    """An export being read: iterate it for its bytes, then ask for `rows` and `sha256`; close it in any case.
+
+    Parameters
+    ----------
+    content, form, pairs
+        What, how it is written, and the filters as (name, value).
+    unsure_below
+        CONFIDENCE_THRESHOLD.
+
+    Attributes
+    ----------
+    columns
+        In order.
+    rows, size, sha256
+        Of what has been read so far: rows, bytes, and their checksum in hexadecimal.
+    etag
+        The same for the same question about the same data.
+    """
+
+    def __init__(
+        self, database: Database, content: Content, form: Format, pairs: Sequence[Pair], *, unsure_below: float
+    ) -> None:
+        self.content, self.form = content, form
+        self.pairs = [pair for pair in pairs if pair[0] not in NAMES]
+        self.rows = self.size = 0
+        self._digest = hashlib.sha256()
+        self._open = ExitStack()
+        try:
+            connection = self._open.enter_context(database.read())
+            self.schema, selection = select(connection, content, pairs, unsure_below=unsure_below)
+            self.published = dashboard.published(connection)
+            state = [exports.state(connection), content, form, sorted(self.pairs), self.schema.checksum(), unsure_below]
+            self.etag = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]
+            self.columns = selection.columns
+            self._parts = _written(form, selection)
+        except BaseException:
+            self._open.close()
+            raise
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call this when the export is closed, however it ends."""
+        self._open.callback(callback)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            rows, part = next(self._parts)
+        except BaseException:
+            self.close()  # at the end too, whether or not somebody else does
+            raise
+        self.rows += rows
+        self._digest.update(part)
+        self.size += len(part)
+        return part
+
+    def close(self) -> None:
+        """End the transaction, and the statement that is being read. Safe to call twice."""
+        self._open.close()
+
+    def __del__(self) -> None:
+        # Whoever loses an export, before its first row or after it, keeps neither its place nor its connection.
+        if hasattr(self, "_open"):
+            self.close()
+
+    def manifest(self) -> dict[str, Any]:
+        """What was read: how much, its checksum, and of which data."""
+        return {
+            "content": self.content,
+            "format": self.form,
+            "filters": [list(pair) for pair in self.pairs],
+            "columns": [column.name for column in self.columns],
+            "rows": self.rows,
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "etag": self.etag,
+            "schema_checksum": self.schema.checksum(),
+            "model_version": self.published.model_version if self.published else None,
+            "as_of": self.published.as_of if self.published else None,
+        }
+
+
+def _written(form: Format, selection: Selection) -> Iterator[tuple[int, bytes]]:
+    """How many rows, and their bytes; no part of `Export`, which would then refer to itself and live on."""
+    write = _csv_lines if form == "csv" else _json_lines
+    if form == "csv":
+        yield 0, _csv_lines((), [[guard_cell(column.name) for column in selection.columns]])
+    while chunk := list(islice(selection.rows, ROWS_AT_ONCE)):
+        yield len(chunk), write(selection.columns, chunk)
+
+
+def _csv_lines(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> bytes:
+    """RFC 4180, UTF-8 without a mark at its beginning, an unknown value blank."""
+    texts = [k for k, column in enumerate(columns) if column.kind == "text"]
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    for row in rows:
+        cells = list(row)
+        for k in texts:
+            if cells[k] is not None:
+                cells[k] = guard_cell(cells[k])
+        writer.writerow(cells)
+    return out.getvalue().encode()
+
+
+def _json_lines(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> bytes:
+    """One object a line, an unknown value null, text as it is."""
+    names = [column.name for column in columns]
+    return b"".join(orjson.dumps(dict(zip(names, row, strict=True))) + b"\n" for row in rows)

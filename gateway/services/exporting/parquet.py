@@ -1,0 +1,104 @@
+"""Exports as Parquet files: written by the worker as a job, kept for a while, fetched from disk.
+
+Law: worker and commands only; the web process imports no Arrow. A file is written aside and renamed, so what stands
+under its name is whole; which files there are is known from the folder, and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from database.exporting.exports import Column
+from gateway.services.exporting import export_files, exporting
+from gateway.services.jobs.work import Work
+from gateway.services.scoring.columns import by_column
+from shared.clock import iso
+from shared.errors import ServiceUnavailable
+
+ROWS_AT_ONCE = 20_000
+TYPES: Mapping[str, Any] = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "date": pa.date32()}
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """The job: params {content, filters: [[name, value], ...]}; the result says where the file is, and its checksum.
+
+    Raises
+    ------
+    ServiceUnavailable
+        The file can't be written: the disk is full, or the folder is not ours.
+    """
+    folder = export_files.folder(work.settings.database_path)
+    export_files.remove_old(folder, keep_hours=work.settings.export_keep_hours, now=work.clock())
+    path = export_files.path(work.settings.database_path, work.job.id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = write(work, path)
+        size, sha256 = path.stat().st_size, _sha256(path)
+    except OSError as error:
+        raise ServiceUnavailable(f"The export can't be written: {error.strerror or error}. Nothing was kept.") from None
+    return {
+        "file": f"/api/jobs/{work.job.id}/file",
+        "content": work.job.params["content"],
+        "format": "parquet",
+        "filters": work.job.params["filters"],
+        "rows": rows,
+        "bytes": size,
+        "sha256": sha256,
+        "expires_at": iso(export_files.expires_at(path, work.settings.export_keep_hours)),
+    }
+
+
+def write(work: Work, path: Path) -> int:
+    """Write the rows that the job's params ask for to `path`; how many they are."""
+    params = work.job.params
+    pairs = [(name, value) for name, value in params["filters"]]
+    aside = path.with_suffix(export_files.UNFINISHED)
+    done = 0
+    try:
+        with work.database.read() as connection:
+            schema, selection = exporting.select(
+                connection, params["content"], pairs, unsure_below=work.settings.confidence_threshold
+            )
+            form = pa.schema([pa.field(column.name, TYPES[column.kind]) for column in selection.columns])
+            form = form.with_metadata({"retainstream_schema": schema.checksum(), "content": params["content"]})
+            with pq.ParquetWriter(aside, form, compression="zstd") as writer:
+                for chunk in _chunks(selection.rows):
+                    writer.write_batch(_batch(form, selection.columns, chunk))
+                    done += len(chunk)
+                    work.step(1 - ROWS_AT_ONCE / (done + ROWS_AT_ONCE), f"Wrote {done:,} rows")
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            aside.unlink()
+        raise
+    return done
+
+
+def _chunks(rows: Iterator[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        yield chunk
+
+
+def _batch(form: pa.Schema, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    arrays = []
+    for column, field, values in zip(columns, form, by_column(rows), strict=True):
+        cells = [v and date.fromisoformat(v) for v in values] if column.kind == "date" else values
+        arrays.append(pa.array(cells, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=form)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

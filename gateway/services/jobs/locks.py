@@ -1,0 +1,49 @@
+"""Taking turns over the facts: an import writes them alone, scoring and training read them while they stand still.
+
+Law: the kernel frees the lock of a process that dies; whoever waits says so and can be cancelled.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.services.jobs.work import Work
+
+_POLL_S = 0.1
+IMPORTS, FACTS = "imports", "facts"
+
+
+@contextmanager
+def alone(work: Work, what: str, waiting: str) -> Iterator[None]:
+    """Hold something that nobody else may hold meanwhile, once it is free."""
+    with _held(work, what, fcntl.LOCK_EX, waiting):
+        yield
+
+
+@contextmanager
+def standing_still(work: Work) -> Iterator[None]:
+    """Keep imports from writing facts; any number of readers may do so at once."""
+    with _held(work, FACTS, fcntl.LOCK_SH, "Waiting for an import to end"):
+        yield
+
+
+@contextmanager
+def _held(work: Work, what: str, how: int, waiting: str) -> Iterator[None]:
+    path = Path(work.database.path)
+    with path.with_name(f"{path.name}.{what}-lock").open("a", encoding="ascii") as lock:
+        while not _taken(lock.fileno(), how):
+            work.step(0.0, waiting)
+            time.sleep(_POLL_S)
+        yield  # closing the file gives the lock back
+
+
+def _taken(number: int, how: int) -> bool:
+    try:
+        fcntl.flock(number, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

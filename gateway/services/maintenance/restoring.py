@@ -1,0 +1,135 @@
+"""Restoring a backup.
+
+Law: checked whole before anything is touched; what would be overwritten is named, and copied aside first; models
+come before the database that names them; never under a process that uses the database: a job that went on in data
+which are not its own would write half a run into them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from database.engine.sqlite import file_backup, file_lock
+from gateway.services.maintenance import backups
+from gateway.services.maintenance.backups import Backup, Progress
+from shared.clock import Clock, iso
+from shared.errors import Conflict
+
+ENDINGS = ("", "-wal", "-shm")
+OVERWRITES = "This would overwrite {what}. Nothing was touched; --force does it all the same, after a safety copy."
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a backup goes."""
+
+    database: Path
+    registry: Path
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done."""
+
+    backup: Backup
+    safety_copy: Path | None
+    overwritten: tuple[str, ...]
+
+
+def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress: Progress) -> Restored:
+    """Put a backup in place of what is there, and bring it to the newest migration.
+
+    Parameters
+    ----------
+    force
+        Overwrite what is there.
+
+    Raises
+    ------
+    NotFound, CorruptBackup
+        There is no backup, or it is damaged; nothing was touched.
+    Conflict
+        It would overwrite something, the system runs, or a newer version made it; nothing was touched.
+    """
+    found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
+    file_backup.refuse_unreadable(found.content.revision)
+    with file_lock.alone(target.database):
+        clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
+        overwritten = tuple(_named(target, clashing))
+        if overwritten and not force:
+            raise Conflict(OVERWRITES.format(what=", ".join(overwritten)))
+        safety = _copy_aside(target, clashing, clock) if overwritten else None
+        _put_in_place(found, target, clashing, clock, progress)
+    progress(1.0, "Restored")
+    return Restored(found, safety, overwritten)
+
+
+def _put_in_place(found: Backup, target: Target, clashing: Iterable[str], clock: Clock, progress: Progress) -> None:
+    progress(0.6, "Putting the models in place")
+    for version in found.saved_models:
+        _place_model(found.models / version, target.registry / version, clashes=version in clashing)
+    file_backup.replace(
+        found.database, target.database, progress=lambda share: progress(0.7 + 0.25 * share, "Writing the database")
+    )
+    progress(0.95, "Migrating")
+    migrate(target.database)
+    with closing(Database(target.database, pooled=False)) as database, database.write() as connection:
+        subject = f"backup:{found.made_at}"
+        audit.record(connection, "backup.restored", at=iso(clock()), by=COMMAND_LINE, subject=subject)
+
+
+def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
+    if target.database.exists() and target.database.stat().st_size:
+        yield f"the database {target.database}"
+    for version in clashing:
+        yield f"the model {target.registry / version}"
+
+
+def _differs(found: Backup, version: str, registry: Path) -> bool:
+    """Whether a folder of this version stands there that is not the backup's, byte for byte."""
+    there, saved = registry / version, found.models / version
+    if not there.exists():
+        return False
+    return _sums(there) != _sums(saved)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): backups.sha256(path) for path in files}
+
+
+def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
+    aside = target.database.parent / f"before-restore-{clock():%Y%m%dT%H%M%S%f}"
+    (aside / backups.MODELS).mkdir(parents=True, mode=0o700)
+    for version in clashing:
+        shutil.copytree(target.registry / version, aside / backups.MODELS / version)
+    path = target.database
+    if not path.exists() or not path.stat().st_size:
+        return aside
+    if file_backup.is_readable(path):
+        file_backup.copy(path, aside / backups.DATABASE)
+    else:
+        # Damaged, or no database at all: it can't be written into, so it goes aside as it is, with what lies beside it.
+        for ending in ENDINGS:
+            if (each := path.with_name(path.name + ending)).exists():
+                each.rename(aside / f"{backups.DATABASE}{ending}")
+    return aside
+
+
+def _place_model(saved: Path, there: Path, *, clashes: bool) -> None:
+    if there.exists() and not clashes:
+        return
+    aside = there.with_name(f".restoring-{there.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(saved, aside)
+    if clashes:
+        shutil.rmtree(there)
+    aside.rename(there)

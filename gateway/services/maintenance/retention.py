@@ -1,0 +1,153 @@
+"""How long rows are kept, and the deleting of those that are older.
+
+Law: nothing goes unless a limit is set; many short transactions, so that nobody waits; what went is recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from typing import Self
+
+import structlog
+
+from database.accounts import audit
+from database.accounts.audit import COMMAND_LINE, Doer
+from database.engine.session import Database
+from database.jobs import retention as rows
+from gateway.services.jobs.batch_sizing import Pace
+from gateway.settings import Settings
+from shared.clock import Clock, days_later, iso
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
+
+log = structlog.get_logger()
+#: Rows of the first transaction; how many those after it delete follows from how long it took.
+CHUNK = 1_000
+EVERY_S = 86_400.0
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Months that rows are kept; None is for ever."""
+
+    ledger: int | None
+    audit: int | None
+    jobs: int | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As they are set."""
+        return cls(settings.ledger_months, settings.audit_months, settings.jobs_months)
+
+    @property
+    def any(self) -> bool:
+        return not self.ledger == self.audit == self.jobs is None
+
+
+def months_before(day: date, months: int) -> date:
+    """The same day some months ago, or the last one of a shorter month.
+
+    >>> months_before(date(2026, 3, 31), 1), months_before(date(2026, 1, 15), 13)
+    (datetime.date(2026, 2, 28), datetime.date(2024, 12, 15))
+    """
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    for last in (day.day, 30, 29):
+        try:
+            return date(year, month + 1, min(day.day, last))
+        except ValueError:
+            continue
+    return date(year, month + 1, 28)
+
+
+def run(
+    database: Database,
+    limits: Limits,
+    *,
+    clock: Clock,
+    dry_run: bool = False,
+    by: Doer = COMMAND_LINE,
+    stops: threading.Event | None = None,
+    report: Report = lambda share, what: None,
+) -> Mapping[str, int]:
+    """Delete what is older than its limit.
+
+    Parameters
+    ----------
+    dry_run
+        Only count.
+    stops
+        When set, ends after the present chunk; the next run goes on from there.
+
+    Returns
+    -------
+    rows by what they were: ledger, audit, jobs.
+    """
+    now, stops = clock(), stops or threading.Event()
+    if dry_run:
+        return _count(database, limits, now)
+    gone = {"ledger": 0, "audit": 0, "jobs": 0}
+    for done, (what, drop) in enumerate(_drops(database, limits, now)):
+        pace = Pace(CHUNK)
+        while not stops.is_set():
+            size = pace.size
+            with pace.timed(database.write()) as connection:
+                dropped = drop(connection, limit=size)
+            gone[what] += dropped
+            report(done / (done + 1), f"Deleted {gone[what]:,} {what} rows")
+            if dropped < size:
+                break
+    if any(gone.values()):
+        with database.write() as connection:
+            subject = ", ".join(f"{what} {count}" for what, count in gone.items() if count)
+            audit.record(connection, "retention.ran", at=iso(clock()), by=by, subject=subject)
+    return gone
+
+
+def _drops(database: Database, limits: Limits, now: datetime) -> Iterator[tuple[str, Callable[..., int]]]:
+    for run_id in _runs(database, limits.ledger, now):
+        yield "ledger", partial(rows.drop_ledger, run_id=run_id)
+    if limits.audit is not None:
+        yield "audit", partial(rows.drop_audit, before=_cut(now, limits.audit))
+    if limits.jobs is not None:
+        yield "jobs", partial(rows.drop_jobs, before=_cut(now, limits.jobs))
+
+
+def _runs(database: Database, months: int | None, now: datetime) -> list[int]:
+    if months is None:
+        return []
+    before = months_before(now.date(), months).isoformat()
+    # An outcome is known after the horizon and the grace gap; whoever has none by then never gets one.
+    hopeless = days_later(before, -(HORIZON_DAYS + GRACE_DAYS))
+    with database.read() as connection:
+        return list(rows.old_runs(connection, before=before, hopeless_before=hopeless))
+
+
+def _count(database: Database, limits: Limits, now: datetime) -> Mapping[str, int]:
+    runs = _runs(database, limits.ledger, now)
+    with database.read() as connection:
+        ledger = sum(rows.ledger_rows(connection, run_id) for run_id in runs)
+        audited, jobs = rows.count(
+            connection,
+            audit_before=None if limits.audit is None else _cut(now, limits.audit),
+            jobs_before=None if limits.jobs is None else _cut(now, limits.jobs),
+        )
+    return {"ledger": ledger, "audit": audited, "jobs": jobs}
+
+
+def _cut(now: datetime, months: int) -> str:
+    return f"{months_before(now.date(), months).isoformat()}T00:00:00.000Z"
+
+
+def daily(database: Database, limits: Limits, *, clock: Clock, stops: threading.Event) -> None:
+    """Delete what is too old now and every day, until told to stop; nothing where no limit is set."""
+    while limits.any and not stops.is_set():
+        try:
+            gone = run(database, limits, clock=clock, by=audit.WORKER, stops=stops)
+            log.info("retention_ran", **gone)
+        except Exception:  # a day's failure is told, and must not end the days after it
+            log.exception("retention_broke")
+        stops.wait(EVERY_S)

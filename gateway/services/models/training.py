@@ -1,0 +1,218 @@
+"""Training: the matured snapshot goes to the ML service, the report comes back, the gate decides.
+
+Law: only rows whose outcome is known go in; what the gateway calls live is what its timeline says, never a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import structlog
+
+from database.customers import customer_base, facts
+from database.engine.session import Database
+from database.models import models
+from database.models.models import Model
+from gateway.clients.ml_client import MLClient
+from gateway.services.jobs import locks
+from gateway.services.jobs.work import Work
+from gateway.services.scoring.columns import by_column, train_batch
+from shared.clock import iso
+from shared.contracts import arrow
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
+from shared.errors import InsufficientData, NoCustomers, ServiceError
+from shared.schema.features import Schema
+
+log = structlog.get_logger()
+
+NOT_YET = (
+    "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
+    "Import earlier snapshots with their subscriptions, or a table with a label column."
+)
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """The job: train on what has matured by the data's last date, promote if the gate allows."""
+    with work.database.read() as connection:
+        last = facts.last_date(connection)
+    if last is None:
+        raise NoCustomers("There are no customers to train on yet: import a table first.")
+    model, promoted = train(
+        work, today=last, user_id=work.job.user_id, allow_leaks=work.job.params.get("allow_leaks", ())
+    )
+    report = model.figures
+    metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
+    return {
+        "message": "Model training completed",
+        "metrics": {
+            **metrics,
+            "model_version": model.version,
+            "threshold": report["test"]["threshold"],
+            "prevalence": report["test"]["prevalence"],
+            "n": report["test"]["n"],
+            "balanced": report["test"]["balanced"],
+        },
+        "promoted": promoted,
+        "decision": model.decision,
+        "notes": report["warnings"],
+    }
+
+
+def train(
+    work: Work,
+    *,
+    today: str,
+    live_from: str | None = None,
+    user_id: int | None = None,
+    seed: int = 0,
+    allow_leaks: Sequence[str] = (),
+) -> tuple[Model, bool]:
+    """Train one version on what had matured by `today` and decide whether it goes live.
+
+    Parameters
+    ----------
+    today
+        ISO date; nothing after it is used. The demo gives past dates, everybody else the data's last date.
+    live_from
+        Moment written to the timeline if it is promoted; the moment of the promotion unless a past one is replayed.
+    allow_leaks
+        Features that somebody let pass by name although they tell the outcome; the report names them.
+    """
+    schema, checksum = _base(work.database)
+    on_disk = work.ml.versions()
+    with work.database.write() as connection:
+        champion = models.live(connection)
+        version = models.next_version(connection, work.settings.model_version, on_disk)
+        model_id = models.reserve(
+            connection,
+            version=version,
+            schema_checksum=checksum,
+            trained_on=today,
+            job_id=work.job.id,
+            now=iso(work.clock()),
+        )
+    comparable = champion if champion and champion.schema_checksum == checksum else None
+    params = TrainParams(
+        model_version=version,
+        table_schema=schema.as_dict(),
+        seed=seed,
+        champion_version=comparable.version if comparable else None,
+        allow_leaks=list(allow_leaks),
+    )
+    try:
+        report = _send(work, schema, params, today)
+    except ServiceError:
+        with work.database.write() as connection:
+            models.release(connection, model_id)
+        raise
+    allowed, reason = gate(report)
+    with work.database.write() as connection:
+        models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
+        models.decide(connection, model_id, reason)
+        if allowed:
+            moment = live_from or iso(work.clock())
+            models.promote(connection, model_id, reason=reason, live_from=moment, user_id=user_id)
+        model = models.get(connection, version)
+    assert model is not None
+    log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)
+    return model, allowed
+
+
+def gate(report: TrainReport) -> tuple[bool, str]:
+    """Whether a new model may go live, and why.
+
+    On the same test rows its log loss must not be worse than the live model's (paired bootstrap over customers: the
+    95 % interval of the difference must not lie above 0), and no segment may collapse.
+    """
+    if report.champion is None or report.comparison is None:
+        return True, "Promoted: there is no live model for this customer base to compare with."
+    found = report.comparison
+    low, high = found.interval
+    figures = (
+        f"log loss {report.test.log_loss:.4f} against {report.champion.log_loss:.4f} of the live model on the same "
+        f"{report.test.n} test rows (difference {found.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f})"
+    )
+    if not found.not_worse:
+        return False, f"Not promoted: worse beyond doubt, {figures}."
+    if found.collapsed:
+        return False, f"Not promoted: much worse for {', '.join(found.collapsed)}, although overall {figures}."
+    return True, f"Promoted: not worse, {figures}."
+
+
+def _base(database: Database) -> tuple[Schema, str]:
+    with database.read() as connection:
+        found = customer_base.get(connection)
+    if found is None:
+        raise NoCustomers("There are no customers to train on yet: import a table first.")
+    return found.schema, found.checksum
+
+
+def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
+    rows = _undisturbed(work, schema, today)
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
+    work.step(0.0, "Sending the training data")
+    # Closing the answer's lines closes the connection, which cancels the training at the other end; closing the rows
+    # ends their transaction, however far they were read.
+    with closing(rows), closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
+        for line in lines:
+            if "report" in line:
+                return TrainReport.model_validate(line["report"])
+            work.step(line["progress"], line["stage"])
+    raise AssertionError("the client ends with a report or raises")
+
+
+def _undisturbed(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
+    with locks.standing_still(work):
+        yield from _snapshot(work.database, schema, today)
+
+
+def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[float, str], None]) -> Backtest:
+    """Judge a model of each matured month by what was known then; nothing is kept.
+
+    Raises
+    ------
+    NoCustomers, InsufficientData
+    """
+    schema, _ = _base(database)
+    with database.read() as connection:
+        last = facts.last_date(connection)
+    params = TrainParams(model_version="0.0.0", table_schema=schema.as_dict(), trials=trials)
+    rows = _snapshot(database, schema, last or "")
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
+    with closing(rows), closing(ml.backtest(stream)) as lines:
+        for line in lines:
+            if "backtest" in line:
+                return Backtest.model_validate(line["backtest"])
+            show(line["progress"], line["stage"])
+    raise AssertionError("the client ends with a backtest or raises")
+
+
+def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
+    """Labelled rows, date by date: derived from subscriptions where those exist and have matured, else as given."""
+    with database.read() as connection:
+        matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
+        empty = True
+        for day in matured:
+            rows = facts.training_rows(connection, schema, day)
+            if rows:
+                empty = False
+                ids, labels, *features = by_column(rows)
+                yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
+        if empty:
+            yield from _given(connection, schema, today)
+
+
+def _given(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+    rows = facts.given_label_rows(connection, schema)
+    if not rows:
+        raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today))
+    by_day: dict[str | None, list[Any]] = {}
+    for row in rows:
+        by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)
+    for day, part in by_day.items():
+        ids, _, labels, *features = by_column(part)
+        yield train_batch(schema, ids, date.fromisoformat(day) if day else None, labels, features)

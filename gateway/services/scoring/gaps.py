@@ -1,0 +1,80 @@
+"""Features that the model's training had complete and that many customers lack now: a feed that did not come.
+
+Law: a run stops before anything of it is stored, unless each such feature is allowed by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+
+from database.customers import customers
+from database.models.models import Model
+from gateway.services.jobs.work import Work
+from shared.errors import Detail, FeatureMissing, InvalidInput
+from shared.schema.features import Schema
+
+#: A feature is missing for many where more customers lack it than both of these.
+SHARE, COUNT = 0.05, 20
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A feature that many of the customers lack."""
+
+    feature: str
+    missing: int
+    customers: int
+
+    @property
+    def told(self) -> str:
+        """The counts."""
+        share = 100 * self.missing / self.customers
+        return f"missing for {self.missing:,} of {self.customers:,} customers ({share:.1f} %)"
+
+
+def demand_features(
+    work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None
+) -> list[dict[str, str | int]]:
+    """Stop where a feature is missing for many; those that are allowed to be, with their counts.
+
+    Parameters
+    ----------
+    among
+        Ids of a sample; everybody who can be scored without it.
+
+    Raises
+    ------
+    FeatureMissing
+    InvalidInput
+        Where the job allows what is no feature.
+    """
+    asked = work.job.params.get("allow_missing", ())
+    for name in asked:
+        if name not in schema.features:
+            message = f"There is no feature {name}."
+            raise InvalidInput(f"allow_missing: {message}", details=[{"field": "allow_missing", "message": message}])
+    complete = [name for name in live.complete_features if name in schema.features]
+    if not complete:
+        return []
+    with work.database.read() as connection:
+        size, missing = customers.lacking(connection, schema, complete, among)
+    found = [Gap(name, count, size) for name, count in missing.items() if count > COUNT and count > SHARE * size]
+    _refuse(found, {*asked, *work.settings.allow_missing})
+    return [asdict(gap) for gap in found]
+
+
+def _refuse(found: Sequence[Gap], allowed: Collection[str]) -> None:
+    refused = [gap for gap in found if gap.feature not in allowed]
+    if not refused:
+        return
+    details: list[Detail] = [{"field": gap.feature, "message": gap.told.capitalize() + "."} for gap in refused]
+    names = [gap.feature for gap in refused]
+    words = " ".join(f"--allow-missing {name}" for name in names)
+    setting = f"ALLOW_MISSING={','.join(names)}"
+    counts = "; ".join(f"{gap.feature} is {gap.told}" for gap in refused)
+    raise FeatureMissing(
+        f"{counts}; the model's training had it complete: its feed did not come. Nobody was scored. Import it and "
+        f"score again, or allow it: {words} (`allow_missing` on the API, {setting} as a setting).",
+        details=details,
+    )

@@ -1,0 +1,68 @@
+"""Who is asked about, and by which model: the look-ups before a single score.
+
+Law: reads only; what is missing is named with what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from database.customers import customer_base, customers
+from database.engine.session import Database
+from database.models import models
+from gateway.query_cache import Memory
+from gateway.services.scoring.reasons import facts_by_feature
+from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
+from shared.schema.features import Schema
+
+
+def live_schema(database: Database, memory: Memory) -> tuple[Schema, str]:
+    """The live model's schema and version. Raises NoCustomers, NoModel."""
+    schema, version, _ = live_model(database, memory)
+    return schema, version
+
+
+def live_model(database: Database, memory: Memory) -> tuple[Schema, str, tuple[str, ...]]:
+    """The live model's schema, version, and the features that its training had complete.
+
+    Raises
+    ------
+    NoCustomers, NoModel
+    """
+    return memory.find("live model", lambda: _live_model(database))
+
+
+def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
+    with database.glance() as connection:
+        live = models.live_schema(connection)
+    if live is None:
+        with database.glance() as connection:
+            if customer_base.get(connection) is None:
+                raise NoCustomers("There are no customers yet: import a table first.")
+        raise NoModel("No model is live yet: train one first (POST /api/model/train).")
+    version, schema, complete = live
+    return schema, version, complete
+
+
+def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:
+    """A customer's key and present facts. Raises NotFound."""
+    with database.read() as connection:
+        known = customers.ids_by_user_id(connection, [user_id])
+        if user_id not in known:
+            raise NotFound("Customer not found")
+        row = customers.features_of(connection, schema, known[user_id])
+    return known[user_id], facts_by_feature(schema, row)
+
+
+def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
+    """Facts of somebody who need not exist, every feature named. Raises InvalidInput."""
+    for name in sorted(set(features) - set(schema.features)):
+        raise _wrong(name, "there is no such feature; GET /api/schema lists them")
+    for name, about in schema.features.items():
+        if features.get(name) is None and not about.missing:
+            raise _wrong(name, "this feature may not be missing")
+    return {name: features.get(name) for name in schema.feature_names}
+
+
+def _wrong(name: str, message: str) -> InvalidInput:
+    return InvalidInput(f"features.{name}: {message}", details=[{"field": f"features.{name}", "message": message}])

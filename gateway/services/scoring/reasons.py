@@ -1,0 +1,209 @@
+"""Reasons in words, and what to do about them.
+
+Law: points are probabilities' differences and add up to churn_probability - base_probability; an expected change is
+the model's estimate for a changed fact, and is always labelled as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from database.customers.customer_base import column_names
+from gateway.clients.ml_client import MLClient
+from shared.contracts.api import Cell, Prediction, PredictRequest, PredictResponse, Shown
+from shared.errors import Detail, InvalidInput
+from shared.risk import risk_level
+from shared.schema.features import Feature, Schema
+
+ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
+
+
+class ReasonInWords(TypedDict):
+    """One feature's part in a prediction."""
+
+    feature: str
+    label: str
+    value: Cell
+    unit: str | None
+    points: float
+    text: str
+
+
+class Recommendation(TypedDict):
+    """Something to do for one customer."""
+
+    feature: str
+    label: str
+    action: str
+    purpose: str | None
+    value: Cell
+    target: Cell
+    expected_probability: float
+    expected_change: float
+    note: str
+
+
+def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonInWords:
+    """One reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
+    label, unit = schema.wording[feature]
+    text = f"{label} {_shown(value, unit)}: {points * 100:+.1f} points"
+    return {"feature": feature, "label": label, "value": value, "unit": unit, "points": points, "text": text}
+
+
+def _shown(value: Cell, unit: str | None) -> str:
+    if value is None:
+        return "unknown"
+    # 0 and -0.0 are one fact.
+    told = str(value) if isinstance(value, str | bool) else f"{value + 0:,.10g}"
+    return f"{told} {unit}" if unit else told
+
+
+def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonInWords]:
+    """The reasons kept with a ledger row, largest first; `row` has the feature columns beside them."""
+    names, columns = schema.feature_names, column_names(schema)
+    found = []
+    for k in (1, 2, 3):
+        position = row[f"reason_{k}"]
+        if position is not None and position >= 0:
+            name = names[position]
+            found.append(in_words(schema, name, row[columns[name]], row[f"points_{k}"]))
+    return found
+
+
+def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
+    """A customer's present facts, by feature name."""
+    return {feature: row[column] for feature, column in column_names(schema).items()}
+
+
+def explain(
+    schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
+) -> dict[str, Any]:
+    """One row of an ML answer for people.
+
+    Parameters
+    ----------
+    complete
+        Features that the model's training had complete: where one is missing here, the answer warns of it.
+    """
+    prediction: Prediction = answer.predictions[at]
+    return {
+        "churn_probability": prediction.churn_probability,
+        "confidence": prediction.confidence,
+        "risk_level": risk_level(prediction.churn_probability),
+        "model_version": answer.model_version,
+        "base_probability": answer.base_probability,
+        "reasons": [in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
+        "other_points": prediction.other_points,
+        "warnings": [_unknown(schema, name) for name in complete if facts[name] is None],
+    }
+
+
+def _unknown(schema: Schema, feature: str) -> str:
+    label = schema.feature_label(feature)
+    return f"{label} is missing; the model's training had it for everyone, so this score is less certain."
+
+
+def score(
+    ml: MLClient,
+    schema: Schema,
+    version: str,
+    facts: Sequence[Mapping[str, Cell]],
+    *,
+    row_key: int | None = None,
+    reasons: Shown = "top",
+    request_id: str | None = None,
+) -> PredictResponse:
+    """Score a few rows of facts with one version; `row_key` is one customer's, for all of them."""
+    request = PredictRequest(
+        model_version=version,
+        columns={name: [row[name] for row in facts] for name in schema.feature_names},
+        row_keys=None if row_key is None else [row_key] * len(facts),
+        reasons=reasons,
+    )
+    return ml.score_few(request, request_id=request_id)
+
+
+def changed(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Facts with some of them changed.
+
+    Raises
+    ------
+    InvalidInput
+        A feature that does not exist or can't be acted on.
+    """
+    details: list[Detail] = []
+    for name in changes:
+        if name not in schema.features:
+            details.append({"field": f"changes.{name}", "message": f"There is no feature {name!r}."})
+        elif not schema.features[name].actionable:
+            details.append({"field": f"changes.{name}", "message": f"{schema.feature_label(name)} can't be acted on."})
+    if details:
+        raise InvalidInput(details[0]["message"], details=details)
+    return {**facts, **changes}
+
+
+def recommend(
+    ml: MLClient,
+    schema: Schema,
+    version: str,
+    facts: Mapping[str, Cell],
+    *,
+    row_key: int,
+    complete: Sequence[str] = (),
+    request_id: str | None = None,
+) -> tuple[dict[str, Any], list[Recommendation]]:
+    """What could be done for one customer, best first.
+
+    Only for features that can be acted on and that raise this customer's risk. Facts and changed facts are scored in
+    one call by the same code.
+
+    Returns
+    -------
+    the customer's explanation with every reason, and the recommendations.
+    """
+    targets = {
+        name: target for name, about in schema.features.items() if (target := _target(about, facts[name])) is not None
+    }
+    rows = [dict(facts), *({**facts, name: target} for name, target in targets.items())]
+    answer = score(ml, schema, version, rows, row_key=row_key, reasons="all", request_id=request_id)
+    now = answer.predictions[0].churn_probability
+    raising = {reason["feature"] for reason in answer.predictions[0].reasons if reason["points"] > 0}
+    found: list[Recommendation] = []
+    for at, (name, target) in enumerate(targets.items(), start=1):
+        then = answer.predictions[at].churn_probability
+        if name in raising and then < now:
+            found.append(_recommendation(schema, name, facts[name], target, now, then))
+    return explain(schema, facts, answer, complete=complete), sorted(found, key=lambda r: r["expected_change"])
+
+
+def _recommendation(schema: Schema, name: str, value: Cell, target: Cell, now: float, then: float) -> Recommendation:
+    about = schema.features[name]
+    label = schema.feature_label(name)
+    return {
+        "feature": name,
+        "label": label,
+        "action": about.action or f"Bring {label} from {_shown(value, about.unit)} to {_shown(target, about.unit)}",
+        "purpose": about.purpose,
+        "value": value,
+        "target": target,
+        "expected_probability": then,
+        "expected_change": then - now,
+        "note": ESTIMATE,
+    }
+
+
+def _target(about: Feature, value: Cell) -> Cell:
+    """The value one action is expected to bring; None where nothing can or need be done."""
+    if not about.actionable or value is None:
+        return None
+    if about.kind == "category":
+        return about.target if about.target is not None and about.target != value else None
+    assert isinstance(value, int | float)
+    if isinstance(about.target, int | float):
+        better = value > about.target if about.direction != "down" else value < about.target
+        return about.target if better else None
+    if about.step is not None:
+        stepped = value + about.step
+        return stepped if stepped >= 0 or value < 0 else 0
+    return None

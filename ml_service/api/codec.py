@@ -1,0 +1,226 @@
+"""Bodies in and out of the routes: JSON for a few rows, Arrow streams for many.
+
+Law: whatever a caller sends ends as typed columns or as one of `shared.errors`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from pydantic import ValidationError
+
+from ml_service.data.dataset import row_keys_of
+from ml_service.data.feature_matrix import Matrix, to_matrix, typed_columns
+from ml_service.model.churn_model import ChurnModel
+from ml_service.model.predictions import Explanation
+from shared.contracts import arrow
+from shared.contracts.api import ARROW_TYPE, TOP_REASONS, PredictRequest
+from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge
+from shared.parsing_limits import MAX_JSON_BYTES, refuse_hard_json
+
+_VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What to score, and the keys of the rows where they were sent."""
+
+    matrix: Matrix
+    row_keys: pa.Array | None
+
+
+def checked_version(text: str | None) -> str | None:
+    """A version that came as text.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    if text is not None and not _VERSION.fullmatch(text):
+        message = "Three numbers with points between were expected, such as 2.4.1."
+        raise InvalidInput(f"model_version: {message}", details=[{"field": "model_version", "message": message}])
+    return text
+
+
+def read_json(body: bytes) -> Any:
+    """Plain values of a JSON body.
+
+    Raises
+    ------
+    MalformedRequest
+        Where it is no JSON, or nested too deeply.
+    TooLarge
+    InvalidInput
+        Where only NaN, Infinity or a number beyond any float keep it from being JSON.
+    """
+    if len(body) > MAX_JSON_BYTES:
+        raise TooLarge(f"A JSON body has at most {MAX_JSON_BYTES // 2**20} MB; send many rows as {ARROW_TYPE}.")
+    refuse_hard_json(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        _blame_the_numbers(body)
+        raise MalformedRequest(f"The body is no JSON: {error}.") from None
+
+
+def _blame_the_numbers(body: bytes) -> None:
+    """Python's own reader lets NaN and infinities through: where they are all that is wrong, say so."""
+
+    def refuse(literal: str) -> NoReturn:
+        raise InvalidInput(f"{literal} is no JSON number; send null for a missing value and finite numbers otherwise.")
+
+    def finite(literal: str) -> float:
+        return float(literal) if np.isfinite(float(literal)) else refuse(literal[:40])
+
+    try:
+        json.loads(body, parse_constant=refuse, parse_float=finite)
+    except (ValueError, RecursionError):
+        return
+
+
+def read_predict_request(body: bytes) -> PredictRequest:
+    """A prediction request in JSON.
+
+    Raises
+    ------
+    MalformedRequest, InvalidInput
+    """
+    raw = read_json(body)
+    if not isinstance(raw, dict):
+        raise InvalidInput(
+            "A JSON object with `columns` was expected.", details=[{"field": "columns", "message": "Missing."}]
+        )
+    try:
+        return PredictRequest.model_validate(raw)
+    except ValidationError as error:
+        details = _details(error)
+        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details) from None
+
+
+def _details(error: ValidationError) -> list[Detail]:
+    found: dict[tuple[str, int | None], Detail] = {}
+    for each in error.errors(include_url=False, include_input=False):
+        loc = each["loc"]
+        row = next((part for part in loc if isinstance(part, int)), None)
+        names = [str(part) for part in loc[: loc.index(row) if row is not None else len(loc)]]
+        in_a_cell = names[:1] == ["columns"] and row is not None
+        message = "A number, text, true, false or null was expected." if in_a_cell else each["msg"]
+        detail: Detail = {"field": ".".join(names) or "body", "message": message}
+        if row is not None:
+            detail["row"] = row
+        found.setdefault((detail["field"], row), detail)
+    return list(found.values())
+
+
+def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
+    """Rows of a JSON request.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    matrix = model.matrix_of_lists(request.columns)
+    rows, keys = len(matrix.values), request.row_keys
+    if keys is not None and len(keys) != rows:
+        raise _wrong_keys(f"{len(keys)} keys for {rows} rows.")
+    if keys is not None and not all(key in _INT64 for key in keys):
+        raise _wrong_keys("A key is a whole number of 64 bits.")
+    return Rows(matrix, None if keys is None else pa.array(keys, pa.int64()))
+
+
+def _wrong_keys(message: str) -> InvalidInput:
+    return InvalidInput(f"row_keys: {message}", details=[{"field": "row_keys", "message": message}])
+
+
+def read_arrow(body: bytes) -> pa.Table:
+    """A table out of an Arrow stream, checked down to its offsets: a broken one could read beyond its buffers.
+
+    Raises
+    ------
+    MalformedRequest
+    """
+    try:
+        table = arrow.decode(body)
+        table.validate(full=True)
+    except (pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
+        raise MalformedRequest(f"The body is no sound Arrow IPC stream: {error}") from None
+    return table
+
+
+def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
+    """Rows of an Arrow table; columns that are no feature are left out.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
+
+
+def json_answer(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
+    """`PredictResponse` as plain values."""
+    return {**_about(model, explained), "predictions": _predictions(model, explained)}
+
+
+def _about(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
+    return {
+        "model_version": model.version,
+        "threshold": model.threshold,
+        "base_probability": explained.base_probability,
+        "base_margin": model.base_margin,
+        "unknown_categories": explained.scores.unknown,
+    }
+
+
+def _predictions(model: ChurnModel, explained: Explanation) -> list[dict[str, Any]]:
+    names = model.schema.feature_names
+    scores, points = explained.scores, explained.points
+    columns = (
+        scores.probability.tolist(),
+        scores.confidence.tolist(),
+        scores.label.tolist(),
+        scores.out_of_fold.tolist(),
+        scores.margin.tolist(),
+        points.other.tolist(),
+        points.order.tolist(),
+        points.contributions.tolist(),
+        points.points.tolist(),
+    )
+    return [
+        {
+            "churn_probability": probability,
+            "confidence": confidence,
+            "label": label,
+            "out_of_fold": out_of_fold,
+            "margin": margin,
+            "other_points": other,
+            "reasons": [
+                {"feature": names[i], "contribution": share, "points": part}
+                for i, share, part in zip(order, shares, parts, strict=True)
+            ],
+        }
+        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts in zip(
+            *columns, strict=True
+        )
+    ]
+
+
+def arrow_answer(model: ChurnModel, explained: Explanation) -> bytes:
+    """`shared.contracts.arrow.answer_schema` as a stream; where there are fewer features than reasons, -1 and null."""
+    schema = arrow.answer_schema(_about(model, explained))
+    scores, points = explained.scores, explained.points
+    columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]
+    shown, rows = points.order.shape[1], len(scores.probability)
+    for k in range(TOP_REASONS):
+        if k < shown:
+            columns += [pa.array(points.order[:, k].astype(np.int16)), pa.array(points.points[:, k])]
+        else:
+            columns += [pa.array(np.full(rows, -1, np.int16)), pa.nulls(rows, pa.float64())]
+    return arrow.encode(schema, [pa.record_batch(columns, schema=schema)])

@@ -1,0 +1,235 @@
+"""Trees that answer only where a feature is missing that training had complete.
+
+Law: a row that lacks nothing gets the same margin with them and without them, to the bit; the direction that the
+schema states for a feature holds with them as without.
+
+Hidden cells alone are too few to learn what the other features are worth without one: they are a few hundred rows,
+with a few dozen leavers. Here one feature at a time is hidden on a large sample of the training rows, and shallow
+trees are grown on what the booster gets wrong there. Each is hung under a split that lets only rows pass that lack
+the feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import xgboost as xgb
+
+from ml_service.data import hiding
+from ml_service.model import boosting
+from ml_service.model.hyperparameter_search import Found, Rows
+from shared.schema.features import Schema
+from shared.tables.cells import LARGEST
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int8]
+Tree = dict[str, Any]
+
+#: Training rows that corrections are learned from, at most.
+ROWS = 40_000
+#: Of these, rows that tell which features have to be corrected.
+ASKED = 10_000
+#: A feature is corrected where blanking it raises the log loss by more than this share of it; below, nothing is lost.
+WORTH = 0.005
+ROUNDS, RATE = 60, 0.3
+#: What a split has to earn: half of what one more number costs by BIC, since no rows are left to stop early by.
+PRICE = 0.5
+#: Depth under the split on the missing feature, at most.
+DEPTH = 3
+#: Share of rows in which other features are hidden too.
+SEVERAL = 0.2
+
+
+@dataclass(frozen=True)
+class _Correction:
+    """Trees for rows that lack one feature."""
+
+    feature: int
+    booster: xgb.Booster
+
+    def add(self, margin: Floats, values: Floats, read: _Reader) -> None:
+        """Add what the trees say to the margins of the rows that lack the feature."""
+        rows = np.flatnonzero(np.isnan(values[:, self.feature]))
+        if len(rows):
+            margin[rows] += read.margin(self.booster, values[rows])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Rows as xgboost reads them."""
+
+    types: list[str]
+    threads: int
+
+    def margin(self, booster: xgb.Booster, values: Floats) -> Floats:
+        data = xgb.DMatrix(values, feature_types=self.types, enable_categorical=True, nthread=self.threads)
+        return np.asarray(booster.predict(data, output_margin=True), dtype=np.float64)
+
+    def binned(self, values: Floats, label: Labels, margin: Floats, max_bin: int) -> xgb.QuantileDMatrix:
+        return xgb.QuantileDMatrix(
+            values,
+            label,
+            base_margin=margin,
+            feature_types=self.types,
+            enable_categorical=True,
+            nthread=self.threads,
+            max_bin=max_bin,
+        )
+
+
+def of_each(boosters: Sequence[xgb.Booster], found: Found, rows: Rows, *, threads: int) -> list[xgb.Booster]:
+    """The final booster and those of the folds, each corrected on the rows it was grown on.
+
+    Parameters
+    ----------
+    boosters
+        The final one, then one per fold, or none of these.
+    """
+    learned = [np.arange(len(rows.label)), *(np.flatnonzero(found.folds != k) for k in range(len(boosters) - 1))]
+    return [
+        corrected(rows.schema, booster, found.params, rows.values[at], rows.label[at], threads=threads)
+        for booster, at in zip(boosters, learned, strict=True)
+    ]
+
+
+def corrected(
+    schema: Schema, booster: xgb.Booster, params: dict[str, Any], values: Floats, label: Labels, *, threads: int
+) -> xgb.Booster:
+    """The booster with trees for each feature that training had complete and that it can't do without.
+
+    Parameters
+    ----------
+    params
+        Those the booster was grown with; its seed draws the rows.
+    values, label
+        The training rows, nothing hidden, shape (rows, features) and (rows,).
+    """
+    rng = np.random.default_rng((params["seed"], 0xC0DE))
+    rows = np.sort(rng.choice(len(label), min(ROWS, len(label)), replace=False))
+    values, label = values[rows], label[rows]
+    read = _Reader(boosting.feature_types(schema), threads)
+    made: list[_Correction] = []
+    asked = rng.permutation(len(label))[:ASKED]
+    for feature in _missed(schema, booster, values[asked], label[asked], read):
+        lacking = _lacking(values, feature, rng)
+        margin = read.margin(booster, lacking)
+        for each in made:
+            each.add(margin, lacking, read)
+        data = read.binned(lacking, label, margin, params["max_bin"])
+        grown = xgb.train(_settings(params, len(label), threads), data, ROUNDS, callbacks=[_Enough()])
+        made.append(_Correction(feature, grown))
+    return _hung(booster, made, read.types)
+
+
+class _Enough(xgb.callback.TrainingCallback):
+    """Stop at the first tree that found no split worth its price: the ones after it would find none either."""
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:  # noqa: ARG002
+        """Whether to stop."""
+        return len(_trees(model[epoch : epoch + 1])[0]["left_children"]) == 1
+
+
+def _trees(booster: xgb.Booster) -> list[Tree]:
+    model = orjson.loads(bytes(booster.save_raw("json")))
+    return list(model["learner"]["gradient_booster"]["model"]["trees"])
+
+
+def _missed(schema: Schema, booster: xgb.Booster, values: Floats, label: Labels, read: _Reader) -> list[int]:
+    """The complete features whose absence costs log loss, the dearest first."""
+    whole = _loss(read.margin(booster, values), label)
+    costs = {}
+    for name in hiding.complete_features(schema, values):
+        feature = schema.feature_names.index(name)
+        without = values.copy()
+        without[:, feature] = np.nan
+        costs[feature] = _loss(read.margin(booster, without), label) / whole - 1
+    return sorted((f for f, cost in costs.items() if cost > WORTH), key=lambda f: -costs[f])
+
+
+def _loss(margin: Floats, label: Labels) -> float:
+    return float(np.mean(np.logaddexp(0, margin) - label * margin))
+
+
+def _lacking(values: Floats, feature: int, rng: np.random.Generator) -> Floats:
+    """Rows without the feature, some of which lack others too."""
+    odds = np.where(rng.random(len(values)) < SEVERAL, rng.random(len(values)), 0)
+    hidden = rng.random(values.shape) < odds[:, None]
+    hidden[:, feature] = True
+    return np.where(hidden, np.nan, values)
+
+
+def _settings(params: dict[str, Any], rows: int, threads: int) -> dict[str, Any]:
+    return {
+        **params,
+        "max_depth": int(np.clip(params["max_depth"] - 1, 1, DEPTH)),
+        "learning_rate": RATE,
+        "gamma": PRICE * float(np.log(rows)),
+        "subsample": 1.0,
+        "base_score": 0.5,
+        "nthread": threads,
+        "verbosity": 0,
+    }
+
+
+def _hung(booster: xgb.Booster, made: Sequence[_Correction], types: list[str]) -> xgb.Booster:
+    """The booster with the corrections' trees behind its own, each under a split on its missing feature."""
+    whole = orjson.loads(bytes(booster.save_raw("json")))
+    model = whole["learner"]["gradient_booster"]["model"]
+    cover = model["trees"][0]["sum_hessian"][0]
+    for each in made:
+        is_category = types[each.feature] == "c"
+        model["trees"] += [_under_a_gap(tree, each.feature, is_category, cover) for tree in _trees(each.booster)]
+    for number, tree in enumerate(model["trees"]):
+        tree["id"] = number
+    count = len(model["trees"])
+    model["tree_info"], model["iteration_indptr"] = [0] * count, list(range(count + 1))
+    model["gbtree_model_param"]["num_trees"] = str(count)
+    grown = xgb.Booster()
+    grown.load_model(bytearray(orjson.dumps(whole)))
+    return grown
+
+
+def _under_a_gap(tree: Tree, feature: int, is_category: bool, cover: float) -> Tree:
+    """A tree that is asked only where a feature is missing: node 0 splits, 1 is the leaf of rows that have it.
+
+    Its training weight is that of the cells hidden from the other trees: as often, reasons suppose, is it missing.
+    """
+    weight = hiding.SHARE * cover / tree["sum_hessian"][0]
+    shift = [child + 2 if child >= 0 else -1 for child in tree["left_children"]]
+    right = [child + 2 if child >= 0 else -1 for child in tree["right_children"]]
+    # xgboost's mark of a root's parent.
+    parents = [0 if parent == _ROOT else parent + 2 for parent in tree["parents"]]
+    named = {"categories": tree["categories"], "categories_nodes": [n + 2 for n in tree["categories_nodes"]]}
+    segments, sizes = tree["categories_segments"], tree["categories_sizes"]
+    if is_category:
+        # Rows of the codes named here go right; this one is no row's.
+        named = {"categories": [NO_CODE, *named["categories"]], "categories_nodes": [0, *named["categories_nodes"]]}
+        segments, sizes = [0, *(start + 1 for start in segments)], [1, *sizes]
+    return {
+        **tree,
+        **named,
+        "categories_segments": segments,
+        "categories_sizes": sizes,
+        "left_children": [1, -1, *shift],
+        "right_children": [2, -1, *right],
+        "parents": [_ROOT, 0, *parents],
+        "split_indices": [feature, 0, *tree["split_indices"]],
+        # Every number goes left, missing ones right.
+        "split_conditions": [0.0 if is_category else LARGEST, 0.0, *tree["split_conditions"]],
+        "split_type": [int(is_category), 0, *tree["split_type"]],
+        "default_left": [0, 0, *tree["default_left"]],
+        "base_weights": [0.0, 0.0, *tree["base_weights"]],
+        "loss_changes": [0.0, 0.0, *tree["loss_changes"]],
+        "sum_hessian": [cover, (1 - hiding.SHARE) * cover, *(weight * each for each in tree["sum_hessian"])],
+        "tree_param": {**tree["tree_param"], "num_nodes": str(len(tree["left_children"]) + 2)},
+    }
+
+
+_ROOT = 2**31 - 1
+#: One more than any category has (`model.MOST_LEVELS`).
+NO_CODE = 200

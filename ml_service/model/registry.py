@@ -1,0 +1,165 @@
+"""The model versions on disk, a folder each, and the few that are in memory.
+
+Law: it hands out verified models only, and keeps no notion of which version is live.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_service.model import artefacts
+from ml_service.model.churn_model import ChurnModel
+from shared.errors import CorruptModel, NoModel, NotFound
+
+_VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
+
+#: What tells one saved folder from the next of the same name: device, inode, time and size of the manifest.
+Stamp = tuple[int, int, int, int]
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A version on disk: what its manifest says, or the problem that keeps it from being used."""
+
+    version: str
+    about: dict[str, Any] | None
+    report: dict[str, Any] | None
+    problem: str | None
+
+
+class Registry:
+    """Model versions in a folder.
+
+    Parameters
+    ----------
+    folder
+        Need not exist yet.
+    cached
+        How many loaded versions are kept, the least recently used go first.
+    threads
+        Of xgboost, per scoring request.
+    """
+
+    def __init__(self, folder: Path, *, cached: int = 4, threads: int = 1) -> None:
+        self.folder, self._cached, self._threads = folder, cached, threads
+        self._models: OrderedDict[str, tuple[Stamp, ChurnModel]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+
+    def versions(self) -> list[str]:
+        """Versions on disk, newest first."""
+        if not self.folder.is_dir():
+            return []
+        names = [entry.name for entry in self.folder.iterdir() if entry.is_dir() and _VERSION.fullmatch(entry.name)]
+        return sorted(names, key=_order, reverse=True)
+
+    def newest(self) -> str | None:
+        """The highest version on disk."""
+        return next(iter(self.versions()), None)
+
+    def next_version(self, first: str) -> str:
+        """One patch above the newest, or `first` where there is none."""
+        newest = self.newest()
+        if newest is None:
+            return first
+        major, minor, patch = _order(newest)
+        return f"{major}.{minor}.{patch + 1}"
+
+    def path(self, version: str) -> Path:
+        """The folder of a version."""
+        return self.folder / version
+
+    @property
+    def holds_a_model(self) -> bool:
+        """A verified version is in memory."""
+        return bool(self._models)
+
+    def get(self, version: str | None = None) -> ChurnModel:
+        """A verified model, from memory where it has not changed on disk.
+
+        Raises
+        ------
+        NoModel
+            Where no version is asked for and none is on disk.
+        NotFound
+            Where the version is not on disk.
+        CorruptModel
+        """
+        wanted = version or self.newest()
+        if wanted is None:
+            raise NoModel("There is no model yet: train one first.")
+        stamp = self._stamp(wanted)
+        return self._remembered(wanted, stamp) or self._load(wanted, stamp)
+
+    def _stamp(self, version: str) -> Stamp:
+        missing = NotFound(f"There is no model {version} on disk.")
+        if not _VERSION.fullmatch(version):
+            raise missing
+        try:
+            # Asked on every request: text and one look, no paths.
+            found = os.stat(f"{self.folder}/{version}/{artefacts.MANIFEST}")
+        except OSError:
+            if not self.path(version).is_dir():
+                raise missing from None
+            raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} is missing.") from None
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _remembered(self, version: str, stamp: Stamp) -> ChurnModel | None:
+        with self._lock:
+            known = self._models.get(version)
+            if known is None or known[0] != stamp:
+                return None
+            self._models.move_to_end(version)
+            return known[1]
+
+    def _load(self, version: str, stamp: Stamp) -> ChurnModel:
+        # One load at a time: requests that arrive together for a new version read it once.
+        with self._loading:
+            known = self._remembered(version, stamp)
+            if known is not None:
+                return known
+            model = ChurnModel.load(self.path(version), threads=self._threads)
+            if model.version != version:
+                raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} says it is {model.version}.")
+            model.trees.prepare()
+            with self._lock:
+                self._models[version] = (stamp, model)
+                self._models.move_to_end(version)
+                while len(self._models) > self._cached:
+                    self._models.popitem(last=False)
+            return model
+
+    def inspect(self, version: str) -> OnDisk:
+        """Read a version's manifest and report anew and check every file of it.
+
+        Raises
+        ------
+        NotFound
+        """
+        if not _VERSION.fullmatch(version) or not self.path(version).is_dir():
+            raise NotFound(f"There is no model {version} on disk.")
+        try:
+            model = ChurnModel.load(self.path(version), threads=self._threads)
+            about = artefacts.read_manifest(self.path(version))
+        except CorruptModel as error:
+            return OnDisk(version, None, None, error.message)
+        return OnDisk(version, about, model.report, None)
+
+    def sweep(self) -> None:
+        """Remove what a training left behind whose process is gone."""
+        if not self.folder.is_dir():
+            return
+        for entry in self.folder.iterdir():
+            if artefacts.is_abandoned(entry.name):
+                shutil.rmtree(entry)

@@ -1,0 +1,85 @@
+"""A training report as people read it in a terminal.
+
+Law: natural prevalence first, then balanced; what is unknown is a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.contracts.api import BalancedFigures, TestFigures, TrainReport
+
+
+def _figure(value: float | None) -> str:
+    return f"{value:.4f}" if value is not None else "-"
+
+
+def report_text(report: TrainReport) -> str:
+    """The report, a figure or a baseline a line."""
+    lines = [
+        f"Model {report.model_version}: {report.algorithm}, {_size(report)}, "
+        f"{report.features} features, fitted on {report.training_samples:,} rows "
+        f"({100 * report.training_prevalence:.1f} % churned)",
+        "",
+        *_test(report),
+        "",
+        f"{'Baselines on the same rows':72} {'AUC':6}  log loss",
+        *(f"  {b.note[:70]:70} {_figure(b.auc)}  {_figure(b.log_loss)}" for b in report.baselines.values()),
+        "",
+        "Importance (share of mean |SHAP|)",
+        *(f"  {each.label:30} {100 * each.importance:5.1f} %" for each in report.importance[:10]),
+    ]
+    if report.blanked:
+        lines += ["", *_blanked(report)]
+    if report.warnings:
+        lines += ["", *(f"Note: {warning}" for warning in report.warnings)]
+    return "\n".join(lines)
+
+
+def _blanked(report: TrainReport) -> Iterator[str]:
+    """The features furthest from 1, first."""
+    yield "Mean score where a feature is missing that training had complete, over the score with it"
+    for each in report.blanked[:10]:
+        yield f"  {each.feature:30} {each.factor:5.2f} times"
+
+
+def _size(report: TrainReport) -> str:
+    chosen = report.parameters
+    return f"{chosen['rounds'] * chosen['bag']} trees of depth {chosen['max_depth']}"
+
+
+def _at(threshold: float, figures: TestFigures | BalancedFigures) -> str:
+    told = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
+    return f"  at p >= {threshold:.4f}:  precision {told[0]}  recall {told[1]}  F1 {told[2]}"
+
+
+def _test(report: TrainReport) -> Iterator[str]:
+    test, best = report.test, report.ceiling
+    when = f", {test.period[0]} to {test.period[1]}" if test.period else ""
+    yield f"Test rows, natural prevalence: n = {test.n:,}, {100 * test.prevalence:.2f} % churned{when}"
+    for name, label in _FIGURES.items():
+        interval = report.intervals.get(name)
+        spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+        ceiling = f"   (ceiling {_figure(getattr(best, name))})" if best is not None else ""
+        yield f"  {label:18} {_figure(getattr(test, name)):7}{spread}{ceiling}"
+    if report.calibration is not None:
+        slope = _figure(report.calibration.slope)
+        yield f"  calibration slope  {slope}   (chance alone: ECE up to {report.calibration.ece_limit:.4f})"
+    yield _at(test.threshold, test)
+    if best is not None:
+        yield _at(best.threshold, best) + "   (ceiling)"
+    yield "The same rows, balanced (prevalence 1/2)"
+    yield _at(test.balanced.threshold, test.balanced)
+    if best is not None:
+        yield _at(best.balanced.threshold, best.balanced) + "   (ceiling)"
+
+
+_FIGURES = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "brier_skill": "Brier skill",
+    "ece": "ECE",
+    "lift_at_10_percent": "lift at 10 %",
+}

@@ -1,0 +1,130 @@
+"""Snapshot to model: check, split, guard, fit, calibrate, judge.
+
+Law: nothing about a test row reaches the model; the report is made of test rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ml_service.data.column_checks import demand_sound
+from ml_service.data.dataset import Snapshot
+from ml_service.data.feature_matrix import learn_categories, to_matrix
+from ml_service.data.leakage import Leak, guard
+from ml_service.data.splitting import Split, customer_groups, split_rows
+from ml_service.evaluation.report import Judging, judge
+from ml_service.evaluation.warnings import cautions
+from ml_service.model.churn_model import ChurnModel, Progress
+from ml_service.model.hyperparameter_search import PORTFOLIO, described
+from ml_service.reporting.html import report_page
+from shared.contracts import api
+from shared.contracts.api import TrainReport
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model and what it did on rows it had not seen. The model carries the report."""
+
+    model: ChurnModel
+    report: TrainReport
+    split: Split
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to search: so many configurations, fewer where the seconds are over before."""
+
+    trials: int = len(PORTFOLIO)
+    time_budget_s: float | None = None
+
+
+def silent(_done: float, _stage: str) -> None:
+    """A progress that nobody reads."""
+
+
+def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
+    """Part the rows by date, or at random where there is one date or none.
+
+    Raises
+    ------
+    InvalidInput, InsufficientData
+        Where a column is an id, or the rows are too few.
+    """
+    groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
+    split = split_rows(snapshot.label, snapshot.as_of, groups, seed, named=snapshot.schema.label)
+    demand_sound(snapshot.schema, snapshot.features)
+    return split
+
+
+def train(
+    snapshot: Snapshot,
+    *,
+    version: str,
+    seed: int = 0,
+    threads: int = 1,
+    effort: Effort = Effort(),
+    allow_leaks: Sequence[str] = (),
+    champion: ChurnModel | None = None,
+    notes: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Trained:
+    """Fit a model on the older rows and judge it on the newest.
+
+    Parameters
+    ----------
+    allow_leaks
+        Features that the leak guard lets pass; each found stands in the report.
+    champion
+        Judged beside the new model, on the same test rows.
+    notes
+        Sentences that go to the report's warnings as they are.
+    progress
+        Called with the share done, in [0, 1], and the stage.
+
+    Raises
+    ------
+    InvalidInput
+        Where a column is an id, or `allow_leaks` names no feature.
+    InsufficientData
+        Where either side has too few leavers or stayers.
+    LeakFound
+        Where a feature tells the outcome by itself.
+    NoSignal
+        Where the features rank no better than chance.
+    """
+    progress(0.02, "splitting")
+    split = split_snapshot(snapshot, seed)
+    progress(0.03, "looking for leaks")
+    leaks = _guard(snapshot, split, allow_leaks, seed)
+    rows = split.training
+    model = ChurnModel(snapshot.schema, version=version, seed=seed, threads=threads)
+    model.fit(
+        snapshot.features.take(rows),
+        snapshot.label[rows],
+        row_keys=snapshot.row_keys.take(pa.array(rows)),
+        keep_folds=split.kind == "stratified",
+        trials=effort.trials,
+        time_budget_s=effort.time_budget_s,
+        progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
+    )
+    judging = Judging(snapshot, split, model, champion)
+    report = judge(judging, progress)
+    report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
+    report.warnings = [
+        *(f"{leak.name} was allowed by name although, {leak.evidence}" for leak in leaks),
+        *cautions(judging, report),
+        *described(model.search),
+        *notes,
+    ]
+    model.report, model.report_page = report.model_dump(mode="json"), report_page(report)
+    return Trained(model, report, split)
+
+
+def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) -> list[Leak]:
+    features = snapshot.features.take(split.training)
+    values = to_matrix(snapshot.schema, learn_categories(snapshot.schema, features), features).values
+    groups = customer_groups(snapshot.row_keys.take(pa.array(split.training)), values)
+    return guard(snapshot.schema, values, snapshot.label[split.training], groups, allowed=allowed, seed=seed)

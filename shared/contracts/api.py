@@ -1,0 +1,241 @@
+"""The ML service's HTTP API, as both sides read it.
+
+Law: a field is renamed here or nowhere. The same answers in columns are in `shared.contracts.arrow`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
+
+from shared.contracts.report import (
+    Blanked,
+    CalibrationCheck,
+    Comparison,
+    Curves,
+    Dependence,
+    Interval,
+    Leak,
+    Probability,
+    Segment,
+    Strict,
+)
+
+JSON_TYPE = "application/json"
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+NDJSON_TYPE = "application/x-ndjson"
+#: Ids of further requests that ride in this one, comma separated: the log names each.
+RIDES_ALONG = "X-Rides-Along"
+HTML_TYPE = "text/html; charset=utf-8"
+
+#: Reasons that travel with every prediction; the rest is "other".
+TOP_REASONS = 3
+#: Days ahead that a prediction speaks of: H in docs/definitions.md#symbols.
+HORIZON_DAYS = 30
+#: Days within which a new subscription means that nobody left: docs/definitions.md#churn-label.
+GRACE_DAYS = 30
+
+Cell = float | int | str | bool | None
+#: How many reasons an answer carries; those that it does not are in `other_points`.
+Shown = Literal["top", "all", "none"]
+Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=32)]
+
+
+class PredictRequest(Strict):
+    """A few rows in columns; many go as an Arrow stream with `model_version` in the query."""
+
+    model_version: Version | None = Field(None, description="Version to score with; the newest on disk if absent")
+    columns: dict[str, list[Cell]] = Field(description="Feature name to its values, all of one length")
+    row_keys: list[int] | None = Field(
+        None, description="Keys of rows, so that rows used in training get out-of-fold scores"
+    )
+    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
+
+
+# A plain dict, unlike the others: an answer has many of these.
+@with_config(Strict.model_config)
+class Reason(TypedDict):
+    """One feature's part in one prediction."""
+
+    feature: str
+    contribution: Annotated[float, Field(description="SHAP value, log-odds before calibration")]
+    points: Annotated[
+        float, Field(description="Change of probability, in [-1, 1]; with the others adds up to p - base_probability")
+    ]
+
+
+class Prediction(Strict):
+    """One row's answer."""
+
+    churn_probability: Probability
+    confidence: Probability
+    label: Literal[0, 1] = Field(description="1 if churn_probability >= threshold")
+    out_of_fold: bool = Field(description="Scored by a model that had not seen this row in training")
+    margin: float = Field(
+        description="Log-odds before calibration: the base margin of the model that scored this row (a fold's, "
+        "where out_of_fold) plus all contributions"
+    )
+    reasons: list[Reason] = Field(description="Largest first")
+    other_points: float = Field(description="Points of the features not listed")
+
+
+class PredictResponse(Strict):
+    """Answer to PredictRequest, in the order of its rows."""
+
+    model_version: Version
+    threshold: Probability
+    base_probability: Probability
+    base_margin: float
+    unknown_categories: dict[str, int] = Field(
+        description="Feature to count of values the model has never seen, scored as missing"
+    )
+    predictions: list[Prediction]
+
+
+class TrainParams(Strict):
+    """Travels as JSON in the Arrow schema metadata (key `retainstream`) of a training snapshot."""
+
+    model_version: Version
+    table_schema: dict[str, Any] = Field(description="shared.schema.features.Schema.as_dict()")
+    seed: int = 0
+    champion_version: Version | None = Field(None, description="Judged beside the new model on the same test rows")
+    allow_leaks: list[str] = Field(
+        default_factory=list, description="Features that the leak guard lets pass; each stands in the report"
+    )
+    trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
+    time_budget_s: float | None = Field(None, gt=0, description="No configuration begins after it; truncates `trials`")
+
+
+class BalancedFigures(Strict):
+    """Precision, recall and F1 at prevalence 1/2: docs/definitions.md#balanced-precision."""
+
+    threshold: Probability
+    precision: Probability | None
+    recall: Probability | None
+    f1_score: Probability | None
+
+
+class TestFigures(Strict):
+    """What a model did on rows it had not seen, at their natural prevalence."""
+
+    __test__ = False
+
+    n: int
+    positives: int
+    prevalence: Probability
+    period: tuple[str, str] | None = Field(None, description="First and last as_of of the test rows")
+    auc: Probability | None
+    average_precision: Probability | None
+    log_loss: float
+    brier: float
+    brier_skill: float | None
+    ece: float
+    lift_at_10_percent: float | None
+    threshold: Probability
+    precision: Probability | None
+    recall: Probability | None
+    f1_score: Probability | None
+    balanced: BalancedFigures
+
+
+class Importance(Strict):
+    """Share of mean |SHAP| over a sample of recent rows; all features sum to 1."""
+
+    name: str
+    label: str
+    short: str
+    importance: Probability
+
+
+class Baseline(Strict):
+    """Something simple to beat, on the same test rows."""
+
+    auc: float | None
+    log_loss: float | None
+    note: str
+
+
+class TrainReport(Strict):
+    """The fields of docs/api.md#figures first, then what they need to be judged."""
+
+    auc: Probability | None
+    precision: Probability | None
+    recall: Probability | None
+    f1_score: Probability | None
+    training_samples: int
+    model_version: Version
+    timestamp: str
+    algorithm: Literal["XGBoost"] = "XGBoost"
+    features: int
+    horizon_days: int = HORIZON_DAYS
+    split: Literal["time", "stratified"]
+    training_period: tuple[str, str] | None
+    training_prevalence: Probability
+    test: TestFigures
+    baselines: dict[str, Baseline] = Field(description="constant, best_single_rule, logistic_regression, v1_0")
+    champion: TestFigures | None = Field(description="The model named champion_version on the same test rows")
+    importance: list[Importance]
+    parameters: dict[str, Any]
+    base_probability: Probability
+    out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")
+    data_sha256: str
+    model_sha256: str = Field("", description="Of what decides a score: the same data, seed and trials give it again")
+    seed: int = 0
+    search: dict[str, Any] = Field(default_factory=dict, description="Trials made, whether truncated, what each found")
+    allowed_leaks: list[Leak] = Field(default_factory=list)
+    intervals: dict[str, Interval | None] = Field(
+        default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
+    )
+    calibration: CalibrationCheck | None = None
+    calibration_with_missing: CalibrationCheck | None = Field(
+        None, description="On the test rows that lack a value; null where fewer than 200 do"
+    )
+    blanked: list[Blanked] = Field(
+        default_factory=list, description="Features that training had complete, each hidden on all test rows in turn"
+    )
+    curves: Curves | None = None
+    segments: list[Segment] = Field(default_factory=list)
+    dependence: list[Dependence] = Field(default_factory=list)
+    comparison: Comparison | None = None
+    ceiling: TestFigures | None = Field(None, description="The true probability's figures; simulated data only")
+    warnings: list[str]
+
+
+class Origin(Strict):
+    """One date of a backtest: a model of what was known then, judged on the rows of that date."""
+
+    as_of: str
+    training_samples: int
+    training_prevalence: Probability
+    n: int
+    prevalence: Probability
+    mean_probability: Probability | None = None
+    auc: Probability | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    note: str | None = None
+
+
+class Backtest(Strict):
+    """Rolling origins, oldest first."""
+
+    trials: int
+    seed: int
+    origins: list[Origin]
+
+
+class Progress(Strict):
+    """One NDJSON line while training runs."""
+
+    progress: Probability
+    stage: str
+
+
+class ErrorBody(Strict):
+    """The one body of every failure, in both services."""
+
+    code: str
+    details: list[dict[str, Any]] | None = None
+    request_id: str

@@ -1,0 +1,118 @@
+"""The ML service's HTTP API in columns: Arrow IPC streams for many rows.
+
+Law: one encoder and one decoder for each direction, used by both services.
+Feature columns: number -> float64, category -> string; null means missing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from shared.contracts.api import TOP_REASONS
+from shared.contracts.arrow_limits import refuse_packed, refuse_swollen
+from shared.errors import MalformedRequest, TooLarge
+from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
+from shared.schema.features import Schema
+
+METADATA_KEY = b"retainstream"
+ROW_KEY = "row_key"
+LABEL = "label"
+AS_OF = "as_of"
+
+
+def feature_fields(schema: Schema) -> list[pa.Field]:
+    """The Arrow type of each feature, in the schema's order."""
+    types = {"number": pa.float64(), "category": pa.string()}
+    return [pa.field(name, types[feature.kind]) for name, feature in schema.features.items()]
+
+
+def predict_schema(schema: Schema) -> pa.Schema:
+    """Columns of a prediction request: `row_key` int64 (may be null) and the features."""
+    return pa.schema([pa.field(ROW_KEY, pa.int64()), *feature_fields(schema)])
+
+
+def train_schema(schema: Schema, params: Mapping[str, Any] | None = None) -> pa.Schema:
+    """Columns of a training snapshot: `row_key`, `as_of` (date32, may be null), `label` int8, the features."""
+    fields = [pa.field(ROW_KEY, pa.int64()), pa.field(AS_OF, pa.date32()), pa.field(LABEL, pa.int8())]
+    metadata = {METADATA_KEY: json.dumps(params).encode()} if params is not None else None
+    return pa.schema([*fields, *feature_fields(schema)], metadata=metadata)
+
+
+def answer_schema(about: Mapping[str, Any] | None = None) -> pa.Schema:
+    """Columns of a prediction answer, in the order of the rows asked.
+
+    `reason_k` is the feature's position in the schema (-1: fewer features than reasons); `points_k` its points.
+    """
+    fields = [
+        pa.field("churn_probability", pa.float64()),
+        pa.field("confidence", pa.float64()),
+        pa.field("out_of_fold", pa.bool_()),
+    ]
+    for k in range(1, TOP_REASONS + 1):
+        fields += [pa.field(f"reason_{k}", pa.int16()), pa.field(f"points_{k}", pa.float64())]
+    metadata = {METADATA_KEY: json.dumps(about).encode()} if about is not None else None
+    return pa.schema(fields, metadata=metadata)
+
+
+def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> bytes:
+    """Write batches as one IPC stream held in memory."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def encode_chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """Write batches as one IPC stream, piece by piece: nothing is held whole."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
+    yield sink.getvalue()
+
+
+def decode(body: bytes) -> pa.Table:
+    """Read an IPC stream, once it is known to hold no more than it seems to.
+
+    Raises
+    ------
+    MalformedRequest
+        Where the bytes are no whole Arrow stream.
+    TooLarge
+        Where they unpack to more than the limits of `shared.parsing_limits`.
+    """
+    try:
+        refuse_packed(body)
+        table = pa.ipc.open_stream(body).read_all()
+        table.validate(full=True)
+        refuse_swollen(table, len(body))
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, struct.error) as error:
+        raise MalformedRequest(f"The body is no whole Arrow IPC stream: {error}") from None
+    return table
+
+
+def metadata(table: pa.Table) -> dict[str, Any]:
+    """What travelled beside the columns."""
+    raw: bytes | None = (table.schema.metadata or {}).get(METADATA_KEY)
+    if raw is None:
+        raise MalformedRequest("The Arrow stream carries no `retainstream` metadata.")
+    if len(raw) > MAX_METADATA_BYTES:
+        raise TooLarge(f"The Arrow stream's `retainstream` metadata have more than {MAX_METADATA_BYTES // 2**20} MB.")
+    refuse_hard_json(raw)
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        raise MalformedRequest("The Arrow stream's `retainstream` metadata is no JSON.") from None
+    if not isinstance(value, dict):
+        raise MalformedRequest("The Arrow stream's `retainstream` metadata is no JSON object.")
+    return value

@@ -1,0 +1,244 @@
+"""What the columns of a customer table mean: the feature schema, read and checked.
+
+Law: both services ask this module what a feature is; neither keeps a list of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from shared.errors import Detail, InvalidSchema
+from shared.parsing_limits import MAX_COLUMNS, MAX_DETAILS, MAX_POSITIVE, MAX_SCHEMA_CHARACTERS, refuse_hard_toml
+
+BUILT_IN_PATH = Path(__file__).parent / "retainstream.toml"
+MAX_FEATURES = 500
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Feature(_Frozen):
+    """One input of the model."""
+
+    kind: Literal["number", "category"]
+    unit: str | None = None
+    label: str | None = Field(None, description="For people; the name if absent")
+    short: str | None = Field(None, description="For narrow places; the label if absent")
+    whole: bool = Field(False, description="Numbers are whole: counts, full months")
+    missing: bool = Field(True, description="May be missing")
+    actionable: bool = Field(False, description="Somebody in the business can change it")
+    direction: Literal["up", "down", "none"] = Field("none", description="What a larger value should do to churn")
+    action: str | None = Field(None, description="What to do about it, as a sentence")
+    purpose: str | None = Field(None, description="What that is for")
+    step: float | None = Field(None, description="Change one action is expected to bring, in units")
+    target: float | str | None = Field(None, description="Value one action is expected to bring it to")
+
+
+class Subscription(_Frozen):
+    """Columns that speak of the contract. All optional."""
+
+    start: Name | None = None
+    end: Name | None = None
+    end_reason: Name | None = None
+    price: Name | None = None
+    plan: Name | None = None
+    currency: Name | None = None
+
+    def columns(self) -> dict[str, str]:
+        """Role to column name, of the roles that are given."""
+        return {role: column for role, column in self if column is not None}
+
+
+class Schema(_Frozen):
+    """A customer table's columns and what they mean.
+
+    Features keep the order of the file; that order is the order of the model's inputs.
+    """
+
+    name: str | None = Field(None, max_length=80)
+    id: Name | None = None
+    email: Name | None = None
+    label: Name | None = None
+    positive: tuple[str, ...] = Field(
+        (), max_length=MAX_POSITIVE, description="Values of the label that mean churned, as text"
+    )
+    ignore: tuple[Name, ...] = Field((), max_length=MAX_COLUMNS)
+    as_of: Name | None = None
+    subscription: Subscription = Subscription()
+    features: dict[Name, Feature]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_too_wide(cls, raw: Any) -> Any:
+        features = raw.get("features") if isinstance(raw, Mapping) else None
+        if isinstance(features, Mapping) and len(features) > MAX_FEATURES:
+            raise ValueError(f"features: at most {MAX_FEATURES} are supported, these are {len(features)}")
+        return raw
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if not self.features:
+            raise ValueError('features: at least one [features."name"] section is needed')
+        if self.label is not None and not self.positive:
+            raise ValueError('positive: say which values of the label mean churned, such as positive = ["Yes"]')
+        if self.label is None and self.positive:
+            raise ValueError("label: `positive` is given but no `label` column")
+        for role, column in {"id": self.id, "label": self.label, "as_of": self.as_of, "email": self.email}.items():
+            if column is not None and column in self.features:
+                raise ValueError(f"{role}: column {column!r} can't be a feature too: it would leak or identify")
+        for role in ("start", "end", "end_reason"):
+            column = getattr(self.subscription, role)
+            if column is not None and column in self.features:
+                raise ValueError(f"subscription.{role}: column {column!r} can't be a feature too: it tells the outcome")
+        both = sorted(set(self.ignore) & set(self.features))
+        if both:
+            raise ValueError(f"ignore: {both[0]!r} is ignored and a feature at once")
+        return self
+
+    @cached_property
+    def _key(self) -> int:
+        return hash(self.model_dump_json())
+
+    def __hash__(self) -> int:
+        return self._key
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(self.features)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(n for n, f in self.features.items() if f.kind == "number")
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return tuple(n for n, f in self.features.items() if f.kind == "category")
+
+    @cached_property
+    def wording(self) -> Mapping[str, tuple[str, str | None]]:
+        """What features are called, and their units: at hand for sentences, of which a score has several."""
+        return {name: (self.feature_label(name), feature.unit) for name, feature in self.features.items()}
+
+    @cached_property
+    def by_snake(self) -> Mapping[str, str]:
+        """Features by their names in snake case; of two with the same, the first."""
+        return {snake(name): name for name in reversed(self.feature_names)}
+
+    def feature_label(self, name: str) -> str:
+        """The feature's name for people."""
+        return self.features[name].label or name
+
+    def feature_short(self, name: str) -> str:
+        """The feature's name for narrow places."""
+        return self.features[name].short or self.feature_label(name)
+
+    @property
+    def tenure_feature(self) -> str | None:
+        """The feature that says how long somebody has been a customer, if one does by its name."""
+        return next((n for n in ("tenure_months", "tenure") if n in self.features), None)
+
+    @property
+    def plan_feature(self) -> str | None:
+        """The feature that names the plan, if one does: the plan role, or a feature called plan."""
+        column = self.subscription.plan
+        return column if column in self.features else ("plan" if "plan" in self.features else None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `schema_from_dict` reads them back."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def checksum(self) -> str:
+        """SHA-256 of what the columns mean; labels, actions and comments do not count."""
+        meaning = [
+            self.id,
+            self.label,
+            sorted(self.positive),
+            self.as_of,
+            sorted(self.subscription.columns().items()),
+            [(n, f.kind) for n, f in self.features.items()],
+        ]
+        return hashlib.sha256(repr(meaning).encode()).hexdigest()
+
+
+def schema_from_dict(raw: Mapping[str, Any]) -> Schema:
+    """Check a schema that came as plain values.
+
+    Raises
+    ------
+    InvalidSchema
+        With one detail for each thing that is wrong.
+    """
+    try:
+        return Schema.model_validate(dict(raw))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[:MAX_DETAILS]
+        details = [_detail(e["loc"], e["msg"]) for e in found]
+        raise InvalidSchema(f"The schema can't be used: {details[0]['message']}", details=details) from None
+
+
+def _detail(loc: Iterable[int | str], message: str) -> Detail:
+    where = ".".join(str(part) for part in loc)
+    text = message.removeprefix("Value error, ")
+    if not where and ": " in text:
+        where, text = text.split(": ", 1)
+    return {"field": where or "schema", "message": f"{where}: {text}" if where else text}
+
+
+def parse_schema(text: str) -> Schema:
+    """Read a schema written in TOML.
+
+    Raises
+    ------
+    InvalidSchema
+        Where it is no TOML, with the line; where reading it would take long; or where a field is wrong.
+    """
+    refuse_hard_toml(text)
+    try:
+        raw = tomllib.loads(text)
+    except RecursionError:
+        raise InvalidSchema("The schema is no valid TOML: it is nested too deeply.") from None
+    except ValueError as error:  # TOMLDecodeError, and a number or date that is none
+        raise InvalidSchema(f"The schema is no valid TOML: {error}") from None
+    return schema_from_dict(raw)
+
+
+def load_schema(path: Path | str) -> Schema:
+    """Read a schema file; `retainstream` names the built-in one."""
+    if str(path) == "retainstream":
+        return built_in_schema()
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_SCHEMA_CHARACTERS + 1)
+    except FileNotFoundError:
+        raise InvalidSchema(f"There is no schema file {path}; `retainstream schema infer FILE` makes one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSchema(f"The schema file {path} can't be read: {error}") from None
+    return parse_schema(text)
+
+
+@cache
+def built_in_schema() -> Schema:
+    """The schema of the documented customer table."""
+    return parse_schema(BUILT_IN_PATH.read_text(encoding="utf-8"))
+
+
+def snake(name: str) -> str:
+    """A column name made safe for SQL and JSON paths: `Call  Failure` becomes `call_failure`.
+
+    >>> snake("Call  Failure"), snake("watch_time_hours"), snake("2nd Line")
+    ('call_failure', 'watch_time_hours', 'f_2nd_line')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    plain = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_") or "f"
+    return plain if plain[0].isalpha() else f"f_{plain}"

@@ -1,0 +1,171 @@
+"""How a file writes its numbers, truth values and dates, judged by whole columns.
+
+Law: only what is unambiguous over the whole column is recognised, and what was recognised is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shared.schema.features import Schema
+from shared.tables import cells
+
+#: Pairs of words for 1 and 0, in lower case.
+TRUTH = (
+    ("true", "false"),
+    ("yes", "no"),
+    ("y", "n"),
+    ("t", "f"),
+    ("on", "off"),
+    ("ja", "nein"),
+    ("oui", "non"),
+    ("si", "no"),
+)
+_SEPARATORS = ".-/"
+_EXAMPLES = {"D": "31", "M": "12", "Y": "2025"}
+MAX_WORDS = 20
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """How a file is written, as far as that is not as usual.
+
+    Attributes
+    ----------
+    decimal_comma
+        Numbers are written 1,5.
+    truth
+        Column of numbers to the words that stand for 1 and 0 in it.
+    dates
+        Column of dates to how they are written, such as `D.M.Y`.
+    """
+
+    decimal_comma: bool = False
+    truth: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    dates: Mapping[str, str] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """One sentence for each thing."""
+        notes = ["Numbers are written with a decimal comma."] if self.decimal_comma else []
+        notes += [f"{name!r} is written {yes}/{no}, read as 1/0." for name, (yes, no) in self.truth.items()]
+        return notes + [
+            f"Dates of {name!r} are written {how.translate(str.maketrans(_EXAMPLES))} ({how})."  # type: ignore[arg-type]
+            for name, how in self.dates.items()
+        ]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for a report."""
+        truth = {name: list(words) for name, words in self.truth.items()}
+        return {"decimal_comma": self.decimal_comma, "truth": truth, "dates": dict(self.dates)}
+
+
+def number_columns(schema: Schema) -> tuple[str, ...]:
+    """Columns of the schema that hold numbers."""
+    price = schema.subscription.price
+    return (*schema.numbers, *((price,) if price and price not in schema.numbers else ()))
+
+
+def date_columns(schema: Schema) -> tuple[str, ...]:
+    """Columns of the schema that hold dates."""
+    return tuple(name for name in (schema.as_of, schema.subscription.start, schema.subscription.end) if name)
+
+
+def unread_columns(schema: Schema) -> tuple[str, ...]:
+    """Columns that `recognise` looks at."""
+    return (*number_columns(schema), *date_columns(schema))
+
+
+def recognise(batches: Iterable[Mapping[str, pa.Array]], schema: Schema, *, delimiter: str | None) -> Recognised:
+    """Judge the columns of numbers and dates from all their cells.
+
+    Parameters
+    ----------
+    batches
+        Name in the schema to column; read to the end.
+    delimiter
+        Of the file; None for Parquet. Where it is the comma there is no decimal comma.
+    """
+    commas = points = False
+    words: dict[str, set[str] | None] = {}
+    shapes = {name: _DateShapes() for name in date_columns(schema)}
+    for batch in batches:
+        texts = {name: column for name, column in batch.items() if pa.types.is_string(column.type)}
+        for name in number_columns(schema):
+            if name in texts:
+                commas = commas or cells.any_like(texts[name], cells.DECIMAL_COMMA)
+                points = points or cells.any_like(texts[name], cells.DECIMAL_POINT)
+                words[name] = _words(words.get(name, set()), texts[name])
+        for name, shape in shapes.items():
+            if name in texts:
+                shape.look(texts[name])
+    truth = {name: pair for name, found in words.items() if found and (pair := _pair(found)) is not None}
+    dates = {name: how for name, shape in shapes.items() if (how := shape.written()) is not None}
+    return Recognised(commas and not points and delimiter not in (None, ","), truth, dates)
+
+
+def written_dates(column: pa.Array) -> str | None:
+    """How a column's dates are written, such as `D.M.Y`; None where they are ISO, or nobody can tell."""
+    if not pa.types.is_string(column.type):
+        return None
+    shape = _DateShapes()
+    shape.look(column)
+    return shape.written()
+
+
+def _words(before: set[str] | None, column: pa.Array) -> set[str] | None:
+    """The different texts of a column in lower case; None once they are too many to be truth values."""
+    if before is None:
+        return None
+    new = pc.unique(pc.utf8_lower(pc.utf8_trim_whitespace(column)))
+    if len(new) > MAX_WORDS:
+        return None
+    missing = {word.lower() for word in cells.MISSING_WORDS}
+    return before | {word for word in new.to_pylist() if word is not None and word not in missing}
+
+
+def _pair(found: set[str]) -> tuple[str, str] | None:
+    """The one pair that all words are of. Where only `no` occurs, any pair with it says the same."""
+    return next((pair for pair in TRUTH if found <= set(pair)), None)
+
+
+class _DateShapes:
+    """The shapes of one column's dates that are not ISO."""
+
+    def __init__(self) -> None:
+        self.cells = 0
+        self.like: dict[str, int] = dict.fromkeys(_SEPARATORS, 0)
+        self.largest = {separator: [0, 0] for separator in _SEPARATORS}
+
+    def look(self, column: pa.Array) -> None:
+        """Take note of a batch."""
+        texts = pc.unique(pc.utf8_trim_whitespace(column))
+        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(cells.MISSING_WORDS))))
+        self.cells += len(texts)
+        for separator in _SEPARATORS:
+            pattern = rf"^(?P<a>\d{{1,2}})[{separator}](?P<b>\d{{1,2}})[{separator}](?P<y>\d{{4}})$"
+            parts = pc.extract_regex(texts, pattern).drop_null()
+            if len(parts) == 0:
+                continue
+            self.like[separator] += len(parts)
+            first, second = (parts.field(at).cast(pa.int32()) for at in (0, 1))
+            # 13/31/2025 is no day either way and says nothing of the others.
+            possible = pc.or_(pc.less_equal(first, 12), pc.less_equal(second, 12))
+            for at, column_part in enumerate((first, second)):
+                most = pc.max(column_part.filter(possible)).as_py() or 0
+                self.largest[separator][at] = max(self.largest[separator][at], most)
+
+    def written(self) -> str | None:
+        """How the dates are written, if one way fits and no other could: dots mean day first."""
+        separator, count = max(self.like.items(), key=lambda pair: pair[1])
+        if not count or count * 2 < self.cells or sum(self.like.values()) > count:
+            return None
+        first, second = self.largest[separator]
+        if first > 12 and second > 12:
+            return None
+        if first > 12 or (separator == "." and second <= 12):
+            return f"D{separator}M{separator}Y"
+        return f"M{separator}D{separator}Y" if second > 12 else None

@@ -1,0 +1,187 @@
+"""Migrations: they make what `database.tables` says, once, and touch nobody else's file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+
+from database.engine.migrate import migrate
+from database.engine.revisions import NotOurDatabase
+from database.engine.session import Database, require_migrated
+from database.tables import tables
+from shared.errors import InvalidInput, ServiceUnavailable
+
+
+def _schema_of(path: Path) -> set[tuple[str, str]]:
+    with sqlite3.connect(path) as raw:
+        found = set(raw.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    raw.close()
+    return found
+
+
+def test_the_baseline_makes_the_tables_with_their_checks_and_what_only_sqlite_can_say(migrated_file: Path) -> None:
+    made = dict(_schema_of(migrated_file))
+    assert "CHECK (state IN ('running', 'published', 'done', 'failed'))" in made["scoring_runs"]
+    assert "PRIMARY KEY (run_id, churn_probability DESC, customer_id)" in made["present_ranks"]
+    assert made["ix_customers_email_nocase"].endswith("(email COLLATE NOCASE)")
+    assert {"predictions", "audit_log_is_never_changed", "subscriptions_remember_ends"} <= set(made)
+
+
+def test_a_value_that_a_check_excludes_is_refused(migrated_file: Path) -> None:
+    with closing(sqlite3.connect(migrated_file)) as raw, pytest.raises(sqlite3.IntegrityError, match="ck_users_role"):
+        raw.execute(
+            "INSERT INTO users (email, password_hash, name, role, created_at, updated_at) VALUES ('e', 'h', 'n', 'king', 't', 't')"
+        )
+
+
+def test_every_table_of_the_metadata_is_there(database: Database) -> None:
+    assert set(tables.metadata.tables) | {"alembic_version"} == set(inspect(database.engine).get_table_names())
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    migrate(path)
+    before = _schema_of(path)
+    migrate(path)
+    assert _schema_of(path) == before
+
+
+def test_what_the_tables_hold_survives_a_further_migration(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    migrate(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("INSERT INTO workers (name, seen_at) VALUES ('w', 'now')")
+    raw.close()
+    migrate(path)
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT name FROM workers").fetchall() == [("w",)]
+    raw.close()
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [("0001", "RetainStream 1.0.0"), ("0009", "RetainStream 1.0.0"), ("9999", "newer version")],
+)
+def test_a_database_of_another_version_is_refused_with_a_sentence_and_left_byte_for_byte(
+    tmp_path: Path, revision: str, told: str
+) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        raw.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
+        raw.commit()
+    before = path.read_bytes()
+    with pytest.raises(NotOurDatabase, match=rf"{told}.*left untouched"):
+        migrate(path)
+    assert path.read_bytes() == before
+
+
+def test_a_sqlite_that_is_too_old_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 35, 5))
+    with pytest.raises(ServiceUnavailable, match=r"3\.36 or newer"):
+        migrate(tmp_path / "deep" / "a.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_four_processes_that_migrate_one_new_file_at_once_all_succeed(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "folder" / "a.db"
+    context = multiprocessing.get_context("spawn")
+    started = [context.Process(target=migrate, args=(path,)) for _ in range(4)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(60)
+    assert [process.exitcode for process in started] == [0, 0, 0, 0]
+    assert Database(path, pooled=False).is_reachable()
+
+
+@pytest.mark.parametrize("name", ["with space.db", "100%20.db", "a#b.db", "what?.db", "größe-名.db"])
+def test_a_file_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "ordner #1 100% ?" / name
+    migrate(path)
+    migrate(path)
+    assert path.exists()
+    assert Database(path, pooled=False).is_reachable()
+
+
+def _old_backend(path: Path) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, user_id TEXT)")
+        raw.execute("INSERT INTO customers (user_id) VALUES ('usr_1')")
+    raw.close()
+
+
+def test_a_database_of_the_old_backend_is_refused_and_left_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    _old_backend(path)
+    before = path.read_bytes()
+    with pytest.raises(NotOurDatabase, match=r"DATABASE_PATH.*retainstream import"):
+        migrate(path)
+    assert path.read_bytes() == before
+
+
+def test_a_foreign_database_in_wal_mode_is_left_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    _old_backend(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA journal_mode=WAL")
+    raw.close()
+    before = path.read_bytes()
+    with pytest.raises(NotOurDatabase):
+        migrate(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_bytes(b"user_id,plan\nusr_1,Standard\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(NotOurDatabase, match="no SQLite database"):
+        migrate(path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    migrate(path)
+    assert Database(path, pooled=False).is_reachable()
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InvalidInput, match="DATABASE_PATH"):
+        migrate(tmp_path / "file" / "a.db")
+
+
+def test_a_database_without_migrations_is_not_ready(tmp_path: Path) -> None:
+    database = Database(tmp_path / "none.db", pooled=False)
+    assert not database.is_reachable()
+    with pytest.raises(ServiceUnavailable, match="retainstream migrate"):
+        require_migrated(database)
+
+
+def test_a_thread_may_migrate_while_another_reads(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    migrate(path)
+    reader = Database(path, pooled=False)
+    failures: list[BaseException] = []
+
+    def look() -> None:
+        for _ in range(20):
+            if not reader.is_reachable():
+                failures.append(AssertionError("unreachable during a migration"))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    migrate(path)
+    thread.join()
+    assert failures == []

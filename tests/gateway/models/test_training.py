@@ -1,0 +1,130 @@
+"""Training as a job: what goes in, what comes back, and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from database.customers import customer_base, facts
+from database.models import models
+from database.tables import tables
+from gateway.services.jobs.work import Work
+from gateway.services.models import training
+from shared.contracts import arrow
+from shared.errors import InsufficientData, ServiceError
+from shared.schema.features import built_in_schema
+from tests.gateway.conftest import World, clock
+
+pytestmark = pytest.mark.xdist_group("real ml service")
+
+
+class _Comparison:
+    """The paired bootstrap of two log losses, as narrow as can be."""
+
+    collapsed: tuple[str, ...] = ()
+
+    def __init__(self, new: float, old: float) -> None:
+        self.difference = new - old
+        self.interval = (new - old, new - old)
+        self.not_worse = new <= old
+
+
+class _Report:
+    """As much of a report as the gate looks at."""
+
+    def __init__(self, new: float, old: float | None) -> None:
+        self.test = type("Test", (), {"log_loss": new, "n": 250})()
+        self.champion = None if old is None else type("Test", (), {"log_loss": old, "n": 250})()
+        self.comparison = None if old is None else _Comparison(new, old)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "allowed"), [(0.2, None, True), (0.2, 0.3, True), (0.2, 0.2, True), (0.2001, 0.2, False)]
+)
+def test_the_gate_lets_through_what_is_not_worse_and_says_why(new: float, old: float | None, allowed: bool) -> None:
+    found, reason = training.gate(_Report(new, old))  # type: ignore[arg-type]
+    assert found is allowed
+    assert reason.startswith("Promoted:" if allowed else "Not promoted:")
+    assert old is None or "250 test rows" in reason
+
+
+def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: World) -> None:
+    result = demo_world.do("train", training.run)
+    metrics = result["metrics"]
+    with demo_world.database.read() as connection:
+        model = models.get(connection, metrics["model_version"])
+        live = models.live(connection)
+    assert model is not None
+    assert (model.state, model.decision) == ("ready", result["decision"])
+    assert result["promoted"] is (live is not None and live.version == model.version)
+    assert {"auc", "precision", "recall", "f1_score", "training_samples", "threshold", "prevalence", "n"} <= set(
+        metrics
+    )
+    assert model.figures["champion"] is not None, "judged beside the live model on the same rows"
+    assert abs(sum(row.shap_value for row in importance(demo_world, model.version)) - 1) < 1e-6
+
+
+def importance(world: World, version: str) -> Any:
+    with world.database.read() as connection:
+        return models.importance(connection, version)
+
+
+def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: World, monkeypatch: Any) -> None:
+    sent: list[bytes] = []
+
+    def keep(snapshot: Any, **_: Any) -> Iterator[dict[str, Any]]:
+        sent.append(b"".join(snapshot))
+        raise ServiceError("enough")
+        yield
+
+    monkeypatch.setattr(demo_world.ml, "train", keep)
+    assert demo_world.run("train", training.run).error["message"] == "enough"  # type: ignore[index]
+    table = arrow.decode(sent[0])
+    with demo_world.database.read() as connection:
+        last = facts.last_date(connection)
+        assert last is not None
+        days = facts.matured_dates(connection, last)
+        expected = [
+            (day, row[0], row[1]) for day in days for row in facts.training_rows(connection, built_in_schema(), day)
+        ]
+        left = connection.execute(select(tables.models.c.version).where(tables.models.c.state == "training")).all()
+    found = zip(*(table.column(name).to_pylist() for name in (arrow.AS_OF, arrow.ROW_KEY, arrow.LABEL)), strict=True)
+    assert [(day.isoformat(), key, label) for day, key, label in found] == expected
+    assert arrow.metadata(table)["champion_version"] == "2.4.3"
+    assert left == [], "the number of a training that came to nothing is free again"
+
+
+def test_what_is_trained_on_in_the_past_uses_nothing_after_it(demo_world: World) -> None:
+    with demo_world.database.read() as connection:
+        days = facts.snapshot_dates(connection)
+    batches = list(training._snapshot(demo_world.database, built_in_schema(), days[5]))
+    assert [batch.column(1)[0].as_py().isoformat() for batch in batches] == days[:4]
+
+
+def test_before_anything_has_matured_the_sentence_says_what_is_missing(world: World) -> None:
+    with pytest.raises(ServiceError, match="import a table first"):
+        world.do("train", training.run)
+    with world.database.write() as connection:
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
+    with pytest.raises(InsufficientData, match="60 days"):
+        list(training._snapshot(world.database, built_in_schema(), "2026-06-30"))
+
+
+def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_back(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Work] = []
+
+    def report(progress: float, stage: str) -> None:
+        if progress > 0:
+            given[0]._stop.set()
+
+    given.append(demo_world.work("train", report=report))
+    from gateway.services.jobs import work
+
+    assert work.run(given[0], training.run).state == "cancelled"
+    with demo_world.database.read() as connection:
+        assert [model.version for model in models.versions(connection)] == ["2.4.3", "2.4.2", "2.4.1"]

@@ -1,0 +1,120 @@
+"""A feature that training had complete and that many customers lack: the run stops, single scores warn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from database.models import models
+from database.tables import tables
+from gateway.query_cache import Memory
+from gateway.services.scoring import reasons, scoring_run
+from gateway.services.scoring.lookups import given_facts, live_model
+from shared.errors import ServiceError
+from tests.gateway.conftest import Run, World, settings_of
+
+pytestmark = pytest.mark.xdist_group("real ml service")
+
+
+def lose(world: World, feature: str, customers: int) -> None:
+    """The feed of a feature is late: so many of those who can be scored lack it."""
+    with world.database.write() as connection:
+        connection.execute(
+            text(
+                f"UPDATE customers SET {feature} = NULL WHERE id IN"
+                " (SELECT id FROM customers WHERE churn = 0 AND ends_on IS NULL ORDER BY id LIMIT :n)"
+            ),
+            {"n": customers},
+        )
+
+
+def count(world: World, table: Any) -> int:
+    with world.database.read() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def test_the_live_model_says_what_its_training_had_complete(demo_world: World) -> None:
+    with demo_world.database.read() as connection:
+        live = models.live(connection)
+    assert live is not None
+    schema, version, complete = live_model(demo_world.database, Memory(demo_world.database))
+    assert (version, set(complete)) == (live.version, set(schema.feature_names))
+    assert complete == live.complete_features
+
+
+@pytest.mark.parametrize("sample", [None, 300])
+def test_a_run_stops_before_anything_is_stored_and_names_the_feature_the_counts_and_what_to_do(
+    demo_world: World, sample: int | None
+) -> None:
+    lose(demo_world, "payment_failures", 300)
+    before = count(demo_world, tables.scoring_runs), count(demo_world, tables.ledger)
+    with pytest.raises(ServiceError) as caught:
+        demo_world.do("score", scoring_run.run, {"sample_size": sample})
+    assert caught.value.code == "feature_missing"
+    assert [detail["field"] for detail in caught.value.details] == ["payment_failures"]
+    told = caught.value.message
+    assert "payment_failures" in told and "--allow-missing payment_failures" in told
+    assert "ALLOW_MISSING=payment_failures" in told
+    assert sample is not None or "300 of 600 customers (50.0 %)" in told
+    assert (count(demo_world, tables.scoring_runs), count(demo_world, tables.ledger)) == before
+
+
+def test_a_run_that_is_allowed_goes_on_and_says_so_with_the_counts(demo_world: World) -> None:
+    lose(demo_world, "payment_failures", 300)
+    result = demo_world.do("score", scoring_run.run, {"allow_missing": ["payment_failures"]})
+    assert result["predictions_generated"] == 600
+    assert result["allowed_missing"] == [{"feature": "payment_failures", "missing": 300, "customers": 600}]
+
+
+def test_a_setting_allows_it_for_every_run(demo_world: World) -> None:
+    lose(demo_world, "payment_failures", 300)
+    settings = settings_of(demo_world.database.path, ALLOW_MISSING="plan, payment_failures")
+    assert settings.allow_missing == ("plan", "payment_failures")
+    result = replace(demo_world, settings=settings).do("score", scoring_run.run)
+    assert [each["feature"] for each in result["allowed_missing"]] == ["payment_failures"]
+
+
+def test_one_allowed_feature_allows_no_other(demo_world: World) -> None:
+    lose(demo_world, "payment_failures", 300)
+    lose(demo_world, "last_login_days", 300)
+    with pytest.raises(ServiceError) as caught:
+        demo_world.do("score", scoring_run.run, {"allow_missing": ["payment_failures"]})
+    assert [detail["field"] for detail in caught.value.details] == ["last_login_days"]
+
+
+@pytest.mark.parametrize("missing", [20, 30])
+def test_a_few_who_lack_a_feature_stop_no_run(demo_world: World, missing: int) -> None:
+    lose(demo_world, "payment_failures", missing)
+    result = demo_world.do("score", scoring_run.run)
+    assert (result["predictions_generated"], result["allowed_missing"]) == (600, [])
+
+
+def test_what_is_no_feature_can_not_be_allowed(demo_world: World) -> None:
+    with pytest.raises(ServiceError) as caught:
+        demo_world.do("score", scoring_run.run, {"allow_missing": ["nothing"]})
+    assert (caught.value.code, caught.value.details[0]["field"]) == ("validation_failed", "allow_missing")
+
+
+def test_the_command_stops_too_and_goes_on_where_it_is_allowed(demo_world: World, run: Run) -> None:
+    lose(demo_world, "payment_failures", 300)
+    status, _, told = run(demo_world, "score")
+    assert status != 0 and "payment_failures is missing for 300 of 600" in told
+    status, said, told = run(demo_world, "score", "--allow-missing", "payment_failures")
+    assert status in (0, None) and "Scored 600 customers" in said
+    assert "payment_failures is missing for 300 of 600 customers" in told
+
+
+def test_a_single_score_warns_of_each_feature_that_is_missing(demo_world: World) -> None:
+    schema, version, complete = live_model(demo_world.database, Memory(demo_world.database))
+    facts = given_facts(schema, {"plan": "Standard"})
+    answer = reasons.score(demo_world.ml, schema, version, [facts])
+    told = reasons.explain(schema, facts, answer, complete=complete)
+    assert len(told["warnings"]) == len(schema.features) - 1
+    assert any(each.startswith(schema.feature_label("payment_failures")) for each in told["warnings"])
+    assert told["churn_probability"] < 0.3, "nothing known is no reason to call somebody a leaver"
+    full = {**given_facts(schema, {"plan": "Standard"}), **dict.fromkeys(set(schema.features) - {"plan"}, 3)}
+    answer = reasons.score(demo_world.ml, schema, version, [full])
+    assert reasons.explain(schema, full, answer, complete=complete)["warnings"] == []

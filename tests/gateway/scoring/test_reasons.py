@@ -1,0 +1,196 @@
+"""Reasons, recommendations and what-ifs: the same code as every score, told in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from database.customers import customers
+from gateway.query_cache import Memory
+from gateway.services.scoring import reasons
+from gateway.services.scoring.lookups import given_facts, live_schema, present_facts
+from gateway.services.scoring.reasons import (
+    changed,
+    facts_by_feature,
+    in_words,
+    recommend,
+    risk_level,
+    score,
+    stored_reasons,
+)
+from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
+from shared.schema.features import Feature, Schema, built_in_schema, load_schema, schema_from_dict
+from tests.gateway.conftest import ROOT, World
+
+SCHEMA = built_in_schema()
+real_ml = pytest.mark.xdist_group("real ml service")
+
+
+@pytest.mark.parametrize(
+    ("probability", "level"),
+    [(0.0, "Low"), (0.6, "Low"), (0.61, "Medium"), (0.8, "Medium"), (0.81, "High"), (1.0, "High")],
+)
+def test_risk_levels_have_their_documented_edges(probability: float, level: str) -> None:
+    assert risk_level(probability) == level
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "points", "text"),
+    [
+        ("payment_failures", 3, 0.081, "Payment Failures 3 failures: +8.1 points"),
+        ("watch_time_hours", 1234.5, -0.02, "Watch Time 1,234.5 hours: -2.0 points"),
+        ("plan", "Basic Ads", 0.0, "Plan Basic Ads: +0.0 points"),
+        ("last_login_days", None, 0.5, "Last Login unknown: +50.0 points"),
+        ("device_count", 0, -0.001, "Device Count 0 devices: -0.1 points"),
+    ],
+)
+def test_a_reason_is_a_sentence(feature: str, value: Any, points: float, text: str) -> None:
+    assert in_words(SCHEMA, feature, value, points)["text"] == text
+
+
+def test_stored_reasons_are_those_that_exist_largest_first() -> None:
+    row = {"watch_time_hours": 5.0, "plan": "Standard"}
+    row |= {"reason_1": 0, "points_1": 0.2, "reason_2": 6, "points_2": -0.1, "reason_3": -1, "points_3": 0.0}
+    assert [(r["feature"], r["points"]) for r in stored_reasons(SCHEMA, row)] == [
+        ("watch_time_hours", 0.2),
+        ("plan", -0.1),
+    ]
+    assert stored_reasons(SCHEMA, {f"reason_{k}": None for k in (1, 2, 3)}) == []
+
+
+# --- what an action is expected to bring -----------------------------------------------------------------------------
+
+
+def target(value: Any, **about: Any) -> Any:
+    return reasons._target(Feature.model_validate({"kind": "number", "actionable": True, **about}), value)
+
+
+@pytest.mark.parametrize(
+    ("value", "about", "expected"),
+    [
+        (10, {"step": 20, "direction": "down"}, 30),
+        (2, {"step": 1}, 3),
+        (3, {"target": 0, "direction": "up"}, 0),
+        (0, {"target": 0, "direction": "up"}, None),
+        (1, {"target": 5, "direction": "down"}, 5),
+        (9, {"target": 5, "direction": "down"}, None),
+        (None, {"step": 1}, None),
+        (5, {"step": 1, "actionable": False}, None),
+        (5, {}, None),
+    ],
+)
+def test_a_step_moves_by_itself_and_a_target_is_reached_only_from_the_worse_side(
+    value: Any, about: dict[str, Any], expected: Any
+) -> None:
+    assert target(value, **about) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(70.0, 60.0), (4.0, 0.0)])
+def test_a_negative_step_lowers_the_value_and_never_below_nothing(value: float, expected: float) -> None:
+    telco = load_schema(ROOT / "examples" / "telco.toml")
+    assert reasons._target(telco.features["MonthlyCharges"], value) == expected
+
+
+def test_a_category_moves_to_its_target_once() -> None:
+    contract = load_schema(ROOT / "examples" / "telco.toml").features["Contract"]
+    assert reasons._target(contract, "Month-to-month") == "One year"
+    assert reasons._target(contract, "One year") is None
+
+
+def test_only_what_can_be_acted_on_can_be_changed() -> None:
+    facts = {"watch_time_hours": 1.0, "tenure_months": 5}
+    assert changed(SCHEMA, facts, {"watch_time_hours": 2.0}) == {"watch_time_hours": 2.0, "tenure_months": 5}
+    assert facts["watch_time_hours"] == 1.0
+    with pytest.raises(InvalidInput) as caught:
+        changed(SCHEMA, facts, {"tenure_months": 6, "shoe_size": 43})
+    assert [detail["field"] for detail in caught.value.details] == ["changes.tenure_months", "changes.shoe_size"]
+
+
+def test_features_are_named_one_by_one_where_they_are_wrong() -> None:
+    schema: Schema = schema_from_dict(
+        {"features": {"x": {"kind": "number", "missing": False}, "y": {"kind": "category"}}}
+    )
+    assert given_facts(schema, {"x": 1}) == {"x": 1, "y": None}
+    for features, field in (({"z": 1, "x": 1}, "features.z"), ({"y": "a"}, "features.x"), ({"x": None}, "features.x")):
+        with pytest.raises(InvalidInput) as caught:
+            given_facts(schema, features)
+        assert caught.value.details[0]["field"] == field
+
+
+def test_without_customers_or_a_model_it_says_what_to_do(world: World) -> None:
+    with pytest.raises(NoCustomers, match="import a table"):
+        live_schema(world.database, Memory(world.database))
+
+
+# --- with the real ML service ----------------------------------------------------------------------------------------
+
+
+def riskiest(world: World, limit: int = 12) -> list[dict[str, Any]]:
+    with world.database.read() as connection:
+        return list(customers.ranked(connection, SCHEMA, limit=limit))
+
+
+@real_ml
+def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> None:
+    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    for row in riskiest(demo_world, 5):
+        facts = facts_by_feature(schema, row)
+        for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
+            answer = score(demo_world.ml, schema, version, [facts], reasons=shown)
+            told = reasons.explain(schema, facts, answer)
+            points = sum(reason["points"] for reason in told["reasons"]) + told["other_points"]
+            assert told["churn_probability"] == pytest.approx(told["base_probability"] + points, abs=1e-9)
+            assert len(told["reasons"]) == many
+
+
+@real_ml
+def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
+    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    for row in riskiest(demo_world, 5):
+        key, facts = present_facts(demo_world.database, schema, row["user_id"])
+        answer = score(demo_world.ml, schema, version, [facts], row_key=key)
+        assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-12)
+        assert [r["feature"] for r in stored_reasons(schema, row)] == [
+            r["feature"] for r in answer.predictions[0].reasons
+        ]
+
+
+@real_ml
+def test_recommendations_are_actionable_helpful_sorted_and_equal_to_a_direct_rescore(demo_world: World) -> None:
+    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    seen = 0
+    for row in riskiest(demo_world):
+        key, facts = present_facts(demo_world.database, schema, row["user_id"])
+        told, found = recommend(demo_world.ml, schema, version, facts, row_key=key)
+        assert [each["expected_change"] for each in found] == sorted(each["expected_change"] for each in found)
+        raising = {reason["feature"] for reason in told["reasons"] if reason["points"] > 0}
+        for each in found:
+            assert schema.features[each["feature"]].actionable
+            assert each["feature"] in raising
+            assert each["expected_change"] < 0
+            assert each["note"] == reasons.ESTIMATE
+            other = changed(schema, facts, {each["feature"]: each["target"]})
+            again = score(demo_world.ml, schema, version, [other], row_key=key).predictions[0].churn_probability
+            assert each["expected_probability"] == pytest.approx(again, abs=1e-12)
+            assert each["expected_change"] == pytest.approx(again - told["churn_probability"], abs=1e-12)
+            seen += 1
+    assert seen > 3
+
+
+@real_ml
+def test_a_customer_that_is_not_there_is_not_found(demo_world: World) -> None:
+    with pytest.raises(NotFound, match="Customer not found"):
+        present_facts(demo_world.database, SCHEMA, "usr_0")
+
+
+@real_ml
+def test_a_base_without_a_live_model_says_to_train_one(demo_world: World) -> None:
+    with demo_world.database.write() as connection:
+        from sqlalchemy import delete
+
+        from database.tables import tables
+
+        connection.execute(delete(tables.model_timeline))
+    with pytest.raises(NoModel, match="train one first"):
+        live_schema(demo_world.database, Memory(demo_world.database))

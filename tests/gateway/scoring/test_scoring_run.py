@@ -1,0 +1,221 @@
+"""Scoring runs with the real ML service: one version, whole or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from database.customers import customer_base, customers
+from database.engine.session import Database
+from database.engine.sqlite.columns import exchange_with
+from database.models import models
+from database.scoring import dashboard, runs
+from database.tables import tables
+from gateway.services.jobs import work
+from gateway.services.jobs.work import Work
+from gateway.services.scoring import scoring_run
+from shared.clock import iso
+from shared.contracts import arrow
+from shared.errors import ServiceError
+from shared.schema.features import built_in_schema
+from tests.gateway.conftest import NOBODY, World, clock
+
+pytestmark = pytest.mark.xdist_group("real ml service")
+
+
+def count(database: Database, table: Any) -> int:
+    with database.read() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def shown(world: World) -> dict[int, float]:
+    with world.database.read() as connection:
+        found = runs.published(connection)
+        assert found is not None
+        p = tables.present_ranks
+        query = select(p.c.customer_id, p.c.churn_probability).where(p.c.run_id == found.run_id)
+        return dict(connection.execute(query).all())  # type: ignore[arg-type]
+
+
+def test_a_run_scores_everybody_publishes_and_leaves_no_stale_score(demo_world: World) -> None:
+    before = shown(demo_world)
+    result = demo_world.do("score", scoring_run.run)
+    assert (result["predictions_generated"], result["model_version"]) == (600, "2.4.3")
+    assert shown(demo_world) == before, "the same model and the same facts give the same scores"
+    assert result["average_probability"] == pytest.approx(sum(before.values()) / 600)
+    assert count(demo_world.database, tables.present_ranks) == 600
+    with demo_world.database.read() as connection:
+        assert dashboard.tail(connection, result["run_id"], 0.0).all_customers == 600
+
+
+def test_a_sample_is_of_customers_that_exist_and_totals_stay_over_all(demo_world: World) -> None:
+    before = shown(demo_world)
+    result = demo_world.do("score", scoring_run.run, {"sample_size": 25})
+    assert result["predictions_generated"] == 25
+    assert shown(demo_world) == before
+    with demo_world.database.read() as connection:
+        published = runs.published(connection)
+        assert published is not None
+        assert published.run_id != result["run_id"]
+        assert sum(dashboard.distribution(connection, published.run_id)) == 600
+        newest = select(func.count()).where(tables.present_changes.c.scored_run_id == result["run_id"])
+        assert connection.execute(newest).scalar_one() == 25
+
+
+def test_a_sample_by_another_model_than_the_shown_one_refreshes_nothing(demo_world: World) -> None:
+    with demo_world.database.write() as connection:
+        older = models.get(connection, "2.4.1")
+        assert older is not None
+        models.promote(connection, older.id, reason="test", live_from=iso(clock()))
+    before = shown(demo_world)
+    result = demo_world.do("score", scoring_run.run, {"sample_size": 25})
+    assert result["model_version"] == "2.4.1"
+    assert shown(demo_world) == before
+
+
+def test_a_sample_larger_than_everybody_is_everybody(demo_world: World) -> None:
+    assert demo_world.do("score", scoring_run.run, {"sample_size": 5000})["predictions_generated"] == 600
+
+
+def in_chunks_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CHUNK", "FIRST_CHUNK"):
+        monkeypatch.setattr(scoring_run, name, rows)
+
+
+def test_chunks_make_the_same_run_as_one_piece(demo_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shown(demo_world)
+    in_chunks_of(97, monkeypatch)
+    demo_world.do("score", scoring_run.run)
+    assert shown(demo_world) == before
+
+
+@pytest.mark.parametrize("sample", [None, 250])
+def test_of_a_wide_table_fewer_customers_go_in_one_call(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch, sample: int | None
+) -> None:
+    before = shown(demo_world)
+    real, asked = demo_world.ml.score_columns, []
+
+    def counted(body: bytes, *args: Any, **more: Any) -> bytes:
+        asked.append(arrow.decode(body).num_rows)
+        return real(body, *args, **more)
+
+    monkeypatch.setattr(demo_world.ml, "score_columns", counted)
+    monkeypatch.setattr(scoring_run, "MOST_CELLS", 100 * len(built_in_schema().features) + 1)
+    demo_world.do("score", scoring_run.run, {"sample_size": sample} if sample else {})
+    assert asked == ([100, 100, 50] if sample else [100] * 6)
+    assert shown(demo_world) == before
+
+
+def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: World) -> None:
+    run_id = demo_world.do("score", scoring_run.run)["run_id"]
+    with demo_world.database.read() as connection:
+        stored = [tuple(row)[1:] for row in dashboard.bins(connection, run_id)]
+        measured = sorted(runs.measure_bins(connection, run_id))
+    assert len(stored) == len(measured) > 10
+    for row, other in zip(stored, measured, strict=True):
+        assert row == pytest.approx(other)
+
+
+def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: World) -> None:
+    run_id = demo_world.do("score", scoring_run.run)["run_id"]
+    p, ranks = tables.ledger, tables.present_ranks
+    with demo_world.database.read() as connection:
+        found, live = customer_base.get(connection), models.live(connection)
+        assert found is not None and live is not None
+        rows = connection.execute(customers.to_score(found.schema, after_id=0, limit=1000)).all()
+        names = ("customer_id", "monthly_price", *runs.SCORE_COLUMNS)
+        stored = connection.execute(select(*(p.c[name] for name in names)).where(p.c.run_id == run_id)).all()
+        ranked = connection.execute(select(ranks.c.churn_probability, ranks.c.customer_id)).all()
+    with exchange_with(demo_world.database) as exchange:
+        taken = exchange.take(customers.to_score(found.schema, after_id=0, limit=1000))
+    columns = scoring_run.in_columns(found.schema, taken)
+    assert [tuple(row.values()) for row in arrow.decode(columns.body).to_pylist()] == [
+        (row[0], *row[2:]) for row in rows
+    ]
+    answer = arrow.decode(demo_world.ml.score_columns(columns.body, live.version, request_id="again"))
+    said = zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True)
+    assert [tuple(row) for row in stored] == [(*row[:2], *score) for row, score in zip(rows, said, strict=True)]
+    assert [tuple(row) for row in ranked] == sorted(
+        ((row.churn_probability, row.customer_id) for row in stored), key=lambda row: (-row[0], row[1])
+    )
+
+
+def test_reasons_in_the_ledger_are_the_schemas_features(demo_world: World) -> None:
+    p, features = tables.ledger, len(built_in_schema().features)
+    with demo_world.database.read() as connection:
+        for row in connection.execute(select(p).order_by(p.c.run_id.desc()).limit(50)).mappings():
+            order = [row[f"reason_{k}"] for k in (1, 2, 3)]
+            assert len(set(order)) == 3
+            assert all(0 <= at < features for at in order)
+            sizes = [abs(row[f"points_{k}"]) for k in (1, 2, 3)]
+            assert all(size <= 1 for size in sizes)
+
+
+def test_a_run_that_breaks_half_way_leaves_nothing_and_what_is_shown_stays(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_chunks_of(200, monkeypatch)
+    before, ledger = shown(demo_world), count(demo_world.database, tables.ledger)
+    real, calls = demo_world.ml.score_columns, []
+
+    def breaks(*args: Any, **more: Any) -> bytes:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ServiceError("away")
+        return real(*args, **more)
+
+    monkeypatch.setattr(demo_world.ml, "score_columns", breaks)
+    assert demo_world.run("score", scoring_run.run).state == "failed"
+    assert shown(demo_world) == before
+    assert count(demo_world.database, tables.ledger) == ledger
+    with demo_world.database.read() as connection:
+        assert (
+            list(connection.execute(select(tables.scoring_runs).where(tables.scoring_runs.c.state == "running"))) == []
+        )
+
+
+def test_a_cancel_that_comes_after_publishing_does_not_call_the_run_cancelled(demo_world: World) -> None:
+    given: list[Work] = []
+    first = runs_published(demo_world)
+
+    def report(progress: float, stage: str) -> None:
+        if runs_published(demo_world) != first:
+            given[0]._stop.set()
+
+    given.append(demo_world.work("score", report=report))
+    job = work.run(given[0], scoring_run.run)
+    assert (job.state == "done") is (runs_published(demo_world) != first)
+
+
+def runs_published(world: World) -> int | None:
+    with world.database.read() as connection:
+        found = runs.published(connection)
+        return found.run_id if found else None
+
+
+def test_without_an_ml_service_a_run_fails_in_a_sentence_and_shows_what_was_shown(
+    make_world: Any, demo_file: Any
+) -> None:
+    world = make_world(demo_file, url=NOBODY)
+    before = shown(world)
+    with pytest.raises(ServiceError, match="does not answer") as caught:
+        world.do("score", scoring_run.run)
+    assert caught.value.code == "service_unavailable"
+    assert shown(world) == before
+
+
+def test_without_customers_or_without_a_model_there_is_a_sentence(world: World) -> None:
+    with pytest.raises(ServiceError, match="import a table first"):
+        world.do("score", scoring_run.run)
+    with world.database.write() as connection:
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
+    with pytest.raises(ServiceError, match="import a table first"):
+        world.do("score", scoring_run.run)
+
+
+def test_who_can_be_scored_is_who_is_listed(demo_world: World) -> None:
+    with demo_world.database.read() as connection:
+        assert set(customers.population_ids(connection)) == set(shown(demo_world))

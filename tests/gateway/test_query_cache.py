@@ -1,0 +1,177 @@
+"""What is remembered is never older than the database."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from database.engine.migrate import migrate
+from database.engine.session import Database
+from gateway.query_cache import LARGEST, MOST, Memory
+from tests.stack import Stack
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    migrate(tmp_path / "a.db")
+    return Database(tmp_path / "a.db")
+
+
+@pytest.fixture
+def named(database: Database) -> Database:
+    """A database with one user, whose name tells what was committed last."""
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO users (email, password_hash, name, role, created_at, updated_at) "
+            "VALUES ('a@example.com', 'x', '0', 'viewer', 't', 't')"
+        )
+    return database
+
+
+def change(database: Database) -> None:
+    """As another process would."""
+    with closing(sqlite3.connect(database.path)) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = version_num")
+
+
+def test_an_answer_is_given_again_until_any_process_commits(database: Database) -> None:
+    memory = Memory(database)
+    version, found = memory.recall("/a?")
+    assert found is None
+    memory.keep("/a?", version, b"1")
+    assert memory.recall("/a?") == (version, b"1")
+    assert memory.recall("/b?")[1] is None
+    change(database)
+    assert memory.recall("/a?")[1] is None
+
+
+def test_the_apps_own_commits_count_too_and_its_reads_do_not(database: Database) -> None:
+    version = database.version()
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT * FROM users").all()
+    assert database.version() == version
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+    assert database.version() != version
+
+
+def test_an_answer_that_was_begun_before_a_commit_is_not_kept_after_it(database: Database) -> None:
+    memory = Memory(database)
+    version, _ = memory.recall("/a?")
+    change(database)
+    memory.recall("/b?")
+    memory.keep("/a?", version, b"old")
+    assert memory.recall("/a?")[1] is None
+
+
+def test_memory_is_bounded(database: Database) -> None:
+    memory = Memory(database)
+    version, _ = memory.recall("/large")
+    memory.keep("/too large", version, b"x" * (LARGEST + 1))
+    fit = MOST // LARGEST
+    for k in range(fit + 50):
+        memory.keep(k, version, b"x" * LARGEST)
+    assert memory.recall("/too large")[1] is None
+    assert [k for k in range(fit + 50) if memory.recall(k)[1] is not None] == list(range(fit))
+
+
+def test_what_fails_is_looked_for_again(database: Database) -> None:
+    memory = Memory(database)
+    with pytest.raises(ZeroDivisionError):
+        memory.find("a", lambda: 1 // 0)
+    assert memory.find("a", lambda: 2) == 2
+    assert memory.find("a", lambda: 3) == 2
+
+
+def test_whoever_asks_again_gets_the_same_and_whoever_may_not_ask_gets_nothing(stack: Stack) -> None:
+    path = "/api/dashboard/threshold?cut=0.4"
+    first, again = (stack.analyst().get(path) for _ in range(2))
+    assert first.json() == again.json()
+    assert first.headers["X-Request-ID"] != again.headers["X-Request-ID"]
+    assert stack.anonymous().get(path).status_code == 401
+    assert stack.analyst().get("/api/dashboard/threshold?cut=0.5").json() != first.json()
+
+
+def read_name(database: Database) -> str:
+    with database.glance() as connection:
+        return str(connection.exec_driver_sql("SELECT name FROM users").scalar_one())
+
+
+def abandon_a_stream(database: Database) -> Any:
+    """Rows of which nobody reads but the first, held by somebody all the same."""
+    many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 9) SELECT name FROM n, users"
+    with database.read() as connection:
+        rows = connection.execution_options(stream_results=True).exec_driver_sql(many)
+        next(iter(rows))
+    return rows
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["commit here", "commit elsewhere", "begin", "end", "find", "abandon"]), max_size=40))
+def test_whatever_happens_in_whatever_order_nothing_older_than_the_last_commit_is_found(
+    named: Database, steps: list[str]
+) -> None:
+    memory, truth, begun, held = Memory(named), "0", [], []
+    set_name(named, truth)
+    for number, step in enumerate(steps, 1):
+        if step == "commit here":
+            with named.write() as connection:
+                connection.exec_driver_sql("UPDATE users SET name = ?", (truth := str(number),))
+        elif step == "commit elsewhere":
+            set_name(named, truth := str(number))
+        elif step == "begin":
+            begun.append((memory.recall("name")[0], read_name(named)))
+        elif step == "end" and begun:
+            memory.keep("name", *begun.pop(0))
+        elif step == "abandon":
+            held.append(abandon_a_stream(named))
+        assert memory.recall("name")[1] in (None, truth)
+        if step == "find":
+            assert memory.find("name", lambda: read_name(named)) == truth
+
+
+def set_name(database: Database, name: str) -> None:
+    """As another process would."""
+    with closing(sqlite3.connect(database.path)) as raw, raw:
+        raw.execute("UPDATE users SET name = ?", [name])
+
+
+def test_what_is_found_while_others_commit_and_streams_break_off_is_never_older_than_the_asking(
+    named: Database,
+) -> None:
+    memory, last, stop = Memory(named), [0], threading.Event()
+
+    def write() -> None:
+        for number in range(1, 150):
+            with named.write() as connection:
+                connection.exec_driver_sql("UPDATE users SET name = ?", (str(number),))
+            last[0] = number
+        stop.set()
+
+    def read() -> int:
+        asked = 0
+        while not stop.is_set():
+            before = last[0]
+            assert int(memory.find("name", lambda: read_name(named))) >= before
+            asked += 1
+        return asked
+
+    def break_off() -> int:
+        held: deque[Any] = deque(maxlen=3)
+        while not stop.is_set():
+            held.append(abandon_a_stream(named))
+        return 1
+
+    set_name(named, "0")
+    with ThreadPoolExecutor(5) as threads:
+        doing = [threads.submit(each) for each in (read, read, break_off, write)]
+        assert all(each.result() != 0 for each in doing)
