@@ -17,7 +17,6 @@ from database.customers import customer_base, customers
 from database.engine.bulk_insert import insert_rows
 from database.engine.migrate import migrate
 from database.engine.session import PRAGMAS, Database
-from database.engine.sqlite.columns import exchange_with
 from database.jobs import jobs
 from database.models import models
 from gateway.services.jobs import work
@@ -137,10 +136,9 @@ def scoring_work(database: Database, ml: Any) -> Work:
     return Work(database, ml, settings, utc_now, job)
 
 
-def columns_to_score(database: Database) -> list[scoring_run.Columns]:
-    """What a scoring run reads, in its chunks, as the ML service takes it."""
-    with exchange_with(database) as exchange:
-        return list(scoring_run.part_by_part(exchange, SCHEMA, partial(customers.to_score, SCHEMA)))
+def batches_to_score(database: Database) -> list[scoring_run.Batch]:
+    """Customers in a scoring run's batches, as the ML service takes them."""
+    return list(scoring_run.batches_to_score(database, SCHEMA, partial(customers.to_score, SCHEMA)))
 
 
 def unscored(path: Path) -> None:

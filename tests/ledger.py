@@ -1,20 +1,33 @@
-"""Scores as a test states them, row by row, entered by the product's own statements."""
+"""Scores as a test states them, by probability."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection
 
-from database.scoring import ranks, runs
+from database.engine.bulk_insert import insert_rows
+from database.scoring import runs
+from database.scoring.run_writer import Scores
+from database.tables import tables
 
-COLUMNS = ("customer_id", *runs.SCORE_COLUMNS, "monthly_price")
+COLUMNS = ("run_id", "customer_id", *runs.SCORE_COLUMNS, "monthly_price")
 
 
 def a_score(probability: float) -> tuple[Any, ...]:
-    """What a score says, of one probability."""
+    """What a score says, in the order of `runs.SCORE_COLUMNS`."""
     return (probability, max(probability, 1 - probability), 0, 0, probability, -1, 0.0, -1, 0.0)
+
+
+def scores_of(probabilities: Mapping[int, float], prices: Mapping[int, float | None] | None = None) -> Scores:
+    """Scores of customers, as a run's writer takes them."""
+    ids = sorted(probabilities)
+    rows = [a_score(probabilities[each]) for each in ids]
+    columns = {name: np.array([row[at] for row in rows]) for at, name in enumerate(runs.SCORE_COLUMNS)}
+    paid = [(prices or {}).get(each) for each in ids]
+    return Scores(np.array(ids, dtype=np.int64), np.array(paid, dtype=np.float64), columns)
 
 
 def append(
@@ -26,16 +39,10 @@ def append(
     *,
     ranked: bool = False,
 ) -> None:
-    """Add scores (in the order of `runs.SCORE_COLUMNS`) to a run, and to its ranking."""
-    rows = list(zip(ids, scores, prices or [None] * len(ids), strict=True))
-    rows.sort(key=lambda row: -row[1][0])
-    # In the place of the columns that a scoring run hands over.
-    connection.exec_driver_sql(f"CREATE TEMP TABLE incoming_rows ({', '.join(COLUMNS)})")
-    marks = ", ".join("?" for _ in COLUMNS)
-    for id, score, price in rows:
-        connection.exec_driver_sql(f"INSERT INTO incoming_rows VALUES ({marks})", (id, *score, price))
-    if rows:
-        runs.append(connection, run_id, range(1, len(rows) + 1))
-        if ranked:
-            ranks.rank(connection, run_id, range(1, len(rows) + 1))
-    connection.exec_driver_sql("DROP TABLE temp.incoming_rows")
+    """Rows of a run that is under way, or was broken off, put into the tables as they stand."""
+    paid = prices or [None] * len(ids)
+    rows = [(run_id, key, *score, price) for key, score, price in zip(ids, scores, paid, strict=True)]
+    insert_rows(connection, tables.ledger, COLUMNS, rows)
+    if ranked:
+        placed = [(run_id, row[2], row[1]) for row in rows]
+        insert_rows(connection, tables.present_ranks, ("run_id", "churn_probability", "customer_id"), placed)

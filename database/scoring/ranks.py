@@ -20,7 +20,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    text,
     tuple_,
     update,
 )
@@ -30,19 +29,6 @@ from database.tables import tables
 
 runs, ledger, pointer = tables.scoring_runs, tables.ledger, tables.published_run
 ranks, changes, c = tables.present_ranks, tables.present_changes, tables.customers
-
-_RANK = text(
-    "INSERT INTO present_ranks (run_id, churn_probability, customer_id) "
-    "SELECT :run, churn_probability, customer_id FROM incoming_rows WHERE rowid BETWEEN :first AND :last"
-)
-
-
-def rank(connection: Connection, run_id: int, rows: range) -> None:
-    """Enter scores of `incoming_rows`, those with these row numbers, in the ranking of a run not published yet.
-
-    The columns there are `churn_probability` and `customer_id`; fastest from the highest probability down.
-    """
-    connection.execute(_RANK, {"run": run_id, "first": rows[0], "last": rows[-1]})
 
 
 def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, case, cast, delete, func, insert, select, text, update
+from sqlalchemy import Connection, and_, case, cast, delete, func, insert, select, update
 from sqlalchemy.types import Integer
 
 from database.engine.bulk_insert import AnyRow, insert_rows
@@ -35,14 +35,8 @@ SCORE_COLUMNS = (
     "points_3",
 )
 Kind = Literal["full", "sample", "past"]
+Ending = Literal["done", "published"]
 GONE = "Customers disappeared while they were being scored. Nothing of this run was stored; score again."
-_COLUMNS = ", ".join(("customer_id", *SCORE_COLUMNS, "monthly_price"))
-# Joined to the customers, row for row, so that nobody is stored who does not exist.
-_APPEND = text(
-    f"INSERT INTO ledger (run_id, {_COLUMNS}) SELECT r.id, {', '.join(f'i.{name}' for name in _COLUMNS.split(', '))} "
-    "FROM scoring_runs AS r CROSS JOIN incoming_rows AS i CROSS JOIN customers AS c ON c.id = i.customer_id "
-    "WHERE r.id = :run AND i.rowid BETWEEN :first AND :last"
-)
 
 
 @dataclass(frozen=True)
@@ -76,18 +70,12 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
     return connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one()
 
 
-def append(connection: Connection, run_id: int, rows: range) -> None:
-    """Add ledger rows of `incoming_rows`, those with these row numbers.
-
-    The columns there are `customer_id`, SCORE_COLUMNS and `monthly_price`; fastest in the order of customers.
-
-    Raises
-    ------
-    Conflict
-        The run, or a customer of these, is not there.
-    """
-    given = {"run": run_id, "first": rows[0], "last": rows[-1]}
-    if connection.execute(_APPEND, given).rowcount != len(rows):
+def require_customers(connection: Connection, run_id: int, *, first_id: int, last_id: int, count: int) -> None:
+    """Raise Conflict where the run, or one of the `count` customers just added to it between two keys, is not there."""
+    there = ledger.join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
+    present = select(func.count()).select_from(there.join(runs, runs.c.id == ledger.c.run_id))
+    query = present.where(ledger.c.run_id == run_id, ledger.c.customer_id.between(first_id, last_id))
+    if connection.execute(query).scalar_one() != count:
         raise Conflict(GONE)
 
 
@@ -130,7 +118,7 @@ def finish(
     connection: Connection,
     run_id: int,
     *,
-    state: Literal["done", "published", "failed"],
+    state: Ending,
     customers: int,
     average: float | None,
     now: str,
@@ -170,34 +158,25 @@ def published(connection: Connection) -> Published | None:
     )
 
 
-def drop_unfinished_rows(connection: Connection, job_id: int, limit: int) -> int:
-    """Delete up to `limit` rows that a broken attempt of a job left behind; 0 when all are gone."""
-    for run_id in _unfinished(connection, job_id):
-        gone = present.drop_some(connection, run_id, limit)
-        if not gone:
-            some = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).limit(limit)
-            gone = connection.execute(
-                delete(ledger).where(ledger.c.run_id == run_id, ledger.c.customer_id.in_(some))
-            ).rowcount
-        if gone:
-            return gone
-    return 0
+def unfinished(connection: Connection, job_id: int) -> Sequence[int]:
+    """Runs of a job that were neither published nor finished."""
+    query = select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")
+    return connection.execute(query).scalars().all()
 
 
-def _unfinished(connection: Connection, job_id: int) -> Sequence[int]:
-    return (
-        connection.execute(select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")).scalars().all()
-    )
+def drop_rows(connection: Connection, run_id: int, limit: int) -> int:
+    """Delete up to `limit` ranks and ledger rows of a run; return how many, 0 when all are gone."""
+    if gone := present.drop_some(connection, run_id, limit):
+        return gone
+    some = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).limit(limit)
+    query = delete(ledger).where(ledger.c.run_id == run_id, ledger.c.customer_id.in_(some))
+    return connection.execute(query).rowcount
 
 
-def drop_unfinished(connection: Connection, job_id: int) -> int:
-    """Remove what a broken attempt of a job left behind; return how many runs were removed."""
-    ids = _unfinished(connection, job_id)
-    for run_id in ids:
-        for table in (ranks, ledger, bins):
-            connection.execute(delete(table).where(table.c.run_id == run_id))
-        connection.execute(delete(runs).where(runs.c.id == run_id))
-    return len(ids)
+def drop(connection: Connection, run_id: int) -> None:
+    """Delete a run whose rows are gone."""
+    connection.execute(delete(bins).where(bins.c.run_id == run_id))
+    connection.execute(delete(runs).where(runs.c.id == run_id))
 
 
 def _unsettled() -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -20,18 +20,17 @@ from database.customers import customer_base, facts
 from database.customers.customer_base import column_names, customers_table, snapshots_table
 from database.engine.bulk_insert import insert_dicts, insert_rows
 from database.engine.session import Connection, Database
-from database.engine.sqlite.column_image import FIRST_ROW
-from database.engine.sqlite.columns import exchange_with
 from database.importing import imports
 from database.models import models
-from database.scoring import runs
+from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
 from gateway.services.importing.finishing import bring_up_to_date
 from gateway.services.importing.import_file import last_activity
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
-from gateway.services.scoring.scoring_run import part_by_part, score_columns
+from gateway.services.scoring.scoring_run import batches_to_score
 from gateway.services.scoring.scoring_run import run as score
+from gateway.services.scoring.scoring_run import score as score_batch
 from shared.clock import Clock, days_later, iso, utc_now
 from shared.errors import Conflict
 from shared.schema.features import built_in_schema
@@ -256,24 +255,15 @@ def replay(work: Work) -> None:
 
 
 def _score_past(work: Work, day: str) -> None:
-    with work.database.write() as connection:
-        live = models.live(connection)
-        assert live is not None
-        moment = f"{day}T08:00:00.000Z"
-        run_id = runs.start(connection, kind="past", model_id=live.id, as_of=day, job_id=work.job.id, now=moment)
-    customers, total, schema = 0, 0.0, built_in_schema()
-    with exchange_with(work.database) as exchange:
-        for part in part_by_part(exchange, schema, partial(facts.to_score, schema, day)):
-            chunk = score_columns(work, live.version, part)
-            customers, total = customers + len(chunk.ids), total + float(chunk.probabilities.sum())
-            exchange.hand_over(chunk.image)
-            with exchange.write() as connection:
-                runs.append(connection, run_id, range(FIRST_ROW, FIRST_ROW + len(chunk.ids)))
     with work.database.read() as connection:
-        measured = runs.measure_bins(connection, run_id, shown=False)
-    with work.database.write() as connection:
-        runs.store_bins(connection, run_id, measured)
-        runs.finish(connection, run_id, state="done", customers=customers, average=total / customers, now=moment)
+        live = models.live(connection)
+    assert live is not None
+    moment, schema = datetime.fromisoformat(f"{day}T08:00:00Z"), built_in_schema()
+    opened = open_run(work.database, lambda: moment, kind="past", model_id=live.id, as_of=day, job_id=work.job.id)
+    with opened as run:
+        for batch in batches_to_score(work.database, schema, partial(facts.to_score, schema, day)):
+            run.append(score_batch(work, live.version, batch))
+        run.finish()
     work.step(1.0, f"Scored {day} with {live.version}")
 
 

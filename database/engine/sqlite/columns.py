@@ -1,87 +1,76 @@
-"""Many rows on their way in or out of the database: handed over and taken as columns, copied inside SQLite.
+"""Columns of numbers into a table: opened as a database in memory and copied inside SQLite, in short transactions.
 
-Law: what is on its way is seen by this connection only and goes with it; what is copied in is checked like any other
-row, in short transactions; what is taken out is as of one moment.
+Binding every number by itself would take longer than the rest of a scoring run.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Select, String, Table, insert
-from typing_extensions import Buffer
+import numpy.typing as npt
+from sqlalchemy import Connection, Table, text
 
+from database.engine.batch_sizing import Pace
 from database.engine.session import Database, transaction
-from database.engine.sqlite.column_image import PAGE
-from database.engine.sqlite.column_reader import Taken, taken
+from database.engine.sqlite.column_image import FIRST_ROW, TABLE, image
 
-_IN, _OUT = "incoming", "outgoing"
+Array = npt.NDArray[Any]
+#: Looks at the rows of one transaction before it ends: those of these positions.
+Check = Callable[[Connection, slice], None]
+_ATTACHED = "incoming"
 
 
-class Exchange:
-    """A connection that has columns beside the database: on their way in, as table `incoming_rows`, and out."""
+class ColumnInserter:
+    """Inserts columns into tables of one database; made by `column_inserter`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    @property
-    def _raw(self) -> Any:
-        return self._connection.connection.dbapi_connection
-
-    def hand_over(self, image: Buffer) -> None:
-        """Have the columns of `database.engine.sqlite.column_image.image` beside the database, in the place of those
-        before."""
-        self._raw.deserialize(image, name=_IN)
-
-    def take(self, query: Select[Any]) -> Taken:
-        """What a query finds, in columns.
+    def insert(
+        self,
+        table: Table,
+        columns: Mapping[str, Array],
+        *,
+        run_id: int,
+        pace: Pace,
+        check: Check | None = None,
+    ) -> None:
+        """Insert rows under a run, as many in one transaction as the pace allows.
 
         Parameters
         ----------
-        query
-            Its first column is a whole number, never NULL, in no two rows the same: the key. The others are texts,
-            where SQLAlchemy says so, or else numbers.
+        columns
+            By column name: float64, bool or signed integers of shape (rows,), NaN for NULL.
+        check
+            Raises where rows of a transaction can't stay; that transaction is then rolled back.
         """
-        columns = list(query.selected_columns)[1:]
-        kinds = [(column.name, str if isinstance(column.type, String) else float) for column in columns]
-        rows = _rows(len(columns))
-        self._raw.deserialize(_empty(len(columns)), name=_OUT)
-        with transaction(self._connection, "BEGIN"):
-            self._connection.execute(insert(rows).from_select(list(rows.c), query))
-        return taken(self._raw.serialize(name=_OUT), kinds)
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One write transaction, as `Database.write`."""
-        with transaction(self._connection, "BEGIN IMMEDIATE"):
-            yield self._connection
+        rows = len(next(iter(columns.values())))
+        if not rows:
+            return
+        self._connection.connection.dbapi_connection.deserialize(image(columns), name=_ATTACHED)  # type: ignore[union-attr]
+        names = ", ".join(columns)
+        copy = text(
+            f"INSERT INTO {table.name} (run_id, {names}) SELECT :run_id, {names} FROM {_ATTACHED}.{TABLE} "
+            "WHERE rowid BETWEEN :first AND :last"
+        )
+        at = 0
+        while at < rows:
+            until = min(at + pace.size, rows)
+            with pace.timed(transaction(self._connection, "BEGIN IMMEDIATE")):
+                given = {"run_id": run_id, "first": FIRST_ROW + at, "last": FIRST_ROW + until - 1}
+                self._connection.execute(copy, given)
+                if check is not None:
+                    check(self._connection, slice(at, until))
+            at = until
 
 
 @contextmanager
-def exchange_with(database: Database) -> Iterator[Exchange]:
-    """A place for columns beside the database, for as long as the block lasts."""
+def column_inserter(database: Database) -> Iterator[ColumnInserter]:
+    """An inserter with a connection of its own, which is closed at the end."""
     with database.engine.connect() as connection:
-        # From the pool: it is closed at the end, whatever happened, and what is attached goes with it.
+        # Taken out of the pool: what is attached goes with it, whatever happens.
         connection.detach()
-        for place in (_IN, _OUT):
-            connection.exec_driver_sql(f"ATTACH ':memory:' AS {place}")
-        yield Exchange(connection)
-
-
-@lru_cache(maxsize=8)
-def _rows(columns: int) -> Table:
-    """The table that rows are taken from: it says nothing of its columns, so that every value stays what it is."""
-    names = ("rowid", *(f"c{at}" for at in range(columns)))
-    return Table("outgoing_rows", MetaData(), *(Column(name) for name in names), schema=_OUT)
-
-
-@lru_cache(maxsize=8)
-def _empty(columns: int) -> bytes:
-    with closing(sqlite3.connect(":memory:")) as raw:
-        raw.execute(f"PRAGMA page_size = {PAGE}")
-        raw.execute(f"CREATE TABLE outgoing_rows ({', '.join(f'c{at}' for at in range(columns))})")
-        return raw.serialize()
+        connection.exec_driver_sql(f"ATTACH ':memory:' AS {_ATTACHED}")
+        yield ColumnInserter(connection)

@@ -12,18 +12,18 @@ from typing import Any
 import structlog
 
 from database.customers import churn_history, customer_base, facts
+from database.engine.batch_sizing import Pace
 from database.engine.session import transaction
 from database.importing import apply_import, imports
 from database.importing.apply_import import Plan, Writer
 from database.importing.imports import Pending
 from database.importing.staging import Staging
 from database.scoring import runs
+from database.scoring.run_writer import refresh_roll_up
 from gateway.services.importing import uploads
 from gateway.services.jobs import locks
-from gateway.services.jobs.batch_sizing import Pace
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import outcomes
-from gateway.services.scoring.scoring_run import refresh_roll_up
 from shared.errors import Conflict, DiskFull
 from shared.schema.features import schema_from_dict
 
@@ -139,7 +139,7 @@ def bring_up_to_date(work: Work) -> None:
     with work.database.write() as connection:
         churn_history.store(connection, periods)
     outcomes.settle(work)
-    refresh_roll_up(work)
+    refresh_roll_up(work.database)
 
 
 def write_alone(work: Work, act: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from database.customers import customer_base, facts
+from database.engine.batch_sizing import Pace
 from database.engine.session import transaction
 from database.importing import apply_import, apply_outcomes
 from database.importing.staging import Staging
@@ -24,7 +25,6 @@ from gateway.services.importing.finishing import (
 from gateway.services.importing.rejects import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
-from gateway.services.jobs.batch_sizing import Pace
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from database.engine.sqlite.column_reader import Floats, Ints, Texts
+from database.engine.bulk_read import Floats, Ints, Texts
 from shared.contracts.arrow import predict_schema, train_schema
 from shared.schema.features import Schema
 
@@ -28,14 +28,12 @@ def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 def predict_batch(schema: Schema, ids: Ints, features: Sequence[Floats | Texts]) -> pa.RecordBatch:
     """Rows to score: one column per feature in `features`, in the schema's order; NaN is a missing number."""
-    columns = [_strings(each) if isinstance(each, Texts) else pa.array(each, from_pandas=True) for each in features]
-    return pa.RecordBatch.from_arrays([pa.array(ids), *columns], schema=predict_schema(schema))
-
-
-def _strings(texts: Texts) -> pa.Array:
-    ends = np.concatenate([[0], texts.ends]).astype(np.int32)
-    known = np.packbits(texts.known, bitorder="little")
-    return pa.StringArray.from_buffers(len(texts.ends), *(pa.py_buffer(each) for each in (ends, texts.utf8, known)))
+    form = predict_schema(schema)
+    columns = [
+        pa.array(each, type=pa.string()) if isinstance(each, list) else pa.array(each, from_pandas=True)
+        for each in features
+    ]
+    return pa.RecordBatch.from_arrays([pa.array(ids), *columns], schema=form)
 
 
 def train_batch(

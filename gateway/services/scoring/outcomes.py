@@ -6,8 +6,8 @@ Law: an outcome is appended when its date has matured, never before; a predictio
 from __future__ import annotations
 
 from database.customers import facts
+from database.engine.batch_sizing import Pace
 from database.scoring import runs
-from gateway.services.jobs.batch_sizing import Pace
 from gateway.services.jobs.work import Work
 from shared.clock import days_later, iso
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS

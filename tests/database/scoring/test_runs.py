@@ -16,11 +16,13 @@ from database.engine.session import Database
 from database.importing import apply_import
 from database.jobs import jobs
 from database.scoring import dashboard, ranks, runs
+from database.scoring.run_writer import drop_unfinished, open_run
 from database.tables import tables
+from shared.clock import utc_now
 from shared.errors import Conflict
 from tests import ledger
 from tests.database.conftest import NOW, Facts, full_run
-from tests.ledger import a_score
+from tests.ledger import a_score, scores_of
 
 Make = Callable[..., Facts]
 EDGES = (0.0, 0.0005, 0.001, 0.05, 0.051, 0.6, 0.601, 0.7, 0.701, 0.8, 0.801, 0.999, 1.0)
@@ -101,45 +103,42 @@ def test_stale_present_scores_go_in_chunks_and_the_shown_and_the_running_ones_st
     assert count(here.database, tables.ledger) == 55  # the ledger keeps every row
 
 
-def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make) -> None:
-    here = facts_of()
-    ids, model = here.people(3), here.model()
-    whole = full_run(here.database, model, dict.fromkeys(ids, 0.2))
-    with here.database.write() as connection:
-        job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
-        broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
-        ledger.append(connection, broken, ids, [a_score(0.5)] * 3, ranked=True)
-    with here.database.write() as connection:
-        assert runs.drop_unfinished(connection, job) == 1
-        assert runs.drop_unfinished(connection, job) == 0
-    assert count(here.database, tables.ledger) == 3
-    assert {p for _, p in shown(here)} == {0.2}
-    with here.database.read() as connection:
-        assert runs.published(connection).run_id == whole  # type: ignore[union-attr]
-
-
-def test_what_a_broken_attempt_left_goes_in_chunks_and_a_finished_run_stays(facts_of: Make) -> None:
-    here = facts_of()
-    ids, model = here.people(12), here.model()
-    full_run(here.database, model, dict.fromkeys(ids, 0.2))
-    with here.database.write() as connection:
-        job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
-        broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
-        ledger.append(connection, broken, ids, [a_score(0.5)] * 12, ranked=True)
-    gone = []
-    while not gone or gone[-1]:
-        with here.database.write() as connection:
-            gone.append(runs.drop_unfinished_rows(connection, job, 5))
-    assert gone == [5, 5, 2] * 2 + [0]
-    assert count(here.database, tables.ledger) == count(here.database, tables.present_ranks) == 12
-
-
 def numbers(here: Facts) -> dict[int, list[int]]:
     """The predictions' own numbers, by run."""
     p = tables.predictions
     with here.database.read() as connection:
         found = connection.execute(select(p.c.run_id, p.c.id).order_by(p.c.id)).all()
     return {run: [row.id for row in found if row.run_id == run] for run in {row.run_id for row in found}}
+
+
+@pytest.mark.parametrize("customers", [3, 12])
+def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make, customers: int) -> None:
+    here = facts_of()
+    ids, model = here.people(customers), here.model()
+    whole = full_run(here.database, model, dict.fromkeys(ids, 0.2))
+    with here.database.write() as connection:
+        job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
+        broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
+        ledger.append(connection, broken, ids, [a_score(0.5)] * customers, ranked=True)
+    for _ in range(2):
+        drop_unfinished(here.database, job)
+        assert count(here.database, tables.ledger) == count(here.database, tables.present_ranks) == customers
+    assert {p for _, p in shown(here)} == {0.2}
+    with here.database.read() as connection:
+        assert runs.published(connection).run_id == whole  # type: ignore[union-attr]
+
+
+def test_the_rows_of_a_run_go_in_chunks(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(12), here.model()
+    with here.database.write() as connection:
+        broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
+        ledger.append(connection, broken, ids, [a_score(0.5)] * 12, ranked=True)
+    gone = []
+    while not gone or gone[-1]:
+        with here.database.write() as connection:
+            gone.append(runs.drop_rows(connection, broken, 5))
+    assert gone == [5, 5, 2] * 2 + [0]
 
 
 def test_every_prediction_has_a_number_of_its_own_higher_from_run_to_run(facts_of: Make) -> None:
@@ -160,18 +159,64 @@ def test_a_run_that_is_not_finished_has_no_predictions_to_show(facts_of: Make) -
     assert numbers(here) == {}
 
 
-def test_a_score_of_nobody_and_a_score_of_no_run_are_refused(facts_of: Make) -> None:
+def _append_to_a_sample(here: Facts, model: int, *parts: dict[int, float], is_dropped: bool = False) -> None:
+    with open_run(here.database, utc_now, kind="sample", model_id=model, as_of="2026-06-30", job_id=None) as run:
+        if is_dropped:
+            with here.database.write() as connection:
+                runs.drop(connection, run.run_id)
+        for part in parts:
+            run.append(scores_of(part))
+
+
+def test_a_score_of_nobody_ends_the_run_and_leaves_nothing_of_it(facts_of: Make) -> None:
     here = facts_of()
     ids, model = here.people(2), here.model()
-    run_id = full_run(here.database, model, dict.fromkeys(ids, 0.2))
-    for run, customer in ((run_id + 1, ids[0]), (run_id + 1, 99)):
-        with pytest.raises(Conflict, match="score again"), here.database.write() as connection:
-            ledger.append(connection, run, [customer], [a_score(0.5)])
-    with here.database.write() as connection:
-        sample = runs.start(connection, kind="sample", model_id=model, as_of="2026-06-30", job_id=None, now=NOW)
-    with pytest.raises(Conflict, match="score again"), here.database.write() as connection:
-        ledger.append(connection, sample, [ids[0], 99], [a_score(0.5)] * 2)
+    full_run(here.database, model, dict.fromkeys(ids, 0.2))
+    with pytest.raises(Conflict, match="score again"):
+        _append_to_a_sample(here, model, {ids[0]: 0.5}, {ids[1]: 0.5, 99: 0.5})
     assert count(here.database, tables.ledger) == 2
+    assert count(here.database, tables.scoring_runs) == 1
+
+
+def test_a_score_of_a_run_that_is_gone_is_refused(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(1), here.model()
+    with pytest.raises(Conflict, match="score again"):
+        _append_to_a_sample(here, model, {ids[0]: 0.5}, is_dropped=True)
+    assert count(here.database, tables.ledger) == 0
+
+
+def test_a_run_that_is_neither_published_nor_finished_leaves_nothing(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(3), here.model()
+    with open_run(here.database, utc_now, kind="full", model_id=model, as_of="2026-06-30", job_id=None) as run:
+        run.append(scores_of(dict.fromkeys(ids, 0.5)))
+    assert [count(here.database, each) for each in (tables.ledger, tables.present_ranks, tables.scoring_runs)] == [
+        0,
+        0,
+        0,
+    ]
+
+
+def test_a_published_run_is_shown_ranked_and_counted_whole(facts_of: Make) -> None:
+    here = facts_of()
+    ids, model = here.people(5), here.model()
+    wanted = dict(zip(ids, (0.3, 0.9, 0.1, 0.9, 0.5), strict=True))
+    with open_run(here.database, utc_now, kind="full", model_id=model, as_of="2026-06-30", job_id=None) as run:
+        run.append(scores_of({each: wanted[each] for each in ids[:2]}))
+        run.append(scores_of({each: wanted[each] for each in ids[2:]}, {ids[2]: 9.0}))
+        run.publish()
+    with here.database.read() as connection:
+        current = runs.published(connection)
+        ranked = connection.execute(select(tables.present_ranks.c.customer_id)).scalars().all()
+        stored = sorted(tuple(row)[1:] for row in dashboard.bins(connection, run.run_id))
+        measured = sorted(runs.measure_bins(connection, run.run_id))
+    assert current is not None and (current.run_id, current.customers) == (run.run_id, 5)
+    assert current.average_probability == pytest.approx(0.54)
+    assert list(ranked) == sorted(ids, key=lambda each: (-wanted[each], each))
+    assert len(stored) == 4
+    for row, other in zip(stored, measured, strict=True):
+        assert row == pytest.approx(other)
 
 
 def test_a_customer_and_a_run_stay_as_long_as_there_are_scores_of_them(facts_of: Make) -> None:
@@ -371,7 +416,7 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
         apply_import.hide_gone(connection, second, 0, 10**9)
         while ranks.drop_stale(connection, 2):
             pass
-        runs.drop_unfinished(connection, 1)
+    drop_unfinished(here.database, 1)
     assert rows() == before
     assert len(before) == 5
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Float, Integer, MetaData, Table, Text, select
 
+from database.engine.bulk_read import fetch_columns
 from database.engine.session import Database
-from database.engine.sqlite.columns import exchange_with
 from gateway.services.scoring.columns import predict_batch
 from shared.contracts import arrow
 from shared.schema.features import schema_from_dict
@@ -25,8 +25,8 @@ def test_every_row_arrives_as_it_stands_in_the_database(tmp_path: Path, plans: l
     with database.write() as connection:
         told.create(connection)
         connection.execute(told.insert(), [dict(zip(told.c.keys(), row, strict=True)) for row in rows])
-    with exchange_with(database) as exchange:
-        taken = exchange.take(select(told))
-    batch = predict_batch(SCHEMA, taken.keys, taken.columns)
+    with database.read() as connection:
+        fetched = fetch_columns(connection, select(told))
+    batch = predict_batch(SCHEMA, fetched.keys, fetched.columns)
     sent = arrow.decode(arrow.encode(arrow.predict_schema(SCHEMA), [batch]))
     assert [tuple(row.values()) for row in sent.to_pylist()] == rows

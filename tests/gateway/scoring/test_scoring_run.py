@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from database.customers import customer_base, customers
+from database.engine.bulk_read import fetch_columns
 from database.engine.session import Database
-from database.engine.sqlite.columns import exchange_with
 from database.models import models
 from database.scoring import dashboard, runs
 from database.tables import tables
@@ -129,13 +129,11 @@ def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: Wo
         names = ("customer_id", "monthly_price", *runs.SCORE_COLUMNS)
         stored = connection.execute(select(*(p.c[name] for name in names)).where(p.c.run_id == run_id)).all()
         ranked = connection.execute(select(ranks.c.churn_probability, ranks.c.customer_id)).all()
-    with exchange_with(demo_world.database) as exchange:
-        taken = exchange.take(customers.to_score(found.schema, after_id=0, limit=1000))
-    columns = scoring_run.in_columns(found.schema, taken)
-    assert [tuple(row.values()) for row in arrow.decode(columns.body).to_pylist()] == [
-        (row[0], *row[2:]) for row in rows
-    ]
-    answer = arrow.decode(demo_world.ml.score_columns(columns.body, live.version, request_id="again"))
+    with demo_world.database.read() as connection:
+        fetched = fetch_columns(connection, customers.to_score(found.schema, after_id=0, limit=1000))
+    batch = scoring_run.to_batch(found.schema, fetched)
+    assert [tuple(row.values()) for row in arrow.decode(batch.body).to_pylist()] == [(row[0], *row[2:]) for row in rows]
+    answer = arrow.decode(demo_world.ml.score_columns(batch.body, live.version, request_id="again"))
     said = zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True)
     assert [tuple(row) for row in stored] == [(*row[:2], *score) for row, score in zip(rows, said, strict=True)]
     assert [tuple(row) for row in ranked] == sorted(

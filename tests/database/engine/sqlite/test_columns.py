@@ -1,4 +1,4 @@
-"""Columns handed over: SQLite finds the numbers as they were, copies them in order, and nobody else sees them."""
+"""Columns of numbers reach their table as they were, in order, and nobody else sees them on the way."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sqlalchemy import text
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, func, select
 
+from database.engine.batch_sizing import Pace
 from database.engine.session import Database
 from database.engine.sqlite.column_image import FIRST_ROW, MOST_ROWS, image
-from database.engine.sqlite.columns import exchange_with
+from database.engine.sqlite.columns import column_inserter
 
 KINDS = ("float64", "bool", "int8", "int16", "int32", "int64")
 
@@ -63,65 +64,91 @@ def test_as_many_rows_as_promised_fit_and_no_more() -> None:
         image({f"c{at}": np.zeros(3) for at in range(15)})
 
 
+KEPT = Table(
+    "kept",
+    MetaData(),
+    Column("run_id", Integer, primary_key=True),
+    Column("a", Integer, primary_key=True),
+    Column("b", Float),
+)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     made = Database(tmp_path / "a.db")
     with made.write() as connection:
-        connection.exec_driver_sql("CREATE TABLE kept (a INTEGER PRIMARY KEY, b REAL)")
+        KEPT.create(connection)
     return made
-
-
-COPY = text("INSERT INTO kept SELECT a, b FROM incoming_rows WHERE rowid BETWEEN :first AND :last")
 
 
 def kept(database: Database) -> list[tuple[Any, ...]]:
     with database.read() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql("SELECT a, b FROM kept ORDER BY a")]
+        return [tuple(row) for row in connection.execute(select(KEPT).order_by(KEPT.c.run_id, KEPT.c.a))]
 
 
-def test_what_is_handed_over_is_copied_part_by_part_and_replaced_by_the_next(database: Database) -> None:
-    with exchange_with(database) as exchange:
-        for start in (0, 100):
-            exchange.hand_over(image({"a": np.arange(start, start + 5), "b": np.full(5, start / 2)}))
-            for first, last in ((0, 2), (3, 4)):
-                with exchange.write() as connection:
-                    connection.execute(COPY, {"first": FIRST_ROW + first, "last": FIRST_ROW + last})
-                assert len(kept(database)) == start / 20 + last + 1
-    assert kept(database) == [(start + k, start / 2) for start in (0, 100) for k in range(5)]
+def numbers(*values: int) -> dict[str, np.ndarray]:
+    return {"a": np.array(values), "b": np.array(values) / 2}
 
 
-def test_a_part_that_fails_leaves_nothing_of_itself_and_the_next_one_goes_on(database: Database) -> None:
-    with exchange_with(database) as exchange:
-        exchange.hand_over(image({"a": np.array([1, 2, 2, 3]), "b": np.zeros(4)}))
-        with pytest.raises(Exception, match="UNIQUE"), exchange.write() as connection:
-            connection.execute(COPY, {"first": FIRST_ROW, "last": FIRST_ROW + 3})
+def test_columns_arrive_row_by_row_under_their_run_in_transactions_of_the_paces_size(database: Database) -> None:
+    parts: list[tuple[int, int]] = []
+
+    def count(connection: Connection, part: slice) -> None:
+        inserted = connection.execute(select(func.count()).select_from(KEPT)).scalar_one()
+        parts.append((part.stop - part.start, inserted))
+
+    pace = Pace(2, fewest=2, most=2)
+    with column_inserter(database) as inserter:
+        inserter.insert(KEPT, numbers(1, 2, 3, 4, 5), run_id=7, pace=pace, check=count)
+        inserter.insert(KEPT, numbers(), run_id=7, pace=pace)
+        inserter.insert(KEPT, numbers(1), run_id=8, pace=pace)
+    assert parts == [(2, 2), (2, 4), (1, 5)]
+    assert kept(database) == [*((7, k, k / 2) for k in (1, 2, 3, 4, 5)), (8, 1, 0.5)]
+
+
+def test_a_transaction_that_fails_leaves_nothing_of_itself_and_the_next_one_goes_on(database: Database) -> None:
+    with column_inserter(database) as inserter:
+        with pytest.raises(Exception, match="UNIQUE"):
+            inserter.insert(KEPT, numbers(1, 2, 2, 3), run_id=1, pace=Pace())
         assert kept(database) == []
-        with exchange.write() as connection:
-            connection.execute(COPY, {"first": FIRST_ROW + 2, "last": FIRST_ROW + 3})
-    assert kept(database) == [(2, 0.0), (3, 0.0)]
+        inserter.insert(KEPT, numbers(2, 3), run_id=1, pace=Pace())
+    assert kept(database) == [(1, 2, 1.0), (1, 3, 1.5)]
 
 
-def test_nobody_else_sees_it_and_it_is_gone_with_its_block_even_after_a_failure(database: Database) -> None:
+def test_a_check_that_raises_rolls_its_transaction_back(database: Database) -> None:
+    def refuse(connection: Connection, part: slice) -> None:
+        if part.start:
+            raise LookupError("not there")
+
+    with column_inserter(database) as inserter, pytest.raises(LookupError):
+        inserter.insert(KEPT, numbers(1, 2, 3, 4), run_id=1, pace=Pace(2, fewest=2, most=2), check=refuse)
+    assert [row[1] for row in kept(database)] == [1, 2]
+
+
+def test_nobody_else_sees_what_is_attached_and_it_is_gone_with_its_block_even_after_a_failure(
+    database: Database,
+) -> None:
+    def attached() -> list[str]:
+        with database.read() as other:
+            return [row[1] for row in other.exec_driver_sql("PRAGMA database_list")]
+
     def break_off() -> None:
-        with exchange_with(database) as exchange:
-            exchange.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))
-            with database.read() as other:
-                assert [row[1] for row in other.exec_driver_sql("PRAGMA database_list")] == ["main"]
+        with column_inserter(database) as inserter:
+            inserter.insert(KEPT, numbers(1, 2), run_id=1, pace=Pace())
+            assert attached() == ["main"]
             raise RuntimeError("broke")
 
     with pytest.raises(RuntimeError, match="broke"):
         break_off()
-    for _ in range(3):
-        with database.read() as connection:
-            assert [row[1] for row in connection.exec_driver_sql("PRAGMA database_list")] == ["main"]
+    assert [attached() for _ in range(3)] == [["main"]] * 3
 
 
-def test_a_place_that_is_half_made_is_given_to_nobody_else(database: Database) -> None:
+def test_a_connection_that_could_not_be_prepared_is_given_to_nobody_else(database: Database) -> None:
     with database.engine.connect() as connection:
         raw = connection.connection.dbapi_connection
         assert raw is not None
-        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)
-    with pytest.raises(Exception, match="too many attached"), exchange_with(database):
+        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    with pytest.raises(Exception, match="too many attached"), column_inserter(database):
         pass
-    with exchange_with(database) as exchange:
-        exchange.hand_over(image({"a": np.arange(3), "b": np.zeros(3)}))
+    with column_inserter(database) as inserter:
+        inserter.insert(KEPT, numbers(1), run_id=1, pace=Pace())

@@ -1,38 +1,17 @@
-"""Many rows on their way: worked on before they are asked for, counted and ranked as they pass.
+"""What a scoring run counts as its scores pass: customers by probability, and their order.
 
-Law: memory holds a handful of chunks, and 16 bytes of every customer who is ranked; a failure reaches whoever asks for
-the next one.
+Law: memory holds 16 bytes for each customer that is ranked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from database.engine.sqlite.column_reader import Floats, Ints
+from database.engine.bulk_read import Floats, Ints
 from database.scoring.runs import BINS
-
-A = TypeVar("A")
-B = TypeVar("B")
-
-
-def ahead(do: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
-    """What `do` makes of each item, made in a thread of its own while the caller works on the one before.
-
-    The items themselves are taken in the caller's thread: one more thread that holds Python's lock most of the time
-    would cost more than it spares. Closing it waits for the one that is being made.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        upcoming: Future[B] | None = None
-        for item in items:
-            last, upcoming = upcoming, pool.submit(do, item)
-            if last is not None:
-                yield last.result()
-        if upcoming is not None:
-            yield upcoming.result()
 
 
 class RollUp:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from database.engine.batch_sizing import AIM_S, HELD_S, Pace
 from database.engine.migrate import migrate
 from database.engine.session import REST_S, RETRY_S, SLOW_WRITE_S, Database
-from gateway.services.jobs.batch_sizing import AIM_S, HELD_S, Pace
 from tests.virtual_time import VirtualTime
 
 
@@ -24,7 +24,7 @@ def database(tmp_path: Path) -> Database:
 def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     """The time of writers and of those who wait for the lock; the lock and its waiting are real."""
     made = VirtualTime()
-    monkeypatch.setattr("gateway.services.jobs.batch_sizing.time", made)
+    monkeypatch.setattr("database.engine.batch_sizing.time", made)
     monkeypatch.setattr("database.engine.session.time", made)
     return made
 

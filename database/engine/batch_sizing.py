@@ -1,7 +1,7 @@
 """How many rows fit into one short write transaction here and now, learned from those before.
 
-Law: the write lock is held for about as long as was aimed at, on whatever machine and under whatever load, and is left
-free in between for longer than a waiting writer sleeps (`database.engine.session`).
+Law: the write lock is held for about as long as is aimed at, on any machine and under any load, and is left free in
+between for longer than a waiting writer sleeps (`database.engine.session`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,205 @@
+"""Writes a scoring run: rows in short transactions, then one that publishes it.
+
+Law: a run becomes visible whole or not at all; no transaction holds the write lock for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+from database.engine.batch_sizing import Pace
+from database.engine.bulk_read import Floats, Ints
+from database.engine.session import Database
+from database.engine.sqlite.columns import ColumnInserter, column_inserter
+from database.scoring import ranks, runs
+from database.scoring.roll_up import Ranking, RollUp
+from database.tables import tables
+from shared.clock import Clock, iso
+
+#: Rows of the first transaction; `Pace` finds how many the next one may hold, up to the other.
+FIRST_BATCH, LARGEST_BATCH = 5_000, 20_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of customers in ascending order of their keys; shape (customers,) each.
+
+    Attributes
+    ----------
+    monthly_prices
+        NaN where there is none.
+    columns
+        By the names of `runs.SCORE_COLUMNS`.
+    """
+
+    customer_ids: Ints
+    monthly_prices: Floats
+    columns: Mapping[str, npt.NDArray[Any]]
+
+
+class RunWriter:
+    """A scoring run under way; made by `open_run`.
+
+    Attributes
+    ----------
+    run_id
+        Its key.
+    started_at
+        Timestamp.
+    """
+
+    def __init__(self, database: Database, inserter: ColumnInserter, run: _Run, clock: Clock) -> None:
+        self.run_id, self.started_at = run.run_id, run.started_at
+        self._database, self._inserter, self._run, self._clock = database, inserter, run, clock
+        self._pace = Pace(FIRST_BATCH, most=LARGEST_BATCH)
+        self._roll_up, self._ranking = RollUp(), Ranking()
+        self.is_finished = False
+
+    @property
+    def customers(self) -> int:
+        """Customers scored so far."""
+        return self._roll_up.customers
+
+    @property
+    def average_probability(self) -> float | None:
+        """Mean churn probability so far; None before the first customer."""
+        return self._roll_up.average
+
+    def append(self, scores: Scores) -> None:
+        """Add scores, seen by nobody yet.
+
+        Raises
+        ------
+        Conflict
+            A customer, or the run, is not there any more.
+        """
+        ids, probabilities = scores.customer_ids, scores.columns["churn_probability"]
+
+        def check(connection: Connection, part: slice) -> None:
+            first, last = int(ids[part][0]), int(ids[part][-1])
+            runs.require_customers(connection, self.run_id, first_id=first, last_id=last, count=len(ids[part]))
+
+        columns = {"customer_id": ids, **scores.columns, "monthly_price": scores.monthly_prices}
+        self._inserter.insert(tables.ledger, columns, run_id=self.run_id, pace=self._pace, check=check)
+        self._roll_up.add(probabilities, scores.monthly_prices)
+        if self._run.kind == "full":
+            self._ranking.add(probabilities, ids)
+
+    def publish(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Rank the customers and make this the run whose scores are shown; ranks of older runs go.
+
+        Parameters
+        ----------
+        progress
+            Called after each part of the ranking; what it raises ends the run.
+        """
+        for probabilities, ids in self._ranking.parts(LARGEST_BATCH):
+            columns = {"churn_probability": probabilities, "customer_id": ids}
+            self._inserter.insert(tables.present_ranks, columns, run_id=self.run_id, pace=self._pace)
+            progress()
+        with self._database.write() as connection:
+            self._close(connection, "published")
+            runs.publish(connection, self.run_id, iso(self._clock()))
+        self.is_finished = True
+        _repeat(self._database, ranks.drop_stale)
+
+    def finish(self) -> None:
+        """End the run without showing it; a sample refreshes what is shown where the same model made that."""
+        with self._database.write() as connection:
+            self._close(connection, "done")
+            shown = runs.published(connection)
+        self.is_finished = True
+        # Nobody is shown scores of two models.
+        if self._run.kind == "sample" and shown is not None and shown.model_id == self._run.model_id:
+            self._refresh(shown.run_id)
+            refresh_roll_up(self._database)
+
+    def _close(self, connection: Connection, state: runs.Ending) -> None:
+        now = iso(self._clock())
+        runs.store_bins(connection, self.run_id, self._roll_up.rows())
+        runs.finish(
+            connection, self.run_id, state=state, customers=self.customers, average=self.average_probability, now=now
+        )
+
+    def _refresh(self, shown_run_id: int) -> None:
+        pace = Pace(FIRST_BATCH)
+        after: int | None = 0
+        while after is not None:
+            with pace.timed(self._database.write()) as connection:
+                after = ranks.refresh(connection, shown_run_id, self.run_id, after_id=after, limit=pace.size)
+
+
+@dataclass(frozen=True)
+class _Run:
+    run_id: int
+    kind: runs.Kind
+    model_id: int
+    started_at: str
+
+
+@contextmanager
+def open_run(
+    database: Database, clock: Clock, *, kind: runs.Kind, model_id: int, as_of: str, job_id: int | None
+) -> Iterator[RunWriter]:
+    """Begin a scoring run; end the block after `publish` or `finish`, or nothing of the run stays.
+
+    Parameters
+    ----------
+    kind
+        "full" runs are ranked and can be published; "sample" and "past" runs are finished.
+    as_of
+        Date of the facts.
+    job_id
+        The job that makes it.
+    """
+    started_at = iso(clock())
+    with database.write() as connection:
+        run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=job_id, now=started_at)
+    finished = False
+    try:
+        with column_inserter(database) as inserter:
+            writer = RunWriter(database, inserter, _Run(run_id, kind, model_id, started_at), clock)
+            yield writer
+            finished = writer.is_finished
+    finally:
+        if not finished:
+            _drop(database, [run_id])
+
+
+def drop_unfinished(database: Database, job_id: int) -> None:
+    """Remove the runs that a broken attempt of a job left behind."""
+    with database.read() as connection:
+        unfinished = runs.unfinished(connection, job_id)
+    _drop(database, unfinished)
+
+
+def _drop(database: Database, run_ids: Iterable[int]) -> None:
+    for run_id in run_ids:
+        _repeat(database, partial(runs.drop_rows, run_id=run_id))
+        with database.write() as connection:
+            runs.drop(connection, run_id)
+
+
+def _repeat(database: Database, drop: Callable[..., int]) -> None:
+    """Delete in short transactions until nothing is left."""
+    pace, gone = Pace(FIRST_BATCH), 1
+    while gone:
+        with pace.timed(database.write()) as connection:
+            gone = drop(connection, limit=pace.size)
+
+
+def refresh_roll_up(database: Database) -> None:
+    """Count the published run's present scores again, after some of them changed."""
+    with database.read() as connection:
+        shown = runs.published(connection)
+        measured = runs.measure_bins(connection, shown.run_id) if shown else []
+    if shown is not None:
+        with database.write() as connection:
+            runs.store_bins(connection, shown.run_id, measured)
