@@ -20,7 +20,9 @@ from database.engine.session import PRAGMAS, Database
 from database.engine.sqlite.columns import exchange_with
 from database.jobs import jobs
 from database.models import models
+from gateway.services import kinds
 from gateway.services.jobs import work
+from gateway.services.jobs.params import ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import scoring_run
 from gateway.settings import Settings
@@ -129,7 +131,7 @@ def make_database(path: Path, data: Data, rows: int) -> Database:
 
 def scoring_work(database: Database, ml: Any) -> Work:
     """A claimed scoring job."""
-    job_id = work.submit(database, utc_now, "score", {})
+    job_id = work.submit(database, utc_now, kinds.SCORE, ScoreParams())
     with database.write() as connection:
         job = jobs.claim_one(connection, job_id, worker="bench", now=iso(utc_now()))
     assert job is not None

@@ -9,9 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping
 from types import FrameType
-from typing import Any
 
 import structlog
 
@@ -21,31 +19,18 @@ from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job, Lane
 from gateway.clients.ml_client import MLClient
-from gateway.services import demo
-from gateway.services.exporting import export_files, parquet
-from gateway.services.importing import import_file, import_outcomes, preview
+from gateway.services import kinds
+from gateway.services.exporting import export_files
 from gateway.services.jobs import work
-from gateway.services.jobs.work import Handler, Work
+from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
-from gateway.services.models import training
-from gateway.services.scoring import scoring_run
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
-from shared.errors import InvalidInput, ServiceUnavailable
+from shared.errors import ServiceUnavailable
 from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
 
-HANDLERS: Mapping[str, Handler] = {
-    "train": training.run,
-    "score": scoring_run.run,
-    "import": import_file.run,
-    "export": parquet.run,
-    "import-outcomes": import_outcomes.run,
-    "preview": preview.preview,
-    "propose-schema": preview.propose,
-    "demo": demo.run,
-}
 IDLE_S = 0.1
 SEEN_EVERY_S = 3.0
 
@@ -129,13 +114,7 @@ class Worker:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
-        return work.run(
-            Work(self._database, self._ml, self._settings, self._clock, job), HANDLERS.get(job.kind, _unknown)
-        )
-
-
-def _unknown(work: Work) -> Mapping[str, Any]:
-    raise InvalidInput(f"No worker knows how to do {work.job.kind!r}.")
+        return work.run(Work(self._database, self._ml, self._settings, self._clock, job), kinds.by_name(job.kind))
 
 
 def main() -> None:

@@ -14,7 +14,9 @@ import click
 from database.customers import customer_base, customers
 from database.scoring import dashboard
 from gateway.cli.setup import Context, prepare, run_here
+from gateway.services import kinds
 from gateway.services.importing import uploads
+from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
 from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
@@ -98,8 +100,6 @@ def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
 ) -> None:
     """Import the customer table FILE (CSV or Parquet): whole, or not at all."""
-    from gateway.services.importing import import_file
-
     if absent_are_gone and not full_snapshot:
         raise InvalidInput("--absent-are-gone needs --full-snapshot: only a file of everybody says who is absent.")
     described = load_schema(schema_file) if schema_file else None
@@ -107,15 +107,15 @@ def import_command(
     day: date | None = as_of.date() if as_of else None
     if day is not None and day > context.clock().date():
         raise InvalidInput(f"--as-of {day} lies in the future.")
-    params = {
-        "path": str(file.resolve()),
-        "file_name": file.name,
-        "schema": (described or _present_schema(context)).as_dict(),
-        "as_of": day.isoformat() if day else None,
-        "absent_are_gone": absent_are_gone,
+    params = ImportParams(
+        path=str(file.resolve()),
+        file_name=file.name,
+        schema=(described or _present_schema(context)).as_dict(),
+        as_of=day,
+        absent_are_gone=absent_are_gone,
         **flags,
-    }
-    result = run_here(context, "import", params, import_file.run)
+    )
+    result = run_here(context, kinds.IMPORT, params)
     _tell(context, result)
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
@@ -159,11 +159,9 @@ def _tell(context: Context, result: dict[str, Any]) -> None:
 @click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
 def import_outcomes(file: Path, **flags: bool) -> None:
     """Import who left when, and why: FILE has user_id, ended_at, and perhaps end_reason and started_at."""
-    from gateway.services.importing import import_outcomes
-
-    params = {"path": str(file.resolve()), "file_name": file.name, **flags}
     context = prepare()
-    result = run_here(context, "import-outcomes", params, import_outcomes.run)
+    params = OutcomesParams(str(file.resolve()), file.name, **flags)
+    result = run_here(context, kinds.IMPORT_OUTCOMES, params)
     _tell(context, result)
     if result["dry_run"]:
         click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
@@ -175,9 +173,7 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on what has matured; it goes live if it is not worse than the live one."""
-    from gateway.services.models import training
-
-    result = run_here(prepare(), "train", {"allow_leaks": list(allow_leaks)}, training.run)
+    result = run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks))
     figures = result["metrics"]
     click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows.")
     click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")
@@ -200,10 +196,7 @@ def _figures(values: dict[str, float | None]) -> None:
 @click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although this feature is missing for many.")
 def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
-    from gateway.services.scoring import scoring_run
-
-    params = {"sample_size": sample_size, "allow_missing": list(allow_missing)}
-    result = run_here(prepare(), "score", params, scoring_run.run)
+    result = run_here(prepare(), kinds.SCORE, ScoreParams(sample_size, allow_missing))
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)

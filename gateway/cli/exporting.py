@@ -9,14 +9,16 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 
 from gateway.cli.setup import Context, ProgressLine, prepare, run_here
+from gateway.services import kinds
 from gateway.services.customers.filtering import Pair
 from gateway.services.exporting import export_files
-from gateway.services.exporting.exporting import Content, Export, Format
+from gateway.services.exporting.exporting import Export, Format
+from gateway.services.jobs.params import Content, ExportParams
 from shared.errors import InvalidInput
 
 FORMATS = ("csv", "ndjson", "parquet")
@@ -48,7 +50,7 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
     context = prepare()
     if form == "parquet":
         assert out is not None
-        _parquet(context, content, pairs, out)
+        _parquet(context, cast(Content, content), pairs, out)
         return
     unsure = context.settings.confidence_threshold
     export = Export(context.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
@@ -89,11 +91,8 @@ def _to_terminal(export: Export) -> None:
     sys.stdout.buffer.flush()
 
 
-def _parquet(context: Context, content: str, pairs: list[Pair], out: Path) -> None:
-    from gateway.services.exporting import parquet  # pyarrow: only where it is needed
-
-    params: dict[str, Any] = {"content": content, "filters": pairs}
-    result = run_here(context, "export", params, parquet.run)
+def _parquet(context: Context, content: Content, pairs: list[Pair], out: Path) -> None:
+    result = run_here(context, kinds.EXPORT, ExportParams(content, tuple(pairs)))
     job_id = int(result["file"].split("/")[3])
     written = export_files.path(context.settings.database_path, job_id)
     try:

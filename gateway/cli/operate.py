@@ -19,8 +19,10 @@ from database.engine.session import Database
 from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from gateway.cli.setup import Context, follow, prepare, run_here
+from gateway.services import kinds
 from gateway.services.accounts import accounts
 from gateway.services.jobs import work
+from gateway.services.jobs.params import NoParams
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
@@ -70,16 +72,16 @@ def migrate_command() -> None:
 @click.option("--force", is_flag=True, help="With --remove: also what was imported into the demo.")
 def demo(remove: bool, force: bool) -> None:
     """Make the demo: simulated customers, models of their time, today's scores."""
-    from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
-
     context = prepare()
     if remove:
+        from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
+
         removed = use_case.remove(context.database, context.clock, force=force)
         accounts.remove_demo_account(context.database)
         click.echo("The demo is gone." if removed else "There is no demo here.")
         return
     _demo_account(context)
-    result = run_here(context, "demo", {}, use_case.run)
+    result = run_here(context, kinds.DEMO, NoParams())
     click.echo(
         "The demo is there already."
         if result["unchanged"]
@@ -162,13 +164,13 @@ def _queue_demo(context: Context) -> int | None:
     """Queue the demo where the database is empty and it is wanted; None where there is nothing to do."""
     with context.database.read() as connection:
         present = customer_base.get(connection)
-        running = jobs.active(connection, "demo")
+        running = jobs.active(connection, kinds.DEMO.name)
     wanted = context.settings.demo and context.settings.app_env != "production"
     if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
         return None
     _demo_account(context)
     click.echo("Making the demo: simulated customers, training, scoring. This happens once.", err=True)
-    return running or work.submit(context.database, context.clock, "demo", {})
+    return running or work.submit(context.database, context.clock, kinds.DEMO, NoParams())
 
 
 def _say_where(context: Context) -> None:

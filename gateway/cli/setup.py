@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -22,7 +21,7 @@ from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.clients.ml_client import MLClient
 from gateway.services.jobs import work
-from gateway.services.jobs.work import Handler, Work
+from gateway.services.jobs.work import JobKind, P, Work
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, iso, utc_now
 from shared.web.logs import configure_logs
@@ -50,17 +49,17 @@ def prepare() -> Context:
     return Context(settings, database, ml, utc_now, using)
 
 
-def run_here(context: Context, kind: str, params: Mapping[str, Any], handler: Handler) -> dict[str, Any]:
+def run_here(context: Context, kind: JobKind[P], params: P) -> dict[str, Any]:
     """Run a job in this process, drawing its progress; its failure is raised."""
     database, clock = context.database, context.clock
     with database.write() as connection:
         now = iso(clock())
-        job_id = jobs.create(connection, kind=kind, lane=work.LANES[kind], params=params, now=now)
+        job_id = jobs.create(connection, kind=kind.name, lane=kind.lane, params=kind.store(params), now=now)
         # Claimed in the same transaction, or the worker would take it.
         job = jobs.claim_one(connection, job_id, worker=f"cli-{socket.gethostname()}-{os.getpid()}", now=now)
     assert job is not None
     line = ProgressLine()
-    ended = work.run(Work(database, context.ml, context.settings, clock, job, report=line.show), handler)
+    ended = work.run(Work(database, context.ml, context.settings, clock, job, report=line.show), kind)
     line.end()
     return work.result_or_raise(ended)
 

@@ -20,6 +20,7 @@ from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import RunOut, SampleBody
+from gateway.services import kinds
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
@@ -209,7 +210,7 @@ def features() -> Response:
 def predict(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
-        "score",
+        kinds.SCORE,
         body.params(),
         default_wait_s=PREDICT_WAIT_S,
         done=lambda result: ok(result, message="Prediction run completed"),

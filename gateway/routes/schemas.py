@@ -5,11 +5,12 @@ Law: models only; a blueprint imports from here, never from another blueprint.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, StrictInt
 
 from gateway.openapi import Legacy
+from gateway.services.jobs.params import ScoreParams
 from shared.contracts.api import Cell
 
 
@@ -25,10 +26,9 @@ class SampleBody(Legacy):
         description="Features that may be missing for many although the model's training had them complete, by name",
     )
 
-    def params(self) -> dict[str, Any]:
-        """Of the job."""
-        allowed = {"allow_missing": self.allow_missing} if self.allow_missing else {}
-        return {"sample_size": self.sample_size, **allowed}
+    def params(self) -> ScoreParams:
+        """Return the parameters of the scoring job."""
+        return ScoreParams(sample_size=self.sample_size, allow_missing=tuple(self.allow_missing))
 
 
 class AllowedMissing(BaseModel):

@@ -28,6 +28,7 @@ from database.scoring import runs
 from database.tables.tables import subscriptions
 from gateway.services.importing.finishing import bring_up_to_date
 from gateway.services.importing.import_file import last_activity
+from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
 from gateway.services.scoring.scoring_run import part_by_part, score_columns
@@ -68,7 +69,7 @@ DOCUMENTED = (
 )
 
 
-def run(work: Work) -> Mapping[str, Any]:
+def run(work: Work, params: NoParams) -> Mapping[str, Any]:
     """The job: make the demo, train and score as time went by, publish today's scores."""
     if not load(work.within(0.0, 0.15)):
         return {"unchanged": True}
@@ -77,7 +78,7 @@ def run(work: Work) -> Mapping[str, Any]:
         today = facts.last_date(connection)
     assert today is not None
     training.train(work.within(0.65, 0.92), today=today)
-    scored = score(work.within(0.92, 1.0))
+    scored = score(work.within(0.92, 1.0), ScoreParams())
     bring_up_to_date(work)
     with work.database.write() as connection:
         customer_base.mark_ready(connection)

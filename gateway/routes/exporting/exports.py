@@ -15,10 +15,12 @@ from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Failure, Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job
 from gateway.security.callers import current_user
+from gateway.services import kinds
 from gateway.services.customers import filtering
 from gateway.services.exporting import export_files, exporting
 from gateway.services.exporting.exporting import Content, Export, Format
 from gateway.services.jobs import work
+from gateway.services.jobs.params import ExportParams
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
 
@@ -129,7 +131,7 @@ def job_file(path: JobPath) -> Response:
     p = parts()
     job = work.read(p.database, path.job_id)
     file = export_files.finished(p.settings.database_path, job, keep_hours=p.settings.export_keep_hours, now=p.clock())
-    name = f"{job.params['content']}.parquet"
+    name = f"{kinds.EXPORT.read(job.params).content}.parquet"
     etag = (job.result or {}).get("sha256", True)
     return send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)
 
@@ -185,4 +187,4 @@ def _job(content: Content) -> Response:
     pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
     with p.database.read() as connection:
         exporting.select(connection, content, pairs, unsure_below=p.settings.confidence_threshold)
-    return answer_job("export", {"content": content, "filters": pairs}, default_wait_s=0.0, done=ok)
+    return answer_job(kinds.EXPORT, ExportParams(content, tuple(pairs)), default_wait_s=0.0, done=ok)

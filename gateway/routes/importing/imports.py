@@ -6,9 +6,11 @@ Law: an upload is put aside for the worker; nothing of it is read here.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response, send_file
 from flask_openapi import FileStorage
@@ -19,13 +21,17 @@ from database.importing import imports
 from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Query, answers, blueprint, invalid_field, ok
 from gateway.routes.jobs.job_responses import answer_queued, queue
+from gateway.services import kinds
 from gateway.services.importing import uploads
 from gateway.services.jobs import work
+from gateway.services.jobs.params import FileParams, ImportParams, OutcomesParams
+from gateway.services.jobs.work import JobKind
 from shared.errors import InvalidSchema
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 from shared.schema.features import Schema, built_in_schema, parse_schema
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
+F = TypeVar("F", bound=FileParams)
 WAIT_S = 60.0
 
 
@@ -138,27 +144,28 @@ def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; whole or not at all, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
         raise invalid_field("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
-    options = form.model_dump(include={"dry_run", "keep_good", "absent_are_gone"})
-    as_of = form.as_of.isoformat() if form.as_of else None
-    return _hand_over("import", form.file, {**options, "as_of": as_of, "schema": _schema(form.schema_).as_dict()})
+    options = form.model_dump(include={"as_of", "dry_run", "keep_good", "absent_are_gone"})
+    schema = _schema(form.schema_).as_dict()
+    return _hand_over(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 
 
 @bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES))
 def preview(form: FileForm) -> Response:
     """Twenty rows as they are read: encoding, delimiter, header."""
-    return _hand_over("preview", form.file, {})
+    return _hand_over(kinds.PREVIEW, form.file, FileParams)
 
 
 @bp.post("/import/schema", summary="Propose a schema for a file", responses=answers(ProposalOut, also=FAILURES))
 def propose(form: FileForm) -> Response:
     """From its headers and values; every guess is named."""
-    return _hand_over("propose-schema", form.file, {})
+    return _hand_over(kinds.PROPOSE_SCHEMA, form.file, FileParams)
 
 
 @bp.post("/outcomes", summary="Import who left when, and why", responses=answers(OutcomesOut, also=FAILURES))
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
-    return _hand_over("import-outcomes", form.file, form.model_dump(include={"dry_run", "keep_good"}))
+    options = partial(OutcomesParams, dry_run=form.dry_run, keep_good=form.keep_good)
+    return _hand_over(kinds.IMPORT_OUTCOMES, form.file, options)
 
 
 @bp.get("/import", summary="What was imported", responses=answers(ImportsOut))
@@ -188,16 +195,17 @@ def _schema(given: str | None) -> Schema:
     return present.schema
 
 
-def _hand_over(kind: str, file: FileStorage, params: dict[str, Any]) -> Response:
+def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
+    """Keep an upload for the worker and queue its job, whose parameters are made of the file's path and name."""
     p = parts()
     work.require_worker(p.database, p.clock)
     path = uploads.keep(p.database.path, lambda to: file.save(to))
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
-        job_id = queue(kind, {**params, "path": str(path.resolve()), "file_name": name})
+        job_id = queue(kind, params(str(path.resolve()), name))
     except BaseException:
         uploads.discard(str(path.resolve()))
         raise
-    if work.read(p.database, job_id).params["path"] != str(path.resolve()):
+    if kind.read(work.read(p.database, job_id).params).path != str(path.resolve()):
         uploads.discard(str(path.resolve()))  # a repeated request: its first upload is the one that counts
     return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

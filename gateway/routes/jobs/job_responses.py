@@ -6,7 +6,7 @@ Law: at most `MAX_WAITING` requests wait at once; whoever does not wait can foll
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
@@ -17,6 +17,7 @@ from gateway.environment import parts
 from gateway.openapi import answers, ok
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
+from gateway.services.jobs.work import JobKind, P
 from shared.web.flask_app import request_id
 
 MAX_WAIT_S = 600.0
@@ -68,13 +69,13 @@ def preferred_wait_s(default_s: float) -> float:
 
 
 def answer_job(
-    kind: str, params: Mapping[str, Any], *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
+    kind: JobKind[P], params: P, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
 ) -> Response:
     """Queue a job and answer: `done(result)` if it ends in time, its failure raised, or 202 and the job."""
     return answer_queued(queue(kind, params), default_wait_s=default_wait_s, done=done)
 
 
-def queue(kind: str, params: Mapping[str, Any]) -> int:
+def queue(kind: JobKind[P], params: P) -> int:
     """Queue a job, or find the one that this `Idempotency-Key` made before; its id."""
     p = parts()
     user = current_user()

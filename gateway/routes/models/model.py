@@ -19,6 +19,8 @@ from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced
 from gateway.security.callers import current_user
+from gateway.services import kinds
+from gateway.services.jobs.params import TrainingParams
 from gateway.services.models import promotions
 from shared.contracts.api import HTML_TYPE
 from shared.errors import NotFound
@@ -167,7 +169,7 @@ def status() -> Response:
     with parts().database.read() as connection:
         live = models.live(connection)
         since = models.live_since(connection)
-        training = jobs.active(connection, "train") is not None
+        training = jobs.active(connection, kinds.TRAIN.name) is not None
     report = live.figures if live else {}
     return ok(
         {
@@ -196,8 +198,8 @@ def _improvement(report: Mapping[str, Any]) -> dict[str, Any]:
 def train(body: TrainBody) -> Response:
     """Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
-        "train",
-        {"allow_leaks": body.allow_leaks} if body.allow_leaks else {},
+        kinds.TRAIN,
+        TrainingParams(allow_leaks=tuple(body.allow_leaks)),
         default_wait_s=TRAIN_WAIT_S,
         done=lambda result: ok(result, message="Model training completed"),
     )

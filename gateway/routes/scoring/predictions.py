@@ -16,6 +16,7 @@ from gateway.environment import parts
 from gateway.openapi import Body, answers, blueprint, invalid_field, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced, Explained, RunOut, SampleBody
+from gateway.services import kinds
 from gateway.services.scoring import lookups, reasons
 from shared.clock import iso
 from shared.contracts.api import Cell, Shown
@@ -118,7 +119,7 @@ def results() -> Response:
 @bp.post("/generate", summary="Score customers now", responses=answers_job(RunOut))
 def generate(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
-    return answer_job("score", body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
+    return answer_job(kinds.SCORE, body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
 @bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))

@@ -28,11 +28,11 @@ from database.exporting.exports import Column, Selection
 from database.scoring import dashboard
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
+from gateway.services.jobs.params import Content
 from shared.errors import NoCustomers
 from shared.schema.features import Schema
 from shared.tables.formula_guard import guard_cell
 
-Content = Literal["customers", "risk", "segments", "predictions"]
 Format = Literal["csv", "ndjson"]
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 #: Names in the query string that are no filters.

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
+from pydantic import TypeAdapter
 
 from database.accounts.audit import COMMAND_LINE, Doer
 from database.engine.session import Database
@@ -26,16 +27,8 @@ from shared.errors import Cancelled, DiskFull, NotFound, ServiceError, ServiceUn
 
 log = structlog.get_logger()
 
-LANES: Mapping[str, Lane] = {
-    "train": "training",
-    "demo": "training",
-    "score": "rest",
-    "import": "rest",
-    "export": "rest",
-    "import-outcomes": "rest",
-    "preview": "rest",
-    "propose-schema": "rest",
-}
+P = TypeVar("P")
+Result = Mapping[str, Any]
 HEARTBEAT_S = 2.0
 SILENT_S = 15.0
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
@@ -88,14 +81,42 @@ class Work:
         )  # fmt: skip
 
 
-Handler = Callable[[Work], Mapping[str, Any]]
+@dataclass(frozen=True)
+class JobKind(Generic[P]):
+    """A kind of job. `gateway.services.kinds` lists them all.
+
+    Attributes
+    ----------
+    name
+        As the jobs table and the API call it.
+    lane
+        The worker's thread that runs it.
+    params
+        Dataclass of its parameters.
+    run
+        Does the work and returns what the job came to.
+    """
+
+    name: str
+    lane: Lane
+    params: type[P]
+    run: Callable[[Work, P], Result]
+
+    def store(self, params: P) -> dict[str, Any]:
+        """Convert parameters to JSON values."""
+        stored: dict[str, Any] = TypeAdapter(self.params).dump_python(params, mode="json")
+        return stored
+
+    def read(self, stored: Mapping[str, Any]) -> P:
+        """Convert JSON values of a job's row to parameters. Raises ValidationError."""
+        return TypeAdapter(self.params).validate_python(stored)
 
 
 def submit(
     database: Database,
     clock: Clock,
-    kind: str,
-    params: Mapping[str, Any],
+    kind: JobKind[P],
+    params: P,
     *,
     user_id: int | None = None,
     request_id: str | None = None,
@@ -106,9 +127,9 @@ def submit(
     with database.write() as connection:
         return jobs.create(
             connection,
-            kind=kind,
-            lane=LANES[kind],
-            params=params,
+            kind=kind.name,
+            lane=kind.lane,
+            params=kind.store(params),
             now=iso(clock()),
             user_id=user_id,
             request_id=request_id,
@@ -158,14 +179,14 @@ def result_or_raise(job: Job) -> dict[str, Any]:
     raise failure
 
 
-def run(work: Work, handler: Handler) -> Job:
+def run(work: Work, kind: JobKind[Any]) -> Job:
     """Run a claimed job to its end: keeps its heart beating, records how it ended."""
     heart_stops = threading.Event()
     heart = threading.Thread(target=_beat, args=(work, heart_stops), daemon=True, name=f"heart-{work.job.id}")
     structlog.contextvars.bind_contextvars(job_id=work.job.id, request_id=work.job.request_id)
     heart.start()
     try:
-        result = handler(work)
+        result = kind.run(work, kind.read(work.job.params))
         with work.database.write() as connection:
             jobs.finish(connection, work.job, result, iso(work.clock()))
         log.info("job_done", kind=work.job.kind)
