@@ -20,6 +20,7 @@ from database.engine.session import PRAGMAS, Database
 from database.engine.sqlite.columns import exchange_with
 from database.jobs import jobs
 from database.models import models
+from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.params import ScoreParams
@@ -136,7 +137,7 @@ def scoring_work(database: Database, ml: Any) -> Work:
         job = jobs.claim_one(connection, job_id, worker="bench", now=iso(utc_now()))
     assert job is not None
     settings = Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=database.path)  # type: ignore[call-arg]
-    return Work(database, ml, settings, utc_now, job)
+    return Work(Environment(settings, database, ml, utc_now), job)
 
 
 def columns_to_score(database: Database) -> list[scoring_run.Columns]:

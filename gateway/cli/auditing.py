@@ -28,12 +28,12 @@ FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "reques
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def audit(action: str | None, who: str | None, since: str | None, limit: int, after: int | None, as_json: bool) -> None:
     """Who did what, newest first."""
-    context = prepare()
+    environment = prepare()
     try:
         from_then = moment(since) if since is not None else None
     except ValueError:
         raise InvalidInput("--since: expected a date such as 2026-01-31 or a timestamp with Z.") from None
-    with context.database.read() as connection:
+    with environment.database.read() as connection:
         user_id = _person(connection, who) if who is not None else None
         found = queries.page(
             connection, limit=limit + 1, before_id=after, action=action or None, user_id=user_id, since=from_then

@@ -13,7 +13,8 @@ from typing import cast
 
 import click
 
-from gateway.cli.setup import Context, ProgressLine, prepare, run_here
+from gateway.cli.setup import ProgressLine, prepare, run_here
+from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.customers.filtering import Pair
 from gateway.services.exporting import export_files
@@ -47,13 +48,13 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
     if form == "parquet" and out is None:
         raise InvalidInput("Parquet is no text: name a file with --out.")
     pairs = [_pair(text) for text in where]
-    context = prepare()
+    environment = prepare()
     if form == "parquet":
         assert out is not None
-        _parquet(context, cast(Content, content), pairs, out)
+        _parquet(environment, cast(Content, content), pairs, out)
         return
-    unsure = context.settings.confidence_threshold
-    export = Export(context.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
+    unsure = environment.settings.confidence_threshold
+    export = Export(environment.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
     try:
         _to_file(export, out) if out is not None else _to_terminal(export)
     finally:
@@ -91,10 +92,10 @@ def _to_terminal(export: Export) -> None:
     sys.stdout.buffer.flush()
 
 
-def _parquet(context: Context, content: Content, pairs: list[Pair], out: Path) -> None:
-    result = run_here(context, kinds.EXPORT, ExportParams(content, tuple(pairs)))
+def _parquet(environment: Environment, content: Content, pairs: list[Pair], out: Path) -> None:
+    result = run_here(environment, kinds.EXPORT, ExportParams(content, tuple(pairs)))
     job_id = int(result["file"].split("/")[3])
-    written = export_files.path(context.settings.database_path, job_id)
+    written = export_files.path(environment.settings.database_path, job_id)
     try:
         shutil.copyfile(written, out)
     except OSError as error:

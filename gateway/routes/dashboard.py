@@ -15,12 +15,12 @@ from database.customers.churn_history import Period
 from database.models import models
 from database.scoring import dashboard
 from database.scoring.dashboard import Tail
-from gateway.environment import parts
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import RunOut, SampleBody
 from gateway.services import kinds
+from gateway.web_environment import environment
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
@@ -122,18 +122,18 @@ class ThresholdOut(BaseModel):
 @bp.get("/metrics", summary="The three cards", responses=answers(Metrics))
 def metrics() -> Response:
     """Churn rate, predicted churners, model AUC."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         periods = churn_history.history(connection)
         shown = dashboard.published(connection)
         live = models.live(connection)
-        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
+        tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
-        before = dashboard.tail(connection, earlier, p.settings.cut) if earlier is not None else None
-    churners = _churners(tail, before, p.settings.cut)
+        before = dashboard.tail(connection, earlier, env.settings.cut) if earlier is not None else None
+    churners = _churners(tail, before, env.settings.cut)
     churners |= {"as_of": shown.as_of if shown else None, "model_version": shown.model_version if shown else None}
     auc = live.figures.get("auc") if live else None
-    status = None if auc is None else "On target" if auc >= p.settings.target_auc else "Below target"
+    status = None if auc is None else "On target" if auc >= env.settings.target_auc else "Below target"
     n = live.figures["test"]["n"] if live and live.report else None
     return ok(
         {
@@ -144,7 +144,7 @@ def metrics() -> Response:
                 "status": status,
                 "version": live.version if live else None,
                 "n": n,
-                "target": p.settings.target_auc,
+                "target": env.settings.target_auc,
             },
             "riskLevels": {"high_above": HIGH_ABOVE, "medium_above": MEDIUM_ABOVE},
         }
@@ -190,7 +190,7 @@ def _churners(tail: Tail | None, before: Tail | None, cut: float) -> dict[str, A
 @bp.get("/distribution", summary="Customers by probability rounded to one decimal", responses=answers(list[Bucket]))
 def distribution() -> Response:
     """All 11 buckets, over present scores of active customers."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         shown = dashboard.published(connection)
         counts = dashboard.distribution(connection, shown.run_id if shown else None)
     return ok([{"bucket": at / 10, "count": count} for at, count in enumerate(counts)])
@@ -199,7 +199,7 @@ def distribution() -> Response:
 @bp.get("/features", summary="The five weightiest features", responses=answers(list[FeatureValue]))
 def features() -> Response:
     """Short names and their share of mean |SHAP|, descending; empty before the first model."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1])[:SHOWN_FEATURES] if live and present else []
     short = present.schema.feature_short if present else str
@@ -220,7 +220,7 @@ def predict(body: SampleBody) -> Response:
 @bp.get("/history", summary="Logo churn by periods of 30 days", responses=answers(list[MonthOut]))
 def history() -> Response:
     """Newest first; empty where subscriptions are unknown."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         periods = churn_history.history(connection)
     return ok(
         [
@@ -233,7 +233,7 @@ def history() -> Response:
 @bp.get("/threshold", summary="What a cut catches", responses=answers(ThresholdOut))
 def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         shown = dashboard.published(connection)
         found = dashboard.tail(connection, shown.run_id, query.cut) if shown else None
     if found is None:

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from database.models import models
 from database.scoring import dashboard
 from gateway import __version__
-from gateway.environment import parts
 from gateway.openapi import blueprint
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
 
@@ -45,15 +45,15 @@ class Ready(BaseModel):
 @bp.get("", summary="Is the gateway alive, and what of its dependencies", responses={"200": Health})
 def health() -> Response:
     """200 as long as the process runs; `dependencies` tells of the rest."""
-    p = parts()
+    env = environment()
     return jsonify(
         {
             "status": "OK",
-            "timestamp": iso(p.clock()),
+            "timestamp": iso(env.clock()),
             "service": "RetainStream API",
             "version": __version__,
             "dependencies": {
-                "database": "OK" if p.database.is_reachable() else "unavailable",
+                "database": "OK" if env.database.is_reachable() else "unavailable",
                 "ml_service": _ml_state(),
             },
         }
@@ -67,10 +67,10 @@ def health() -> Response:
 )
 def ready() -> Response:
     """503 with the reasons before that."""
-    p = parts()
-    state: dict[str, Any] = {"database": p.database.is_reachable(), "ml_service": _ml_state() == "OK"}
+    env = environment()
+    state: dict[str, Any] = {"database": env.database.is_reachable(), "ml_service": _ml_state() == "OK"}
     if state["database"]:
-        with p.database.read() as connection:
+        with env.database.read() as connection:
             live = models.live(connection)
             state |= {
                 "model": live.version if live else None,
@@ -79,7 +79,7 @@ def ready() -> Response:
     else:
         state |= {"model": None, "scores_published": False}
     response = jsonify(
-        {"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(p.clock()), **state}
+        {"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(env.clock()), **state}
     )
     if not all(state.values()):
         response.status_code = 503
@@ -89,7 +89,7 @@ def ready() -> Response:
 
 def _ml_state() -> str:
     try:
-        parts().ml.health()
+        environment().ml.health()
     except ServiceUnavailable:
         return "unavailable"
     return "OK"

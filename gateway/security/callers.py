@@ -13,9 +13,9 @@ from flask import g, request
 from database.accounts.api_keys import Key
 from database.accounts.audit import Doer
 from database.accounts.users import User
-from gateway.environment import parts
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
+from gateway.web_environment import environment
 from shared.errors import ServiceError, TokenRejected
 from shared.web.flask_app import request_id
 
@@ -80,8 +80,8 @@ def _find() -> Caller:
     if secret is None:
         user = tokens.session().user
         return Caller(user, user.role)
-    p = parts()
-    holder = api_keys.holder(p.database, secret, clock=p.clock, demo_allowed=p.settings.app_env != "production")
+    env = environment()
+    holder = api_keys.holder(env.database, secret, clock=env.clock, demo_allowed=env.settings.app_env != "production")
     if holder is None:
         raise TokenRejected(tokens.REJECTED)
     return Caller(holder.user, holder.role, holder.key)

@@ -19,12 +19,11 @@ import pytest
 import gateway.cli.main as cli
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.cli import data
-from gateway.cli.setup import Context
 from gateway.clients.ml_client import MLClient
+from gateway.environment import Environment
 from gateway.services import demo, kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
@@ -71,6 +70,10 @@ class World:
     settings: Settings
     clock: Clock = clock
 
+    @property
+    def environment(self) -> Environment:
+        return Environment(self.settings, self.database, self.ml, self.clock)
+
     def job(self, kind: str, params: Mapping[str, Any] | None = None) -> Job:
         """A queued and claimed job."""
         made = kinds.KINDS[kind]
@@ -82,7 +85,7 @@ class World:
 
     def work(self, kind: str, params: Mapping[str, Any] | None = None, **more: Any) -> Work:
         """What a handler is called with."""
-        return Work(self.database, self.ml, self.settings, self.clock, self.job(kind, params), **more)
+        return Work(self.environment, self.job(kind, params), **more)
 
     def run(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None, **more: Any) -> Job:
         """A job, run to its end by a function of work and typed parameters."""
@@ -177,16 +180,12 @@ def demo_world(make_world: Callable[..., World], demo_file: Path, ml_url: str) -
     return make_world(demo_file, url=ml_url)
 
 
-def opened(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, file_lock.share(world.database.path))
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`retainstream ...` over a world: its status, what it printed, what it complained of."""
 
     def call(world: World, *words: str) -> tuple[int | None, str, str]:
-        monkeypatch.setattr(data, "prepare", lambda: opened(world))
+        monkeypatch.setattr(data, "prepare", lambda: world.environment)
         monkeypatch.setattr(sys, "argv", ["retainstream", *words])
         status = None
         try:

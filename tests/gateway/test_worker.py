@@ -32,7 +32,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def a_worker(world: World) -> Worker:
-    return Worker(world.database, world.ml, world.settings, utc_now, name="w")
+    return Worker(replace(world, clock=utc_now).environment, name="w")
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_two_workers_share_the_jobs_and_run_none_twice(world: World, handlers: d
 
     handlers["score"] = replace(kinds.SCORE, run=count)
     ids = [work.submit(world.database, utc_now, kinds.SCORE, ScoreParams()) for _ in range(12)]
-    workers = [Worker(world.database, world.ml, world.settings, utc_now, name=f"w{k}") for k in range(2)]
+    workers = [Worker(replace(world, clock=utc_now).environment, name=f"w{k}") for k in range(2)]
     threads = [threading.Thread(target=made.run) for made in workers]
     for thread in threads:
         thread.start()

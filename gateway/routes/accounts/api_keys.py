@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 
 from database.accounts import api_keys as queries
 from database.accounts.api_keys import Key
-from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Body, Keyset, answers, blueprint, ok
 from gateway.security.callers import current_user
 from gateway.services.accounts import api_keys
 from gateway.services.accounts.api_keys import MAX_DAYS
+from gateway.web_environment import environment
 
 bp = blueprint("keys", __name__, prefix="/api/auth/keys")
 Scope = Literal["read", "score", "import"]
@@ -69,7 +69,7 @@ def list_keys(query: KeysQuery) -> Response:
     """In order of their numbers, revoked and expired ones included."""
     me = current_user()
     whose = query.user_id if me.role == "admin" else me.id
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, after_id=int(query.after or 0), user_id=whose)
     page = found[: query.limit]
     return ok({"keys": [_shown(k) for k in page], "next": str(page[-1].id) if len(found) > query.limit else None})
@@ -78,10 +78,10 @@ def list_keys(query: KeysQuery) -> Response:
 @bp.post("", summary="Make a key", responses=answers(MadeKey, status=201, also=(404, 409)))
 def create_key(body: NewKey) -> Response:
     """For oneself; an administrator for anybody. It never does what the role of its owner or maker can't."""
-    p, me = parts(), current_user()
+    env, me = environment(), current_user()
     key, secret = api_keys.create(
-        p.database,
-        clock=p.clock,
+        env.database,
+        clock=env.clock,
         user_id=body.user_id or me.id,
         name=body.name,
         scopes=body.scopes,
@@ -96,5 +96,7 @@ def create_key(body: NewKey) -> Response:
 @bp.delete("/<int:key_id>", summary="Revoke a key", responses=answers(KeyOut, also=(404,)))
 def revoke_key(path: KeyPath) -> Response:
     """At once and for good; one's own, or anybody's for an administrator."""
-    p, me = parts(), current_user()
-    return ok(_shown(api_keys.revoke(p.database, path.key_id, clock=p.clock, by=me.doer, anybodys=me.role == "admin")))
+    env, me = environment(), current_user()
+    return ok(
+        _shown(api_keys.revoke(env.database, path.key_id, clock=env.clock, by=me.doer, anybodys=me.role == "admin"))
+    )

@@ -11,8 +11,8 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.accounts import audit as queries
-from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
+from gateway.web_environment import environment
 from shared.clock import moment
 
 bp = blueprint("audit", __name__, prefix="/api/audit")
@@ -46,7 +46,7 @@ def list_entries(query: AuditQuery) -> Response:
     """People, keys and things by number; `nobody` is a request without a token, such as a registration."""
     since = _moment(query.since) if query.since is not None else None
     before = int(query.after) if query.after is not None else None
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = queries.page(
             connection,
             limit=query.limit + 1,

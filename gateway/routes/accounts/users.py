@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from database.accounts import users
 from database.accounts.users import User
-from gateway.environment import parts
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
+from gateway.web_environment import environment
 
 bp = blueprint("users", __name__, prefix="/api/users")
 MAX_ID = 2**63 - 1
@@ -76,7 +76,7 @@ def _account(user: User) -> Account:
 @bp.get("", summary="Every account", responses=answers(Accounts))
 def list_users(query: Page) -> Response:
     """In order of their numbers."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = users.page(connection, limit=query.limit + 1, after_id=int(query.after or 0))
     shown = found[: query.limit]
     more = str(shown[-1].id) if len(found) > query.limit else None
@@ -86,11 +86,11 @@ def list_users(query: Page) -> Response:
 @bp.post("", summary="Make an account", responses=answers(Account, status=201, also=(409,)))
 def create_user(body: NewUser) -> Response:
     """The first password is given here; its owner changes it by auth/password."""
-    p = parts()
+    env = environment()
     user = accounts.create_user(
-        p.database,
-        clock=p.clock,
-        cost=p.settings.bcrypt_cost,
+        env.database,
+        clock=env.clock,
+        cost=env.settings.bcrypt_cost,
         email=body.email,
         password=body.password,
         name=body.name,
@@ -103,12 +103,12 @@ def create_user(body: NewUser) -> Response:
 @bp.patch("/<int:user_id>", summary="Change an account", responses=answers(Account, also=(404, 409)))
 def change_user(path: UserPath, body: Change) -> Response:
     """The last administrator who can sign in keeps that role and stays enabled."""
-    p = parts()
+    env = environment()
     user = accounts.change_user(
-        p.database,
+        env.database,
         path.user_id,
-        clock=p.clock,
-        cost=p.settings.bcrypt_cost,
+        clock=env.clock,
+        cost=env.settings.bcrypt_cost,
         by=current_user().doer,
         role=body.role,
         disabled=body.disabled,

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
 from database.scoring import dashboard
-from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Query, answers, blueprint, ok
+from gateway.web_environment import environment
 from shared.contracts.api import Cell
 from shared.errors import NotFound
 from shared.schema.features import Schema
@@ -137,7 +137,7 @@ class Movers(BaseModel):
 @bp.get("/<customer_id>/history", summary="One customer over time", responses=answers(History, also=(404,)))
 def one(path: CustomerPath, query: HistoryQuery) -> Response:
     """Facts, lifetimes, scores with outcomes, and what wrote them."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         present = customer_base.get(connection)
         key = customers.ids_by_user_id(connection, [path.customer_id]).get(path.customer_id)
         if present is None or key is None:
@@ -181,7 +181,7 @@ def _score(schema: Schema, row: AnyRow) -> dict[str, Any]:
 @bp.get("/movers", summary="Whose risk changed most", responses=answers(Movers))
 def movers(query: MoversQuery) -> Response:
     """The present run beside the last whole run dated 30 days or more before it."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
         found = (

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from database.customers import customer_base, customers
 from database.models import models
 from database.scoring import dashboard
-from gateway.environment import parts
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.schemas import Explained, ReasonOut
 from gateway.services.scoring import lookups
 from gateway.services.scoring import reasons as explaining
+from gateway.web_environment import environment
 from shared.errors import NotFound
 from shared.risk import risk_level
 from shared.schema.features import Schema
@@ -140,9 +140,9 @@ class Actions(BaseModel):
 @bp.get("/high-risk", summary="Customers above the cut", responses=answers(HighRisk))
 def high_risk(query: HighRiskQuery) -> Response:
     """Highest probability first."""
-    p = parts()
-    cut = p.settings.cut
-    with p.database.read() as connection:
+    env = environment()
+    cut = env.settings.cut
+    with env.database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
         total = dashboard.tail(connection, shown.run_id, cut).customers if shown else 0
         rows = (
@@ -152,7 +152,7 @@ def high_risk(query: HighRiskQuery) -> Response:
             if present and shown
             else []
         )
-    listed = [_at_risk(present.schema, row, p.settings.confidence_threshold) for row in rows] if present else []
+    listed = [_at_risk(present.schema, row, env.settings.confidence_threshold) for row in rows] if present else []
     return ok(
         {
             "customers": listed,
@@ -182,7 +182,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str,
 @bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
 def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         shown = dashboard.published(connection)
         counts = dashboard.segments(connection, shown.run_id if shown else None)
     names = ("High Risk", "Medium Risk", "Low Risk")
@@ -192,8 +192,8 @@ def segment(body: SegmentBody) -> Response:
 @bp.get("/<customer_id>", summary="One customer", responses=answers(CustomerOut, also=(404,)))
 def one(path: CustomerPath) -> Response:
     """Every column, the present score (null when unscored) and its reasons."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         present = customer_base.get(connection)
         row = customers.one(connection, present.schema, path.customer_id) if present else None
         shown = dashboard.published(connection)
@@ -203,7 +203,7 @@ def one(path: CustomerPath) -> Response:
     return ok(
         {
             **{k: v for k, v in row.items() if k not in INTERNAL},
-            **_score_of(present.schema, row, model, p.settings.confidence_threshold),
+            **_score_of(present.schema, row, model, env.settings.confidence_threshold),
         }
     )
 
@@ -233,10 +233,10 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 )
 def actions(path: CustomerPath) -> Response:
     """From the reasons that can be acted on, with the change the model expects (an estimate, labelled so)."""
-    p = parts()
-    schema, version, complete = lookups.live_model(p.database, p.memory)
-    key, facts = lookups.present_facts(p.database, schema, path.customer_id)
+    env = environment()
+    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    key, facts = lookups.present_facts(env.database, schema, path.customer_id)
     score, found = explaining.recommend(
-        p.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
+        env.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
     )
     return ok({"customer_id": path.customer_id, "score": score, "actions": found})

@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base, listing
 from database.scoring import dashboard
-from gateway.environment import parts
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.schemas import ReasonOut
 from gateway.services.customers import filtering, paging
 from gateway.services.scoring import reasons
+from gateway.web_environment import environment
 from shared.risk import risk_level
 from shared.schema.features import Schema
 
@@ -72,10 +72,10 @@ class CustomerPage(BaseModel):
 @bp.get("", summary="Customers: filtered, sorted, page by page", responses=answers(CustomerPage))
 def list_customers(query: ListQuery) -> Response:
     """Without filters everyone who is active and scored; the cut is where the documented list would end."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
-        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
+        tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
         found = (
             paging.page_of(
                 connection,
@@ -84,13 +84,13 @@ def list_customers(query: ListQuery) -> Response:
                 sort_text=query.sort,
                 limit=query.limit,
                 after=query.after,
-                unsure_below=p.settings.confidence_threshold,
+                unsure_below=env.settings.confidence_threshold,
                 everyone=tail.all_customers if tail else 0,
             )
             if present
             else None
         )
-    unsure = p.settings.confidence_threshold
+    unsure = env.settings.confidence_threshold
     return ok(
         {
             "customers": [_listed(present.schema, row, unsure) for row in found.rows] if present and found else [],
@@ -99,7 +99,7 @@ def list_customers(query: ListQuery) -> Response:
             "total_is_exact": found.is_exact if found else True,
             "total_text": found.total_text if found else "0",
             "above_cut": tail.customers if tail else 0,
-            "cut": p.settings.cut,
+            "cut": env.settings.cut,
             "model_version": shown.model_version if shown else None,
             "as_of": shown.as_of if shown else None,
         }

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from database.customers import customer_base
 from database.importing import imports
-from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Query, answers, blueprint, invalid_field, ok
 from gateway.routes.jobs.job_responses import answer_queued, queue
 from gateway.services import kinds
@@ -26,6 +25,7 @@ from gateway.services.importing import uploads
 from gateway.services.jobs import work
 from gateway.services.jobs.params import FileParams, ImportParams, OutcomesParams
 from gateway.services.jobs.work import JobKind
+from gateway.web_environment import environment
 from shared.errors import InvalidSchema
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 from shared.schema.features import Schema, built_in_schema, parse_schema
@@ -171,14 +171,14 @@ def import_outcomes(form: OutcomesForm) -> Response:
 @bp.get("/import", summary="What was imported", responses=answers(ImportsOut))
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         return ok({"imports": imports.page(connection, query.limit)})
 
 
 @bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))
 def rejects(path: JobPath) -> Response:
     """CSV: the reason, then the row as it stood in the file. Put it right and import it."""
-    found = uploads.rejects(parts().database.path, path.job_id)
+    found = uploads.rejects(environment().database.path, path.job_id)
     return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
 
 
@@ -187,7 +187,7 @@ def _schema(given: str | None) -> Schema:
         return built_in_schema()
     if given and given.strip():
         return parse_schema(given)
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         present = customer_base.get(connection)
     if present is None:
         raise InvalidSchema("schema: there are no customers yet, so say what the columns mean.",
@@ -197,15 +197,15 @@ def _schema(given: str | None) -> Schema:
 
 def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
     """Keep an upload for the worker and queue its job, whose parameters are made of the file's path and name."""
-    p = parts()
-    work.require_worker(p.database, p.clock)
-    path = uploads.keep(p.database.path, lambda to: file.save(to))
+    env = environment()
+    work.require_worker(env.database, env.clock)
+    path = uploads.keep(env.database.path, lambda to: file.save(to))
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
         job_id = queue(kind, params(str(path.resolve()), name))
     except BaseException:
         uploads.discard(str(path.resolve()))
         raise
-    if kind.read(work.read(p.database, job_id).params).path != str(path.resolve()):
+    if kind.read(work.read(env.database, job_id).params).path != str(path.resolve()):
         uploads.discard(str(path.resolve()))  # a repeated request: its first upload is the one that counts
     return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

@@ -13,11 +13,11 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from database.jobs.jobs import Job
-from gateway.environment import parts
 from gateway.openapi import answers, ok
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
 from gateway.services.jobs.work import JobKind, P
+from gateway.web_environment import environment
 from shared.web.flask_app import request_id
 
 MAX_WAIT_S = 600.0
@@ -77,12 +77,12 @@ def answer_job(
 
 def queue(kind: JobKind[P], params: P) -> int:
     """Queue a job, or find the one that this `Idempotency-Key` made before; its id."""
-    p = parts()
+    env = environment()
     user = current_user()
-    work.require_worker(p.database, p.clock)
+    work.require_worker(env.database, env.clock)
     return work.submit(
-        p.database,
-        p.clock,
+        env.database,
+        env.clock,
         kind,
         params,
         user_id=user.id,
@@ -94,14 +94,14 @@ def queue(kind: JobKind[P], params: P) -> int:
 
 def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]) -> Response:
     """Wait for a queued job as the client prefers, and answer."""
-    p = parts()
+    env = environment()
     wait_s = preferred_wait_s(default_wait_s)
-    job = work.read(p.database, job_id)
-    if wait_s > 0 and p.waiting is not None and p.waiting.acquire(blocking=False):
+    job = work.read(env.database, job_id)
+    if wait_s > 0 and env.wait_slots is not None and env.wait_slots.acquire(blocking=False):
         try:
-            job = work.wait_for(p.database, job_id, wait_s)
+            job = work.wait_for(env.database, job_id, wait_s)
         finally:
-            p.waiting.release()
+            env.wait_slots.release()
     if job.is_final:
         return done(work.result_or_raise(job))
     response = ok(shown(job), message="Accepted; follow the job at the Location.", status=202)

@@ -11,11 +11,11 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.jobs import jobs as queries
-from gateway.environment import parts
 from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
 from gateway.routes.jobs.job_responses import JobOut, shown
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
+from gateway.web_environment import environment
 
 bp = blueprint("jobs", __name__, prefix="/api/jobs")
 
@@ -48,7 +48,7 @@ def list_jobs(query: JobsQuery) -> Response:
         if not query.after.isdecimal() or int(query.after) > MAX_KEY:
             raise invalid_field("after", "expected the `next` of the page before")
         before = int(query.after)
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)
     page = found[: query.limit]
     return ok({"jobs": [shown(job) for job in page], "next": str(page[-1].id) if len(found) > query.limit else None})
@@ -57,11 +57,11 @@ def list_jobs(query: JobsQuery) -> Response:
 @bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))
 def get_job(path: JobPath) -> Response:
     """State, progress in [0, 1], result or error."""
-    return ok(shown(work.read(parts().database, path.job_id)))
+    return ok(shown(work.read(environment().database, path.job_id)))
 
 
 @bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(404,)))
 def cancel_job(path: JobPath) -> Response:
     """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
-    p = parts()
-    return ok(shown(work.cancel(p.database, p.clock, path.job_id, by=current_user().doer)))
+    env = environment()
+    return ok(shown(work.cancel(env.database, env.clock, path.job_id, by=current_user().doer)))

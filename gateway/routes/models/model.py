@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base
 from database.jobs import jobs
 from database.models import models
-from gateway.environment import parts
 from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced
@@ -22,6 +21,7 @@ from gateway.security.callers import current_user
 from gateway.services import kinds
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.models import promotions
+from gateway.web_environment import environment
 from shared.contracts.api import HTML_TYPE
 from shared.errors import NotFound
 
@@ -166,7 +166,7 @@ class RollbackBody(Body):
 @bp.get("/status", summary="The live model", responses=answers(Status))
 def status() -> Response:
     """Version, figures on held-out rows, and the improvement over the model before."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live(connection)
         since = models.live_since(connection)
         training = jobs.active(connection, kinds.TRAIN.name) is not None
@@ -208,7 +208,7 @@ def train(body: TrainBody) -> Response:
 @bp.get("/features", summary="Every feature's importance", responses=answers(Features))
 def features() -> Response:
     """Long names and shares of mean |SHAP|, descending; empty before the first model."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1]) if live and present else []
     label = present.schema.feature_label if present else str
@@ -218,7 +218,7 @@ def features() -> Response:
 @bp.get("/versions", summary="Every version", responses=answers(Versions))
 def versions() -> Response:
     """Newest first."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live_version(connection)
         found = models.versions(connection)
     return ok({"versions": [_version(model, live) for model in found]})
@@ -227,7 +227,7 @@ def versions() -> Response:
 @bp.get("/versions/<version>", summary="One version with its report", responses=answers(VersionReport, also=(404,)))
 def version(path: VersionPath) -> Response:
     """The report of its training."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live_version(connection)
         model = models.get(connection, path.version)
     if model is None:
@@ -238,12 +238,12 @@ def version(path: VersionPath) -> Response:
 @bp.get("/versions/<version>/report", summary="One version's report as a page", responses=_PAGE)
 def report(path: VersionPath) -> Response:
     """Self-contained HTML: figures, curves, segments, what the model looks at."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         model = models.get(connection, path.version)
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
-    response = Response(p.ml.report_page(model.version), content_type=HTML_TYPE)
+    response = Response(env.ml.report_page(model.version), content_type=HTML_TYPE)
     # Nothing of the page may run or fetch: it is drawn, not programmed.
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
@@ -266,7 +266,7 @@ def _version(model: models.Model, live: tuple[int, str] | None) -> dict[str, Any
 @bp.get("/timeline", summary="What was live when", responses=answers(Timeline))
 def timeline() -> Response:
     """Newest first, each with its reason."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         rows = models.timeline(connection)
     return ok({"timeline": [dict(row._mapping) for row in rows]})
 
@@ -274,9 +274,9 @@ def timeline() -> Response:
 @bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409)))
 def promote(body: PromoteBody) -> Response:
     """Against the gate only with `force`; recorded either way."""
-    p = parts()
+    env = environment()
     model = promotions.promote(
-        p.database, p.clock, version=body.version, reason=body.reason, force=body.force, by=current_user().doer
+        env.database, env.clock, version=body.version, reason=body.reason, force=body.force, by=current_user().doer
     )
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
@@ -284,6 +284,6 @@ def promote(body: PromoteBody) -> Response:
 @bp.post("/rollback", summary="Go back to the model before", responses=answers(VersionOut, also=(409,)))
 def rollback(body: RollbackBody) -> Response:
     """Recorded with its reason."""
-    p = parts()
-    model = promotions.roll_back(p.database, p.clock, reason=body.reason, by=current_user().doer)
+    env = environment()
+    model = promotions.roll_back(env.database, env.clock, reason=body.reason, by=current_user().doer)
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live again.")

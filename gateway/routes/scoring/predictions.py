@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 
 from database.models import models
 from database.scoring import dashboard
-from gateway.environment import parts
 from gateway.openapi import Body, answers, blueprint, invalid_field, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced, Explained, RunOut, SampleBody
 from gateway.services import kinds
 from gateway.services.scoring import lookups, reasons
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.contracts.api import Cell, Shown
 from shared.web.flask_app import request_id
@@ -90,13 +90,13 @@ class WhatIfOut(BaseModel):
 @bp.get("/results", summary="The newest predictions, highest first", responses=answers(Results))
 def results() -> Response:
     """At most 100; `total` counts all of the last 7 days."""
-    p = parts()
-    now = p.clock()
-    with p.database.read() as connection:
+    env = environment()
+    now = env.clock()
+    with env.database.read() as connection:
         rows, total = dashboard.recent_predictions(
             connection, limit=NEWEST, since=iso(now - timedelta(days=TOTAL_DAYS))
         )
-    unsure = p.settings.confidence_threshold
+    unsure = env.settings.confidence_threshold
     return ok(
         {
             "predictions": [
@@ -127,7 +127,7 @@ def performance() -> Response:
     """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
     if "view" in request.args:
         raise invalid_field("view", "live performance is not measured yet; leave view out for the held-out figures")
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live(connection)
     report = live.figures if live else {}
     test = report.get("test") or {}
@@ -148,13 +148,13 @@ def score(body: ScoreBody) -> Response:
     """Explained, and not written to the ledger."""
     if (body.customer_id is None) == (body.features is None):
         raise invalid_field("body", "send either customer_id or features")
-    p = parts()
-    schema, version, complete = lookups.live_model(p.database, p.memory)
+    env = environment()
+    schema, version, complete = lookups.live_model(env.database, env.query_cache)
     if body.customer_id is not None:
-        key, facts = lookups.present_facts(p.database, schema, body.customer_id)
+        key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     else:
         key, facts = None, lookups.given_facts(schema, body.features or {})
-    answer = reasons.score(p.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
+    answer = reasons.score(env.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
     return ok(reasons.explain(schema, facts, answer, complete=complete))
 
 
@@ -165,11 +165,11 @@ def score(body: ScoreBody) -> Response:
 )
 def what_if(body: WhatIfBody) -> Response:
     """Only facts that can be acted on; scored by the code that scores everything."""
-    p = parts()
-    schema, version, complete = lookups.live_model(p.database, p.memory)
-    key, facts = lookups.present_facts(p.database, schema, body.customer_id)
+    env = environment()
+    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     then = reasons.changed(schema, facts, body.changes)
-    answer = reasons.score(p.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
+    answer = reasons.score(env.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
     before = reasons.explain(schema, facts, answer, complete=complete)
     after = reasons.explain(schema, then, answer, at=1, complete=complete)
     change = after["churn_probability"] - before["churn_probability"]

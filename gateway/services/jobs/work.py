@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from database.engine.session import Database
 from database.jobs import jobs
 from database.jobs.jobs import Job, Lane
 from gateway.clients.ml_client import MLClient
+from gateway.environment import Environment
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import Cancelled, DiskFull, NotFound, ServiceError, ServiceUnavailable, is_disk_full
@@ -42,17 +43,30 @@ class Internal(ServiceError):
 
 @dataclass(frozen=True)
 class Work:
-    """What a piece of work has at hand, and how it reports."""
+    """A claimed job, the environment it runs in, and how it reports."""
 
-    database: Database
-    ml: MLClient
-    settings: Settings
-    clock: Clock
+    environment: Environment
     job: Job
     report: Callable[[float, str], None] = lambda progress, stage: None
     part: tuple[float, float] = (0.0, 1.0)
     _stop: threading.Event = field(default_factory=threading.Event)
     _said: list[float] = field(default_factory=lambda: [0.0])
+
+    @property
+    def database(self) -> Database:
+        return self.environment.database
+
+    @property
+    def ml(self) -> MLClient:
+        return self.environment.ml
+
+    @property
+    def settings(self) -> Settings:
+        return self.environment.settings
+
+    @property
+    def clock(self) -> Clock:
+        return self.environment.clock
 
     def step(self, progress: float, stage: str) -> None:
         """Say how far this part is, in [0, 1]. Raises Cancelled when somebody asked to stop."""
@@ -75,10 +89,7 @@ class Work:
     def within(self, low: float, high: float) -> Work:
         """The same work, whose steps fill only a part of the progress bar."""
         a, b = self.part
-        return Work(
-            self.database, self.ml, self.settings, self.clock, self.job, self.report,
-            (a + (b - a) * low, a + (b - a) * high), self._stop, self._said,
-        )  # fmt: skip
+        return replace(self, part=(a + (b - a) * low, a + (b - a) * high))
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,26 @@ from typing import Any
 from database.customers import customer_base, customers
 from database.engine.session import Database
 from database.models import models
-from gateway.query_cache import Memory
+from gateway.query_cache import QueryCache
 from gateway.services.scoring.reasons import facts_by_feature
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
 from shared.schema.features import Schema
 
 
-def live_schema(database: Database, memory: Memory) -> tuple[Schema, str]:
+def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
     """The live model's schema and version. Raises NoCustomers, NoModel."""
-    schema, version, _ = live_model(database, memory)
+    schema, version, _ = live_model(database, cache)
     return schema, version
 
 
-def live_model(database: Database, memory: Memory) -> tuple[Schema, str, tuple[str, ...]]:
+def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tuple[str, ...]]:
     """The live model's schema, version, and the features that its training had complete.
 
     Raises
     ------
     NoCustomers, NoModel
     """
-    return memory.find("live model", lambda: _live_model(database))
+    return cache.get_or_read("live model", lambda: _live_model(database))
 
 
 def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.importing import apply_import, imports
 from database.jobs import jobs
+from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
@@ -32,7 +33,9 @@ def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
         job_id = jobs.create(connection, kind="import", lane="rest", params=params, now=now)
         job = jobs.claim_one(connection, job_id, worker="test", now=now)
     assert job is not None
-    return work.run(Work(database, cast(Any, None), Settings(database_path=database.path), utc_now, job), kinds.IMPORT)
+    return work.run(
+        Work(Environment(Settings(database_path=database.path), database, cast(Any, None), utc_now), job), kinds.IMPORT
+    )
 
 
 @pytest.fixture

@@ -236,7 +236,7 @@ def test_parameters_that_cannot_be_read_fail_the_job(world: World) -> None:
         jobs.create(connection, kind="import", lane="rest", params={"path": 5}, now=iso(world.clock()))
         job = jobs.claim(connection, lane="rest", worker="w", now=iso(world.clock()))
     assert job is not None
-    ended = work.run(Work(world.database, world.ml, world.settings, world.clock, job), kinds.IMPORT)
+    ended = work.run(Work(world.environment, job), kinds.IMPORT)
     assert (ended.state, ended.error["code"]) == ("failed", "internal")  # type: ignore[index]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from database.customers import customers
-from gateway.query_cache import Memory
+from gateway.query_cache import QueryCache
 from gateway.services.scoring import reasons
 from gateway.services.scoring.lookups import given_facts, live_schema, present_facts
 from gateway.services.scoring.reasons import (
@@ -120,7 +120,7 @@ def test_features_are_named_one_by_one_where_they_are_wrong() -> None:
 
 def test_without_customers_or_a_model_it_says_what_to_do(world: World) -> None:
     with pytest.raises(NoCustomers, match="import a table"):
-        live_schema(world.database, Memory(world.database))
+        live_schema(world.database, QueryCache(world.database))
 
 
 # --- with the real ML service ----------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def riskiest(world: World, limit: int = 12) -> list[dict[str, Any]]:
 
 @real_ml
 def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     for row in riskiest(demo_world, 5):
         facts = facts_by_feature(schema, row)
         for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
@@ -146,7 +146,7 @@ def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> No
 
 @real_ml
 def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     for row in riskiest(demo_world, 5):
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
         answer = score(demo_world.ml, schema, version, [facts], row_key=key)
@@ -158,7 +158,7 @@ def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
 
 @real_ml
 def test_recommendations_are_actionable_helpful_sorted_and_equal_to_a_direct_rescore(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     seen = 0
     for row in riskiest(demo_world):
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
@@ -193,4 +193,4 @@ def test_a_base_without_a_live_model_says_to_train_one(demo_world: World) -> Non
 
         connection.execute(delete(tables.model_timeline))
     with pytest.raises(NoModel, match="train one first"):
-        live_schema(demo_world.database, Memory(demo_world.database))
+        live_schema(demo_world.database, QueryCache(demo_world.database))
