@@ -19,6 +19,7 @@ from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
 from shared.clock import iso
 from shared.errors import NotFound
+from shared.parsing_limits import MAX_INT64
 
 ROLES = click.Choice(["viewer", "analyst", "admin"])
 PAGE = 500
@@ -168,7 +169,7 @@ def _line(each: Key, now: str) -> str:
 
 
 @key.command("revoke")
-@click.argument("key_id", type=click.IntRange(1, 2**63 - 1))
+@click.argument("key_id", type=click.IntRange(1, MAX_INT64))
 def revoke_key(key_id: int) -> None:
     """Let key KEY_ID count no more."""
     environment = prepare()

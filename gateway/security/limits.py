@@ -177,4 +177,4 @@ def _limit(name: str, text: str) -> RateLimitItem:
         return parse(text)
     except ValueError:
         message = f"{name} can't be read as a limit; write it like: 10 per minute"
-        raise InvalidInput(message, details=[{"field": name, "message": message}]) from None
+        raise InvalidInput.of([{"field": name, "message": message}], lead="") from None

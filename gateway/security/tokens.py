@@ -30,13 +30,13 @@ from gateway.settings import Settings
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceError, TokenRejected, Unauthenticated
+from shared.parsing_limits import MAX_INT64
 
 Kind = Literal["access", "refresh"]
 MISSING = "Access token required"
 REJECTED = "Invalid or expired token"
 CSRF_HEADER = "X-CSRF-TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     # A token of the old backend may bear the same signature; it lacks these.
     if not (isinstance(sub, str) and isinstance(version, int) and isinstance(jti, str) and isinstance(expires, int)):
         raise TokenRejected(REJECTED)
-    if said["type"] != kind or not sub.isdecimal() or int(sub) > _MAX_ID:
+    if said["type"] != kind or not sub.isdecimal() or int(sub) > MAX_INT64:
         raise TokenRejected(REJECTED)
     return Claims(int(sub), version, jti, iso(datetime.fromtimestamp(expires, UTC)))
 

@@ -18,6 +18,7 @@ from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE
 from database.customers import customer_base, facts
 from database.customers.customer_base import column_names, customers_table, snapshots_table
+from database.customers.last_activity import last_activity
 from database.engine.bulk_insert import insert_dicts, insert_rows
 from database.engine.session import Connection, Database
 from database.engine.sqlite.column_image import FIRST_ROW
@@ -27,7 +28,6 @@ from database.models import models
 from database.scoring import runs
 from database.tables.tables import subscriptions
 from gateway.services.importing.finishing import bring_up_to_date
-from gateway.services.importing.import_file import last_activity
 from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training

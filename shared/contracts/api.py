@@ -32,6 +32,8 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 #: Reasons that travel with every prediction; the rest is "other".
 TOP_REASONS = 3
+#: The numbers in the names of their columns: reason_1, points_1 and so on.
+REASON_NUMBERS = tuple(range(1, TOP_REASONS + 1))
 #: Days ahead that a prediction speaks of: H in docs/definitions.md#symbols.
 HORIZON_DAYS = 30
 #: Days within which a new subscription means that nobody left: docs/definitions.md#churn-label.

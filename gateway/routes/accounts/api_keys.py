@@ -5,37 +5,35 @@ Law: a secret stands in one answer, that of the POST which made it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from flask import Response
 from pydantic import BaseModel, Field
 
 from database.accounts import api_keys as queries
 from database.accounts.api_keys import Key
-from gateway.openapi import MAX_KEY, Body, Keyset, answers, blueprint, ok
+from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.security.callers import current_user
 from gateway.services.accounts import api_keys
-from gateway.services.accounts.api_keys import MAX_DAYS
+from gateway.services.accounts.api_keys import MAX_DAYS, Scope
 from gateway.web_environment import environment
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("keys", __name__, prefix="/api/auth/keys")
-Scope = Literal["read", "score", "import"]
 
 
 class KeysQuery(Keyset):
     after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
-    user_id: int | None = Field(None, ge=1, le=MAX_KEY, description="One person's keys; for administrators")
+    user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="One person's keys; for administrators")
 
 
 class KeyPath(BaseModel):
-    key_id: int = Field(ge=1, le=MAX_KEY)
+    key_id: int = Field(ge=1, le=MAX_INT64)
 
 
 class NewKey(Body):
     name: str = Field(description="1 to 100 characters: which machine this is for")
     scopes: list[Scope] = Field(min_length=1, max_length=3)
     expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="For ever if absent")
-    user_id: int | None = Field(None, ge=1, le=MAX_KEY, description="Whose it will be; oneself if absent")
+    user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="Whose it will be; oneself if absent")
 
 
 class KeyOut(BaseModel):

@@ -15,9 +15,9 @@ from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
 from gateway.web_environment import environment
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("users", __name__, prefix="/api/users")
-MAX_ID = 2**63 - 1
 
 
 class Page(Keyset):
@@ -25,7 +25,7 @@ class Page(Keyset):
 
 
 class UserPath(BaseModel):
-    user_id: int = Field(ge=1, le=MAX_ID)
+    user_id: int = Field(ge=1, le=MAX_INT64)
 
 
 class NewUser(Body):

@@ -13,10 +13,11 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
 from database.scoring import dashboard
-from gateway.openapi import MAX_KEY, Query, answers, blueprint, ok
+from gateway.openapi import Query, answers, blueprint, ok
 from gateway.web_environment import environment
-from shared.contracts.api import Cell
+from shared.contracts.api import REASON_NUMBERS, Cell
 from shared.errors import NotFound
+from shared.parsing_limits import MAX_INT64
 from shared.schema.features import Schema
 
 bp = blueprint("histories", __name__, prefix="/api/customers")
@@ -28,7 +29,7 @@ class HistoryQuery(Query):
 
     limit: int = Field(24, ge=1, le=100, description="Facts and scores, each")
     facts_before: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the page before")
-    scores_before: int | None = Field(None, ge=1, le=MAX_KEY, description="`next_scores` of the page before")
+    scores_before: int | None = Field(None, ge=1, le=MAX_INT64, description="`next_scores` of the page before")
 
 
 class CustomerPath(BaseModel):
@@ -164,7 +165,7 @@ def one(path: CustomerPath, query: HistoryQuery) -> Response:
 
 def _score(schema: Schema, row: AnyRow) -> dict[str, Any]:
     names = schema.feature_names
-    reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in (1, 2, 3)]
+    reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in REASON_NUMBERS]
     return {
         **{name: getattr(row, name) for name in PastScore.model_fields if hasattr(row, name)},
         "run_kind": row.kind,

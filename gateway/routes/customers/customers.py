@@ -20,6 +20,7 @@ from gateway.routes.schemas import Explained, ReasonOut
 from gateway.services.scoring import lookups
 from gateway.services.scoring import reasons as explaining
 from gateway.web_environment import environment
+from shared.contracts.api import REASON_NUMBERS
 from shared.errors import NotFound
 from shared.risk import risk_level
 from shared.schema.features import Schema
@@ -27,7 +28,7 @@ from shared.web.flask_app import request_id
 
 bp = blueprint("customers", __name__, prefix="/api/customers")
 etag.install(bp)
-INTERNAL = frozenset({"score_run_id", *(f"{part}_{k}" for part in ("reason", "points") for k in (1, 2, 3))})
+INTERNAL = frozenset({"score_run_id", *(f"{part}_{k}" for part in ("reason", "points") for k in REASON_NUMBERS)})
 
 
 class HighRiskQuery(Query):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from flask import Response, request, send_file
 from pydantic import BaseModel, Field
 
-from gateway.openapi import MAX_KEY, Failure, Query, answers, blueprint, ok
+from gateway.openapi import Failure, Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job
 from gateway.security.callers import current_user
 from gateway.services import kinds
@@ -23,6 +23,7 @@ from gateway.services.jobs.params import ExportParams
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("exports", __name__, prefix="/api")
 PARQUET_TYPE = "application/vnd.apache.parquet"
@@ -86,7 +87,7 @@ class Manifest(BaseModel):
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: int = Field(ge=1, le=MAX_KEY)
+    job_id: int = Field(ge=1, le=MAX_INT64)
 
 
 @bp.get(

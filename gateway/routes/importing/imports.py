@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from database.customers import customer_base
 from database.importing import imports
-from gateway.openapi import MAX_KEY, Query, answers, blueprint, invalid_field, ok
+from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_queued, queue
 from gateway.services import kinds
 from gateway.services.importing import uploads
@@ -26,8 +26,8 @@ from gateway.services.jobs import work
 from gateway.services.jobs.params import FileParams, ImportParams, OutcomesParams
 from gateway.services.jobs.work import JobKind
 from gateway.web_environment import environment
-from shared.errors import InvalidSchema
-from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
+from shared.errors import InvalidSchema, invalid
+from shared.parsing_limits import MAX_INT64, MAX_SCHEMA_CHARACTERS
 from shared.schema.features import Schema, built_in_schema, parse_schema
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
@@ -133,7 +133,7 @@ class ImportsQuery(Query):
 class JobPath(BaseModel):
     """Which import's job."""
 
-    job_id: int = Field(ge=1, le=MAX_KEY)
+    job_id: int = Field(ge=1, le=MAX_INT64)
 
 
 FAILURES = (409, 413, 422, 503)
@@ -143,7 +143,7 @@ FAILURES = (409, 413, 422, 503)
 def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; whole or not at all, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
-        raise invalid_field("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
+        raise invalid("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
     options = form.model_dump(include={"as_of", "dry_run", "keep_good", "absent_are_gone"})
     schema = _schema(form.schema_).as_dict()
     return _hand_over(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))

@@ -11,11 +11,13 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.jobs import jobs as queries
-from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
+from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import JobOut, shown
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
 from gateway.web_environment import environment
+from shared.errors import invalid
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("jobs", __name__, prefix="/api/jobs")
 
@@ -23,7 +25,7 @@ bp = blueprint("jobs", __name__, prefix="/api/jobs")
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: int = Field(ge=1, le=MAX_KEY)
+    job_id: int = Field(ge=1, le=MAX_INT64)
 
 
 class JobsQuery(Keyset):
@@ -45,8 +47,8 @@ def list_jobs(query: JobsQuery) -> Response:
     """Keyset paging by id."""
     before = None
     if query.after is not None:
-        if not query.after.isdecimal() or int(query.after) > MAX_KEY:
-            raise invalid_field("after", "expected the `next` of the page before")
+        if not query.after.isdecimal() or int(query.after) > MAX_INT64:
+            raise invalid("after", "expected the `next` of the page before")
         before = int(query.after)
     with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from database.models import models
 from database.scoring import dashboard
-from gateway.openapi import Body, answers, blueprint, invalid_field, ok
+from gateway.openapi import Body, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced, Explained, RunOut, SampleBody
 from gateway.services import kinds
@@ -20,6 +20,7 @@ from gateway.services.scoring import lookups, reasons
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.contracts.api import Cell, Shown
+from shared.errors import invalid
 from shared.web.flask_app import request_id
 
 bp = blueprint("predictions", __name__, prefix="/api/predictions")
@@ -126,7 +127,7 @@ def generate(body: SampleBody) -> Response:
 def performance() -> Response:
     """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
     if "view" in request.args:
-        raise invalid_field("view", "live performance is not measured yet; leave view out for the held-out figures")
+        raise invalid("view", "live performance is not measured yet; leave view out for the held-out figures")
     with environment().database.read() as connection:
         live = models.live(connection)
     report = live.figures if live else {}
@@ -147,7 +148,7 @@ def performance() -> Response:
 def score(body: ScoreBody) -> Response:
     """Explained, and not written to the ledger."""
     if (body.customer_id is None) == (body.features is None):
-        raise invalid_field("body", "send either customer_id or features")
+        raise invalid("body", "send either customer_id or features")
     env = environment()
     schema, version, complete = lookups.live_model(env.database, env.query_cache)
     if body.customer_id is not None:

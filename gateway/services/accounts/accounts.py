@@ -7,6 +7,7 @@ error. Every function here takes a database and owns its transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypedDict, Unpack
 
 from database.accounts import audit, users
 from database.accounts.audit import COMMAND_LINE, Doer
@@ -107,19 +108,19 @@ def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, by: D
 # --- accounts are made ----------------------------------------------------------------------------------------------
 
 
-def register(
-    database: Database,
-    *,
-    clock: Clock,
-    cost: int,
-    email: str,
-    password: str,
-    name: str,
-    role: Role,
-    is_open: bool,
-    request_id: str | None = None,
-) -> User:
-    """Open an account for whoever asks.
+class NewUser(TypedDict):
+    """An account to be made, the clock, and the cost of hashing its password."""
+
+    clock: Clock
+    cost: int
+    email: str
+    password: str
+    name: str
+    role: Role
+
+
+def register(database: Database, *, is_open: bool, request_id: str | None = None, **new: Unpack[NewUser]) -> User:
+    """Open an account for the person who asks, if registration is open.
 
     Raises
     ------
@@ -130,31 +131,11 @@ def register(
     """
     if not is_open:
         raise Forbidden("Registration is closed here. Ask an administrator for an account.")
-    by = Doer(request_id=request_id)
-    return create_user(
-        database,
-        clock=clock,
-        cost=cost,
-        email=email,
-        password=password,
-        name=name,
-        role=role,
-        by=by,
-        action="user.registered",
-    )
+    return create_user(database, by=Doer(request_id=request_id), action="user.registered", **new)
 
 
 def create_user(
-    database: Database,
-    *,
-    clock: Clock,
-    cost: int,
-    email: str,
-    password: str,
-    name: str,
-    role: Role,
-    by: Doer = COMMAND_LINE,
-    action: str = "user.created",
+    database: Database, *, by: Doer = COMMAND_LINE, action: str = "user.created", **new: Unpack[NewUser]
 ) -> User:
     """Make an account for somebody.
 
@@ -166,11 +147,11 @@ def create_user(
         The address has an account.
     """
     faults: list[Detail] = []
-    address, called = accepted_email(email, faults), accepted_name(name, faults)
-    accepted_password(password, address, "password", faults)
+    address, called = accepted_email(new["email"], faults), accepted_name(new["name"], faults)
+    accepted_password(new["password"], address, "password", faults)
     refuse(faults)
-    hashed = hash_of(password, cost)
-    now = iso(clock())
+    hashed, role = hash_of(new["password"], new["cost"]), new["role"]
+    now = iso(new["clock"]())
     with database.write() as connection:
         user_id = users.add(connection, email=address, password_hash=hashed, name=called, role=role, now=now)
         if user_id is None:

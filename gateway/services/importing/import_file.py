@@ -19,18 +19,16 @@ from database.importing import apply_import, imports
 from database.importing.apply_import import Plan
 from database.jobs import jobs
 from gateway.services.importing import uploads
-from gateway.services.importing.finishing import bring_up_to_date, finish, finish_pending, write_alone
+from gateway.services.importing.finishing import finish, finish_pending, write_alone
 from gateway.services.importing.rejects import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work
 from shared.clock import iso
-from shared.errors import Conflict, InvalidInput, InvalidTable, SchemaMismatch
+from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.open import OpenTable, open_table
-
-__all__ = ["bring_up_to_date", "last_activity", "run"]
 
 OTHER_BASE = (
     "This database holds the customer base {name!r}, whose columns mean something else. "
@@ -105,8 +103,7 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
 def _refuse_future(work: Work, as_of: str) -> None:
     today = work.clock().date()
     if date.fromisoformat(as_of) > today:
-        message = f"{as_of} lies in the future (today is {today})"
-        raise InvalidInput(f"as_of: {message}.", details=[{"field": "as_of", "message": message}])
+        raise invalid("as_of", f"{as_of} lies in the future (today is {today}).")
 
 
 def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
@@ -201,14 +198,3 @@ def _accept(
             rows=staged.accepted, new=result["customers_new"], updated=result["customers_updated"], now=now, **known,
         )  # fmt: skip
     return None
-
-
-def last_activity(days: float | None) -> str | None:
-    """Days since the last login in the old backend's words.
-
-    >>> last_activity(0), last_activity(1), last_activity(12), last_activity(None)
-    ('Today', 'Yesterday', '12 days ago', None)
-    """
-    if days is None:
-        return None
-    return {0: "Today", 1: "Yesterday"}.get(int(days), f"{int(days)} days ago")

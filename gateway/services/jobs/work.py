@@ -24,7 +24,16 @@ from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
 from gateway.settings import Settings
 from shared.clock import Clock, iso
-from shared.errors import Cancelled, DiskFull, NotFound, ServiceError, ServiceUnavailable, is_disk_full
+from shared.errors import (
+    Cancelled,
+    DiskFull,
+    Internal,
+    NotFound,
+    ServiceError,
+    ServiceUnavailable,
+    from_code,
+    is_disk_full,
+)
 
 log = structlog.get_logger()
 
@@ -33,12 +42,6 @@ Result = Mapping[str, Any]
 HEARTBEAT_S = 2.0
 SILENT_S = 15.0
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
-
-
-class Internal(ServiceError):
-    """Something broke that nobody can mend by asking differently; the log has the trace."""
-
-    code = "internal"
 
 
 @dataclass(frozen=True)
@@ -181,13 +184,12 @@ def cancel(database: Database, clock: Clock, job_id: int, *, by: Doer = COMMAND_
 
 
 def result_or_raise(job: Job) -> dict[str, Any]:
-    """What a finished job came to, or its failure raised as it was."""
+    """Return what a finished job came to, or raise its failure as it was."""
     if job.state == "done":
         return job.result or {}
-    error = job.error or {"code": "service_unavailable", "message": "The job ended without a result."}
-    failure = ServiceError(error["message"], details=error.get("details", ()))
-    failure.code = error["code"]
-    raise failure
+    if job.error is None:
+        raise ServiceUnavailable("The job ended without a result.")
+    raise from_code(job.error["code"], job.error["message"], job.error.get("details", ()))
 
 
 def run(work: Work, kind: JobKind[Any]) -> Job:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from database.customers import customers
 from database.models.models import Model
 from gateway.services.jobs.work import Work
-from shared.errors import Detail, FeatureMissing, InvalidInput
+from shared.errors import Detail, FeatureMissing, invalid
 from shared.schema.features import Schema
 
 #: A feature is missing for many where more customers lack it than both of these.
@@ -53,8 +53,7 @@ def demand_features(
     """
     for name in allow:
         if name not in schema.features:
-            message = f"There is no feature {name}."
-            raise InvalidInput(f"allow_missing: {message}", details=[{"field": "allow_missing", "message": message}])
+            raise invalid("allow_missing", f"There is no feature {name}.")
     complete = [name for name in live.complete_features if name in schema.features]
     if not complete:
         return []

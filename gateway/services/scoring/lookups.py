@@ -12,7 +12,7 @@ from database.engine.session import Database
 from database.models import models
 from gateway.query_cache import QueryCache
 from gateway.services.scoring.reasons import facts_by_feature
-from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
+from shared.errors import NoCustomers, NoModel, NotFound, invalid
 from shared.schema.features import Schema
 
 
@@ -57,12 +57,8 @@ def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int
 def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
     """Facts of somebody who need not exist, every feature named. Raises InvalidInput."""
     for name in sorted(set(features) - set(schema.features)):
-        raise _wrong(name, "there is no such feature; GET /api/schema lists them")
+        raise invalid(f"features.{name}", "there is no such feature; GET /api/schema lists them")
     for name, about in schema.features.items():
         if features.get(name) is None and not about.missing:
-            raise _wrong(name, "this feature may not be missing")
+            raise invalid(f"features.{name}", "this feature may not be missing")
     return {name: features.get(name) for name in schema.feature_names}
-
-
-def _wrong(name: str, message: str) -> InvalidInput:
-    return InvalidInput(f"features.{name}: {message}", details=[{"field": f"features.{name}", "message": message}])

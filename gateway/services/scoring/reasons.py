@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from database.customers.customer_base import column_names
 from gateway.clients.ml_client import MLClient
-from shared.contracts.api import Cell, Prediction, PredictRequest, PredictResponse, Shown
+from shared.contracts.api import REASON_NUMBERS, Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.errors import Detail, InvalidInput
 from shared.risk import risk_level
 from shared.schema.features import Feature, Schema
@@ -63,7 +63,7 @@ def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonInWords
     """The reasons kept with a ledger row, largest first; `row` has the feature columns beside them."""
     names, columns = schema.feature_names, column_names(schema)
     found = []
-    for k in (1, 2, 3):
+    for k in REASON_NUMBERS:
         position = row[f"reason_{k}"]
         if position is not None and position >= 0:
             name = names[position]
@@ -139,7 +139,7 @@ def changed(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cel
         elif not schema.features[name].actionable:
             details.append({"field": f"changes.{name}", "message": f"{schema.feature_label(name)} can't be acted on."})
     if details:
-        raise InvalidInput(details[0]["message"], details=details)
+        raise InvalidInput.of(details, lead="")
     return {**facts, **changes}
 
 
