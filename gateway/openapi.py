@@ -128,13 +128,26 @@ def answers(data: Any, *, status: int = 200, also: tuple[int, ...] = ()) -> dict
 
 
 def ok(data: Any, *, message: str | None = None, status: int = 200) -> Response:
-    """The envelope of a success."""
-    body: dict[str, Any] = {"success": True, "data": data}
+    """Answer with the envelope of a success.
+
+    Parameters
+    ----------
+    data
+        The model that documents the route (or a list of them), or what a job came to. A field that was not given is
+        left out.
+    """
+    body: dict[str, Any] = {"success": True, "data": _plain(data)}
     if message is not None:
         body["message"] = message
     response = jsonify(body)
     response.status_code = status
     return response
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, BaseModel):
+        return data.model_dump(exclude_unset=True)
+    return [_plain(each) for each in data] if isinstance(data, list) else data
 
 
 def _refuse(error: ValidationError) -> Response:

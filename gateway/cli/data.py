@@ -225,7 +225,7 @@ def high_risk(limit: int) -> None:
         f"{tail.expected:,.0f} are expected to leave. Model {shown.model_version}, data of {shown.as_of}."
     )
     for row in rows:
-        reasons = "; ".join(reason["text"] for reason in explaining.stored_reasons(present.schema, row))
+        reasons = "; ".join(reason.text for reason in explaining.stored_reasons(present.schema, row))
         click.echo(f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}")
 
 

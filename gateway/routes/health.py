@@ -5,7 +5,7 @@ Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Response, jsonify
 from pydantic import BaseModel
@@ -46,18 +46,15 @@ class Ready(BaseModel):
 def health() -> Response:
     """200 as long as the process runs; `dependencies` tells of the rest."""
     env = environment()
-    return jsonify(
-        {
-            "status": "OK",
-            "timestamp": iso(env.clock()),
-            "service": "RetainStream API",
-            "version": __version__,
-            "dependencies": {
-                "database": "OK" if env.database.is_reachable() else "unavailable",
-                "ml_service": _ml_state(),
-            },
-        }
+    database = "OK" if env.database.is_reachable() else "unavailable"
+    state = Health(
+        status="OK",
+        timestamp=iso(env.clock()),
+        service="RetainStream API",
+        version=__version__,
+        dependencies={"database": database, "ml_service": _ml_state()},
     )
+    return jsonify(state.model_dump())
 
 
 @bp.get(
@@ -68,20 +65,22 @@ def health() -> Response:
 def ready() -> Response:
     """503 with the reasons before that."""
     env = environment()
-    state: dict[str, Any] = {"database": env.database.is_reachable(), "ml_service": _ml_state() == "OK"}
-    if state["database"]:
+    database, ml_service = env.database.is_reachable(), _ml_state() == "OK"
+    live, published = None, False
+    if database:
         with env.database.read() as connection:
-            live = models.live(connection)
-            state |= {
-                "model": live.version if live else None,
-                "scores_published": dashboard.published(connection) is not None,
-            }
-    else:
-        state |= {"model": None, "scores_published": False}
-    response = jsonify(
-        {"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(env.clock()), **state}
+            live, published = models.live(connection), dashboard.published(connection) is not None
+    is_ready = bool(database and ml_service and live and published)
+    state = Ready(
+        status="ready" if is_ready else "not ready",
+        timestamp=iso(env.clock()),
+        database=database,
+        ml_service=ml_service,
+        model=live.version if live else None,
+        scores_published=published,
     )
-    if not all(state.values()):
+    response = jsonify(state.model_dump())
+    if not is_ready:
         response.status_code = 503
         response.headers["Retry-After"] = "5"
     return response

@@ -11,7 +11,6 @@ from pydantic import AliasChoices, BaseModel, Field, StrictInt
 
 from gateway.openapi import Legacy
 from gateway.services.jobs.params import ScoreParams
-from shared.contracts.api import Cell
 
 
 class SampleBody(Legacy):
@@ -57,27 +56,3 @@ class Balanced(BaseModel):
     precision: float | None
     recall: float | None
     f1_score: float | None
-
-
-class ReasonOut(BaseModel):
-    """One reason, in words and points."""
-
-    feature: str
-    label: str
-    value: Cell
-    unit: str | None
-    points: float
-    text: str
-
-
-class Explained(BaseModel):
-    """A score for people."""
-
-    churn_probability: float
-    confidence: float
-    risk_level: str
-    model_version: str
-    base_probability: float
-    reasons: list[ReasonOut]
-    other_points: float
-    warnings: list[str] = Field(description="Features that are missing here and that the model's training had complete")

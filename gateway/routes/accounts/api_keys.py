@@ -58,8 +58,8 @@ class Keys(BaseModel):
     next: str | None
 
 
-def _shown(key: Key) -> dict[str, object]:
-    return {name: getattr(key, name) for name in KeyOut.model_fields}
+def _shown(key: Key) -> KeyOut:
+    return KeyOut.model_validate(key, from_attributes=True)
 
 
 @bp.get("", summary="My keys, or everybody's for an administrator", responses=answers(Keys))
@@ -70,7 +70,8 @@ def list_keys(query: KeysQuery) -> Response:
     with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, after_id=int(query.after or 0), user_id=whose)
     page = found[: query.limit]
-    return ok({"keys": [_shown(k) for k in page], "next": str(page[-1].id) if len(found) > query.limit else None})
+    more = str(page[-1].id) if len(found) > query.limit else None
+    return ok(Keys(keys=[_shown(key) for key in page], next=more))
 
 
 @bp.post("", summary="Make a key", responses=answers(MadeKey, status=201, also=(404, 409)))
@@ -86,7 +87,8 @@ def create_key(body: NewKey) -> Response:
         expires_in_days=body.expires_in_days,
         by=me.doer,
     )
-    response = ok({**_shown(key), "key": secret}, message="Keep the key now: it is not shown again.", status=201)
+    made = MadeKey(**_shown(key).model_dump(), key=secret)
+    response = ok(made, message="Keep the key now: it is not shown again.", status=201)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -57,8 +57,8 @@ def list_entries(query: AuditQuery) -> Response:
             user_id=query.user,
             since=since,
         )
-    page = [{name: getattr(row, name) for name in Entry.model_fields} for row in found[: query.limit]]
-    return ok({"entries": page, "next": str(page[-1]["id"]) if len(found) > query.limit else None})
+    page = [Entry.model_validate(row, from_attributes=True) for row in found[: query.limit]]
+    return ok(Entries(entries=page, next=str(page[-1].id) if len(found) > query.limit else None))
 
 
 def _moment(text: str) -> str:

@@ -119,7 +119,7 @@ def logout(body: Logout) -> Response:
     accounts.sign_out(env.database, given_back, now=iso(utc_now()))
     if body.everywhere:
         accounts.sign_out_everywhere(env.database, clock=env.clock, user_id=session.user.id, by=current_user().doer)
-    response = ok({"signed_out": True}, message="Signed out")
+    response = ok(SignedOut(signed_out=True), message="Signed out")
     tokens.unset_cookies(response)
     return response
 
@@ -127,8 +127,7 @@ def logout(body: Logout) -> Response:
 @bp.get("/me", summary="Who am I", responses=answers(Person, also=(401, 403)), security=_SIGNED_IN)
 def me() -> Response:
     """The account this token belongs to."""
-    user = current_user()
-    return ok({"id": user.id, "email": user.email, "name": user.name, "role": user.role})
+    return ok(Person.model_validate(current_user(), from_attributes=True))
 
 
 @bp.post("/password", summary="Change my password", responses=answers(SignedIn, also=(401, 403)), security=_SIGNED_IN)
@@ -149,9 +148,9 @@ def password(body: NewPassword) -> Response:
 
 def _signed_in(user: User, *, by_cookie: bool = False, message: str | None = None, status: int = 200) -> Response:
     pair = tokens.issue(user)
-    person = {"id": user.id, "email": user.email, "name": user.name, "role": user.role}
-    data = {"token": pair.access, "refresh_token": pair.refresh, "user": person}
-    response = ok(data, message=message, status=status)
+    person = Person.model_validate(user, from_attributes=True)
+    signed_in = SignedIn(token=pair.access, refresh_token=pair.refresh, user=person)
+    response = ok(signed_in, message=message, status=status)
     response.headers["Cache-Control"] = "no-store"
     if by_cookie:
         tokens.set_cookies(response, pair)

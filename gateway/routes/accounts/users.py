@@ -80,7 +80,7 @@ def list_users(query: Page) -> Response:
         found = users.page(connection, limit=query.limit + 1, after_id=int(query.after or 0))
     shown = found[: query.limit]
     more = str(shown[-1].id) if len(found) > query.limit else None
-    return ok({"users": [_account(user).model_dump() for user in shown], "next": more})
+    return ok(Accounts(users=[_account(user) for user in shown], next=more))
 
 
 @bp.post("", summary="Make an account", responses=answers(Account, status=201, also=(409,)))
@@ -97,7 +97,7 @@ def create_user(body: NewUser) -> Response:
         role=body.role,
         by=current_user().doer,
     )
-    return ok(_account(user).model_dump(), message="User created", status=201)
+    return ok(_account(user), message="User created", status=201)
 
 
 @bp.patch("/<int:user_id>", summary="Change an account", responses=answers(Account, also=(404, 409)))
@@ -115,4 +115,4 @@ def change_user(path: UserPath, body: Change) -> Response:
         name=body.name,
         new_password=body.new_password,
     )
-    return ok(_account(user).model_dump())
+    return ok(_account(user))

@@ -151,32 +151,41 @@ def one(path: CustomerPath, query: HistoryQuery) -> Response:
         jobs = history.jobs_of(connection, sorted({row.job_id for row in page if row.job_id is not None}))
     dates = {fact["as_of"] for fact in facts}
     return ok(
-        {
-            "customer_id": path.customer_id,
-            "facts": facts,
-            "next_facts": min(dates) if len(dates) == query.limit else None,
-            "subscriptions": [{name: getattr(row, name) for name in Lifetime.model_fields} for row in lifetimes],
-            "scores": [_score(present.schema, row) for row in page],
-            "next_scores": page[-1].id if len(scores) > query.limit else None,
-            "touched_by": {"imports": [row._asdict() for row in imported], "jobs": [row._asdict() for row in jobs]},
-        }
+        History(
+            customer_id=path.customer_id,
+            facts=[Fact.model_validate(fact) for fact in facts],
+            next_facts=min(dates) if len(dates) == query.limit else None,
+            subscriptions=[Lifetime.model_validate(row, from_attributes=True) for row in lifetimes],
+            scores=[_score(present.schema, row) for row in page],
+            next_scores=page[-1].id if len(scores) > query.limit else None,
+            touched_by=TouchedBy(imports=[row._asdict() for row in imported], jobs=[row._asdict() for row in jobs]),
+        )
     )
 
 
-def _score(schema: Schema, row: AnyRow) -> dict[str, Any]:
+def _score(schema: Schema, row: AnyRow) -> PastScore:
     names = schema.feature_names
     reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in REASON_NUMBERS]
-    return {
-        **{name: getattr(row, name) for name in PastScore.model_fields if hasattr(row, name)},
-        "run_kind": row.kind,
-        "model_version": row.version,
-        "out_of_fold": bool(row.out_of_fold),
-        "reasons": [
-            {"feature": names[at], "label": schema.feature_label(names[at]), "points": points}
+    return PastScore(
+        id=row.id,
+        run_id=row.run_id,
+        job_id=row.job_id,
+        run_kind=row.kind,
+        as_of=row.as_of,
+        horizon_days=row.horizon_days,
+        prediction_date=row.prediction_date,
+        model_version=row.version,
+        churn_probability=row.churn_probability,
+        confidence=row.confidence,
+        out_of_fold=bool(row.out_of_fold),
+        reasons=[
+            PastReason(feature=names[at], label=schema.feature_label(names[at]), points=points)
             for at, points in reasons
             if 0 <= at < len(names)
         ],
-    }
+        churned=row.churned,
+        outcome_known_at=row.outcome_known_at,
+    )
 
 
 @bp.get("/movers", summary="Whose risk changed most", responses=answers(Movers))
@@ -199,10 +208,10 @@ def movers(query: MoversQuery) -> Response:
         )
         compared = history.run_date(connection, earlier) if earlier else None
     return ok(
-        {
-            "customers": found,
-            "as_of": shown.as_of if shown else None,
-            "model_version": shown.model_version if shown else None,
-            "compared_with": compared,
-        }
+        Movers(
+            customers=[Mover.model_validate(each) for each in found],
+            as_of=shown.as_of if shown else None,
+            model_version=shown.model_version if shown else None,
+            compared_with=compared,
+        )
     )

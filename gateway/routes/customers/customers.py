@@ -16,9 +16,9 @@ from database.models import models
 from database.scoring import dashboard
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
-from gateway.routes.schemas import Explained, ReasonOut
 from gateway.services.scoring import lookups
 from gateway.services.scoring import reasons as explaining
+from gateway.services.scoring.reasons import Action, Explained, ReasonOut
 from gateway.web_environment import environment
 from shared.contracts.api import REASON_NUMBERS
 from shared.errors import NotFound
@@ -116,20 +116,6 @@ class SegmentBody(Legacy):
     """Nothing yet; old clients send `{}`."""
 
 
-class Action(BaseModel):
-    """Something to do."""
-
-    feature: str
-    label: str
-    action: str
-    purpose: str | None
-    value: Any
-    target: Any
-    expected_probability: float
-    expected_change: float
-    note: str
-
-
 class Actions(BaseModel):
     """What could be done for one customer, best first."""
 
@@ -155,29 +141,29 @@ def high_risk(query: HighRiskQuery) -> Response:
         )
     listed = [_at_risk(present.schema, row, env.settings.confidence_threshold) for row in rows] if present else []
     return ok(
-        {
-            "customers": listed,
-            "pagination": {"page": query.page, "limit": query.limit, "total": total, "pages": -(-total // query.limit)},
-            "cut": cut,
-            "model_version": shown.model_version if shown else None,
-            "as_of": shown.as_of if shown else None,
-        }
+        HighRisk(
+            customers=listed,
+            pagination=Pagination(page=query.page, limit=query.limit, total=total, pages=-(-total // query.limit)),
+            cut=cut,
+            model_version=shown.model_version if shown else None,
+            as_of=shown.as_of if shown else None,
+        )
     )
 
 
-def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
-    return {
-        "user_id": row["user_id"],
-        "plan": row["plan"],
-        "churn_probability": row["churn_probability"],
-        "last_activity": row["last_activity"],
-        "tenure_months": row["tenure_months"],
-        "risk_level": risk_level(row["churn_probability"]),
-        "confidence": row["confidence"],
-        "low_confidence": row["confidence"] < unsure,
-        "monthly_price": row["monthly_price"],
-        "reasons": explaining.stored_reasons(schema, row),
-    }
+def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
+    return AtRisk(
+        user_id=row["user_id"],
+        plan=row["plan"],
+        churn_probability=row["churn_probability"],
+        last_activity=row["last_activity"],
+        tenure_months=row["tenure_months"],
+        risk_level=risk_level(row["churn_probability"]),
+        confidence=row["confidence"],
+        low_confidence=row["confidence"] < unsure,
+        monthly_price=row["monthly_price"],
+        reasons=explaining.stored_reasons(schema, row),
+    )
 
 
 @bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
@@ -187,7 +173,8 @@ def segment(body: SegmentBody) -> Response:
         shown = dashboard.published(connection)
         counts = dashboard.segments(connection, shown.run_id if shown else None)
     names = ("High Risk", "Medium Risk", "Low Risk")
-    return ok({"segments": [{"segment": name, "count": count} for name, count in zip(names, counts, strict=True)]})
+    found = [Segment(segment=name, count=count) for name, count in zip(names, counts, strict=True)]
+    return ok(Segments(segments=found))
 
 
 @bp.get("/<customer_id>", summary="One customer", responses=answers(CustomerOut, also=(404,)))
@@ -201,12 +188,9 @@ def one(path: CustomerPath) -> Response:
         model = models.get(connection, shown.model_version) if shown else None
     if present is None or row is None:
         raise NotFound("Customer not found")
-    return ok(
-        {
-            **{k: v for k, v in row.items() if k not in INTERNAL},
-            **_score_of(present.schema, row, model, env.settings.confidence_threshold),
-        }
-    )
+    columns = {name: value for name, value in row.items() if name not in INTERNAL}
+    score = _score_of(present.schema, row, model, env.settings.confidence_threshold)
+    return ok(CustomerOut.model_validate(columns | score))
 
 
 def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None, unsure: float) -> dict[str, Any]:
@@ -223,7 +207,7 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
         "model_version": model.version,
         "base_probability": base_probability,
         "reasons": reasons,
-        "other_points": probability - base_probability - sum(r["points"] for r in reasons),
+        "other_points": probability - base_probability - sum(reason.points for reason in reasons),
     }
 
 
@@ -240,4 +224,4 @@ def actions(path: CustomerPath) -> Response:
     score, found = explaining.recommend(
         env.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
     )
-    return ok({"customer_id": path.customer_id, "score": score, "actions": found})
+    return ok(Actions(customer_id=path.customer_id, score=score, actions=found))

@@ -179,7 +179,7 @@ def _manifest(content: Content, form: Format) -> Response:
     try:
         for _ in export:
             pass
-        return ok(export.manifest())
+        return ok(Manifest.model_validate(export.manifest()))
     finally:
         export.close()
 

@@ -172,7 +172,7 @@ def import_outcomes(form: OutcomesForm) -> Response:
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
     with environment().database.read() as connection:
-        return ok({"imports": imports.page(connection, query.limit)})
+        return ok(ImportsOut(imports=imports.page(connection, query.limit)))
 
 
 @bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))

@@ -56,18 +56,18 @@ def extend_schema(body: ExtendBody) -> Response:
     wanted = parse_schema(body.toml)
     with env.database.write() as connection:
         added = customer_base.extend(connection, wanted, env.clock)
-        return ok({**_shown(connection), "added": list(added)})
+        return ok(Extended(**_shown(connection).model_dump(), added=list(added)))
 
 
-def _shown(connection: Connection) -> dict[str, Any]:
+def _shown(connection: Connection) -> SchemaOut:
     found = customer_base.get(connection)
     if found is None:
-        return {"name": None, "is_demo": None, "table_schema": None, "checksum": None, "earlier": []}
+        return SchemaOut(name=None, is_demo=None, table_schema=None, checksum=None, earlier=[])
     earlier = [checksum for checksum in customer_base.versions(connection) if checksum != found.checksum]
-    return {
-        "name": found.name,
-        "is_demo": found.is_demo,
-        "table_schema": found.schema.as_dict(),
-        "checksum": found.checksum,
-        "earlier": earlier,
-    }
+    return SchemaOut(
+        name=found.name,
+        is_demo=found.is_demo,
+        table_schema=found.schema.as_dict(),
+        checksum=found.checksum,
+        earlier=earlier,
+    )

@@ -54,9 +54,9 @@ def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
     return answers(data, also=(409, 503)) | answers(JobOut, status=202)
 
 
-def shown(job: Job) -> dict[str, Any]:
-    """A job for the wire: without its parameters, which may name files of this machine."""
-    return {name: getattr(job, name) for name in JobOut.model_fields}
+def shown(job: Job) -> JobOut:
+    """Return a job for the wire: without its parameters, which may name files of this machine."""
+    return JobOut.model_validate(job, from_attributes=True)
 
 
 def preferred_wait_s(default_s: float) -> float:

@@ -53,7 +53,8 @@ def list_jobs(query: JobsQuery) -> Response:
     with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)
     page = found[: query.limit]
-    return ok({"jobs": [shown(job) for job in page], "next": str(page[-1].id) if len(found) > query.limit else None})
+    more = str(page[-1].id) if len(found) > query.limit else None
+    return ok(JobPage(jobs=[shown(job) for job in page], next=more))
 
 
 @bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))

@@ -172,26 +172,26 @@ def status() -> Response:
         training = jobs.active(connection, kinds.TRAIN.name) is not None
     report = live.figures if live else {}
     return ok(
-        {
-            "version": live.version if live else None,
-            "algorithm": "XGBoost",
-            "status": "training" if training else "active" if live else "untrained",
-            "auc_score": report.get("auc"),
-            "training_samples": report.get("training_samples"),
-            "features": report.get("features"),
-            "last_updated": since.live_from if since else None,
-            "performance": _improvement(report),
-        }
+        Status(
+            version=live.version if live else None,
+            algorithm="XGBoost",
+            status="training" if training else "active" if live else "untrained",
+            auc_score=report.get("auc"),
+            training_samples=report.get("training_samples"),
+            features=report.get("features"),
+            last_updated=since.live_from if since else None,
+            performance=_improvement(report),
+        )
     )
 
 
-def _improvement(report: Mapping[str, Any]) -> dict[str, Any]:
+def _improvement(report: Mapping[str, Any]) -> Improvement:
     now = report.get("auc")
     before = (report.get("champion") or report.get("baselines", {}).get("v1_0") or {}).get("auc")
     if now is None or before is None:
-        return {"improved": None, "previous_auc": before, "current_auc": now, "improvement": None}
+        return Improvement(improved=None, previous_auc=before, current_auc=now, improvement=None)
     gain = f"{now - before:+.2f} ({(now / before - 1) * 100:+.1f}%)"
-    return {"improved": now > before, "previous_auc": before, "current_auc": now, "improvement": gain}
+    return Improvement(improved=now > before, previous_auc=before, current_auc=now, improvement=gain)
 
 
 @bp.post("/train", summary="Train on the matured snapshots", responses=answers_job(Trained))
@@ -212,7 +212,8 @@ def features() -> Response:
         live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1]) if live and present else []
     label = present.schema.feature_label if present else str
-    return ok({"features": [{"name": label(row.feature_name), "importance": row.shap_value} for row in rows]})
+    found = [ImportanceOut(name=label(row.feature_name), importance=row.shap_value) for row in rows]
+    return ok(Features(features=found))
 
 
 @bp.get("/versions", summary="Every version", responses=answers(Versions))
@@ -221,7 +222,7 @@ def versions() -> Response:
     with environment().database.read() as connection:
         live = models.live_version(connection)
         found = models.versions(connection)
-    return ok({"versions": [_version(model, live) for model in found]})
+    return ok(Versions(versions=[_version(model, live) for model in found]))
 
 
 @bp.get("/versions/<version>", summary="One version with its report", responses=answers(VersionReport, also=(404,)))
@@ -232,7 +233,7 @@ def version(path: VersionPath) -> Response:
         model = models.get(connection, path.version)
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
-    return ok({**_version(model, live), "report": model.report})
+    return ok(VersionReport(**_version(model, live).model_dump(), report=model.report))
 
 
 @bp.get("/versions/<version>/report", summary="One version's report as a page", responses=_PAGE)
@@ -249,18 +250,20 @@ def report(path: VersionPath) -> Response:
     return response
 
 
-def _version(model: models.Model, live: tuple[int, str] | None) -> dict[str, Any]:
+def _version(model: models.Model, live: tuple[int, str] | None) -> VersionOut:
     test = model.figures.get("test") or {}
-    return {
-        "version": model.version,
-        "state": model.state,
-        "is_live": live is not None and live[0] == model.id,
-        "created_at": model.created_at,
-        "decision": model.decision,
-        "auc": model.figures.get("auc"),
-        "training_samples": model.figures.get("training_samples"),
-        **{name: test.get(name) for name in ("log_loss", "n", "prevalence")},
-    }
+    return VersionOut(
+        version=model.version,
+        state=model.state,
+        is_live=live is not None and live[0] == model.id,
+        created_at=model.created_at,
+        decision=model.decision,
+        auc=model.figures.get("auc"),
+        log_loss=test.get("log_loss"),
+        n=test.get("n"),
+        prevalence=test.get("prevalence"),
+        training_samples=model.figures.get("training_samples"),
+    )
 
 
 @bp.get("/timeline", summary="What was live when", responses=answers(Timeline))
@@ -268,7 +271,7 @@ def timeline() -> Response:
     """Newest first, each with its reason."""
     with environment().database.read() as connection:
         rows = models.timeline(connection)
-    return ok({"timeline": [dict(row._mapping) for row in rows]})
+    return ok(Timeline(timeline=[Entry.model_validate(row, from_attributes=True) for row in rows]))
 
 
 @bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409)))

@@ -14,9 +14,10 @@ from database.models import models
 from database.scoring import dashboard
 from gateway.openapi import Body, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
-from gateway.routes.schemas import Balanced, Explained, RunOut, SampleBody
+from gateway.routes.schemas import Balanced, RunOut, SampleBody
 from gateway.services import kinds
 from gateway.services.scoring import lookups, reasons
+from gateway.services.scoring.reasons import Explained
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.contracts.api import Cell, Shown
@@ -99,21 +100,21 @@ def results() -> Response:
         )
     unsure = env.settings.confidence_threshold
     return ok(
-        {
-            "predictions": [
-                {
-                    "id": row.id,
-                    "customer_id": row.user_id,
-                    "churn_probability": row.churn_probability,
-                    "confidence": row.confidence,
-                    "prediction_date": row.prediction_date,
-                    "low_confidence": row.confidence < unsure,
-                }
+        Results(
+            predictions=[
+                PredictionOut(
+                    id=row.id,
+                    customer_id=row.user_id,
+                    churn_probability=row.churn_probability,
+                    confidence=row.confidence,
+                    prediction_date=row.prediction_date,
+                    low_confidence=row.confidence < unsure,
+                )
                 for row in rows
             ],
-            "total": total,
-            "timestamp": iso(now),
-        }
+            total=total,
+            timestamp=iso(now),
+        )
     )
 
 
@@ -132,15 +133,20 @@ def performance() -> Response:
         live = models.live(connection)
     report = live.figures if live else {}
     test = report.get("test") or {}
-    figures = {name: report.get(name) for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
-    beside = {name: test.get(name) for name in ("threshold", "prevalence", "n", "balanced")}
     return ok(
-        {
-            **figures,
-            "model_version": live.version if live else None,
-            "last_trained": report.get("timestamp"),
-            **beside,
-        }
+        Performance(
+            auc=report.get("auc"),
+            precision=report.get("precision"),
+            recall=report.get("recall"),
+            f1_score=report.get("f1_score"),
+            training_samples=report.get("training_samples"),
+            model_version=live.version if live else None,
+            last_trained=report.get("timestamp"),
+            threshold=test.get("threshold"),
+            prevalence=test.get("prevalence"),
+            n=test.get("n"),
+            balanced=test.get("balanced"),
+        )
     )
 
 
@@ -173,5 +179,5 @@ def what_if(body: WhatIfBody) -> Response:
     answer = reasons.score(env.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
     before = reasons.explain(schema, facts, answer, complete=complete)
     after = reasons.explain(schema, then, answer, at=1, complete=complete)
-    change = after["churn_probability"] - before["churn_probability"]
-    return ok({"before": before, "after": after, "expected_change": change, "note": reasons.ESTIMATE})
+    change = after.churn_probability - before.churn_probability
+    return ok(WhatIfOut(before=before, after=after, expected_change=change, note=reasons.ESTIMATE))

@@ -112,9 +112,9 @@ def test_a_single_score_warns_of_each_feature_that_is_missing(demo_world: World)
     facts = given_facts(schema, {"plan": "Standard"})
     answer = reasons.score(demo_world.ml, schema, version, [facts])
     told = reasons.explain(schema, facts, answer, complete=complete)
-    assert len(told["warnings"]) == len(schema.features) - 1
-    assert any(each.startswith(schema.feature_label("payment_failures")) for each in told["warnings"])
-    assert told["churn_probability"] < 0.3, "nothing known is no reason to call somebody a leaver"
+    assert len(told.warnings) == len(schema.features) - 1
+    assert any(each.startswith(schema.feature_label("payment_failures")) for each in told.warnings)
+    assert told.churn_probability < 0.3, "nothing known is no reason to call somebody a leaver"
     full = {**given_facts(schema, {"plan": "Standard"}), **dict.fromkeys(set(schema.features) - {"plan"}, 3)}
     answer = reasons.score(demo_world.ml, schema, version, [full])
-    assert reasons.explain(schema, full, answer, complete=complete)["warnings"] == []
+    assert reasons.explain(schema, full, answer, complete=complete).warnings == []
