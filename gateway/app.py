@@ -15,7 +15,7 @@ from gateway.routes.blueprints import ALL_BLUEPRINTS
 from gateway.security import guards
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, utc_now
-from shared.web.flask_app import dress
+from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
@@ -50,7 +50,7 @@ def create_app(
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
     web_environment.install(app, environment)
-    dress(app, behind_tls=settings.behind_tls)
+    install_defaults(app, behind_tls=settings.behind_tls)
     guards.install(app, settings, environment.database)
     for each in ALL_BLUEPRINTS:
         app.register_api(each)

@@ -71,7 +71,7 @@ def create(email: str, name: str, role: str, password: str) -> None:
         password=password,
         name=name,
         role=role,  # type: ignore[arg-type]  # click has checked it
-        by=accounts.COMMAND_LINE,
+        actor=accounts.COMMAND_LINE,
     )
     click.echo(f"Made {made.role} {made.email}.")
 
@@ -162,7 +162,7 @@ def list_keys(who: str | None) -> None:
 
 
 def _line(each: Key, now: str) -> str:
-    state = "revoked" if each.revoked_at else "live" if each.counts_at(now) else "expired"
+    state = "revoked" if each.revoked_at else "live" if each.is_valid_at(now) else "expired"
     scopes = ",".join(each.scopes)
     used = each.last_used_at or "never used"
     return f"{each.id:>5}  {each.prefix}…  user:{each.user_id:<5} {scopes:<17} {state:<8} {used:<24}  {each.name}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flask import g, request
 
 from database.accounts.api_keys import Key
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.accounts.users import User
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
@@ -33,9 +33,9 @@ class CurrentUser:
     key_id: int | None = None
 
     @property
-    def doer(self) -> Doer:
+    def actor(self) -> Actor:
         """The same, for the audit log."""
-        return Doer(self.id, request_id(), self.key_id)
+        return Actor(self.id, request_id(), self.key_id)
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,12 @@ def _find() -> Caller:
         user = tokens.session().user
         return Caller(user, user.role)
     env = environment()
-    holder = api_keys.holder(env.database, secret, clock=env.clock, demo_allowed=env.settings.app_env != "production")
-    if holder is None:
+    found = api_keys.authenticate_key(
+        env.database, secret, clock=env.clock, demo_allowed=env.settings.app_env != "production"
+    )
+    if found is None:
         raise TokenRejected(tokens.REJECTED)
-    return Caller(holder.user, holder.role, holder.key)
+    return Caller(found.user, found.role, found.key)
 
 
 def _presented() -> str | None:

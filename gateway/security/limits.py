@@ -20,7 +20,7 @@ from limits import RateLimitItem, parse
 
 from database.accounts import audit
 from database.accounts import rate_limits as counters
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.engine.session import Database
 from gateway.security import callers, roles
 from gateway.settings import Settings
@@ -136,8 +136,8 @@ class Limiter:
         env = environment()
         with env.database.write() as connection:
             subject = f"{request.method} {rule} client:{mark}"
-            by = Doer(request_id=request_id())
-            audit.record(connection, "credentials.limited", at=iso(env.clock()), by=by, subject=subject)
+            actor = Actor(request_id=request_id())
+            audit.record(connection, "credentials.limited", at=iso(env.clock()), actor=actor, subject=subject)
 
     def write_headers(self, response: Response) -> Response:
         """Say on the answer what is left."""

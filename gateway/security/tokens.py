@@ -180,7 +180,7 @@ def _session(kind: Kind) -> Session:
 
 def _checked(token: str, kind: Kind, csrf: str | None, by_cookie: bool) -> Session:
     claims = read(token, kind, csrf)
-    with environment().database.glance() as connection:
+    with environment().database.connect() as connection:
         user = users.signed_in(connection, claims.user_id, token_version=claims.token_version, jti=claims.jti)
     if user is None:
         raise TokenRejected(REJECTED)

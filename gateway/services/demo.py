@@ -295,5 +295,5 @@ def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -
         if not force and imports.has_own(connection):
             raise Conflict("Tables of your own were imported into the demo and would go too; --force removes all.")
         customer_base.forget(connection, present.schema)
-        audit.record(connection, "demo.removed", at=iso(clock()), by=COMMAND_LINE)
+        audit.record(connection, "demo.removed", at=iso(clock()), actor=COMMAND_LINE)
     return True

@@ -26,7 +26,7 @@ from shared.contracts.report import (
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 NDJSON_TYPE = "application/x-ndjson"
-#: Ids of further requests that ride in this one, comma separated: the log names each.
+#: Ids of the further requests that one call was coalesced from, comma separated: the log names each.
 RIDES_ALONG = "X-Rides-Along"
 HTML_TYPE = "text/html; charset=utf-8"
 

@@ -26,7 +26,7 @@ from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role, Settings
 from shared.clock import utc_now
-from shared.web.flask_app import dress
+from shared.web.flask_app import install_defaults
 
 PASSWORD = "correct horse battery"
 MUCH = "100000 per minute"
@@ -127,7 +127,7 @@ def build(folder: Path, **variables: Any) -> World:
     app.config["MAX_CONTENT_LENGTH"] = 4 * 1024 * 1024
     ml = MLClient("http://127.0.0.1:9", "nobody")
     web_environment.install(app, Environment(settings, database, ml, utc_now))
-    dress(app)
+    install_defaults(app)
     guards.install(app, settings, database)
     for each in [auth_bp, keys_bp, users_bp, audit_bp, *stand_ins()]:
         app.register_api(each)

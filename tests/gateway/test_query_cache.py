@@ -102,7 +102,7 @@ def test_whoever_asks_again_gets_the_same_and_whoever_may_not_ask_gets_nothing(s
 
 
 def read_name(database: Database) -> str:
-    with database.glance() as connection:
+    with database.connect() as connection:
         return str(connection.exec_driver_sql("SELECT name FROM users").scalar_one())
 
 

@@ -85,7 +85,7 @@ def create_key(body: NewKey) -> Response:
         name=body.name,
         scopes=body.scopes,
         expires_in_days=body.expires_in_days,
-        by=me.doer,
+        actor=me.actor,
     )
     made = MadeKey(**_shown(key).model_dump(), key=secret)
     response = ok(made, message="Keep the key now: it is not shown again.", status=201)
@@ -98,5 +98,5 @@ def revoke_key(path: KeyPath) -> Response:
     """At once and for good; one's own, or anybody's for an administrator."""
     env, me = environment(), current_user()
     return ok(
-        _shown(api_keys.revoke(env.database, path.key_id, clock=env.clock, by=me.doer, anybodys=me.role == "admin"))
+        _shown(api_keys.revoke(env.database, path.key_id, clock=env.clock, actor=me.actor, anybodys=me.role == "admin"))
     )

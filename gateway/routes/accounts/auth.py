@@ -118,7 +118,7 @@ def logout(body: Logout) -> Response:
     given_back = [session.claims.mark, *([also.mark] if also else [])]
     accounts.sign_out(env.database, given_back, now=iso(utc_now()))
     if body.everywhere:
-        accounts.sign_out_everywhere(env.database, clock=env.clock, user_id=session.user.id, by=current_user().doer)
+        accounts.sign_out_everywhere(env.database, clock=env.clock, user_id=session.user.id, actor=current_user().actor)
     response = ok(SignedOut(signed_out=True), message="Signed out")
     tokens.unset_cookies(response)
     return response
@@ -141,7 +141,7 @@ def password(body: NewPassword) -> Response:
         user_id=session.user.id,
         current_password=body.current_password,
         new_password=body.new_password,
-        by=current_user().doer,
+        actor=current_user().actor,
     )
     return _signed_in(user, by_cookie=session.by_cookie, message="Password changed")
 

@@ -95,7 +95,7 @@ def create_user(body: NewUser) -> Response:
         password=body.password,
         name=body.name,
         role=body.role,
-        by=current_user().doer,
+        actor=current_user().actor,
     )
     return ok(_account(user), message="User created", status=201)
 
@@ -109,7 +109,7 @@ def change_user(path: UserPath, body: Change) -> Response:
         path.user_id,
         clock=env.clock,
         cost=env.settings.bcrypt_cost,
-        by=current_user().doer,
+        actor=current_user().actor,
         role=body.role,
         disabled=body.disabled,
         name=body.name,

@@ -162,7 +162,12 @@ def _stream(content: Content, form: Format) -> Response:
     export = _opened(content, form)
     try:
         exporting.note(
-            env.database, content=content, form=form, pairs=export.pairs, at=iso(env.clock()), by=current_user().doer
+            env.database,
+            content=content,
+            form=form,
+            pairs=export.pairs,
+            at=iso(env.clock()),
+            actor=current_user().actor,
         )
     except BaseException:
         export.close()

@@ -67,4 +67,4 @@ def get_job(path: JobPath) -> Response:
 def cancel_job(path: JobPath) -> Response:
     """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
     env = environment()
-    return ok(shown(work.cancel(env.database, env.clock, path.job_id, by=current_user().doer)))
+    return ok(shown(work.cancel(env.database, env.clock, path.job_id, actor=current_user().actor)))

@@ -279,7 +279,7 @@ def promote(body: PromoteBody) -> Response:
     """Against the gate only with `force`; recorded either way."""
     env = environment()
     model = promotions.promote(
-        env.database, env.clock, version=body.version, reason=body.reason, force=body.force, by=current_user().doer
+        env.database, env.clock, version=body.version, reason=body.reason, force=body.force, actor=current_user().actor
     )
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
@@ -288,5 +288,5 @@ def promote(body: PromoteBody) -> Response:
 def rollback(body: RollbackBody) -> Response:
     """Recorded with its reason."""
     env = environment()
-    model = promotions.roll_back(env.database, env.clock, reason=body.reason, by=current_user().doer)
+    model = promotions.roll_back(env.database, env.clock, reason=body.reason, actor=current_user().actor)
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live again.")

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pydantic import TypeAdapter
 
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.session import Database
 from database.jobs import jobs
 from database.jobs.jobs import Job, Lane
@@ -174,10 +174,10 @@ def wait_for(database: Database, job_id: int, seconds: float) -> Job:
         turn += 1
 
 
-def cancel(database: Database, clock: Clock, job_id: int, *, by: Doer = COMMAND_LINE) -> Job:
+def cancel(database: Database, clock: Clock, job_id: int, *, actor: Actor = COMMAND_LINE) -> Job:
     """Ask a job to stop. Raises NotFound."""
     with database.write() as connection:
-        job = jobs.request_cancel(connection, job_id, iso(clock()), by)
+        job = jobs.request_cancel(connection, job_id, iso(clock()), actor)
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     return job

@@ -33,10 +33,10 @@ def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tupl
 
 
 def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
-    with database.glance() as connection:
+    with database.connect() as connection:
         live = models.live_schema(connection)
     if live is None:
-        with database.glance() as connection:
+        with database.connect() as connection:
             if customer_base.get(connection) is None:
                 raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
