@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import world
+from gateway.services.jobs.params import ScoreParams
 from gateway.services.scoring import scoring_run
 
 
@@ -55,4 +56,4 @@ def first_run(database: Any, ml: Any) -> float:
     """Seconds of a scoring run before which nobody was scored."""
     world.unscored(database.path)
     given = world.scoring_work(database, ml)
-    return timed(lambda: scoring_run.run(given))
+    return timed(lambda: scoring_run.run(given, ScoreParams()))

@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks import transfer, world
 from database.customers import customers
 from database.scoring import dashboard, runs
+from gateway.services.jobs.params import ScoreParams
 from gateway.services.scoring import scoring_run
 from ml_service.model import boosting
 from ml_service.model.out_of_fold import UNSEEN
@@ -40,7 +41,7 @@ def measure(data: world.Data, folder: Path, rows: int) -> dict[str, float]:
     given = world.scoring_work(database, world.InProcess(data.registry_folder))
     found = {
         "score and explain, model alone": best(lambda: score(data, rows), 1),
-        "batch (read, score, explain, store)": best(lambda: scoring_run.run(given), 1),
+        "batch (read, score, explain, store)": best(lambda: scoring_run.run(given, ScoreParams()), 1),
     }
     with database.read() as connection:
         shown = runs.published(connection)

@@ -19,7 +19,10 @@ from database.engine.migrate import migrate
 from database.engine.session import PRAGMAS, Database
 from database.jobs import jobs
 from database.models import models
+from gateway.environment import Environment
+from gateway.services import kinds
 from gateway.services.jobs import work
+from gateway.services.jobs.params import ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import scoring_run
 from gateway.settings import Settings
@@ -128,12 +131,12 @@ def make_database(path: Path, data: Data, rows: int) -> Database:
 
 def scoring_work(database: Database, ml: Any) -> Work:
     """A claimed scoring job."""
-    job_id = work.submit(database, utc_now, "score", {})
+    job_id = work.submit(database, utc_now, kinds.SCORE, ScoreParams())
     with database.write() as connection:
         job = jobs.claim_one(connection, job_id, worker="bench", now=iso(utc_now()))
     assert job is not None
     settings = Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=database.path)  # type: ignore[call-arg]
-    return Work(database, ml, settings, utc_now, job)
+    return Work(Environment(settings, database, ml, utc_now), job)
 
 
 def batches_to_score(database: Database) -> list[scoring_run.Batch]:

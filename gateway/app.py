@@ -5,21 +5,17 @@ Law: importing this module creates nothing; `create_app` does.
 
 from __future__ import annotations
 
-import threading
-
 from flask import Flask
 
-from database.engine.revisions import refuse_foreign_file
 from database.engine.session import Database
-from gateway import openapi
+from gateway import openapi, web_environment
 from gateway.clients.ml_client import MLClient
-from gateway.environment import Parts
-from gateway.query_cache import Memory
+from gateway.environment import open_environment
 from gateway.routes.blueprints import ALL_BLUEPRINTS
 from gateway.security import guards
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, utc_now
-from shared.web.flask_app import dress
+from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
@@ -39,7 +35,7 @@ def create_app(
     settings
         Read from the environment if absent.
     clock, database, ml
-        Given by tests; made from the settings otherwise.
+        As `open_environment` takes them.
 
     Raises
     ------
@@ -50,21 +46,12 @@ def create_app(
     """
     settings = settings or load_settings()
     configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
-    database = database or Database(settings.database_path)
-    refuse_foreign_file(database.path)
-    ml = ml or MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
+    environment = open_environment(settings, clock=clock, database=database, ml=ml)
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
-    app.extensions["retainstream"] = Parts(
-        settings=settings,
-        database=database,
-        ml=ml,
-        clock=clock,
-        memory=Memory(database),
-        waiting=threading.BoundedSemaphore(settings.max_waiting) if settings.max_waiting else None,
-    )
-    dress(app, behind_tls=settings.behind_tls)
-    guards.install(app)
+    web_environment.install(app, environment)
+    install_defaults(app, behind_tls=settings.behind_tls)
+    guards.install(app, settings, environment.database)
     for each in ALL_BLUEPRINTS:
         app.register_api(each)
     openapi.serve_docs(app, guards.scopes_of)

@@ -1,39 +1,57 @@
-"""What an app is made of, so that a route can reach it.
+"""The environment that web, worker and commands run in: settings, database, ML client, clock.
 
-Law: `create_app` joins the parts once; nobody changes them afterwards.
+Law: `open_environment` makes it, once a process; nobody changes it afterwards.
 """
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from flask import current_app
-
+from database.engine.revisions import refuse_foreign_file
 from database.engine.session import Database
 from gateway.clients.ml_client import MLClient
-from gateway.query_cache import Memory
-from gateway.settings import Settings
-from shared.clock import Clock
-
-EXPORTS_AT_ONCE = 4
+from gateway.settings import Settings, load_settings
+from shared.clock import Clock, utc_now
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The gateway's parts."""
+class Environment:
+    """What a use case may need from outside."""
 
     settings: Settings
     database: Database
     ml: MLClient
     clock: Clock
-    memory: Memory
-    waiting: threading.BoundedSemaphore | None = field(default=None)
-    #: Each export holds a thread and a moment of the database for as long as its reader takes.
-    exporting: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(EXPORTS_AT_ONCE))
 
 
-def parts() -> Parts:
-    """The parts of the app that serves the present request."""
-    found: Parts = current_app.extensions["retainstream"]
-    return found
+def open_environment(
+    settings: Settings | None = None,
+    *,
+    clock: Clock = utc_now,
+    database: Database | None = None,
+    ml: MLClient | None = None,
+    pooled: bool = True,
+) -> Environment:
+    """Open the database and the ML client that the settings name.
+
+    Parameters
+    ----------
+    settings
+        Read from the process's environment if absent.
+    clock, database, ml
+        Given by tests; made from the settings otherwise.
+    pooled
+        Whether the database keeps connections; a command, which ends soon, needs none.
+
+    Raises
+    ------
+    InvalidInput
+        The settings can't be used; in production that includes default secrets.
+    NotOurDatabase
+        Another program's file stands at DATABASE_PATH.
+    """
+    settings = settings or load_settings()
+    database = database or Database(settings.database_path, pooled=pooled)
+    refuse_foreign_file(database.path)
+    ml = ml or MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
+    return Environment(settings, database, ml, clock)

@@ -17,12 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gateway import __version__
 from shared.contracts.api import ErrorBody
-from shared.errors import Detail, InvalidInput
+from shared.errors import InvalidInput
+from shared.validation import details_of
 from shared.web.flask_app import error_response
 
 T = TypeVar("T")
-#: The largest integer a database key can be.
-MAX_KEY = 2**63 - 1
 _CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
@@ -129,8 +128,15 @@ def answers(data: Any, *, status: int = 200, also: tuple[int, ...] = ()) -> dict
 
 
 def ok(data: Any, *, message: str | None = None, status: int = 200) -> Response:
-    """The envelope of a success."""
-    body: dict[str, Any] = {"success": True, "data": data}
+    """Answer with the envelope of a success.
+
+    Parameters
+    ----------
+    data
+        The model that documents the route (or a list of them), or what a job came to. A field that was not given is
+        left out.
+    """
+    body: dict[str, Any] = {"success": True, "data": _plain(data)}
     if message is not None:
         body["message"] = message
     response = jsonify(body)
@@ -138,22 +144,14 @@ def ok(data: Any, *, message: str | None = None, status: int = 200) -> Response:
     return response
 
 
-def invalid(error: ValidationError) -> InvalidInput:
-    """A pydantic error as ours: field by field, without the values that were sent."""
-    details: list[Detail] = []
-    for found in error.errors(include_url=False, include_input=False, include_context=False):
-        field = ".".join(str(part) for part in found["loc"]) or "body"
-        details.append({"field": field, "message": found["msg"].removeprefix("Value error, ")})
-    return InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
-
-
-def invalid_field(field: str, message: str) -> InvalidInput:
-    """A field that is wrong in a way no type can say."""
-    return InvalidInput(f"{field}: {message}", details=[{"field": field, "message": message}])
+def _plain(data: Any) -> Any:
+    if isinstance(data, BaseModel):
+        return data.model_dump(exclude_unset=True)
+    return [_plain(each) for each in data] if isinstance(data, list) else data
 
 
 def _refuse(error: ValidationError) -> Response:
-    return error_response(invalid(error))
+    return error_response(InvalidInput.of(details_of(error)))
 
 
 def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = lambda method, rule: ()) -> None:

@@ -1,8 +1,8 @@
-"""What was read from the database, kept for as long as nothing in it has changed.
+"""A cache of what was read from the database, valid until the database changes.
 
-Law: a thing stands under the version of the database at which it was read, and is given again under no other: the
-version is the same before the reading and after it, and no reader sees an older moment than its beginning
-(`database.engine.connections`). Any commit of any process makes another version, so nothing here can be out of date.
+Law: an entry belongs to the version of the database at which it was read, and is returned under no other: the version
+is the same before the reading and after it, and no reader sees an older moment than its beginning
+(`database.engine.connections`). Any commit of any process makes another version, so no entry can be out of date.
 """
 
 from __future__ import annotations
@@ -14,42 +14,45 @@ from typing import Any, TypeVar
 from database.engine.session import Database
 
 T = TypeVar("T")
-#: Bytes in all, and of one thing. What is no answer counts as a thousand.
-MOST, LARGEST, OTHER = 16 * 1024 * 1024, 128 * 1024, 1024
+MAX_TOTAL_BYTES = 16 * 1024 * 1024
+MAX_ENTRY_BYTES = 128 * 1024
+#: Bytes that an entry which is no answer (no `bytes`) counts as.
+OBJECT_BYTES = 1024
 
 
-class Memory:
-    """Things of the newest version, by what was asked."""
+class QueryCache:
+    """Entries of the database's newest version, by key."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._version = -1
-        self._kept: dict[Hashable, Any] = {}
+        self._entries: dict[Hashable, Any] = {}
         self._size = 0
 
-    def recall(self, asked: Hashable) -> tuple[int, Any]:
-        """The present version, and what was found under it; None where that is not known."""
+    def get(self, key: Hashable) -> tuple[int, Any]:
+        """Return the database's version and the entry of that version; None where there is none."""
         version = self._database.version()
         with self._lock:
             if version != self._version:
-                self._version, self._kept, self._size = version, {}, 0
-            return version, self._kept.get(asked)
+                self._version, self._entries, self._size = version, {}, 0
+            return version, self._entries.get(key)
 
-    def keep(self, asked: Hashable, version: int, found: Any) -> None:
-        """Keep what was looked for from a version on, if that is the present one still; else it is dropped."""
-        size = len(found) if isinstance(found, bytes) else OTHER
+    def put(self, key: Hashable, version: int, value: Any) -> None:
+        """Keep a value whose reading began at a version, if the database still has that version; else drop it."""
+        size = len(value) if isinstance(value, bytes) else OBJECT_BYTES
         now = self._database.version()
         with self._lock:
-            if version == self._version == now and size <= LARGEST and self._size + size <= MOST:
-                self._kept[asked] = found
+            fits = size <= MAX_ENTRY_BYTES and self._size + size <= MAX_TOTAL_BYTES
+            if version == self._version == now and fits:
+                self._entries[key] = value
                 self._size += size
 
-    def find(self, asked: Hashable, look: Callable[[], T]) -> T:
-        """What was found before, else what is found now. A failure is raised and not kept."""
-        version, found = self.recall(asked)
-        if found is None:
-            found = look()
-            self.keep(asked, version, found)
-        result: T = found
+    def get_or_read(self, key: Hashable, read: Callable[[], T]) -> T:
+        """Return the entry, or read it and keep it. A failure is raised and not kept."""
+        version, value = self.get(key)
+        if value is None:
+            value = read()
+            self.put(key, version, value)
+        result: T = value
         return result

@@ -14,11 +14,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.contracts.api import Version
 from shared.errors import InvalidInput
+from shared.settings import DEV_ML_TOKEN, registry_folder, require_secret
+from shared.validation import details_of
 from shared.web.logs import LogLevel
 
 DEV_JWT_SECRET = "development-only-secret-change-me-now"
-DEV_ML_TOKEN = "development-only-service-token"
-MIN_SECRET_LENGTH = 32
 Role = Literal["viewer", "analyst", "admin"]
 
 
@@ -179,12 +179,7 @@ class Settings(BaseSettings):
             ("JWT_SECRET", self.jwt_secret, DEV_JWT_SECRET),
             ("ML_SERVICE_TOKEN", self.ml_service_token, DEV_ML_TOKEN),
         ):
-            value = secret.get_secret_value()
-            if value == default or len(value) < MIN_SECRET_LENGTH:
-                raise ValueError(
-                    f"{name} must be set to a secret of {MIN_SECRET_LENGTH} characters or more in production, "
-                    "for example the output of: openssl rand -hex 32"
-                )
+            require_secret(name, secret.get_secret_value(), default=default)
         return self
 
     @property
@@ -194,7 +189,7 @@ class Settings(BaseSettings):
     @property
     def registry_folder(self) -> Path:
         """The folder that holds one folder per model version."""
-        return self.ml_model_path.parent if self.ml_model_path.suffix.lower() == ".pkl" else self.ml_model_path
+        return registry_folder(self.ml_model_path)
 
     @property
     def cut(self) -> float:
@@ -213,12 +208,6 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        details = [
-            {
-                "field": ".".join(str(part) for part in e["loc"]) or "settings",
-                "message": e["msg"].removeprefix("Value error, "),
-            }
-            for e in error.errors(include_url=False, include_input=False)
-        ]
+        details = details_of(error, whole="settings")
         text = "; ".join(f"{d['field']}: {d['message']}" for d in details)
-        raise InvalidInput(f"The settings can't be used: {text}", details=details) from None  # type: ignore[arg-type]
+        raise InvalidInput(f"The settings can't be used: {text}", details=details) from None

@@ -9,43 +9,27 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping
 from types import FrameType
-from typing import Any
 
 import structlog
 
-from database.engine.revisions import refuse_foreign_file
 from database.engine.session import Database, require_migrated
 from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job, Lane
-from gateway.clients.ml_client import MLClient
-from gateway.services import demo
-from gateway.services.exporting import export_files, parquet
-from gateway.services.importing import import_file, import_outcomes, preview
+from gateway.environment import Environment, open_environment
+from gateway.services import kinds
+from gateway.services.exporting import export_files
 from gateway.services.jobs import work
-from gateway.services.jobs.work import Handler, Work
+from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
-from gateway.services.models import training
-from gateway.services.scoring import scoring_run
-from gateway.settings import Settings, load_settings
-from shared.clock import Clock, iso, utc_now
-from shared.errors import InvalidInput, ServiceUnavailable
+from gateway.settings import load_settings
+from shared.clock import iso
+from shared.errors import ServiceUnavailable
 from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
 
-HANDLERS: Mapping[str, Handler] = {
-    "train": training.run,
-    "score": scoring_run.run,
-    "import": import_file.run,
-    "export": parquet.run,
-    "import-outcomes": import_outcomes.run,
-    "preview": preview.preview,
-    "propose-schema": preview.propose,
-    "demo": demo.run,
-}
 IDLE_S = 0.1
 SEEN_EVERY_S = 3.0
 
@@ -60,16 +44,9 @@ class Worker:
     """
 
     def __init__(
-        self,
-        database: Database,
-        ml: MLClient,
-        settings: Settings,
-        clock: Clock,
-        *,
-        name: str | None = None,
-        stops: threading.Event | None = None,
+        self, environment: Environment, *, name: str | None = None, stops: threading.Event | None = None
     ) -> None:
-        self._database, self._ml, self._settings, self._clock = database, ml, settings, clock
+        self._environment, self._database, self._clock = environment, environment.database, environment.clock
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._stops = stops or threading.Event()
 
@@ -99,15 +76,15 @@ class Worker:
             jobs.worker_seen(connection, self._name, now)
             settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
         export_files.remove_old(
-            export_files.folder(self._settings.database_path),
-            keep_hours=self._settings.export_keep_hours,
+            export_files.folder(self._environment.settings.database_path),
+            keep_hours=self._environment.settings.export_keep_hours,
             now=self._clock(),
         )
         if settled:
             log.warning("jobs_taken_back", jobs=settled)
 
     def _keep(self) -> None:
-        limits = retention.Limits.of(self._settings)
+        limits = retention.Limits.of(self._environment.settings)
         retention.daily(self._database, limits, clock=self._clock, stops=self._stops)
 
     def _lane(self, lane: Lane) -> None:
@@ -129,13 +106,7 @@ class Worker:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
-        return work.run(
-            Work(self._database, self._ml, self._settings, self._clock, job), HANDLERS.get(job.kind, _unknown)
-        )
-
-
-def _unknown(work: Work) -> Mapping[str, Any]:
-    raise InvalidInput(f"No worker knows how to do {work.job.kind!r}.")
+        return work.run(Work(self._environment, job), kinds.by_name(job.kind))
 
 
 def main() -> None:
@@ -143,8 +114,7 @@ def main() -> None:
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
     using = file_lock.share(settings.database_path)
-    database = Database(settings.database_path)
-    refuse_foreign_file(database.path)
+    environment = open_environment(settings)
     stops = threading.Event()
 
     def _stop(number: int, frame: FrameType | None) -> None:
@@ -152,10 +122,9 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    _wait_for_migrations(database, stops)
-    ml = MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
+    _wait_for_migrations(environment.database, stops)
     with using:
-        Worker(database, ml, settings, utc_now, stops=stops).run()
+        Worker(environment, stops=stops).run()
 
 
 def _wait_for_migrations(database: Database, stops: threading.Event) -> None:

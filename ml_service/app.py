@@ -16,7 +16,7 @@ from ml_service.model.registry import Registry
 from ml_service.settings import Settings, load_settings
 from ml_service.training.process import Trainer
 from shared.errors import TokenRejected, Unauthenticated
-from shared.web.flask_app import dress
+from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("ml_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
     # Its answers go to the gateway, which tells browsers to be careful with what it passes on.
-    dress(app, for_browsers=False)
+    install_defaults(app, for_browsers=False)
     _guard(app, settings.ml_service_token.get_secret_value())
     registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
     trainer = Trainer(registry, threads=settings.ml_threads, log_level=settings.log_level)

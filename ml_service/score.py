@@ -21,7 +21,7 @@ from ml_service.data.feature_matrix import typed_columns
 from ml_service.evaluation.blanking import missing_counts, warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
-from shared.contracts.api import TOP_REASONS
+from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
 from shared.errors import InvalidInput
 from shared.schema.features import load_schema
 from shared.tables.read import CustomerTable, read_table, row_keys
@@ -70,7 +70,7 @@ def safe_cell(text: str) -> str:
 
 def header(id_name: str | None) -> list[str]:
     """Names of the output's columns."""
-    reasons = [f"{what}_{k}" for k in range(1, TOP_REASONS + 1) for what in ("reason", "points", "value")]
+    reasons = [f"{what}_{k}" for k in REASON_NUMBERS for what in ("reason", "points", "value")]
     return [safe_cell(id_name or "row"), "churn_probability", "confidence", *reasons]
 
 

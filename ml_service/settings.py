@@ -12,11 +12,9 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contracts.api import Version
+from shared.settings import DEV_ML_TOKEN, registry_folder, require_secret
+from shared.validation import details_of
 from shared.web.logs import LogLevel
-
-#: The same as the gateway's, so that both start together without a word of configuration.
-DEVELOPMENT_TOKEN = "development-only-service-token"
-SHORTEST_TOKEN = 32
 
 
 class SettingsError(Exception):
@@ -51,7 +49,7 @@ class Settings(BaseSettings):
         description="Folder of the model registry; ending in .pkl it means that file's folder (never read itself)",
     )
     ml_service_token: SecretStr = Field(
-        default=SecretStr(DEVELOPMENT_TOKEN),
+        default=SecretStr(DEV_ML_TOKEN),
         validation_alias="ML_SERVICE_TOKEN",
         description="Secret that callers send as a bearer token; must be set in production",
     )
@@ -95,19 +93,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _production_has_its_own_token(self) -> Self:
-        token = self.ml_service_token.get_secret_value()
-        if self.app_env == "production" and (token == DEVELOPMENT_TOKEN or len(token) < SHORTEST_TOKEN):
-            raise ValueError(
-                f"ML_SERVICE_TOKEN must be set to a secret of {SHORTEST_TOKEN} characters or more in production, "
-                "for example the output of: openssl rand -hex 32"
-            )
+        if self.app_env == "production":
+            require_secret("ML_SERVICE_TOKEN", self.ml_service_token.get_secret_value(), default=DEV_ML_TOKEN)
         return self
 
     @property
     def registry_folder(self) -> Path:
         """The folder that holds one folder per model version."""
-        names_a_pickle = self.ml_model_path.suffix.lower() == ".pkl"
-        return self.ml_model_path.parent if names_a_pickle else self.ml_model_path
+        return registry_folder(self.ml_model_path)
 
     @property
     def registry_note(self) -> str | None:
@@ -128,10 +121,5 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_url=False, include_input=False)]
-        raise SettingsError("; ".join(problems)) from None
-
-
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    return f"{location[0]}: {text}" if location else text
+        faults = [(fault["field"], fault["message"]) for fault in details_of(error, whole="")]
+        raise SettingsError("; ".join(f"{field}: {text}" if field else text for field, text in faults)) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Self, TypedDict
 
 
 class Detail(TypedDict, total=False):
@@ -63,6 +63,19 @@ class InvalidInput(ServiceError):
     """Fields or rows that are not what was expected; `details` says which."""
 
     code = "validation_failed"
+
+    @classmethod
+    def of(cls, details: Sequence[Detail], *, lead: str | None = None) -> Self:
+        """Make the error of what is wrong, told by the first detail.
+
+        Parameters
+        ----------
+        lead
+            Words before the first detail's message; its field and a colon if absent.
+        """
+        first = details[0]
+        lead = f"{first['field']}: " if lead is None else lead
+        return cls(lead + first["message"], details=details)
 
 
 class InvalidSchema(InvalidInput):
@@ -197,3 +210,32 @@ class Cancelled(ServiceError):
     """Somebody asked for this work to stop."""
 
     code = "cancelled"
+
+
+class Internal(ServiceError):
+    """Something broke that nobody can mend by asking differently; the log has the trace."""
+
+    code = "internal"
+
+
+def invalid(field: str, message: str) -> InvalidInput:
+    """Return the error of one field that is wrong."""
+    return InvalidInput.of([{"field": field, "message": message}])
+
+
+_BY_CODE: dict[str, type[ServiceError]] = {
+    kind.code: kind for kind in list(vars().values()) if isinstance(kind, type) and issubclass(kind, ServiceError)
+}
+
+
+def from_code(
+    code: str, message: str, details: Sequence[Detail] = (), *, unknown: type[ServiceError] = ServiceError
+) -> ServiceError:
+    """Return the error that a code names, as it was before it was stored or sent.
+
+    Parameters
+    ----------
+    unknown
+        The class where no error has this code.
+    """
+    return _BY_CODE.get(code, unknown)(message, details=details)

@@ -15,6 +15,8 @@ from shared.errors import InvalidSchema, MalformedRequest, TooLarge
 MAX_SCHEMA_CHARACTERS = 500_000
 #: Parts of a dotted key; `features."a.b".kind` has three.
 MAX_KEY_PARTS = 8
+#: The largest whole number, and so the largest id, that the database and Arrow hold.
+MAX_INT64 = 2**63 - 1
 #: Arrays and inline tables within each other.
 MAX_SCHEMA_DEPTH = 8
 #: Characters of a bare key, date or number; a column's name has at most 200.

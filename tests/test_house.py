@@ -264,14 +264,16 @@ SOURCES = {
     for path in sorted((ROOT / package).rglob("*.py"))
     if "versions" not in path.parts
 }
-#: Commands that start in a fraction of a second, because NumPy and Arrow are loaded by those alone that need them.
+#: NumPy and Arrow are loaded where they are needed: never in the web process, and not by commands that do without.
 LAZY = {
+    ("gateway.services.kinds", "gateway.services.demo"),
+    ("gateway.services.kinds", "gateway.services.exporting.parquet"),
+    ("gateway.services.kinds", "gateway.services.importing.import_file"),
+    ("gateway.services.kinds", "gateway.services.importing.import_outcomes"),
+    ("gateway.services.kinds", "gateway.services.importing.preview"),
+    ("gateway.services.kinds", "gateway.services.models.training"),
+    ("gateway.services.kinds", "gateway.services.scoring.scoring_run"),
     ("gateway.cli.data", "shared.tables.schema_inference"),
-    ("gateway.cli.data", "gateway.services.importing.import_file"),
-    ("gateway.cli.data", "gateway.services.importing.import_outcomes"),
-    ("gateway.cli.data", "gateway.services.models.training"),
-    ("gateway.cli.data", "gateway.services.scoring.scoring_run"),
-    ("gateway.cli.exporting", "gateway.services.exporting.parquet"),
     ("gateway.cli.judging", "gateway.services.models.training"),
     ("gateway.cli.operate", "gateway.services.demo"),
     ("gateway.cli.operate", "gateway.worker"),
@@ -297,7 +299,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_modules_of_ours_are_imported_at_the_top_but_for_what_keeps_commands_quick() -> None:
+def test_modules_of_ours_are_imported_at_the_top_but_for_numpy_and_arrow() -> None:
     lazy = {
         (name, each)
         for name, path in SOURCES.items()

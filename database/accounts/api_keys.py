@@ -34,7 +34,7 @@ class Key:
     revoked_at: str | None
     secret_sha256: str = field(repr=False)
 
-    def counts_at(self, now: str) -> bool:
+    def is_valid_at(self, now: str) -> bool:
         """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 

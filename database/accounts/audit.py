@@ -16,11 +16,11 @@ from database.engine.bulk_insert import AnyRow
 from database.tables import tables
 
 a = tables.audit_log
-Actor = Literal["user", "key", "command line", "worker", "nobody"]
+ActorKind = Literal["user", "key", "command line", "worker", "nobody"]
 
 
 @dataclass(frozen=True)
-class Doer:
+class Actor:
     """Who asked for a change.
 
     Parameters
@@ -41,7 +41,7 @@ class Doer:
     is_worker: bool = False
 
     @property
-    def actor(self) -> Actor:
+    def kind(self) -> ActorKind:
         if self.key_id is not None:
             return "key"
         if self.user_id is not None:
@@ -51,11 +51,11 @@ class Doer:
         return "nobody" if self.request_id is not None else "command line"
 
 
-COMMAND_LINE = Doer()
-WORKER = Doer(is_worker=True)
+COMMAND_LINE = Actor()
+WORKER = Actor(is_worker=True)
 
 
-def record(connection: Connection, action: str, *, at: str, by: Doer, subject: str | None = None) -> None:
+def record(connection: Connection, action: str, *, at: str, actor: Actor, subject: str | None = None) -> None:
     """Append one row, in the transaction of what it tells of.
 
     Parameters
@@ -69,7 +69,7 @@ def record(connection: Connection, action: str, *, at: str, by: Doer, subject: s
     subject
         To what, without personal data, such as `user:3 viewer -> admin`.
     """
-    values = {"user_id": by.user_id, "key_id": by.key_id, "actor": by.actor, "request_id": by.request_id}
+    values = {"user_id": actor.user_id, "key_id": actor.key_id, "actor": actor.kind, "request_id": actor.request_id}
     connection.execute(insert(a).values(at=at, action=action, subject=subject, **values))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from database.customers.customer_base import column_names, customers_table
 from database.tables import tables
+from shared.contracts.api import REASON_NUMBERS
 from shared.schema.features import Schema
 
 c, ranks, ledger = tables.customers, tables.present_ranks, tables.ledger
@@ -86,7 +87,7 @@ def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str,
     return known
 
 
-_REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
+_REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("reason", "points"))
 
 
 def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] | None:

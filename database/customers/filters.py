@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func,
 
 from database.customers.customer_base import column_names
 from database.tables import tables
+from shared.contracts.api import REASON_NUMBERS
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 from shared.schema.features import Schema
 
@@ -111,7 +112,7 @@ def conditions(
         found.append(unsure if filters.is_unsure else confidence >= filters.unsure_below)
     if filters.reasons:
         positions = [schema.feature_names.index(name) for name in filters.reasons]
-        found.append(or_(*(func.coalesce(ledger.c[f"reason_{k}"], null()).in_(positions) for k in (1, 2, 3))))
+        found.append(or_(*(func.coalesce(ledger.c[f"reason_{k}"], null()).in_(positions) for k in REASON_NUMBERS)))
     for rule in filters.features:
         column = wide.c[column_names(schema)[rule.feature]]
         found += [*_within(column, rule.within), *([_one_of(column, rule.values)] if rule.values else [])]

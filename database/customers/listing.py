@@ -27,6 +27,7 @@ from database.customers.filters import (
     source,
 )
 from database.tables import tables
+from shared.contracts.api import REASON_NUMBERS
 from shared.risk import LEVELS
 from shared.schema.features import Schema
 
@@ -36,7 +37,7 @@ COUNTED = 10_000
 GATHERED = 2_000
 #: So few who have a probability that is asked for are found by the ranking; more, by looking everybody through.
 RANKED = 50_000
-REASONS = tuple(ledger.c[f"{part}_{k}"] for k in (1, 2, 3) for part in ("reason", "points"))
+REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("reason", "points"))
 #: The feature that says how long ago somebody was last seen, in days.
 LAST_SEEN = "last_login_days"
 

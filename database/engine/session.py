@@ -78,7 +78,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def glance(self) -> Iterator[Connection]:
+    def connect(self) -> Iterator[Connection]:
         """For a single statement, which sees one moment by itself: no transaction to begin and to end."""
         with self._connected() as connection:
             try:

@@ -20,6 +20,7 @@ from database.customers.filters import Filters, conditions, probability_in, rank
 from database.customers.listing import level_totals
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
+from shared.contracts.api import REASON_NUMBERS
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 from shared.schema.features import Schema
 
@@ -170,7 +171,7 @@ def _score_columns(connection: Connection, schema: Schema, scores: Table) -> Ite
     yield _Made(Column("confidence", "number"), ledger.c.confidence)
     yield _Made(Column("model_version", "text"), ledger.c.run_id, versions.get)
     yield _Made(Column("prediction_date", "text"), ledger.c.run_id, moments.get)
-    for k in (1, 2, 3):
+    for k in REASON_NUMBERS:
         yield _Made(Column(f"reason_{k}", "text"), ledger.c[f"reason_{k}"], _feature_name(schema))
         yield _Made(Column(f"points_{k}", "number"), ledger.c[f"points_{k}"])
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from database.customers import customer_base
 from database.customers.customer_base import column_names
+from database.customers.last_activity import last_activity_sql
 from database.importing import imports
 from database.importing.staging import Staging, feature_column, role_column
 from database.scoring import ranks
@@ -101,7 +102,7 @@ class Writer:
             "email": self._role("email"),
             "plan": self._shared(given, "plan") or self._feature(given, given.plan_feature) or self._role("plan"),
             "tenure_months": self._shared(given, "tenure_months") or _whole(given, tenure),
-            "last_activity": login and _activity(login),
+            "last_activity": login and last_activity_sql(login),
             "churn": f"CASE WHEN {gone} THEN 1 ELSE 0 END",
             "monthly_price": self._role("price"),
             "currency": self._role("currency"),
@@ -201,14 +202,6 @@ class Writer:
 def _whole(schema: Schema, tenure: str | None) -> str | None:
     named = schema.tenure_feature
     return f"CAST({tenure} AS INTEGER)" if named and schema.features[named].kind == "number" else None
-
-
-def _activity(days: str) -> str:
-    whole = f"CAST({days} AS INTEGER)"
-    return (
-        f"CASE WHEN {days} IS NULL THEN NULL WHEN {whole} = 0 THEN 'Today' WHEN {whole} = 1 THEN 'Yesterday' "
-        f"ELSE {whole} || ' days ago' END"
-    )
 
 
 def next_row(connection: Connection, after: int, rows: int, *, one_date: bool = False) -> int | None:

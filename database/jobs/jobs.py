@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, insert, select, update
 
 from database.accounts import audit
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
 from shared.errors import ServiceError
@@ -111,8 +111,8 @@ def create(
         "created_at": now,
     }
     job_id = connection.execute(insert(j).values(values).returning(j.c.id)).scalar_one()
-    by = Doer(user_id, request_id, key_id)
-    audit.record(connection, f"job.submitted.{kind}", at=now, by=by, subject=f"job:{job_id}")
+    actor = Actor(user_id, request_id, key_id)
+    audit.record(connection, f"job.submitted.{kind}", at=now, actor=actor, subject=f"job:{job_id}")
     return job_id
 
 
@@ -208,7 +208,7 @@ def _held(job: Job) -> tuple[Any, ...]:
     return j.c.id == job.id, j.c.state == "running", j.c.attempt == job.attempt
 
 
-def request_cancel(connection: Connection, job_id: int, now: str, by: Doer = COMMAND_LINE) -> Job | None:
+def request_cancel(connection: Connection, job_id: int, now: str, actor: Actor = COMMAND_LINE) -> Job | None:
     """Ask a job to stop: a queued one ends at once, a running one at its next step, a finished one stays as it is."""
     ended = connection.execute(
         update(j)
@@ -218,7 +218,7 @@ def request_cancel(connection: Connection, job_id: int, now: str, by: Doer = COM
     running = (j.c.id == job_id, j.c.state == "running", j.c.cancel_requested == 0)
     asked = connection.execute(update(j).where(*running).values(cancel_requested=1))
     if ended.rowcount or asked.rowcount:
-        audit.record(connection, "job.cancelled", at=now, by=by, subject=f"job:{job_id}")
+        audit.record(connection, "job.cancelled", at=now, actor=actor, subject=f"job:{job_id}")
     return get(connection, job_id)
 
 

@@ -15,6 +15,7 @@ from database.accounts import users
 from gateway.cli.setup import prepare
 from shared.clock import moment
 from shared.errors import InvalidInput, NotFound
+from shared.parsing_limits import MAX_INT64
 
 FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "request_id")
 
@@ -24,16 +25,16 @@ FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "reques
 @click.option("--user", "who", help="What this person did, by keys too: a number or an e-mail address.")
 @click.option("--since", help="Date or timestamp, ISO 8601; UTC unless it says.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Rows to show.")
-@click.option("--after", type=click.IntRange(1, 2**63 - 1), help="Only rows older than this one: the next page.")
+@click.option("--after", type=click.IntRange(1, MAX_INT64), help="Only rows older than this one: the next page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def audit(action: str | None, who: str | None, since: str | None, limit: int, after: int | None, as_json: bool) -> None:
     """Who did what, newest first."""
-    context = prepare()
+    environment = prepare()
     try:
         from_then = moment(since) if since is not None else None
     except ValueError:
         raise InvalidInput("--since: expected a date such as 2026-01-31 or a timestamp with Z.") from None
-    with context.database.read() as connection:
+    with environment.database.read() as connection:
         user_id = _person(connection, who) if who is not None else None
         found = queries.page(
             connection, limit=limit + 1, before_id=after, action=action or None, user_id=user_id, since=from_then

@@ -13,8 +13,11 @@ import click
 
 from database.customers import customer_base, customers
 from database.scoring import dashboard
-from gateway.cli.setup import Context, prepare, run_here
+from gateway.cli.setup import prepare, run_here
+from gateway.environment import Environment
+from gateway.services import kinds
 from gateway.services.importing import uploads
+from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
 from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
@@ -75,9 +78,9 @@ def show() -> None:
 def extend(file: str) -> None:
     """Add the further features of schema FILE to this database's customers; earlier facts lack them."""
     wanted = load_schema(file)
-    context = prepare()
-    with context.database.write() as connection:
-        added = customer_base.extend(connection, wanted, context.clock)
+    environment = prepare()
+    with environment.database.write() as connection:
+        added = customer_base.extend(connection, wanted, environment.clock)
     if not added:
         click.echo("The base has these features already; nothing changed.")
         return
@@ -98,25 +101,23 @@ def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
 ) -> None:
     """Import the customer table FILE (CSV or Parquet): whole, or not at all."""
-    from gateway.services.importing import import_file
-
     if absent_are_gone and not full_snapshot:
         raise InvalidInput("--absent-are-gone needs --full-snapshot: only a file of everybody says who is absent.")
     described = load_schema(schema_file) if schema_file else None
-    context = prepare()
+    environment = prepare()
     day: date | None = as_of.date() if as_of else None
-    if day is not None and day > context.clock().date():
+    if day is not None and day > environment.clock().date():
         raise InvalidInput(f"--as-of {day} lies in the future.")
-    params = {
-        "path": str(file.resolve()),
-        "file_name": file.name,
-        "schema": (described or _present_schema(context)).as_dict(),
-        "as_of": day.isoformat() if day else None,
-        "absent_are_gone": absent_are_gone,
+    params = ImportParams(
+        path=str(file.resolve()),
+        file_name=file.name,
+        schema=(described or _present_schema(environment)).as_dict(),
+        as_of=day,
+        absent_are_gone=absent_are_gone,
         **flags,
-    }
-    result = run_here(context, "import", params, import_file.run)
-    _tell(context, result)
+    )
+    result = run_here(environment, kinds.IMPORT, params)
+    _tell(environment, result)
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
         return
@@ -128,8 +129,8 @@ def import_command(
         click.echo(f"{result['customers_disappeared']:,} active customers are not in this file ({gone}).")
 
 
-def _present_schema(context: Context) -> Schema:
-    with context.database.read() as connection:
+def _present_schema(environment: Environment) -> Schema:
+    with environment.database.read() as connection:
         present = customer_base.get(connection)
     if present is None:
         raise InvalidInput("There are no customers yet: say with --schema what the columns of the first table mean.")
@@ -141,7 +142,7 @@ def _note(result: dict[str, Any]) -> None:
         click.echo(f"note: {note}", err=True)
 
 
-def _tell(context: Context, result: dict[str, Any]) -> None:
+def _tell(environment: Environment, result: dict[str, Any]) -> None:
     _note(result)
     if result["rejected"]:
         click.echo(
@@ -150,7 +151,7 @@ def _tell(context: Context, result: dict[str, Any]) -> None:
         for reject in result["rejects"][:SHOWN_REJECTS]:
             click.echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
         job_id = int(result["rejects_file"].split("/")[-2])
-        click.echo(f"All of them: {uploads.rejects_path(context.database.path, job_id)}", err=True)
+        click.echo(f"All of them: {uploads.rejects_path(environment.database.path, job_id)}", err=True)
 
 
 @click.command("import-outcomes")
@@ -159,12 +160,10 @@ def _tell(context: Context, result: dict[str, Any]) -> None:
 @click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
 def import_outcomes(file: Path, **flags: bool) -> None:
     """Import who left when, and why: FILE has user_id, ended_at, and perhaps end_reason and started_at."""
-    from gateway.services.importing import import_outcomes
-
-    params = {"path": str(file.resolve()), "file_name": file.name, **flags}
-    context = prepare()
-    result = run_here(context, "import-outcomes", params, import_outcomes.run)
-    _tell(context, result)
+    environment = prepare()
+    params = OutcomesParams(str(file.resolve()), file.name, **flags)
+    result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
+    _tell(environment, result)
     if result["dry_run"]:
         click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
         return
@@ -175,9 +174,7 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on what has matured; it goes live if it is not worse than the live one."""
-    from gateway.services.models import training
-
-    result = run_here(prepare(), "train", {"allow_leaks": list(allow_leaks)}, training.run)
+    result = run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks))
     figures = result["metrics"]
     click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows.")
     click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")
@@ -200,10 +197,7 @@ def _figures(values: dict[str, float | None]) -> None:
 @click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although this feature is missing for many.")
 def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
-    from gateway.services.scoring import scoring_run
-
-    params = {"sample_size": sample_size, "allow_missing": list(allow_missing)}
-    result = run_here(prepare(), "score", params, scoring_run.run)
+    result = run_here(prepare(), kinds.SCORE, ScoreParams(sample_size, allow_missing))
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
@@ -217,21 +211,21 @@ def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="How many to show.")
 def high_risk(limit: int) -> None:
     """The customers most likely to leave, with their reasons."""
-    context = prepare()
-    with context.database.read() as connection:
+    environment = prepare()
+    with environment.database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
         if present is None or shown is None:
             raise NoCustomers(
                 "Nobody is scored yet: import a table, then `retainstream train` and `retainstream score`."
             )
         rows = customers.ranked(connection, present.schema, limit=limit)
-        tail = dashboard.tail(connection, shown.run_id, context.settings.cut)
+        tail = dashboard.tail(connection, shown.run_id, environment.settings.cut)
     click.echo(
-        f"{tail.customers:,} of {tail.all_customers:,} customers are above {context.settings.cut}; "
+        f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
         f"{tail.expected:,.0f} are expected to leave. Model {shown.model_version}, data of {shown.as_of}."
     )
     for row in rows:
-        reasons = "; ".join(reason["text"] for reason in explaining.stored_reasons(present.schema, row))
+        reasons = "; ".join(reason.text for reason in explaining.stored_reasons(present.schema, row))
         click.echo(f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}")
 
 

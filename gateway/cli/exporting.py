@@ -9,14 +9,17 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 
-from gateway.cli.setup import Context, ProgressLine, prepare, run_here
+from gateway.cli.setup import ProgressLine, prepare, run_here
+from gateway.environment import Environment
+from gateway.services import kinds
 from gateway.services.customers.filtering import Pair
 from gateway.services.exporting import export_files
-from gateway.services.exporting.exporting import Content, Export, Format
+from gateway.services.exporting.exporting import Export, Format
+from gateway.services.jobs.params import Content, ExportParams
 from shared.errors import InvalidInput
 
 FORMATS = ("csv", "ndjson", "parquet")
@@ -45,13 +48,13 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
     if form == "parquet" and out is None:
         raise InvalidInput("Parquet is no text: name a file with --out.")
     pairs = [_pair(text) for text in where]
-    context = prepare()
+    environment = prepare()
     if form == "parquet":
         assert out is not None
-        _parquet(context, content, pairs, out)
+        _parquet(environment, cast(Content, content), pairs, out)
         return
-    unsure = context.settings.confidence_threshold
-    export = Export(context.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
+    unsure = environment.settings.confidence_threshold
+    export = Export(environment.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
     try:
         _to_file(export, out) if out is not None else _to_terminal(export)
     finally:
@@ -89,13 +92,10 @@ def _to_terminal(export: Export) -> None:
     sys.stdout.buffer.flush()
 
 
-def _parquet(context: Context, content: str, pairs: list[Pair], out: Path) -> None:
-    from gateway.services.exporting import parquet  # pyarrow: only where it is needed
-
-    params: dict[str, Any] = {"content": content, "filters": pairs}
-    result = run_here(context, "export", params, parquet.run)
+def _parquet(environment: Environment, content: Content, pairs: list[Pair], out: Path) -> None:
+    result = run_here(environment, kinds.EXPORT, ExportParams(content, tuple(pairs)))
     job_id = int(result["file"].split("/")[3])
-    written = export_files.path(context.settings.database_path, job_id)
+    written = export_files.path(environment.settings.database_path, job_id)
     try:
         shutil.copyfile(written, out)
     except OSError as error:

@@ -19,9 +19,9 @@ def backtest(trials: int, json_file: Path | None) -> None:
     """Train at each matured date on what was known then; judge on that date's customers (needs the ML service)."""
     from gateway.services.models import training
 
-    context = prepare()
+    environment = prepare()
     line = ProgressLine()
-    found = training.backtest(context.database, context.ml, trials=trials, show=line.show)
+    found = training.backtest(environment.database, environment.ml, trials=trials, show=line.show)
     line.end()
     click.echo(
         f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'said':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}"

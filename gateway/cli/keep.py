@@ -75,15 +75,15 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
     if shrink:
         _shrink(dry_run)
         return
-    context, line = prepare(), ProgressLine()
-    limits = retention.Limits.of(context.settings)
-    gone = retention.run(context.database, limits, clock=context.clock, dry_run=dry_run, report=line.show)
+    environment, line = prepare(), ProgressLine()
+    limits = retention.Limits.of(environment.settings)
+    gone = retention.run(environment.database, limits, clock=environment.clock, dry_run=dry_run, report=line.show)
     line.end()
     verb = "would go" if dry_run else "deleted"
     for what, kept in (("ledger", limits.ledger), ("audit", limits.audit), ("jobs", limits.jobs)):
         limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
         click.echo(f"{what:<7} {limit}")
-    with context.database.read() as connection:
+    with environment.database.read() as connection:
         free = rows.free_bytes(connection)
     click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows take them first.")
 

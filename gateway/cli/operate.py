@@ -18,9 +18,12 @@ from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.engine.sqlite import file_lock
 from database.jobs import jobs
-from gateway.cli.setup import Context, follow, prepare, run_here
+from gateway.cli.setup import follow, prepare, run_here
+from gateway.environment import Environment
+from gateway.services import kinds
 from gateway.services.accounts import accounts
 from gateway.services.jobs import work
+from gateway.services.jobs.params import NoParams
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
@@ -70,16 +73,16 @@ def migrate_command() -> None:
 @click.option("--force", is_flag=True, help="With --remove: also what was imported into the demo.")
 def demo(remove: bool, force: bool) -> None:
     """Make the demo: simulated customers, models of their time, today's scores."""
-    from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
-
-    context = prepare()
+    environment = prepare()
     if remove:
-        removed = use_case.remove(context.database, context.clock, force=force)
-        accounts.remove_demo_account(context.database)
+        from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
+
+        removed = use_case.remove(environment.database, environment.clock, force=force)
+        accounts.remove_demo_account(environment.database)
         click.echo("The demo is gone." if removed else "There is no demo here.")
         return
-    _demo_account(context)
-    result = run_here(context, "demo", {}, use_case.run)
+    _demo_account(environment)
+    result = run_here(environment, kinds.DEMO, NoParams())
     click.echo(
         "The demo is there already."
         if result["unchanged"]
@@ -87,10 +90,10 @@ def demo(remove: bool, force: bool) -> None:
     )
 
 
-def _demo_account(context: Context) -> None:
-    settings = context.settings
+def _demo_account(environment: Environment) -> None:
+    settings = environment.settings
     accounts.create_demo_account(
-        context.database, clock=context.clock, cost=settings.bcrypt_cost, app_env=settings.app_env
+        environment.database, clock=environment.clock, cost=settings.bcrypt_cost, app_env=settings.app_env
     )
 
 
@@ -126,16 +129,16 @@ def up(dev: bool) -> None:
 @click.option("--queue", is_flag=True, help="Only queue the demo where it is wanted; wait for nothing.")
 def first_run(stay: bool, queue: bool) -> None:
     """Wait for both services, then make the demo if the database is empty, and say where everything is."""
-    context = prepare()
+    environment = prepare()
     if queue:
-        _queue_demo(context)
+        _queue_demo(environment)
         return
     try:
-        _wait_for_services(context)
-        job_id = _queue_demo(context)
+        _wait_for_services(environment)
+        job_id = _queue_demo(environment)
         if job_id is not None:
-            work.result_or_raise(follow(context, job_id))
-        _say_where(context)
+            work.result_or_raise(follow(environment, job_id))
+        _say_where(environment)
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
         if not stay:
@@ -144,12 +147,12 @@ def first_run(stay: bool, queue: bool) -> None:
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
-def _wait_for_services(context: Context) -> None:
+def _wait_for_services(environment: Environment) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            context.ml.health()
-            work.require_worker(context.database, context.clock)
+            environment.ml.health()
+            work.require_worker(environment.database, environment.clock)
         except ServiceUnavailable:
             if time.monotonic() > deadline:
                 raise
@@ -158,22 +161,22 @@ def _wait_for_services(context: Context) -> None:
             return
 
 
-def _queue_demo(context: Context) -> int | None:
+def _queue_demo(environment: Environment) -> int | None:
     """Queue the demo where the database is empty and it is wanted; None where there is nothing to do."""
-    with context.database.read() as connection:
+    with environment.database.read() as connection:
         present = customer_base.get(connection)
-        running = jobs.active(connection, "demo")
-    wanted = context.settings.demo and context.settings.app_env != "production"
+        running = jobs.active(connection, kinds.DEMO.name)
+    wanted = environment.settings.demo and environment.settings.app_env != "production"
     if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
         return None
-    _demo_account(context)
+    _demo_account(environment)
     click.echo("Making the demo: simulated customers, training, scoring. This happens once.", err=True)
-    return running or work.submit(context.database, context.clock, "demo", {})
+    return running or work.submit(environment.database, environment.clock, kinds.DEMO, NoParams())
 
 
-def _say_where(context: Context) -> None:
-    settings = context.settings
-    with context.database.read() as connection:
+def _say_where(environment: Environment) -> None:
+    settings = environment.settings
+    with environment.database.read() as connection:
         present = customer_base.get(connection)
     lines = ["", f"RetainStream is ready: http://localhost:{settings.port}"]
     if present is None:

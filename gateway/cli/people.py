@@ -14,10 +14,12 @@ from database.accounts import api_keys as key_queries
 from database.accounts import users
 from database.accounts.api_keys import Key
 from database.accounts.users import User
-from gateway.cli.setup import Context, prepare
+from gateway.cli.setup import prepare
+from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
 from shared.clock import iso
 from shared.errors import NotFound
+from shared.parsing_limits import MAX_INT64
 
 ROLES = click.Choice(["viewer", "analyst", "admin"])
 PAGE = 500
@@ -31,8 +33,8 @@ _password = click.option(
 )
 
 
-def _person(context: Context, who: str) -> User:
-    with context.database.read() as connection:
+def _person(environment: Environment, who: str) -> User:
+    with environment.database.read() as connection:
         found = users.by_id(connection, int(who)) if who.isdecimal() and len(who) < 19 else None
         found = found or users.by_email(connection, who.strip().lower())
     if found is None:
@@ -41,10 +43,10 @@ def _person(context: Context, who: str) -> User:
 
 
 def _changed(who: str, **change: Any) -> User:
-    context = prepare()
-    person = _person(context, who)
+    environment = prepare()
+    person = _person(environment, who)
     return accounts.change_user(
-        context.database, person.id, clock=context.clock, cost=context.settings.bcrypt_cost, **change
+        environment.database, person.id, clock=environment.clock, cost=environment.settings.bcrypt_cost, **change
     )
 
 
@@ -60,16 +62,16 @@ def user() -> None:
 @_password
 def create(email: str, name: str, role: str, password: str) -> None:
     """Make an account, the first administrator too."""
-    context = prepare()
+    environment = prepare()
     made = accounts.create_user(
-        context.database,
-        clock=context.clock,
-        cost=context.settings.bcrypt_cost,
+        environment.database,
+        clock=environment.clock,
+        cost=environment.settings.bcrypt_cost,
         email=email,
         password=password,
         name=name,
         role=role,  # type: ignore[arg-type]  # click has checked it
-        by=accounts.COMMAND_LINE,
+        actor=accounts.COMMAND_LINE,
     )
     click.echo(f"Made {made.role} {made.email}.")
 
@@ -77,9 +79,9 @@ def create(email: str, name: str, role: str, password: str) -> None:
 @user.command("list")
 def list_users() -> None:
     """Every account: number, role, state, address, name."""
-    context = prepare()
+    environment = prepare()
     after = 0
-    with context.database.read() as connection:
+    with environment.database.read() as connection:
         while found := users.page(connection, limit=PAGE, after_id=after):
             for each in found:
                 state = "disabled" if each.is_disabled else "demo" if each.is_demo else "enabled"
@@ -130,11 +132,11 @@ def key() -> None:
 @click.option("--expires-days", type=click.IntRange(1, api_keys.MAX_DAYS), help="Life in days; for ever if absent.")
 def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
     """Make a key for WHO, whose role it never exceeds; prints its secret, once."""
-    context = prepare()
-    person = _person(context, who)
+    environment = prepare()
+    person = _person(environment, who)
     made, secret = api_keys.create(
-        context.database,
-        clock=context.clock,
+        environment.database,
+        clock=environment.clock,
         user_id=person.id,
         name=name,
         scopes=scopes,
@@ -149,10 +151,10 @@ def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int |
 @click.option("--user", "who", help="Only keys of this person.")
 def list_keys(who: str | None) -> None:
     """Every key: number, what it begins with, whose, scopes, state, last use, name."""
-    context = prepare()
-    whose = _person(context, who).id if who is not None else None
-    after, now = 0, iso(context.clock())
-    with context.database.read() as connection:
+    environment = prepare()
+    whose = _person(environment, who).id if who is not None else None
+    after, now = 0, iso(environment.clock())
+    with environment.database.read() as connection:
         while found := key_queries.page(connection, limit=PAGE, after_id=after, user_id=whose):
             for each in found:
                 click.echo(_line(each, now))
@@ -160,18 +162,18 @@ def list_keys(who: str | None) -> None:
 
 
 def _line(each: Key, now: str) -> str:
-    state = "revoked" if each.revoked_at else "live" if each.counts_at(now) else "expired"
+    state = "revoked" if each.revoked_at else "live" if each.is_valid_at(now) else "expired"
     scopes = ",".join(each.scopes)
     used = each.last_used_at or "never used"
     return f"{each.id:>5}  {each.prefix}…  user:{each.user_id:<5} {scopes:<17} {state:<8} {used:<24}  {each.name}"
 
 
 @key.command("revoke")
-@click.argument("key_id", type=click.IntRange(1, 2**63 - 1))
+@click.argument("key_id", type=click.IntRange(1, MAX_INT64))
 def revoke_key(key_id: int) -> None:
     """Let key KEY_ID count no more."""
-    context = prepare()
-    found = api_keys.revoke(context.database, key_id, clock=context.clock)
+    environment = prepare()
+    found = api_keys.revoke(environment.database, key_id, clock=environment.clock)
     click.echo(f"Key {found.id} ({found.prefix}…) is revoked.")
 
 

@@ -1,4 +1,4 @@
-"""What a command needs before it can do anything: settings, an up-to-date database, a way to run a job and show it.
+"""Opens the environment of a command, and runs jobs for it with their progress shown.
 
 Law: a job started here is a row of the jobs table like any other; this process claims it and reports its end.
 """
@@ -9,67 +9,50 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from database.engine.migrate import migrate
-from database.engine.session import Database
 from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job
-from gateway.clients.ml_client import MLClient
+from gateway.environment import Environment, open_environment
 from gateway.services.jobs import work
-from gateway.services.jobs.work import Handler, Work
-from gateway.settings import Settings, load_settings
-from shared.clock import Clock, iso, utc_now
+from gateway.services.jobs.work import JobKind, P, Work
+from gateway.settings import load_settings
+from shared.clock import iso
 from shared.web.logs import configure_logs
 
 
-@dataclass(frozen=True)
-class Context:
-    """What every command has at hand."""
-
-    settings: Settings
-    database: Database
-    ml: MLClient
-    clock: Clock
-    using: TextIO
-
-
-def prepare() -> Context:
-    """Read the settings, migrate the database, open it. No backup is restored into it while a command runs."""
+def prepare() -> Environment:
+    """Read the settings, migrate the database, open it. No backup is restored into it until the command ends."""
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False)
-    using = file_lock.share(settings.database_path)
+    click.get_current_context().with_resource(file_lock.share(settings.database_path))
     migrate(settings.database_path)
-    database = Database(settings.database_path, pooled=False)
-    ml = MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
-    return Context(settings, database, ml, utc_now, using)
+    return open_environment(settings, pooled=False)
 
 
-def run_here(context: Context, kind: str, params: Mapping[str, Any], handler: Handler) -> dict[str, Any]:
+def run_here(environment: Environment, kind: JobKind[P], params: P) -> dict[str, Any]:
     """Run a job in this process, drawing its progress; its failure is raised."""
-    database, clock = context.database, context.clock
-    with database.write() as connection:
-        now = iso(clock())
-        job_id = jobs.create(connection, kind=kind, lane=work.LANES[kind], params=params, now=now)
+    with environment.database.write() as connection:
+        now = iso(environment.clock())
+        job_id = jobs.create(connection, kind=kind.name, lane=kind.lane, params=kind.store(params), now=now)
         # Claimed in the same transaction, or the worker would take it.
         job = jobs.claim_one(connection, job_id, worker=f"cli-{socket.gethostname()}-{os.getpid()}", now=now)
     assert job is not None
     line = ProgressLine()
-    ended = work.run(Work(database, context.ml, context.settings, clock, job, report=line.show), handler)
+    ended = work.run(Work(environment, job, report=line.show), kind)
     line.end()
     return work.result_or_raise(ended)
 
 
-def follow(context: Context, job_id: int) -> Job:
+def follow(environment: Environment, job_id: int) -> Job:
     """Draw the progress of a job that the worker runs, until it ends."""
     line = ProgressLine()
     while True:
-        job = work.read(context.database, job_id)
+        job = work.read(environment.database, job_id)
         line.show(job.progress, job.stage or "Waiting for the worker")
         if job.is_final:
             line.end()

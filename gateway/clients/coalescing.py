@@ -1,4 +1,4 @@
-"""Requests that wait ride together: one is on its way, those that arrive meanwhile go in the next, without a timer.
+"""Coalesces concurrent requests: while one call is in flight, later requests queue and are sent as one batch.
 
 Law: everybody gets their own answer or their own failure; nobody waits for anything but the call before theirs.
 """
@@ -18,75 +18,75 @@ R = TypeVar("R")
 
 
 @dataclass(eq=False)
-class _Rider(Generic[T, R]):
+class _Pending(Generic[T, R]):
     item: T
-    #: Held until it is to lead, or its answer is there: what an Event is made of, a tenth of its work.
-    asleep: threading.Lock = field(default_factory=threading.Lock)
-    #: Whom to take along, for the one who sends next.
-    party: list[_Rider[T, R]] = field(default_factory=list)
+    #: Held until the item leads a call or has its answer. An Event would do ten times a lock's work.
+    done: threading.Lock = field(default_factory=threading.Lock)
+    #: The items of the next call, for the one that leads it.
+    batch: list[_Pending[T, R]] = field(default_factory=list)
     answer: R | None = None
     failure: ServiceUnavailable | None = None
 
 
-class Riding(Generic[T, R]):
-    """One call at a time for each key.
+class RequestCoalescer(Generic[T, R]):
+    """Sends one call at a time for each key.
 
     Parameters
     ----------
     send
-        Sends items in one call; one answer for each, None for one that has to be asked for alone.
-    most
+        Sends items in one call; returns one answer for each, None for one that has to be sent alone.
+    max_batch
         Items in one call.
     """
 
-    def __init__(self, send: Callable[[Sequence[T]], Sequence[R | None]], *, most: int) -> None:
-        self._send, self._most = send, most
+    def __init__(self, send: Callable[[Sequence[T]], Sequence[R | None]], *, max_batch: int) -> None:
+        self._send, self._max_batch = send, max_batch
         self._lock = threading.Lock()
-        self._waiting: dict[Hashable, list[_Rider[T, R]]] = {}
+        self._queues: dict[Hashable, list[_Pending[T, R]]] = {}
 
-    def ride(self, key: Hashable, item: T) -> R | None:
-        """The item's answer; None where it has to be asked for alone.
+    def submit(self, key: Hashable, item: T) -> R | None:
+        """Return the item's answer; None where it has to be sent alone.
 
         Items of different keys never share a call.
 
         Raises
         ------
         ServiceUnavailable
-            To everybody who was in the call that found nobody there.
+            To everybody whose call found nobody there.
         """
-        me = _Rider[T, R](item)
-        me.asleep.acquire()
+        own = _Pending[T, R](item)
+        own.done.acquire()
         with self._lock:
-            busy = key in self._waiting
-            self._waiting.setdefault(key, []).extend([me] if busy else [])
-        if busy:
-            me.asleep.acquire()
-        if not busy or me.party:
-            self._lead(key, me.party or [me])
-        if me.failure is not None:
+            is_busy = key in self._queues
+            self._queues.setdefault(key, []).extend([own] if is_busy else [])
+        if is_busy:
+            own.done.acquire()
+        if not is_busy or own.batch:
+            self._lead(key, own.batch or [own])
+        if own.failure is not None:
             # A copy: a failure that several threads raise would carry all their traces.
-            raise copy.copy(me.failure)
-        return me.answer
+            raise copy.copy(own.failure)
+        return own.answer
 
-    def _lead(self, key: Hashable, party: list[_Rider[T, R]]) -> None:
+    def _lead(self, key: Hashable, batch: list[_Pending[T, R]]) -> None:
         try:
-            answers = self._send([rider.item for rider in party])
-            for rider, answer in zip(party, answers, strict=True):
-                rider.answer = answer
+            answers = self._send([pending.item for pending in batch])
+            for pending, answer in zip(batch, answers, strict=True):
+                pending.answer = answer
         except ServiceUnavailable as failure:
-            for rider in party:
-                rider.failure = failure
+            for pending in batch:
+                pending.failure = failure
         finally:
-            self._hand_over(key)
-            for rider in party[1:]:
-                rider.asleep.release()
+            self._start_next(key)
+            for pending in batch[1:]:
+                pending.done.release()
 
-    def _hand_over(self, key: Hashable) -> None:
+    def _start_next(self, key: Hashable) -> None:
         with self._lock:
-            queue = self._waiting[key]
-            party, self._waiting[key] = queue[: self._most], queue[self._most :]
-            if not party:
-                del self._waiting[key]
+            queue = self._queues[key]
+            batch, self._queues[key] = queue[: self._max_batch], queue[self._max_batch :]
+            if not batch:
+                del self._queues[key]
                 return
-        party[0].party = party
-        party[0].asleep.release()
+        batch[0].batch = batch
+        batch[0].done.release()

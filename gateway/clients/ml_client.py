@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from urllib3.exceptions import HTTPError
 
 from gateway.clients import ml_failures
-from gateway.clients.coalescing import Riding
+from gateway.clients.coalescing import RequestCoalescer
 from shared import errors
 from shared.contracts.api import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
 
@@ -69,7 +69,9 @@ class MLClient:
             reset_timeout=3,
             exclude=[lambda e: not isinstance(e, errors.ServiceUnavailable) or isinstance(e, ml_failures.Refused)],
         )
-        self._riding: Riding[_Asked, PredictResponse] = Riding(self._score_together, most=pool)
+        self._coalescer: RequestCoalescer[_Asked, PredictResponse] = RequestCoalescer(
+            self._score_together, max_batch=pool
+        )
 
     def health(self) -> dict[str, Any]:
         """What the ML service says of itself. Raises ServiceUnavailable."""
@@ -96,7 +98,7 @@ class MLClient:
             return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
         # Only what is asked alike shares a call: the same version, the same features, keys or none.
         alike = (request.model_version, request.reasons, request.row_keys is None, tuple(request.columns))
-        answer = self._riding.ride(alike, (request, request_id))
+        answer = self._coalescer.submit(alike, (request, request_id))
         return answer if answer is not None else self._score_alone(request, request_id)
 
     def _score_alone(

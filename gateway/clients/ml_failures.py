@@ -11,11 +11,6 @@ import orjson
 
 from shared import errors
 
-_BY_CODE: dict[str, type[errors.ServiceError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
-}
 OTHER = "Something other than the ML service answered; check PYTHON_SERVICE_URL."
 
 
@@ -42,5 +37,5 @@ def from_body(body: Any) -> errors.ServiceError:
         return Refused("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
     if code == "internal":
         return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
-    kind = _BY_CODE.get(code, errors.ServiceUnavailable)
-    return kind(body["message"], details=body.get("details") or ())
+    details = body.get("details") or ()
+    return errors.from_code(code, body["message"], details, unknown=errors.ServiceUnavailable)

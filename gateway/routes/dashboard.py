@@ -5,21 +5,22 @@ Law: each figure follows its formula in docs/api.md#figures, over the published 
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response
 from pydantic import BaseModel, Field
 
 from database.customers import churn_history, customer_base
 from database.customers.churn_history import Period
 from database.models import models
+from database.models.models import Model
 from database.scoring import dashboard
 from database.scoring.dashboard import Tail
-from gateway.environment import parts
+from database.scoring.runs import Published
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import RunOut, SampleBody
+from gateway.services import kinds
+from gateway.web_environment import environment
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
 bp = blueprint("dashboard", __name__, prefix="/api/dashboard")
@@ -121,95 +122,89 @@ class ThresholdOut(BaseModel):
 @bp.get("/metrics", summary="The three cards", responses=answers(Metrics))
 def metrics() -> Response:
     """Churn rate, predicted churners, model AUC."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         periods = churn_history.history(connection)
         shown = dashboard.published(connection)
         live = models.live(connection)
-        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
+        tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
-        before = dashboard.tail(connection, earlier, p.settings.cut) if earlier is not None else None
-    churners = _churners(tail, before, p.settings.cut)
-    churners |= {"as_of": shown.as_of if shown else None, "model_version": shown.model_version if shown else None}
-    auc = live.figures.get("auc") if live else None
-    status = None if auc is None else "On target" if auc >= p.settings.target_auc else "Below target"
-    n = live.figures["test"]["n"] if live and live.report else None
+        before = dashboard.tail(connection, earlier, env.settings.cut) if earlier is not None else None
     return ok(
-        {
-            "churnRate": _churn_rate(periods),
-            "predictedChurners": churners,
-            "modelAuc": {
-                "score": auc,
-                "status": status,
-                "version": live.version if live else None,
-                "n": n,
-                "target": p.settings.target_auc,
-            },
-            "riskLevels": {"high_above": HIGH_ABOVE, "medium_above": MEDIUM_ABOVE},
-        }
+        Metrics(
+            churnRate=_churn_rate(periods),
+            predictedChurners=_churners(shown, tail, before, env.settings.cut),
+            modelAuc=_model_auc(live, env.settings.target_auc),
+            riskLevels=RiskLevels(high_above=HIGH_ABOVE, medium_above=MEDIUM_ABOVE),
+        )
     )
 
 
-def _churn_rate(periods: list[Period]) -> dict[str, Any]:
+def _churn_rate(periods: list[Period]) -> ChurnRate:
     current = periods[0] if periods else None
     rates = [None if p.rate is None else p.rate * 100 for p in periods[:2]] + [None, None]
     now, then = rates[0], rates[1]
-    return {
-        "current": None if now is None else round(now, 2),
-        "previous": None if then is None else round(then, 2),
-        "change": None if now is None or then is None else f"{now - then:+.1f}%",
-        "period_end": current.end if current else None,
-        "active_at_start": current.active_at_start if current else None,
-    }
+    return ChurnRate(
+        current=None if now is None else round(now, 2),
+        previous=None if then is None else round(then, 2),
+        change=None if now is None or then is None else f"{now - then:+.1f}%",
+        period_end=current.end if current else None,
+        active_at_start=current.active_at_start if current else None,
+    )
 
 
-def _churners(tail: Tail | None, before: Tail | None, cut: float) -> dict[str, Any]:
-    if tail is None:
-        return {
-            "count": None,
-            "confidence": None,
-            "change": None,
-            "expected": None,
-            "revenue_at_risk": None,
-            "customers": None,
-            "cut": cut,
-        }
+def _churners(run: Published | None, tail: Tail | None, before: Tail | None, cut: float) -> PredictedChurners:
+    if run is None or tail is None:
+        return PredictedChurners.model_validate({**dict.fromkeys(PredictedChurners.model_fields), "cut": cut})
     mean = tail.probability_sum / tail.customers if tail.customers else None
-    return {
-        "count": tail.customers,
-        "confidence": None if mean is None else f"{mean * 100:.0f}%",
-        "change": None if before is None else f"{tail.customers - before.customers:+d}",
-        "expected": round(tail.expected, 1),
-        "revenue_at_risk": None if tail.revenue_at_risk is None else round(tail.revenue_at_risk, 2),
-        "customers": tail.all_customers,
-        "cut": cut,
-    }
+    return PredictedChurners(
+        count=tail.customers,
+        confidence=None if mean is None else f"{mean * 100:.0f}%",
+        change=None if before is None else f"{tail.customers - before.customers:+d}",
+        expected=round(tail.expected, 1),
+        revenue_at_risk=None if tail.revenue_at_risk is None else round(tail.revenue_at_risk, 2),
+        cut=cut,
+        customers=tail.all_customers,
+        as_of=run.as_of,
+        model_version=run.model_version,
+    )
+
+
+def _model_auc(live: Model | None, target: float) -> ModelAuc:
+    auc = live.figures.get("auc") if live else None
+    return ModelAuc(
+        score=auc,
+        status=None if auc is None else "On target" if auc >= target else "Below target",
+        version=live.version if live else None,
+        n=live.figures["test"]["n"] if live and live.report else None,
+        target=target,
+    )
 
 
 @bp.get("/distribution", summary="Customers by probability rounded to one decimal", responses=answers(list[Bucket]))
 def distribution() -> Response:
     """All 11 buckets, over present scores of active customers."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         shown = dashboard.published(connection)
         counts = dashboard.distribution(connection, shown.run_id if shown else None)
-    return ok([{"bucket": at / 10, "count": count} for at, count in enumerate(counts)])
+    return ok([Bucket(bucket=at / 10, count=count) for at, count in enumerate(counts)])
 
 
 @bp.get("/features", summary="The five weightiest features", responses=answers(list[FeatureValue]))
 def features() -> Response:
     """Short names and their share of mean |SHAP|, descending; empty before the first model."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1])[:SHOWN_FEATURES] if live and present else []
     short = present.schema.feature_short if present else str
-    return ok([{"name": short(row.feature_name), "value": row.shap_value} for row in rows])
+    return ok([FeatureValue(name=short(row.feature_name), value=row.shap_value) for row in rows])
 
 
 @bp.post("/predict", summary="Score customers now", responses=answers_job(RunOut))
 def predict(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
-        "score",
+        kinds.SCORE,
         body.params(),
         default_wait_s=PREDICT_WAIT_S,
         done=lambda result: ok(result, message="Prediction run completed"),
@@ -219,38 +214,23 @@ def predict(body: SampleBody) -> Response:
 @bp.get("/history", summary="Logo churn by periods of 30 days", responses=answers(list[MonthOut]))
 def history() -> Response:
     """Newest first; empty where subscriptions are unknown."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         periods = churn_history.history(connection)
-    return ok(
-        [
-            {"start": p.start, "end": p.end, "active_at_start": p.active_at_start, "left": p.left, "rate": p.rate}
-            for p in periods
-        ]
-    )
+    return ok([MonthOut.model_validate(period, from_attributes=True) for period in periods])
 
 
 @bp.get("/threshold", summary="What a cut catches", responses=answers(ThresholdOut))
 def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         shown = dashboard.published(connection)
         found = dashboard.tail(connection, shown.run_id, query.cut) if shown else None
-    if found is None:
-        return ok(
-            {
-                "cut": query.cut,
-                "customers": None,
-                "expected_leavers": None,
-                "share_of_expected": None,
-                "all_customers": None,
-            }
-        )
     return ok(
-        {
-            "cut": query.cut,
-            "customers": found.customers,
-            "expected_leavers": found.probability_sum,
-            "share_of_expected": found.probability_sum / found.expected if found.expected else None,
-            "all_customers": found.all_customers,
-        }
+        ThresholdOut(
+            cut=query.cut,
+            customers=found.customers if found else None,
+            expected_leavers=found.probability_sum if found else None,
+            share_of_expected=found.probability_sum / found.expected if found and found.expected else None,
+            all_customers=found.all_customers if found else None,
+        )
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from flask import Response, g, request
 
-from gateway.environment import parts
 from gateway.openapi import APIBlueprint
+from gateway.web_environment import environment
 
 
 def install(bp: APIBlueprint) -> None:
@@ -22,7 +22,7 @@ def _recalled() -> Response | None:
     if request.method != "GET":
         return None
     g.asked = request.full_path
-    g.version, body = parts().memory.recall(g.asked)
+    g.version, body = environment().query_cache.get(g.asked)
     g.recalled = body is not None
     return None if body is None else Response(body, mimetype="application/json")
 
@@ -32,7 +32,7 @@ def _revalidated(response: Response) -> Response:
     if request.method != "GET" or response.status_code != 200 or response.is_streamed:
         return response
     if not g.get("recalled", True):
-        parts().memory.keep(g.asked, g.version, response.get_data())
+        environment().query_cache.put(g.asked, g.version, response.get_data())
     response.cache_control.private = True
     response.cache_control.no_cache = True
     response.vary.update(("Authorization", "Cookie"))

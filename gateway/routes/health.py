@@ -5,7 +5,7 @@ Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Response, jsonify
 from pydantic import BaseModel
@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from database.models import models
 from database.scoring import dashboard
 from gateway import __version__
-from gateway.environment import parts
 from gateway.openapi import blueprint
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
 
@@ -45,19 +45,16 @@ class Ready(BaseModel):
 @bp.get("", summary="Is the gateway alive, and what of its dependencies", responses={"200": Health})
 def health() -> Response:
     """200 as long as the process runs; `dependencies` tells of the rest."""
-    p = parts()
-    return jsonify(
-        {
-            "status": "OK",
-            "timestamp": iso(p.clock()),
-            "service": "RetainStream API",
-            "version": __version__,
-            "dependencies": {
-                "database": "OK" if p.database.is_reachable() else "unavailable",
-                "ml_service": _ml_state(),
-            },
-        }
+    env = environment()
+    database = "OK" if env.database.is_reachable() else "unavailable"
+    state = Health(
+        status="OK",
+        timestamp=iso(env.clock()),
+        service="RetainStream API",
+        version=__version__,
+        dependencies={"database": database, "ml_service": _ml_state()},
     )
+    return jsonify(state.model_dump())
 
 
 @bp.get(
@@ -67,21 +64,23 @@ def health() -> Response:
 )
 def ready() -> Response:
     """503 with the reasons before that."""
-    p = parts()
-    state: dict[str, Any] = {"database": p.database.is_reachable(), "ml_service": _ml_state() == "OK"}
-    if state["database"]:
-        with p.database.read() as connection:
-            live = models.live(connection)
-            state |= {
-                "model": live.version if live else None,
-                "scores_published": dashboard.published(connection) is not None,
-            }
-    else:
-        state |= {"model": None, "scores_published": False}
-    response = jsonify(
-        {"status": "ready" if all(state.values()) else "not ready", "timestamp": iso(p.clock()), **state}
+    env = environment()
+    database, ml_service = env.database.is_reachable(), _ml_state() == "OK"
+    live, published = None, False
+    if database:
+        with env.database.read() as connection:
+            live, published = models.live(connection), dashboard.published(connection) is not None
+    is_ready = bool(database and ml_service and live and published)
+    state = Ready(
+        status="ready" if is_ready else "not ready",
+        timestamp=iso(env.clock()),
+        database=database,
+        ml_service=ml_service,
+        model=live.version if live else None,
+        scores_published=published,
     )
-    if not all(state.values()):
+    response = jsonify(state.model_dump())
+    if not is_ready:
         response.status_code = 503
         response.headers["Retry-After"] = "5"
     return response
@@ -89,7 +88,7 @@ def ready() -> Response:
 
 def _ml_state() -> str:
     try:
-        parts().ml.health()
+        environment().ml.health()
     except ServiceUnavailable:
         return "unavailable"
     return "OK"

@@ -5,12 +5,12 @@ Law: models only; a blueprint imports from here, never from another blueprint.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, StrictInt
 
 from gateway.openapi import Legacy
-from shared.contracts.api import Cell
+from gateway.services.jobs.params import ScoreParams
 
 
 class SampleBody(Legacy):
@@ -25,10 +25,9 @@ class SampleBody(Legacy):
         description="Features that may be missing for many although the model's training had them complete, by name",
     )
 
-    def params(self) -> dict[str, Any]:
-        """Of the job."""
-        allowed = {"allow_missing": self.allow_missing} if self.allow_missing else {}
-        return {"sample_size": self.sample_size, **allowed}
+    def params(self) -> ScoreParams:
+        """Return the parameters of the scoring job."""
+        return ScoreParams(sample_size=self.sample_size, allow_missing=tuple(self.allow_missing))
 
 
 class AllowedMissing(BaseModel):
@@ -57,27 +56,3 @@ class Balanced(BaseModel):
     precision: float | None
     recall: float | None
     f1_score: float | None
-
-
-class ReasonOut(BaseModel):
-    """One reason, in words and points."""
-
-    feature: str
-    label: str
-    value: Cell
-    unit: str | None
-    points: float
-    text: str
-
-
-class Explained(BaseModel):
-    """A score for people."""
-
-    churn_probability: float
-    confidence: float
-    risk_level: str
-    model_version: str
-    base_probability: float
-    reasons: list[ReasonOut]
-    other_points: float
-    warnings: list[str] = Field(description="Features that are missing here and that the model's training had complete")

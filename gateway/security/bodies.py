@@ -51,4 +51,4 @@ def check() -> None:
             raise UnsupportedMedia("Send JSON with Content-Type: application/json.") from None
         raise MalformedRequest("The body is not valid JSON.") from None
     if not isinstance(value, dict):
-        raise InvalidInput("Send a JSON object.", details=[{"field": "body", "message": "Send a JSON object."}])
+        raise InvalidInput.of([{"field": "body", "message": "Send a JSON object."}], lead="")

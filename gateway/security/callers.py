@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from flask import g, request
 
 from database.accounts.api_keys import Key
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.accounts.users import User
-from gateway.environment import parts
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
+from gateway.web_environment import environment
 from shared.errors import ServiceError, TokenRejected
 from shared.web.flask_app import request_id
 
@@ -33,9 +33,9 @@ class CurrentUser:
     key_id: int | None = None
 
     @property
-    def doer(self) -> Doer:
+    def actor(self) -> Actor:
         """The same, for the audit log."""
-        return Doer(self.id, request_id(), self.key_id)
+        return Actor(self.id, request_id(), self.key_id)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,13 @@ def _find() -> Caller:
     if secret is None:
         user = tokens.session().user
         return Caller(user, user.role)
-    p = parts()
-    holder = api_keys.holder(p.database, secret, clock=p.clock, demo_allowed=p.settings.app_env != "production")
-    if holder is None:
+    env = environment()
+    found = api_keys.authenticate_key(
+        env.database, secret, clock=env.clock, demo_allowed=env.settings.app_env != "production"
+    )
+    if found is None:
         raise TokenRejected(tokens.REJECTED)
-    return Caller(holder.user, holder.role, holder.key)
+    return Caller(found.user, found.role, found.key)
 
 
 def _presented() -> str | None:

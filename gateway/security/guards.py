@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from flask_cors.core import get_cors_options, set_cors_headers
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.environment import Parts
+from database.engine.session import Database
 from gateway.security import bodies, limits, roles, tokens
 from gateway.security.callers import CurrentUser, current_user
 from gateway.security.roles import require_roles, scopes_of
@@ -22,8 +22,8 @@ EXPOSED_HEADERS = ("Location", "Retry-After", "X-Request-ID", *limits.HEADERS, "
 PREFLIGHT_LIFE_S = 600
 
 
-def install(app: Flask) -> None:
-    """Put the guards in place; call it after `dress` and before routes are added.
+def install(app: Flask, settings: Settings, database: Database) -> None:
+    """Put the guards in place, before routes are added and after the app can answer failures.
 
     `require_roles(app)` belongs after the last route.
 
@@ -32,13 +32,11 @@ def install(app: Flask) -> None:
     InvalidInput
         A limit in the settings can't be read.
     """
-    parts: Parts = app.extensions["retainstream"]
-    settings = parts.settings
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     tokens.install(app, settings)
-    limiter = limits.Limiter(settings, parts.database)
+    limiter = limits.Limiter(settings, database)
 
     @app.before_request
     def _guard() -> None:

@@ -20,11 +20,11 @@ from limits import RateLimitItem, parse
 
 from database.accounts import audit
 from database.accounts import rate_limits as counters
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.engine.session import Database
-from gateway.environment import parts
 from gateway.security import callers, roles
 from gateway.settings import Settings
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import InvalidInput, RateLimited, ServiceError
 from shared.web.flask_app import request_id
@@ -133,11 +133,11 @@ class Limiter:
     def _tell(self, rule: str) -> None:
         # Once a window. The address is hashed with a secret: the same client is known again, and nobody learns who.
         mark = hmac.digest(self._secret, client().encode(), "sha256").hex()[:16]
-        p = parts()
-        with p.database.write() as connection:
+        env = environment()
+        with env.database.write() as connection:
             subject = f"{request.method} {rule} client:{mark}"
-            by = Doer(request_id=request_id())
-            audit.record(connection, "credentials.limited", at=iso(p.clock()), by=by, subject=subject)
+            actor = Actor(request_id=request_id())
+            audit.record(connection, "credentials.limited", at=iso(env.clock()), actor=actor, subject=subject)
 
     def write_headers(self, response: Response) -> Response:
         """Say on the answer what is left."""
@@ -177,4 +177,4 @@ def _limit(name: str, text: str) -> RateLimitItem:
         return parse(text)
     except ValueError:
         message = f"{name} can't be read as a limit; write it like: 10 per minute"
-        raise InvalidInput(message, details=[{"field": name, "message": message}]) from None
+        raise InvalidInput.of([{"field": name, "message": message}], lead="") from None

@@ -26,17 +26,17 @@ from jwt.exceptions import PyJWTError
 
 from database.accounts import users
 from database.accounts.users import User
-from gateway.environment import parts
 from gateway.settings import Settings
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceError, TokenRejected, Unauthenticated
+from shared.parsing_limits import MAX_INT64
 
 Kind = Literal["access", "refresh"]
 MISSING = "Access token required"
 REJECTED = "Invalid or expired token"
 CSRF_HEADER = "X-CSRF-TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def issue(user: User) -> Tokens:
 
 def set_cookies(response: Response, tokens: Tokens) -> None:
     """A session for our own page: two httpOnly cookies, and the two CSRF values it reads and sends back."""
-    settings = parts().settings
+    settings = environment().settings
     set_access_cookies(response, tokens.access, max_age=settings.access_token_hours * 3600)
     set_refresh_cookies(response, tokens.refresh, max_age=settings.refresh_token_days * 86_400)
 
@@ -161,7 +161,7 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     # A token of the old backend may bear the same signature; it lacks these.
     if not (isinstance(sub, str) and isinstance(version, int) and isinstance(jti, str) and isinstance(expires, int)):
         raise TokenRejected(REJECTED)
-    if said["type"] != kind or not sub.isdecimal() or int(sub) > _MAX_ID:
+    if said["type"] != kind or not sub.isdecimal() or int(sub) > MAX_INT64:
         raise TokenRejected(REJECTED)
     return Claims(int(sub), version, jti, iso(datetime.fromtimestamp(expires, UTC)))
 
@@ -171,7 +171,7 @@ def _session(kind: Kind) -> Session:
     if csrf is not None:
         return _checked(token, kind, csrf, by_cookie)
     asked = ("session", kind, by_cookie, token)
-    found = parts().memory.find(asked, lambda: _checked(token, kind, None, by_cookie))
+    found = environment().query_cache.get_or_read(asked, lambda: _checked(token, kind, None, by_cookie))
     # Everything else about it is as true as it was; only time has gone on.
     if found.claims.expires_at <= iso(datetime.now(UTC)):
         raise TokenRejected(REJECTED)
@@ -180,7 +180,7 @@ def _session(kind: Kind) -> Session:
 
 def _checked(token: str, kind: Kind, csrf: str | None, by_cookie: bool) -> Session:
     claims = read(token, kind, csrf)
-    with parts().database.glance() as connection:
+    with environment().database.connect() as connection:
         user = users.signed_in(connection, claims.user_id, token_version=claims.token_version, jti=claims.jti)
     if user is None:
         raise TokenRejected(REJECTED)

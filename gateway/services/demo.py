@@ -18,6 +18,7 @@ from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE
 from database.customers import customer_base, facts
 from database.customers.customer_base import column_names, customers_table, snapshots_table
+from database.customers.last_activity import last_activity
 from database.engine.bulk_insert import insert_dicts, insert_rows
 from database.engine.session import Connection, Database
 from database.importing import imports
@@ -25,7 +26,7 @@ from database.models import models
 from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
 from gateway.services.importing.finishing import bring_up_to_date
-from gateway.services.importing.import_file import last_activity
+from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
 from gateway.services.scoring.scoring_run import batches_to_score
@@ -67,7 +68,7 @@ DOCUMENTED = (
 )
 
 
-def run(work: Work) -> Mapping[str, Any]:
+def run(work: Work, params: NoParams) -> Mapping[str, Any]:
     """The job: make the demo, train and score as time went by, publish today's scores."""
     if not load(work.within(0.0, 0.15)):
         return {"unchanged": True}
@@ -76,7 +77,7 @@ def run(work: Work) -> Mapping[str, Any]:
         today = facts.last_date(connection)
     assert today is not None
     training.train(work.within(0.65, 0.92), today=today)
-    scored = score(work.within(0.92, 1.0))
+    scored = score(work.within(0.92, 1.0), ScoreParams())
     bring_up_to_date(work)
     with work.database.write() as connection:
         customer_base.mark_ready(connection)
@@ -284,5 +285,5 @@ def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -
         if not force and imports.has_own(connection):
             raise Conflict("Tables of your own were imported into the demo and would go too; --force removes all.")
         customer_base.forget(connection, present.schema)
-        audit.record(connection, "demo.removed", at=iso(clock()), by=COMMAND_LINE)
+        audit.record(connection, "demo.removed", at=iso(clock()), actor=COMMAND_LINE)
     return True

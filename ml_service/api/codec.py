@@ -21,11 +21,11 @@ from ml_service.model.churn_model import ChurnModel
 from ml_service.model.predictions import Explanation
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, TOP_REASONS, PredictRequest
-from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge
-from shared.parsing_limits import MAX_JSON_BYTES, refuse_hard_json
+from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge, invalid
+from shared.parsing_limits import MAX_INT64, MAX_JSON_BYTES, refuse_hard_json
 
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
-_INT64 = range(-(2**63), 2**63)
+_INT64 = range(-MAX_INT64 - 1, MAX_INT64 + 1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def checked_version(text: str | None) -> str | None:
     """
     if text is not None and not _VERSION.fullmatch(text):
         message = "Three numbers with points between were expected, such as 2.4.1."
-        raise InvalidInput(f"model_version: {message}", details=[{"field": "model_version", "message": message}])
+        raise invalid("model_version", message)
     return text
 
 
@@ -101,7 +101,7 @@ def read_predict_request(body: bytes) -> PredictRequest:
         return PredictRequest.model_validate(raw)
     except ValidationError as error:
         details = _details(error)
-        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details) from None
+        raise InvalidInput.of(details) from None
 
 
 def _details(error: ValidationError) -> list[Detail]:
@@ -129,14 +129,10 @@ def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
     matrix = model.matrix_of_lists(request.columns)
     rows, keys = len(matrix.values), request.row_keys
     if keys is not None and len(keys) != rows:
-        raise _wrong_keys(f"{len(keys)} keys for {rows} rows.")
+        raise invalid("row_keys", f"{len(keys)} keys for {rows} rows.")
     if keys is not None and not all(key in _INT64 for key in keys):
-        raise _wrong_keys("A key is a whole number of 64 bits.")
+        raise invalid("row_keys", "A key is a whole number of 64 bits.")
     return Rows(matrix, None if keys is None else pa.array(keys, pa.int64()))
-
-
-def _wrong_keys(message: str) -> InvalidInput:
-    return InvalidInput(f"row_keys: {message}", details=[{"field": "row_keys", "message": message}])
 
 
 def read_arrow(body: bytes) -> pa.Table:

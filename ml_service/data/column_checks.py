@@ -37,7 +37,7 @@ def demand_sound(schema: Schema, features: pa.Table) -> None:
         raise InvalidInput(f"{len(schema.features)} features; at most {MOST_FEATURES} can be trained on.")
     details = [detail for name in schema.categories if (detail := _id(name, features[name])) is not None]
     if details:
-        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
+        raise InvalidInput.of(details)
     if not any(_varies(features[name]) for name in schema.feature_names):
         raise InvalidInput("Every feature has one single value or none: there is nothing to learn from.")
 

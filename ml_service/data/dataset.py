@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
-from shared.errors import Detail, InvalidInput
+from shared.errors import InvalidInput, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
+from shared.validation import details_of
 
 Labels = npt.NDArray[np.int8]
 Dates = npt.NDArray[np.datetime64]
@@ -91,13 +92,7 @@ def read_params(table: pa.Table) -> tuple[TrainParams, Schema]:
     try:
         params = TrainParams.model_validate(arrow.metadata(table))
     except ValidationError as error:
-        details: list[Detail] = [
-            {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
-            for e in error.errors(include_url=False, include_input=False)
-        ]
-        raise InvalidInput(
-            f"The training's parameters can't be used: {details[0]['message']}", details=details
-        ) from None
+        raise InvalidInput.of(details_of(error), lead="The training's parameters can't be used: ") from None
     return params, schema_from_dict(params.table_schema)
 
 
@@ -111,12 +106,12 @@ def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
     """
     label = _column(table, arrow.LABEL, pa.int8())
     if label is None or not set(pc.unique(label).to_pylist()) <= {0, 1}:
-        raise _wrong(arrow.LABEL, "A label of 0 or 1 is needed on every row.")
+        raise invalid(arrow.LABEL, "A label of 0 or 1 is needed on every row.")
     as_of = _column(table, arrow.AS_OF, pa.date32())
     if as_of is not None and as_of.null_count == len(table):
         as_of = None
     if as_of is not None and as_of.null_count:
-        raise _wrong(arrow.AS_OF, "A date is needed on every row or on none.")
+        raise invalid(arrow.AS_OF, "A date is needed on every row or on none.")
     keys = _column(table, arrow.ROW_KEY, pa.int64())
     return Snapshot(
         schema=schema,
@@ -143,7 +138,7 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array | None:
     if not found:
         return None
     if len(found) > 1:
-        raise _wrong(name, "This column is there more than once.")
+        raise invalid(name, "This column is there more than once.")
     column = table.column(found[0])
     # Text or fractions are refused, not guessed at: a cast would accept "1" and cut 0.7.
     given = column.type
@@ -154,12 +149,8 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array | None:
         if fits:
             return column.cast(kind).combine_chunks()
     except pa.ArrowException:
-        raise _wrong(name, f"A value does not fit into {kind}.") from None
-    raise _wrong(name, f"{kind} was expected, this column is of type {given}.")
-
-
-def _wrong(name: str, message: str) -> InvalidInput:
-    return InvalidInput(f"{name}: {message}", details=[{"field": name, "message": message}])
+        raise invalid(name, f"A value does not fit into {kind}.") from None
+    raise invalid(name, f"{kind} was expected, this column is of type {given}.")
 
 
 def snapshot_of(table: CustomerTable) -> Snapshot:

@@ -64,7 +64,7 @@ def typed_columns(schema: Schema, table: pa.Table) -> pa.Table:
             details.append({"field": name, **problem})
         columns[name] = column
     if details:
-        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
+        raise InvalidInput.of(details)
     return pa.table(columns)
 
 
@@ -128,7 +128,7 @@ def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) ->
             if wrong is not None:
                 details.append({"field": f"columns.{name}", "row": wrong, "message": f"A {feature.kind} was expected."})
     if details:
-        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
+        raise InvalidInput.of(details)
     return typed_columns(schema, pa.table(arrays))
 
 

@@ -20,6 +20,7 @@ import xgboost as xgb
 from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
 from ml_service.model.shap_tables import Tables
+from shared.contracts.api import TOP_REASONS
 
 Floats = npt.NDArray[np.float64]
 Folds = npt.NDArray[np.int8]
@@ -30,7 +31,6 @@ CHUNK_ROWS = 25_000
 MODEL_FILE = "model.ubj"
 #: Rows on which tables are held against their booster, and how far they may differ, log-odds.
 SAMPLE, TOLERANCE = 128, 1e-5
-TOP = 3
 
 log = structlog.get_logger()
 
@@ -132,9 +132,9 @@ def _checked(tables: Tables, booster: _Booster) -> Tables:
     if not apart <= TOLERANCE:
         raise NotCompiled(f"Tables and xgboost differ by {apart:.1e} on a sample.")
     sizes, own_sizes = np.abs(theirs[:, :-1]), np.abs(ours.T)
-    by_them = np.take_along_axis(own_sizes, np.argsort(-sizes, axis=1, kind="stable")[:, :TOP], axis=1)
+    by_them = np.take_along_axis(own_sizes, np.argsort(-sizes, axis=1, kind="stable")[:, :TOP_REASONS], axis=1)
     # Two sizes that xgboost's own rounding can't tell apart have no order.
-    if np.abs(by_them + np.sort(-own_sizes, axis=1)[:, :TOP]).max() > 2 * TOLERANCE:
+    if np.abs(by_them + np.sort(-own_sizes, axis=1)[:, :TOP_REASONS]).max() > 2 * TOLERANCE:
         raise NotCompiled("Tables and xgboost name other top reasons on a sample.")
     return tables
 

@@ -20,7 +20,7 @@ from ml_service.model.registry import Registry
 from ml_service.training.child import BODY_FILE, MODEL_FOLDER, Job, run
 from shared import errors
 from shared.contracts.api import Backtest, Progress, TrainParams, TrainReport
-from shared.errors import Conflict, ServiceError, ServiceUnavailable
+from shared.errors import Conflict, ServiceUnavailable
 from shared.web.logs import LogLevel
 
 #: A line at least this often, so that a broken connection is noticed by writing to it.
@@ -29,9 +29,6 @@ DYING_S = HEARTBEAT_S + 1.0
 STOP_WAIT_S = 5.0
 
 log = structlog.get_logger()
-_BY_CODE = {
-    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)
-}
 
 
 class Trainer:
@@ -146,7 +143,8 @@ class TrainingRun:
                     self.backtest = Backtest.model_validate(message["backtest"])
                     return
                 if "error" in message:
-                    raise _raised(message["error"])
+                    error = message["error"]
+                    raise errors.from_code(error["code"], error["message"], error["details"])
                 last = Progress.model_validate(message) if message else last
                 yield last
         finally:
@@ -186,8 +184,3 @@ class TrainingRun:
             self._pipe.close()
             shutil.rmtree(self._job.folder, ignore_errors=True)
             self._busy.release()
-
-
-def _raised(error: dict[str, Any]) -> ServiceError:
-    kind = _BY_CODE.get(error["code"], ServiceError)
-    return kind(error["message"], details=error["details"])

@@ -26,12 +26,14 @@ from shared.contracts.report import (
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 NDJSON_TYPE = "application/x-ndjson"
-#: Ids of further requests that ride in this one, comma separated: the log names each.
+#: Ids of the further requests that one call was coalesced from, comma separated: the log names each.
 RIDES_ALONG = "X-Rides-Along"
 HTML_TYPE = "text/html; charset=utf-8"
 
 #: Reasons that travel with every prediction; the rest is "other".
 TOP_REASONS = 3
+#: The numbers in the names of their columns: reason_1, points_1 and so on.
+REASON_NUMBERS = tuple(range(1, TOP_REASONS + 1))
 #: Days ahead that a prediction speaks of: H in docs/definitions.md#symbols.
 HORIZON_DAYS = 30
 #: Days within which a new subscription means that nobody left: docs/definitions.md#churn-label.

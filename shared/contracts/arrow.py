@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shared.contracts.api import TOP_REASONS
+from shared.contracts.api import REASON_NUMBERS
 from shared.contracts.arrow_limits import refuse_packed, refuse_swollen
 from shared.errors import MalformedRequest, TooLarge
 from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
@@ -54,7 +54,7 @@ def answer_schema(about: Mapping[str, Any] | None = None) -> pa.Schema:
         pa.field("confidence", pa.float64()),
         pa.field("out_of_fold", pa.bool_()),
     ]
-    for k in range(1, TOP_REASONS + 1):
+    for k in REASON_NUMBERS:
         fields += [pa.field(f"reason_{k}", pa.int16()), pa.field(f"points_{k}", pa.float64())]
     metadata = {METADATA_KEY: json.dumps(about).encode()} if about is not None else None
     return pa.schema(fields, metadata=metadata)

@@ -184,7 +184,7 @@ def schema_from_dict(raw: Mapping[str, Any]) -> Schema:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[:MAX_DETAILS]
         details = [_detail(e["loc"], e["msg"]) for e in found]
-        raise InvalidSchema(f"The schema can't be used: {details[0]['message']}", details=details) from None
+        raise InvalidSchema.of(details, lead="The schema can't be used: ") from None
 
 
 def _detail(loc: Iterable[int | str], message: str) -> Detail:

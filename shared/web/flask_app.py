@@ -192,8 +192,8 @@ class _Metrics:
         seconds.observe(took_s)
 
 
-def dress(app: Flask, *, behind_tls: bool = False, for_browsers: bool = True) -> None:
-    """Give a Flask app what both services wear.
+def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool = True) -> None:
+    """Install on a Flask app what both services have in common.
 
     Adds `X-Request-ID`, one log line per request, the one error body, `/metrics` and, where browsers see its answers,
     security headers.

@@ -56,7 +56,7 @@ class Gateway:
         migrate(path)
         self.settings = _settings(path, **more)
         self.app: Flask = create_app(self.settings)
-        self.parts = self.app.extensions["retainstream"]
+        self.environment = self.app.extensions["retainstream"]
         self._stops = threading.Event()
         self._worker: threading.Thread | None = None
         self.tokens = {role: self._token(role) for role in ("viewer", "analyst", "admin")}
@@ -64,7 +64,7 @@ class Gateway:
     def _token(self, role: Any) -> str:
         email = f"{role}@example.org"
         accounts.create_user(
-            self.parts.database, clock=utc_now, cost=4, email=email, password=PASSWORD, name=role, role=role
+            self.environment.database, clock=utc_now, cost=4, email=email, password=PASSWORD, name=role, role=role
         )
         answer = self.app.test_client().post("/api/auth/login", json={"email": email, "password": PASSWORD})
         return str(answer.get_json()["data"]["token"])
@@ -85,7 +85,7 @@ class Gateway:
         self._stops.set()
         if self._worker:
             self._worker.join(10)
-        self.parts.database.close()
+        self.environment.database.close()
 
     @property
     def client(self) -> FlaskClient:

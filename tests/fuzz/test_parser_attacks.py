@@ -46,7 +46,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     made = Gateway(tmp_path_factory.mktemp("attacked") / "retainstream.db")
     made.ask("GET", "/api/auth/me")  # what is loaded once is loaded
     yield made
-    made.parts.database.close()
+    made.environment.database.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,10 @@ from werkzeug.test import TestResponse
 from database.accounts.users import User
 from database.engine.session import Database
 from database.tables import tables
-from gateway import openapi
+from gateway import openapi, web_environment
 from gateway.clients.ml_client import MLClient
-from gateway.environment import Parts
+from gateway.environment import Environment
 from gateway.openapi import Legacy, blueprint, ok
-from gateway.query_cache import Memory
 from gateway.routes.accounts.api_keys import bp as keys_bp
 from gateway.routes.accounts.audit import bp as audit_bp
 from gateway.routes.accounts.auth import bp as auth_bp
@@ -27,7 +26,7 @@ from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role, Settings
 from shared.clock import utc_now
-from shared.web.flask_app import dress
+from shared.web.flask_app import install_defaults
 
 PASSWORD = "correct horse battery"
 MUCH = "100000 per minute"
@@ -126,15 +125,10 @@ def build(folder: Path, **variables: Any) -> World:
     tables.metadata.create_all(database.engine)
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = 4 * 1024 * 1024
-    app.extensions["retainstream"] = Parts(
-        settings=settings,
-        database=database,
-        ml=MLClient("http://127.0.0.1:9", "nobody"),
-        clock=utc_now,
-        memory=Memory(database),
-    )
-    dress(app)
-    guards.install(app)
+    ml = MLClient("http://127.0.0.1:9", "nobody")
+    web_environment.install(app, Environment(settings, database, ml, utc_now))
+    install_defaults(app)
+    guards.install(app, settings, database)
     for each in [auth_bp, keys_bp, users_bp, audit_bp, *stand_ins()]:
         app.register_api(each)
     guards.require_roles(app)

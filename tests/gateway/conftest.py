@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ import pytest
 import gateway.cli.main as cli
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.cli import data
-from gateway.cli.setup import Context
 from gateway.clients.ml_client import MLClient
-from gateway.services import demo
+from gateway.environment import Environment
+from gateway.services import demo, kinds
 from gateway.services.jobs import work
-from gateway.services.jobs.work import Handler, Work
+from gateway.services.jobs.work import Work
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import ServiceUnavailable
@@ -36,6 +35,11 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "a-service-token-for-tests-of-32-characters"
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9"
+#: Parameters of a job for a test that gives none, where its kind can't do without.
+LEAST_PARAMS: Mapping[str, Mapping[str, Any]] = {
+    kind: {"path": "a.csv", "file_name": "a.csv", "schema": {}, "content": "customers"}
+    for kind in ("import", "import-outcomes", "preview", "propose-schema", "export")
+}
 #: A command over a world: its status, what it printed, what it complained of.
 Run = Callable[..., tuple[int | None, str, str]]
 
@@ -66,9 +70,14 @@ class World:
     settings: Settings
     clock: Clock = clock
 
+    @property
+    def environment(self) -> Environment:
+        return Environment(self.settings, self.database, self.ml, self.clock)
+
     def job(self, kind: str, params: Mapping[str, Any] | None = None) -> Job:
         """A queued and claimed job."""
-        job_id = work.submit(self.database, self.clock, kind, params or {})
+        made = kinds.KINDS[kind]
+        job_id = work.submit(self.database, self.clock, made, made.read(params or LEAST_PARAMS.get(kind, {})))
         with self.database.write() as connection:
             found = jobs.claim_one(connection, job_id, worker="test", now=iso(self.clock()))
         assert found is not None
@@ -76,13 +85,13 @@ class World:
 
     def work(self, kind: str, params: Mapping[str, Any] | None = None, **more: Any) -> Work:
         """What a handler is called with."""
-        return Work(self.database, self.ml, self.settings, self.clock, self.job(kind, params), **more)
+        return Work(self.environment, self.job(kind, params), **more)
 
-    def run(self, kind: str, handler: Handler, params: Mapping[str, Any] | None = None, **more: Any) -> Job:
-        """A job, run to its end."""
-        return work.run(self.work(kind, params, **more), handler)
+    def run(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None, **more: Any) -> Job:
+        """A job, run to its end by a function of work and typed parameters."""
+        return work.run(self.work(kind, params, **more), replace(kinds.KINDS[kind], run=handler))
 
-    def do(self, kind: str, handler: Handler, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def do(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What a job came to; its failure is raised."""
         return work.result_or_raise(self.run(kind, handler, params))
 
@@ -171,16 +180,12 @@ def demo_world(make_world: Callable[..., World], demo_file: Path, ml_url: str) -
     return make_world(demo_file, url=ml_url)
 
 
-def opened(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, file_lock.share(world.database.path))
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`retainstream ...` over a world: its status, what it printed, what it complained of."""
 
     def call(world: World, *words: str) -> tuple[int | None, str, str]:
-        monkeypatch.setattr(data, "prepare", lambda: opened(world))
+        monkeypatch.setattr(data, "prepare", lambda: world.environment)
         monkeypatch.setattr(sys, "argv", ["retainstream", *words])
         status = None
         try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
 import pytest
 
 import gateway.cli.main as cli
-from database.engine.sqlite import file_lock
 from gateway.cli import setup
-from gateway.cli.setup import Context, ProgressLine, run_here
+from gateway.cli.setup import ProgressLine, run_here
+from gateway.services import kinds
 from gateway.services.jobs import work
+from gateway.services.jobs.params import FileParams, ScoreParams
 from shared.errors import InvalidInput, InvalidTable
 from tests.gateway.conftest import World
 
@@ -93,24 +95,19 @@ def test_every_command_explains_itself() -> None:
     assert documented <= public
 
 
-def context(world: World) -> Context:
-    return Context(world.settings, world.database, world.ml, world.clock, file_lock.share(world.database.path))
-
-
 def test_a_command_runs_its_job_as_a_row_that_no_worker_takes(world: World) -> None:
-    assert run_here(context(world), "score", {"sample_size": 3}, lambda given: dict(given.job.params)) == {
-        "sample_size": 3
-    }
+    echo = replace(kinds.SCORE, run=lambda given, params: {"size": params.sample_size})
+    assert run_here(world.environment, echo, ScoreParams(3)) == {"size": 3}
     job = work.read(world.database, 1)
     assert (job.state, job.kind, job.attempt) == ("done", "score", 1)
 
 
 def test_a_commands_failure_is_raised_with_its_code_and_kept_in_the_row(world: World) -> None:
-    def handler(_: Any) -> dict[str, Any]:
+    def handler(_: Any, params: Any) -> dict[str, Any]:
         raise InvalidTable("Row 3.", details=[{"row": 3, "message": "no"}])
 
     with pytest.raises(Exception, match="Row 3") as caught:
-        run_here(context(world), "import", {}, handler)
+        run_here(world.environment, replace(kinds.PREVIEW, run=handler), FileParams("a", "a"))
     assert (caught.value.code, caught.value.details) == ("invalid_table", [{"row": 3, "message": "no"}])  # type: ignore[attr-defined]
     assert work.read(world.database, 1).state == "failed"
 
@@ -126,6 +123,6 @@ def test_progress_away_from_a_terminal_is_a_line_now_and_then(capsys: pytest.Cap
 
 
 def test_following_a_job_ends_with_it(world: World) -> None:
-    job_id = work.submit(world.database, world.clock, "score", {})
+    job_id = work.submit(world.database, world.clock, kinds.SCORE, ScoreParams())
     work.cancel(world.database, world.clock, job_id)
-    assert setup.follow(context(world), job_id).state == "cancelled"
+    assert setup.follow(world.environment, job_id).state == "cancelled"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from gateway.query_cache import LARGEST, MOST, Memory
+from gateway.query_cache import MAX_ENTRY_BYTES, MAX_TOTAL_BYTES, QueryCache
 from tests.stack import Stack
 
 
@@ -44,14 +44,14 @@ def change(database: Database) -> None:
 
 
 def test_an_answer_is_given_again_until_any_process_commits(database: Database) -> None:
-    memory = Memory(database)
-    version, found = memory.recall("/a?")
+    cache = QueryCache(database)
+    version, found = cache.get("/a?")
     assert found is None
-    memory.keep("/a?", version, b"1")
-    assert memory.recall("/a?") == (version, b"1")
-    assert memory.recall("/b?")[1] is None
+    cache.put("/a?", version, b"1")
+    assert cache.get("/a?") == (version, b"1")
+    assert cache.get("/b?")[1] is None
     change(database)
-    assert memory.recall("/a?")[1] is None
+    assert cache.get("/a?")[1] is None
 
 
 def test_the_apps_own_commits_count_too_and_its_reads_do_not(database: Database) -> None:
@@ -65,31 +65,31 @@ def test_the_apps_own_commits_count_too_and_its_reads_do_not(database: Database)
 
 
 def test_an_answer_that_was_begun_before_a_commit_is_not_kept_after_it(database: Database) -> None:
-    memory = Memory(database)
-    version, _ = memory.recall("/a?")
+    cache = QueryCache(database)
+    version, _ = cache.get("/a?")
     change(database)
-    memory.recall("/b?")
-    memory.keep("/a?", version, b"old")
-    assert memory.recall("/a?")[1] is None
+    cache.get("/b?")
+    cache.put("/a?", version, b"old")
+    assert cache.get("/a?")[1] is None
 
 
 def test_memory_is_bounded(database: Database) -> None:
-    memory = Memory(database)
-    version, _ = memory.recall("/large")
-    memory.keep("/too large", version, b"x" * (LARGEST + 1))
-    fit = MOST // LARGEST
+    cache = QueryCache(database)
+    version, _ = cache.get("/large")
+    cache.put("/too large", version, b"x" * (MAX_ENTRY_BYTES + 1))
+    fit = MAX_TOTAL_BYTES // MAX_ENTRY_BYTES
     for k in range(fit + 50):
-        memory.keep(k, version, b"x" * LARGEST)
-    assert memory.recall("/too large")[1] is None
-    assert [k for k in range(fit + 50) if memory.recall(k)[1] is not None] == list(range(fit))
+        cache.put(k, version, b"x" * MAX_ENTRY_BYTES)
+    assert cache.get("/too large")[1] is None
+    assert [k for k in range(fit + 50) if cache.get(k)[1] is not None] == list(range(fit))
 
 
 def test_what_fails_is_looked_for_again(database: Database) -> None:
-    memory = Memory(database)
+    cache = QueryCache(database)
     with pytest.raises(ZeroDivisionError):
-        memory.find("a", lambda: 1 // 0)
-    assert memory.find("a", lambda: 2) == 2
-    assert memory.find("a", lambda: 3) == 2
+        cache.get_or_read("a", lambda: 1 // 0)
+    assert cache.get_or_read("a", lambda: 2) == 2
+    assert cache.get_or_read("a", lambda: 3) == 2
 
 
 def test_whoever_asks_again_gets_the_same_and_whoever_may_not_ask_gets_nothing(stack: Stack) -> None:
@@ -102,7 +102,7 @@ def test_whoever_asks_again_gets_the_same_and_whoever_may_not_ask_gets_nothing(s
 
 
 def read_name(database: Database) -> str:
-    with database.glance() as connection:
+    with database.connect() as connection:
         return str(connection.exec_driver_sql("SELECT name FROM users").scalar_one())
 
 
@@ -120,7 +120,7 @@ def abandon_a_stream(database: Database) -> Any:
 def test_whatever_happens_in_whatever_order_nothing_older_than_the_last_commit_is_found(
     named: Database, steps: list[str]
 ) -> None:
-    memory, truth, begun, held = Memory(named), "0", [], []
+    cache, truth, begun, held = QueryCache(named), "0", [], []
     set_name(named, truth)
     for number, step in enumerate(steps, 1):
         if step == "commit here":
@@ -129,14 +129,14 @@ def test_whatever_happens_in_whatever_order_nothing_older_than_the_last_commit_i
         elif step == "commit elsewhere":
             set_name(named, truth := str(number))
         elif step == "begin":
-            begun.append((memory.recall("name")[0], read_name(named)))
+            begun.append((cache.get("name")[0], read_name(named)))
         elif step == "end" and begun:
-            memory.keep("name", *begun.pop(0))
+            cache.put("name", *begun.pop(0))
         elif step == "abandon":
             held.append(abandon_a_stream(named))
-        assert memory.recall("name")[1] in (None, truth)
+        assert cache.get("name")[1] in (None, truth)
         if step == "find":
-            assert memory.find("name", lambda: read_name(named)) == truth
+            assert cache.get_or_read("name", lambda: read_name(named)) == truth
 
 
 def set_name(database: Database, name: str) -> None:
@@ -148,7 +148,7 @@ def set_name(database: Database, name: str) -> None:
 def test_what_is_found_while_others_commit_and_streams_break_off_is_never_older_than_the_asking(
     named: Database,
 ) -> None:
-    memory, last, stop = Memory(named), [0], threading.Event()
+    cache, last, stop = QueryCache(named), [0], threading.Event()
 
     def write() -> None:
         for number in range(1, 150):
@@ -161,7 +161,7 @@ def test_what_is_found_while_others_commit_and_streams_break_off_is_never_older_
         asked = 0
         while not stop.is_set():
             before = last[0]
-            assert int(memory.find("name", lambda: read_name(named))) >= before
+            assert int(cache.get_or_read("name", lambda: read_name(named))) >= before
             asked += 1
         return asked
 

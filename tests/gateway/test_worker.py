@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from database.jobs import jobs
 from database.jobs.jobs import Job
-from gateway import worker
+from gateway.services import kinds
 from gateway.services.jobs import work
+from gateway.services.jobs.params import FileParams, ScoreParams, TrainingParams
 from gateway.services.jobs.work import Work
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
@@ -21,14 +23,16 @@ from tests.gateway.conftest import World
 
 @pytest.fixture
 def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Quick stand-ins for the four kinds of work."""
-    made: dict[str, Any] = {kind: lambda given: {"kind": given.job.kind} for kind in work.LANES}
-    monkeypatch.setattr(worker, "HANDLERS", made)
+    """Quick stand-ins for every kind of work."""
+    made: dict[str, Any] = {
+        name: replace(kind, run=lambda given, params: {"kind": given.job.kind}) for name, kind in kinds.KINDS.items()
+    }
+    monkeypatch.setattr(kinds, "KINDS", made)
     return made
 
 
 def a_worker(world: World) -> Worker:
-    return Worker(world.database, world.ml, world.settings, utc_now, name="w")
+    return Worker(replace(world, clock=utc_now).environment, name="w")
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def ended(world: World, job_id: int, seconds: float = 10) -> Job:
 
 
 def test_a_job_is_taken_run_and_ended(running: World) -> None:
-    job_id = work.submit(running.database, utc_now, "score", {})
+    job_id = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert ended(running, job_id).result == {"kind": "score"}
     work.require_worker(running.database, utc_now)
 
@@ -56,13 +60,13 @@ def test_a_job_is_taken_run_and_ended(running: World) -> None:
 def test_one_lane_does_not_wait_for_the_other(running: World, handlers: dict[str, Any]) -> None:
     release = threading.Event()
 
-    def long_training(_: Work) -> dict[str, Any]:
+    def long_training(_: Work, params: Any) -> dict[str, Any]:
         release.wait(10)
         return {}
 
-    handlers["train"] = long_training
-    slow = work.submit(running.database, utc_now, "train", {})
-    quick = work.submit(running.database, utc_now, "import", {})
+    handlers["train"] = replace(kinds.TRAIN, run=long_training)
+    slow = work.submit(running.database, utc_now, kinds.TRAIN, TrainingParams())
+    quick = work.submit(running.database, utc_now, kinds.PREVIEW, FileParams("a", "a"))
     assert ended(running, quick).state == "done"
     assert work.read(running.database, slow).state in ("queued", "running")
     release.set()
@@ -70,12 +74,12 @@ def test_one_lane_does_not_wait_for_the_other(running: World, handlers: dict[str
 
 
 def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict[str, Any]) -> None:
-    def broken(_: Work) -> dict[str, Any]:
+    def broken(_: Work, params: Any) -> dict[str, Any]:
         raise ZeroDivisionError
 
-    handlers["import"] = broken
-    first = work.submit(running.database, utc_now, "import", {})
-    second = work.submit(running.database, utc_now, "score", {})
+    handlers["preview"] = replace(kinds.PREVIEW, run=broken)
+    first = work.submit(running.database, utc_now, kinds.PREVIEW, FileParams("a", "a"))
+    second = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert (ended(running, first).state, ended(running, second).state) == ("failed", "done")
 
 
@@ -89,7 +93,7 @@ def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, mon
         return real(*args, **more)
 
     monkeypatch.setattr(jobs, "waiting", sometimes)
-    job_id = work.submit(running.database, utc_now, "score", {})
+    job_id = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert ended(running, job_id, 8).state == "done"
     assert len(failures) == 4
 
@@ -97,13 +101,13 @@ def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, mon
 def test_a_job_of_an_unknown_kind_fails_and_its_lane_goes_on(running: World) -> None:
     with running.database.write() as connection:
         odd = jobs.create(connection, kind="webhook", lane="rest", params={}, now=iso(utc_now()))
-    following = work.submit(running.database, utc_now, "score", {})
+    following = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert ended(running, following, 8).state == "done"
     assert work.read(running.database, odd).state == "failed"
 
 
 def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, handlers: dict[str, Any]) -> None:
-    job_id = work.submit(world.database, utc_now, "score", {})
+    job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     with world.database.write() as connection:
         jobs.claim(connection, lane="rest", worker="dead", now="2020-01-01T00:00:00.000Z")
     made = a_worker(world)
@@ -114,7 +118,7 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, hand
 
 
 def test_a_job_whose_worker_still_beats_is_left_alone(world: World, handlers: dict[str, Any]) -> None:
-    job_id = work.submit(world.database, utc_now, "score", {})
+    job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     with world.database.write() as connection:
         jobs.claim(connection, lane="rest", worker="alive", now=iso(utc_now()))
     a_worker(world)._look_around()
@@ -124,14 +128,14 @@ def test_a_job_whose_worker_still_beats_is_left_alone(world: World, handlers: di
 def test_two_workers_share_the_jobs_and_run_none_twice(world: World, handlers: dict[str, Any]) -> None:
     runs: list[int] = []
 
-    def count(given: Work) -> dict[str, Any]:
+    def count(given: Work, params: Any) -> dict[str, Any]:
         runs.append(given.job.id)
         time.sleep(0.02)
         return {}
 
-    handlers["score"] = count
-    ids = [work.submit(world.database, utc_now, "score", {}) for _ in range(12)]
-    workers = [Worker(world.database, world.ml, world.settings, utc_now, name=f"w{k}") for k in range(2)]
+    handlers["score"] = replace(kinds.SCORE, run=count)
+    ids = [work.submit(world.database, utc_now, kinds.SCORE, ScoreParams()) for _ in range(12)]
+    workers = [Worker(replace(world, clock=utc_now).environment, name=f"w{k}") for k in range(2)]
     threads = [threading.Thread(target=made.run) for made in workers]
     for thread in threads:
         thread.start()
@@ -143,7 +147,7 @@ def test_two_workers_share_the_jobs_and_run_none_twice(world: World, handlers: d
 
 
 def test_a_cancelled_job_in_the_queue_is_never_run(world: World, handlers: dict[str, Any]) -> None:
-    job_id = work.submit(world.database, utc_now, "score", {})
+    job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     work.cancel(world.database, utc_now, job_id)
     assert a_worker(world).run_one("rest") is None
     assert work.read(world.database, job_id).state == "cancelled"

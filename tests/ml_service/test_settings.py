@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from ml_service.__main__ import main
 from ml_service.app import create_app
-from ml_service.settings import DEVELOPMENT_TOKEN, Settings, SettingsError, load_settings
+from ml_service.settings import Settings, SettingsError, load_settings
+from shared.settings import DEV_ML_TOKEN
 from shared.web.gunicorn import gunicorn_line, why_not
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_defaults_are_the_documented_ones() -> None:
     settings = load_settings()
     assert (settings.python_port, settings.ml_host, settings.registry_folder) == (5001, "127.0.0.1", Path("models"))
-    assert settings.ml_service_token.get_secret_value() == DEVELOPMENT_TOKEN
+    assert settings.ml_service_token.get_secret_value() == DEV_ML_TOKEN
     assert settings.model_version == "2.4.1"
 
 
@@ -49,7 +50,7 @@ def test_an_old_environment_works_as_it_is(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("variable", ["APP_ENV", "NODE_ENV"])
-@pytest.mark.parametrize("token", [None, "", DEVELOPMENT_TOKEN, "short"])
+@pytest.mark.parametrize("token", [None, "", DEV_ML_TOKEN, "short"])
 def test_production_refuses_a_token_that_is_known_or_short(
     monkeypatch: pytest.MonkeyPatch, variable: str, token: str | None
 ) -> None:

@@ -37,3 +37,22 @@ def test_statuses_are_not_in_the_domain() -> None:
     text = Path(errors.__file__).read_text(encoding="utf-8")
     assert "status_code" not in text
     assert "import flask" not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_code_leads_back_to_its_class(kind: type[errors.ServiceError]) -> None:
+    made = errors.from_code(kind.code, "So it is.", [{"field": "x", "message": "wrong"}])
+    assert (type(made), made.message, made.details) == (kind, "So it is.", [{"field": "x", "message": "wrong"}])
+
+
+def test_a_code_that_nobody_knows_leads_to_the_class_that_is_asked_for() -> None:
+    assert type(errors.from_code("odd", "x")) is errors.ServiceError
+    assert type(errors.from_code("odd", "x", unknown=errors.ServiceUnavailable)) is errors.ServiceUnavailable
+
+
+def test_the_first_of_several_faults_is_the_message() -> None:
+    details: list[errors.Detail] = [{"field": "a", "message": "is odd"}, {"field": "b", "message": "is even"}]
+    made = errors.InvalidTable.of(details)
+    assert (type(made), made.message, made.details) == (errors.InvalidTable, "a: is odd", details)
+    assert errors.InvalidInput.of(details, lead="Wrong: ").message == "Wrong: is odd"
+    assert errors.invalid("a", "is odd").details == details[:1]

@@ -5,37 +5,35 @@ Law: a secret stands in one answer, that of the POST which made it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from flask import Response
 from pydantic import BaseModel, Field
 
 from database.accounts import api_keys as queries
 from database.accounts.api_keys import Key
-from gateway.environment import parts
-from gateway.openapi import MAX_KEY, Body, Keyset, answers, blueprint, ok
+from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.security.callers import current_user
 from gateway.services.accounts import api_keys
-from gateway.services.accounts.api_keys import MAX_DAYS
+from gateway.services.accounts.api_keys import MAX_DAYS, Scope
+from gateway.web_environment import environment
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("keys", __name__, prefix="/api/auth/keys")
-Scope = Literal["read", "score", "import"]
 
 
 class KeysQuery(Keyset):
     after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
-    user_id: int | None = Field(None, ge=1, le=MAX_KEY, description="One person's keys; for administrators")
+    user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="One person's keys; for administrators")
 
 
 class KeyPath(BaseModel):
-    key_id: int = Field(ge=1, le=MAX_KEY)
+    key_id: int = Field(ge=1, le=MAX_INT64)
 
 
 class NewKey(Body):
     name: str = Field(description="1 to 100 characters: which machine this is for")
     scopes: list[Scope] = Field(min_length=1, max_length=3)
     expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="For ever if absent")
-    user_id: int | None = Field(None, ge=1, le=MAX_KEY, description="Whose it will be; oneself if absent")
+    user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="Whose it will be; oneself if absent")
 
 
 class KeyOut(BaseModel):
@@ -60,8 +58,8 @@ class Keys(BaseModel):
     next: str | None
 
 
-def _shown(key: Key) -> dict[str, object]:
-    return {name: getattr(key, name) for name in KeyOut.model_fields}
+def _shown(key: Key) -> KeyOut:
+    return KeyOut.model_validate(key, from_attributes=True)
 
 
 @bp.get("", summary="My keys, or everybody's for an administrator", responses=answers(Keys))
@@ -69,26 +67,28 @@ def list_keys(query: KeysQuery) -> Response:
     """In order of their numbers, revoked and expired ones included."""
     me = current_user()
     whose = query.user_id if me.role == "admin" else me.id
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, after_id=int(query.after or 0), user_id=whose)
     page = found[: query.limit]
-    return ok({"keys": [_shown(k) for k in page], "next": str(page[-1].id) if len(found) > query.limit else None})
+    more = str(page[-1].id) if len(found) > query.limit else None
+    return ok(Keys(keys=[_shown(key) for key in page], next=more))
 
 
 @bp.post("", summary="Make a key", responses=answers(MadeKey, status=201, also=(404, 409)))
 def create_key(body: NewKey) -> Response:
     """For oneself; an administrator for anybody. It never does what the role of its owner or maker can't."""
-    p, me = parts(), current_user()
+    env, me = environment(), current_user()
     key, secret = api_keys.create(
-        p.database,
-        clock=p.clock,
+        env.database,
+        clock=env.clock,
         user_id=body.user_id or me.id,
         name=body.name,
         scopes=body.scopes,
         expires_in_days=body.expires_in_days,
-        by=me.doer,
+        actor=me.actor,
     )
-    response = ok({**_shown(key), "key": secret}, message="Keep the key now: it is not shown again.", status=201)
+    made = MadeKey(**_shown(key).model_dump(), key=secret)
+    response = ok(made, message="Keep the key now: it is not shown again.", status=201)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -96,5 +96,7 @@ def create_key(body: NewKey) -> Response:
 @bp.delete("/<int:key_id>", summary="Revoke a key", responses=answers(KeyOut, also=(404,)))
 def revoke_key(path: KeyPath) -> Response:
     """At once and for good; one's own, or anybody's for an administrator."""
-    p, me = parts(), current_user()
-    return ok(_shown(api_keys.revoke(p.database, path.key_id, clock=p.clock, by=me.doer, anybodys=me.role == "admin")))
+    env, me = environment(), current_user()
+    return ok(
+        _shown(api_keys.revoke(env.database, path.key_id, clock=env.clock, actor=me.actor, anybodys=me.role == "admin"))
+    )

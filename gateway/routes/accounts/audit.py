@@ -11,9 +11,11 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.accounts import audit as queries
-from gateway.environment import parts
-from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
+from gateway.openapi import Keyset, answers, blueprint, ok
+from gateway.web_environment import environment
 from shared.clock import moment
+from shared.errors import invalid
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("audit", __name__, prefix="/api/audit")
 
@@ -21,7 +23,7 @@ bp = blueprint("audit", __name__, prefix="/api/audit")
 class AuditQuery(Keyset):
     after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
     action: str | None = Field(None, max_length=60, description="`user.disabled`, or `user` for all that begin so")
-    user: int | None = Field(None, ge=1, le=MAX_KEY, description="What this person did, by keys too")
+    user: int | None = Field(None, ge=1, le=MAX_INT64, description="What this person did, by keys too")
     since: str | None = Field(None, max_length=40, description="Date or timestamp, ISO 8601; UTC unless it says")
 
 
@@ -46,7 +48,7 @@ def list_entries(query: AuditQuery) -> Response:
     """People, keys and things by number; `nobody` is a request without a token, such as a registration."""
     since = _moment(query.since) if query.since is not None else None
     before = int(query.after) if query.after is not None else None
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = queries.page(
             connection,
             limit=query.limit + 1,
@@ -55,12 +57,12 @@ def list_entries(query: AuditQuery) -> Response:
             user_id=query.user,
             since=since,
         )
-    page = [{name: getattr(row, name) for name in Entry.model_fields} for row in found[: query.limit]]
-    return ok({"entries": page, "next": str(page[-1]["id"]) if len(found) > query.limit else None})
+    page = [Entry.model_validate(row, from_attributes=True) for row in found[: query.limit]]
+    return ok(Entries(entries=page, next=str(page[-1].id) if len(found) > query.limit else None))
 
 
 def _moment(text: str) -> str:
     try:
         return moment(text)
     except ValueError:
-        raise invalid_field("since", "expected a date such as 2026-01-31 or a timestamp with Z") from None
+        raise invalid("since", "expected a date such as 2026-01-31 or a timestamp with Z") from None

@@ -11,12 +11,12 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.accounts.users import User
-from gateway.environment import parts
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.security import tokens
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
+from gateway.web_environment import environment
 from shared.clock import iso, utc_now
 from shared.errors import TokenRejected
 from shared.web.flask_app import request_id
@@ -67,13 +67,13 @@ class SignedOut(BaseModel):
 @bp.post("/login", summary="Sign in", responses=answers(SignedIn, also=(401,)))
 def login(body: Login) -> Response:
     """Wrong credentials are answered alike, and in the same time, whoever they are for."""
-    p = parts()
+    env = environment()
     user = accounts.authenticate(
-        p.database,
+        env.database,
         email=body.email,
         password=body.password,
-        cost=p.settings.bcrypt_cost,
-        demo_allowed=p.settings.app_env != "production",
+        cost=env.settings.bcrypt_cost,
+        demo_allowed=env.settings.app_env != "production",
     )
     return _signed_in(user, by_cookie=body.cookie, message="Login successful")
 
@@ -81,16 +81,16 @@ def login(body: Login) -> Response:
 @bp.post("/register", summary="Open an account", responses=answers(SignedIn, status=201, also=(403, 409)))
 def register(body: Register) -> Response:
     """In production only where OPEN_REGISTRATION is on."""
-    p = parts()
+    env = environment()
     user = accounts.register(
-        p.database,
-        clock=p.clock,
-        cost=p.settings.bcrypt_cost,
+        env.database,
+        clock=env.clock,
+        cost=env.settings.bcrypt_cost,
         email=body.email,
         password=body.password,
         name=body.name,
-        role=p.settings.register_role,
-        is_open=p.settings.registration_is_open,
+        role=env.settings.register_role,
+        is_open=env.settings.registration_is_open,
         request_id=request_id(),
     )
     return _signed_in(user, message="User registered successfully", status=201)
@@ -105,7 +105,7 @@ def register(body: Register) -> Response:
 def refresh() -> Response:
     """Send the refresh token as bearer, or by cookie. It works once; the answer holds the next one."""
     session = tokens.refresh_session()
-    if not accounts.sign_out(parts().database, [session.claims.mark], now=iso(utc_now())):
+    if not accounts.sign_out(environment().database, [session.claims.mark], now=iso(utc_now())):
         raise TokenRejected(tokens.REJECTED)  # another request was first
     return _signed_in(session.user, by_cookie=session.by_cookie)
 
@@ -113,13 +113,13 @@ def refresh() -> Response:
 @bp.post("/logout", summary="Sign out", responses=answers(SignedOut, also=(401, 403)), security=_SIGNED_IN)
 def logout(body: Logout) -> Response:
     """Gives back the access token and, where sent, the refresh token."""
-    p, session = parts(), tokens.session()
+    env, session = environment(), tokens.session()
     also = tokens.refresh_token_of(session.user, body.refresh_token)
     given_back = [session.claims.mark, *([also.mark] if also else [])]
-    accounts.sign_out(p.database, given_back, now=iso(utc_now()))
+    accounts.sign_out(env.database, given_back, now=iso(utc_now()))
     if body.everywhere:
-        accounts.sign_out_everywhere(p.database, clock=p.clock, user_id=session.user.id, by=current_user().doer)
-    response = ok({"signed_out": True}, message="Signed out")
+        accounts.sign_out_everywhere(env.database, clock=env.clock, user_id=session.user.id, actor=current_user().actor)
+    response = ok(SignedOut(signed_out=True), message="Signed out")
     tokens.unset_cookies(response)
     return response
 
@@ -127,31 +127,30 @@ def logout(body: Logout) -> Response:
 @bp.get("/me", summary="Who am I", responses=answers(Person, also=(401, 403)), security=_SIGNED_IN)
 def me() -> Response:
     """The account this token belongs to."""
-    user = current_user()
-    return ok({"id": user.id, "email": user.email, "name": user.name, "role": user.role})
+    return ok(Person.model_validate(current_user(), from_attributes=True))
 
 
 @bp.post("/password", summary="Change my password", responses=answers(SignedIn, also=(401, 403)), security=_SIGNED_IN)
 def password(body: NewPassword) -> Response:
     """Every session ends; the answer holds the tokens of a new one."""
-    p, session = parts(), tokens.session()
+    env, session = environment(), tokens.session()
     user = accounts.change_password(
-        p.database,
-        clock=p.clock,
-        cost=p.settings.bcrypt_cost,
+        env.database,
+        clock=env.clock,
+        cost=env.settings.bcrypt_cost,
         user_id=session.user.id,
         current_password=body.current_password,
         new_password=body.new_password,
-        by=current_user().doer,
+        actor=current_user().actor,
     )
     return _signed_in(user, by_cookie=session.by_cookie, message="Password changed")
 
 
 def _signed_in(user: User, *, by_cookie: bool = False, message: str | None = None, status: int = 200) -> Response:
     pair = tokens.issue(user)
-    person = {"id": user.id, "email": user.email, "name": user.name, "role": user.role}
-    data = {"token": pair.access, "refresh_token": pair.refresh, "user": person}
-    response = ok(data, message=message, status=status)
+    person = Person.model_validate(user, from_attributes=True)
+    signed_in = SignedIn(token=pair.access, refresh_token=pair.refresh, user=person)
+    response = ok(signed_in, message=message, status=status)
     response.headers["Cache-Control"] = "no-store"
     if by_cookie:
         tokens.set_cookies(response, pair)

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 
 from database.accounts import users
 from database.accounts.users import User
-from gateway.environment import parts
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
+from gateway.web_environment import environment
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("users", __name__, prefix="/api/users")
-MAX_ID = 2**63 - 1
 
 
 class Page(Keyset):
@@ -25,7 +25,7 @@ class Page(Keyset):
 
 
 class UserPath(BaseModel):
-    user_id: int = Field(ge=1, le=MAX_ID)
+    user_id: int = Field(ge=1, le=MAX_INT64)
 
 
 class NewUser(Body):
@@ -76,43 +76,43 @@ def _account(user: User) -> Account:
 @bp.get("", summary="Every account", responses=answers(Accounts))
 def list_users(query: Page) -> Response:
     """In order of their numbers."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = users.page(connection, limit=query.limit + 1, after_id=int(query.after or 0))
     shown = found[: query.limit]
     more = str(shown[-1].id) if len(found) > query.limit else None
-    return ok({"users": [_account(user).model_dump() for user in shown], "next": more})
+    return ok(Accounts(users=[_account(user) for user in shown], next=more))
 
 
 @bp.post("", summary="Make an account", responses=answers(Account, status=201, also=(409,)))
 def create_user(body: NewUser) -> Response:
     """The first password is given here; its owner changes it by auth/password."""
-    p = parts()
+    env = environment()
     user = accounts.create_user(
-        p.database,
-        clock=p.clock,
-        cost=p.settings.bcrypt_cost,
+        env.database,
+        clock=env.clock,
+        cost=env.settings.bcrypt_cost,
         email=body.email,
         password=body.password,
         name=body.name,
         role=body.role,
-        by=current_user().doer,
+        actor=current_user().actor,
     )
-    return ok(_account(user).model_dump(), message="User created", status=201)
+    return ok(_account(user), message="User created", status=201)
 
 
 @bp.patch("/<int:user_id>", summary="Change an account", responses=answers(Account, also=(404, 409)))
 def change_user(path: UserPath, body: Change) -> Response:
     """The last administrator who can sign in keeps that role and stays enabled."""
-    p = parts()
+    env = environment()
     user = accounts.change_user(
-        p.database,
+        env.database,
         path.user_id,
-        clock=p.clock,
-        cost=p.settings.bcrypt_cost,
-        by=current_user().doer,
+        clock=env.clock,
+        cost=env.settings.bcrypt_cost,
+        actor=current_user().actor,
         role=body.role,
         disabled=body.disabled,
         name=body.name,
         new_password=body.new_password,
     )
-    return ok(_account(user).model_dump())
+    return ok(_account(user))

@@ -13,10 +13,11 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
 from database.scoring import dashboard
-from gateway.environment import parts
-from gateway.openapi import MAX_KEY, Query, answers, blueprint, ok
-from shared.contracts.api import Cell
+from gateway.openapi import Query, answers, blueprint, ok
+from gateway.web_environment import environment
+from shared.contracts.api import REASON_NUMBERS, Cell
 from shared.errors import NotFound
+from shared.parsing_limits import MAX_INT64
 from shared.schema.features import Schema
 
 bp = blueprint("histories", __name__, prefix="/api/customers")
@@ -28,7 +29,7 @@ class HistoryQuery(Query):
 
     limit: int = Field(24, ge=1, le=100, description="Facts and scores, each")
     facts_before: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the page before")
-    scores_before: int | None = Field(None, ge=1, le=MAX_KEY, description="`next_scores` of the page before")
+    scores_before: int | None = Field(None, ge=1, le=MAX_INT64, description="`next_scores` of the page before")
 
 
 class CustomerPath(BaseModel):
@@ -137,7 +138,7 @@ class Movers(BaseModel):
 @bp.get("/<customer_id>/history", summary="One customer over time", responses=answers(History, also=(404,)))
 def one(path: CustomerPath, query: HistoryQuery) -> Response:
     """Facts, lifetimes, scores with outcomes, and what wrote them."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         present = customer_base.get(connection)
         key = customers.ids_by_user_id(connection, [path.customer_id]).get(path.customer_id)
         if present is None or key is None:
@@ -150,38 +151,47 @@ def one(path: CustomerPath, query: HistoryQuery) -> Response:
         jobs = history.jobs_of(connection, sorted({row.job_id for row in page if row.job_id is not None}))
     dates = {fact["as_of"] for fact in facts}
     return ok(
-        {
-            "customer_id": path.customer_id,
-            "facts": facts,
-            "next_facts": min(dates) if len(dates) == query.limit else None,
-            "subscriptions": [{name: getattr(row, name) for name in Lifetime.model_fields} for row in lifetimes],
-            "scores": [_score(present.schema, row) for row in page],
-            "next_scores": page[-1].id if len(scores) > query.limit else None,
-            "touched_by": {"imports": [row._asdict() for row in imported], "jobs": [row._asdict() for row in jobs]},
-        }
+        History(
+            customer_id=path.customer_id,
+            facts=[Fact.model_validate(fact) for fact in facts],
+            next_facts=min(dates) if len(dates) == query.limit else None,
+            subscriptions=[Lifetime.model_validate(row, from_attributes=True) for row in lifetimes],
+            scores=[_score(present.schema, row) for row in page],
+            next_scores=page[-1].id if len(scores) > query.limit else None,
+            touched_by=TouchedBy(imports=[row._asdict() for row in imported], jobs=[row._asdict() for row in jobs]),
+        )
     )
 
 
-def _score(schema: Schema, row: AnyRow) -> dict[str, Any]:
+def _score(schema: Schema, row: AnyRow) -> PastScore:
     names = schema.feature_names
-    reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in (1, 2, 3)]
-    return {
-        **{name: getattr(row, name) for name in PastScore.model_fields if hasattr(row, name)},
-        "run_kind": row.kind,
-        "model_version": row.version,
-        "out_of_fold": bool(row.out_of_fold),
-        "reasons": [
-            {"feature": names[at], "label": schema.feature_label(names[at]), "points": points}
+    reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in REASON_NUMBERS]
+    return PastScore(
+        id=row.id,
+        run_id=row.run_id,
+        job_id=row.job_id,
+        run_kind=row.kind,
+        as_of=row.as_of,
+        horizon_days=row.horizon_days,
+        prediction_date=row.prediction_date,
+        model_version=row.version,
+        churn_probability=row.churn_probability,
+        confidence=row.confidence,
+        out_of_fold=bool(row.out_of_fold),
+        reasons=[
+            PastReason(feature=names[at], label=schema.feature_label(names[at]), points=points)
             for at, points in reasons
             if 0 <= at < len(names)
         ],
-    }
+        churned=row.churned,
+        outcome_known_at=row.outcome_known_at,
+    )
 
 
 @bp.get("/movers", summary="Whose risk changed most", responses=answers(Movers))
 def movers(query: MoversQuery) -> Response:
     """The present run beside the last whole run dated 30 days or more before it."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
         found = (
@@ -198,10 +208,10 @@ def movers(query: MoversQuery) -> Response:
         )
         compared = history.run_date(connection, earlier) if earlier else None
     return ok(
-        {
-            "customers": found,
-            "as_of": shown.as_of if shown else None,
-            "model_version": shown.model_version if shown else None,
-            "compared_with": compared,
-        }
+        Movers(
+            customers=[Mover.model_validate(each) for each in found],
+            as_of=shown.as_of if shown else None,
+            model_version=shown.model_version if shown else None,
+            compared_with=compared,
+        )
     )

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from database.customers import customer_base, customers
 from database.models import models
 from database.scoring import dashboard
-from gateway.environment import parts
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
-from gateway.routes.schemas import Explained, ReasonOut
 from gateway.services.scoring import lookups
 from gateway.services.scoring import reasons as explaining
+from gateway.services.scoring.reasons import Action, Explained, ReasonOut
+from gateway.web_environment import environment
+from shared.contracts.api import REASON_NUMBERS
 from shared.errors import NotFound
 from shared.risk import risk_level
 from shared.schema.features import Schema
@@ -27,7 +28,7 @@ from shared.web.flask_app import request_id
 
 bp = blueprint("customers", __name__, prefix="/api/customers")
 etag.install(bp)
-INTERNAL = frozenset({"score_run_id", *(f"{part}_{k}" for part in ("reason", "points") for k in (1, 2, 3))})
+INTERNAL = frozenset({"score_run_id", *(f"{part}_{k}" for part in ("reason", "points") for k in REASON_NUMBERS)})
 
 
 class HighRiskQuery(Query):
@@ -115,20 +116,6 @@ class SegmentBody(Legacy):
     """Nothing yet; old clients send `{}`."""
 
 
-class Action(BaseModel):
-    """Something to do."""
-
-    feature: str
-    label: str
-    action: str
-    purpose: str | None
-    value: Any
-    target: Any
-    expected_probability: float
-    expected_change: float
-    note: str
-
-
 class Actions(BaseModel):
     """What could be done for one customer, best first."""
 
@@ -140,9 +127,9 @@ class Actions(BaseModel):
 @bp.get("/high-risk", summary="Customers above the cut", responses=answers(HighRisk))
 def high_risk(query: HighRiskQuery) -> Response:
     """Highest probability first."""
-    p = parts()
-    cut = p.settings.cut
-    with p.database.read() as connection:
+    env = environment()
+    cut = env.settings.cut
+    with env.database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
         total = dashboard.tail(connection, shown.run_id, cut).customers if shown else 0
         rows = (
@@ -152,60 +139,58 @@ def high_risk(query: HighRiskQuery) -> Response:
             if present and shown
             else []
         )
-    listed = [_at_risk(present.schema, row, p.settings.confidence_threshold) for row in rows] if present else []
+    listed = [_at_risk(present.schema, row, env.settings.confidence_threshold) for row in rows] if present else []
     return ok(
-        {
-            "customers": listed,
-            "pagination": {"page": query.page, "limit": query.limit, "total": total, "pages": -(-total // query.limit)},
-            "cut": cut,
-            "model_version": shown.model_version if shown else None,
-            "as_of": shown.as_of if shown else None,
-        }
+        HighRisk(
+            customers=listed,
+            pagination=Pagination(page=query.page, limit=query.limit, total=total, pages=-(-total // query.limit)),
+            cut=cut,
+            model_version=shown.model_version if shown else None,
+            as_of=shown.as_of if shown else None,
+        )
     )
 
 
-def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
-    return {
-        "user_id": row["user_id"],
-        "plan": row["plan"],
-        "churn_probability": row["churn_probability"],
-        "last_activity": row["last_activity"],
-        "tenure_months": row["tenure_months"],
-        "risk_level": risk_level(row["churn_probability"]),
-        "confidence": row["confidence"],
-        "low_confidence": row["confidence"] < unsure,
-        "monthly_price": row["monthly_price"],
-        "reasons": explaining.stored_reasons(schema, row),
-    }
+def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
+    return AtRisk(
+        user_id=row["user_id"],
+        plan=row["plan"],
+        churn_probability=row["churn_probability"],
+        last_activity=row["last_activity"],
+        tenure_months=row["tenure_months"],
+        risk_level=risk_level(row["churn_probability"]),
+        confidence=row["confidence"],
+        low_confidence=row["confidence"] < unsure,
+        monthly_price=row["monthly_price"],
+        reasons=explaining.stored_reasons(schema, row),
+    )
 
 
 @bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
 def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         shown = dashboard.published(connection)
         counts = dashboard.segments(connection, shown.run_id if shown else None)
     names = ("High Risk", "Medium Risk", "Low Risk")
-    return ok({"segments": [{"segment": name, "count": count} for name, count in zip(names, counts, strict=True)]})
+    found = [Segment(segment=name, count=count) for name, count in zip(names, counts, strict=True)]
+    return ok(Segments(segments=found))
 
 
 @bp.get("/<customer_id>", summary="One customer", responses=answers(CustomerOut, also=(404,)))
 def one(path: CustomerPath) -> Response:
     """Every column, the present score (null when unscored) and its reasons."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         present = customer_base.get(connection)
         row = customers.one(connection, present.schema, path.customer_id) if present else None
         shown = dashboard.published(connection)
         model = models.get(connection, shown.model_version) if shown else None
     if present is None or row is None:
         raise NotFound("Customer not found")
-    return ok(
-        {
-            **{k: v for k, v in row.items() if k not in INTERNAL},
-            **_score_of(present.schema, row, model, p.settings.confidence_threshold),
-        }
-    )
+    columns = {name: value for name, value in row.items() if name not in INTERNAL}
+    score = _score_of(present.schema, row, model, env.settings.confidence_threshold)
+    return ok(CustomerOut.model_validate(columns | score))
 
 
 def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None, unsure: float) -> dict[str, Any]:
@@ -222,7 +207,7 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
         "model_version": model.version,
         "base_probability": base_probability,
         "reasons": reasons,
-        "other_points": probability - base_probability - sum(r["points"] for r in reasons),
+        "other_points": probability - base_probability - sum(reason.points for reason in reasons),
     }
 
 
@@ -233,10 +218,10 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 )
 def actions(path: CustomerPath) -> Response:
     """From the reasons that can be acted on, with the change the model expects (an estimate, labelled so)."""
-    p = parts()
-    schema, version, complete = lookups.live_model(p.database, p.memory)
-    key, facts = lookups.present_facts(p.database, schema, path.customer_id)
+    env = environment()
+    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    key, facts = lookups.present_facts(env.database, schema, path.customer_id)
     score, found = explaining.recommend(
-        p.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
+        env.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
     )
-    return ok({"customer_id": path.customer_id, "score": score, "actions": found})
+    return ok(Actions(customer_id=path.customer_id, score=score, actions=found))

@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base, listing
 from database.scoring import dashboard
-from gateway.environment import parts
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes import etag
-from gateway.routes.schemas import ReasonOut
 from gateway.services.customers import filtering, paging
 from gateway.services.scoring import reasons
+from gateway.services.scoring.reasons import ReasonOut
+from gateway.web_environment import environment
 from shared.risk import risk_level
 from shared.schema.features import Schema
 
@@ -72,10 +72,10 @@ class CustomerPage(BaseModel):
 @bp.get("", summary="Customers: filtered, sorted, page by page", responses=answers(CustomerPage))
 def list_customers(query: ListQuery) -> Response:
     """Without filters everyone who is active and scored; the cut is where the documented list would end."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         present, shown = customer_base.get(connection), dashboard.published(connection)
-        tail = dashboard.tail(connection, shown.run_id, p.settings.cut) if shown else None
+        tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
         found = (
             paging.page_of(
                 connection,
@@ -84,39 +84,44 @@ def list_customers(query: ListQuery) -> Response:
                 sort_text=query.sort,
                 limit=query.limit,
                 after=query.after,
-                unsure_below=p.settings.confidence_threshold,
+                unsure_below=env.settings.confidence_threshold,
                 everyone=tail.all_customers if tail else 0,
             )
             if present
             else None
         )
-    unsure = p.settings.confidence_threshold
+    unsure = env.settings.confidence_threshold
     return ok(
-        {
-            "customers": [_listed(present.schema, row, unsure) for row in found.rows] if present and found else [],
-            "next": found.next if found else None,
-            "total": found.total if found else 0,
-            "total_is_exact": found.is_exact if found else True,
-            "total_text": found.total_text if found else "0",
-            "above_cut": tail.customers if tail else 0,
-            "cut": p.settings.cut,
-            "model_version": shown.model_version if shown else None,
-            "as_of": shown.as_of if shown else None,
-        }
+        CustomerPage(
+            customers=[_listed(present.schema, row, unsure) for row in found.rows] if present and found else [],
+            next=found.next if found else None,
+            total=found.total if found else 0,
+            total_is_exact=found.is_exact if found else True,
+            total_text=found.total_text if found else "0",
+            above_cut=tail.customers if tail else 0,
+            cut=env.settings.cut,
+            model_version=shown.model_version if shown else None,
+            as_of=shown.as_of if shown else None,
+        )
     )
 
 
-def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> dict[str, Any]:
+def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> Listed:
     """A row of our own list, scored or not."""
     probability = row["churn_probability"]
     is_scored = probability is not None
-    return {
-        **{name: row[name] for name in ("user_id", "email", "plan", "last_activity", "tenure_months", "churn")},
-        "churn_probability": probability,
-        "risk_level": risk_level(probability) if is_scored else None,
-        "confidence": row["confidence"],
-        "low_confidence": row["confidence"] < unsure if is_scored else None,
-        "monthly_price": row["monthly_price"],
-        "revenue_at_risk": row["revenue_at_risk"],
-        "reasons": reasons.stored_reasons(schema, row) if is_scored else [],
-    }
+    return Listed(
+        user_id=row["user_id"],
+        email=row["email"],
+        plan=row["plan"],
+        churn_probability=probability,
+        last_activity=row["last_activity"],
+        tenure_months=row["tenure_months"],
+        risk_level=risk_level(probability) if is_scored else None,
+        confidence=row["confidence"],
+        low_confidence=row["confidence"] < unsure if is_scored else None,
+        monthly_price=row["monthly_price"],
+        revenue_at_risk=row["revenue_at_risk"],
+        churn=row["churn"],
+        reasons=reasons.stored_reasons(schema, row) if is_scored else [],
+    )

@@ -11,16 +11,19 @@ from typing import Any, Literal
 from flask import Response, request, send_file
 from pydantic import BaseModel, Field
 
-from gateway.environment import parts
-from gateway.openapi import MAX_KEY, Failure, Query, answers, blueprint, ok
+from gateway.openapi import Failure, Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job
 from gateway.security.callers import current_user
+from gateway.services import kinds
 from gateway.services.customers import filtering
 from gateway.services.exporting import export_files, exporting
 from gateway.services.exporting.exporting import Content, Export, Format
 from gateway.services.jobs import work
+from gateway.services.jobs.params import ExportParams
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("exports", __name__, prefix="/api")
 PARQUET_TYPE = "application/vnd.apache.parquet"
@@ -84,7 +87,7 @@ class Manifest(BaseModel):
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: int = Field(ge=1, le=MAX_KEY)
+    job_id: int = Field(ge=1, le=MAX_INT64)
 
 
 @bp.get(
@@ -126,10 +129,12 @@ def predictions_manifest(query: PredictionsManifest) -> Response:
 )
 def job_file(path: JobPath) -> Response:
     """From disk; parts of it (`Range`) too."""
-    p = parts()
-    job = work.read(p.database, path.job_id)
-    file = export_files.finished(p.settings.database_path, job, keep_hours=p.settings.export_keep_hours, now=p.clock())
-    name = f"{job.params['content']}.parquet"
+    env = environment()
+    job = work.read(env.database, path.job_id)
+    file = export_files.finished(
+        env.settings.database_path, job, keep_hours=env.settings.export_keep_hours, now=env.clock()
+    )
+    name = f"{kinds.EXPORT.read(job.params).content}.parquet"
     etag = (job.result or {}).get("sha256", True)
     return send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)
 
@@ -140,24 +145,29 @@ def _pairs() -> list[tuple[str, str]]:
 
 def _opened(content: Content, form: Format) -> Export:
     """An export whose end gives its place to the next."""
-    p = parts()
-    if not p.exporting.acquire(blocking=False):
+    env = environment()
+    if not env.export_slots.acquire(blocking=False):
         raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
     try:
-        export = Export(p.database, content, form, _pairs(), unsure_below=p.settings.confidence_threshold)
+        export = Export(env.database, content, form, _pairs(), unsure_below=env.settings.confidence_threshold)
     except BaseException:
-        p.exporting.release()
+        env.export_slots.release()
         raise
-    export.on_close(p.exporting.release)
+    export.on_close(env.export_slots.release)
     return export
 
 
 def _stream(content: Content, form: Format) -> Response:
-    p = parts()
+    env = environment()
     export = _opened(content, form)
     try:
         exporting.note(
-            p.database, content=content, form=form, pairs=export.pairs, at=iso(p.clock()), by=current_user().doer
+            env.database,
+            content=content,
+            form=form,
+            pairs=export.pairs,
+            at=iso(env.clock()),
+            actor=current_user().actor,
         )
     except BaseException:
         export.close()
@@ -174,15 +184,15 @@ def _manifest(content: Content, form: Format) -> Response:
     try:
         for _ in export:
             pass
-        return ok(export.manifest())
+        return ok(Manifest.model_validate(export.manifest()))
     finally:
         export.close()
 
 
 def _job(content: Content) -> Response:
     """Queue it once its filters are known to be good."""
-    p = parts()
+    env = environment()
     pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
-    with p.database.read() as connection:
-        exporting.select(connection, content, pairs, unsure_below=p.settings.confidence_threshold)
-    return answer_job("export", {"content": content, "filters": pairs}, default_wait_s=0.0, done=ok)
+    with env.database.read() as connection:
+        exporting.select(connection, content, pairs, unsure_below=env.settings.confidence_threshold)
+    return answer_job(kinds.EXPORT, ExportParams(content, tuple(pairs)), default_wait_s=0.0, done=ok)

@@ -6,9 +6,11 @@ Law: an upload is put aside for the worker; nothing of it is read here.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response, send_file
 from flask_openapi import FileStorage
@@ -16,16 +18,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from database.customers import customer_base
 from database.importing import imports
-from gateway.environment import parts
-from gateway.openapi import MAX_KEY, Query, answers, blueprint, invalid_field, ok
+from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_queued, queue
+from gateway.services import kinds
 from gateway.services.importing import uploads
 from gateway.services.jobs import work
-from shared.errors import InvalidSchema
-from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
+from gateway.services.jobs.params import FileParams, ImportParams, OutcomesParams
+from gateway.services.jobs.work import JobKind
+from gateway.web_environment import environment
+from shared.errors import InvalidSchema, invalid
+from shared.parsing_limits import MAX_INT64, MAX_SCHEMA_CHARACTERS
 from shared.schema.features import Schema, built_in_schema, parse_schema
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
+F = TypeVar("F", bound=FileParams)
 WAIT_S = 60.0
 
 
@@ -127,7 +133,7 @@ class ImportsQuery(Query):
 class JobPath(BaseModel):
     """Which import's job."""
 
-    job_id: int = Field(ge=1, le=MAX_KEY)
+    job_id: int = Field(ge=1, le=MAX_INT64)
 
 
 FAILURES = (409, 413, 422, 503)
@@ -137,41 +143,42 @@ FAILURES = (409, 413, 422, 503)
 def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; whole or not at all, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
-        raise invalid_field("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
-    options = form.model_dump(include={"dry_run", "keep_good", "absent_are_gone"})
-    as_of = form.as_of.isoformat() if form.as_of else None
-    return _hand_over("import", form.file, {**options, "as_of": as_of, "schema": _schema(form.schema_).as_dict()})
+        raise invalid("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
+    options = form.model_dump(include={"as_of", "dry_run", "keep_good", "absent_are_gone"})
+    schema = _schema(form.schema_).as_dict()
+    return _hand_over(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 
 
 @bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES))
 def preview(form: FileForm) -> Response:
     """Twenty rows as they are read: encoding, delimiter, header."""
-    return _hand_over("preview", form.file, {})
+    return _hand_over(kinds.PREVIEW, form.file, FileParams)
 
 
 @bp.post("/import/schema", summary="Propose a schema for a file", responses=answers(ProposalOut, also=FAILURES))
 def propose(form: FileForm) -> Response:
     """From its headers and values; every guess is named."""
-    return _hand_over("propose-schema", form.file, {})
+    return _hand_over(kinds.PROPOSE_SCHEMA, form.file, FileParams)
 
 
 @bp.post("/outcomes", summary="Import who left when, and why", responses=answers(OutcomesOut, also=FAILURES))
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
-    return _hand_over("import-outcomes", form.file, form.model_dump(include={"dry_run", "keep_good"}))
+    options = partial(OutcomesParams, dry_run=form.dry_run, keep_good=form.keep_good)
+    return _hand_over(kinds.IMPORT_OUTCOMES, form.file, options)
 
 
 @bp.get("/import", summary="What was imported", responses=answers(ImportsOut))
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
-    with parts().database.read() as connection:
-        return ok({"imports": imports.page(connection, query.limit)})
+    with environment().database.read() as connection:
+        return ok(ImportsOut(imports=imports.page(connection, query.limit)))
 
 
 @bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))
 def rejects(path: JobPath) -> Response:
     """CSV: the reason, then the row as it stood in the file. Put it right and import it."""
-    found = uploads.rejects(parts().database.path, path.job_id)
+    found = uploads.rejects(environment().database.path, path.job_id)
     return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
 
 
@@ -180,7 +187,7 @@ def _schema(given: str | None) -> Schema:
         return built_in_schema()
     if given and given.strip():
         return parse_schema(given)
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         present = customer_base.get(connection)
     if present is None:
         raise InvalidSchema("schema: there are no customers yet, so say what the columns mean.",
@@ -188,16 +195,17 @@ def _schema(given: str | None) -> Schema:
     return present.schema
 
 
-def _hand_over(kind: str, file: FileStorage, params: dict[str, Any]) -> Response:
-    p = parts()
-    work.require_worker(p.database, p.clock)
-    path = uploads.keep(p.database.path, lambda to: file.save(to))
+def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
+    """Keep an upload for the worker and queue its job, whose parameters are made of the file's path and name."""
+    env = environment()
+    work.require_worker(env.database, env.clock)
+    path = uploads.keep(env.database.path, lambda to: file.save(to))
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
-        job_id = queue(kind, {**params, "path": str(path.resolve()), "file_name": name})
+        job_id = queue(kind, params(str(path.resolve()), name))
     except BaseException:
         uploads.discard(str(path.resolve()))
         raise
-    if work.read(p.database, job_id).params["path"] != str(path.resolve()):
+    if kind.read(work.read(env.database, job_id).params).path != str(path.resolve()):
         uploads.discard(str(path.resolve()))  # a repeated request: its first upload is the one that counts
     return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

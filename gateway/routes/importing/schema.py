@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base
 from database.engine.session import Connection
-from gateway.environment import parts
 from gateway.openapi import Body, answers, blueprint, ok
+from gateway.web_environment import environment
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 from shared.schema.features import parse_schema
 
@@ -45,29 +45,29 @@ class Extended(SchemaOut):
 @bp.get("", summary="The schema of the customer base", responses=answers(SchemaOut))
 def get_schema() -> Response:
     """Column roles and features, in the model's order."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         return ok(_shown(connection))
 
 
 @bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
 def extend_schema(body: ExtendBody) -> Response:
     """History is kept: in earlier facts the new features are missing."""
-    p = parts()
+    env = environment()
     wanted = parse_schema(body.toml)
-    with p.database.write() as connection:
-        added = customer_base.extend(connection, wanted, p.clock)
-        return ok({**_shown(connection), "added": list(added)})
+    with env.database.write() as connection:
+        added = customer_base.extend(connection, wanted, env.clock)
+        return ok(Extended(**_shown(connection).model_dump(), added=list(added)))
 
 
-def _shown(connection: Connection) -> dict[str, Any]:
+def _shown(connection: Connection) -> SchemaOut:
     found = customer_base.get(connection)
     if found is None:
-        return {"name": None, "is_demo": None, "table_schema": None, "checksum": None, "earlier": []}
+        return SchemaOut(name=None, is_demo=None, table_schema=None, checksum=None, earlier=[])
     earlier = [checksum for checksum in customer_base.versions(connection) if checksum != found.checksum]
-    return {
-        "name": found.name,
-        "is_demo": found.is_demo,
-        "table_schema": found.schema.as_dict(),
-        "checksum": found.checksum,
-        "earlier": earlier,
-    }
+    return SchemaOut(
+        name=found.name,
+        is_demo=found.is_demo,
+        table_schema=found.schema.as_dict(),
+        checksum=found.checksum,
+        earlier=earlier,
+    )

@@ -6,17 +6,18 @@ Law: at most `MAX_WAITING` requests wait at once; whoever does not wait can foll
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
 from pydantic import BaseModel
 
 from database.jobs.jobs import Job
-from gateway.environment import parts
 from gateway.openapi import answers, ok
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
+from gateway.services.jobs.work import JobKind, P
+from gateway.web_environment import environment
 from shared.web.flask_app import request_id
 
 MAX_WAIT_S = 600.0
@@ -53,9 +54,9 @@ def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
     return answers(data, also=(409, 503)) | answers(JobOut, status=202)
 
 
-def shown(job: Job) -> dict[str, Any]:
-    """A job for the wire: without its parameters, which may name files of this machine."""
-    return {name: getattr(job, name) for name in JobOut.model_fields}
+def shown(job: Job) -> JobOut:
+    """Return a job for the wire: without its parameters, which may name files of this machine."""
+    return JobOut.model_validate(job, from_attributes=True)
 
 
 def preferred_wait_s(default_s: float) -> float:
@@ -68,20 +69,20 @@ def preferred_wait_s(default_s: float) -> float:
 
 
 def answer_job(
-    kind: str, params: Mapping[str, Any], *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
+    kind: JobKind[P], params: P, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
 ) -> Response:
     """Queue a job and answer: `done(result)` if it ends in time, its failure raised, or 202 and the job."""
     return answer_queued(queue(kind, params), default_wait_s=default_wait_s, done=done)
 
 
-def queue(kind: str, params: Mapping[str, Any]) -> int:
+def queue(kind: JobKind[P], params: P) -> int:
     """Queue a job, or find the one that this `Idempotency-Key` made before; its id."""
-    p = parts()
+    env = environment()
     user = current_user()
-    work.require_worker(p.database, p.clock)
+    work.require_worker(env.database, env.clock)
     return work.submit(
-        p.database,
-        p.clock,
+        env.database,
+        env.clock,
         kind,
         params,
         user_id=user.id,
@@ -93,14 +94,14 @@ def queue(kind: str, params: Mapping[str, Any]) -> int:
 
 def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]) -> Response:
     """Wait for a queued job as the client prefers, and answer."""
-    p = parts()
+    env = environment()
     wait_s = preferred_wait_s(default_wait_s)
-    job = work.read(p.database, job_id)
-    if wait_s > 0 and p.waiting is not None and p.waiting.acquire(blocking=False):
+    job = work.read(env.database, job_id)
+    if wait_s > 0 and env.wait_slots is not None and env.wait_slots.acquire(blocking=False):
         try:
-            job = work.wait_for(p.database, job_id, wait_s)
+            job = work.wait_for(env.database, job_id, wait_s)
         finally:
-            p.waiting.release()
+            env.wait_slots.release()
     if job.is_final:
         return done(work.result_or_raise(job))
     response = ok(shown(job), message="Accepted; follow the job at the Location.", status=202)

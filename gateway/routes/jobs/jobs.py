@@ -11,11 +11,13 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.jobs import jobs as queries
-from gateway.environment import parts
-from gateway.openapi import MAX_KEY, Keyset, answers, blueprint, invalid_field, ok
+from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import JobOut, shown
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
+from gateway.web_environment import environment
+from shared.errors import invalid
+from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("jobs", __name__, prefix="/api/jobs")
 
@@ -23,7 +25,7 @@ bp = blueprint("jobs", __name__, prefix="/api/jobs")
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: int = Field(ge=1, le=MAX_KEY)
+    job_id: int = Field(ge=1, le=MAX_INT64)
 
 
 class JobsQuery(Keyset):
@@ -45,23 +47,24 @@ def list_jobs(query: JobsQuery) -> Response:
     """Keyset paging by id."""
     before = None
     if query.after is not None:
-        if not query.after.isdecimal() or int(query.after) > MAX_KEY:
-            raise invalid_field("after", "expected the `next` of the page before")
+        if not query.after.isdecimal() or int(query.after) > MAX_INT64:
+            raise invalid("after", "expected the `next` of the page before")
         before = int(query.after)
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)
     page = found[: query.limit]
-    return ok({"jobs": [shown(job) for job in page], "next": str(page[-1].id) if len(found) > query.limit else None})
+    more = str(page[-1].id) if len(found) > query.limit else None
+    return ok(JobPage(jobs=[shown(job) for job in page], next=more))
 
 
 @bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))
 def get_job(path: JobPath) -> Response:
     """State, progress in [0, 1], result or error."""
-    return ok(shown(work.read(parts().database, path.job_id)))
+    return ok(shown(work.read(environment().database, path.job_id)))
 
 
 @bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(404,)))
 def cancel_job(path: JobPath) -> Response:
     """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
-    p = parts()
-    return ok(shown(work.cancel(p.database, p.clock, path.job_id, by=current_user().doer)))
+    env = environment()
+    return ok(shown(work.cancel(env.database, env.clock, path.job_id, actor=current_user().actor)))

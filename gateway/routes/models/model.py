@@ -14,12 +14,14 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base
 from database.jobs import jobs
 from database.models import models
-from gateway.environment import parts
 from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced
 from gateway.security.callers import current_user
+from gateway.services import kinds
+from gateway.services.jobs.params import TrainingParams
 from gateway.services.models import promotions
+from gateway.web_environment import environment
 from shared.contracts.api import HTML_TYPE
 from shared.errors import NotFound
 
@@ -164,40 +166,40 @@ class RollbackBody(Body):
 @bp.get("/status", summary="The live model", responses=answers(Status))
 def status() -> Response:
     """Version, figures on held-out rows, and the improvement over the model before."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live(connection)
         since = models.live_since(connection)
-        training = jobs.active(connection, "train") is not None
+        training = jobs.active(connection, kinds.TRAIN.name) is not None
     report = live.figures if live else {}
     return ok(
-        {
-            "version": live.version if live else None,
-            "algorithm": "XGBoost",
-            "status": "training" if training else "active" if live else "untrained",
-            "auc_score": report.get("auc"),
-            "training_samples": report.get("training_samples"),
-            "features": report.get("features"),
-            "last_updated": since.live_from if since else None,
-            "performance": _improvement(report),
-        }
+        Status(
+            version=live.version if live else None,
+            algorithm="XGBoost",
+            status="training" if training else "active" if live else "untrained",
+            auc_score=report.get("auc"),
+            training_samples=report.get("training_samples"),
+            features=report.get("features"),
+            last_updated=since.live_from if since else None,
+            performance=_improvement(report),
+        )
     )
 
 
-def _improvement(report: Mapping[str, Any]) -> dict[str, Any]:
+def _improvement(report: Mapping[str, Any]) -> Improvement:
     now = report.get("auc")
     before = (report.get("champion") or report.get("baselines", {}).get("v1_0") or {}).get("auc")
     if now is None or before is None:
-        return {"improved": None, "previous_auc": before, "current_auc": now, "improvement": None}
+        return Improvement(improved=None, previous_auc=before, current_auc=now, improvement=None)
     gain = f"{now - before:+.2f} ({(now / before - 1) * 100:+.1f}%)"
-    return {"improved": now > before, "previous_auc": before, "current_auc": now, "improvement": gain}
+    return Improvement(improved=now > before, previous_auc=before, current_auc=now, improvement=gain)
 
 
 @bp.post("/train", summary="Train on the matured snapshots", responses=answers_job(Trained))
 def train(body: TrainBody) -> Response:
     """Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
-        "train",
-        {"allow_leaks": body.allow_leaks} if body.allow_leaks else {},
+        kinds.TRAIN,
+        TrainingParams(allow_leaks=tuple(body.allow_leaks)),
         default_wait_s=TRAIN_WAIT_S,
         done=lambda result: ok(result, message="Model training completed"),
     )
@@ -206,75 +208,78 @@ def train(body: TrainBody) -> Response:
 @bp.get("/features", summary="Every feature's importance", responses=answers(Features))
 def features() -> Response:
     """Long names and shares of mean |SHAP|, descending; empty before the first model."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live, present = models.live_version(connection), customer_base.get(connection)
         rows = models.importance(connection, live[1]) if live and present else []
     label = present.schema.feature_label if present else str
-    return ok({"features": [{"name": label(row.feature_name), "importance": row.shap_value} for row in rows]})
+    found = [ImportanceOut(name=label(row.feature_name), importance=row.shap_value) for row in rows]
+    return ok(Features(features=found))
 
 
 @bp.get("/versions", summary="Every version", responses=answers(Versions))
 def versions() -> Response:
     """Newest first."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live_version(connection)
         found = models.versions(connection)
-    return ok({"versions": [_version(model, live) for model in found]})
+    return ok(Versions(versions=[_version(model, live) for model in found]))
 
 
 @bp.get("/versions/<version>", summary="One version with its report", responses=answers(VersionReport, also=(404,)))
 def version(path: VersionPath) -> Response:
     """The report of its training."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         live = models.live_version(connection)
         model = models.get(connection, path.version)
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
-    return ok({**_version(model, live), "report": model.report})
+    return ok(VersionReport(**_version(model, live).model_dump(), report=model.report))
 
 
 @bp.get("/versions/<version>/report", summary="One version's report as a page", responses=_PAGE)
 def report(path: VersionPath) -> Response:
     """Self-contained HTML: figures, curves, segments, what the model looks at."""
-    p = parts()
-    with p.database.read() as connection:
+    env = environment()
+    with env.database.read() as connection:
         model = models.get(connection, path.version)
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
-    response = Response(p.ml.report_page(model.version), content_type=HTML_TYPE)
+    response = Response(env.ml.report_page(model.version), content_type=HTML_TYPE)
     # Nothing of the page may run or fetch: it is drawn, not programmed.
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
 
-def _version(model: models.Model, live: tuple[int, str] | None) -> dict[str, Any]:
+def _version(model: models.Model, live: tuple[int, str] | None) -> VersionOut:
     test = model.figures.get("test") or {}
-    return {
-        "version": model.version,
-        "state": model.state,
-        "is_live": live is not None and live[0] == model.id,
-        "created_at": model.created_at,
-        "decision": model.decision,
-        "auc": model.figures.get("auc"),
-        "training_samples": model.figures.get("training_samples"),
-        **{name: test.get(name) for name in ("log_loss", "n", "prevalence")},
-    }
+    return VersionOut(
+        version=model.version,
+        state=model.state,
+        is_live=live is not None and live[0] == model.id,
+        created_at=model.created_at,
+        decision=model.decision,
+        auc=model.figures.get("auc"),
+        log_loss=test.get("log_loss"),
+        n=test.get("n"),
+        prevalence=test.get("prevalence"),
+        training_samples=model.figures.get("training_samples"),
+    )
 
 
 @bp.get("/timeline", summary="What was live when", responses=answers(Timeline))
 def timeline() -> Response:
     """Newest first, each with its reason."""
-    with parts().database.read() as connection:
+    with environment().database.read() as connection:
         rows = models.timeline(connection)
-    return ok({"timeline": [dict(row._mapping) for row in rows]})
+    return ok(Timeline(timeline=[Entry.model_validate(row, from_attributes=True) for row in rows]))
 
 
 @bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409)))
 def promote(body: PromoteBody) -> Response:
     """Against the gate only with `force`; recorded either way."""
-    p = parts()
+    env = environment()
     model = promotions.promote(
-        p.database, p.clock, version=body.version, reason=body.reason, force=body.force, by=current_user().doer
+        env.database, env.clock, version=body.version, reason=body.reason, force=body.force, actor=current_user().actor
     )
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
@@ -282,6 +287,6 @@ def promote(body: PromoteBody) -> Response:
 @bp.post("/rollback", summary="Go back to the model before", responses=answers(VersionOut, also=(409,)))
 def rollback(body: RollbackBody) -> Response:
     """Recorded with its reason."""
-    p = parts()
-    model = promotions.roll_back(p.database, p.clock, reason=body.reason, by=current_user().doer)
+    env = environment()
+    model = promotions.roll_back(env.database, env.clock, reason=body.reason, actor=current_user().actor)
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live again.")

@@ -12,13 +12,16 @@ from pydantic import BaseModel, Field
 
 from database.models import models
 from database.scoring import dashboard
-from gateway.environment import parts
-from gateway.openapi import Body, answers, blueprint, invalid_field, ok
+from gateway.openapi import Body, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
-from gateway.routes.schemas import Balanced, Explained, RunOut, SampleBody
+from gateway.routes.schemas import Balanced, RunOut, SampleBody
+from gateway.services import kinds
 from gateway.services.scoring import lookups, reasons
+from gateway.services.scoring.reasons import Explained
+from gateway.web_environment import environment
 from shared.clock import iso
 from shared.contracts.api import Cell, Shown
+from shared.errors import invalid
 from shared.web.flask_app import request_id
 
 bp = blueprint("predictions", __name__, prefix="/api/predictions")
@@ -89,56 +92,61 @@ class WhatIfOut(BaseModel):
 @bp.get("/results", summary="The newest predictions, highest first", responses=answers(Results))
 def results() -> Response:
     """At most 100; `total` counts all of the last 7 days."""
-    p = parts()
-    now = p.clock()
-    with p.database.read() as connection:
+    env = environment()
+    now = env.clock()
+    with env.database.read() as connection:
         rows, total = dashboard.recent_predictions(
             connection, limit=NEWEST, since=iso(now - timedelta(days=TOTAL_DAYS))
         )
-    unsure = p.settings.confidence_threshold
+    unsure = env.settings.confidence_threshold
     return ok(
-        {
-            "predictions": [
-                {
-                    "id": row.id,
-                    "customer_id": row.user_id,
-                    "churn_probability": row.churn_probability,
-                    "confidence": row.confidence,
-                    "prediction_date": row.prediction_date,
-                    "low_confidence": row.confidence < unsure,
-                }
+        Results(
+            predictions=[
+                PredictionOut(
+                    id=row.id,
+                    customer_id=row.user_id,
+                    churn_probability=row.churn_probability,
+                    confidence=row.confidence,
+                    prediction_date=row.prediction_date,
+                    low_confidence=row.confidence < unsure,
+                )
                 for row in rows
             ],
-            "total": total,
-            "timestamp": iso(now),
-        }
+            total=total,
+            timestamp=iso(now),
+        )
     )
 
 
 @bp.post("/generate", summary="Score customers now", responses=answers_job(RunOut))
 def generate(body: SampleBody) -> Response:
     """Waits up to 60 s, then answers 202 with the job (RFC 7240)."""
-    return answer_job("score", body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
+    return answer_job(kinds.SCORE, body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
 @bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))
 def performance() -> Response:
     """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
     if "view" in request.args:
-        raise invalid_field("view", "live performance is not measured yet; leave view out for the held-out figures")
-    with parts().database.read() as connection:
+        raise invalid("view", "live performance is not measured yet; leave view out for the held-out figures")
+    with environment().database.read() as connection:
         live = models.live(connection)
     report = live.figures if live else {}
     test = report.get("test") or {}
-    figures = {name: report.get(name) for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
-    beside = {name: test.get(name) for name in ("threshold", "prevalence", "n", "balanced")}
     return ok(
-        {
-            **figures,
-            "model_version": live.version if live else None,
-            "last_trained": report.get("timestamp"),
-            **beside,
-        }
+        Performance(
+            auc=report.get("auc"),
+            precision=report.get("precision"),
+            recall=report.get("recall"),
+            f1_score=report.get("f1_score"),
+            training_samples=report.get("training_samples"),
+            model_version=live.version if live else None,
+            last_trained=report.get("timestamp"),
+            threshold=test.get("threshold"),
+            prevalence=test.get("prevalence"),
+            n=test.get("n"),
+            balanced=test.get("balanced"),
+        )
     )
 
 
@@ -146,14 +154,14 @@ def performance() -> Response:
 def score(body: ScoreBody) -> Response:
     """Explained, and not written to the ledger."""
     if (body.customer_id is None) == (body.features is None):
-        raise invalid_field("body", "send either customer_id or features")
-    p = parts()
-    schema, version, complete = lookups.live_model(p.database, p.memory)
+        raise invalid("body", "send either customer_id or features")
+    env = environment()
+    schema, version, complete = lookups.live_model(env.database, env.query_cache)
     if body.customer_id is not None:
-        key, facts = lookups.present_facts(p.database, schema, body.customer_id)
+        key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     else:
         key, facts = None, lookups.given_facts(schema, body.features or {})
-    answer = reasons.score(p.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
+    answer = reasons.score(env.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
     return ok(reasons.explain(schema, facts, answer, complete=complete))
 
 
@@ -164,12 +172,12 @@ def score(body: ScoreBody) -> Response:
 )
 def what_if(body: WhatIfBody) -> Response:
     """Only facts that can be acted on; scored by the code that scores everything."""
-    p = parts()
-    schema, version, complete = lookups.live_model(p.database, p.memory)
-    key, facts = lookups.present_facts(p.database, schema, body.customer_id)
+    env = environment()
+    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     then = reasons.changed(schema, facts, body.changes)
-    answer = reasons.score(p.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
+    answer = reasons.score(env.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
     before = reasons.explain(schema, facts, answer, complete=complete)
     after = reasons.explain(schema, then, answer, at=1, complete=complete)
-    change = after["churn_probability"] - before["churn_probability"]
-    return ok({"before": before, "after": after, "expected_change": change, "note": reasons.ESTIMATE})
+    change = after.churn_probability - before.churn_probability
+    return ok(WhatIfOut(before=before, after=after, expected_change=change, note=reasons.ESTIMATE))

@@ -7,9 +7,10 @@ error. Every function here takes a database and owns its transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypedDict, Unpack
 
 from database.accounts import audit, users
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.accounts.users import User
 from database.engine.session import Database
 from gateway.services.accounts.credentials import (
@@ -28,7 +29,7 @@ from shared.errors import Conflict, Detail, Forbidden, NotFound, Unauthenticated
 
 __all__ = [
     "COMMAND_LINE",
-    "Doer",
+    "Actor",
     "authenticate",
     "change_password",
     "change_user",
@@ -95,31 +96,31 @@ def sign_out(database: Database, tokens: Iterable[tuple[str, str]], *, now: str)
     return all(fresh)
 
 
-def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, by: Doer) -> None:
+def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, actor: Actor) -> None:
     """End every session of one person."""
     now = iso(clock())
     with database.write() as connection:
         users.change(connection, user_id, now=now, end_sessions=True)
         action, subject = "user.signed_out_everywhere", f"user:{user_id}"
-        audit.record(connection, action, at=now, by=by, subject=subject)
+        audit.record(connection, action, at=now, actor=actor, subject=subject)
 
 
 # --- accounts are made ----------------------------------------------------------------------------------------------
 
 
-def register(
-    database: Database,
-    *,
-    clock: Clock,
-    cost: int,
-    email: str,
-    password: str,
-    name: str,
-    role: Role,
-    is_open: bool,
-    request_id: str | None = None,
-) -> User:
-    """Open an account for whoever asks.
+class NewUser(TypedDict):
+    """An account to be made, the clock, and the cost of hashing its password."""
+
+    clock: Clock
+    cost: int
+    email: str
+    password: str
+    name: str
+    role: Role
+
+
+def register(database: Database, *, is_open: bool, request_id: str | None = None, **new: Unpack[NewUser]) -> User:
+    """Open an account for the person who asks, if registration is open.
 
     Raises
     ------
@@ -130,31 +131,11 @@ def register(
     """
     if not is_open:
         raise Forbidden("Registration is closed here. Ask an administrator for an account.")
-    by = Doer(request_id=request_id)
-    return create_user(
-        database,
-        clock=clock,
-        cost=cost,
-        email=email,
-        password=password,
-        name=name,
-        role=role,
-        by=by,
-        action="user.registered",
-    )
+    return create_user(database, actor=Actor(request_id=request_id), action="user.registered", **new)
 
 
 def create_user(
-    database: Database,
-    *,
-    clock: Clock,
-    cost: int,
-    email: str,
-    password: str,
-    name: str,
-    role: Role,
-    by: Doer = COMMAND_LINE,
-    action: str = "user.created",
+    database: Database, *, actor: Actor = COMMAND_LINE, action: str = "user.created", **new: Unpack[NewUser]
 ) -> User:
     """Make an account for somebody.
 
@@ -166,17 +147,17 @@ def create_user(
         The address has an account.
     """
     faults: list[Detail] = []
-    address, called = accepted_email(email, faults), accepted_name(name, faults)
-    accepted_password(password, address, "password", faults)
+    address, called = accepted_email(new["email"], faults), accepted_name(new["name"], faults)
+    accepted_password(new["password"], address, "password", faults)
     refuse(faults)
-    hashed = hash_of(password, cost)
-    now = iso(clock())
+    hashed, role = hash_of(new["password"], new["cost"]), new["role"]
+    now = iso(new["clock"]())
     with database.write() as connection:
         user_id = users.add(connection, email=address, password_hash=hashed, name=called, role=role, now=now)
         if user_id is None:
             raise Conflict("An account with this e-mail address exists already.")
         subject = f"user:{user_id} {role}"
-        audit.record(connection, action, at=now, by=by, subject=subject)
+        audit.record(connection, action, at=now, actor=actor, subject=subject)
         return _there(users.by_id(connection, user_id))
 
 
@@ -184,7 +165,7 @@ def create_user(
 
 
 def change_password(
-    database: Database, *, clock: Clock, cost: int, user_id: int, current_password: str, new_password: str, by: Doer
+    database: Database, *, clock: Clock, cost: int, user_id: int, current_password: str, new_password: str, actor: Actor
 ) -> User:
     """Set a new password, knowing the present one. Every session ends.
 
@@ -205,7 +186,7 @@ def change_password(
     with database.write() as connection:
         users.change(connection, user_id, now=now, end_sessions=True, password_hash=hashed)
         action, subject = "user.password_changed", f"user:{user_id}"
-        audit.record(connection, action, at=now, by=by, subject=subject)
+        audit.record(connection, action, at=now, actor=actor, subject=subject)
         return _there(users.by_id(connection, user_id))
 
 
@@ -215,7 +196,7 @@ def change_user(
     *,
     clock: Clock,
     cost: int,
-    by: Doer = COMMAND_LINE,
+    actor: Actor = COMMAND_LINE,
     role: Role | None = None,
     disabled: bool | None = None,
     name: str | None = None,
@@ -245,7 +226,7 @@ def change_user(
         if columns:
             users.change(connection, user_id, now=now, end_sessions=not ENDS_SESSIONS.isdisjoint(columns), **columns)
         for action, subject in said:
-            audit.record(connection, action, at=now, by=by, subject=subject)
+            audit.record(connection, action, at=now, actor=actor, subject=subject)
         return _there(users.by_id(connection, user_id))
 
 

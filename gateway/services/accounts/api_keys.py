@@ -17,7 +17,7 @@ from typing import Literal
 
 from database.accounts import api_keys, audit, users
 from database.accounts.api_keys import Key
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.accounts.users import User
 from database.engine.session import Connection, Database
 from gateway.services.accounts.credentials import accepted_name, refuse
@@ -37,7 +37,7 @@ _NOBODYS = "0" * 64
 
 
 @dataclass(frozen=True)
-class Holder:
+class AuthenticatedKey:
     """A key that counts, whose it is, and the least role of its owner and its maker."""
 
     key: Key
@@ -57,7 +57,7 @@ def create(
     name: str,
     scopes: Sequence[str],
     expires_in_days: int | None = None,
-    by: Doer = COMMAND_LINE,
+    actor: Actor = COMMAND_LINE,
 ) -> tuple[Key, str]:
     """Make a key for a person.
 
@@ -86,23 +86,23 @@ def create(
     prefix = f"{BEGINNING}{secrets.token_hex(4)}"
     secret = f"{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     with database.write() as connection:
-        owner = _owner(connection, user_id, by)
+        owner = _owner(connection, user_id, actor)
         called = _accepted(name, scopes, expires_in_days, owner)
         if api_keys.live_of(connection, user_id, iso(now)) >= MAX_LIVE:
             raise Conflict(f"This account has {MAX_LIVE} live keys. Revoke one first.")
         wanted = [scope for scope in SCOPES if scope in scopes]
         key = api_keys.add(
-            connection, user_id=user_id, made_by=by.user_id, name=called, prefix=prefix, secret_sha256=_hash(secret),
+            connection, user_id=user_id, made_by=actor.user_id, name=called, prefix=prefix, secret_sha256=_hash(secret),
             scopes=wanted, now=iso(now), expires_at=expires_at,
         )  # fmt: skip
         subject = f"key:{key.id} user:{user_id} {' '.join(wanted)}"
-        audit.record(connection, "key.created", at=iso(now), by=by, subject=subject)
+        audit.record(connection, "key.created", at=iso(now), actor=actor, subject=subject)
     return key, secret
 
 
-def _owner(connection: Connection, user_id: int, by: Doer) -> User:
+def _owner(connection: Connection, user_id: int, actor: Actor) -> User:
     owner = users.by_id(connection, user_id)
-    maker = users.by_id(connection, by.user_id) if by.user_id is not None else None
+    maker = users.by_id(connection, actor.user_id) if actor.user_id is not None else None
     if maker is not None and maker.id != user_id and maker.role != "admin":
         raise Forbidden("Only an administrator makes keys for others.")
     if owner is None or owner.is_disabled:
@@ -123,8 +123,8 @@ def _accepted(name: str, scopes: Sequence[str], days: int | None, owner: User) -
     return called
 
 
-def holder(database: Database, secret: str, *, clock: Clock, demo_allowed: bool) -> Holder | None:
-    """Whose key this is; None unless it counts now. Notes its use, at most once a minute.
+def authenticate_key(database: Database, secret: str, *, clock: Clock, demo_allowed: bool) -> AuthenticatedKey | None:
+    """Return the key of a secret with its owner; None unless it is valid now. Notes its use, at most once a minute.
 
     Parameters
     ----------
@@ -144,20 +144,20 @@ def holder(database: Database, secret: str, *, clock: Clock, demo_allowed: bool)
     return found
 
 
-def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> Holder | None:
+def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> AuthenticatedKey | None:
     ids = {key.user_id, key.made_by} - {None}
     people = {each: users.by_id(connection, each) for each in ids if each is not None}
-    if not key.counts_at(now) or any(p is None or p.is_disabled for p in people.values()):
+    if not key.is_valid_at(now) or any(p is None or p.is_disabled for p in people.values()):
         return None
     owner = people[key.user_id]
     assert owner is not None
     if owner.is_demo and not demo_allowed:
         return None
     role = min((p.role for p in people.values() if p is not None), key=RANK.__getitem__)
-    return Holder(key, owner, role)
+    return AuthenticatedKey(key, owner, role)
 
 
-def revoke(database: Database, key_id: int, *, clock: Clock, by: Doer = COMMAND_LINE, anybodys: bool = True) -> Key:
+def revoke(database: Database, key_id: int, *, clock: Clock, actor: Actor = COMMAND_LINE, anybodys: bool = True) -> Key:
     """Let a key count no more; a key that is revoked already stays as it is.
 
     Parameters
@@ -173,10 +173,10 @@ def revoke(database: Database, key_id: int, *, clock: Clock, by: Doer = COMMAND_
     now = iso(clock())
     with database.write() as connection:
         key = api_keys.get(connection, key_id)
-        if key is None or not (anybodys or key.user_id == by.user_id):
+        if key is None or not (anybodys or key.user_id == actor.user_id):
             raise NotFound(f"There is no key {key_id}.")
         if api_keys.revoke(connection, key_id, now):
-            audit.record(connection, "key.revoked", at=now, by=by, subject=f"key:{key_id} user:{key.user_id}")
+            audit.record(connection, "key.revoked", at=now, actor=actor, subject=f"key:{key_id} user:{key.user_id}")
         found = api_keys.get(connection, key_id)
     assert found is not None
     return found

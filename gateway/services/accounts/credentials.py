@@ -35,7 +35,7 @@ COMMON_PASSWORDS = frozenset(_COMMON.split())
 def refuse(faults: list[Detail]) -> None:
     """Raise InvalidInput where there is any fault."""
     if faults:
-        raise InvalidInput(f"{faults[0]['field']}: {faults[0]['message']}", details=faults)
+        raise InvalidInput.of(faults)
 
 
 def accepted_email(text: str, faults: list[Detail]) -> str:

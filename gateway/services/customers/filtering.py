@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from database.customers.filters import FeatureRule, Filters, Range
 from database.customers.listing import LAST_SEEN, SORT_KEYS, Sort
 from database.exporting.exports import LedgerFilters
-from shared.errors import Detail, InvalidInput
+from shared.errors import Detail, InvalidInput, invalid
+from shared.parsing_limits import MAX_INT64
 from shared.risk import RiskLevel
 from shared.schema.features import Schema
+from shared.validation import details_of
 
 Pair = tuple[str, str]
 PREFIX = "feature."
@@ -76,7 +78,7 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
     names = ("probability", "confidence", "tenure_months", "monthly_price")
     ranges = [_range(getattr(fields, f"min_{n}"), getattr(fields, f"max_{n}"), f"min_{n}", details) for n in names]
     if details:
-        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
+        raise InvalidInput.of(details)
     return Filters(
         prefix=fields.q,
         plans=tuple(plan or None for plan in fields.plan or ()),
@@ -101,7 +103,7 @@ class LedgerFields(BaseModel):
 
     since: date | None = Field(None, description="Date of the facts, this day included")
     until: date | None = Field(None, description="Date of the facts, this day included")
-    run_id: int | None = Field(None, ge=1, le=2**63 - 1)
+    run_id: int | None = Field(None, ge=1, le=MAX_INT64)
     model_version: str | None = Field(None, max_length=40)
     customer_id: str | None = Field(None, min_length=1, max_length=500, description="user_id")
     min_probability: float | None = Field(None, ge=0, le=1)
@@ -119,13 +121,13 @@ def parse_ledger(pairs: Iterable[Pair], *, allowed: Sequence[str] = ()) -> Ledge
     try:
         fields = LedgerFields.model_validate({k: v for k, v in values.items() if k in LedgerFields.model_fields})
     except ValidationError as error:
-        details += _told(error)
+        details += details_of(error)
         fields = LedgerFields()
     _range(fields.min_probability, fields.max_probability, "min_probability", details)
     if fields.since and fields.until and fields.since > fields.until:
         details.append({"field": "since", "message": f"{fields.since} is after `until`, {fields.until}"})
     if details:
-        raise InvalidInput(f"{details[0]['field']}: {details[0]['message']}", details=details)
+        raise InvalidInput.of(details)
     return LedgerFilters(
         since=fields.since.isoformat() if fields.since else None,
         until=fields.until.isoformat() if fields.until else None,
@@ -135,11 +137,6 @@ def parse_ledger(pairs: Iterable[Pair], *, allowed: Sequence[str] = ()) -> Ledge
         low=fields.min_probability,
         high=fields.max_probability,
     )
-
-
-def _told(error: ValidationError) -> list[Detail]:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [{"field": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in found]
 
 
 def _fields(given: Sequence[Pair], details: list[Detail]) -> FilterFields:
@@ -152,7 +149,7 @@ def _fields(given: Sequence[Pair], details: list[Detail]) -> FilterFields:
     try:
         return FilterFields.model_validate(values)
     except ValidationError as error:
-        details += _told(error)
+        details += details_of(error)
         return FilterFields()
 
 
@@ -230,8 +227,3 @@ def parse_sort(schema: Schema, text: str) -> Sort:
     if key == "last_activity" and LAST_SEEN not in schema.features:
         raise invalid("sort", f"these customers have no feature {LAST_SEEN}, so nobody knows their last activity")
     return Sort(key, text.lstrip("+ ").startswith("-"))
-
-
-def invalid(field: str, message: str) -> InvalidInput:
-    """One field that is wrong."""
-    return InvalidInput(f"{field}: {message}", details=[{"field": field, "message": message}])

@@ -17,10 +17,11 @@ from database.customers import listing
 from database.customers.filters import Filters
 from database.customers.listing import Position, Sort
 from database.engine.session import Connection
-from gateway.services.customers.filtering import Pair, invalid, parse, parse_sort
+from gateway.services.customers.filtering import Pair, parse, parse_sort
+from shared.errors import invalid
+from shared.parsing_limits import MAX_INT64
 from shared.schema.features import Schema
 
-MAX_KEY = 2**63 - 1
 OTHER_LIST = "this `next` belongs to another list ({what} differ); begin again without `after`"
 NOT_OURS = "expected the `next` of the page before"
 NAMES = ("limit", "after", "sort")
@@ -109,11 +110,11 @@ def read_cursor(filters: Filters, sort: Sort, text: str) -> Position:
         raise invalid("after", OTHER_LIST.format(what="the sorts"))
     if fingerprint != _fingerprint(filters):
         raise invalid("after", OTHER_LIST.format(what="the filters"))
-    if not (isinstance(key, int) and 0 <= key <= MAX_KEY):
+    if not (isinstance(key, int) and 0 <= key <= MAX_INT64):
         raise invalid("after", NOT_OURS)
     if value is None or (sort.key == "user_id" and isinstance(value, str)):
         return Position(value, key)
-    if sort.key == "user_id" or not isinstance(value, int | float) or not abs(value) <= MAX_KEY:
+    if sort.key == "user_id" or not isinstance(value, int | float) or not abs(value) <= MAX_INT64:
         raise invalid("after", NOT_OURS)
     return Position(value, key)
 

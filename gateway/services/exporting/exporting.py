@@ -20,7 +20,7 @@ from typing import Any, Literal
 import orjson
 
 from database.accounts import audit
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.customers import customer_base
 from database.engine.session import Connection, Database
 from database.exporting import exports
@@ -28,11 +28,11 @@ from database.exporting.exports import Column, Selection
 from database.scoring import dashboard
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
+from gateway.services.jobs.params import Content
 from shared.errors import NoCustomers
 from shared.schema.features import Schema
 from shared.tables.formula_guard import guard_cell
 
-Content = Literal["customers", "risk", "segments", "predictions"]
 Format = Literal["csv", "ndjson"]
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 #: Names in the query string that are no filters.
@@ -70,11 +70,13 @@ def select(
     return schema, exports.segments(connection, schema, filters)
 
 
-def note(database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, by: Doer) -> None:
+def note(database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, actor: Actor) -> None:
     """Record who is about to be sent what: names of filters, never their values, which may be somebody's address."""
     filtered = ", ".join(sorted({name for name, _ in pairs if name not in NAMES})) or "none"
     with database.write() as connection:
-        audit.record(connection, "export.streamed", at=at, by=by, subject=f"{content} as {form}, filters: {filtered}")
+        audit.record(
+            connection, "export.streamed", at=at, actor=actor, subject=f"{content} as {form}, filters: {filtered}"
+        )
 
 
 def negative_label(schema: Schema) -> str:

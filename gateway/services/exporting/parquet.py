@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from database.exporting.exports import Column
 from gateway.services.exporting import export_files, exporting
+from gateway.services.jobs.params import ExportParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column
 from shared.clock import iso
@@ -29,8 +30,8 @@ ROWS_AT_ONCE = 20_000
 TYPES: Mapping[str, Any] = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "date": pa.date32()}
 
 
-def run(work: Work) -> Mapping[str, Any]:
-    """The job: params {content, filters: [[name, value], ...]}; the result says where the file is, and its checksum.
+def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
+    """The job: write the file; the result says where it is, and its checksum.
 
     Raises
     ------
@@ -42,15 +43,15 @@ def run(work: Work) -> Mapping[str, Any]:
     path = export_files.path(work.settings.database_path, work.job.id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        rows = write(work, path)
+        rows = write(work, params, path)
         size, sha256 = path.stat().st_size, _sha256(path)
     except OSError as error:
         raise ServiceUnavailable(f"The export can't be written: {error.strerror or error}. Nothing was kept.") from None
     return {
         "file": f"/api/jobs/{work.job.id}/file",
-        "content": work.job.params["content"],
+        "content": params.content,
         "format": "parquet",
-        "filters": work.job.params["filters"],
+        "filters": params.filters,
         "rows": rows,
         "bytes": size,
         "sha256": sha256,
@@ -58,19 +59,17 @@ def run(work: Work) -> Mapping[str, Any]:
     }
 
 
-def write(work: Work, path: Path) -> int:
-    """Write the rows that the job's params ask for to `path`; how many they are."""
-    params = work.job.params
-    pairs = [(name, value) for name, value in params["filters"]]
+def write(work: Work, params: ExportParams, path: Path) -> int:
+    """Write the rows that were asked for to `path` and return how many they are."""
     aside = path.with_suffix(export_files.UNFINISHED)
     done = 0
     try:
         with work.database.read() as connection:
             schema, selection = exporting.select(
-                connection, params["content"], pairs, unsure_below=work.settings.confidence_threshold
+                connection, params.content, params.filters, unsure_below=work.settings.confidence_threshold
             )
             form = pa.schema([pa.field(column.name, TYPES[column.kind]) for column in selection.columns])
-            form = form.with_metadata({"retainstream_schema": schema.checksum(), "content": params["content"]})
+            form = form.with_metadata({"retainstream_schema": schema.checksum(), "content": params.content})
             with pq.ParquetWriter(aside, form, compression="zstd") as writer:
                 for chunk in _chunks(selection.rows):
                     writer.write_batch(_batch(form, selection.columns, chunk))

@@ -19,17 +19,16 @@ from database.importing import apply_import, imports
 from database.importing.apply_import import Plan
 from database.jobs import jobs
 from gateway.services.importing import uploads
-from gateway.services.importing.finishing import bring_up_to_date, finish, finish_pending, write_alone
+from gateway.services.importing.finishing import finish, finish_pending, write_alone
 from gateway.services.importing.rejects import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
+from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work
 from shared.clock import iso
-from shared.errors import Conflict, InvalidInput, InvalidTable, SchemaMismatch
+from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.open import OpenTable, open_table
-
-__all__ = ["bring_up_to_date", "last_activity", "run"]
 
 OTHER_BASE = (
     "This database holds the customer base {name!r}, whose columns mean something else. "
@@ -41,9 +40,8 @@ DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
 GROWTH = 3
 
 
-def run(work: Work) -> Mapping[str, Any]:
-    """The job: params {path, schema, file_name, as_of?, dry_run?, keep_good?, full_snapshot?, absent_are_gone?}."""
-    params = work.job.params
+def run(work: Work, params: ImportParams) -> Mapping[str, Any]:
+    """The job: import a customer table, after finishing an import that was broken off."""
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
         with work.database.read() as connection:
             found = imports.pending(connection)
@@ -57,23 +55,23 @@ def run(work: Work) -> Mapping[str, Any]:
             with work.database.read() as connection:
                 kept = imports.pending(connection)
             if kept is None or kept.job_id != work.job.id:
-                uploads.discard(params["path"])
+                uploads.discard(params.path)
 
 
-def _import(work: Work, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
     began = time.monotonic()
-    schema = schema_from_dict(params["schema"])
+    schema = schema_from_dict(params.schema)
     path = work.database.path
     with work.database.read() as connection:
         needed = jobs.unfinished_params(connection, "path")
     uploads.sweep(path, needed=frozenset(needed))
-    as_of = params.get("as_of") or work.clock().date().isoformat()
+    as_of = (params.as_of or work.clock().date()).isoformat()
     _refuse_future(work, as_of)
     work.step(0.0, "Looking at the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
         notes = _fits(connection, present, schema)
-    table = open_table(params["path"], folder=uploads.folder(path))
+    table = open_table(params.path, folder=uploads.folder(path))
     scratch = uploads.folder(path) / f"staged-{work.job.id}-{work.job.attempt}.db"
     keep = False
     try:
@@ -89,9 +87,9 @@ def _import(work: Work, params: Mapping[str, Any]) -> Mapping[str, Any]:
         staged.notes.extend(notes)
         _refuse_rejects(work, table, staged, params)
         result = _result(work, table, staged, present, params)
-        if params.get("dry_run"):
+        if params.dry_run:
             return {**result, "seconds": round(time.monotonic() - began, 2)}
-        done = _accept(work, table, staged, present, schema, result)
+        done = _accept(work, params, table, staged, present, schema, result)
         keep = done is None
     finally:
         table.close()
@@ -105,8 +103,7 @@ def _import(work: Work, params: Mapping[str, Any]) -> Mapping[str, Any]:
 def _refuse_future(work: Work, as_of: str) -> None:
     today = work.clock().date()
     if date.fromisoformat(as_of) > today:
-        message = f"{as_of} lies in the future (today is {today})"
-        raise InvalidInput(f"as_of: {message}.", details=[{"field": "as_of", "message": message}])
+        raise invalid("as_of", f"{as_of} lies in the future (today is {today}).")
 
 
 def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
@@ -119,12 +116,12 @@ def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[
     return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts."]
 
 
-def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mapping[str, Any]) -> None:
+def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: ImportParams) -> None:
     if not staged.rejected:
         return
     out = uploads.rejects_path(work.database.path, work.job.id)
     write_rejects(table, staged, out)
-    if params.get("absent_are_gone") or not (params.get("keep_good") or params.get("dry_run")):
+    if params.absent_are_gone or not (params.keep_good or params.dry_run):
         # Whose row was rejected is not absent: only a file that is taken whole says who has left.
         where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
         raise refusal(table, staged, where)
@@ -133,14 +130,12 @@ def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mappin
                            details=staged.rejects)  # fmt: skip
 
 
-def _result(
-    work: Work, table: OpenTable, staged: Staged, present: Base | None, params: Mapping[str, Any]
-) -> dict[str, Any]:
+def _result(work: Work, table: OpenTable, staged: Staged, present: Base | None, params: ImportParams) -> dict[str, Any]:
     work.step(0.36, "Comparing with the customers that are known")
     staged.staging.resolve(work.database, several=staged.several)
     counts = staged.staging.counts(work.database, present.schema if present else None)
     return {
-        "file_name": params["file_name"],
+        "file_name": params.file_name,
         "rows": staged.accepted,
         "total": staged.total,
         "accepted": staged.accepted,
@@ -154,7 +149,7 @@ def _result(
         "customers_unchanged": counts.unchanged,
         "customers_disappeared": counts.disappeared,
         "declared_gone": 0,
-        "dry_run": bool(params.get("dry_run")),
+        "dry_run": params.dry_run,
         "unchanged": False,
         "recognised": staged.recognised,
         "notes": staged.notes,
@@ -162,16 +157,22 @@ def _result(
 
 
 def _accept(
-    work: Work, table: OpenTable, staged: Staged, present: Base | None, schema: Schema, result: dict[str, Any]
+    work: Work,
+    params: ImportParams,
+    table: OpenTable,
+    staged: Staged,
+    present: Base | None,
+    schema: Schema,
+    result: dict[str, Any],
 ) -> Mapping[str, Any] | None:
     """Note the import, from which moment it will be finished; its result if this very file is in already."""
-    params, now = work.job.params, iso(work.clock())
+    now = iso(work.clock())
     uploads.require_room(work.database.path, GROWTH * staged.staging.size())
     staged.staging.seal()
     first, last = staged.first_date, staged.last_date
     assert first is not None
     assert last is not None
-    gone = bool(params.get("absent_are_gone"))
+    gone = params.absent_are_gone
     with work.database.write() as connection:
         space = apply_import.room(connection)
         if space is not None and space < GROWTH * staged.staging.size():
@@ -190,21 +191,10 @@ def _accept(
             roles=list(staged.staging.roles), several=staged.several,
             corrects=apply_import.knows_dates_between(connection, first, last),
             lifetimes=facts.has_subscriptions(connection), absent_on=last if gone else None, today=now[:10], now=now,
-            file=params["path"], result=result,
+            file=params.path, result=result,
         )  # fmt: skip
         imports.begin(
-            connection, job_id=work.job.id, plan=asdict(plan), rejected=staged.rejected, file_name=params["file_name"],
+            connection, job_id=work.job.id, plan=asdict(plan), rejected=staged.rejected, file_name=params.file_name,
             rows=staged.accepted, new=result["customers_new"], updated=result["customers_updated"], now=now, **known,
         )  # fmt: skip
     return None
-
-
-def last_activity(days: float | None) -> str | None:
-    """Days since the last login in the old backend's words.
-
-    >>> last_activity(0), last_activity(1), last_activity(12), last_activity(None)
-    ('Today', 'Yesterday', '12 days ago', None)
-    """
-    if days is None:
-        return None
-    return {0: "Today", 1: "Yesterday"}.get(int(days), f"{int(days)} days ago")

@@ -25,6 +25,7 @@ from gateway.services.importing.finishing import (
 from gateway.services.importing.rejects import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
+from gateway.services.jobs.params import OutcomesParams
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
@@ -36,19 +37,18 @@ ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
 ROWS = 2_000
 
 
-def run(work: Work) -> Mapping[str, Any]:
-    """The job: params {path, file_name, dry_run?, keep_good?}."""
-    path = work.job.params["path"]
+def run(work: Work, params: OutcomesParams) -> Mapping[str, Any]:
+    """The job: end the lifetimes that the file names."""
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
         write_alone(work, lambda: finish_pending(work) or {})
-        table = open_table(path, folder=uploads.folder(work.database.path))
+        table = open_table(params.path, folder=uploads.folder(work.database.path))
         scratch = uploads.folder(work.database.path) / f"staged-{work.job.id}-{work.job.attempt}.db"
         try:
-            result = _import(work, table, Staging(scratch, _schema(table), ()))
+            result = _import(work, params, table, Staging(scratch, _schema(table), ()))
         finally:
             table.close()
             scratch.unlink(missing_ok=True)
-        uploads.discard(path)
+        uploads.discard(params.path)
         return result
 
 
@@ -69,8 +69,8 @@ def _schema(table: OpenTable) -> Schema:
     )
 
 
-def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]:
-    params, today = work.job.params, work.clock().date()
+def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Staging) -> Mapping[str, Any]:
+    today = work.clock().date()
     with work.database.read() as connection:
         if customer_base.get(connection) is None:
             raise NoCustomers("There are no customers yet whose outcomes these could be: import a table first.")
@@ -81,17 +81,17 @@ def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]
     if staged.rejected:
         out = uploads.rejects_path(work.database.path, work.job.id)
         write_rejects(table, staged, out)
-        if not (params.get("keep_good") or params.get("dry_run")):
+        if not (params.keep_good or params.dry_run):
             raise refusal(
                 table,
                 staged,
                 f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database.",
             )
     done = (0, 0)
-    if not params.get("dry_run") and staged.accepted:
+    if not params.dry_run and staged.accepted:
         done = write_alone(work, lambda: {"done": _apply(work, staged)})["done"]
     return {
-        "file_name": params["file_name"],
+        "file_name": params.file_name,
         "total": staged.total,
         "accepted": staged.accepted,
         "rejected": staged.rejected,
@@ -99,7 +99,7 @@ def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]
         "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if staged.rejected else None,
         "ended": done[0],
         "announced": done[1],
-        "dry_run": bool(params.get("dry_run")),
+        "dry_run": params.dry_run,
         "notes": staged.notes,
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.services.importing import uploads
+from gateway.services.jobs.params import FileParams
 from gateway.services.jobs.work import Work
 from shared.parsing_limits import MAX_PREVIEW_CHARACTERS
 from shared.tables.open import open_table, read_first
@@ -18,9 +19,9 @@ PREVIEW_ROWS = 20
 MAX_CELL = 200
 
 
-def preview(work: Work) -> Mapping[str, Any]:
-    """The job: params {path, file_name}. The first rows as they stand in the file."""
-    path = work.job.params["path"]
+def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
+    """The job: the first rows as they stand in the file."""
+    path = params.path
     try:
         work.step(0.0, "Looking at the file")
         table = open_table(path, folder=uploads.folder(work.database.path))
@@ -31,7 +32,7 @@ def preview(work: Work) -> Mapping[str, Any]:
     longest = min(MAX_CELL, MAX_PREVIEW_CHARACTERS // ((PREVIEW_ROWS + 1) * len(first.names)))
     columns = [[_shown(value, longest) for value in column.to_pylist()] for column in first.columns]
     return {
-        "file_name": work.job.params["file_name"],
+        "file_name": params.file_name,
         "columns": [_shown(name, longest) for name in first.names],
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "encoding": table.encoding,
@@ -46,12 +47,12 @@ def _shown(value: Any, longest: int) -> str | None:
     return None if value is None else str(value)[:longest]
 
 
-def propose(work: Work) -> Mapping[str, Any]:
-    """The job: params {path, file_name}. A schema to read and correct, as TOML and as plain values."""
-    path = work.job.params["path"]
+def propose(work: Work, params: FileParams) -> Mapping[str, Any]:
+    """The job: a schema to read and correct, as TOML and as plain values."""
+    path = params.path
     try:
         work.step(0.0, "Reading the file")
-        found = infer_schema(path, name=work.job.params["file_name"])
+        found = infer_schema(path, name=params.file_name)
     finally:
         uploads.discard(path)
     return {

@@ -9,57 +9,67 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
+from pydantic import TypeAdapter
 
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.session import Database
 from database.jobs import jobs
 from database.jobs.jobs import Job, Lane
 from gateway.clients.ml_client import MLClient
+from gateway.environment import Environment
 from gateway.settings import Settings
 from shared.clock import Clock, iso
-from shared.errors import Cancelled, DiskFull, NotFound, ServiceError, ServiceUnavailable, is_disk_full
+from shared.errors import (
+    Cancelled,
+    DiskFull,
+    Internal,
+    NotFound,
+    ServiceError,
+    ServiceUnavailable,
+    from_code,
+    is_disk_full,
+)
 
 log = structlog.get_logger()
 
-LANES: Mapping[str, Lane] = {
-    "train": "training",
-    "demo": "training",
-    "score": "rest",
-    "import": "rest",
-    "export": "rest",
-    "import-outcomes": "rest",
-    "preview": "rest",
-    "propose-schema": "rest",
-}
+P = TypeVar("P")
+Result = Mapping[str, Any]
 HEARTBEAT_S = 2.0
 SILENT_S = 15.0
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
 
 
-class Internal(ServiceError):
-    """Something broke that nobody can mend by asking differently; the log has the trace."""
-
-    code = "internal"
-
-
 @dataclass(frozen=True)
 class Work:
-    """What a piece of work has at hand, and how it reports."""
+    """A claimed job, the environment it runs in, and how it reports."""
 
-    database: Database
-    ml: MLClient
-    settings: Settings
-    clock: Clock
+    environment: Environment
     job: Job
     report: Callable[[float, str], None] = lambda progress, stage: None
     part: tuple[float, float] = (0.0, 1.0)
     _stop: threading.Event = field(default_factory=threading.Event)
     _said: list[float] = field(default_factory=lambda: [0.0])
+
+    @property
+    def database(self) -> Database:
+        return self.environment.database
+
+    @property
+    def ml(self) -> MLClient:
+        return self.environment.ml
+
+    @property
+    def settings(self) -> Settings:
+        return self.environment.settings
+
+    @property
+    def clock(self) -> Clock:
+        return self.environment.clock
 
     def step(self, progress: float, stage: str) -> None:
         """Say how far this part is, in [0, 1]. Raises Cancelled when somebody asked to stop."""
@@ -82,20 +92,45 @@ class Work:
     def within(self, low: float, high: float) -> Work:
         """The same work, whose steps fill only a part of the progress bar."""
         a, b = self.part
-        return Work(
-            self.database, self.ml, self.settings, self.clock, self.job, self.report,
-            (a + (b - a) * low, a + (b - a) * high), self._stop, self._said,
-        )  # fmt: skip
+        return replace(self, part=(a + (b - a) * low, a + (b - a) * high))
 
 
-Handler = Callable[[Work], Mapping[str, Any]]
+@dataclass(frozen=True)
+class JobKind(Generic[P]):
+    """A kind of job. `gateway.services.kinds` lists them all.
+
+    Attributes
+    ----------
+    name
+        As the jobs table and the API call it.
+    lane
+        The worker's thread that runs it.
+    params
+        Dataclass of its parameters.
+    run
+        Does the work and returns what the job came to.
+    """
+
+    name: str
+    lane: Lane
+    params: type[P]
+    run: Callable[[Work, P], Result]
+
+    def store(self, params: P) -> dict[str, Any]:
+        """Convert parameters to JSON values."""
+        stored: dict[str, Any] = TypeAdapter(self.params).dump_python(params, mode="json")
+        return stored
+
+    def read(self, stored: Mapping[str, Any]) -> P:
+        """Convert JSON values of a job's row to parameters. Raises ValidationError."""
+        return TypeAdapter(self.params).validate_python(stored)
 
 
 def submit(
     database: Database,
     clock: Clock,
-    kind: str,
-    params: Mapping[str, Any],
+    kind: JobKind[P],
+    params: P,
     *,
     user_id: int | None = None,
     request_id: str | None = None,
@@ -106,9 +141,9 @@ def submit(
     with database.write() as connection:
         return jobs.create(
             connection,
-            kind=kind,
-            lane=LANES[kind],
-            params=params,
+            kind=kind.name,
+            lane=kind.lane,
+            params=kind.store(params),
             now=iso(clock()),
             user_id=user_id,
             request_id=request_id,
@@ -139,33 +174,32 @@ def wait_for(database: Database, job_id: int, seconds: float) -> Job:
         turn += 1
 
 
-def cancel(database: Database, clock: Clock, job_id: int, *, by: Doer = COMMAND_LINE) -> Job:
+def cancel(database: Database, clock: Clock, job_id: int, *, actor: Actor = COMMAND_LINE) -> Job:
     """Ask a job to stop. Raises NotFound."""
     with database.write() as connection:
-        job = jobs.request_cancel(connection, job_id, iso(clock()), by)
+        job = jobs.request_cancel(connection, job_id, iso(clock()), actor)
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     return job
 
 
 def result_or_raise(job: Job) -> dict[str, Any]:
-    """What a finished job came to, or its failure raised as it was."""
+    """Return what a finished job came to, or raise its failure as it was."""
     if job.state == "done":
         return job.result or {}
-    error = job.error or {"code": "service_unavailable", "message": "The job ended without a result."}
-    failure = ServiceError(error["message"], details=error.get("details", ()))
-    failure.code = error["code"]
-    raise failure
+    if job.error is None:
+        raise ServiceUnavailable("The job ended without a result.")
+    raise from_code(job.error["code"], job.error["message"], job.error.get("details", ()))
 
 
-def run(work: Work, handler: Handler) -> Job:
+def run(work: Work, kind: JobKind[Any]) -> Job:
     """Run a claimed job to its end: keeps its heart beating, records how it ended."""
     heart_stops = threading.Event()
     heart = threading.Thread(target=_beat, args=(work, heart_stops), daemon=True, name=f"heart-{work.job.id}")
     structlog.contextvars.bind_contextvars(job_id=work.job.id, request_id=work.job.request_id)
     heart.start()
     try:
-        result = handler(work)
+        result = kind.run(work, kind.read(work.job.params))
         with work.database.write() as connection:
             jobs.finish(connection, work.job, result, iso(work.clock()))
         log.info("job_done", kind=work.job.kind)

@@ -83,7 +83,7 @@ def _put_in_place(found: Backup, target: Target, clashing: Iterable[str], clock:
     migrate(target.database)
     with closing(Database(target.database, pooled=False)) as database, database.write() as connection:
         subject = f"backup:{found.made_at}"
-        audit.record(connection, "backup.restored", at=iso(clock()), by=COMMAND_LINE, subject=subject)
+        audit.record(connection, "backup.restored", at=iso(clock()), actor=COMMAND_LINE, subject=subject)
 
 
 def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:

@@ -15,7 +15,7 @@ from typing import Self
 import structlog
 
 from database.accounts import audit
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.batch_sizing import Pace
 from database.engine.session import Database
 from database.jobs import retention as rows
@@ -69,7 +69,7 @@ def run(
     *,
     clock: Clock,
     dry_run: bool = False,
-    by: Doer = COMMAND_LINE,
+    actor: Actor = COMMAND_LINE,
     stops: threading.Event | None = None,
     report: Report = lambda share, what: None,
 ) -> Mapping[str, int]:
@@ -103,7 +103,7 @@ def run(
     if any(gone.values()):
         with database.write() as connection:
             subject = ", ".join(f"{what} {count}" for what, count in gone.items() if count)
-            audit.record(connection, "retention.ran", at=iso(clock()), by=by, subject=subject)
+            audit.record(connection, "retention.ran", at=iso(clock()), actor=actor, subject=subject)
     return gone
 
 
@@ -146,7 +146,7 @@ def daily(database: Database, limits: Limits, *, clock: Clock, stops: threading.
     """Delete what is too old now and every day, until told to stop; nothing where no limit is set."""
     while limits.any and not stops.is_set():
         try:
-            gone = run(database, limits, clock=clock, by=audit.WORKER, stops=stops)
+            gone = run(database, limits, clock=clock, actor=audit.WORKER, stops=stops)
             log.info("retention_ran", **gone)
         except Exception:  # a day's failure is told, and must not end the days after it
             log.exception("retention_broke")

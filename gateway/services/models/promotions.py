@@ -6,7 +6,7 @@ Law: every change is a row of the timeline with its reason and who said so; only
 from __future__ import annotations
 
 from database.accounts import audit
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.customers import customer_base
 from database.engine.session import Database
 from database.models import models
@@ -15,7 +15,7 @@ from shared.clock import Clock, iso
 from shared.errors import Conflict, NotFound
 
 
-def promote(database: Database, clock: Clock, *, version: str, reason: str, force: bool, by: Doer) -> Model:
+def promote(database: Database, clock: Clock, *, version: str, reason: str, force: bool, actor: Actor) -> Model:
     """Make a version live.
 
     Raises
@@ -40,13 +40,13 @@ def promote(database: Database, clock: Clock, *, version: str, reason: str, forc
             raise Conflict(f"The gate refused version {version}: {model.decision} Send force to override.")
         why = f"Forced: {reason}" if force else f"By hand: {reason}"
         now = iso(clock())
-        models.promote(connection, model.id, reason=why, live_from=now, user_id=by.user_id)
+        models.promote(connection, model.id, reason=why, live_from=now, user_id=actor.user_id)
         action = "model.promoted.forced" if force else "model.promoted"
-        audit.record(connection, action, at=now, by=by, subject=f"model:{version}")
+        audit.record(connection, action, at=now, actor=actor, subject=f"model:{version}")
     return model
 
 
-def roll_back(database: Database, clock: Clock, *, reason: str, by: Doer) -> Model:
+def roll_back(database: Database, clock: Clock, *, reason: str, actor: Actor) -> Model:
     """Make the model that was live before the present one live again. Raises Conflict where there was none."""
     with database.write() as connection:
         live = models.live(connection)
@@ -55,7 +55,7 @@ def roll_back(database: Database, clock: Clock, *, reason: str, by: Doer) -> Mod
             raise Conflict("There is no earlier live model to roll back to.")
         why = f"Rolled back from {live.version}: {reason}"
         now = iso(clock())
-        models.roll_back(connection, previous.id, reason=why, live_from=now, user_id=by.user_id)
+        models.roll_back(connection, previous.id, reason=why, live_from=now, user_id=actor.user_id)
         subject = f"model:{live.version} -> {previous.version}"
-        audit.record(connection, "model.rolled_back", at=now, by=by, subject=subject)
+        audit.record(connection, "model.rolled_back", at=now, actor=actor, subject=subject)
     return previous

@@ -19,6 +19,7 @@ from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
 from gateway.services.jobs import locks
+from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
@@ -35,15 +36,13 @@ NOT_YET = (
 )
 
 
-def run(work: Work) -> Mapping[str, Any]:
+def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
     """The job: train on what has matured by the data's last date, promote if the gate allows."""
     with work.database.read() as connection:
         last = facts.last_date(connection)
     if last is None:
         raise NoCustomers("There are no customers to train on yet: import a table first.")
-    model, promoted = train(
-        work, today=last, user_id=work.job.user_id, allow_leaks=work.job.params.get("allow_leaks", ())
-    )
+    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=params.allow_leaks)
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {

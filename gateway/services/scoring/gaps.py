@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from database.customers import customers
 from database.models.models import Model
 from gateway.services.jobs.work import Work
-from shared.errors import Detail, FeatureMissing, InvalidInput
+from shared.errors import Detail, FeatureMissing, invalid
 from shared.schema.features import Schema
 
 #: A feature is missing for many where more customers lack it than both of these.
@@ -34,7 +34,7 @@ class Gap:
 
 
 def demand_features(
-    work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None
+    work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None, *, allow: Sequence[str] = ()
 ) -> list[dict[str, str | int]]:
     """Stop where a feature is missing for many; those that are allowed to be, with their counts.
 
@@ -42,25 +42,25 @@ def demand_features(
     ----------
     among
         Ids of a sample; everybody who can be scored without it.
+    allow
+        Features that the job allows to be missing.
 
     Raises
     ------
     FeatureMissing
     InvalidInput
-        Where the job allows what is no feature.
+        Where `allow` names what is no feature.
     """
-    asked = work.job.params.get("allow_missing", ())
-    for name in asked:
+    for name in allow:
         if name not in schema.features:
-            message = f"There is no feature {name}."
-            raise InvalidInput(f"allow_missing: {message}", details=[{"field": "allow_missing", "message": message}])
+            raise invalid("allow_missing", f"There is no feature {name}.")
     complete = [name for name in live.complete_features if name in schema.features]
     if not complete:
         return []
     with work.database.read() as connection:
         size, missing = customers.lacking(connection, schema, complete, among)
     found = [Gap(name, count, size) for name, count in missing.items() if count > COUNT and count > SHARE * size]
-    _refuse(found, {*asked, *work.settings.allow_missing})
+    _refuse(found, {*allow, *work.settings.allow_missing})
     return [asdict(gap) for gap in found]
 
 

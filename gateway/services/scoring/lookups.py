@@ -10,33 +10,33 @@ from typing import Any
 from database.customers import customer_base, customers
 from database.engine.session import Database
 from database.models import models
-from gateway.query_cache import Memory
+from gateway.query_cache import QueryCache
 from gateway.services.scoring.reasons import facts_by_feature
-from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
+from shared.errors import NoCustomers, NoModel, NotFound, invalid
 from shared.schema.features import Schema
 
 
-def live_schema(database: Database, memory: Memory) -> tuple[Schema, str]:
+def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
     """The live model's schema and version. Raises NoCustomers, NoModel."""
-    schema, version, _ = live_model(database, memory)
+    schema, version, _ = live_model(database, cache)
     return schema, version
 
 
-def live_model(database: Database, memory: Memory) -> tuple[Schema, str, tuple[str, ...]]:
+def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tuple[str, ...]]:
     """The live model's schema, version, and the features that its training had complete.
 
     Raises
     ------
     NoCustomers, NoModel
     """
-    return memory.find("live model", lambda: _live_model(database))
+    return cache.get_or_read("live model", lambda: _live_model(database))
 
 
 def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
-    with database.glance() as connection:
+    with database.connect() as connection:
         live = models.live_schema(connection)
     if live is None:
-        with database.glance() as connection:
+        with database.connect() as connection:
             if customer_base.get(connection) is None:
                 raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
@@ -57,12 +57,8 @@ def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int
 def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
     """Facts of somebody who need not exist, every feature named. Raises InvalidInput."""
     for name in sorted(set(features) - set(schema.features)):
-        raise _wrong(name, "there is no such feature; GET /api/schema lists them")
+        raise invalid(f"features.{name}", "there is no such feature; GET /api/schema lists them")
     for name, about in schema.features.items():
         if features.get(name) is None and not about.missing:
-            raise _wrong(name, "this feature may not be missing")
+            raise invalid(f"features.{name}", "this feature may not be missing")
     return {name: features.get(name) for name in schema.feature_names}
-
-
-def _wrong(name: str, message: str) -> InvalidInput:
-    return InvalidInput(f"features.{name}: {message}", details=[{"field": f"features.{name}", "message": message}])

@@ -7,11 +7,13 @@ the model's estimate for a changed fact, and is always labelled as that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
+
+from pydantic import BaseModel, Field
 
 from database.customers.customer_base import column_names
 from gateway.clients.ml_client import MLClient
-from shared.contracts.api import Cell, Prediction, PredictRequest, PredictResponse, Shown
+from shared.contracts.api import REASON_NUMBERS, Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.errors import Detail, InvalidInput
 from shared.risk import risk_level
 from shared.schema.features import Feature, Schema
@@ -19,8 +21,8 @@ from shared.schema.features import Feature, Schema
 ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
 
 
-class ReasonInWords(TypedDict):
-    """One feature's part in a prediction."""
+class ReasonOut(BaseModel):
+    """One reason, in words and points."""
 
     feature: str
     label: str
@@ -30,8 +32,8 @@ class ReasonInWords(TypedDict):
     text: str
 
 
-class Recommendation(TypedDict):
-    """Something to do for one customer."""
+class Action(BaseModel):
+    """Something to do."""
 
     feature: str
     label: str
@@ -44,11 +46,24 @@ class Recommendation(TypedDict):
     note: str
 
 
-def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonInWords:
+class Explained(BaseModel):
+    """A score for people."""
+
+    churn_probability: float
+    confidence: float
+    risk_level: str
+    model_version: str
+    base_probability: float
+    reasons: list[ReasonOut]
+    other_points: float
+    warnings: list[str] = Field(description="Features that are missing here and that the model's training had complete")
+
+
+def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonOut:
     """One reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
     label, unit = schema.wording[feature]
     text = f"{label} {_shown(value, unit)}: {points * 100:+.1f} points"
-    return {"feature": feature, "label": label, "value": value, "unit": unit, "points": points, "text": text}
+    return ReasonOut(feature=feature, label=label, value=value, unit=unit, points=points, text=text)
 
 
 def _shown(value: Cell, unit: str | None) -> str:
@@ -59,11 +74,11 @@ def _shown(value: Cell, unit: str | None) -> str:
     return f"{told} {unit}" if unit else told
 
 
-def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonInWords]:
+def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonOut]:
     """The reasons kept with a ledger row, largest first; `row` has the feature columns beside them."""
     names, columns = schema.feature_names, column_names(schema)
     found = []
-    for k in (1, 2, 3):
+    for k in REASON_NUMBERS:
         position = row[f"reason_{k}"]
         if position is not None and position >= 0:
             name = names[position]
@@ -78,7 +93,7 @@ def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
 
 def explain(
     schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
-) -> dict[str, Any]:
+) -> Explained:
     """One row of an ML answer for people.
 
     Parameters
@@ -87,16 +102,16 @@ def explain(
         Features that the model's training had complete: where one is missing here, the answer warns of it.
     """
     prediction: Prediction = answer.predictions[at]
-    return {
-        "churn_probability": prediction.churn_probability,
-        "confidence": prediction.confidence,
-        "risk_level": risk_level(prediction.churn_probability),
-        "model_version": answer.model_version,
-        "base_probability": answer.base_probability,
-        "reasons": [in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
-        "other_points": prediction.other_points,
-        "warnings": [_unknown(schema, name) for name in complete if facts[name] is None],
-    }
+    return Explained(
+        churn_probability=prediction.churn_probability,
+        confidence=prediction.confidence,
+        risk_level=risk_level(prediction.churn_probability),
+        model_version=answer.model_version,
+        base_probability=answer.base_probability,
+        reasons=[in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
+        other_points=prediction.other_points,
+        warnings=[_unknown(schema, name) for name in complete if facts[name] is None],
+    )
 
 
 def _unknown(schema: Schema, feature: str) -> str:
@@ -139,7 +154,7 @@ def changed(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cel
         elif not schema.features[name].actionable:
             details.append({"field": f"changes.{name}", "message": f"{schema.feature_label(name)} can't be acted on."})
     if details:
-        raise InvalidInput(details[0]["message"], details=details)
+        raise InvalidInput.of(details, lead="")
     return {**facts, **changes}
 
 
@@ -152,7 +167,7 @@ def recommend(
     row_key: int,
     complete: Sequence[str] = (),
     request_id: str | None = None,
-) -> tuple[dict[str, Any], list[Recommendation]]:
+) -> tuple[Explained, list[Action]]:
     """What could be done for one customer, best first.
 
     Only for features that can be acted on and that raise this customer's risk. Facts and changed facts are scored in
@@ -169,28 +184,28 @@ def recommend(
     answer = score(ml, schema, version, rows, row_key=row_key, reasons="all", request_id=request_id)
     now = answer.predictions[0].churn_probability
     raising = {reason["feature"] for reason in answer.predictions[0].reasons if reason["points"] > 0}
-    found: list[Recommendation] = []
+    found: list[Action] = []
     for at, (name, target) in enumerate(targets.items(), start=1):
         then = answer.predictions[at].churn_probability
         if name in raising and then < now:
-            found.append(_recommendation(schema, name, facts[name], target, now, then))
-    return explain(schema, facts, answer, complete=complete), sorted(found, key=lambda r: r["expected_change"])
+            found.append(_action(schema, name, facts[name], target, now, then))
+    return explain(schema, facts, answer, complete=complete), sorted(found, key=lambda action: action.expected_change)
 
 
-def _recommendation(schema: Schema, name: str, value: Cell, target: Cell, now: float, then: float) -> Recommendation:
+def _action(schema: Schema, name: str, value: Cell, target: Cell, now: float, then: float) -> Action:
     about = schema.features[name]
     label = schema.feature_label(name)
-    return {
-        "feature": name,
-        "label": label,
-        "action": about.action or f"Bring {label} from {_shown(value, about.unit)} to {_shown(target, about.unit)}",
-        "purpose": about.purpose,
-        "value": value,
-        "target": target,
-        "expected_probability": then,
-        "expected_change": then - now,
-        "note": ESTIMATE,
-    }
+    return Action(
+        feature=name,
+        label=label,
+        action=about.action or f"Bring {label} from {_shown(value, about.unit)} to {_shown(target, about.unit)}",
+        purpose=about.purpose,
+        value=value,
+        target=target,
+        expected_probability=then,
+        expected_change=then - now,
+        note=ESTIMATE,
+    )
 
 
 def _target(about: Feature, value: Cell) -> Cell:

@@ -25,6 +25,7 @@ from database.models.models import Model
 from database.scoring import runs
 from database.scoring.run_writer import Scores, drop_unfinished, open_run
 from gateway.services.jobs import locks
+from gateway.services.jobs.params import ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import gaps
 from gateway.services.scoring.columns import predict_batch
@@ -64,14 +65,14 @@ class Batch:
     body: bytes
 
 
-def run(work: Work) -> Mapping[str, Any]:
+def run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     """The job: score every active customer, or `sample_size` of them."""
     drop_unfinished(work.database, work.job.id)
     with locks.standing_still(work):
-        return _run(work)
+        return _run(work, params)
 
 
-def _run(work: Work) -> Mapping[str, Any]:
+def _run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     with work.database.read() as connection:
         if imports.pending(connection) is not None:
             raise Conflict(UNFINISHED)
@@ -85,9 +86,9 @@ def _run(work: Work) -> Mapping[str, Any]:
     with work.database.read() as connection:
         # A model goes on with the features it was trained on, whatever the base has been given since.
         schema = customer_base.schema_of(connection, live.schema_checksum) or found.schema
-    wanted = work.job.params.get("sample_size")
-    sample = None if wanted is None or wanted >= size else _drawn(work, int(wanted))
-    allowed = gaps.demand_features(work, schema, live, sample)
+    wanted = params.sample_size
+    sample = None if wanted is None or wanted >= size else _drawn(work, wanted)
+    allowed = gaps.demand_features(work, schema, live, sample, allow=params.allow_missing)
     result = _score(work, schema, live, as_of, size if sample is None else len(sample), sample)
     return {**result, "allowed_missing": allowed}
 

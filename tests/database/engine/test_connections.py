@@ -63,8 +63,8 @@ def leave_the_block(database: Database) -> Any:
     return rows
 
 
-def leave_a_glance(database: Database) -> Any:
-    with database.glance() as connection:
+def leave_a_connection(database: Database) -> Any:
+    with database.connect() as connection:
         rows = connection.execution_options(stream_results=True).exec_driver_sql(MANY)
         next(iter(rows))
     return rows
@@ -108,7 +108,7 @@ def leave_it_to_the_collector(database: Database) -> Any:
     gc.collect()
 
 
-ENDS = [leave_the_block, leave_a_glance, leave_a_write, fail_within, close_the_stream, never_begin, drop_the_stream,
+ENDS = [leave_the_block, leave_a_connection, leave_a_write, fail_within, close_the_stream, never_begin, drop_the_stream,
         leave_it_to_the_collector]  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_connections_that_are_used_as_they_should_be_are_kept(pool: Database) ->
             with pool.write() as connection:
                 used.add(id(connection.connection.dbapi_connection))
                 connection.exec_driver_sql("UPDATE users SET name = 'C'")
-            with pool.glance() as connection:
+            with pool.connect() as connection:
                 used.add(id(connection.connection.dbapi_connection))
                 connection.exec_driver_sql("SELECT * FROM users").all()
     assert (len(used), said) == (1, [])

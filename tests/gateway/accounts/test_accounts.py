@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 from sqlalchemy import insert, select
 
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.accounts.users import User
 from database.engine.session import Database
 from database.tables import tables
@@ -179,7 +179,7 @@ def test_bcrypt_runs_outside_of_write_transactions(database: Database, monkeypat
         user_id=user.id,
         current_password="another long one",
         new_password="yet another one",
-        by=Doer(user.id),
+        actor=Actor(user.id),
     )
 
 
@@ -241,12 +241,12 @@ def test_a_change_that_changes_nothing_is_not_told(database: Database) -> None:
 
 def test_the_audit_log_tells_who_did_what_to_whom_by_number(database: Database) -> None:
     admin = person(database, role="admin", email="root@example.com")
-    by = Doer(admin.id, "request-1")
-    user = person(database, by=by)
+    actor = Actor(admin.id, "request-1")
+    user = person(database, actor=actor)
     accounts.change_user(
-        database, user.id, **HOW, by=by, role="analyst", disabled=True, name="Anna", new_password="another one"
+        database, user.id, **HOW, actor=actor, role="analyst", disabled=True, name="Anna", new_password="another one"
     )
-    accounts.sign_out_everywhere(database, clock=clock, user_id=user.id, by=by)
+    accounts.sign_out_everywhere(database, clock=clock, user_id=user.id, actor=actor)
     accounts.register(
         database,
         **HOW,

@@ -236,7 +236,7 @@ def test_keys_of_the_demo_account_do_not_count_in_production(shop: Shop) -> None
     demo = accounts.create_demo_account(shop.database, clock=shop.watch, cost=4, app_env="test")
     _, secret = api_keys.create(shop.database, clock=shop.watch, user_id=demo.id, name="demo", scopes=["read"])
     assert shop.get(secret).status_code == 200
-    assert api_keys.holder(shop.database, secret, clock=shop.watch, demo_allowed=False) is None
+    assert api_keys.authenticate_key(shop.database, secret, clock=shop.watch, demo_allowed=False) is None
 
 
 # --- how it is kept -------------------------------------------------------------------------------------------------

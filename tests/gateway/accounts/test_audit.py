@@ -17,7 +17,7 @@ from sqlalchemy import insert
 
 import gateway.cli.main as cli
 from database.accounts import audit
-from database.accounts.audit import COMMAND_LINE, Doer
+from database.accounts.audit import COMMAND_LINE, Actor
 from database.customers import customer_base
 from database.jobs import jobs
 from database.models import models
@@ -139,7 +139,7 @@ def test_models_going_live_and_back_are_told_of(shop: Shop) -> None:
     sent = shop.client.post("/api/model/promote", json={"version": "1.0.1", "reason": "better"}, headers=admin)
     assert sent.status_code == 200, sent.text
     assert shop.client.post("/api/model/rollback", json={"reason": "worse"}, headers=admin).status_code == 200
-    promotions.promote(shop.database, shop.watch, version="1.0.1", reason="x", force=True, by=Doer(by))
+    promotions.promote(shop.database, shop.watch, version="1.0.1", reason="x", force=True, actor=Actor(by))
     told = [(entry["action"], entry["subject"], entry["user_id"]) for entry in entries(shop, admin, action="model")]
     assert told == [
         ("model.promoted.forced", "model:1.0.1", by),
@@ -163,7 +163,7 @@ def test_what_a_demo_account_did_stays_when_it_and_its_keys_go(shop: Shop) -> No
     a_worker_is_there(shop)
     demo = accounts.create_demo_account(shop.database, clock=shop.watch, cost=4, app_env="test")
     _, secret = api_keys.create(
-        shop.database, clock=shop.watch, user_id=demo.id, name="x", scopes=["score"], by=Doer(demo.id)
+        shop.database, clock=shop.watch, user_id=demo.id, name="x", scopes=["score"], actor=Actor(demo.id)
     )
     shop.client.post(PREDICT, headers={"X-API-Key": secret, "Prefer": "respond-async"})
     assert accounts.remove_demo_account(shop.database)
@@ -178,7 +178,7 @@ def test_pages_follow_each_other_newest_first_while_rows_are_added(shop: Shop) -
     headers = shop.bearer("admin")
     for number in range(7):
         with shop.database.write() as connection:
-            audit.record(connection, "a.b", at=iso(shop.watch()), by=COMMAND_LINE, subject=str(number))
+            audit.record(connection, "a.b", at=iso(shop.watch()), actor=COMMAND_LINE, subject=str(number))
     seen: list[str] = []
     query: dict[str, Any] = {"limit": 3, "action": "a"}
     while query.get("after", "") is not None:
@@ -186,7 +186,7 @@ def test_pages_follow_each_other_newest_first_while_rows_are_added(shop: Shop) -
         seen += [entry["subject"] for entry in data["entries"]]
         query["after"] = data["next"]
         with shop.database.write() as connection:
-            audit.record(connection, "a.b", at=iso(shop.watch()), by=COMMAND_LINE, subject="later")
+            audit.record(connection, "a.b", at=iso(shop.watch()), actor=COMMAND_LINE, subject="later")
     assert seen == [str(number) for number in reversed(range(7))]
 
 
@@ -195,7 +195,7 @@ def test_filters_find_by_action_person_and_time(shop: Shop) -> None:
     with shop.database.write() as connection:
         for days, action, by in ((3, "user.renamed", 1), (2, "user_x.y", 1), (1, "user.disabled", None)):
             at = iso(shop.watch() - timedelta(days=days))
-            audit.record(connection, action, at=at, by=Doer(by))
+            audit.record(connection, action, at=at, actor=Actor(by))
     assert {entry["action"] for entry in entries(shop, admin, action="user")} == {
         "user.created", "user.renamed", "user.disabled",
     }  # fmt: skip

@@ -79,7 +79,7 @@ def test_nobody_by_that_name_is_said_in_a_sentence(run: Run) -> None:
 def test_a_key_is_made_used_listed_and_revoked(run: Run, database: Database) -> None:
     made = run("key", "create", "root@example.com", "--name", "cron", "--scope", "score", "--scope", "read")
     secret = made.stdout.strip()
-    found = api_keys.holder(database, secret, clock=utc_now, demo_allowed=True)
+    found = api_keys.authenticate_key(database, secret, clock=utc_now, demo_allowed=True)
     assert found is not None
     assert (found.role, found.key.scopes, found.key.made_by) == ("admin", ("read", "score"), None)
     listed = run("key", "list", "--user", "root@example.com").output
@@ -87,5 +87,5 @@ def test_a_key_is_made_used_listed_and_revoked(run: Run, database: Database) -> 
     assert secret not in listed
     assert "live" in listed
     run("key", "revoke", "1")
-    assert api_keys.holder(database, secret, clock=utc_now, demo_allowed=True) is None
+    assert api_keys.authenticate_key(database, secret, clock=utc_now, demo_allowed=True) is None
     assert "revoked" in run("key", "list").output

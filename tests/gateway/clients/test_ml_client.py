@@ -241,7 +241,7 @@ def test_a_page_where_health_should_be_is_unavailable() -> None:
         client.health()
 
 
-# --- riding together ------------------------------------------------------------------------------------------------
+# --- requests coalesced ---------------------------------------------------------------------------------------------
 
 
 class _Scorer(BaseHTTPRequestHandler):

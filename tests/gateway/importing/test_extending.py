@@ -13,7 +13,7 @@ from sqlalchemy import select
 from database.customers import customer_base, customers
 from database.models import models
 from database.tables import tables
-from gateway.query_cache import Memory
+from gateway.query_cache import QueryCache
 from gateway.services.models import training
 from gateway.services.scoring import reasons, scoring_run
 from gateway.services.scoring.lookups import live_schema, present_facts
@@ -122,7 +122,7 @@ def test_an_earlier_model_goes_on_scoring_an_extended_base_and_a_new_one_uses_th
 
 
 def _explains(world: World, user_id: str) -> None:
-    schema, version = live_schema(world.database, Memory(world.database))
+    schema, version = live_schema(world.database, QueryCache(world.database))
     assert schema == built_in_schema()
     _, known = present_facts(world.database, schema, user_id)
     answer = reasons.score(world.ml, schema, version, [known])
@@ -133,4 +133,4 @@ def _explains(world: World, user_id: str) -> None:
     assert row["support_tickets"] == 3
     assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-6)
     assert reasons.stored_reasons(wide, row)
-    assert {reason["feature"] for reason in reasons.stored_reasons(wide, row)} <= set(schema.features)
+    assert {reason.feature for reason in reasons.stored_reasons(wide, row)} <= set(schema.features)

@@ -15,6 +15,7 @@ from database.customers.customer_base import column_names, snapshots_table
 from database.importing import apply_import
 from database.scoring import runs
 from database.tables import tables
+from gateway.services import kinds
 from gateway.services.importing import import_file
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
@@ -311,7 +312,7 @@ def test_a_cancel_that_comes_after_the_commit_does_not_call_a_finished_import_ca
             given[0]._stop.set()
 
     given.append(world.work("import", params, report=report))
-    job = work.run(given[0], import_file.run)
+    job = work.run(given[0], kinds.IMPORT)
     written = counts(world)["customers"] > 0
     assert (job.state == "done") is written
     if written:

@@ -13,7 +13,8 @@ from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.importing import apply_import, imports
 from database.jobs import jobs
-from gateway.services.importing import import_file
+from gateway.environment import Environment
+from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
 from gateway.settings import Settings
@@ -33,7 +34,7 @@ def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
         job = jobs.claim_one(connection, job_id, worker="test", now=now)
     assert job is not None
     return work.run(
-        Work(database, cast(Any, None), Settings(database_path=database.path), utc_now, job), import_file.run
+        Work(Environment(Settings(database_path=database.path), database, cast(Any, None), utc_now), job), kinds.IMPORT
     )
 
 

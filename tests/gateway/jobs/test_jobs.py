@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from inspect import signature
 from typing import Any
 
 import pytest
 
 from database.jobs import jobs
+from gateway.services import kinds
 from gateway.services.jobs import work
+from gateway.services.jobs.params import (
+    ExportParams,
+    FileParams,
+    ImportParams,
+    NoParams,
+    OutcomesParams,
+    ScoreParams,
+    TrainingParams,
+)
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Cancelled, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
@@ -18,14 +30,14 @@ from tests.gateway.conftest import World
 
 
 def test_what_a_handler_returns_is_the_jobs_result(world: World) -> None:
-    job = world.run("score", lambda work: {"n": 3})
+    job = world.run("score", lambda work, params: {"n": 3})
     assert (job.state, job.result, job.error, job.progress) == ("done", {"n": 3}, None, 1.0)
     assert job.finished_at == iso(world.clock())
     assert work.result_or_raise(job) == {"n": 3}
 
 
 def test_a_failure_is_recorded_and_raised_again_as_it_was(world: World) -> None:
-    def handler(_: Work) -> dict[str, Any]:
+    def handler(_: Work, params: Any) -> dict[str, Any]:
         raise InvalidInput("Row 7 is wrong.", details=[{"row": 7, "message": "negative"}])
 
     job = world.run("import", handler)
@@ -37,7 +49,7 @@ def test_a_failure_is_recorded_and_raised_again_as_it_was(world: World) -> None:
 
 @pytest.mark.parametrize("odd", [ZeroDivisionError("secret words"), KeyError("x"), AssertionError(), RuntimeError()])
 def test_an_unknown_exception_fails_the_job_without_telling_its_text(world: World, odd: Exception) -> None:
-    def handler(_: Work) -> dict[str, Any]:
+    def handler(_: Work, params: Any) -> dict[str, Any]:
         raise odd
 
     job = world.run("score", handler)
@@ -46,18 +58,18 @@ def test_an_unknown_exception_fails_the_job_without_telling_its_text(world: Worl
 
 
 def test_a_result_that_is_no_json_fails_the_job_instead_of_losing_it(world: World) -> None:
-    job = world.run("score", lambda work: {"n": object()})
+    job = world.run("score", lambda work, params: {"n": object()})
     assert job.state == "failed"
 
 
 def test_an_interrupt_cancels_the_job_so_that_nobody_runs_it_again(world: World) -> None:
     begun = world.work("train")
 
-    def handler(_: Work) -> dict[str, Any]:
+    def handler(_: Work, params: Any) -> dict[str, Any]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work.run(begun, handler)
+        work.run(begun, replace(kinds.TRAIN, run=handler))
     assert work.read(world.database, begun.job.id).state == "cancelled"
 
 
@@ -65,7 +77,7 @@ def test_steps_are_told_and_kept_and_parts_of_the_work_fill_parts_of_the_bar(wor
     told: list[tuple[float, str]] = []
     kept: list[float] = []
 
-    def handler(given: Work) -> dict[str, Any]:
+    def handler(given: Work, params: Any) -> dict[str, Any]:
         given.step(0.5, "half")
         kept.append(work.read(world.database, given.job.id).progress)
         part = given.within(0.5, 1.0)
@@ -82,7 +94,7 @@ def test_steps_are_told_and_kept_and_parts_of_the_work_fill_parts_of_the_bar(wor
 def test_a_running_job_stops_at_its_next_step_when_somebody_cancels_it(world: World) -> None:
     reached: list[str] = []
 
-    def handler(given: Work) -> dict[str, Any]:
+    def handler(given: Work, params: Any) -> dict[str, Any]:
         work.cancel(world.database, world.clock, given.job.id)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
@@ -104,7 +116,7 @@ def test_a_cancelled_job_stops_too_when_its_work_says_nothing_for_long(
     monkeypatch.setattr(work, "HEARTBEAT_S", 0.05)
     seen = threading.Event()
 
-    def handler(given: Work) -> dict[str, Any]:
+    def handler(given: Work, params: Any) -> dict[str, Any]:
         work.cancel(world.database, world.clock, given.job.id)
         for _ in range(200):
             if given._stop.is_set():
@@ -130,7 +142,7 @@ def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkey
 
     monkeypatch.setattr(jobs, "beat", beat)
 
-    def handler(_: Work) -> dict[str, Any]:
+    def handler(_: Work, params: Any) -> dict[str, Any]:
         deadline = time.monotonic() + 3
         while len(beats) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -141,7 +153,7 @@ def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkey
 
 
 def test_a_job_lost_to_another_worker_stops_at_its_next_step_and_leaves_the_others_alone(world: World) -> None:
-    def handler(given: Work) -> dict[str, Any]:
+    def handler(given: Work, params: Any) -> dict[str, Any]:
         with world.database.write() as connection:
             jobs.settle_lost(connection, silent_since="9999", now=iso(world.clock()))
             assert jobs.claim_one(connection, given.job.id, worker="other", now=iso(world.clock())) is not None
@@ -153,7 +165,7 @@ def test_a_job_lost_to_another_worker_stops_at_its_next_step_and_leaves_the_othe
 
 
 def test_waiting_ends_with_the_job_or_with_the_time(world: World) -> None:
-    job_id = work.submit(world.database, world.clock, "score", {})
+    job_id = work.submit(world.database, world.clock, kinds.SCORE, ScoreParams())
     began = time.monotonic()
     assert work.wait_for(world.database, job_id, 0.15).state == "queued"
     assert 0.1 < time.monotonic() - began < 2
@@ -182,17 +194,54 @@ def test_without_a_worker_seen_lately_a_job_would_wait_for_ever(world: World) ->
     work.require_worker(world.database, world.clock)
 
 
-@pytest.mark.parametrize("kind", sorted(work.LANES))
-def test_every_kind_of_work_has_a_lane_and_a_handler(kind: str, make_world: Callable[..., World]) -> None:
-    from gateway.worker import HANDLERS
+@pytest.mark.parametrize("name", sorted(kinds.KINDS))
+def test_every_kind_of_work_has_a_lane_and_a_handler(name: str, world: World) -> None:
+    kind = kinds.KINDS[name]
+    assert kind.lane in ("training", "rest")
+    assert list(signature(kind.run).parameters) == ["work", "params"]
+    job = world.job(name)
+    assert (job.kind, job.state) == (name, "running")
+    assert kind.store(kind.read(job.params)) == job.params
 
-    assert set(HANDLERS) == set(work.LANES)
-    made = make_world()
-    assert work.read(made.database, work.submit(made.database, made.clock, kind, {})).state == "queued"
+
+@pytest.mark.parametrize(
+    "name, stored, read",
+    [
+        ("train", {}, TrainingParams()),
+        ("train", {"allow_leaks": ["tenure"]}, TrainingParams(("tenure",))),
+        ("score", {"sample_size": None}, ScoreParams()),
+        ("score", {"sample_size": 5, "allow_missing": ["plan"]}, ScoreParams(5, ("plan",))),
+        ("preview", {"path": "a", "file_name": "b"}, FileParams("a", "b")),
+        ("import-outcomes", {"path": "a", "file_name": "b", "keep_good": True}, OutcomesParams("a", "b", False, True)),
+        (
+            "import",
+            {"path": "a", "file_name": "b", "schema": {}, "as_of": "2026-06-01", "full_snapshot": True},
+            ImportParams("a", "b", {}, date(2026, 6, 1)),
+        ),
+        ("import", {"path": "a", "file_name": "b", "schema": {}, "as_of": None}, ImportParams("a", "b", {})),
+        (
+            "export",
+            {"content": "risk", "filters": [["plan", "Standard"]]},
+            ExportParams("risk", (("plan", "Standard"),)),
+        ),
+        ("demo", {}, NoParams()),
+    ],
+)
+def test_parameters_stored_by_earlier_versions_are_read(name: str, stored: dict[str, Any], read: Any) -> None:
+    assert kinds.KINDS[name].read(stored) == read
+
+
+def test_parameters_that_cannot_be_read_fail_the_job(world: World) -> None:
+    with world.database.write() as connection:
+        jobs.create(connection, kind="import", lane="rest", params={"path": 5}, now=iso(world.clock()))
+        job = jobs.claim(connection, lane="rest", worker="w", now=iso(world.clock()))
+    assert job is not None
+    ended = work.run(Work(world.environment, job), kinds.IMPORT)
+    assert (ended.state, ended.error["code"]) == ("failed", "internal")  # type: ignore[index]
 
 
 def test_a_failure_without_a_class_of_its_own_keeps_its_code(world: World) -> None:
-    def handler(_: Work) -> dict[str, Any]:
+    def handler(_: Work, params: Any) -> dict[str, Any]:
         raise NoModel("Train one first.")
 
     with pytest.raises(ServiceError) as caught:

@@ -6,6 +6,7 @@ import csv
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from database.customers.customer_base import customers_table, snapshots_table
 from database.importing import apply_import
 from database.jobs.jobs import Job
 from database.tables import tables
+from gateway.services import kinds
 from gateway.services.importing import import_file
 from gateway.services.jobs import work
 from gateway.services.scoring import scoring_run
@@ -44,7 +46,7 @@ class Meanwhile:
                 self.heard.notify_all()
 
         asked = self.world.work(kind, params, report=report)
-        return self.pool.submit(work.run, asked, handler)
+        return self.pool.submit(work.run, asked, replace(kinds.KINDS[kind], run=handler))
 
     def says(self, name: str, word: str) -> None:
         """Wait until a job has reported this."""

@@ -139,8 +139,8 @@ def test_old_audit_rows_go_and_the_deleting_is_told_of(database: Database) -> No
     for months in range(6):
         with database.write() as connection:
             at = f"{months_before(utc_now().date(), months).isoformat()}T00:00:00.001Z"
-            audit.record(connection, "a", at=at, by=COMMAND_LINE, subject=str(months))
-    assert keep(database, audit=3, clock=utc_now, by=audit.WORKER)["audit"] == 2
+            audit.record(connection, "a", at=at, actor=COMMAND_LINE, subject=str(months))
+    assert keep(database, audit=3, clock=utc_now, actor=audit.WORKER)["audit"] == 2
     with database.read() as connection:
         newest, *rest = audit.page(connection, limit=10)
     assert (newest.action, newest.actor, newest.subject) == ("retention.ran", "worker", "audit 2")
@@ -272,7 +272,7 @@ def _filled(database: Database, rows: int, kind: str) -> int:
     """Bytes of the file after so many audit rows more."""
     with database.write() as connection:
         for _ in range(rows):
-            audit.record(connection, kind, at="2020-01-01T00:00:00.000Z", by=COMMAND_LINE, subject="x" * 100)
+            audit.record(connection, kind, at="2020-01-01T00:00:00.000Z", actor=COMMAND_LINE, subject="x" * 100)
     with database.read() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import insert
 
-from database.accounts.audit import Doer
+from database.accounts.audit import Actor
 from database.customers import customer_base
 from database.models import models
 from database.tables import tables
@@ -46,7 +46,7 @@ def live(world: World) -> str:
 
 
 def promote(world: World, user: int, version: str, *, force: bool = False) -> None:
-    promotions.promote(world.database, clock, version=version, reason="because", force=force, by=Doer(user_id=user))
+    promotions.promote(world.database, clock, version=version, reason="because", force=force, actor=Actor(user_id=user))
 
 
 def test_a_promotion_is_a_row_of_the_timeline_with_its_reason_and_who_said_so(world: World, user: int) -> None:
@@ -91,10 +91,10 @@ def test_rolling_back_goes_one_back_each_time_until_there_is_nothing_before(worl
     for version in ("1.0.1", "1.0.2"):
         promote(world, user, version)
     for expected in ("1.0.1", "1.0.0"):
-        found = promotions.roll_back(world.database, clock, reason="worse", by=Doer(user_id=user))
+        found = promotions.roll_back(world.database, clock, reason="worse", actor=Actor(user_id=user))
         assert (found.version, live(world)) == (expected, expected)
     with pytest.raises(Conflict, match="no earlier"):
-        promotions.roll_back(world.database, clock, reason="worse", by=Doer(user_id=user))
+        promotions.roll_back(world.database, clock, reason="worse", actor=Actor(user_id=user))
     with world.database.read() as connection:
         told = models.timeline(connection)
     assert [row.version for row in told] == ["1.0.0", "1.0.1", "1.0.2", "1.0.1", "1.0.0"]
@@ -103,4 +103,4 @@ def test_rolling_back_goes_one_back_each_time_until_there_is_nothing_before(worl
 
 def test_there_is_nothing_to_roll_back_to_before_the_first(world: World) -> None:
     with pytest.raises(Conflict):
-        promotions.roll_back(world.database, clock, reason="x", by=Doer(user_id=1))
+        promotions.roll_back(world.database, clock, reason="x", actor=Actor(user_id=1))

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from database.customers import customer_base, facts
 from database.models import models
 from database.tables import tables
+from gateway.services import kinds
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
 from shared.contracts import arrow
@@ -125,6 +126,6 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
     given.append(demo_world.work("train", report=report))
     from gateway.services.jobs import work
 
-    assert work.run(given[0], training.run).state == "cancelled"
+    assert work.run(given[0], kinds.TRAIN).state == "cancelled"
     with demo_world.database.read() as connection:
         assert [model.version for model in models.versions(connection)] == ["2.4.3", "2.4.2", "2.4.1"]

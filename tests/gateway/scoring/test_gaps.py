@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from database.models import models
 from database.tables import tables
-from gateway.query_cache import Memory
+from gateway.query_cache import QueryCache
 from gateway.services.scoring import reasons, scoring_run
 from gateway.services.scoring.lookups import given_facts, live_model
 from shared.errors import ServiceError
@@ -40,7 +40,7 @@ def test_the_live_model_says_what_its_training_had_complete(demo_world: World) -
     with demo_world.database.read() as connection:
         live = models.live(connection)
     assert live is not None
-    schema, version, complete = live_model(demo_world.database, Memory(demo_world.database))
+    schema, version, complete = live_model(demo_world.database, QueryCache(demo_world.database))
     assert (version, set(complete)) == (live.version, set(schema.feature_names))
     assert complete == live.complete_features
 
@@ -108,13 +108,13 @@ def test_the_command_stops_too_and_goes_on_where_it_is_allowed(demo_world: World
 
 
 def test_a_single_score_warns_of_each_feature_that_is_missing(demo_world: World) -> None:
-    schema, version, complete = live_model(demo_world.database, Memory(demo_world.database))
+    schema, version, complete = live_model(demo_world.database, QueryCache(demo_world.database))
     facts = given_facts(schema, {"plan": "Standard"})
     answer = reasons.score(demo_world.ml, schema, version, [facts])
     told = reasons.explain(schema, facts, answer, complete=complete)
-    assert len(told["warnings"]) == len(schema.features) - 1
-    assert any(each.startswith(schema.feature_label("payment_failures")) for each in told["warnings"])
-    assert told["churn_probability"] < 0.3, "nothing known is no reason to call somebody a leaver"
+    assert len(told.warnings) == len(schema.features) - 1
+    assert any(each.startswith(schema.feature_label("payment_failures")) for each in told.warnings)
+    assert told.churn_probability < 0.3, "nothing known is no reason to call somebody a leaver"
     full = {**given_facts(schema, {"plan": "Standard"}), **dict.fromkeys(set(schema.features) - {"plan"}, 3)}
     answer = reasons.score(demo_world.ml, schema, version, [full])
-    assert reasons.explain(schema, full, answer, complete=complete)["warnings"] == []
+    assert reasons.explain(schema, full, answer, complete=complete).warnings == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from database.customers import customers
-from gateway.query_cache import Memory
+from gateway.query_cache import QueryCache
 from gateway.services.scoring import reasons
 from gateway.services.scoring.lookups import given_facts, live_schema, present_facts
 from gateway.services.scoring.reasons import (
@@ -46,13 +46,13 @@ def test_risk_levels_have_their_documented_edges(probability: float, level: str)
     ],
 )
 def test_a_reason_is_a_sentence(feature: str, value: Any, points: float, text: str) -> None:
-    assert in_words(SCHEMA, feature, value, points)["text"] == text
+    assert in_words(SCHEMA, feature, value, points).text == text
 
 
 def test_stored_reasons_are_those_that_exist_largest_first() -> None:
     row = {"watch_time_hours": 5.0, "plan": "Standard"}
     row |= {"reason_1": 0, "points_1": 0.2, "reason_2": 6, "points_2": -0.1, "reason_3": -1, "points_3": 0.0}
-    assert [(r["feature"], r["points"]) for r in stored_reasons(SCHEMA, row)] == [
+    assert [(r.feature, r.points) for r in stored_reasons(SCHEMA, row)] == [
         ("watch_time_hours", 0.2),
         ("plan", -0.1),
     ]
@@ -120,7 +120,7 @@ def test_features_are_named_one_by_one_where_they_are_wrong() -> None:
 
 def test_without_customers_or_a_model_it_says_what_to_do(world: World) -> None:
     with pytest.raises(NoCustomers, match="import a table"):
-        live_schema(world.database, Memory(world.database))
+        live_schema(world.database, QueryCache(world.database))
 
 
 # --- with the real ML service ----------------------------------------------------------------------------------------
@@ -133,47 +133,45 @@ def riskiest(world: World, limit: int = 12) -> list[dict[str, Any]]:
 
 @real_ml
 def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     for row in riskiest(demo_world, 5):
         facts = facts_by_feature(schema, row)
         for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
             answer = score(demo_world.ml, schema, version, [facts], reasons=shown)
             told = reasons.explain(schema, facts, answer)
-            points = sum(reason["points"] for reason in told["reasons"]) + told["other_points"]
-            assert told["churn_probability"] == pytest.approx(told["base_probability"] + points, abs=1e-9)
-            assert len(told["reasons"]) == many
+            points = sum(reason.points for reason in told.reasons) + told.other_points
+            assert told.churn_probability == pytest.approx(told.base_probability + points, abs=1e-9)
+            assert len(told.reasons) == many
 
 
 @real_ml
 def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     for row in riskiest(demo_world, 5):
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
         answer = score(demo_world.ml, schema, version, [facts], row_key=key)
         assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-12)
-        assert [r["feature"] for r in stored_reasons(schema, row)] == [
-            r["feature"] for r in answer.predictions[0].reasons
-        ]
+        assert [r.feature for r in stored_reasons(schema, row)] == [r["feature"] for r in answer.predictions[0].reasons]
 
 
 @real_ml
 def test_recommendations_are_actionable_helpful_sorted_and_equal_to_a_direct_rescore(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, Memory(demo_world.database))
+    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     seen = 0
     for row in riskiest(demo_world):
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
         told, found = recommend(demo_world.ml, schema, version, facts, row_key=key)
-        assert [each["expected_change"] for each in found] == sorted(each["expected_change"] for each in found)
-        raising = {reason["feature"] for reason in told["reasons"] if reason["points"] > 0}
+        assert [each.expected_change for each in found] == sorted(each.expected_change for each in found)
+        raising = {reason.feature for reason in told.reasons if reason.points > 0}
         for each in found:
-            assert schema.features[each["feature"]].actionable
-            assert each["feature"] in raising
-            assert each["expected_change"] < 0
-            assert each["note"] == reasons.ESTIMATE
-            other = changed(schema, facts, {each["feature"]: each["target"]})
+            assert schema.features[each.feature].actionable
+            assert each.feature in raising
+            assert each.expected_change < 0
+            assert each.note == reasons.ESTIMATE
+            other = changed(schema, facts, {each.feature: each.target})
             again = score(demo_world.ml, schema, version, [other], row_key=key).predictions[0].churn_probability
-            assert each["expected_probability"] == pytest.approx(again, abs=1e-12)
-            assert each["expected_change"] == pytest.approx(again - told["churn_probability"], abs=1e-12)
+            assert each.expected_probability == pytest.approx(again, abs=1e-12)
+            assert each.expected_change == pytest.approx(again - told.churn_probability, abs=1e-12)
             seen += 1
     assert seen > 3
 
@@ -193,4 +191,4 @@ def test_a_base_without_a_live_model_says_to_train_one(demo_world: World) -> Non
 
         connection.execute(delete(tables.model_timeline))
     with pytest.raises(NoModel, match="train one first"):
-        live_schema(demo_world.database, Memory(demo_world.database))
+        live_schema(demo_world.database, QueryCache(demo_world.database))

@@ -13,6 +13,7 @@ from database.engine.session import Database
 from database.models import models
 from database.scoring import dashboard, runs
 from database.tables import tables
+from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import scoring_run
@@ -184,7 +185,7 @@ def test_a_cancel_that_comes_after_publishing_does_not_call_the_run_cancelled(de
             given[0]._stop.set()
 
     given.append(demo_world.work("score", report=report))
-    job = work.run(given[0], scoring_run.run)
+    job = work.run(given[0], kinds.SCORE)
     assert (job.state == "done") is (runs_published(demo_world) != first)
 
 

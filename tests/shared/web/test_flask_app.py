@@ -11,7 +11,7 @@ from flask import Flask, jsonify, redirect, request
 from flask.testing import FlaskClient
 
 from shared import errors
-from shared.web.flask_app import STATUS_OF, dress
+from shared.web.flask_app import STATUS_OF, install_defaults
 from shared.web.logs import configure_logs
 
 KINDS = [
@@ -23,7 +23,7 @@ KINDS = [
 def make(**options: Any) -> FlaskClient:
     configure_logs(service="test", level="error")
     app = Flask("test")
-    dress(app, **options)
+    install_defaults(app, **options)
 
     @app.get("/ok/<name>")
     def ok(name: str) -> Any:

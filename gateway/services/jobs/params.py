@@ -1,0 +1,99 @@
+"""The parameters of every kind of job, typed.
+
+The jobs table keeps them as JSON; `JobKind.store` and `JobKind.read` convert. A name that a class does not have is
+ignored and a default fills one that the row lacks, so rows of earlier versions are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+Content = Literal["customers", "risk", "segments", "predictions"]
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """A job without parameters: the demo."""
+
+
+@dataclass(frozen=True)
+class TrainingParams:
+    """Parameters of a training.
+
+    Attributes
+    ----------
+    allow_leaks
+        Features that the leak guard lets pass.
+    """
+
+    allow_leaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoreParams:
+    """Parameters of a scoring run.
+
+    Attributes
+    ----------
+    sample_size
+        Number of customers to draw; None scores every active one.
+    allow_missing
+        Features that may be missing for many although the model's training had them complete.
+    """
+
+    sample_size: int | None = None
+    allow_missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileParams:
+    """A file for the worker: its path on this machine and the name its owner gave it."""
+
+    path: str
+    file_name: str
+
+
+@dataclass(frozen=True)
+class OutcomesParams(FileParams):
+    """Parameters of an import of outcomes."""
+
+    dry_run: bool = False
+    keep_good: bool = False
+
+
+@dataclass(frozen=True)
+class ImportParams(FileParams):
+    """Parameters of an import of customers.
+
+    Attributes
+    ----------
+    schema
+        As `shared.schema.features.schema_from_dict` reads it.
+    as_of
+        Date of the facts where the file names none; today if None.
+    """
+
+    schema: Mapping[str, Any]
+    as_of: date | None = None
+    dry_run: bool = False
+    keep_good: bool = False
+    absent_are_gone: bool = False
+
+
+@dataclass(frozen=True)
+class ExportParams:
+    """Parameters of an export to a Parquet file.
+
+    Attributes
+    ----------
+    content
+        Which rows.
+    filters
+        (name, value) pairs, as in the query string.
+    """
+
+    content: Content
+    filters: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,93 @@
+"""The kinds of jobs: web, worker and commands share this registry.
+
+A kind names the function that runs it. Those functions need NumPy and Arrow, which the web process never loads: each is
+imported when a job starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.services.jobs.params import (
+    ExportParams,
+    FileParams,
+    ImportParams,
+    NoParams,
+    OutcomesParams,
+    ScoreParams,
+    TrainingParams,
+)
+from gateway.services.jobs.work import JobKind, Result, Work
+from shared.errors import InvalidInput
+
+
+def _train(work: Work, params: TrainingParams) -> Result:
+    from gateway.services.models import training
+
+    return training.run(work, params)
+
+
+def _score(work: Work, params: ScoreParams) -> Result:
+    from gateway.services.scoring import scoring_run
+
+    return scoring_run.run(work, params)
+
+
+def _import(work: Work, params: ImportParams) -> Result:
+    from gateway.services.importing import import_file
+
+    return import_file.run(work, params)
+
+
+def _import_outcomes(work: Work, params: OutcomesParams) -> Result:
+    from gateway.services.importing import import_outcomes
+
+    return import_outcomes.run(work, params)
+
+
+def _preview(work: Work, params: FileParams) -> Result:
+    from gateway.services.importing import preview
+
+    return preview.preview(work, params)
+
+
+def _propose_schema(work: Work, params: FileParams) -> Result:
+    from gateway.services.importing import preview
+
+    return preview.propose(work, params)
+
+
+def _export(work: Work, params: ExportParams) -> Result:
+    from gateway.services.exporting import parquet
+
+    return parquet.run(work, params)
+
+
+def _demo(work: Work, params: NoParams) -> Result:
+    from gateway.services import demo
+
+    return demo.run(work, params)
+
+
+TRAIN = JobKind("train", "training", TrainingParams, _train)
+DEMO = JobKind("demo", "training", NoParams, _demo)
+SCORE = JobKind("score", "rest", ScoreParams, _score)
+IMPORT = JobKind("import", "rest", ImportParams, _import)
+IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", OutcomesParams, _import_outcomes)
+PREVIEW = JobKind("preview", "rest", FileParams, _preview)
+PROPOSE_SCHEMA = JobKind("propose-schema", "rest", FileParams, _propose_schema)
+EXPORT = JobKind("export", "rest", ExportParams, _export)
+
+KINDS: Mapping[str, JobKind[Any]] = {
+    kind.name: kind for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, EXPORT)
+}
+
+
+def by_name(name: str) -> JobKind[Any]:
+    """Return the kind that a stored job names; a kind whose run fails where there is none."""
+    return KINDS.get(name) or JobKind(name, "rest", NoParams, _refuse)
+
+
+def _refuse(work: Work, params: NoParams) -> Result:
+    raise InvalidInput(f"No worker knows how to do {work.job.kind!r}.")
