@@ -31,6 +31,8 @@ def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool =
         if json_lines
         else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
+    # Each retry would be a line on the terminal; what fails in the end is told by whoever asked.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from database.customers.customer_base import customers_table, snapshots_table
 from database.importing import apply_import
 from database.jobs.jobs import Job
+from database.scoring.run_writer import RunWriter
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.importing import import_file
@@ -113,9 +114,9 @@ def test_an_import_waits_for_the_run_which_scores_the_facts_as_they_were(
     for name in ("CHUNK", "FIRST_CHUNK"):
         monkeypatch.setattr(scoring_run, name, 40)
     params, both, before = neglected(demo_world, tmp_path), meanwhile(demo_world), scores(demo_world)
-    real, first = scoring_run._store, threading.Event()
+    real, first = RunWriter.append, threading.Event()
 
-    def store(*args: Any, **more: Any) -> None:
+    def append(*args: Any, **more: Any) -> None:
         real(*args, **more)
         if not first.is_set():
             first.set()
@@ -123,7 +124,7 @@ def test_an_import_waits_for_the_run_which_scores_the_facts_as_they_were(
             both.says("import", "Waiting for a scoring run")
 
     ended: list[Future[Job]] = []
-    monkeypatch.setattr(scoring_run, "_store", store)
+    monkeypatch.setattr(RunWriter, "append", append)
     run = both.start("run", "score", scoring_run.run).result(DEADLINE_S)
     both.pool.shutdown()
     assert (run.state, ended[0].result().state) == ("done", "done")
