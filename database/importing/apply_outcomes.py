@@ -10,6 +10,7 @@ import sqlite3
 from sqlalchemy import Connection
 
 from database.importing.staging import role_column
+from shared.tables import messages
 
 _START, _END, _REASON = (f'r."{role_column(role)}"' for role in ("start", "end", "end_reason"))
 Rejects = list[tuple[int, str | None, str | None, str]]
@@ -18,13 +19,13 @@ Rejects = list[tuple[int, str | None, str | None, str]]
 def without_end(raw: sqlite3.Connection) -> Rejects:
     """Rows that name no end."""
     rows = raw.execute(f"SELECT n FROM rows AS r WHERE {_END} IS NULL")
-    return [(n, "ended_at", None, "the date of the end is missing") for (n,) in rows]
+    return [(n, "ended_at", None, messages.END_MISSING) for (n,) in rows]
 
 
 def strangers(raw: sqlite3.Connection) -> Rejects:
     """Rows about people who are no customers."""
     rows = raw.execute("SELECT n, user_id FROM rows WHERE is_new = 1")
-    return [(n, "user_id", user_id[:80], f"there is no customer {user_id[:80]!r}") for n, user_id in rows]
+    return [(n, "user_id", user_id[:80], messages.unknown_customer(user_id)) for n, user_id in rows]
 
 
 def without_lifetime(connection: Connection, has_start: bool) -> Rejects:
@@ -34,7 +35,7 @@ def without_lifetime(connection: Connection, has_start: bool) -> Rejects:
         f"SELECT r.n, {_END} FROM staged.rows AS r WHERE r.is_new IS NULL {given} AND NOT EXISTS (SELECT 1 FROM "
         f"main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at <= {_END})"
     )
-    rejects: Rejects = [(n, "ended_at", end, f"no subscription of this customer began by {end}") for n, end in rows]
+    rejects: Rejects = [(n, "ended_at", end, messages.no_subscription_by(end)) for n, end in rows]
     return rejects + (_other_lifetime(connection) if has_start else [])
 
 
@@ -45,8 +46,7 @@ def _other_lifetime(connection: Connection) -> Rejects:
         f"ON s.customer_id = r.customer_id WHERE r.is_new IS NULL AND {_START} <> s.started_at "
         f"AND s.started_at <= {_END} AND coalesce(s.ended_at, '9999') > {_END} GROUP BY r.n"
     )
-    told = "the subscription that runs then began on {}: give that day, or leave it blank"
-    return [(n, "started_at", start, told.format(runs)) for n, start, runs in rows]
+    return [(n, "started_at", start, messages.other_subscription(runs)) for n, start, runs in rows]
 
 
 def end_lifetimes(

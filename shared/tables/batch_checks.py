@@ -1,40 +1,39 @@
-"""A customer table checked batch by batch: rows that fit the schema, and cells that do not, with their places.
+"""A customer table is checked batch by batch: rows that fit the schema, and cells that do not, with their places.
 
-Law: a cell is judged by the same code as in a file read whole (`shared.tables.row_checks`); nothing is kept of earlier
-batches but their hashes and counts.
+Law: nothing is kept of earlier batches but their hashes and counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.errors import InvalidTable
+from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
-from shared.tables import cells
-from shared.tables.columns import FileColumns
-from shared.tables.files import MAX_ROWS, TOO_MANY_ROWS
-from shared.tables.open_table import OpenTable
-from shared.tables.row_checks import ROW_COLUMN, Reading, nobody_churned
+from shared.tables import cells, messages
+from shared.tables.columns import MAX_ROWS, FileColumns, refuse_columns
+from shared.tables.open import OpenTable, Ragged
+from shared.tables.repeated_ids import Identities, IdHashes
+from shared.tables.row_checks import ROW_COLUMN, Reading
 from shared.tables.value_formats import Recognised, recognise, unread_columns
 
 EARLIEST = date(1900, 1, 1)
 FEATURE = "feature "
-HEADER_AGAIN = "this line repeats the header: remove it"
+LabelUse = Literal["required", "optional", "ignored"]
+Result = TypeVar("Result")
 
 
-class StartAgain(Exception):
+class _StartAgain(Exception):
     """The file is written otherwise than it began: what was read so far was read wrongly."""
 
 
-@dataclass(frozen=True)
-class Reject:
+class Reject(NamedTuple):
     """One thing that can't be used: where, what stands there, what was expected. `field` is None for a whole line."""
 
     record: int
@@ -42,10 +41,19 @@ class Reject:
     value: str | None
     expected: str
 
+    def detail(self, place: int) -> Detail:
+        """The same for people, with the line of a CSV or the row of a Parquet file."""
+        detail: Detail = {"row": place, "message": self.expected}
+        if self.field is not None:
+            detail["field"] = self.field
+        if self.value is not None:
+            detail["value"] = self.value
+        return detail
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that fit.
+    """Rows that fit, and the reasons why others do not.
 
     Attributes
     ----------
@@ -55,7 +63,7 @@ class Batch:
         `user_id`, and where the file has them `as_of`, `label`, `email` and the roles of the subscription; features
         under their names with `FEATURE` before.
     rejects
-        Of the rows that are left out.
+        The cells that can't be used, of the rows that are left out.
     """
 
     records: np.ndarray
@@ -64,112 +72,132 @@ class Batch:
 
 
 class TableCheck:
-    """One file being checked against one schema."""
+    """One file being checked against one schema.
 
-    def __init__(self, table: OpenTable, schema: Schema, today: date) -> None:
-        self.table, self.schema, self.today = table, schema, today
+    Parameters
+    ----------
+    today
+        No date but an end lies after it.
+    label
+        Whether the outcome has to be there, may be, or is not read.
+    """
+
+    def __init__(self, table: OpenTable, schema: Schema, today: date, *, label: LabelUse = "optional") -> None:
+        self.table, self.schema, self.today, self.label = table, schema, today, label
         self.recognised = Recognised()
-        self.total = 0
-        self.notes: list[str] = []
         self._surveyed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.total = 0
+        self._notes: list[str] = []
         self._label_seen: list[str | None] = []
         self._labelled = self._churned = 0
-        self._spaces = 0
+        self._ids = IdHashes()
 
-    def batches(self) -> Iterator[Batch]:
-        """Every row once.
+    def read(self, consume: Callable[[Iterator[Batch]], Result]) -> Result:
+        """The result of `consume`, which gets every row once.
+
+        It is called again, to drop what it has and begin anew, where numbers or dates turn out to be written in another
+        way than the file began.
 
         Raises
         ------
-        StartAgain
-            Drop everything and call this again: numbers or dates turned out to be written in another way.
         InvalidTable
             Where columns are missing or the file breaks off.
         """
-        self.total, self._labelled, self._churned, self._spaces, self._label_seen = 0, 0, 0, 0, []
+        while True:
+            try:
+                return consume(self._batches())
+            except _StartAgain:
+                continue
+
+    def _batches(self) -> Iterator[Batch]:
+        self._begin()
         reader = self.table.batches(self._wanted())
         ragged = self.table.ragged
         done = 0
         for columns in reader:
             rows = len(next(iter(columns.values())))
             if done + rows + len(ragged) > MAX_ROWS:
-                raise InvalidTable(TOO_MANY_ROWS)
-            records = _records(done, rows, ragged)
-            yield self._check(columns, records, done)
+                raise InvalidTable(messages.too_many_rows(MAX_ROWS))
+            batch = self._check(columns, _records(done, rows, ragged), first=not done)
+            self._ids.add(batch.records, batch.columns["user_id"], batch.columns.get("as_of"))
+            yield batch
             done += rows
         self.total = done + len(ragged)
         width = len(self.table.names)
-        lines = [Reject(n, None, text, f"{count} cells where the header has {width}") for n, count, text in ragged]
+        lines = [Reject(row.record, None, row.text, messages.ragged(row.cells, width)) for row in ragged]
         if lines:
             yield Batch(np.zeros(0, dtype=np.int64), {}, lines)
 
     def _wanted(self) -> list[str]:
         known = _header_only(self.table)
         schema = self.schema
-        Reading(known, schema, 1).require("optional")
-        roles = (schema.id, schema.email, schema.label, schema.as_of, *schema.subscription.columns().values())
+        Reading(known, schema, np.zeros(0, dtype=np.int64)).require(label=self.label == "required")
+        label = None if self.label == "ignored" else schema.label
+        roles = (schema.id, schema.email, label, schema.as_of, *schema.subscription.columns().values())
         names = [ROW_COLUMN, *(n for n in roles if n), *schema.feature_names]
         return [actual for name in dict.fromkeys(names) if (actual := known.actual(name)) is not None]
 
-    def _check(self, columns: dict[str, pa.Array], records: np.ndarray, done: int) -> Batch:
-        file = FileColumns(
-            tuple(columns), tuple(columns.values()), (), "", self.table.delimiter, lambda index: int(records[index])
-        )
-        reading = Reading(file, self.schema, len(records), self.recognised)
-        reading.numbers = records - 1
-        found = self._columns(reading)
+    def _check(self, columns: dict[str, pa.Array], records: np.ndarray, *, first: bool) -> Batch:
+        file = FileColumns(tuple(columns), tuple(columns.values()), self.table.delimiter)
+        reading = Reading(file, self.schema, records, self.recognised)
+        checked = self._columns(reading)
         problems = reading.problems
+        refuse_columns(problems.wrong_columns.items())
         if problems.count:
             self._survey(problems)
-        if not done:
-            self.notes = [*reading.notes, *reading.unused(self.table.names)]
+        if first:
+            self._notes = [*reading.notes, *reading.unused(self.table.names)]
         if not problems.count:
-            return Batch(records, found, [])
+            return Batch(records, checked, [])
         keep = np.ones(len(records), dtype=bool)
         keep[problems.rows()] = False
         good = pa.array(keep)
         rejects = [self._reject(file, records, *cell) for cell in problems.cells()]
-        return Batch(records[keep], {name: column.filter(good) for name, column in found.items()}, rejects)
+        return Batch(records[keep], {name: column.filter(good) for name, column in checked.items()}, rejects)
 
     def _columns(self, reading: Reading) -> dict[str, pa.Array]:
         schema = self.schema
-        found: dict[str, pa.Array] = {"user_id": reading.ids()}
+        columns: dict[str, pa.Array] = {"user_id": reading.ids()}
         as_of = reading.as_of()
         if as_of is not None and schema.as_of is not None:
-            found["as_of"] = as_of
+            columns["as_of"] = as_of
             self._possible(reading, schema.as_of, as_of, ahead=False)
-        label = reading.given_label()
+        label = reading.label() if self.label != "ignored" else None
         if label is not None:
-            found["label"] = label[0]
+            columns["label"] = label[0]
             self._labelled += len(label[0]) - label[0].null_count
             self._churned += pc.sum(label[0]).as_py() or 0
-            self._label_seen = self._label_seen or list(label[1])
+            self._label_seen = self._label_seen or label[1]
         features = reading.features()
-        found |= {FEATURE + name: features.column(name).chunk(0) for name in schema.feature_names}
+        columns |= {FEATURE + name: features.column(name).chunk(0) for name in schema.feature_names}
         email = reading.optional("email", schema.email, cells.identifiers)
         if email is not None:
-            found["email"] = email
-        return found | self._contract(reading)
+            columns["email"] = email
+        return columns | self._contract(reading)
 
     def _contract(self, reading: Reading) -> dict[str, pa.Array]:
-        found = reading.subscription()
+        columns = reading.subscription()
         names = self.schema.subscription
         for role, name in (("start", names.start), ("end", names.end)):
-            if role in found and name is not None:
-                self._possible(reading, name, found[role], ahead=role == "end")
-        if "start" in found and "end" in found and names.end is not None:
-            before = pc.less(found["end"], found["start"])
-            reading.problems.add(names.end, before, lambda row: f"{found['end'][row]} lies before the start")
-        return found
+            if role in columns and name is not None:
+                self._possible(reading, name, columns[role], ahead=role == "end")
+        if "start" in columns and "end" in columns and names.end is not None:
+            ends = columns["end"]
+            before = pc.less(ends, columns["start"])
+            reading.problems.add(names.end, before, lambda row: messages.before_start(ends[row]))
+        return columns
 
     def _possible(self, reading: Reading, name: str, days: pa.Array, *, ahead: bool) -> None:
         early = pc.less(days, pa.scalar(EARLIEST))
-        reading.problems.add(name, early, lambda row: f"{days[row]} is no possible date, leave unknown dates blank")
+        reading.problems.add(name, early, lambda row: messages.too_early(days[row]))
         if not ahead:
             late = pc.greater(days, pa.scalar(self.today))
-            reading.problems.add(name, late, lambda row: f"{days[row]} lies in the future (today is {self.today})")
+            reading.problems.add(name, late, lambda row: messages.in_future(days[row], self.today))
 
-    def _survey(self, problems: cells.Problems) -> None:
+    def _survey(self, problems: cells.CellProblems) -> None:
         """Once, when something can't be read: look at the whole file for how it is written."""
         about = set(unread_columns(self.schema))
         if self._surveyed or not any(field in about for _, field, _ in problems.cells()):
@@ -178,43 +206,81 @@ class TableCheck:
         known = _header_only(self.table)
         actual = {own: name for name in about if (own := known.actual(name)) is not None}
         batches = ({actual[own]: column for own, column in part.items()} for part in self.table.batches(list(actual)))
-        found = recognise(batches, self.schema, delimiter=self.table.delimiter)
-        if found != self.recognised:
-            self.recognised = found
-            raise StartAgain
+        recognised = recognise(batches, self.schema, delimiter=self.table.delimiter)
+        if recognised != self.recognised:
+            self.recognised = recognised
+            raise _StartAgain
 
     def _reject(self, file: FileColumns, records: np.ndarray, row: int, field: str, message: str) -> Reject:
         actual = file.actual(field)
         value = None if actual is None else file.column(actual)[row].as_py()
         repeats = value is not None and actual is not None and str(value).strip() == actual.strip()
-        shown = None if value is None else str(value)[: cells.SHOWN]
-        return Reject(int(records[row]), field, shown, HEADER_AGAIN if repeats else message)
+        shown = None if value is None else str(value)[: messages.MAX_QUOTED]
+        return Reject(int(records[row]), field, shown, messages.HEADER_AGAIN if repeats else message)
 
     @property
     def label_is_blank(self) -> bool:
-        """Whether the file has a label column in which nothing stands."""
-        return bool(self._label_seen) and not self._labelled
+        """Whether the file has a label column in which nothing stands, and none is required."""
+        return bool(self._label_seen) and not self._labelled and self.label != "required"
 
-    def closing_notes(self) -> list[str]:
-        """What was recognised or left out, one sentence each, after the last batch."""
-        notes = [*self.table.notes, *self.recognised.notes(), *self.notes]
+    @property
+    def several(self) -> bool:
+        """Whether an id stands in several rows."""
+        return self._ids.several
+
+    def repeated(self, identities: Identities) -> list[Reject]:
+        """Rows whose id (and date) an earlier row has, after the last batch: the first stays.
+
+        Raises
+        ------
+        InvalidTable
+            Where they are so many that the column is no id.
+        """
+        schema, table = self.schema, self.table
+        again = list(self._ids.repeated(identities, schema.id))
+        places = table.lines_of(sorted({earlier for _, earlier, _ in again}))
+        dated = schema.as_of is not None
+        return [
+            Reject(
+                record, schema.id, user_id[: messages.MAX_QUOTED],
+                messages.repeated_id(user_id, table.place_name, places[earlier], dated=dated),
+            )
+            for record, earlier, user_id in again
+        ]  # fmt: skip
+
+    def unlabelled(self, records: Iterable[int]) -> list[Reject]:
+        """Rows without a label, given as record numbers, after the last batch: none where the whole column is blank."""
         if self.label_is_blank:
-            notes.append(f"The column {self.schema.label!r} is blank, so it doesn't say who churned.")
+            return []
+        return [Reject(record, self.schema.label, None, messages.LABEL_MISSING) for record in records]
+
+    def notes(self, identities: Identities) -> list[str]:
+        """What was recognised or left out, one sentence each, after the last batch."""
+        notes = [*self.table.notes, *self.recognised.notes(), *self._notes]
+        name = self.schema.label or ""
+        if self.label_is_blank:
+            notes.append(messages.label_blank(name))
         elif self._labelled and not self._churned:
-            notes.append(nobody_churned(self.schema, self._label_seen))
-        return notes
+            notes.append(messages.nobody_churned(name, self.schema.positive, self._label_seen))
+        return [*notes, *self._ids.case_note(identities)]
+
+    def details(self, rejects: Iterable[Reject]) -> list[Detail]:
+        """Rejects with the places that people count."""
+        listed = list(rejects)
+        places = self.table.lines_of(sorted({reject.record for reject in listed}))
+        return [reject.detail(places[reject.record]) for reject in listed]
 
 
 def _header_only(table: OpenTable) -> FileColumns:
     names = tuple(name for name in table.names if name.strip())
     nothing = pa.array([], pa.string())
-    return FileColumns(names, (nothing,) * len(names), (), "", table.delimiter, lambda index: index)
+    return FileColumns(names, (nothing,) * len(names), table.delimiter)
 
 
-def _records(done: int, rows: int, ragged: list[Any]) -> np.ndarray:
+def _records(done: int, rows: int, ragged: list[Ragged]) -> np.ndarray:
     """Record numbers of the rows after `done` ones, around those that were skipped for their width."""
     rows_before = np.arange(done, done + rows, dtype=np.int64)
     if not ragged:
         return rows_before + 2
-    skipped = np.array([number for number, *_ in ragged], dtype=np.int64) - 2 - np.arange(len(ragged))
+    skipped = np.array([row.record for row in ragged], dtype=np.int64) - 2 - np.arange(len(ragged))
     return rows_before + 2 + np.searchsorted(skipped, rows_before, side="right")

@@ -7,7 +7,7 @@ Law: a value is read the same way from CSV as from Parquet, and by itself: never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.tables.cell_errors import SHOWN, Problems, shown
+from shared.tables import messages
 
 MAX_CATEGORY = 200
 #: The largest number in single precision, which models count in.
@@ -25,12 +25,47 @@ MISSING_WORDS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan", "None")
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*$"
 DECIMAL_POINT = r"^\s*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?\s*$"
-_ISO_SHAPE = r"^\d{4}-\d{2}-\d{2}$"
-_LOCAL_SHAPE = r"^\d{1,2}([./-])\d{1,2}\1\d{4}$"
 _DATE = (
     r"^\d{4}-\d{2}-\d{2}"
     r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
 )
+
+
+class CellProblems:
+    """Cells that can't be used: all counted, the first of each column kept; a cell is counted once."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = max(limit, 1)
+        self.count = 0
+        #: Columns of a type that fits in no row, each with the reason.
+        self.wrong_columns: dict[str, str] = {}
+        self._kept: list[tuple[int, str, str]] = []
+        self._flagged: dict[str, np.ndarray] = {}
+
+    def add(self, field: str, where: Any, message: Callable[[int], str]) -> None:
+        """Note the rows that are true in `where`; a cell already noted is not counted again."""
+        mask = where
+        if not isinstance(mask, np.ndarray):
+            mask = np.asarray(pc.fill_null(where, False).to_numpy(zero_copy_only=False), dtype=bool)
+        before = self._flagged.setdefault(field, np.zeros(len(mask), dtype=bool))
+        rows = np.flatnonzero(mask & ~before)
+        self._flagged[field] = before | mask
+        self.count += len(rows)
+        self._kept += [(int(row), field, message(int(row))) for row in rows[: self.limit]]
+
+    def add_column(self, field: str, message: str) -> None:
+        """Note a column no cell of which can be used."""
+        self.count += 1
+        self.wrong_columns.setdefault(field, message)
+
+    def cells(self) -> list[tuple[int, str, str]]:
+        """Index of the row, field and message of each cell that is kept, by row."""
+        return sorted(self._kept, key=lambda cell: cell[0])
+
+    def rows(self) -> np.ndarray:
+        """Indices of all rows with something wrong, ascending."""
+        masks = list(self._flagged.values())
+        return np.flatnonzero(np.logical_or.reduce(masks)) if masks else np.zeros(0, dtype=np.int64)
 
 
 def any_like(texts: pa.Array, pattern: str) -> bool:
@@ -50,7 +85,7 @@ def uses_decimal_comma(columns: Iterable[pa.Array]) -> bool:
 def numbers(
     column: pa.Array,
     field: str,
-    problems: Problems,
+    problems: CellProblems,
     *,
     decimal_comma: bool = False,
     truth: tuple[str, str] | None = None,
@@ -80,8 +115,7 @@ def numbers(
         return _wrong_type(column, field, problems, "numbers", pa.float64())
     values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
     beyond = pc.greater(pc.abs(values), LARGEST)
-    advice = f"is not finite or above {LARGEST:.1e}, leave unknown cells blank"
-    problems.add(field, beyond, lambda row: f"{shown(column[row])} {advice}")
+    problems.add(field, beyond, lambda row: messages.not_finite(column[row], LARGEST))
     return pc.if_else(beyond, pa.scalar(None, pa.float64()), values)
 
 
@@ -90,13 +124,13 @@ def _truth_as_digits(column: pa.Array, truth: tuple[str, str]) -> pa.Array:
     return pc.if_else(pc.equal(folded, truth[0]), "1", pc.if_else(pc.equal(folded, truth[1]), "0", column))
 
 
-def _numbers_of_text(column: pa.Array, field: str, problems: Problems, decimal_comma: bool) -> pa.Array:
+def _numbers_of_text(column: pa.Array, field: str, problems: CellProblems, decimal_comma: bool) -> pa.Array:
     text = _without_missing_words(column)
     if decimal_comma:
         text = pc.replace_substring(text, ",", ".")
     try:
         values = text.cast(pa.float64())
-        problems.add(field, pc.is_nan(values), lambda row: f"{shown(column[row])} is no number")
+        problems.add(field, pc.is_nan(values), lambda row: messages.not_a_number(column[row]))
         return values
     except pa.ArrowInvalid:
         pass
@@ -104,7 +138,7 @@ def _numbers_of_text(column: pa.Array, field: str, problems: Problems, decimal_c
     text = pc.if_else(pc.equal(folded, "true"), "1", pc.if_else(pc.equal(folded, "false"), "0", text))
     infinite = pc.is_in(pc.utf8_ltrim(folded, "+-"), pa.array(["inf", "infinity"]))
     good = pc.or_(pc.match_substring_regex(text, NUMBER), infinite)
-    problems.add(field, pc.invert(good), lambda row: f"{shown(column[row])} is no number")
+    problems.add(field, pc.invert(good), lambda row: messages.not_a_number(column[row]))
     return pc.if_else(good, text, pa.scalar(None, pa.string())).cast(pa.float64())
 
 
@@ -113,7 +147,7 @@ def _without_missing_words(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(text, pa.array(MISSING_WORDS)), pa.scalar(None, pa.string()), text)
 
 
-def categories(column: pa.Array, field: str, problems: Problems) -> pa.Array:
+def categories(column: pa.Array, field: str, problems: CellProblems) -> pa.Array:
     """A column as text in normal form, null where blank.
 
     Surrounding whitespace goes; a decimal number gets its shortest text ("1.0" and 1.0 become "1", "007" stays);
@@ -126,8 +160,7 @@ def categories(column: pa.Array, field: str, problems: Problems) -> pa.Array:
     values = _blank_to_null(normal_form(values))
     long = pc.greater(pc.utf8_length(values), MAX_CATEGORY)
     if pc.any(long).as_py():
-        advice = f"is longer than {MAX_CATEGORY} characters: shorten it or put the column under `ignore`"
-        problems.add(field, long.take(coded.indices), lambda row: f"{shown(column[row])} {advice}")
+        problems.add(field, long.take(coded.indices), lambda row: messages.too_long(column[row], MAX_CATEGORY))
     return values.take(coded.indices)
 
 
@@ -143,7 +176,7 @@ def normal_form(values: pa.Array) -> pa.Array:
     return text
 
 
-def identifiers(column: pa.Array, field: str, problems: Problems) -> pa.Array:
+def identifiers(column: pa.Array, field: str, problems: CellProblems) -> pa.Array:
     """A column as text that names somebody, null where blank: whitespace around it goes, nothing else changes."""
     if pa.types.is_string(column.type):
         return _blank_to_null(pc.utf8_trim_whitespace(column))
@@ -154,7 +187,7 @@ def _blank_to_null(text: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
-def _text_of(values: pa.Array, field: str, problems: Problems, indices: pa.Array) -> pa.Array:
+def _text_of(values: pa.Array, field: str, problems: CellProblems, indices: pa.Array) -> pa.Array:
     """Different values as text; whole floats without a fraction."""
     kind = values.type
     if pa.types.is_string(kind):
@@ -163,14 +196,14 @@ def _text_of(values: pa.Array, field: str, problems: Problems, indices: pa.Array
         return values.cast(pa.string())
     infinite = pc.is_inf(values)
     if pc.any(infinite).as_py():
-        problems.add(field, infinite.take(indices), lambda row: "an infinite number is no category")
+        problems.add(field, infinite.take(indices), lambda row: messages.INFINITE_CATEGORY)
     values = pc.if_else(pc.is_finite(values), values, pa.scalar(None, kind))
     whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**63))
     short = pc.if_else(whole, values, pa.scalar(None, kind)).cast(pa.int64()).cast(pa.string())
     return pc.coalesce(short, values.cast(pa.string()))
 
 
-def dates(column: pa.Array, field: str, problems: Problems, *, written: str | None = None) -> pa.Array:
+def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str | None = None) -> pa.Array:
     """A column as date32, null where missing: ISO dates, and the date part of ISO times as they are written.
 
     Parameters
@@ -197,19 +230,8 @@ def dates(column: pa.Array, field: str, problems: Problems, *, written: str | No
     days = pa.array([_day(value) for value in coded.dictionary.to_pylist()], pa.date32())
     values = days.take(coded.indices)
     wrong = pc.and_(pc.is_valid(text), pc.is_null(values))
-    problems.add(field, wrong, lambda row: f"{shown(column[row])} {_no_date(given[row].as_py(), written)}")
+    problems.add(field, wrong, lambda row: messages.not_a_date(column[row], given[row].as_py(), written))
     return values
-
-
-def _no_date(text: str, written: str | None) -> str:
-    """Why a text is no date."""
-    if re.match(_ISO_SHAPE, text):
-        return "is no day of the calendar"
-    if re.match(_LOCAL_SHAPE, text):
-        if written is None:
-            return "is written so that its column doesn't tell days from months: write it as 2025-12-31"
-        return f"is no day of the calendar, written {written} as the others of its column"
-    return "is no date, write it as 2025-12-31"
 
 
 def _iso_dates(text: pa.Array, written: str) -> pa.Array:
@@ -230,17 +252,6 @@ def _day(text: str | None) -> date | None:
         return None
 
 
-def duplicates(ids: pa.Array, as_of: pa.Array | None) -> np.ndarray:
-    """For each row the index of an earlier row with the same id (and date, where there are dates), else -1."""
-    keys = np.asarray(pc.fill_null(ids.dictionary_encode().indices, -1), dtype=np.int64)
-    if as_of is not None:
-        keys = keys * 2**31 + np.asarray(pc.fill_null(as_of.cast(pa.int32()), 0), dtype=np.int64)
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    earlier = first[group]
-    known = ids.is_valid().to_numpy(zero_copy_only=False)
-    return np.where(known & (earlier != np.arange(len(keys))), earlier, -1)
-
-
 def _is_number(kind: Any) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
@@ -250,10 +261,6 @@ def _is_plain(kind: Any) -> bool:
     return _is_number(kind) or any(test(kind) for test in others)
 
 
-def _wrong_type(column: pa.Array, field: str, problems: Problems, wanted: str, kind: Any) -> pa.Array:
-    """One problem for the whole column, noted at its first row."""
-    first = np.zeros(len(column), dtype=bool)
-    first[:1] = True
-    told = re.sub(r"\s+", " ", str(column.type))
-    problems.add(field, first, lambda row: f"the column holds {told[:SHOWN]} where {wanted} are needed")
+def _wrong_type(column: pa.Array, field: str, problems: CellProblems, wanted: str, kind: Any) -> pa.Array:
+    problems.add_column(field, messages.wrong_type(column.type, wanted))
     return pa.nulls(len(column), kind)

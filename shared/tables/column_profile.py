@@ -72,6 +72,6 @@ class Column:
 
 def read_whole(read: Callable[..., Any], values: pa.Array, blank: bool = False) -> Any:
     """The column so read, if every cell can be and one is there (or may be blank)."""
-    problems = cells.Problems(1)
+    problems = cells.CellProblems(1)
     column = read(values, "", problems)
     return column if not problems.count and (blank or column.null_count < len(column)) else None

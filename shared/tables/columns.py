@@ -6,43 +6,37 @@ Law: this module knows headers and rows, and nothing of bytes, nor of what a col
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.errors import InvalidTable
+from shared.errors import Detail, InvalidTable
 from shared.parsing_limits import MAX_FILE_COLUMNS
+from shared.tables import messages
 
+#: A file of more rows is imported in parts: what is remembered of each row would no longer fit beside the services.
+MAX_ROWS = 10_000_000
 #: Text of one column in one batch, unpacked.
 MAX_TEXT_BYTES = 256 * 1024**2
-TOO_MUCH_TEXT = "A text column of the Parquet file unpacks to more than 256 MB at once: its cells are too long."
-NO_ROWS = "The file has a header and no rows: one line for each customer is needed."
 
 
 @dataclass(frozen=True)
 class FileColumns:
-    """What stands in a file: text columns of a CSV, typed ones of a Parquet file."""
+    """Columns of a file, or of a batch of it: texts of a CSV, typed columns of a Parquet file.
+
+    Attributes
+    ----------
+    delimiter
+        None for Parquet.
+    """
 
     names: tuple[str, ...]
     columns: tuple[pa.Array, ...]
-    notes: tuple[str, ...]
-    sha256: str
     delimiter: str | None
-    """None for Parquet."""
-    place: Callable[[int], int]
-    """From the index of a row to the number people know it by: the line of a CSV, the row of a Parquet file."""
-
-    @property
-    def rows(self) -> int:
-        return len(self.columns[0])
-
-    @property
-    def place_name(self) -> str:
-        """What `place` counts."""
-        return "row" if self.delimiter is None else "line"
+    notes: tuple[str, ...] = ()
 
     def actual(self, name: str) -> str | None:
         """The header meant by `name`: the same text, else the same but for surrounding whitespace."""
@@ -50,7 +44,7 @@ class FileColumns:
             return name
         close = [own for own in self.names if own.strip() == name.strip()]
         if len(close) > 1:
-            raise InvalidTable(f"The file has {len(close)} columns called {name.strip()!r}: rename or remove one.")
+            raise InvalidTable(messages.ambiguous_header(name.strip(), len(close)))
         return close[0] if close else None
 
     def column(self, name: str) -> pa.Array:
@@ -77,7 +71,7 @@ def plain(column: pa.Array) -> pa.Array:
         try:
             return column.cast(pa.string())
         except pa.ArrowException:
-            return column  # whoever needs the column says that it is no text
+            return column  # a column that is needed is refused for its type
     return column
 
 
@@ -89,7 +83,7 @@ def _refuse_long_text(chunks: Sequence[Any]) -> None:
         lengths = pc.binary_length(chunk.dictionary)
         total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
     if total > MAX_TEXT_BYTES:
-        raise InvalidTable(TOO_MUCH_TEXT)
+        raise InvalidTable(messages.TOO_MUCH_TEXT)
 
 
 def _has_length(kind: Any) -> bool:
@@ -101,45 +95,35 @@ def _is_bytes(kind: Any) -> bool:
 
 
 def refuse_wide(columns: int, most: int = MAX_FILE_COLUMNS) -> None:
-    """Raise InvalidTable where a file has more columns than anybody looks at."""
+    """Raise InvalidTable where a file has more columns than can be read."""
     if columns > most:
-        raise InvalidTable(f"The file has {columns:,} columns, and at most {most:,} can be read: leave columns out.")
+        raise InvalidTable(messages.too_many_columns(columns, most))
 
 
 def refuse_twice(names: Sequence[str]) -> None:
     """Raise InvalidTable where two columns have the same header."""
     twice = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
     if twice:
-        raise InvalidTable(
-            f"The header has {twice[0]!r} more than once: rename or remove one.",
-            details=[{"field": name, "message": "this header is used more than once"} for name in twice],
-        )
+        details: list[Detail] = [{"field": name, "message": messages.HEADER_USED_TWICE} for name in twice]
+        raise InvalidTable(messages.header_twice(twice[0]), details=details)
 
 
-def checked(
-    names: list[str], columns: list[Any], notes: Any, sha256: str, delimiter: str | None, place: Callable[[int], int]
-) -> FileColumns:
-    """The columns that have a name, of a file that has rows.
-
-    Raises
-    ------
-    InvalidTable
-        Where there are none.
-    """
-    require_rows(names, len(columns[0]) if columns else 0)
-    named = {name: column for name, column in zip(names, columns, strict=True) if name.strip()}
-    return FileColumns(tuple(named), tuple(named.values()), (*notes, *unnamed(names)), sha256, delimiter, place)
+def refuse_columns(wrong: Iterable[tuple[str, str]]) -> None:
+    """Raise InvalidTable where columns, each given with the reason, can't be used in any row."""
+    details: list[Detail] = [{"field": name, "message": message} for name, message in wrong]
+    if details:
+        raise InvalidTable(messages.wrong_columns(details), details=details)
 
 
 def require_rows(names: Sequence[str], rows: int) -> None:
     """Raise InvalidTable where a file has no rows, or no column with a name."""
     if not names or not rows:
-        raise InvalidTable(NO_ROWS)
+        raise InvalidTable(messages.NO_ROWS)
     if not any(name.strip() for name in names):
-        raise InvalidTable("No column has a name: the first line must be the header.")
+        raise InvalidTable(messages.NO_NAMES)
 
 
 def unnamed(names: Sequence[str]) -> tuple[str, ...]:
     """A note about columns without a name, if there are any."""
     without = sum(not name.strip() for name in names)
-    return (f"Columns without a name are left out: {without}.",) if without else ()
+    return (messages.unnamed_columns(without),) if without else ()

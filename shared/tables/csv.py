@@ -1,196 +1,217 @@
-"""A CSV file's bytes become columns of text: encoding, delimiter, header, and the line each record begins in.
+"""A CSV file is recognised from its bytes: encoding, delimiter, header, line ends and quotation marks.
 
-Law: every cell stays text; a record that can't be read is refused with the line it begins in, never dropped.
+Law: memory does not grow with the file.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import hashlib
 import io
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cache
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-
-from shared.errors import Detail, InvalidTable
-from shared.tables.columns import FileColumns, checked, plain, refuse_twice, refuse_wide
-from shared.tables.formula_guard import GUARDED, MARK
+from shared.errors import InvalidTable
+from shared.tables import messages
+from shared.tables.columns import refuse_twice, refuse_wide, require_rows
+from shared.tables.formula_guard import unguard_cell
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SNIFF_CHARACTERS = 200_000
 SNIFF_ROWS = 50
-HEADER_BYTES = 4 * 1024 * 1024
-SHOWN_RAGGED = 100
-EMPTY = "The file is empty: a header line and one line for each customer are needed."
-NUL_BYTES = "The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
+BLOCK_BYTES = 4 * 1024 * 1024
+#: A record (a line, or several where a quoted cell holds line breaks) longer than this is no customer.
+MAX_RECORD_BYTES = BLOCK_BYTES
+_CODECS = {"UTF-16": ("utf-16",), "Windows-1252": ("cp1252", "latin-1")}
+_CODEC_NAMES = {"utf-16": "UTF-16", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
-def read_csv(data: bytes, sha256: str, *, most_columns: int) -> FileColumns:
-    """The columns of a CSV file's bytes.
+@dataclass(frozen=True)
+class CsvFormat:
+    """How a CSV file is written.
+
+    Attributes
+    ----------
+    names
+        The header, as it stands in the file.
+    utf8
+        A copy of the file in UTF-8, where the file is in another encoding; the caller removes it.
+    """
+
+    names: tuple[str, ...]
+    sha256: str
+    size: int
+    encoding: str
+    delimiter: str
+    notes: tuple[str, ...]
+    utf8: Path | None
+
+
+@dataclass
+class _Bytes:
+    """Counts from one pass over the bytes of a text file."""
+
+    sha256: str = ""
+    size: int = 0
+    encoding: str = "UTF-8"
+    feeds: int = 0
+    returns: int = 0
+    pairs: int = 0
+    quotes: int = 0
+
+
+def recognise_csv(path: Path, folder: Path | None) -> CsvFormat:
+    """Recognise a CSV file; a copy in UTF-8 goes to `folder`, or to the system's folder for temporary files.
 
     Raises
     ------
     InvalidTable
-        Where it is no text, ragged, or has a header used twice.
+        Where the file is empty, no text, too wide, or has a header used twice or a quotation mark left open.
     """
-    text, notes = _utf8(data)
-    if not text.strip():
-        raise InvalidTable(EMPTY)
-    sample = text[:SNIFF_CHARACTERS].decode("utf-8", errors="ignore")
-    delimiter = guess_delimiter(sample)
-    if delimiter != ",":
-        notes.append(f"The columns are separated by {DELIMITERS[delimiter]}.")
-    if not text.endswith((b"\n", b"\r")):
-        text += b"\n"  # pyarrow reads no header from a single line without an end
-    if text.count(b'"') % 2:
-        _refuse_open_quote(text, delimiter)
-    refuse_wide(width := _width(text, delimiter), most_columns)
-    table = _parse(text, delimiter, width)
-    columns = [unguarded(plain(column.combine_chunks())) for column in table.columns]
-    names = [column[0].as_py() for column in columns]
+    counts = _count_bytes(path)
+    encoding, utf8, notes = counts.encoding, None, []
+    if encoding != "UTF-8":
+        encoding, utf8 = _transcode(path, folder, encoding)
+        notes.append(messages.other_encoding(encoding))
+    try:
+        delimiter, names = _header(utf8 or path)
+        if delimiter != ",":
+            notes.append(messages.other_delimiter(DELIMITERS[delimiter]))
+        if counts.pairs and (counts.feeds > counts.pairs or counts.returns > counts.pairs):
+            notes.append(messages.MIXED_LINE_ENDS)
+        if counts.quotes % 2:
+            _refuse_open_quote(utf8 or path, delimiter)
+    except BaseException:
+        if utf8 is not None:
+            utf8.unlink(missing_ok=True)
+        raise
+    return CsvFormat(names, counts.sha256, counts.size, encoding, delimiter, tuple(notes), utf8)
+
+
+def blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, block by block."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
+
+
+def _count_bytes(path: Path) -> _Bytes:
+    counts, digest, last = _Bytes(), hashlib.sha256(), b""
+    utf8: Any = codecs.getincrementaldecoder("utf-8")()
+    for block in blocks(path):
+        if not counts.size and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            counts.encoding, utf8 = "UTF-16", None
+        digest.update(block)
+        counts.size += len(block)
+        if counts.encoding != "UTF-16" and b"\0" in block:
+            raise InvalidTable(messages.NUL_BYTES)
+        counts.feeds += block.count(b"\n")
+        counts.returns += block.count(b"\r")
+        counts.pairs += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
+        counts.quotes, last = counts.quotes + block.count(b'"'), block[-1:]
+        if utf8 is not None and not _decodes(utf8, block):
+            counts.encoding, utf8 = "Windows-1252", None
+    if utf8 is not None and not _decodes(utf8, b"", final=True):  # broken off within a character
+        counts.encoding = "Windows-1252"
+    counts.sha256 = digest.hexdigest()
+    return counts
+
+
+def _decodes(decoder: Any, block: bytes, *, final: bool = False) -> bool:
+    try:
+        decoder.decode(block, final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _transcode(path: Path, folder: Path | None, encoding: str) -> tuple[str, Path]:
+    """Copy the text in UTF-8; return the encoding that fits, and where the copy is."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="utf8-", suffix=".csv", delete=False) as made:
+        out = Path(made.name)
+    try:
+        for codec in _CODECS[encoding]:
+            with suppress(UnicodeError):
+                _copy_as_utf8(path, codec, out)
+                return _CODEC_NAMES[codec], out
+        raise InvalidTable(messages.NOT_UTF_16)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _copy_as_utf8(path: Path, codec: str, out: Path) -> None:
+    with path.open(encoding=codec, newline="") as text, out.open("w", encoding="utf-8", newline="") as to:
+        while part := text.read(BLOCK_BYTES):
+            if "\0" in part:
+                raise InvalidTable(messages.NUL_BYTES)
+            to.write(part)
+
+
+def _header(path: Path) -> tuple[str, tuple[str, ...]]:
+    with path.open("rb") as file:
+        begin = file.read(MAX_RECORD_BYTES).removeprefix(codecs.BOM_UTF8)
+    if not begin.strip():
+        raise InvalidTable(messages.EMPTY)
+    text = begin.decode("utf-8", errors="ignore")
+    delimiter = guess_delimiter(text[:SNIFF_CHARACTERS])
+    first = list(islice(records(io.StringIO(text, newline=""), delimiter), 2))
+    refuse_wide(len(first[0][1]))
+    names = [unguard_cell(name) for name in first[0][1]]
     refuse_twice(names)
-    body = [column.slice(1) for column in columns]
-    return checked(names, body, notes, sha256, delimiter, _places(text, delimiter, table.num_rows))
-
-
-def unguarded(column: pa.Array) -> pa.Array:
-    """Text without the apostrophes that our own exports put before formulas; of CSV only, which has them."""
-    if not pc.any(pc.starts_with(column, MARK)).as_py():
-        return column
-    return pc.replace_substring_regex(column, GUARDED, r"\1", max_replacements=1)
-
-
-def _utf8(data: bytes) -> tuple[bytes, list[str]]:
-    """The file's text as UTF-8 without a byte order mark, and a note where it was anything else."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            text, notes = data.decode("utf-16").encode(), ["The file is encoded in UTF-16."]
-        except UnicodeError:
-            raise InvalidTable("The file begins as UTF-16 text and is none: save it as UTF-8.") from None
-    else:
-        text, notes = data.removeprefix(codecs.BOM_UTF8), []
-    if b"\0" in text:
-        raise InvalidTable(NUL_BYTES)
-    try:
-        text.decode("utf-8")
-        return text, notes
-    except UnicodeDecodeError:
-        pass
-    try:
-        return text.decode("cp1252").encode(), ["The file is encoded in Windows-1252, not in UTF-8."]
-    except UnicodeDecodeError:
-        return text.decode("latin-1").encode(), ["The file is encoded in Latin-1, not in UTF-8."]
-
-
-def records(text: str, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of each record that is not blank: slow, for the header and for mistakes."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
-    line = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            raise open_quote(line) from None
-        if cells:
-            yield line, cells
-        line = reader.line_num + 1
-
-
-def open_quote(line: int) -> InvalidTable:
-    """A cell that never ends."""
-    return InvalidTable(
-        f"The record that begins in line {line} can't be read: a quotation mark is opened and not closed.",
-        details=[{"row": line, "message": "a quotation mark is not closed"}],
-    )
-
-
-def _sniffed(sample: str, delimiter: str) -> list[int]:
-    """Number of cells of each of the first records, as far as they can be read."""
-    widths: list[int] = []
-    with suppress(InvalidTable):
-        widths.extend(len(cells) for _, cells in islice(records(sample, delimiter), SNIFF_ROWS))
-    return widths
+    require_rows(names, len(first) - 1)
+    return delimiter, tuple(names)
 
 
 def guess_delimiter(sample: str) -> str:
     """The delimiter that cuts most of the first records into as many cells as the header has."""
 
     def agreement(delimiter: str) -> tuple[int, int]:
-        widths = _sniffed(sample, delimiter)
+        widths: list[int] = []
+        with suppress(InvalidTable):
+            found = islice(records(io.StringIO(sample, newline=""), delimiter), SNIFF_ROWS)
+            widths.extend(len(cells) for _, cells in found)
         return (widths.count(widths[0]), widths[0]) if widths and widths[0] > 1 else (0, 0)
 
     return max(DELIMITERS, key=agreement)
 
 
-def _width(text: bytes, delimiter: str) -> int:
-    """Columns of the header, which may be longer than the sample."""
-    begin = text[:SNIFF_CHARACTERS]
-    if b"\n" not in begin and b"\r" not in begin:
-        begin = text[:HEADER_BYTES]
-    return max(_sniffed(begin.decode("utf-8", errors="ignore"), delimiter)[:1], default=1)
+def records(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each record that is not blank: slow, for the header and for mistakes.
 
-
-def _refuse_open_quote(text: bytes, delimiter: str) -> None:
-    """An odd count of quotation marks may be an inch sign, or a cell that swallows the rest of the file."""
-    for _ in records(text.decode(), delimiter, strict=True):
-        pass
-
-
-def _parse(text: bytes, delimiter: str, width: int) -> pa.Table:
-    """All cells as text, the header as the first row: the header may be anything, even the same name twice."""
-    ragged = []
-
-    def skip(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
-
+    Raises
+    ------
+    InvalidTable
+        Where a record is longer than 4 MB, or, if `strict`, where a quotation mark is opened and not closed.
+    """
+    csv.field_size_limit(MAX_RECORD_BYTES)
+    reader = csv.reader(lines, delimiter=delimiter, strict=strict)
+    line = 1
     try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(text),
-            # one block: a record of any length fits, and a quoted line break is never at a block's edge
-            read_options=pa.csv.ReadOptions(autogenerate_column_names=True, block_size=min(len(text) + 1, 2**31 - 1)),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={f"f{i}": pa.string() for i in range(width)}, strings_can_be_null=False, check_utf8=False
-            ),
-        )
-    except pa.ArrowException as error:
-        raise InvalidTable(f"The file can't be read as CSV: {error}") from None
-    if ragged:
-        raise _ragged(text, delimiter, table.num_columns)
-    if table.num_columns != width:
-        raise InvalidTable("The header line can't be read: check its quotation marks.")
-    return table
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        if not strict or "field limit" in str(error):
+            raise InvalidTable(messages.RECORD_TOO_LONG) from None
+        details: Any = [{"row": line, "message": messages.OPEN_QUOTE}]
+        raise InvalidTable(messages.open_quote(line), details=details) from None
 
 
-def _ragged(text: bytes, delimiter: str, width: int) -> InvalidTable:
-    wrong = [(line, len(cells)) for line, cells in records(text.decode(), delimiter) if len(cells) != width]
-    details: list[Detail] = [
-        {"row": line, "message": f"{count} cells where the header has {width}"} for line, count in wrong[:SHOWN_RAGGED]
-    ]
-    where = f"line {wrong[0][0]} has {wrong[0][1]}" if wrong else "some have more or fewer"
-    return InvalidTable(
-        f"Every line needs as many cells as the header, {width}, and {where} ({max(len(wrong), 1)} such in all): "
-        "put text that holds the delimiter in quotation marks.",
-        details=details,
-    )
+def open_text(path: Path) -> TextIO:
+    """The text of a CSV file in UTF-8."""
+    return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
-def _places(text: bytes, delimiter: str, count: int) -> Callable[[int], int]:
-    """Line numbers by row: counting on from the header unless blank lines or line breaks in cells are in the way."""
-    if (text.count(b"\n") or text.count(b"\r")) == count:
-        return lambda index: index + 2
-
-    @cache
-    def lines() -> list[int]:
-        return [line for line, _ in records(text.decode(), delimiter)]
-
-    return lambda index: lines()[index + 1] if index + 1 < len(lines()) else index + 2
+def _refuse_open_quote(path: Path, delimiter: str) -> None:
+    """An odd count of quotation marks may be an inch sign, or a cell that swallows the rest of the file."""
+    with open_text(path) as text:
+        for _ in records(text, delimiter, strict=True):
+            pass

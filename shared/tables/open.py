@@ -1,32 +1,30 @@
-"""A customer table file is recognised and opened for reading batch by batch, in memory that does not grow with it.
+"""A customer table file is recognised by its bytes and read batch by batch, from the start as often as needed.
 
-Law: what is recognised here (encoding, delimiter, header) is what `shared.tables.files` recognises in a file read
-whole.
+Law: memory does not grow with the file; a broken record is kept aside or refused, never passed on.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import hashlib
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet
+import pyarrow.compute as pc
+import pyarrow.csv
 
-from shared.errors import DiskFull, InvalidTable, is_disk_full
+from shared.errors import Detail, DiskFull, InvalidTable, is_disk_full
 from shared.parsing_limits import MAX_COLUMNS
-from shared.tables import csv as table_csv
-from shared.tables.columns import NO_ROWS, FileColumns, refuse_twice, refuse_wide, require_rows, unnamed
-from shared.tables.files import end_of, refuse_bomb, refuse_large_footer, refuse_other_files
-from shared.tables.formula_guard import unguard_cell
-from shared.tables.open_table import BLOCK_BYTES, MAX_RECORD_BYTES, OpenTable
+from shared.tables import messages
+from shared.tables.columns import FileColumns, refuse_wide, unnamed
+from shared.tables.csv import BLOCK_BYTES, open_text, recognise_csv, records
+from shared.tables.formula_guard import GUARDED, MARK, unguard_cell
+from shared.tables.parquet import parquet_batches, recognise_parquet
+
+#: More of them are not put right by hand: the file is another table than its header says.
+MAX_RAGGED = 100_000
+SHOWN_RAGGED = 100
 
 
 def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
@@ -35,7 +33,8 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
     Parameters
     ----------
     folder
-        Where a copy in UTF-8 may be written if the file is in another encoding; beside the file if absent.
+        Where a copy in UTF-8 may be written if the file is in another encoding; the system's folder for temporary
+        files if absent.
 
     Raises
     ------
@@ -48,182 +47,185 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
     try:
         with path.open("rb") as file:
             begin = file.read(64)
-            refuse_other_files(begin)
-            if begin.startswith(b"PAR1"):
-                return _open_parquet(path)
-            return _open_csv(path, folder or path.parent)
+        if refusal := next((text for magic, text in messages.OTHER_FILES.items() if begin.startswith(magic)), None):
+            raise InvalidTable(refusal)
+        if begin.startswith(b"PAR1"):
+            binary = recognise_parquet(path)
+            notes = unnamed(binary.names)
+            return OpenTable(path, binary.names, binary.sha256, binary.size, binary.unpacked, notes)
+        text = recognise_csv(path, folder)
     except FileNotFoundError:
-        raise InvalidTable(f"There is no file {path}.") from None
+        raise InvalidTable(messages.no_file(path)) from None
     except OSError as error:
         if is_disk_full(error):
             raise DiskFull from None
-        raise InvalidTable(f"The file {path.name} can't be read: {error.strerror or error}.") from None
+        raise InvalidTable(messages.unreadable(path.name, error.strerror or error)) from None
+    notes = (*text.notes, *unnamed(text.names))
+    return OpenTable(
+        path, text.names, text.sha256, text.size, text.size, notes, text.encoding, text.delimiter, text.utf8
+    )
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+class Ragged(NamedTuple):
+    """A record of another width than the header: its number (the header is 1), how many cells it has, its text."""
 
-
-def _open_parquet(path: Path) -> OpenTable:
-    digest, size = hashlib.sha256(), 0
-    for block in _blocks(path):
-        digest.update(block)
-        size += len(block)
-    refuse_large_footer(end_of(path))
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            names, about = file.schema_arrow.names, file.metadata
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InvalidTable(f"The Parquet file is broken or not whole, upload it again: {error}") from None
-    refuse_bomb(about)
-    refuse_twice(names)
-    require_rows(names, about.num_rows)
-    return OpenTable(path, tuple(names), digest.hexdigest(), size, unnamed(names), None, None)
+    record: int
+    cells: int
+    text: str
 
 
 @dataclass
-class _Bytes:
-    """What one pass over the bytes of a text file tells."""
+class OpenTable:
+    """A recognised file; every call of `batches` reads it from the start.
 
+    Attributes
+    ----------
+    names
+        The header, as it stands in the file.
+    unpacked
+        About how many bytes the file holds once it is read.
+    encoding, delimiter
+        None for Parquet.
+    utf8
+        The copy in UTF-8, where one had to be made; `close` removes it.
+    ragged
+        Records of another width than the header, as far as the last reading came.
+    """
+
+    path: Path
+    names: tuple[str, ...]
     sha256: str
     size: int
-    encoding: str
-    feeds: int
-    returns: int
-    pairs: int
-    quotes: int
-
-
-def _look(path: Path) -> _Bytes:
-    digest, size, feeds, returns, pairs, quotes = hashlib.sha256(), 0, 0, 0, 0, 0
-    utf8: Any = codecs.getincrementaldecoder("utf-8")()
-    encoding, last = "UTF-8", b""
-    for block in _blocks(path):
-        if not size and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            encoding, utf8 = "UTF-16", None
-        digest.update(block)
-        size += len(block)
-        if encoding != "UTF-16" and b"\0" in block:
-            raise InvalidTable(table_csv.NUL_BYTES)
-        feeds, returns = feeds + block.count(b"\n"), returns + block.count(b"\r")
-        pairs += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
-        quotes, last = quotes + block.count(b'"'), block[-1:]
-        if utf8 is not None:
-            try:
-                utf8.decode(block)
-            except UnicodeDecodeError:
-                encoding, utf8 = "Windows-1252", None
-    with suppress(UnicodeDecodeError):
-        if utf8 is not None:
-            utf8.decode(b"", final=True)
-            utf8 = None
-    if utf8 is not None:
-        encoding = "Windows-1252"  # broken off within a character
-    return _Bytes(digest.hexdigest(), size, encoding, feeds, returns, pairs, quotes)
-
-
-def _open_csv(path: Path, folder: Path) -> OpenTable:
-    found = _look(path)
-    notes: list[str] = []
+    unpacked: int
+    notes: tuple[str, ...]
+    encoding: str | None = None
+    delimiter: str | None = None
     utf8: Path | None = None
-    try:
-        if found.encoding != "UTF-8":
-            found.encoding, utf8 = _transcoded(path, folder, found.encoding)
-            notes.append(f"The file is encoded in {found.encoding}, not in UTF-8.")
-        delimiter, names = _header(utf8 or path)
-    except BaseException:
-        if utf8 is not None:
-            utf8.unlink(missing_ok=True)
-        raise
-    if delimiter != ",":
-        notes.append(f"The columns are separated by {table_csv.DELIMITERS[delimiter]}.")
-    if found.pairs and (found.feeds > found.pairs or found.returns > found.pairs):
-        notes.append("The file mixes kinds of line ends; each ends a line.")
-    table = OpenTable(
-        path, names, found.sha256, found.size, (*notes, *unnamed(names)), found.encoding, delimiter, found.feeds,
-        utf8=utf8,
-    )  # fmt: skip
-    if found.quotes % 2:
-        _refuse_open_quote(table)
-    return table
+    ragged: list[Ragged] = field(default_factory=list)
 
+    @property
+    def place_name(self) -> str:
+        """How places are counted: lines of a CSV, rows of a Parquet file."""
+        return "row" if self.delimiter is None else "line"
 
-def _transcoded(path: Path, folder: Path, encoding: str) -> tuple[str, Path]:
-    """Write the text as UTF-8 beside; return the encoding that fits, and where."""
-    tries = {"UTF-16": ("utf-16",), "Windows-1252": ("cp1252", "latin-1")}[encoding]
-    names = {"utf-16": "UTF-16", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="utf8-", suffix=".csv", delete=False) as made:
-        out = Path(made.name)
-    for codec in tries:
+    def close(self) -> None:
+        """Remove the UTF-8 copy, if there is one."""
+        if self.utf8 is not None:
+            self.utf8.unlink(missing_ok=True)
+
+    def batches(self, wanted: Sequence[str] | None = None) -> Iterator[dict[str, pa.Array]]:
+        """The rows in the file's order, the wanted columns (headers as in `names`; all if None).
+
+        Raises
+        ------
+        InvalidTable
+            Where the file breaks off or can't be parsed.
+        """
+        self.ragged = []  # a reading that is under way keeps its own list
+        asked = None if wanted is None else frozenset(wanted)
+        chosen = [n for n in self.names if n.strip() and (asked is None or n in asked)]
+        if self.delimiter is None:
+            return parquet_batches(self.path, chosen)
+        return self._csv_batches(chosen, self.ragged)
+
+    def _csv_batches(self, chosen: list[str], ragged: list[Ragged]) -> Iterator[dict[str, pa.Array]]:
+        places = {name: place for place, name in enumerate(self.names)}
+        at = {f"f{places[name]}": name for name in chosen}
+        first = True
+        for batch in self._csv_reader(at, ragged):
+            part = batch
+            if first and batch.num_rows:
+                if any(unguard_cell(batch[n][0].as_py()) != name for n, name in at.items()):
+                    raise InvalidTable(messages.HEADER_UNREADABLE)
+                part, first = batch.slice(1), False
+            if part.num_rows:
+                yield {at[n]: _unguarded(c) for n, c in zip(part.schema.names, part.columns, strict=True)}
+
+    def _csv_reader(self, at: dict[str, str], ragged: list[Ragged]) -> Iterator[pa.RecordBatch]:
+        def skip(row: Any) -> str:
+            ragged.append(Ragged(row.number, row.actual_columns, row.text[:80]))
+            return "skip" if len(ragged) <= MAX_RAGGED else "error"
+
         try:
-            with path.open(encoding=codec, newline="") as text, out.open("w", encoding="utf-8", newline="") as to:
-                while part := text.read(BLOCK_BYTES):
-                    if "\0" in part:
-                        raise InvalidTable(table_csv.NUL_BYTES)
-                    to.write(part)
-        except UnicodeError:
-            continue
-        except BaseException:
-            out.unlink(missing_ok=True)
-            raise
-        return names[codec], out
-    out.unlink(missing_ok=True)
-    raise InvalidTable("The file begins as UTF-16 text and is none: save it as UTF-8.")
+            yield from pa.csv.open_csv(
+                self.utf8 or self.path,
+                read_options=pa.csv.ReadOptions(
+                    autogenerate_column_names=True, use_threads=False, block_size=BLOCK_BYTES
+                ),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=skip
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(at, pa.string()), include_columns=list(at), strings_can_be_null=False,
+                    check_utf8=False,
+                ),
+            )  # fmt: skip
+        except pa.ArrowKeyError:
+            raise InvalidTable(messages.HEADER_UNREADABLE) from None
+        except pa.ArrowException as error:
+            if len(ragged) > MAX_RAGGED:
+                raise InvalidTable(messages.too_many_ragged(MAX_RAGGED, len(self.names), ragged[0].cells)) from None
+            if "straddling" in str(error):
+                raise InvalidTable(messages.RECORD_TOO_LONG) from None
+            raise InvalidTable(messages.broken_csv(error)) from None
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Line number and cells of each record of a CSV, the header first: slow, for mistakes."""
+        assert self.delimiter is not None
+        with open_text(self.utf8 or self.path) as text:
+            yield from records(text, self.delimiter)
+
+    def lines_of(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Record number (the header is 1) to the line of a CSV, or the row of a Parquet file."""
+        if self.delimiter is None:
+            return {record: record - 1 for record in numbers}
+        wanted, found = set(numbers), {}
+        last = max(wanted, default=0)
+        for number, (line, _) in enumerate(self.records() if wanted else (), start=1):
+            if number in wanted:
+                found[number] = line
+            if number >= last:
+                break
+        return {record: found.get(record, record) for record in numbers}
+
+    def refuse_ragged(self) -> None:
+        """Raise InvalidTable where the last reading came upon records of another width than the header."""
+        if not self.ragged:
+            return
+        width, first = len(self.names), self.ragged[:SHOWN_RAGGED]
+        lines = self.lines_of([row.record for row in first])
+        details: list[Detail] = [
+            {"row": lines[row.record], "message": messages.ragged(row.cells, width)} for row in first
+        ]
+        message = messages.ragged_file(len(self.ragged), width, lines[first[0].record], first[0].cells)
+        raise InvalidTable(message, details=details)
 
 
-def _header(path: Path) -> tuple[str, tuple[str, ...]]:
-    with path.open("rb") as file:
-        begin = file.read(MAX_RECORD_BYTES).removeprefix(codecs.BOM_UTF8)
-    if not begin.strip():
-        raise InvalidTable(table_csv.EMPTY)
-    text = begin.decode("utf-8", errors="ignore")
-    delimiter = table_csv.guess_delimiter(text[: table_csv.SNIFF_CHARACTERS])
-    with_header = list(islice(table_csv.records(text, delimiter), 2))
-    refuse_wide(len(with_header[0][1]))
-    names = [unguard_cell(name) for name in with_header[0][1]]
-    refuse_twice(names)
-    require_rows(names, len(with_header) - 1)
-    return delimiter, tuple(names)
+def _unguarded(column: pa.Array) -> pa.Array:
+    """Text without the apostrophes that our own exports put before formulas; of CSV only, which has them."""
+    if not pc.any(pc.starts_with(column, MARK)).as_py():
+        return column
+    return pc.replace_substring_regex(column, GUARDED, r"\1", max_replacements=1)
 
 
-def _refuse_open_quote(table: OpenTable) -> None:
-    """An odd count of quotation marks may be an inch sign, or a cell that swallows the rest of the file."""
-    inside, line = False, 1
-    with table.text() as text:
-        reader = csv.reader(text, delimiter=table.delimiter or ",", strict=True)
-        try:
-            for _ in reader:
-                line = reader.line_num + 1
-        except csv.Error:
-            inside = True
-    if inside:
-        raise table_csv.open_quote(line)
-
-
-def read_first(path: Path | str, rows: int, place: Callable[[int], int] | None = None) -> FileColumns:
-    """The first rows of a file as columns, for proposals and previews.
+def read_columns(table: OpenTable, rows: int | None = None) -> FileColumns:
+    """The first rows (all if None) of a file as columns, before a schema says what they mean.
 
     Raises
     ------
     InvalidTable
-        As `open_table`.
+        Where there are no rows, or more columns than can be looked at.
     """
-    table = open_table(path)
-    try:
-        refuse_wide(len(table.names), MAX_COLUMNS)
-        parts: list[dict[str, pa.Array]] = []
-        for batch in table.batches():
-            parts.append(batch)
-            if sum(len(next(iter(part.values()))) for part in parts) >= rows:
-                break
-        if not parts:
-            raise InvalidTable(NO_ROWS)
-        columns = [pa.concat_arrays([part[name] for part in parts]).slice(0, rows) for name in parts[0]]
-        named = tuple(parts[0])
-        return FileColumns(
-            named, tuple(columns), table.notes, table.sha256, table.delimiter, place or (lambda index: index + 2)
-        )
-    finally:
-        table.close()
+    refuse_wide(len(table.names), MAX_COLUMNS)
+    parts: list[dict[str, pa.Array]] = []
+    done = 0
+    for part in table.batches():
+        parts.append(part)
+        done += len(next(iter(part.values())))
+        if rows is not None and done >= rows:
+            break
+    if not parts:
+        table.refuse_ragged()
+        raise InvalidTable(messages.NO_ROWS)
+    columns = (pa.concat_arrays([part[name] for part in parts]).slice(0, rows) for name in parts[0])
+    return FileColumns(tuple(parts[0]), tuple(columns), table.delimiter, table.notes)

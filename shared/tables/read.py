@@ -1,23 +1,27 @@
-"""A customer table file, read and checked against its schema.
+"""A customer table file is read whole: the batches of its check, collected.
 
 Law: what leaves here fits the schema in every cell, or nothing leaves and the places to correct are named.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from shared.clock import utc_now
+from shared.contracts.arrow import feature_fields
+from shared.errors import InvalidTable
 from shared.schema.features import Schema
-from shared.tables import cells
-from shared.tables.files import read_columns
-from shared.tables.row_checks import Reading
-from shared.tables.value_formats import recognise, unread_columns
+from shared.tables import messages
+from shared.tables.batch_checks import FEATURE, Batch, LabelUse, Reject, TableCheck
+from shared.tables.open import OpenTable, open_table
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ def read_table(
     path: Path | str,
     schema: Schema,
     *,
-    label: Literal["required", "optional", "ignored"] = "optional",
+    label: LabelUse = "optional",
     max_problems: int = 100,
+    today: date | None = None,
 ) -> CustomerTable:
     """Read a CSV or Parquet file of customers.
 
@@ -73,38 +78,94 @@ def read_table(
     schema
         What its columns mean.
     label
-        Whether the outcome has to be there, may be, or is not looked at.
+        Whether the outcome has to be there, may be, or is not read.
     max_problems
-        How many unusable cells are listed; all are counted.
+        How many unusable cells are listed; all rows are counted.
+    today
+        No date but an end lies after it; by the clock if absent.
 
     Raises
     ------
     InvalidTable
-        With a detail `{row, field, message}` for each unusable cell; `row` is the line of a CSV file, whose header
-        is line 1, and the row of a Parquet file, counted from 1.
+        With a detail `{row, field, value, message}` for each unusable cell, and `{row, value, message}` for a line that
+        has too many or too few; `row` is the line of a CSV file, whose header is line 1, and the row of a Parquet file,
+        counted from 1.
     """
-    file = read_columns(path)
-    reading, table = _read(Reading(file, schema, max_problems), label)
-    if reading.problems.count:
-        found = recognise([reading.by_name(unread_columns(schema))], schema, delimiter=file.delimiter)
-        if found != reading.recognised:
-            reading, table = _read(Reading(file, schema, max_problems, found), label)
-    reading.problems.refuse()
-    return table
+    with closing(open_table(path)) as table:
+        check = TableCheck(table, schema, today or utc_now().date(), label=label)
+        rows = check.read(lambda batches: _Rows(batches, max_problems))
+        rows.reject(check.repeated(rows.identities))
+        rows.reject(check.unlabelled(rows.unlabelled()))
+        if rows.rejects:
+            raise _refusal(check, rows)
+        return rows.table(check, table)
 
 
-def _read(reading: Reading, label: str) -> tuple[Reading, CustomerTable]:
-    reading.require(label)
-    ids, as_of = reading.keys()
-    features = reading.features()
-    outcome = reading.label(label == "required") if label != "ignored" else None
-    subscription = reading.subscription()
-    email = reading.optional("email", reading.schema.email, cells.identifiers)
-    file = reading.file
-    notes = (*file.notes, *reading.recognised.notes(), *reading.notes, *reading.unused(file.names))
-    return reading, CustomerTable(
-        reading.schema, features, ids, email, outcome, as_of, subscription, notes, file.sha256
-    )
+def _refusal(check: TableCheck, rows: _Rows) -> InvalidTable:
+    details = check.details(rows.rejects)
+    message = messages.rows_rejected(rows.rejected, check.total, check.table.place_name, details[0])
+    return InvalidTable(message + messages.first_listed(len(details), rows.reasons), details=details)
+
+
+class _Rows:
+    """The rows of all batches, and the first of the cells that can't be used."""
+
+    def __init__(self, batches: Iterable[Batch], max_rejects: int) -> None:
+        self.rejected = self.reasons = 0
+        self.rejects: list[Reject] = []
+        self._max_rejects = max(max_rejects, 1)
+        self._late: set[int] = set()
+        records: list[np.ndarray] = []
+        columns: dict[str, list[pa.Array]] = {}
+        for batch in batches:
+            self._keep(batch.rejects)
+            records.append(batch.records)
+            for name, column in batch.columns.items():
+                columns.setdefault(name, []).append(column)
+        self.records = np.concatenate(records)
+        self.columns = {name: pa.concat_arrays(columns.pop(name)) for name in list(columns)}
+
+    def _keep(self, rejects: Sequence[Reject]) -> None:
+        self.reasons += len(rejects)
+        self.rejected += len({reject.record for reject in rejects})
+        self.rejects = sorted((*self.rejects, *rejects), key=lambda reject: reject.record)[: self._max_rejects]
+
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        """Note accepted rows that turned out to be no good."""
+        self._late.update(reject.record for reject in rejects)
+        self._keep(rejects)
+
+    def identities(self, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
+        """Record number to id and date."""
+        places = pa.array(np.searchsorted(self.records, np.asarray(records, dtype=np.int64)))
+        ids = self.columns["user_id"].take(places).to_pylist() if len(places) else []
+        as_of = self.columns.get("as_of")
+        days = [None] * len(ids) if as_of is None else as_of.take(places).cast(pa.string()).to_pylist()
+        return dict(zip(records, zip(ids, days, strict=True), strict=True))
+
+    def unlabelled(self) -> Iterator[int]:
+        """Record numbers of the rows without a label that are still accepted."""
+        if "label" in self.columns:
+            blank = self.columns["label"].is_null().to_numpy(zero_copy_only=False)
+            yield from (record for record in self.records[blank].tolist() if record not in self._late)
+
+    def table(self, check: TableCheck, table: OpenTable) -> CustomerTable:
+        """The rows, none of which was rejected."""
+        schema, columns = check.schema, self.columns
+        features = [columns.pop(FEATURE + name) for name in schema.feature_names]
+        label = None if check.label_is_blank else columns.get("label")
+        roles = schema.subscription.columns()
+        return CustomerTable(
+            schema=schema,
+            features=pa.table(features, schema=pa.schema(feature_fields(schema))),
+            ids=columns["user_id"],
+            email=columns.get("email"),
+            label=None if label is None else np.asarray(label, dtype=np.int8),
+            as_of=columns.get("as_of"),
+            subscription={role: columns[role] for role in roles if role in columns},
+            notes=tuple(check.notes(self.identities)),
+            sha256=table.sha256,
+        )
 
 
 def row_keys(ids: pa.Array) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""The columns of one file, or of one batch of it, judged against a schema.
+"""The columns of a batch are read as the schema says, and cells that don't fit are collected.
 
-Law: a cell that does not fit is noted with its place and never changed to fit; whoever reads decides what follows.
+Law: a cell that does not fit is noted with its place and never changed to fit.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,77 +18,61 @@ from shared.contracts.arrow import feature_fields
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Feature, Schema
 from shared.schema.units import is_never_negative
-from shared.tables import cells
+from shared.tables import cells, messages
 from shared.tables.columns import FileColumns
 from shared.tables.value_formats import Recognised
 
-SHOWN_HEADERS = 60
 #: Looking for the header that somebody may have meant is slow among thousands.
 SHOWN_NEAREST = 10
+SHOWN_LABELS = 5
 #: Columns that our own file of rejected rows adds: why, and which row of a table without ids.
 REASON_COLUMN, ROW_COLUMN = "retainstream_reason", "retainstream_row"
 OWN_COLUMNS = frozenset((REASON_COLUMN, ROW_COLUMN))
 
 
-def nobody_churned(schema: Schema, values: Sequence[str | None]) -> str:
-    """A note about a label that is never positive."""
-    seen = ", ".join(repr(value) for value in values)
-    wanted = ", ".join(repr(value) for value in schema.positive)
-    advice = "Name those that mean the customer left under `positive` in the schema."
-    return f"Nobody churned: {schema.label!r} is never {wanted}; it holds {seen}. {advice}"
-
-
 class Reading:
-    """One pass over one file, or over one batch of it: what was found so far, and what is wrong with it.
+    """The columns of one batch, read as the schema says, and the cells that don't fit.
 
     Parameters
     ----------
+    file
+        The batch.
+    records
+        Record number of each row in the file (the header is 1).
     recognised
         How numbers and dates are written, as far as that is not as usual.
     """
 
     def __init__(
-        self, file: FileColumns, schema: Schema, max_problems: int, recognised: Recognised | None = None
+        self, file: FileColumns, schema: Schema, records: np.ndarray, recognised: Recognised | None = None
     ) -> None:
         self.file = file
         self.schema = schema
+        self.records = records
         self.recognised = recognised or Recognised()
-        self.problems = cells.Problems(max_problems, file.place, file.place_name)
+        self.problems = cells.CellProblems(len(records))
         self.notes: list[str] = []
         self._used: set[str] = set()
         self._numbers: dict[str, pa.Array] = {}
-        #: Numbers of the rows in the whole file, where this is a batch of it.
-        self.numbers: np.ndarray | None = None
 
-    def by_name(self, names: Iterable[str]) -> dict[str, pa.Array]:
-        """Columns of the file by the names that the schema gives them."""
-        actual = {name: self.file.actual(name) for name in names}
-        return {name: self.file.column(own) for name, own in actual.items() if own is not None}
-
-    def require(self, label: str) -> None:
-        """Refuse a file without the columns that nothing goes without."""
+    def require(self, *, label: bool) -> None:
+        """Raise InvalidTable where a column is missing that every file needs (`label`: the label is one of them)."""
         schema = self.schema
-        if label == "required" and schema.label is None:
-            raise InvalidTable("The schema names no label: add `label` and `positive` to the file given with --schema.")
-        roles = {"id": schema.id, "date": schema.as_of, "label": schema.label if label == "required" else None}
+        if label and schema.label is None:
+            raise InvalidTable(messages.NO_LABEL_IN_SCHEMA)
+        roles = {"id": schema.id, "date": schema.as_of, "label": schema.label if label else None}
         wanted = {name: f" (the {role} of the schema)" for role, name in roles.items() if name}
         wanted |= dict.fromkeys(schema.feature_names, "")
         missing = [name for name in wanted if self.file.actual(name) is None]
         if not missing:
             return
         near = {name: self._nearest(name) for name in missing[:SHOWN_NEAREST]}
-        told = [f"{name!r}{wanted[name]}{near.get(name, '')}" for name in missing]
+        described = [f"{name!r}{wanted[name]}{near.get(name, '')}" for name in missing]
         details: list[Detail] = [
-            {"field": name, "message": f"there is no column {what}"} for name, what in zip(missing, told, strict=True)
+            {"field": name, "message": f"there is no column {text}"}
+            for name, text in zip(missing, described, strict=True)
         ]
-        column = "column" if len(missing) == 1 else "columns"
-        has = ", ".join(repr(name) for name in self.file.names[:SHOWN_HEADERS])
-        more = f" and {len(self.file.names) - SHOWN_HEADERS} more" if len(self.file.names) > SHOWN_HEADERS else ""
-        raise InvalidTable(
-            f"The file has no {column} {', '.join(told)}. It has: {has}{more}. "
-            "Rename the columns, or give the schema of this file with --schema.",
-            details=details,
-        )
+        raise InvalidTable(messages.missing_columns(described, self.file.names), details=details)
 
     def _nearest(self, name: str) -> str:
         plain = {re.sub(r"[\W_]+", "", own.casefold()): own for own in self.file.names}
@@ -119,15 +103,14 @@ class Reading:
         if name is None:
             return self._row_numbers()
         ids = cells.identifiers(self._column(name), name, self.problems)
-        self.problems.add(name, pc.is_null(ids), lambda row: "the id is missing")
+        self.problems.add(name, pc.is_null(ids), lambda row: messages.ID_MISSING)
         return ids
 
     def _row_numbers(self) -> pa.Array:
         given = self._column(ROW_COLUMN)
         if given is not None:  # rows that were rejected before: they keep the number they had
             return cells.identifiers(given, ROW_COLUMN, self.problems)
-        numbers = np.arange(1, self.file.rows + 1) if self.numbers is None else self.numbers
-        return pa.array(numbers).cast(pa.string())
+        return pa.array(self.records - 1).cast(pa.string())
 
     def as_of(self) -> pa.Array | None:
         """The date of each row, where the schema names the column."""
@@ -135,31 +118,11 @@ class Reading:
         if name is None:
             return None
         days = self._dates(self._column(name), name, self.problems)
-        self.problems.add(name, pc.is_null(days), lambda row: "the date is missing")
+        self.problems.add(name, pc.is_null(days), lambda row: messages.DATE_MISSING)
         return days
 
-    def _dates(self, column: pa.Array, name: str, problems: cells.Problems) -> pa.Array:
+    def _dates(self, column: pa.Array, name: str, problems: cells.CellProblems) -> pa.Array:
         return cells.dates(column, name, problems, written=self.recognised.dates.get(name))
-
-    def keys(self) -> tuple[pa.Array, pa.Array | None]:
-        """Ids and dates: every row has them, and no two rows the same."""
-        as_of = self.as_of()
-        ids = self.ids()
-        name = self.schema.id
-        if name is None:
-            return ids, as_of
-        earlier = cells.duplicates(ids, as_of)
-        place, unit = self.file.place, self.file.place_name
-        same = "" if as_of is None else " with the same date"
-        self.problems.add(
-            name,
-            earlier >= 0,
-            lambda row: (
-                f"the id {cells.shown(ids[row])} of {unit} {place(row)} stands in {unit} {place(int(earlier[row]))} "
-                f"already{same}, keep one of them"
-            ),
-        )
-        return ids, as_of
 
     def features(self) -> pa.Table:
         """The features in the schema's order and types."""
@@ -171,35 +134,29 @@ class Reading:
             values = self._number(name)
             if feature.whole:
                 broken = pc.not_equal(pc.floor(values), values)
-                self.problems.add(name, broken, lambda row: f"{values[row]} is no whole number, as the schema wants")
+                self.problems.add(name, broken, lambda row: messages.not_whole(values[row]))
             if is_never_negative(feature.unit):
                 self._refuse_negative(name, values, feature.unit or "")
         else:
             values = cells.categories(self._column(name), name, self.problems)
         if not feature.missing:
-            self.problems.add(name, pc.is_null(values), lambda row: "a value is missing here, which the schema forbids")
+            self.problems.add(name, pc.is_null(values), lambda row: messages.VALUE_MISSING)
         return values
 
     def _refuse_negative(self, name: str, values: pa.Array, unit: str) -> None:
-        self.problems.add(name, pc.less(values, 0), lambda row: f"{values[row]} is negative, which {unit} can't be")
+        self.problems.add(name, pc.less(values, 0), lambda row: messages.negative(values[row], unit))
 
-    def label(self, required: bool) -> np.ndarray | None:
-        """1 where the label is one of the schema's positive values, else 0."""
+    def label(self) -> tuple[pa.Array, list[str | None]] | None:
+        """1, 0 or null for each row, and some of the values that stand there; None where the file has no label."""
         name = self.schema.label
         column = self._column(name) if name is not None else None
         if name is None or column is None:
             if name is not None:
-                self.notes.append(f"The file has no column {name!r}, so it doesn't say who churned.")
+                self.notes.append(messages.label_absent(name))
             return None
         texts = cells.categories(column, name, self.problems)
-        if texts.null_count == len(texts) and not required:
-            self.notes.append(f"The column {name!r} is blank, so it doesn't say who churned.")
-            return None
-        self.problems.add(name, pc.is_null(texts), lambda row: "the label is missing")
-        churned = np.asarray(pc.is_in(texts, self._positive(column)), dtype=np.int8)
-        if not churned.any():
-            self.notes.append(nobody_churned(self.schema, pc.unique(texts).slice(0, 5).to_pylist()))
-        return churned
+        churned = pc.if_else(pc.is_valid(texts), pc.is_in(texts, self._positive(column)), pa.scalar(None, pa.bool_()))
+        return churned.cast(pa.int8()), pc.unique(texts).slice(0, SHOWN_LABELS).to_pylist()
 
     def _positive(self, column: pa.Array) -> pa.Array:
         positive = cells.normal_form(pa.array(self.schema.positive, pa.string()))
@@ -207,15 +164,6 @@ class Reading:
             words = {"1": "true", "0": "false"}
             positive = pa.array([words.get(value, value.lower()) for value in positive.to_pylist()])
         return positive
-
-    def given_label(self) -> tuple[pa.Array, list[str]] | None:
-        """1, 0 or null for each row, and some of the values that stand there; None where the file has no label."""
-        column = self._column(self.schema.label) if self.schema.label is not None else None
-        if column is None or self.schema.label is None:
-            return None
-        texts = cells.categories(column, self.schema.label, self.problems)
-        churned = pc.if_else(pc.is_valid(texts), pc.is_in(texts, self._positive(column)), pa.scalar(None, pa.bool_()))
-        return churned.cast(pa.int8()), pc.unique(texts).slice(0, 5).to_pylist()
 
     def subscription(self) -> dict[str, pa.Array]:
         """The columns that speak of the contract, as far as the file has them."""
@@ -227,7 +175,7 @@ class Reading:
                 found[role] = values
         return found
 
-    def _price(self, _column: pa.Array, name: str, _problems: cells.Problems) -> pa.Array:
+    def _price(self, _column: pa.Array, name: str, _problems: cells.CellProblems) -> pa.Array:
         values = self._number(name)
         self._refuse_negative(name, values, "a price")
         return values
@@ -236,18 +184,14 @@ class Reading:
         """A column that may be absent: a note says so."""
         column = self._column(name) if name is not None else None
         if name is not None and column is None:
-            self.notes.append(f"The file has no column {name!r} ({role}), which the schema names.")
+            self.notes.append(messages.column_absent(name, role))
         return read(column, name, self.problems) if column is not None else None
 
-    def unused(self, names: Sequence[str]) -> Iterable[str]:
-        """One sentence about the columns that nobody asked for."""
+    def unused(self, names: Sequence[str]) -> list[str]:
+        """Notes on the columns, of those called `names`, that were not read."""
         ignore = {name.strip() for name in self.schema.ignore}
         label = self.schema.label
         left = [n for n in names if n.strip() and n not in self._used and n.strip() not in OWN_COLUMNS]
         left = [n for n in left if label is None or n.strip() != label.strip()]
         ignored = [name for name in left if name.strip() in ignore]
-        rest = [name for name in left if name.strip() not in ignore]
-        if ignored:
-            yield f"Left out, as the schema says: {', '.join(ignored)}."
-        if rest:
-            yield f"Not in the schema and left out: {', '.join(rest[:SHOWN_HEADERS])}."
+        return messages.columns_left_out(ignored, [name for name in left if name.strip() not in ignore])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
-from shared.parsing_limits import MAX_COLUMNS
 from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
 from shared.schema.toml import schema_toml
 from shared.schema.units import WHOLE_UNITS
 from shared.tables import cells
 from shared.tables.column_profile import Column, read_whole
 from shared.tables.columns import FileColumns
-from shared.tables.files import read_columns, unpacked_bytes
-from shared.tables.open import read_first
+from shared.tables.open import open_table, read_columns
 
 #: Rows from which a coincidence between two columns is none.
 ENOUGH_ROWS = 20
@@ -59,7 +58,7 @@ class InferredSchema:
         return schema_toml(self.schema, self.notes, self.seen)
 
 
-def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema:
+def infer_schema(path: Path | str, *, name: str | None = None, folder: Path | None = None) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
 
     Of a file above 32 MB (unpacked) the first 200,000 rows are judged, and a note says so.
@@ -68,14 +67,18 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     ----------
     name
         The file's name, where `path` is a name of ours.
+    folder
+        Where a copy in UTF-8 may be written, as for `open_table`.
 
     Raises
     ------
     InvalidTable
         Where the file is no table, or holds no column that could be a feature.
     """
-    long = Path(path).exists() and unpacked_bytes(Path(path)) > WHOLE_BYTES
-    file = read_first(path, MANY_ROWS) if long else read_columns(path, most_columns=MAX_COLUMNS)
+    with closing(open_table(path, folder=folder)) as table:
+        long = table.unpacked > WHOLE_BYTES
+        file = read_columns(table, MANY_ROWS if long else None)
+        table.refuse_ragged()
     guess = _Guess(file)
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
@@ -96,7 +99,7 @@ def infer_schema(path: Path | str, *, name: str | None = None) -> InferredSchema
     return InferredSchema(schema, tuple(guess.notes), guess.seen)
 
 
-def _comma_numbers(values: pa.Array, name: str, problems: cells.Problems) -> pa.Array:
+def _comma_numbers(values: pa.Array, name: str, problems: cells.CellProblems) -> pa.Array:
     return cells.numbers(values, name, problems, decimal_comma=True)
 
 
@@ -149,8 +152,9 @@ class _Guess:
         if column.numbers is not None and not column.whole:
             return False
         as_of = self.roles["as_of"].dates if "as_of" in self.roles else None
-        ids = cells.identifiers(column.values, column.name, cells.Problems(1))
-        return not (cells.duplicates(ids, as_of) >= 0).any()
+        ids = cells.identifiers(column.values, column.name, cells.CellProblems(1))
+        rows = pa.table({"id": ids} if as_of is None else {"id": ids, "as_of": as_of})
+        return bool(rows.group_by(rows.column_names).aggregate([]).num_rows == rows.num_rows)
 
     def _find_positive(self, label: Column) -> None:
         values = sorted(label.examples)

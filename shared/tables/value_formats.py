@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.schema.features import Schema
-from shared.tables import cells
+from shared.tables import cells, messages
 
 #: Pairs of words for 1 and 0, in lower case.
 TRUTH = (
@@ -26,7 +26,6 @@ TRUTH = (
     ("si", "no"),
 )
 _SEPARATORS = ".-/"
-_EXAMPLES = {"D": "31", "M": "12", "Y": "2025"}
 MAX_WORDS = 20
 
 
@@ -50,12 +49,9 @@ class Recognised:
 
     def notes(self) -> list[str]:
         """One sentence for each thing."""
-        notes = ["Numbers are written with a decimal comma."] if self.decimal_comma else []
-        notes += [f"{name!r} is written {yes}/{no}, read as 1/0." for name, (yes, no) in self.truth.items()]
-        return notes + [
-            f"Dates of {name!r} are written {how.translate(str.maketrans(_EXAMPLES))} ({how})."  # type: ignore[arg-type]
-            for name, how in self.dates.items()
-        ]
+        notes = [messages.DECIMAL_COMMA] if self.decimal_comma else []
+        notes += [messages.truth_words(name, words) for name, words in self.truth.items()]
+        return notes + [messages.date_format(name, written) for name, written in self.dates.items()]
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for a report."""

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from shared.tables.open_table import MAX_RAGGED
+from shared.tables.open import MAX_RAGGED
 from tests.load.million import forget_peaks, peak_mb
 from tests.stack import ROOT, Api, Stack, is_failure, serving
 

@@ -26,8 +26,9 @@ from shared.parsing_limits import (
     MAX_FOOTER_BYTES,
     MAX_PREVIEW_CHARACTERS,
 )
-from shared.tables.files import read_columns
+from shared.schema.features import load_schema
 from shared.tables.open import open_table
+from shared.tables.read import read_table
 from shared.tables.schema_inference import infer_schema
 from tests.fuzz.test_bad_input import Gateway
 from tests.gateway.conftest import World, make_world, migrated_file
@@ -197,7 +198,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a Parquet file of much metadata": (large_footer, "larger than 16 MB"),
 }  # fmt: skip
 READERS: dict[str, Callable[[Path], Any]] = {
-    "import": open_table, "proposal": infer_schema, "command": read_columns,
+    "import": open_table, "proposal": infer_schema, "command": lambda path: read_table(path, load_schema("retainstream")),
 }  # fmt: skip
 
 

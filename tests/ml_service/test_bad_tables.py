@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     "words among numbers": (
         sets("calls", lambda i, row: "many" if i % 50 == 7 else row["calls"]),
         {},
-        ("8 cells", "line 9, calls", "'many' is no number"),
+        ("8 of 400 rows", "line 9, calls", "'many' is no number"),
     ),
     "infinity": (
         sets("calls", lambda i, row: "-Infinity" if i == 7 else row["calls"]), {}, ("line 9, calls", "leave unknown")
@@ -170,7 +170,7 @@ def test_what_no_model_can_use_is_refused_with_the_column_and_what_to_do(
 def test_the_same_customer_twice_is_refused_with_both_lines(trains: Callable[..., Any]) -> None:
     rows = rows_of_a_table()
     code, said = trains(rows + rows[:50])
-    assert code == 2 and "'c0' of line 402 stands in line 2 already" in said
+    assert code == 2 and "line 402, id: the id 'c0' stands in line 2 already" in said
 
 
 def wrong(snapshot: Snapshot, **columns: pa.Array) -> bytes:

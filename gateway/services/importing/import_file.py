@@ -20,7 +20,7 @@ from database.importing.apply_import import Plan
 from database.jobs import jobs
 from gateway.services.importing import uploads
 from gateway.services.importing.finishing import finish, finish_pending, write_alone
-from gateway.services.importing.rejects import write_rejects
+from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import ImportParams
@@ -28,6 +28,7 @@ from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
 from shared.schema.features import Schema, schema_from_dict
+from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
 
 OTHER_BASE = (
@@ -126,8 +127,7 @@ def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Import
         where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
         raise refusal(table, staged, where)
     if not staged.accepted:
-        raise InvalidTable(f"None of the {staged.total:,} rows can be used: {staged.rejects[0]['message']}.",
-                           details=staged.rejects)  # fmt: skip
+        raise InvalidTable(messages.no_row_accepted(staged.total, staged.rejects[0]), details=staged.rejects)
 
 
 def _result(work: Work, table: OpenTable, staged: Staged, present: Base | None, params: ImportParams) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from gateway.services.importing.finishing import (
     open_lifetimes,
     write_alone,
 )
-from gateway.services.importing.rejects import write_rejects
+from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import OutcomesParams
@@ -30,6 +30,7 @@ from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
 from shared.schema.features import Schema, Subscription
+from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
 
 ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
@@ -57,8 +58,8 @@ def _schema(table: OpenTable) -> Schema:
     missing = [name for name in (ID, END) if name not in names]
     if missing:
         raise InvalidTable(
-            f"The file has no column {missing[0]!r}: outcomes need {ID} and {END}; {REASON} and {START} may be there.",
-            details=[{"field": name, "message": "there is no such column"} for name in missing],
+            messages.missing_outcome_column(missing[0], (ID, END), (REASON, START)),
+            details=[{"field": name, "message": messages.NO_SUCH_COLUMN} for name in missing],
         )
     roles = Subscription(
         end=END, start=START if START in names else None, end_reason=REASON if REASON in names else None

@@ -5,14 +5,16 @@ Law: nothing is written; of a long file only its beginning is judged, and that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from gateway.services.importing import uploads
 from gateway.services.jobs.params import FileParams
 from gateway.services.jobs.work import Work
 from shared.parsing_limits import MAX_PREVIEW_CHARACTERS
-from shared.tables.open import open_table, read_first
+from shared.tables import messages
+from shared.tables.open import OpenTable, open_table, read_columns
 from shared.tables.schema_inference import infer_schema
 
 PREVIEW_ROWS = 20
@@ -24,9 +26,9 @@ def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
     path = params.path
     try:
         work.step(0.0, "Looking at the file")
-        table = open_table(path, folder=uploads.folder(work.database.path))
-        table.close()
-        first = read_first(path, PREVIEW_ROWS)
+        with closing(open_table(path, folder=uploads.folder(work.database.path))) as table:
+            first = read_columns(table, PREVIEW_ROWS)
+            notes = [*first.notes, *_left_out(table)]
     finally:
         uploads.discard(path)
     longest = min(MAX_CELL, MAX_PREVIEW_CHARACTERS // ((PREVIEW_ROWS + 1) * len(first.names)))
@@ -39,8 +41,16 @@ def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
         "delimiter": table.delimiter,
         "bytes": table.size,
         "sha256": table.sha256,
-        "notes": list(first.notes),
+        "notes": notes,
     }
+
+
+def _left_out(table: OpenTable) -> Iterator[str]:
+    """A note on lines of another width than the header, if the preview came upon one."""
+    if table.ragged:
+        first = table.ragged[0]
+        line = table.lines_of([first.record])[first.record]
+        yield messages.ragged_left_out(line, first.cells, len(table.names))
 
 
 def _shown(value: Any, longest: int) -> str | None:
@@ -52,7 +62,7 @@ def propose(work: Work, params: FileParams) -> Mapping[str, Any]:
     path = params.path
     try:
         work.step(0.0, "Reading the file")
-        found = infer_schema(path, name=params.file_name)
+        found = infer_schema(path, name=params.file_name, folder=uploads.folder(work.database.path))
     finally:
         uploads.discard(path)
     return {

@@ -8,25 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from database.importing.staging import ROLES, Scratch, Staging
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
-from shared.tables.batch_checks import FEATURE, Batch, StartAgain, TableCheck
-from shared.tables.open_table import OpenTable
-from shared.tables.text_hashes import repeated, text_hashes
+from shared.tables import messages
+from shared.tables.batch_checks import FEATURE, Batch, Reject, TableCheck
+from shared.tables.open import OpenTable
 
 SHOWN = 100
-#: More are not looked at one by one: the column is no id.
-MOST_REPEATED = 100_000
-REPEATED = "{rows:,} rows share the value of {id!r} with another row: is it the id? Nothing was imported."
-_DAY_STEP = np.uint64(0x9E3779B97F4A7C55)
 Report = Callable[[int], None]
 
 
@@ -65,31 +60,6 @@ class Staged:
         return replace(self, accepted=accepted, rejected=rejected, first_date=first, last_date=last, rejects=shown)
 
 
-class _Seen:
-    """Hashes of who and when, to find the same twice in a file of any length."""
-
-    def __init__(self) -> None:
-        self.records: list[np.ndarray] = []
-        self.people: list[np.ndarray] = []
-        self.folded: list[np.ndarray] = []
-        self.rows: list[np.ndarray] = []
-
-    def add(self, batch: Batch) -> None:
-        ids = batch.columns["user_id"]
-        people = text_hashes(ids)
-        folded = pc.utf8_lower(ids)
-        self.records.append(batch.records)
-        self.people.append(people)
-        self.folded.append(people if folded.equals(ids) else text_hashes(folded))
-        if "as_of" in batch.columns:
-            days = np.asarray(batch.columns["as_of"].cast(pa.int32()), dtype=np.int64).astype(np.uint64)
-            people = people + (days + np.uint64(1)) * _DAY_STEP
-        self.rows.append(people)
-
-    def joined(self, parts: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
-
-
 def stage(
     table: OpenTable, schema: Schema, scratch: Path, *, as_of: str, today: date, report: Report = lambda rows: None
 ) -> Staged:
@@ -103,32 +73,25 @@ def stage(
         Called with the rows done so far.
     """
     check = TableCheck(table, schema, today)
-    while True:
-        try:
-            staging, seen = _fill(check, schema, scratch, as_of, report)
-            break
-        except StartAgain:
-            continue
+    staging = check.read(lambda batches: _fill(batches, schema, scratch, as_of, report))
     with staging.open() as raw:
-        _refuse_repeated(table, staging, raw, seen)
-        if "label" in staging.roles and not check.label_is_blank:
-            _late(staging, raw, [(n, schema.label, None, "the label is missing") for n in staging.unlabelled(raw)])
+        identities = partial(staging.identities, raw)
+        _late(staging, raw, check.repeated(identities))
+        if "label" in staging.roles:
+            _late(staging, raw, check.unlabelled(staging.unlabelled(raw)))
         accepted, first, last = staging.dates(raw)
         rejected = staging.rejected_records(raw)
         assert accepted + rejected == check.total
-        notes = [*check.closing_notes(), *_only_case(staging, raw, seen)]
+        notes = check.notes(identities)
         shown = _details(table, staging, raw) if rejected else []
-    people = seen.joined(seen.people)
     return Staged(
-        staging, check.total, accepted, rejected, len(np.unique(people)) < len(people), first, last, notes,
+        staging, check.total, accepted, rejected, check.several, first, last, notes,
         {"encoding": table.encoding, "delimiter": table.delimiter, **check.recognised.as_dict()}, shown,
     )  # fmt: skip
 
 
-def _fill(check: TableCheck, schema: Schema, scratch: Path, as_of: str, report: Report) -> tuple[Staging, _Seen]:
-    seen = _Seen()
+def _fill(batches: Iterator[Batch], schema: Schema, scratch: Path, as_of: str, report: Report) -> Staging:
     done = 0
-    batches = check.batches()
     first = next(batches, None)
     roles = [role for role in ROLES if first is not None and role in first.columns]
     staging = Staging(scratch, schema, roles)
@@ -136,14 +99,13 @@ def _fill(check: TableCheck, schema: Schema, scratch: Path, as_of: str, report: 
     with staging.open() as raw:
         while first is not None:
             if first.rejects:
-                staging.reject(raw, ((r.record, r.field, r.value, r.expected) for r in first.rejects))
+                staging.reject(raw, first.rejects)
             if len(first.records):
-                seen.add(first)
                 staging.add(raw, _values(first, schema, roles, as_of))
             done += len(first.records)
             report(done)
             first = next(batches, None)
-    return staging, seen
+    return staging
 
 
 def _values(batch: Batch, schema: Schema, roles: Sequence[str], as_of: str) -> list[Sequence[Any]]:
@@ -162,71 +124,19 @@ def _list(column: pa.Array) -> list[Any]:
     return list((column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist())
 
 
-def _late(staging: Staging, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]) -> None:
+def _late(staging: Staging, raw: Scratch, rejects: Sequence[tuple[int, str | None, str | None, str]]) -> None:
     if rejects:
         staging.drop(raw, [reject[0] for reject in rejects])
         staging.reject(raw, rejects)
 
 
-def _refuse_repeated(table: OpenTable, staging: Staging, raw: Scratch, seen: _Seen) -> None:
-    """The same id with the same date twice: the first stays, further ones are rejected."""
-    records = seen.joined(seen.records)
-    suspects = records[repeated(seen.joined(seen.rows))].tolist()
-    if not suspects:
-        return
-    if len(suspects) > MOST_REPEATED:
-        raise InvalidTable(REPEATED.format(rows=len(suspects), id=staging.schema.id))
-    first: dict[tuple[str, str | None], int] = {}
-    again: list[tuple[int, int, str]] = []
-    for record, who in sorted(staging.identities(raw, suspects).items()):
-        if first.setdefault(who, record) != record:
-            again.append((record, first[who], who[0]))
-    places = table.lines_of(sorted({n for pair in again for n in pair[:2]}))
-    same = "" if staging.schema.as_of is None else " with the same date"
-    _late(staging, raw, [
-        (n, staging.schema.id, who[:80],
-         f"the id {who[:80]!r} stands in {table.place_name} {places[earlier]} already{same}, keep one of them")
-        for n, earlier, who in again
-    ])  # fmt: skip
-
-
-def _only_case(staging: Staging, raw: Scratch, seen: _Seen) -> Iterator[str]:
-    """A note on ids that are the same but for case: they are different customers, and may be one person."""
-    people, folded, records = seen.joined(seen.people), seen.joined(seen.folded), seen.joined(seen.records)
-    different = len(np.unique(people)) - len(np.unique(folded))
-    if different <= 0:
-        return
-    suspects = records[repeated(folded)].tolist()[:2000]
-    names: dict[str, set[str]] = {}
-    for name, _ in staging.identities(raw, suspects).values():
-        names.setdefault(name.lower(), set()).add(name)
-    example = next((sorted(group)[:2] for group in names.values() if len(group) > 1), [])
-    told = f", such as {' and '.join(map(repr, example))}" if example else ""
-    yield f"{different:,} ids differ from another one only by case{told}: they are taken for different customers."
-
-
 def _details(table: OpenTable, staging: Staging, raw: Scratch) -> list[Detail]:
-    found = list(staging.rejects(raw, SHOWN))
-    places = table.lines_of(sorted({record for record, *_ in found}))
-    return [_detail(places[record], field, value, expected) for record, field, value, expected in found]
-
-
-def _detail(place: int, field: str | None, value: str | None, expected: str) -> Detail:
-    detail: Detail = {"row": place, "message": expected}
-    if field is not None:
-        detail["field"] = field
-    if value is not None:
-        detail["value"] = value
-    return detail
+    rejects = [Reject(*row) for row in staging.rejects(raw, SHOWN)]
+    places = table.lines_of(sorted({reject.record for reject in rejects}))
+    return [reject.detail(places[reject.record]) for reject in rejects]
 
 
 def refusal(table: OpenTable, staged: Staged, where: str) -> InvalidTable:
     """Why nothing was imported, with the first rejects and where all of them stand."""
-    first = staged.rejects[0]
-    rows = "1 row has" if staged.rejected == 1 else f"{staged.rejected:,} of {staged.total:,} rows have"
-    field = f", {first['field']}" if "field" in first else ""
-    return InvalidTable(
-        f"{rows} to be put right before the table can be used: {table.place_name} {first['row']}{field}: "
-        f"{first['message']}. Nothing was imported. All rejected rows with their reasons: {where}",
-        details=staged.rejects,
-    )
+    wrong = messages.rows_rejected(staged.rejected, staged.total, table.place_name, staged.rejects[0])
+    return InvalidTable(f"{wrong}. {messages.nothing_imported(where)}", details=staged.rejects)

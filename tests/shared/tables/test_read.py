@@ -290,7 +290,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 def test_ragged_rows_are_named_by_line(write: Write) -> None:
     wrong = refused(write('id,hours,plan\nA,1,"x\ny"\n\nB,2\nC,3,z\nD,4,z,5\n'))
     assert [detail["row"] for detail in wrong.details] == [5, 7]
-    assert "line 5 has 2" in wrong.message
+    assert "2 of 4 rows" in wrong.message and "line 5: 2 cells where the header has 3" in wrong.message
 
 
 def test_a_missing_column_is_named_with_what_there_is_and_the_nearest_spelling(write: Write) -> None:
@@ -337,17 +337,19 @@ def test_a_label_nobody_has_is_told(write: Write) -> None:
 
 def test_an_id_twice_is_named_with_both_lines(write: Write) -> None:
     wrong = refused(write("id,hours,plan\nA,1,x\nB,1,x\nA,1,x\n"))
-    assert wrong.details[0]["row"] == 4 and "'A' of line 4 stands in line 2" in wrong.message
+    assert wrong.details[0]["row"] == 4 and "line 4, id: the id 'A' stands in line 2 already" in wrong.message
 
 
 def test_a_missing_id_is_refused(write: Write) -> None:
     assert refused(write("id,hours,plan\n ,1,x\nB,1,x\n")).details == [
-        {"row": 2, "field": "id", "message": "the id is missing"}
+        {"row": 2, "field": "id", "value": " ", "message": "the id is missing"}
     ]
 
 
 def test_two_header_rows_are_caught(write: Write) -> None:
-    assert "'hours' is no number" in refused(write("id,hours,plan\nid,hours,plan\nA,1,x\n")).message
+    assert (
+        "line 2, hours: this line repeats the header" in refused(write("id,hours,plan\nid,hours,plan\nA,1,x\n")).message
+    )
 
 
 @pytest.mark.parametrize("text", ["inf", "-inf", "Infinity", "1e999", "1e300", "-3.5e38"])
@@ -398,16 +400,27 @@ def test_a_category_as_long_as_a_letter_is_refused(write: Write) -> None:
     assert "longer than 200" in refused(write(f"id,hours,plan\nA,1,{'x' * 201}\n")).message
 
 
-def test_a_column_of_lists_is_refused_where_it_is_needed(tmp_path: Path) -> None:
-    path = parquet(tmp_path, id=["A"], hours=[[1]], plan=[{"a": 1}])
-    assert [detail["field"] for detail in refused(path).details] == ["hours", "plan"]
+def test_a_column_of_lists_is_refused_by_name(tmp_path: Path) -> None:
+    wrong = refused(parquet(tmp_path, id=["A"], hours=[[1]], plan=["x"]))
+    assert [detail["field"] for detail in wrong.details] == [
+        "hours"
+    ] and "hours: the column holds lists" in wrong.message
+
+
+def test_columns_of_a_type_that_fits_no_row_are_refused_once_for_the_file(tmp_path: Path) -> None:
+    rows = 70_000  # several batches
+    path = parquet(tmp_path, id=[str(n) for n in range(rows)], hours=[date(2025, 1, 1)] * rows, plan=[{"a": 1}] * rows)
+    wrong = refused(path)
+    assert [(d["field"], "where" in d["message"], "row" in d) for d in wrong.details] == [
+        ("hours", True, False), ("plan", True, False),
+    ]  # fmt: skip
 
 
 def test_many_problems_are_counted_and_the_first_listed(write: Write) -> None:
     rows = "".join(f"{i},x,p\n" for i in range(150))
     wrong = refused(write("id,hours,plan\n" + rows), max_problems=10)
     assert [detail["row"] for detail in wrong.details] == list(range(2, 12))
-    assert "150 cells" in wrong.message and "the first 10" in wrong.message
+    assert "150 of 150 rows" in wrong.message and "the first 10 of 150" in wrong.message
 
 
 def test_lines_are_right_after_blank_lines_and_line_breaks_in_cells(write: Write) -> None:

@@ -19,7 +19,7 @@ from database.importing.staging import Scratch, Staging
 from gateway.services.importing.staged import Staged
 from shared.tables.cells import NUMBER
 from shared.tables.formula_guard import guard_cell, unguard_cell
-from shared.tables.open_table import OpenTable
+from shared.tables.open import OpenTable
 from shared.tables.row_checks import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
 
 _LOCAL = re.compile(r"\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4})\s*")

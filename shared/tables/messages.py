@@ -1,0 +1,300 @@
+"""The message of every rejected cell, row and file of customers, and every note on a file that was read.
+
+Messages of cells and rows are clauses that follow the line and the column: "line 3, hours: 'x' is no number".
+Messages of files and notes are whole sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from shared.errors import Detail
+from shared.parsing_limits import MAX_FOOTER_BYTES
+
+MAX_QUOTED = 80
+_ISO_SHAPE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_LOCAL_SHAPE = re.compile(r"^\d{1,2}([./-])\d{1,2}\1\d{4}$")
+_DATE_PARTS = str.maketrans({"D": "31", "M": "12", "Y": "2025"})
+
+
+def quoted(value: object) -> str:
+    """A value in quotation marks, at most 80 characters of it."""
+    text = str(value)
+    return repr(text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…")
+
+
+# --- cells ----------------------------------------------------------------------------------------------------------
+
+ID_MISSING = "the id is missing"
+DATE_MISSING = "the date is missing"
+END_MISSING = "the date of the end is missing"
+LABEL_MISSING = "the label is missing"
+VALUE_MISSING = "a value is missing here, which the schema forbids"
+INFINITE_CATEGORY = "an infinite number is no category"
+
+
+def not_a_number(cell: object) -> str:
+    return f"{quoted(cell)} is no number"
+
+
+def not_finite(cell: object, largest: float) -> str:
+    return f"{quoted(cell)} is not finite or above {largest:.1e}, leave unknown cells blank"
+
+
+def not_whole(value: object) -> str:
+    return f"{value} is no whole number, as the schema wants"
+
+
+def negative(value: object, unit: str) -> str:
+    return f"{value} is negative, which {unit} can't be"
+
+
+def too_long(cell: object, longest: int) -> str:
+    return f"{quoted(cell)} is longer than {longest} characters: shorten it or put the column under `ignore`"
+
+
+def not_a_date(cell: object, text: str, written: str | None) -> str:
+    """Why a cell, whose trimmed text is `text`, is no date in a column written as `written` (None for ISO)."""
+    if _ISO_SHAPE.match(text):
+        return f"{quoted(cell)} is no day of the calendar"
+    if _LOCAL_SHAPE.match(text) and written is None:
+        advice = "write it as 2025-12-31"
+        return f"{quoted(cell)} is written so that its column doesn't tell days from months: {advice}"
+    if _LOCAL_SHAPE.match(text):
+        return f"{quoted(cell)} is no day of the calendar, written {written} as the others of its column"
+    return f"{quoted(cell)} is no date, write it as 2025-12-31"
+
+
+def too_early(day: object) -> str:
+    return f"{day} is no possible date, leave unknown dates blank"
+
+
+def in_future(day: object, today: date) -> str:
+    return f"{day} lies in the future (today is {today})"
+
+
+def before_start(end: object) -> str:
+    return f"{end} lies before the start"
+
+
+def no_subscription_by(end: object) -> str:
+    return f"no subscription of this customer began by {end}"
+
+
+def other_subscription(start: object) -> str:
+    return f"the subscription that runs then began on {start}: give that day, or leave it blank"
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+HEADER_AGAIN = "this line repeats the header: remove it"
+
+
+def ragged(cells: int, width: int) -> str:
+    return f"{cells} cells where the header has {width}"
+
+
+def repeated_id(user_id: str, place_name: str, earlier: int, *, dated: bool) -> str:
+    same = " with the same date" if dated else ""
+    return f"the id {user_id[:MAX_QUOTED]!r} stands in {place_name} {earlier} already{same}, keep one of them"
+
+
+def unknown_customer(user_id: str) -> str:
+    return f"there is no customer {user_id[:MAX_QUOTED]!r}"
+
+
+def rows_rejected(rejected: int, total: int, place_name: str, first: Detail) -> str:
+    """The beginning of a refusal: how many rows are wrong, and the first of them; no full stop."""
+    rows = "1 row has" if rejected == 1 else f"{rejected:,} of {total:,} rows have"
+    field = f", {first['field']}" if "field" in first else ""
+    wrong = f"{place_name} {first['row']}{field}: {first['message']}"
+    return f"{rows} to be put right before the table can be used: {wrong}"
+
+
+def first_listed(listed: int, reasons: int) -> str:
+    """The end of a refusal that lists the first of all reasons."""
+    return f" (the first {listed} of {reasons:,} reasons are listed)." if reasons > listed else "."
+
+
+def nothing_imported(where: str) -> str:
+    return f"Nothing was imported. All rejected rows with their reasons: {where}"
+
+
+def no_row_accepted(total: int, first: Detail) -> str:
+    return f"None of the {total:,} rows can be used: {first['message']}."
+
+
+# --- columns and headers --------------------------------------------------------------------------------------------
+
+NO_ROWS = "The file has a header and no rows: one line for each customer is needed."
+NO_NAMES = "No column has a name: the first line must be the header."
+HEADER_UNREADABLE = "The header line can't be read: check its quotation marks."
+HEADER_USED_TWICE = "this header is used more than once"
+NO_SUCH_COLUMN = "there is no such column"
+NO_LABEL_IN_SCHEMA = "The schema names no label: add `label` and `positive` to the file given with --schema."
+TOO_MUCH_TEXT = "A text column of the Parquet file unpacks to more than 256 MB at once: its cells are too long."
+HOLDS_LISTS = "the column holds lists, and a table has one value in each cell"
+SHOWN_HEADERS = 60
+
+
+def too_many_columns(columns: int, most: int) -> str:
+    return f"The file has {columns:,} columns, and at most {most:,} can be read: leave columns out."
+
+
+def header_twice(name: str) -> str:
+    return f"The header has {name!r} more than once: rename or remove one."
+
+
+def ambiguous_header(name: str, count: int) -> str:
+    return f"The file has {count} columns called {name!r}: rename or remove one."
+
+
+def missing_columns(missing: Sequence[str], names: Sequence[str]) -> str:
+    """A refusal that lists the missing columns, each with its role, and the headers that are there."""
+    column = "column" if len(missing) == 1 else "columns"
+    has = ", ".join(repr(name) for name in names[:SHOWN_HEADERS])
+    more = f" and {len(names) - SHOWN_HEADERS} more" if len(names) > SHOWN_HEADERS else ""
+    advice = "Rename the columns, or give the schema of this file with --schema."
+    return f"The file has no {column} {', '.join(missing)}. It has: {has}{more}. {advice}"
+
+
+def missing_outcome_column(name: str, needed: Sequence[str], optional: Sequence[str]) -> str:
+    return (
+        f"The file has no column {name!r}: outcomes need {' and '.join(needed)}; {' and '.join(optional)} may be there."
+    )
+
+
+def wrong_type(found: object, wanted: str) -> str:
+    name = re.sub(r"\s+", " ", str(found))[:MAX_QUOTED]
+    return f"the column holds {name} where {wanted} are needed"
+
+
+def wrong_columns(details: Sequence[Detail]) -> str:
+    return "The file can't be used: " + "; ".join(f"{d['field']}: {d['message']}" for d in details) + "."
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+EMPTY = "The file is empty: a header line and one line for each customer are needed."
+NUL_BYTES = "The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
+NOT_UTF_16 = "The file begins as UTF-16 text and is none: save it as UTF-8."
+OPEN_QUOTE = "a quotation mark is not closed"
+RECORD_TOO_LONG = (
+    "A record is longer than 4 MB: a quotation mark is opened and not closed, or this is no customer table."
+)
+FOOTER_TOO_LARGE = (
+    f"The metadata of the Parquet file are larger than {MAX_FOOTER_BYTES // 1024**2} MB: write it in larger row groups."
+)
+ROW_GROUP_TOO_LARGE = (
+    "The texts of a row group of the Parquet file unpack to more than 256 MB: write it in smaller row groups."
+)
+#: First bytes of files that people upload in place of a table, and what to do with them.
+OTHER_FILES = {
+    b"PK\x03\x04": "The file is an Excel workbook or a zip archive: save the sheet as CSV.",
+    b"\xd0\xcf\x11\xe0": "The file is an old Excel workbook: save the sheet as CSV.",
+    b"\x1f\x8b": "The file is compressed: unpack it first.",
+    b"SQLite format 3": "The file is a database: export the table as CSV.",
+}
+
+
+def no_file(path: object) -> str:
+    return f"There is no file {path}."
+
+
+def unreadable(path: object, why: object) -> str:
+    return f"The file {path} can't be read: {why}."
+
+
+def broken_parquet(error: object) -> str:
+    return f"The Parquet file is broken or not whole, upload it again: {error}"
+
+
+def broken_csv(error: object) -> str:
+    return f"The file can't be read as CSV: {error}"
+
+
+def open_quote(line: int) -> str:
+    return f"The record that begins in line {line} can't be read: a quotation mark is opened and not closed."
+
+
+def too_many_rows(most: int) -> str:
+    return f"The file has more than {most:,} rows: split it."
+
+
+def too_many_ragged(most: int, width: int, cells: int) -> str:
+    return (
+        f"More than {most:,} lines have another number of cells than the header ({width}), the first of them {cells}: "
+        "check the delimiter and the quotation marks."
+    )
+
+
+def ragged_file(count: int, width: int, line: int, cells: int) -> str:
+    return (
+        f"Every line needs as many cells as the header, {width}, and line {line} has {cells} ({count:,} such in all): "
+        "put text that holds the delimiter in quotation marks."
+    )
+
+
+def too_many_repeated(rows: int, column: str | None) -> str:
+    return f"{rows:,} rows share the value of {column!r} with another row: is it the id?"
+
+
+# --- notes on files that are read -----------------------------------------------------------------------------------
+
+MIXED_LINE_ENDS = "The file mixes kinds of line ends; each ends a line."
+DECIMAL_COMMA = "Numbers are written with a decimal comma."
+
+
+def other_encoding(encoding: str) -> str:
+    return f"The file is encoded in {encoding}, not in UTF-8."
+
+
+def other_delimiter(name: str) -> str:
+    return f"The columns are separated by {name}."
+
+
+def unnamed_columns(count: int) -> str:
+    return f"Columns without a name are left out: {count}."
+
+
+def truth_words(name: str, words: tuple[str, str]) -> str:
+    return f"{name!r} is written {words[0]}/{words[1]}, read as 1/0."
+
+
+def date_format(name: str, written: str) -> str:
+    return f"Dates of {name!r} are written {written.translate(_DATE_PARTS)} ({written})."
+
+
+def column_absent(name: str, role: str) -> str:
+    return f"The file has no column {name!r} ({role}), which the schema names."
+
+
+def label_absent(name: str) -> str:
+    return f"The file has no column {name!r}, so it doesn't say who churned."
+
+
+def label_blank(name: str) -> str:
+    return f"The column {name!r} is blank, so it doesn't say who churned."
+
+
+def nobody_churned(name: str, positive: Sequence[str], values: Sequence[Any]) -> str:
+    seen, wanted = (", ".join(map(repr, some)) for some in (values, positive))
+    advice = "Name those that mean the customer left under `positive` in the schema."
+    return f"Nobody churned: {name!r} is never {wanted}; it holds {seen}. {advice}"
+
+
+def columns_left_out(ignored: Sequence[str], others: Sequence[str]) -> list[str]:
+    notes = [f"Left out, as the schema says: {', '.join(ignored)}."] if ignored else []
+    return notes + ([f"Not in the schema and left out: {', '.join(others[:SHOWN_HEADERS])}."] if others else [])
+
+
+def ids_differ_by_case(count: int, examples: Sequence[str]) -> str:
+    such = f", such as {' and '.join(map(repr, examples))}" if examples else ""
+    return f"{count:,} ids differ from another one only by case{such}: they are taken for different customers."
+
+
+def ragged_left_out(line: int, cells: int, width: int) -> str:
+    return f"Lines with another number of cells than the header are left out; line {line} has {ragged(cells, width)}."
