@@ -46,7 +46,7 @@ STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
 def select(
     connection: Connection, content: Content, pairs: Sequence[Pair], *, unsure_below: float
 ) -> tuple[Schema, Selection]:
-    """The rows that were asked for, not read yet.
+    """Select the rows that were asked for, without reading them yet.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def note(database: Database, *, content: Content, form: Format, pairs: Sequence[
 
 
 def negative_label(schema: Schema) -> str:
-    """A value of the label's column that does not mean churned: the database keeps only which of both it was."""
+    """Return a value of the label's column that does not mean churned: the database keeps only which of both it was."""
     means = [value.strip().casefold() for value in schema.positive]
     words = (*(STAYED[word] for word in means if word in STAYED), *STAYED.values())
     return next((word for word in words if word.casefold() not in means), "stayed")
@@ -158,7 +158,7 @@ class Export:
             self.close()
 
     def manifest(self) -> dict[str, Any]:
-        """What was read: how much, its checksum, and of which data."""
+        """Describe what was read: how much, its checksum, and of which data."""
         return {
             "content": self.content,
             "format": self.form,

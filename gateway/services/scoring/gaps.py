@@ -36,7 +36,7 @@ class Gap:
 def demand_features(
     work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None, *, allow: Sequence[str] = ()
 ) -> list[dict[str, str | int]]:
-    """Stop where a feature is missing for many; those that are allowed to be, with their counts.
+    """Refuse a run where a feature is missing for many; return those that are allowed to be, with their counts.
 
     Parameters
     ----------
