@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from database.customers import customer_base, customers
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.cli.setup import prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
@@ -213,7 +213,7 @@ def high_risk(limit: int) -> None:
     """The customers most likely to leave, with their reasons."""
     environment = prepare()
     with environment.database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), runs.published(connection)
         if present is None or shown is None:
             raise NoCustomers(
                 "Nobody is scored yet: import a table, then `retainstream train` and `retainstream score`."

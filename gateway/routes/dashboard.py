@@ -12,9 +12,8 @@ from database.customers import churn_history, customer_base
 from database.customers.churn_history import Period
 from database.models import models
 from database.models.models import Model
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from database.scoring.dashboard import Tail
-from database.scoring.runs import Published
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
@@ -125,7 +124,7 @@ def metrics() -> Response:
     env = environment()
     with env.database.read() as connection:
         periods = churn_history.history(connection)
-        shown = dashboard.published(connection)
+        shown = runs.published(connection)
         live = models.live(connection)
         tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
@@ -153,7 +152,7 @@ def _churn_rate(periods: list[Period]) -> ChurnRate:
     )
 
 
-def _churners(run: Published | None, tail: Tail | None, before: Tail | None, cut: float) -> PredictedChurners:
+def _churners(run: runs.Published | None, tail: Tail | None, before: Tail | None, cut: float) -> PredictedChurners:
     if run is None or tail is None:
         return PredictedChurners.model_validate({**dict.fromkeys(PredictedChurners.model_fields), "cut": cut})
     mean = tail.probability_sum / tail.customers if tail.customers else None
@@ -185,7 +184,7 @@ def _model_auc(live: Model | None, target: float) -> ModelAuc:
 def distribution() -> Response:
     """All 11 buckets, over present scores of active customers."""
     with environment().database.read() as connection:
-        shown = dashboard.published(connection)
+        shown = runs.published(connection)
         counts = dashboard.distribution(connection, shown.run_id if shown else None)
     return ok([Bucket(bucket=at / 10, count=count) for at, count in enumerate(counts)])
 
@@ -223,7 +222,7 @@ def history() -> Response:
 def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
     with environment().database.read() as connection:
-        shown = dashboard.published(connection)
+        shown = runs.published(connection)
         found = dashboard.tail(connection, shown.run_id, query.cut) if shown else None
     return ok(
         ThresholdOut(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.web_environment import environment
 from shared.contracts.api import REASON_NUMBERS, Cell
@@ -192,7 +192,7 @@ def _score(schema: Schema, row: AnyRow) -> PastScore:
 def movers(query: MoversQuery) -> Response:
     """The present run beside the last whole run dated 30 days or more before it."""
     with environment().database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), runs.published(connection)
         earlier = dashboard.run_before(connection, shown.as_of) if shown else None
         found = (
             history.movers(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from database.customers import customer_base, customers
 from database.models import models
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.scoring import lookups
@@ -130,7 +130,7 @@ def high_risk(query: HighRiskQuery) -> Response:
     env = environment()
     cut = env.settings.cut
     with env.database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), runs.published(connection)
         total = dashboard.tail(connection, shown.run_id, cut).customers if shown else 0
         rows = (
             customers.ranked(
@@ -170,7 +170,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
 def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
     with environment().database.read() as connection:
-        shown = dashboard.published(connection)
+        shown = runs.published(connection)
         counts = dashboard.segments(connection, shown.run_id if shown else None)
     names = ("High Risk", "Medium Risk", "Low Risk")
     found = [Segment(segment=name, count=count) for name, count in zip(names, counts, strict=True)]
@@ -184,7 +184,7 @@ def one(path: CustomerPath) -> Response:
     with env.database.read() as connection:
         present = customer_base.get(connection)
         row = customers.one(connection, present.schema, path.customer_id) if present else None
-        shown = dashboard.published(connection)
+        shown = runs.published(connection)
         model = models.get(connection, shown.model_version) if shown else None
     if present is None or row is None:
         raise NotFound("Customer not found")

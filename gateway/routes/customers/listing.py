@@ -12,7 +12,7 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 
 from database.customers import customer_base, listing
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.customers import filtering, paging
@@ -74,7 +74,7 @@ def list_customers(query: ListQuery) -> Response:
     """Without filters everyone who is active and scored; the cut is where the documented list would end."""
     env = environment()
     with env.database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
+        present, shown = customer_base.get(connection), runs.published(connection)
         tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
         found = (
             paging.page_of(

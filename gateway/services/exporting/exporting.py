@@ -25,7 +25,7 @@ from database.customers import customer_base
 from database.engine.session import Connection, Database
 from database.exporting import exports
 from database.exporting.exports import Column, Selection
-from database.scoring import dashboard
+from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
 from gateway.services.jobs.params import Content
@@ -117,7 +117,7 @@ class Export:
         try:
             connection = self._open.enter_context(database.read())
             self.schema, selection = select(connection, content, pairs, unsure_below=unsure_below)
-            self.published = dashboard.published(connection)
+            self.published = runs.published(connection)
             state = [exports.state(connection), content, form, sorted(self.pairs), self.schema.checksum(), unsure_below]
             self.etag = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]
             self.columns = selection.columns
