@@ -126,11 +126,11 @@ class Limiter:
         g.rate = (limit.amount, max(0, limit.amount - window.hits), math.ceil(window.ends_at_s))
         if window.hits > limit.amount:
             if is_strict and window.hits == limit.amount + 1:
-                self._tell(str(rule))
+                self._record_excess(str(rule))
             wait_s = max(1, math.ceil(window.ends_at_s - time.time()))
             raise RateLimited(f"Too many requests. Try again in {wait_s} s.", retry_after_s=wait_s)
 
-    def _tell(self, rule: str) -> None:
+    def _record_excess(self, rule: str) -> None:
         # Once a window. The address is hashed with a secret: the same client is known again, and nobody learns who.
         mark = hmac.digest(self._secret, client().encode(), "sha256").hex()[:16]
         env = environment()

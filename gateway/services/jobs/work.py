@@ -53,7 +53,7 @@ class Work:
     report: Callable[[float, str], None] = lambda progress, stage: None
     part: tuple[float, float] = (0.0, 1.0)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _said: list[float] = field(default_factory=lambda: [0.0])
+    _reported_at: list[float] = field(default_factory=lambda: [0.0])
 
     @property
     def database(self) -> Database:
@@ -76,8 +76,8 @@ class Work:
         low, high = self.part
         overall = low + (high - low) * min(max(progress, 0.0), 1.0)
         self.report(overall, stage)
-        if time.monotonic() - self._said[0] > 0.5:
-            self._said[0] = time.monotonic()
+        if time.monotonic() - self._reported_at[0] > 0.5:
+            self._reported_at[0] = time.monotonic()
             with self.database.write() as connection:
                 if jobs.beat(connection, self.job, now=iso(self.clock()), progress=overall, stage=stage):
                     self._stop.set()
