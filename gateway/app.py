@@ -1,4 +1,4 @@
-"""The one place where the gateway is joined together.
+"""Builds the Flask app of the web process.
 
 Law: importing this module creates nothing; `create_app` does.
 """

@@ -16,7 +16,7 @@ from shared.clock import Clock, utc_now
 
 @dataclass(frozen=True)
 class Environment:
-    """What a use case may need from outside."""
+    """The settings, database, ML client and clock of a process."""
 
     settings: Settings
     database: Database

@@ -34,7 +34,7 @@ class Failure(BaseModel):
 
 
 class Success(BaseModel, Generic[T]):
-    """What every route but health answers."""
+    """The envelope of every success but health's."""
 
     success: Literal[True]
     data: T
@@ -83,7 +83,7 @@ class Keyset(Query):
 
 
 def make_app(import_name: str) -> OpenAPI:
-    """An app whose routes document themselves; nothing is served yet."""
+    """Make an app whose routes document themselves; nothing is served yet."""
     description = "Who will leave in the next 30 days, why, and what to do about it."
     info = Info(title="RetainStream", version=__version__, description=description)
     schemes: dict[str, Any] = {
@@ -110,7 +110,7 @@ def make_app(import_name: str) -> OpenAPI:
 
 
 def blueprint(name: str, import_name: str, *, prefix: str, signed_in: bool = True) -> APIBlueprint:
-    """A blueprint whose routes say which failures they may answer."""
+    """Make a blueprint whose routes document the failures they may answer."""
     failures: dict[Any, Any] = {str(status): Failure for status in ((401, 403) if signed_in else ()) + (422, 429)}
     return APIBlueprint(
         name,
@@ -155,7 +155,7 @@ def _refuse(error: ValidationError) -> Response:
 
 
 def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = lambda method, rule: ()) -> None:
-    """The document at /api/openapi.json and a page at /api/docs that works without the internet.
+    """Serve the document at /api/openapi.json and a page at /api/docs that works without the internet.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The gateway's second process: takes jobs from the table and runs them, training in one lane, the rest in another.
+"""The worker process: claims jobs from the table and runs them, training in one lane, the rest in another.
 
 Law: a job has one worker at a time; one that fell silent is taken back, so a restart tells the truth.
 """
@@ -35,7 +35,7 @@ SEEN_EVERY_S = 3.0
 
 
 class Worker:
-    """Two lanes over one jobs table.
+    """Runs the jobs of one table in two lanes.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Worker:
         self._stops = stops or threading.Event()
 
     def stop(self) -> None:
-        """Take no further jobs."""
+        """Claim no further jobs."""
         self._stops.set()
 
     def run(self) -> None:
@@ -100,7 +100,7 @@ class Worker:
     def run_one(self, lane: Lane) -> Job | None:
         """Claim and run the oldest job of a lane; None where there is none."""
         with self._database.read() as connection:
-            if not jobs.waiting(connection, lane):
+            if not jobs.has_queued(connection, lane):
                 return None
         with self._database.write() as connection:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))

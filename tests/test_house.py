@@ -276,7 +276,6 @@ LAZY = {
     ("gateway.cli.data", "shared.tables.schema_inference"),
     ("gateway.cli.judging", "gateway.services.models.training"),
     ("gateway.cli.operate", "gateway.services.demo"),
-    ("gateway.cli.operate", "gateway.worker"),
 }
 
 

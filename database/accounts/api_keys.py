@@ -83,14 +83,14 @@ def page(connection: Connection, *, limit: int, after_id: int = 0, user_id: int 
 
 
 def live_of(connection: Connection, user_id: int, now: str) -> int:
-    """How many keys of one person count now."""
+    """Count the valid keys of one person."""
     live = (k.c.revoked_at.is_(None), or_(k.c.expires_at.is_(None), k.c.expires_at > now))
     query = select(func.count()).select_from(k).where(k.c.user_id == user_id, *live)
     return connection.execute(query).scalar_one()
 
 
 def revoke(connection: Connection, key_id: int, now: str) -> bool:
-    """Let a key count no more; False where it did not already."""
+    """Revoke a key; return False where it was revoked already."""
     statement = update(k).where(k.c.id == key_id, k.c.revoked_at.is_(None)).values(revoked_at=now)
     return connection.execute(statement).rowcount > 0
 

@@ -141,8 +141,8 @@ def page(
     return [_job(row) for row in connection.execute(query)]
 
 
-def waiting(connection: Connection, lane: Lane) -> bool:
-    """Whether a job is queued: a look that takes no lock."""
+def has_queued(connection: Connection, lane: Lane) -> bool:
+    """Return whether a lane has a queued job; takes no lock."""
     query = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).limit(1)
     return connection.execute(query).one_or_none() is not None
 

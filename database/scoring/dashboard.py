@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, FromClause, func, select
 
 from database.engine.bulk_insert import AnyRow
-from database.scoring.runs import BINS, published
+from database.scoring.runs import BINS
 from database.tables import tables
 from shared.clock import days_later
 from shared.contracts.api import HORIZON_DAYS
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
-
-__all__ = ["Tail", "bins", "distribution", "published", "recent_predictions", "run_before", "segments", "tail"]
 
 b, runs, ledger = tables.score_bins, tables.scoring_runs, tables.ledger
 ranks, pointer = tables.present_ranks, tables.published_run

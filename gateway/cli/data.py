@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from database.customers import customer_base, customers
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.cli.setup import prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
@@ -117,7 +117,7 @@ def import_command(
         **flags,
     )
     result = run_here(environment, kinds.IMPORT, params)
-    _tell(environment, result)
+    _print_rejects(environment, result)
     if result["unchanged"]:
         click.echo("This file is imported already; nothing changed.")
         return
@@ -137,13 +137,13 @@ def _present_schema(environment: Environment) -> Schema:
     return present.schema
 
 
-def _note(result: dict[str, Any]) -> None:
+def _print_notes(result: dict[str, Any]) -> None:
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
 
 
-def _tell(environment: Environment, result: dict[str, Any]) -> None:
-    _note(result)
+def _print_rejects(environment: Environment, result: dict[str, Any]) -> None:
+    _print_notes(result)
     if result["rejected"]:
         click.echo(
             f"{result['rejected']:,} of {result['total']:,} rows are rejected, {result['accepted']:,} fit:", err=True
@@ -163,7 +163,7 @@ def import_outcomes(file: Path, **flags: bool) -> None:
     environment = prepare()
     params = OutcomesParams(str(file.resolve()), file.name, **flags)
     result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
-    _tell(environment, result)
+    _print_rejects(environment, result)
     if result["dry_run"]:
         click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
         return
@@ -185,7 +185,7 @@ def train(allow_leaks: tuple[str, ...]) -> None:
     click.echo(f"  balanced (prevalence 1/2), at {balanced['threshold']:.3f}:")
     _figures({"precision": balanced["precision"], "recall": balanced["recall"], "F1": balanced["f1_score"]})
     click.echo(result["decision"])
-    _note(result)
+    _print_notes(result)
 
 
 def _figures(values: dict[str, float | None]) -> None:
@@ -213,16 +213,16 @@ def high_risk(limit: int) -> None:
     """The customers most likely to leave, with their reasons."""
     environment = prepare()
     with environment.database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
-        if present is None or shown is None:
+        present, run = customer_base.get(connection), runs.published(connection)
+        if present is None or run is None:
             raise NoCustomers(
                 "Nobody is scored yet: import a table, then `retainstream train` and `retainstream score`."
             )
         rows = customers.ranked(connection, present.schema, limit=limit)
-        tail = dashboard.tail(connection, shown.run_id, environment.settings.cut)
+        tail = dashboard.tail(connection, run.run_id, environment.settings.cut)
     click.echo(
         f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
-        f"{tail.expected:,.0f} are expected to leave. Model {shown.model_version}, data of {shown.as_of}."
+        f"{tail.expected:,.0f} are expected to leave. Model {run.model_version}, data of {run.as_of}."
     )
     for row in rows:
         reasons = "; ".join(reason.text for reason in explaining.stored_reasons(present.schema, row))

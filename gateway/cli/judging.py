@@ -27,8 +27,8 @@ def backtest(trials: int, json_file: Path | None) -> None:
         f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'said':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}"
     )
     for each in found.origins:
-        rates = [f"{100 * each.prevalence:.2f} %", _told(each.mean_probability, 100, 2, " %")]
-        figures = [_told(value, 1, 4) for value in (each.auc, each.log_loss, each.ece)]
+        rates = [f"{100 * each.prevalence:.2f} %", _format(each.mean_probability, 100, 2, " %")]
+        figures = [_format(value, 1, 4) for value in (each.auc, each.log_loss, each.ece)]
         click.echo(
             f"{each.as_of:10} {each.training_samples:>10,} {each.n:>7,} {rates[0]:>8} {rates[1]:>8} "
             f"{figures[0]:>7} {figures[1]:>9} {figures[2]:>7}"
@@ -39,7 +39,7 @@ def backtest(trials: int, json_file: Path | None) -> None:
         json_file.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _told(value: float | None, scale: float, digits: int, unit: str = "") -> str:
+def _format(value: float | None, scale: float, digits: int, unit: str = "") -> str:
     return "-" if value is None else f"{scale * value:.{digits}f}{unit}"
 
 

@@ -37,12 +37,12 @@ def backup_command(folder: Path, verify: bool) -> None:
             settings.database_path, settings.registry_folder, folder, clock=utc_now, progress=line.show
         )
     line.end()
-    click.echo(f"{folder} is whole: {_told(found)}")
+    click.echo(f"{folder} is whole: {_summary(found)}")
     if found.missing_models:
         click.echo(f"note: not in the registry, so not saved: models {', '.join(found.missing_models)}", err=True)
 
 
-def _told(found: Backup) -> str:
+def _summary(found: Backup) -> str:
     counts = found.content.counts
     return (
         f"made {found.made_at}, {found.size / MEGABYTE:.1f} MB in {len(found.files)} files, "
@@ -60,7 +60,7 @@ def restore(folder: Path, force: bool) -> None:
     target = restoring.Target(settings.database_path, settings.registry_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
     line.end()
-    click.echo(f"Restored: {_told(done.backup)}")
+    click.echo(f"Restored: {_summary(done.backup)}")
     if done.safety_copy is not None:
         click.echo(f"What was there is in {done.safety_copy}.")
     if done.overwritten:

@@ -25,6 +25,7 @@ from gateway.services.accounts import accounts
 from gateway.services.jobs import work
 from gateway.services.jobs.params import NoParams
 from gateway.settings import load_settings
+from gateway.worker import main as run_worker
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
 from shared.web.gunicorn import serve, why_not
@@ -55,9 +56,7 @@ def worker(check: bool) -> None:
         settings = load_settings()
         work.require_worker(Database(settings.database_path, pooled=False), utc_now)
         return
-    from gateway.worker import main  # numpy and pyarrow: only where they are needed
-
-    main()
+    run_worker()
 
 
 @click.command("migrate")

@@ -74,16 +74,16 @@ class MLClient:
         )
 
     def health(self) -> dict[str, Any]:
-        """What the ML service says of itself. Raises ServiceUnavailable."""
+        """Return the ML service's health. Raises ServiceUnavailable."""
         return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=2.0))
 
     def versions(self) -> list[str]:
-        """Versions on its disk, verified or not."""
+        """Return the versions on its disk, verified or not."""
         found = _parsed(_models.validate_json, self._send("GET", "/api/models"))
         return [each["model_version"] for each in found["models"]]
 
     def report_page(self, version: str) -> bytes:
-        """A version's report as HTML. Raises NotFound where it has none."""
+        """Return a version's report as HTML. Raises NotFound where it has none."""
         return self._send("GET", f"/api/models/{version}/report")
 
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
@@ -92,7 +92,7 @@ class MLClient:
         return self._send("POST", path, body, content_type=ARROW_TYPE, request_id=request_id)
 
     def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
-        """Score a few rows, explained. Whoever asks while a call is on its way rides in the next one."""
+        """Score a few rows, explained. Requests made while a call is in flight share the next call."""
         lengths = {len(cells) for cells in request.columns.values()}
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
@@ -152,7 +152,7 @@ class MLClient:
             )
             with closing(response):
                 if response.status >= 400:
-                    raise ml_failures.told(response.read())
+                    raise ml_failures.from_answer(response.read())
                 yield from _lines(response)
         except HTTPError as error:
             raise errors.ServiceUnavailable(
@@ -182,7 +182,7 @@ class MLClient:
                 except HTTPError as error:
                     raise errors.ServiceUnavailable(AWAY) from error
                 if response.status >= 400:
-                    raise ml_failures.told(response.data)
+                    raise ml_failures.from_answer(response.data)
                 return response.data
         except pybreaker.CircuitBreakerError:
             raise errors.ServiceUnavailable(AWAY) from None

@@ -1,4 +1,4 @@
-"""What the ML service says went wrong, as our errors.
+"""Translates failures of the ML service to `shared.errors`.
 
 Law: whatever it says, something of `shared.errors` comes out.
 """
@@ -18,8 +18,8 @@ class Refused(errors.ServiceUnavailable):
     """The two services know different tokens: waiting does not help, so the breaker does not count it."""
 
 
-def told(body: bytes) -> errors.ServiceError:
-    """The failure in the body of an answer."""
+def from_answer(body: bytes) -> errors.ServiceError:
+    """Return the failure in the body of an answer."""
     try:
         answer = orjson.loads(body)
         return from_body({**answer["error"], "message": answer["message"]})
@@ -28,7 +28,7 @@ def told(body: bytes) -> errors.ServiceError:
 
 
 def from_body(body: Any) -> errors.ServiceError:
-    """The failure in an answer's `error`, or in a line's."""
+    """Return the failure in an answer's `error`, or in a line's."""
     if not isinstance(body, dict) or not isinstance(body.get("code"), str) or not isinstance(body.get("message"), str):
         return errors.ServiceUnavailable(OTHER)
     code = body["code"]

@@ -12,9 +12,8 @@ from database.customers import churn_history, customer_base
 from database.customers.churn_history import Period
 from database.models import models
 from database.models.models import Model
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from database.scoring.dashboard import Tail
-from database.scoring.runs import Published
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
@@ -125,15 +124,15 @@ def metrics() -> Response:
     env = environment()
     with env.database.read() as connection:
         periods = churn_history.history(connection)
-        shown = dashboard.published(connection)
+        run = runs.published(connection)
         live = models.live(connection)
-        tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
-        earlier = dashboard.run_before(connection, shown.as_of) if shown else None
+        tail = dashboard.tail(connection, run.run_id, env.settings.cut) if run else None
+        earlier = dashboard.run_before(connection, run.as_of) if run else None
         before = dashboard.tail(connection, earlier, env.settings.cut) if earlier is not None else None
     return ok(
         Metrics(
             churnRate=_churn_rate(periods),
-            predictedChurners=_churners(shown, tail, before, env.settings.cut),
+            predictedChurners=_churners(run, tail, before, env.settings.cut),
             modelAuc=_model_auc(live, env.settings.target_auc),
             riskLevels=RiskLevels(high_above=HIGH_ABOVE, medium_above=MEDIUM_ABOVE),
         )
@@ -153,7 +152,7 @@ def _churn_rate(periods: list[Period]) -> ChurnRate:
     )
 
 
-def _churners(run: Published | None, tail: Tail | None, before: Tail | None, cut: float) -> PredictedChurners:
+def _churners(run: runs.Published | None, tail: Tail | None, before: Tail | None, cut: float) -> PredictedChurners:
     if run is None or tail is None:
         return PredictedChurners.model_validate({**dict.fromkeys(PredictedChurners.model_fields), "cut": cut})
     mean = tail.probability_sum / tail.customers if tail.customers else None
@@ -185,8 +184,8 @@ def _model_auc(live: Model | None, target: float) -> ModelAuc:
 def distribution() -> Response:
     """All 11 buckets, over present scores of active customers."""
     with environment().database.read() as connection:
-        shown = dashboard.published(connection)
-        counts = dashboard.distribution(connection, shown.run_id if shown else None)
+        run = runs.published(connection)
+        counts = dashboard.distribution(connection, run.run_id if run else None)
     return ok([Bucket(bucket=at / 10, count=count) for at, count in enumerate(counts)])
 
 
@@ -223,8 +222,8 @@ def history() -> Response:
 def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
     with environment().database.read() as connection:
-        shown = dashboard.published(connection)
-        found = dashboard.tail(connection, shown.run_id, query.cut) if shown else None
+        run = runs.published(connection)
+        found = dashboard.tail(connection, run.run_id, query.cut) if run else None
     return ok(
         ThresholdOut(
             cut=query.cut,

@@ -1,7 +1,7 @@
-"""Reads whose data change only with a run or an import: a browser asks whether they changed instead of reading anew.
+"""ETags and cached answers for reads whose data change only with a run or an import.
 
-Law: the tag is of the body itself, so what is called unchanged is unchanged, whoever changed what. What is given again
-from memory was computed from the very database that stands now (`gateway.query_cache`).
+Law: the tag is of the body itself, so what is called unchanged is unchanged, whoever changed what. A cached
+answer was computed from the very database that stands now (`gateway.query_cache`).
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from gateway.web_environment import environment
 
 
 def install(bp: APIBlueprint) -> None:
-    """Remember and tag a blueprint's GETs: for answers that depend on the database and the question alone."""
-    bp.before_request(_recalled)
-    bp.after_request(_revalidated)
+    """Cache and tag a blueprint's GETs, whose answers depend on the database and the question alone."""
+    bp.before_request(_from_cache)
+    bp.after_request(_tagged)
 
 
-def _recalled() -> Response | None:
+def _from_cache() -> Response | None:
     if request.method != "GET":
         return None
-    g.asked = request.full_path
-    g.version, body = environment().query_cache.get(g.asked)
-    g.recalled = body is not None
+    g.cache_key = request.full_path
+    g.cache_version, body = environment().query_cache.get(g.cache_key)
+    g.is_cached = body is not None
     return None if body is None else Response(body, mimetype="application/json")
 
 
-def _revalidated(response: Response) -> Response:
+def _tagged(response: Response) -> Response:
     """Tag a successful GET; 304 without a body where the caller has it already."""
     if request.method != "GET" or response.status_code != 200 or response.is_streamed:
         return response
-    if not g.get("recalled", True):
-        environment().query_cache.put(g.asked, g.version, response.get_data())
+    if not g.get("is_cached", True):
+        environment().query_cache.put(g.cache_key, g.cache_version, response.get_data())
     response.cache_control.private = True
     response.cache_control.no_cache = True
     response.vary.update(("Authorization", "Cookie"))

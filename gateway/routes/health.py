@@ -11,7 +11,7 @@ from flask import Response, jsonify
 from pydantic import BaseModel
 
 from database.models import models
-from database.scoring import dashboard
+from database.scoring import runs
 from gateway import __version__
 from gateway.openapi import blueprint
 from gateway.web_environment import environment
@@ -69,7 +69,7 @@ def ready() -> Response:
     live, published = None, False
     if database:
         with env.database.read() as connection:
-            live, published = models.live(connection), dashboard.published(connection) is not None
+            live, published = models.live(connection), runs.published(connection) is not None
     is_ready = bool(database and ml_service and live and published)
     state = Ready(
         status="ready" if is_ready else "not ready",

@@ -1,7 +1,4 @@
-"""Bodies and answers that several resources share.
-
-Law: models only; a blueprint imports from here, never from another blueprint.
-"""
+"""Bodies and answers that several resources share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may stand in a body, before a route's model looks at it.
+"""Checks a request's body before a route's model reads it.
 
 Law: an empty body is an empty object; anything else is one JSON object, except where files are taken.
 """
@@ -21,7 +21,7 @@ UPLOADS = (
 
 
 def check() -> None:
-    """Look at the present request's body, and keep it parsed for the route.
+    """Check the present request's body, and keep it parsed for the route.
 
     Raises
     ------

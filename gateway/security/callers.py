@@ -1,7 +1,7 @@
-"""Who makes a request: a person by a token, or a machine by a key.
+"""Identifies the caller of a request: a person by a token, or a machine by a key.
 
 Law: a key never does what its owner's or its maker's present role can't; disable either and it is dead. A key that
-does not count is answered like any other bad token, whatever is wrong with it.
+is not valid is answered like any other bad token, whatever is wrong with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEY_HEADER = "X-API-Key"
 
 @dataclass(frozen=True)
 class CurrentUser:
-    """Who makes the present request; `role` is what may be done in it."""
+    """The caller as routes see it; `role` is the one that the request is allowed by."""
 
     id: int
     email: str
@@ -34,13 +34,13 @@ class CurrentUser:
 
     @property
     def actor(self) -> Actor:
-        """The same, for the audit log."""
+        """Return the same caller for the audit log."""
         return Actor(self.id, request_id(), self.key_id)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A person, and the key they act by, if they do."""
+    """A person, and the key they act by, if any."""
 
     user: User
     role: str
@@ -48,14 +48,14 @@ class Caller:
 
 
 def caller() -> Caller:
-    """Who makes the present request; one read of the database, however often it is asked for.
+    """Return the caller of the present request; the database is read once, however often this is called.
 
     Raises
     ------
     Unauthenticated
         Neither token nor key was sent.
     TokenRejected
-        It does not count.
+        It is not valid.
     """
     if "caller" not in g:
         try:
@@ -69,7 +69,7 @@ def caller() -> Caller:
 
 
 def current_user() -> CurrentUser:
-    """Who makes the present request; raises as `caller` does."""
+    """Return the caller of the present request as routes see it; raises as `caller` does."""
     found = caller()
     user, key_id = found.user, found.key.id if found.key else None
     return CurrentUser(id=user.id, email=user.email, name=user.name, role=found.role, key_id=key_id)

@@ -1,4 +1,4 @@
-"""What stands before every route: address, limit, token or key, role, scope, body, in this order; and CORS around.
+"""Guards every route: address, limit, token or key, role, scope, body, in this order; and CORS around.
 
 Law: nothing of a body is read before its sender may send it; a route without an entry in `roles` is not served.
 """

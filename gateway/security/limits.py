@@ -1,4 +1,4 @@
-"""How often a client may ask: strictly where passwords and tokens are given out, generously elsewhere.
+"""Rate limits: strict where passwords and tokens are given out, generous elsewhere.
 
 Law: a request counts against one limit, before anything else is done for it. Strict counts are kept in the database,
 which all processes share; the others in this process's memory, where they cost no query.
@@ -126,11 +126,11 @@ class Limiter:
         g.rate = (limit.amount, max(0, limit.amount - window.hits), math.ceil(window.ends_at_s))
         if window.hits > limit.amount:
             if is_strict and window.hits == limit.amount + 1:
-                self._tell(str(rule))
+                self._record_excess(str(rule))
             wait_s = max(1, math.ceil(window.ends_at_s - time.time()))
             raise RateLimited(f"Too many requests. Try again in {wait_s} s.", retry_after_s=wait_s)
 
-    def _tell(self, rule: str) -> None:
+    def _record_excess(self, rule: str) -> None:
         # Once a window. The address is hashed with a secret: the same client is known again, and nobody learns who.
         mark = hmac.digest(self._secret, client().encode(), "sha256").hex()[:16]
         env = environment()
@@ -140,7 +140,7 @@ class Limiter:
             audit.record(connection, "credentials.limited", at=iso(env.clock()), actor=actor, subject=subject)
 
     def write_headers(self, response: Response) -> Response:
-        """Say on the answer what is left."""
+        """Write the limit, what is left of it and its end on the answer."""
         if "rate" in g:
             for name, value in zip(HEADERS, g.rate, strict=True):
                 response.headers[name] = str(value)
@@ -148,7 +148,7 @@ class Limiter:
 
 
 def client() -> str:
-    """Who asks: the key or the user where one counts, else the address."""
+    """Return the client that a request counts for: a valid key or user, else the address."""
     rule = request.url_rule
     if rule is not None and roles.access_of(request.method, rule.rule) != "public":
         try:

@@ -1,4 +1,4 @@
-"""Who may call what: one table of routes, the least role each needs, and the scopes of keys that reach it.
+"""Authorisation: one table of routes, the least role each needs, and the scopes of keys that reach it.
 
 Law: a route that is not in the table is refused at start, and on request if it got in later. Accounts, passwords,
 keys, models going live and the audit log are for people: no key reaches them.
@@ -126,7 +126,7 @@ _SCOPES: Mapping[tuple[str, str], Scopes] = {
 
 
 def access_of(method: str, rule: str) -> Access | None:
-    """The least role a route needs, or "public"; None where nobody has decided."""
+    """Return the least role a route needs, or "public"; None where the table has no entry."""
     return ACCESS.get(("GET" if method == "HEAD" else method, rule))
 
 

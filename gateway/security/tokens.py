@@ -1,6 +1,6 @@
-"""Tokens: made, found in header or cookie, and held against the user's row.
+"""Tokens: issued, read from header or cookie, and checked against the user's row.
 
-Law: a token counts only while its user's row says so: known, not disabled, the same token version, not revoked. One
+Law: a token is valid only while its user's row says so: known, not disabled, the same token version, not revoked. One
 that was found good is looked up again after any commit (`gateway.query_cache`). Tokens live by the wall clock,
 whatever the app's clock says: the library asks no other; whether one has expired is asked on every request.
 """
@@ -41,7 +41,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True)
 class Claims:
-    """What a token with a right signature says."""
+    """The claims of a token with a right signature."""
 
     user_id: int
     token_version: int
@@ -50,13 +50,13 @@ class Claims:
 
     @property
     def mark(self) -> tuple[str, str]:
-        """What is kept of a token that was given back: its id and when it expires."""
+        """The id and expiry that are kept of a revoked token."""
         return self.jti, self.expires_at
 
 
 @dataclass(frozen=True)
 class Session:
-    """A token that counts, and whose it is."""
+    """A valid token and its user."""
 
     user: User
     claims: Claims
@@ -65,14 +65,14 @@ class Session:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What somebody gets who signs in."""
+    """The tokens of a new session."""
 
     access: str
     refresh: str
 
 
 def install(app: Flask, settings: Settings) -> None:
-    """Tell the library what our tokens and cookies are like."""
+    """Configure the JWT library for our tokens and cookies."""
     app.config.update(
         JWT_SECRET_KEY=settings.jwt_secret.get_secret_value(),
         JWT_ALGORITHM="HS256",
@@ -87,7 +87,7 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def issue(user: User) -> Tokens:
-    """New tokens for somebody who proved who they are."""
+    """Issue tokens to an authenticated user."""
     claims = {"role": user.role, "token_version": user.token_version}
     identity = str(user.id)
     return Tokens(
@@ -97,7 +97,7 @@ def issue(user: User) -> Tokens:
 
 
 def set_cookies(response: Response, tokens: Tokens) -> None:
-    """A session for our own page: two httpOnly cookies, and the two CSRF values it reads and sends back."""
+    """Open a session of our own page: two httpOnly cookies, and the two CSRF values that it reads and sends back."""
     settings = environment().settings
     set_access_cookies(response, tokens.access, max_age=settings.access_token_hours * 3600)
     set_refresh_cookies(response, tokens.refresh, max_age=settings.refresh_token_days * 86_400)
@@ -109,7 +109,7 @@ def unset_cookies(response: Response) -> None:
 
 
 def session() -> Session:
-    """The present request's access token, checked; one read of the database, however often it is asked for.
+    """Return the present request's access token, checked; the database is read once, however often this is called.
 
     Raises
     ------
@@ -130,12 +130,12 @@ def session() -> Session:
 
 
 def refresh_session() -> Session:
-    """The present request's refresh token, checked; raises as `session` does."""
+    """Return the present request's refresh token, checked; raises as `session` does."""
     return _session("refresh")
 
 
 def refresh_token_of(user: User, given: str | None) -> Claims | None:
-    """The refresh token to give back with a session: the one given, else the cookie; None unless it is this user's."""
+    """Return the refresh token to revoke with a session: the given one or the cookie; None unless it is this user's."""
     token = given or request.cookies.get("refresh_token_cookie")
     if not token:
         return None
@@ -147,7 +147,7 @@ def refresh_token_of(user: User, given: str | None) -> Claims | None:
 
 
 def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
-    """What a token says, if this server signed it and it has not expired.
+    """Return the claims of a token that this server signed and that has not expired.
 
     Raises
     ------

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import Detail, InvalidInput
-from shared.schema.features import Schema
+from shared.schema.features import MAX_FEATURES, Schema
 
 #: A table of fewer rows may well have as many values as rows.
 LEAST_ROWS = 100
 #: A category with a value of its own on so many of the rows names the row.
 ID_SHARE = 0.9
-MOST_FEATURES = 500
 
 
 def demand_sound(schema: Schema, features: pa.Table) -> None:
@@ -33,8 +32,8 @@ def demand_sound(schema: Schema, features: pa.Table) -> None:
     InvalidInput
         With one detail per column.
     """
-    if len(schema.features) > MOST_FEATURES:
-        raise InvalidInput(f"{len(schema.features)} features; at most {MOST_FEATURES} can be trained on.")
+    if len(schema.features) > MAX_FEATURES:
+        raise InvalidInput(f"{len(schema.features)} features; at most {MAX_FEATURES} can be trained on.")
     details = [detail for name in schema.categories if (detail := _id(name, features[name])) is not None]
     if details:
         raise InvalidInput.of(details)

@@ -92,7 +92,7 @@ def test_the_documented_customers_stand_there_as_documented(demo_world: World) -
 
 def test_churn_and_roll_ups_are_there_on_the_first_day(demo_world: World) -> None:
     with demo_world.database.read() as connection:
-        shown = dashboard.published(connection)
+        shown = runs.published(connection)
         assert shown is not None
         assert sum(dashboard.distribution(connection, shown.run_id)) == 600
         assert dashboard.tail(connection, shown.run_id, 0.7).revenue_at_risk is not None

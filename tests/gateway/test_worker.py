@@ -84,7 +84,7 @@ def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict
 
 
 def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failures = jobs.waiting, []
+    real, failures = jobs.has_queued, []
 
     def sometimes(*args: Any, **more: Any) -> bool:
         if len(failures) < 4:
@@ -92,7 +92,7 @@ def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, mon
             raise OSError("database is locked")
         return real(*args, **more)
 
-    monkeypatch.setattr(jobs, "waiting", sometimes)
+    monkeypatch.setattr(jobs, "has_queued", sometimes)
     job_id = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert ended(running, job_id, 8).state == "done"
     assert len(failures) == 4

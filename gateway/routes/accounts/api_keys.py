@@ -58,7 +58,7 @@ class Keys(BaseModel):
     next: str | None
 
 
-def _shown(key: Key) -> KeyOut:
+def _key_out(key: Key) -> KeyOut:
     return KeyOut.model_validate(key, from_attributes=True)
 
 
@@ -71,7 +71,7 @@ def list_keys(query: KeysQuery) -> Response:
         found = queries.page(connection, limit=query.limit + 1, after_id=int(query.after or 0), user_id=whose)
     page = found[: query.limit]
     more = str(page[-1].id) if len(found) > query.limit else None
-    return ok(Keys(keys=[_shown(key) for key in page], next=more))
+    return ok(Keys(keys=[_key_out(key) for key in page], next=more))
 
 
 @bp.post("", summary="Make a key", responses=answers(MadeKey, status=201, also=(404, 409)))
@@ -87,7 +87,7 @@ def create_key(body: NewKey) -> Response:
         expires_in_days=body.expires_in_days,
         actor=me.actor,
     )
-    made = MadeKey(**_shown(key).model_dump(), key=secret)
+    made = MadeKey(**_key_out(key).model_dump(), key=secret)
     response = ok(made, message="Keep the key now: it is not shown again.", status=201)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -98,5 +98,7 @@ def revoke_key(path: KeyPath) -> Response:
     """At once and for good; one's own, or anybody's for an administrator."""
     env, me = environment(), current_user()
     return ok(
-        _shown(api_keys.revoke(env.database, path.key_id, clock=env.clock, actor=me.actor, anybodys=me.role == "admin"))
+        _key_out(
+            api_keys.revoke(env.database, path.key_id, clock=env.clock, actor=me.actor, anybodys=me.role == "admin")
+        )
     )

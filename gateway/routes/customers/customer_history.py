@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.web_environment import environment
 from shared.contracts.api import REASON_NUMBERS, Cell
@@ -192,26 +192,26 @@ def _score(schema: Schema, row: AnyRow) -> PastScore:
 def movers(query: MoversQuery) -> Response:
     """The present run beside the last whole run dated 30 days or more before it."""
     with environment().database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
-        earlier = dashboard.run_before(connection, shown.as_of) if shown else None
+        present, run = customer_base.get(connection), runs.published(connection)
+        earlier = dashboard.run_before(connection, run.as_of) if run else None
         found = (
             history.movers(
                 connection,
                 present.schema,
-                run_id=shown.run_id,
+                run_id=run.run_id,
                 earlier_run_id=earlier,
                 rising=query.direction == "up",
                 limit=query.limit,
             )
-            if present and shown and earlier
+            if present and run and earlier
             else []
         )
         compared = history.run_date(connection, earlier) if earlier else None
     return ok(
         Movers(
             customers=[Mover.model_validate(each) for each in found],
-            as_of=shown.as_of if shown else None,
-            model_version=shown.model_version if shown else None,
+            as_of=run.as_of if run else None,
+            model_version=run.model_version if run else None,
             compared_with=compared,
         )
     )

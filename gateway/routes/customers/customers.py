@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from database.customers import customer_base, customers
 from database.models import models
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.scoring import lookups
@@ -130,13 +130,13 @@ def high_risk(query: HighRiskQuery) -> Response:
     env = environment()
     cut = env.settings.cut
     with env.database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
-        total = dashboard.tail(connection, shown.run_id, cut).customers if shown else 0
+        present, run = customer_base.get(connection), runs.published(connection)
+        total = dashboard.tail(connection, run.run_id, cut).customers if run else 0
         rows = (
             customers.ranked(
                 connection, present.schema, limit=query.limit, above=cut, offset=(query.page - 1) * query.limit
             )
-            if present and shown
+            if present and run
             else []
         )
     listed = [_at_risk(present.schema, row, env.settings.confidence_threshold) for row in rows] if present else []
@@ -145,8 +145,8 @@ def high_risk(query: HighRiskQuery) -> Response:
             customers=listed,
             pagination=Pagination(page=query.page, limit=query.limit, total=total, pages=-(-total // query.limit)),
             cut=cut,
-            model_version=shown.model_version if shown else None,
-            as_of=shown.as_of if shown else None,
+            model_version=run.model_version if run else None,
+            as_of=run.as_of if run else None,
         )
     )
 
@@ -170,8 +170,8 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
 def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
     with environment().database.read() as connection:
-        shown = dashboard.published(connection)
-        counts = dashboard.segments(connection, shown.run_id if shown else None)
+        run = runs.published(connection)
+        counts = dashboard.segments(connection, run.run_id if run else None)
     names = ("High Risk", "Medium Risk", "Low Risk")
     found = [Segment(segment=name, count=count) for name, count in zip(names, counts, strict=True)]
     return ok(Segments(segments=found))
@@ -184,8 +184,8 @@ def one(path: CustomerPath) -> Response:
     with env.database.read() as connection:
         present = customer_base.get(connection)
         row = customers.one(connection, present.schema, path.customer_id) if present else None
-        shown = dashboard.published(connection)
-        model = models.get(connection, shown.model_version) if shown else None
+        run = runs.published(connection)
+        model = models.get(connection, run.model_version) if run else None
     if present is None or row is None:
         raise NotFound("Customer not found")
     columns = {name: value for name, value in row.items() if name not in INTERNAL}

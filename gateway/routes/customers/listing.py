@@ -12,7 +12,7 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 
 from database.customers import customer_base, listing
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.customers import filtering, paging
@@ -74,8 +74,8 @@ def list_customers(query: ListQuery) -> Response:
     """Without filters everyone who is active and scored; the cut is where the documented list would end."""
     env = environment()
     with env.database.read() as connection:
-        present, shown = customer_base.get(connection), dashboard.published(connection)
-        tail = dashboard.tail(connection, shown.run_id, env.settings.cut) if shown else None
+        present, run = customer_base.get(connection), runs.published(connection)
+        tail = dashboard.tail(connection, run.run_id, env.settings.cut) if run else None
         found = (
             paging.page_of(
                 connection,
@@ -100,8 +100,8 @@ def list_customers(query: ListQuery) -> Response:
             total_text=found.total_text if found else "0",
             above_cut=tail.customers if tail else 0,
             cut=env.settings.cut,
-            model_version=shown.model_version if shown else None,
-            as_of=shown.as_of if shown else None,
+            model_version=run.model_version if run else None,
+            as_of=run.as_of if run else None,
         )
     )
 

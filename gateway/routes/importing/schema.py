@@ -46,7 +46,7 @@ class Extended(SchemaOut):
 def get_schema() -> Response:
     """Column roles and features, in the model's order."""
     with environment().database.read() as connection:
-        return ok(_shown(connection))
+        return ok(_schema_out(connection))
 
 
 @bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
@@ -56,10 +56,10 @@ def extend_schema(body: ExtendBody) -> Response:
     wanted = parse_schema(body.toml)
     with env.database.write() as connection:
         added = customer_base.extend(connection, wanted, env.clock)
-        return ok(Extended(**_shown(connection).model_dump(), added=list(added)))
+        return ok(Extended(**_schema_out(connection).model_dump(), added=list(added)))
 
 
-def _shown(connection: Connection) -> SchemaOut:
+def _schema_out(connection: Connection) -> SchemaOut:
     found = customer_base.get(connection)
     if found is None:
         return SchemaOut(name=None, is_demo=None, table_schema=None, checksum=None, earlier=[])

@@ -1,6 +1,6 @@
-"""How a route hands over long work: it waits as the client prefers (RFC 7240), or answers 202 with the job.
+"""Answers of routes whose work is a job: they wait as the client prefers (RFC 7240), or answer 202 with the job.
 
-Law: at most `MAX_WAITING` requests wait at once; whoever does not wait can follow the job.
+Law: at most `MAX_WAITING` requests wait at once; the others can follow the job.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
     return answers(data, also=(409, 503)) | answers(JobOut, status=202)
 
 
-def shown(job: Job) -> JobOut:
+def job_out(job: Job) -> JobOut:
     """Return a job for the wire: without its parameters, which may name files of this machine."""
     return JobOut.model_validate(job, from_attributes=True)
 
 
 def preferred_wait_s(default_s: float) -> float:
-    """Seconds this client wants to wait: `Prefer: respond-async` is 0, `wait=N` is N."""
+    """Return the seconds this client wants to wait: 0 for `Prefer: respond-async`, N for `wait=N`."""
     tokens = [t.strip().lower() for value in request.headers.getlist("Prefer") for t in re.split("[,;]", value)]
     if "respond-async" in tokens:
         return 0.0
@@ -76,7 +76,7 @@ def answer_job(
 
 
 def queue(kind: JobKind[P], params: P) -> int:
-    """Queue a job, or find the one that this `Idempotency-Key` made before; its id."""
+    """Queue a job, or find the one that this `Idempotency-Key` made before; return its id."""
     env = environment()
     user = current_user()
     work.require_worker(env.database, env.clock)
@@ -104,7 +104,7 @@ def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[st
             env.wait_slots.release()
     if job.is_final:
         return done(work.result_or_raise(job))
-    response = ok(shown(job), message="Accepted; follow the job at the Location.", status=202)
+    response = ok(job_out(job), message="Accepted; follow the job at the Location.", status=202)
     response.headers["Location"] = f"/api/jobs/{job_id}"
     if wait_s == 0:
         response.headers["Preference-Applied"] = "respond-async"

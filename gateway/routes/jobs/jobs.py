@@ -1,7 +1,4 @@
-"""Jobs: long work, to follow and to cancel.
-
-Law: a job's state is what the table says; this module decides nothing.
-"""
+"""Routes to follow jobs and to cancel them."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from database.jobs import jobs as queries
 from gateway.openapi import Keyset, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import JobOut, shown
+from gateway.routes.jobs.job_responses import JobOut, job_out
 from gateway.security.callers import current_user
 from gateway.services.jobs import work
 from gateway.web_environment import environment
@@ -54,17 +51,17 @@ def list_jobs(query: JobsQuery) -> Response:
         found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)
     page = found[: query.limit]
     more = str(page[-1].id) if len(found) > query.limit else None
-    return ok(JobPage(jobs=[shown(job) for job in page], next=more))
+    return ok(JobPage(jobs=[job_out(job) for job in page], next=more))
 
 
 @bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))
 def get_job(path: JobPath) -> Response:
     """State, progress in [0, 1], result or error."""
-    return ok(shown(work.read(environment().database, path.job_id)))
+    return ok(job_out(work.read(environment().database, path.job_id)))
 
 
 @bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(404,)))
 def cancel_job(path: JobPath) -> Response:
     """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
     env = environment()
-    return ok(shown(work.cancel(env.database, env.clock, path.job_id, actor=current_user().actor)))
+    return ok(job_out(work.cancel(env.database, env.clock, path.job_id, actor=current_user().actor)))

@@ -1,4 +1,4 @@
-"""Accounts: who may sign in, with which password, in which role.
+"""Accounts: sign-in, registration, passwords, roles.
 
 Law: a password is hashed and compared outside of any write transaction, and never stands in a message, a log or an
 error. Every function here takes a database and owns its transaction.
@@ -49,7 +49,7 @@ LAST_ADMIN = "This is the last administrator who can sign in. Make another one f
 
 
 def authenticate(database: Database, *, email: str, password: str, cost: int, demo_allowed: bool) -> User:
-    """Who this is.
+    """Return the user of an address and a password.
 
     Takes as long, and says the same, whether the account exists, is disabled or the password is wrong.
 

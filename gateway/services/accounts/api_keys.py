@@ -1,4 +1,4 @@
-"""API keys: made, looked up, revoked.
+"""API keys: create, authenticate, revoke.
 
 Law: a secret is shown to whoever made it, once, and neither stored nor logged. A key belongs to a person and never
 does what that person's, or its maker's, present role can't.
@@ -38,7 +38,7 @@ _NOBODYS = "0" * 64
 
 @dataclass(frozen=True)
 class AuthenticatedKey:
-    """A key that counts, whose it is, and the least role of its owner and its maker."""
+    """A valid key, its owner, and the lesser role of its owner and its maker."""
 
     key: Key
     user: User
@@ -59,7 +59,7 @@ def create(
     expires_in_days: int | None = None,
     actor: Actor = COMMAND_LINE,
 ) -> tuple[Key, str]:
-    """Make a key for a person.
+    """Create a key for a person.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> Aut
 
 
 def revoke(database: Database, key_id: int, *, clock: Clock, actor: Actor = COMMAND_LINE, anybodys: bool = True) -> Key:
-    """Let a key count no more; a key that is revoked already stays as it is.
+    """Revoke a key; a key that is revoked already stays as it is.
 
     Parameters
     ----------

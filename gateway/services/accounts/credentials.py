@@ -1,4 +1,4 @@
-"""What an account accepts: addresses, names, passwords; and how a password is kept.
+"""Validates addresses, names and passwords of accounts, and hashes passwords.
 
 Law: a password goes through SHA-256 and base64 before bcrypt, which reads 72 bytes at most; it is never keyed with a
 secret of the server, or changing that secret would lock everyone out. No fault ever repeats what was given.
@@ -39,7 +39,7 @@ def refuse(faults: list[Detail]) -> None:
 
 
 def accepted_email(text: str, faults: list[Detail]) -> str:
-    """The address in the one form it is stored in; a fault where it is none.
+    """Return the address in the one form it is stored in; add a fault where it is none.
 
     >>> accepted_email(" Ann@Example.COM ", [])
     'ann@example.com'
@@ -57,7 +57,7 @@ def accepted_email(text: str, faults: list[Detail]) -> str:
 
 
 def accepted_name(text: str, faults: list[Detail]) -> str:
-    """The name without blanks around it; a fault where it is empty, too long or holds control characters."""
+    """Return the name without blanks around it; add a fault where it is empty, too long or has control characters."""
     name = text.strip()
     # Control characters, lone surrogates and line separators.
     is_odd = any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
@@ -89,16 +89,16 @@ def _digest(password: str) -> bytes:
 
 
 def hash_of(password: str, cost: int) -> str:
-    """What is stored of a password."""
+    """Return the bcrypt hash that is stored for a password."""
     return bcrypt.hashpw(_digest(password), bcrypt.gensalt(cost)).decode()
 
 
 def matches(password: str, hashed: str) -> bool:
-    """Whether the hash is this password's."""
+    """Return whether the hash is this password's."""
     return bcrypt.checkpw(_digest(password), hashed.encode())
 
 
 def hash_of_nobody(cost: int) -> str:
-    """A hash to compare with where there is no account, so that it takes as long."""
+    """Return a hash to compare with where there is no account, so that the answer takes as long."""
     # Well formed, so that comparing costs what it always does; the hash of no known password.
     return f"$2b${cost:02d}$" + "." * 53

@@ -37,6 +37,6 @@ def create_demo_account(database: Database, *, clock: Clock, cost: int, app_env:
 
 
 def remove_demo_account(database: Database) -> bool:
-    """Delete the demo account; whether there was one."""
+    """Delete the demo account; return whether there was one."""
     with database.write() as connection:
         return users.remove_demo(connection) > 0

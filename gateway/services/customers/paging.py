@@ -52,7 +52,7 @@ def page_of(
     unsure_below: float,
     everyone: int,
 ) -> Page:
-    """One page of customers.
+    """Read one page of customers.
 
     Parameters
     ----------
@@ -88,13 +88,13 @@ def page_of(
 
 
 def next_cursor(filters: Filters, sort: Sort, value: Any, key: int) -> str:
-    """Where the next page begins: opaque to clients, of use for this list only."""
+    """Return the cursor of the next page: opaque to clients, valid for this list only."""
     parts = [_sort_text(sort), _fingerprint(filters), value, key]
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
 def read_cursor(filters: Filters, sort: Sort, text: str) -> Position:
-    """The position that `next_cursor` wrote.
+    """Return the position that `next_cursor` wrote.
 
     Raises
     ------

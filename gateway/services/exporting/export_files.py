@@ -1,4 +1,4 @@
-"""Where finished exports lie, and how long.
+"""The files of finished exports: their folder, their names, their removal.
 
 Law: a file's age is its own; nothing else records that it exists. No Arrow here: the web process fetches from disk.
 """
@@ -16,22 +16,22 @@ UNFINISHED = ".unfinished"
 
 
 def folder(database_path: Path) -> Path:
-    """Beside the database: on the disk that is kept, out of the web's reach."""
+    """Return the folder, beside the database: on the disk that is kept, out of the web's reach."""
     return database_path.parent / "exports"
 
 
 def path(database_path: Path, job_id: int) -> Path:
-    """The file of one job."""
+    """Return the path of one job's file."""
     return folder(database_path) / f"export-{job_id}.parquet"
 
 
 def expires_at(file: Path, keep_hours: float) -> datetime:
-    """When the file is removed."""
+    """Return the moment at which the file is removed."""
     return datetime.fromtimestamp(file.stat().st_mtime, UTC) + timedelta(hours=keep_hours)
 
 
 def remove_old(where: Path, *, keep_hours: float, now: datetime) -> int:
-    """Remove files older than `keep_hours`, and unfinished ones that old; how many."""
+    """Remove files older than `keep_hours`, and unfinished ones that old; return how many."""
     gone = 0
     for file in sorted(where.glob("export-*")) if where.is_dir() else ():
         with suppress(FileNotFoundError):
@@ -42,7 +42,7 @@ def remove_old(where: Path, *, keep_hours: float, now: datetime) -> int:
 
 
 def finished(database_path: Path, job: Job, *, keep_hours: float, now: datetime) -> Path:
-    """The file that an export wrote.
+    """Return the file that an export wrote.
 
     Raises
     ------

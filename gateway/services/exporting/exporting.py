@@ -25,7 +25,7 @@ from database.customers import customer_base
 from database.engine.session import Connection, Database
 from database.exporting import exports
 from database.exporting.exports import Column, Selection
-from database.scoring import dashboard
+from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
 from gateway.services.jobs.params import Content
@@ -46,7 +46,7 @@ STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
 def select(
     connection: Connection, content: Content, pairs: Sequence[Pair], *, unsure_below: float
 ) -> tuple[Schema, Selection]:
-    """The rows that were asked for, not read yet.
+    """Select the rows that were asked for, without reading them yet.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def note(database: Database, *, content: Content, form: Format, pairs: Sequence[
 
 
 def negative_label(schema: Schema) -> str:
-    """A value of the label's column that does not mean churned: the database keeps only which of both it was."""
+    """Return a value of the label's column that does not mean churned: the database keeps only which of both it was."""
     means = [value.strip().casefold() for value in schema.positive]
     words = (*(STAYED[word] for word in means if word in STAYED), *STAYED.values())
     return next((word for word in words if word.casefold() not in means), "stayed")
@@ -117,7 +117,7 @@ class Export:
         try:
             connection = self._open.enter_context(database.read())
             self.schema, selection = select(connection, content, pairs, unsure_below=unsure_below)
-            self.published = dashboard.published(connection)
+            self.published = runs.published(connection)
             state = [exports.state(connection), content, form, sorted(self.pairs), self.schema.checksum(), unsure_below]
             self.etag = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]
             self.columns = selection.columns
@@ -158,7 +158,7 @@ class Export:
             self.close()
 
     def manifest(self) -> dict[str, Any]:
-        """What was read: how much, its checksum, and of which data."""
+        """Describe what was read: how much, its checksum, and of which data."""
         return {
             "content": self.content,
             "format": self.form,

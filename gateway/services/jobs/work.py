@@ -1,4 +1,4 @@
-"""Long work as jobs: submitted here, waited for here, run here by whoever claimed it.
+"""Submits jobs, waits for them, and runs the claimed ones.
 
 Law: a job ends in exactly one of done, failed, cancelled, and says why; nothing about it lives only in memory.
 """
@@ -53,7 +53,7 @@ class Work:
     report: Callable[[float, str], None] = lambda progress, stage: None
     part: tuple[float, float] = (0.0, 1.0)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _said: list[float] = field(default_factory=lambda: [0.0])
+    _reported_at: list[float] = field(default_factory=lambda: [0.0])
 
     @property
     def database(self) -> Database:
@@ -72,12 +72,12 @@ class Work:
         return self.environment.clock
 
     def step(self, progress: float, stage: str) -> None:
-        """Say how far this part is, in [0, 1]. Raises Cancelled when somebody asked to stop."""
+        """Report how far this part is, in [0, 1]. Raises Cancelled when somebody asked to stop."""
         low, high = self.part
         overall = low + (high - low) * min(max(progress, 0.0), 1.0)
         self.report(overall, stage)
-        if time.monotonic() - self._said[0] > 0.5:
-            self._said[0] = time.monotonic()
+        if time.monotonic() - self._reported_at[0] > 0.5:
+            self._reported_at[0] = time.monotonic()
             with self.database.write() as connection:
                 if jobs.beat(connection, self.job, now=iso(self.clock()), progress=overall, stage=stage):
                     self._stop.set()
@@ -85,12 +85,12 @@ class Work:
             raise Cancelled("Cancelled on request; nothing was published.")
 
     def note(self, progress: float, stage: str) -> None:
-        """Say how far this part is where it is too late to stop."""
+        """Report how far this part is where it is too late to stop."""
         with suppress(Cancelled):
             self.step(progress, stage)
 
     def within(self, low: float, high: float) -> Work:
-        """The same work, whose steps fill only a part of the progress bar."""
+        """Return the same work, whose steps fill only a part of the progress bar."""
         a, b = self.part
         return replace(self, part=(a + (b - a) * low, a + (b - a) * high))
 
@@ -153,7 +153,7 @@ def submit(
 
 
 def read(database: Database, job_id: int) -> Job:
-    """One job. Raises NotFound."""
+    """Return one job. Raises NotFound."""
     with database.read() as connection:
         job = jobs.get(connection, job_id)
     if job is None:
@@ -162,7 +162,7 @@ def read(database: Database, job_id: int) -> Job:
 
 
 def wait_for(database: Database, job_id: int, seconds: float) -> Job:
-    """The job when it has ended, or as it is after so many seconds."""
+    """Return the job when it has ended, or as it is after so many seconds."""
     deadline = time.monotonic() + seconds
     turn = 0
     while True:
@@ -193,7 +193,7 @@ def result_or_raise(job: Job) -> dict[str, Any]:
 
 
 def run(work: Work, kind: JobKind[Any]) -> Job:
-    """Run a claimed job to its end: keeps its heart beating, records how it ended."""
+    """Run a claimed job to its end: keep its heartbeat going and record how it ended."""
     heart_stops = threading.Event()
     heart = threading.Thread(target=_beat, args=(work, heart_stops), daemon=True, name=f"heart-{work.job.id}")
     structlog.contextvars.bind_contextvars(job_id=work.job.id, request_id=work.job.request_id)
@@ -237,7 +237,7 @@ def _beat(work: Work, stops: threading.Event) -> None:
 
 
 def silent_since(clock: Clock) -> str:
-    """A worker not heard of since then is taken for gone."""
+    """Return the moment since which a worker must have been seen, or it is taken for gone."""
     return iso(clock() - timedelta(seconds=SILENT_S))
 
 

@@ -1,6 +1,6 @@
-"""Which model is live, by people's decision: promote, force, roll back.
+"""Promotes a model by hand and rolls back to the one before.
 
-Law: every change is a row of the timeline with its reason and who said so; only a whole, trained model goes live.
+Law: every change is a row of the timeline with its reason and its actor; only a whole, trained model goes live.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class Gap:
     customers: int
 
     @property
-    def told(self) -> str:
-        """The counts."""
+    def text(self) -> str:
+        """Return the counts in words."""
         share = 100 * self.missing / self.customers
         return f"missing for {self.missing:,} of {self.customers:,} customers ({share:.1f} %)"
 
@@ -36,7 +36,7 @@ class Gap:
 def demand_features(
     work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None, *, allow: Sequence[str] = ()
 ) -> list[dict[str, str | int]]:
-    """Stop where a feature is missing for many; those that are allowed to be, with their counts.
+    """Refuse a run where a feature is missing for many; return those that are allowed to be, with their counts.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ def _refuse(found: Sequence[Gap], allowed: Collection[str]) -> None:
     refused = [gap for gap in found if gap.feature not in allowed]
     if not refused:
         return
-    details: list[Detail] = [{"field": gap.feature, "message": gap.told.capitalize() + "."} for gap in refused]
+    details: list[Detail] = [{"field": gap.feature, "message": gap.text.capitalize() + "."} for gap in refused]
     names = [gap.feature for gap in refused]
     words = " ".join(f"--allow-missing {name}" for name in names)
     setting = f"ALLOW_MISSING={','.join(names)}"
-    counts = "; ".join(f"{gap.feature} is {gap.told}" for gap in refused)
+    counts = "; ".join(f"{gap.feature} is {gap.text}" for gap in refused)
     raise FeatureMissing(
         f"{counts}; the model's training had it complete: its feed did not come. Nobody was scored. Import it and "
         f"score again, or allow it: {words} (`allow_missing` on the API, {setting} as a setting).",

@@ -1,7 +1,4 @@
-"""Who is asked about, and by which model: the look-ups before a single score.
-
-Law: reads only; what is missing is named with what to do about it.
-"""
+"""Look-ups before a single score: the live model, and the facts of the customer."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ from shared.schema.features import Schema
 
 
 def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
-    """The live model's schema and version. Raises NoCustomers, NoModel."""
+    """Return the live model's schema and version. Raises NoCustomers, NoModel."""
     schema, version, _ = live_model(database, cache)
     return schema, version
 
 
 def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tuple[str, ...]]:
-    """The live model's schema, version, and the features that its training had complete.
+    """Return the live model's schema, version, and the features that its training had complete.
 
     Raises
     ------
@@ -45,7 +42,7 @@ def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
 
 
 def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:
-    """A customer's key and present facts. Raises NotFound."""
+    """Return a customer's key and present facts. Raises NotFound."""
     with database.read() as connection:
         known = customers.ids_by_user_id(connection, [user_id])
         if user_id not in known:
@@ -55,7 +52,7 @@ def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int
 
 
 def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
-    """Facts of somebody who need not exist, every feature named. Raises InvalidInput."""
+    """Return given facts with every feature named; the customer need not exist. Raises InvalidInput."""
     for name in sorted(set(features) - set(schema.features)):
         raise invalid(f"features.{name}", "there is no such feature; GET /api/schema lists them")
     for name, about in schema.features.items():

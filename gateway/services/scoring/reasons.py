@@ -1,4 +1,4 @@
-"""Reasons in words, and what to do about them.
+"""Explains scores: reasons in words, recommended actions, what-if.
 
 Law: points are probabilities' differences and add up to churn_probability - base_probability; an expected change is
 the model's estimate for a changed fact, and is always labelled as that.
@@ -60,7 +60,7 @@ class Explained(BaseModel):
 
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonOut:
-    """One reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
+    """Return one reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
     label, unit = schema.wording[feature]
     text = f"{label} {_shown(value, unit)}: {points * 100:+.1f} points"
     return ReasonOut(feature=feature, label=label, value=value, unit=unit, points=points, text=text)
@@ -75,7 +75,7 @@ def _shown(value: Cell, unit: str | None) -> str:
 
 
 def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonOut]:
-    """The reasons kept with a ledger row, largest first; `row` has the feature columns beside them."""
+    """Return the reasons kept with a ledger row, largest first; `row` has the feature columns beside them."""
     names, columns = schema.feature_names, column_names(schema)
     found = []
     for k in REASON_NUMBERS:
@@ -87,14 +87,14 @@ def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonOut]:
 
 
 def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
-    """A customer's present facts, by feature name."""
+    """Return a customer's present facts by feature name."""
     return {feature: row[column] for feature, column in column_names(schema).items()}
 
 
 def explain(
     schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
 ) -> Explained:
-    """One row of an ML answer for people.
+    """Explain one row of an ML answer.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def score(
 
 
 def changed(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Facts with some of them changed.
+    """Return facts with some of them changed.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def recommend(
     complete: Sequence[str] = (),
     request_id: str | None = None,
 ) -> tuple[Explained, list[Action]]:
-    """What could be done for one customer, best first.
+    """Recommend actions for one customer, best first.
 
     Only for features that can be acted on and that raise this customer's risk. Facts and changed facts are scored in
     one call by the same code.
@@ -209,7 +209,7 @@ def _action(schema: Schema, name: str, value: Cell, target: Cell, now: float, th
 
 
 def _target(about: Feature, value: Cell) -> Cell:
-    """The value one action is expected to bring; None where nothing can or need be done."""
+    """Return the value one action is expected to bring; None where nothing can or need be done."""
     if not about.actionable or value is None:
         return None
     if about.kind == "category":

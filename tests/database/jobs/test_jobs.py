@@ -70,11 +70,11 @@ def test_forty_jobs_are_claimed_once_each_by_eight_threads(database: Database) -
 def test_the_oldest_job_of_a_lane_is_taken_first_and_the_other_lane_is_left_alone(database: Database) -> None:
     training, first, second = queue(database, "training", kind="train"), queue(database), queue(database)
     with database.read() as connection:
-        assert jobs.waiting(connection, "rest")
+        assert jobs.has_queued(connection, "rest")
     assert [claim(database).id, claim(database).id, claim(database)] == [first, second, None]  # type: ignore[union-attr]
     assert claim(database, lane="training").id == training  # type: ignore[union-attr]
     with database.read() as connection:
-        assert not jobs.waiting(connection, "rest")
+        assert not jobs.has_queued(connection, "rest")
 
 
 def test_a_job_is_claimed_by_its_id_only_while_it_is_queued(database: Database) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from database.customers import customers, listing
 from database.customers.filters import Filters
 from database.customers.listing import Position
-from database.scoring import dashboard
+from database.scoring import dashboard, runs
 from database.tables import tables
 from shared.clock import days_later
 from tests.database.conftest import Facts, full_run
@@ -59,7 +59,7 @@ def test_segments_are_above_eight_tenths_above_six_tenths_and_the_rest(facts_of:
 def test_before_the_first_run_there_is_nothing_to_count(facts_of: Make) -> None:
     here = facts_of()
     with here.database.read() as connection:
-        assert dashboard.published(connection) is None
+        assert runs.published(connection) is None
         assert dashboard.distribution(connection, None) == [0] * 11
         assert dashboard.segments(connection, None) == (0, 0, 0)
         assert dashboard.run_before(connection, "2026-06-30") is None
