@@ -5,7 +5,7 @@ Law: nothing is kept of earlier batches but their hashes and counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple, TypeVar
@@ -34,7 +34,7 @@ class _StartAgain(Exception):
 
 
 class Reject(NamedTuple):
-    """One thing that can't be used: where, what stands there, what was expected. `field` is None for a whole line."""
+    """A rejected cell, or line (`field` is None): its place, its text, and why it can't be used."""
 
     record: int
     field: str | None
@@ -42,7 +42,7 @@ class Reject(NamedTuple):
     expected: str
 
     def detail(self, place: int) -> Detail:
-        """The same for people, with the line of a CSV or the row of a Parquet file."""
+        """The reject as a detail of an error; `place` is the line of a CSV, or the row of a Parquet file."""
         detail: Detail = {"row": place, "message": self.expected}
         if self.field is not None:
             detail["field"] = self.field
@@ -255,7 +255,7 @@ class TableCheck:
         return [Reject(record, self.schema.label, None, messages.LABEL_MISSING) for record in records]
 
     def notes(self, identities: Identities) -> list[str]:
-        """What was recognised or left out, one sentence each, after the last batch."""
+        """Notes on what was recognised or left out, after the last batch."""
         notes = [*self.table.notes, *self.recognised.notes(), *self._notes]
         name = self.schema.label or ""
         if self.label_is_blank:
@@ -264,11 +264,11 @@ class TableCheck:
             notes.append(messages.nobody_churned(name, self.schema.positive, self._label_seen))
         return [*notes, *self._ids.case_note(identities)]
 
-    def details(self, rejects: Iterable[Reject]) -> list[Detail]:
-        """Rejects with the places that people count."""
-        listed = list(rejects)
-        places = self.table.lines_of(sorted({reject.record for reject in listed}))
-        return [reject.detail(places[reject.record]) for reject in listed]
+
+def located(table: OpenTable, rejects: Sequence[Reject]) -> list[Detail]:
+    """Rejects as details of an error, with their lines in a CSV or their rows in a Parquet file."""
+    places = table.lines_of(sorted({reject.record for reject in rejects}))
+    return [reject.detail(places[reject.record]) for reject in rejects]
 
 
 def _header_only(table: OpenTable) -> FileColumns:

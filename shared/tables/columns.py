@@ -1,13 +1,11 @@
-"""Named columns as they stand in a file, whatever its format, and what any file of columns must have.
-
-Law: this module knows headers and rows, and nothing of bytes, nor of what a column means.
-"""
+"""Named columns of a file in any format, and the checks of headers and rows that every file has to pass."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +19,33 @@ from shared.tables import messages
 MAX_ROWS = 10_000_000
 #: Text of one column in one batch, unpacked.
 MAX_TEXT_BYTES = 256 * 1024**2
+
+
+@dataclass
+class FileFormat:
+    """Properties of a file, recognised from its bytes.
+
+    Attributes
+    ----------
+    names
+        The header, as it stands in the file.
+    unpacked
+        About how many bytes the file holds once it is read.
+    encoding, delimiter
+        None for Parquet.
+    utf8
+        A copy in UTF-8, where the file is in another encoding.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    sha256: str
+    size: int
+    unpacked: int
+    notes: tuple[str, ...] = ()
+    encoding: str | None = None
+    delimiter: str | None = None
+    utf8: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from shared.errors import InvalidTable
 from shared.tables import messages
-from shared.tables.columns import refuse_twice, refuse_wide, require_rows
+from shared.tables.columns import FileFormat, refuse_twice, refuse_wide, require_rows
 from shared.tables.formula_guard import unguard_cell
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -30,27 +30,6 @@ BLOCK_BYTES = 4 * 1024 * 1024
 MAX_RECORD_BYTES = BLOCK_BYTES
 _CODECS = {"UTF-16": ("utf-16",), "Windows-1252": ("cp1252", "latin-1")}
 _CODEC_NAMES = {"utf-16": "UTF-16", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
-
-
-@dataclass(frozen=True)
-class CsvFormat:
-    """How a CSV file is written.
-
-    Attributes
-    ----------
-    names
-        The header, as it stands in the file.
-    utf8
-        A copy of the file in UTF-8, where the file is in another encoding; the caller removes it.
-    """
-
-    names: tuple[str, ...]
-    sha256: str
-    size: int
-    encoding: str
-    delimiter: str
-    notes: tuple[str, ...]
-    utf8: Path | None
 
 
 @dataclass
@@ -66,7 +45,7 @@ class _Bytes:
     quotes: int = 0
 
 
-def recognise_csv(path: Path, folder: Path | None) -> CsvFormat:
+def recognise_csv(path: Path, folder: Path | None) -> FileFormat:
     """Recognise a CSV file; a copy in UTF-8 goes to `folder`, or to the system's folder for temporary files.
 
     Raises
@@ -91,7 +70,8 @@ def recognise_csv(path: Path, folder: Path | None) -> CsvFormat:
         if utf8 is not None:
             utf8.unlink(missing_ok=True)
         raise
-    return CsvFormat(names, counts.sha256, counts.size, encoding, delimiter, tuple(notes), utf8)
+    size = counts.size
+    return FileFormat(path, names, counts.sha256, size, size, tuple(notes), encoding, delimiter, utf8)
 
 
 def blocks(path: Path) -> Iterator[bytes]:

@@ -57,7 +57,7 @@ def too_long(cell: object, longest: int) -> str:
 
 
 def not_a_date(cell: object, text: str, written: str | None) -> str:
-    """Why a cell, whose trimmed text is `text`, is no date in a column written as `written` (None for ISO)."""
+    """The message of a cell, trimmed `text`, that is no date in a column of dates as `written` (None for ISO)."""
     if _ISO_SHAPE.match(text):
         return f"{quoted(cell)} is no day of the calendar"
     if _LOCAL_SHAPE.match(text) and written is None:
@@ -107,7 +107,7 @@ def unknown_customer(user_id: str) -> str:
 
 
 def rows_rejected(rejected: int, total: int, place_name: str, first: Detail) -> str:
-    """The beginning of a refusal: how many rows are wrong, and the first of them; no full stop."""
+    """The beginning of a refusal, which `first_listed` or `nothing_imported` ends."""
     rows = "1 row has" if rejected == 1 else f"{rejected:,} of {total:,} rows have"
     field = f", {first['field']}" if "field" in first else ""
     wrong = f"{place_name} {first['row']}{field}: {first['message']}"
@@ -115,12 +115,11 @@ def rows_rejected(rejected: int, total: int, place_name: str, first: Detail) -> 
 
 
 def first_listed(listed: int, reasons: int) -> str:
-    """The end of a refusal that lists the first of all reasons."""
     return f" (the first {listed} of {reasons:,} reasons are listed)." if reasons > listed else "."
 
 
 def nothing_imported(where: str) -> str:
-    return f"Nothing was imported. All rejected rows with their reasons: {where}"
+    return f". Nothing was imported. All rejected rows with their reasons: {where}"
 
 
 def no_row_accepted(total: int, first: Detail) -> str:
@@ -152,6 +151,10 @@ def ambiguous_header(name: str, count: int) -> str:
     return f"The file has {count} columns called {name!r}: rename or remove one."
 
 
+def missing_column(described: str) -> str:
+    return f"there is no column {described}"
+
+
 def missing_columns(missing: Sequence[str], names: Sequence[str]) -> str:
     """A refusal that lists the missing columns, each with its role, and the headers that are there."""
     column = "column" if len(missing) == 1 else "columns"
@@ -162,9 +165,8 @@ def missing_columns(missing: Sequence[str], names: Sequence[str]) -> str:
 
 
 def missing_outcome_column(name: str, needed: Sequence[str], optional: Sequence[str]) -> str:
-    return (
-        f"The file has no column {name!r}: outcomes need {' and '.join(needed)}; {' and '.join(optional)} may be there."
-    )
+    wanted = f"outcomes need {' and '.join(needed)}; {' and '.join(optional)} may be there."
+    return f"The file has no column {name!r}: {wanted}"
 
 
 def wrong_type(found: object, wanted: str) -> str:
@@ -182,9 +184,7 @@ EMPTY = "The file is empty: a header line and one line for each customer are nee
 NUL_BYTES = "The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
 NOT_UTF_16 = "The file begins as UTF-16 text and is none: save it as UTF-8."
 OPEN_QUOTE = "a quotation mark is not closed"
-RECORD_TOO_LONG = (
-    "A record is longer than 4 MB: a quotation mark is opened and not closed, or this is no customer table."
-)
+RECORD_TOO_LONG = "A record is longer than 4 MB: a quotation mark is not closed, or this is no customer table."
 FOOTER_TOO_LARGE = (
     f"The metadata of the Parquet file are larger than {MAX_FOOTER_BYTES // 1024**2} MB: write it in larger row groups."
 )

@@ -17,7 +17,7 @@ import pyarrow.csv
 from shared.errors import Detail, DiskFull, InvalidTable, is_disk_full
 from shared.parsing_limits import MAX_COLUMNS
 from shared.tables import messages
-from shared.tables.columns import FileColumns, refuse_wide, unnamed
+from shared.tables.columns import FileColumns, FileFormat, refuse_wide, unnamed
 from shared.tables.csv import BLOCK_BYTES, open_text, recognise_csv, records
 from shared.tables.formula_guard import GUARDED, MARK, unguard_cell
 from shared.tables.parquet import parquet_batches, recognise_parquet
@@ -49,21 +49,15 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
             begin = file.read(64)
         if refusal := next((text for magic, text in messages.OTHER_FILES.items() if begin.startswith(magic)), None):
             raise InvalidTable(refusal)
-        if begin.startswith(b"PAR1"):
-            binary = recognise_parquet(path)
-            notes = unnamed(binary.names)
-            return OpenTable(path, binary.names, binary.sha256, binary.size, binary.unpacked, notes)
-        text = recognise_csv(path, folder)
+        found = recognise_parquet(path) if begin.startswith(b"PAR1") else recognise_csv(path, folder)
     except FileNotFoundError:
         raise InvalidTable(messages.no_file(path)) from None
     except OSError as error:
         if is_disk_full(error):
             raise DiskFull from None
         raise InvalidTable(messages.unreadable(path.name, error.strerror or error)) from None
-    notes = (*text.notes, *unnamed(text.names))
-    return OpenTable(
-        path, text.names, text.sha256, text.size, text.size, notes, text.encoding, text.delimiter, text.utf8
-    )
+    found.notes += unnamed(found.names)
+    return OpenTable(**vars(found))
 
 
 class Ragged(NamedTuple):
@@ -75,37 +69,20 @@ class Ragged(NamedTuple):
 
 
 @dataclass
-class OpenTable:
+class OpenTable(FileFormat):
     """A recognised file; every call of `batches` reads it from the start.
 
     Attributes
     ----------
-    names
-        The header, as it stands in the file.
-    unpacked
-        About how many bytes the file holds once it is read.
-    encoding, delimiter
-        None for Parquet.
-    utf8
-        The copy in UTF-8, where one had to be made; `close` removes it.
     ragged
         Records of another width than the header, as far as the last reading came.
     """
 
-    path: Path
-    names: tuple[str, ...]
-    sha256: str
-    size: int
-    unpacked: int
-    notes: tuple[str, ...]
-    encoding: str | None = None
-    delimiter: str | None = None
-    utf8: Path | None = None
     ragged: list[Ragged] = field(default_factory=list)
 
     @property
     def place_name(self) -> str:
-        """How places are counted: lines of a CSV, rows of a Parquet file."""
+        """The word for a place: "line" in a CSV, "row" in a Parquet file."""
         return "row" if self.delimiter is None else "line"
 
     def close(self) -> None:
@@ -209,7 +186,7 @@ def _unguarded(column: pa.Array) -> pa.Array:
 
 
 def read_columns(table: OpenTable, rows: int | None = None) -> FileColumns:
-    """The first rows (all if None) of a file as columns, before a schema says what they mean.
+    """Read the first rows (all if None) of a file as columns, without a schema.
 
     Raises
     ------

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,14 @@ import pyarrow.parquet
 from shared.errors import InvalidTable
 from shared.parsing_limits import MAX_FOOTER_BYTES
 from shared.tables import messages
-from shared.tables.columns import MAX_ROWS, plain, refuse_columns, refuse_twice, refuse_wide, require_rows
+from shared.tables.columns import MAX_ROWS, FileFormat, plain, refuse_columns, refuse_twice, refuse_wide, require_rows
 from shared.tables.csv import blocks
 
 MAX_CHUNK_BYTES = 256 * 1024**2
 BATCH_ROWS = 32_768
 
 
-@dataclass(frozen=True)
-class ParquetFormat:
-    """The header and the size of a Parquet file; `unpacked` counts at least eight bytes for each cell."""
-
-    names: tuple[str, ...]
-    sha256: str
-    size: int
-    unpacked: int
-
-
-def recognise_parquet(path: Path) -> ParquetFormat:
+def recognise_parquet(path: Path) -> FileFormat:
     """Read the metadata of a Parquet file.
 
     Raises
@@ -53,7 +42,7 @@ def recognise_parquet(path: Path) -> ParquetFormat:
         _refuse_bomb(metadata)
     refuse_twice(names)
     require_rows(names, metadata.num_rows)
-    return ParquetFormat(tuple(names), digest.hexdigest(), size, max(size, 8 * metadata.num_rows * len(names)))
+    return FileFormat(path, tuple(names), digest.hexdigest(), size, max(size, 8 * metadata.num_rows * len(names)))
 
 
 def parquet_batches(path: Path, names: list[str]) -> Iterator[dict[str, pa.Array]]:

@@ -20,8 +20,8 @@ from shared.contracts.arrow import feature_fields
 from shared.errors import InvalidTable
 from shared.schema.features import Schema
 from shared.tables import messages
-from shared.tables.batch_checks import FEATURE, Batch, LabelUse, Reject, TableCheck
-from shared.tables.open import OpenTable, open_table
+from shared.tables.batch_checks import FEATURE, Batch, LabelUse, Reject, TableCheck, located
+from shared.tables.open import open_table
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ def read_table(
         rows.reject(check.unlabelled(rows.unlabelled()))
         if rows.rejects:
             raise _refusal(check, rows)
-        return rows.table(check, table)
+        return rows.table(check)
 
 
 def _refusal(check: TableCheck, rows: _Rows) -> InvalidTable:
-    details = check.details(rows.rejects)
+    details = located(check.table, rows.rejects)
     message = messages.rows_rejected(rows.rejected, check.total, check.table.place_name, details[0])
     return InvalidTable(message + messages.first_listed(len(details), rows.reasons), details=details)
 
@@ -149,7 +149,7 @@ class _Rows:
             blank = self.columns["label"].is_null().to_numpy(zero_copy_only=False)
             yield from (record for record in self.records[blank].tolist() if record not in self._late)
 
-    def table(self, check: TableCheck, table: OpenTable) -> CustomerTable:
+    def table(self, check: TableCheck) -> CustomerTable:
         """The rows, none of which was rejected."""
         schema, columns = check.schema, self.columns
         features = [columns.pop(FEATURE + name) for name in schema.feature_names]
@@ -164,7 +164,7 @@ class _Rows:
             as_of=columns.get("as_of"),
             subscription={role: columns[role] for role in roles if role in columns},
             notes=tuple(check.notes(self.identities)),
-            sha256=table.sha256,
+            sha256=check.table.sha256,
         )
 
 

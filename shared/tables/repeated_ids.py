@@ -1,6 +1,6 @@
 """Ids that stand in a file twice are found by their hashes, in memory of a few bytes for each row.
 
-Law: equal texts have equal hashes; equal hashes are checked against the texts before anything is said.
+Equal texts have equal hashes; equal hashes are checked against the texts before a row is rejected.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from shared.tables import cells, messages
 from shared.tables.columns import FileColumns
 from shared.tables.value_formats import Recognised
 
-#: Looking for the header that somebody may have meant is slow among thousands.
+#: Missing columns for which the nearest header is looked for, which is slow among thousands.
 SHOWN_NEAREST = 10
 SHOWN_LABELS = 5
-#: Columns that our own file of rejected rows adds: why, and which row of a table without ids.
+#: Columns that the file of rejected rows adds: the reason, and the row's number in a table without ids.
 REASON_COLUMN, ROW_COLUMN = "retainstream_reason", "retainstream_row"
 OWN_COLUMNS = frozenset((REASON_COLUMN, ROW_COLUMN))
 
@@ -69,7 +69,7 @@ class Reading:
         near = {name: self._nearest(name) for name in missing[:SHOWN_NEAREST]}
         described = [f"{name!r}{wanted[name]}{near.get(name, '')}" for name in missing]
         details: list[Detail] = [
-            {"field": name, "message": f"there is no column {text}"}
+            {"field": name, "message": messages.missing_column(text)}
             for name, text in zip(missing, described, strict=True)
         ]
         raise InvalidTable(messages.missing_columns(described, self.file.names), details=details)
@@ -98,7 +98,7 @@ class Reading:
         return self._numbers[name]
 
     def ids(self) -> pa.Array:
-        """Who each row is about, by the id column; else by its number in the file."""
+        """The id of each row; the row's number in the file where the schema has no id."""
         name = self.schema.id
         if name is None:
             return self._row_numbers()

@@ -47,17 +47,17 @@ def _names(table: OpenTable) -> list[str]:
 
 
 def _reasons(staging: Staging, raw: Scratch) -> Iterator[tuple[int, str]]:
-    record, told = None, ""
+    record, reasons = None, ""
     for n, field, _, expected in staging.rejects(raw):
         text = f"{field}: {expected}" if field else expected
         if n == record:
-            told += f"; {text}"
+            reasons += f"; {text}"
             continue
         if record is not None:
-            yield record, told
-        record, told = n, text
+            yield record, reasons
+        record, reasons = n, text
     if record is not None:
-        yield record, told
+        yield record, reasons
 
 
 def _rows(table: OpenTable, dates: Any) -> Iterator[tuple[int, Sequence[Any]]]:

@@ -18,7 +18,7 @@ from database.importing.staging import ROLES, Scratch, Staging
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
 from shared.tables import messages
-from shared.tables.batch_checks import FEATURE, Batch, Reject, TableCheck
+from shared.tables.batch_checks import FEATURE, Batch, Reject, TableCheck, located
 from shared.tables.open import OpenTable
 
 SHOWN = 100
@@ -27,12 +27,12 @@ Report = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Staged:
-    """What came out of a file.
+    """The result of checking a file.
 
     Attributes
     ----------
     several
-        Whether somebody has several rows.
+        Whether a customer has several rows.
     rejects
         The first of them, as `{row, field, value, message}`; `row` is the line of a CSV, the row of a Parquet file.
     """
@@ -131,12 +131,10 @@ def _late(staging: Staging, raw: Scratch, rejects: Sequence[tuple[int, str | Non
 
 
 def _details(table: OpenTable, staging: Staging, raw: Scratch) -> list[Detail]:
-    rejects = [Reject(*row) for row in staging.rejects(raw, SHOWN)]
-    places = table.lines_of(sorted({reject.record for reject in rejects}))
-    return [reject.detail(places[reject.record]) for reject in rejects]
+    return located(table, [Reject(*row) for row in staging.rejects(raw, SHOWN)])
 
 
 def refusal(table: OpenTable, staged: Staged, where: str) -> InvalidTable:
-    """Why nothing was imported, with the first rejects and where all of them stand."""
+    """The refusal of an import, with the first rejects and the place of the file that holds all of them."""
     wrong = messages.rows_rejected(staged.rejected, staged.total, table.place_name, staged.rejects[0])
-    return InvalidTable(f"{wrong}. {messages.nothing_imported(where)}", details=staged.rejects)
+    return InvalidTable(wrong + messages.nothing_imported(where), details=staged.rejects)
