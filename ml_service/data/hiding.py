@@ -42,6 +42,13 @@ def hide(values: Floats, seed: int) -> Floats:
     return np.where(hidden, np.nan, values)
 
 
+def blank(values: Floats, feature: int) -> Floats:
+    """A copy that lacks the feature at this position in every row."""
+    lacking = values.copy()
+    lacking[:, feature] = np.nan
+    return lacking
+
+
 def complete_features(schema: Schema, values: Floats) -> list[str]:
     """Features that training had complete: missing in at most one row of a thousand.
 

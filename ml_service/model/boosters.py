@@ -3,6 +3,10 @@
 Law: rows are grouped by booster and cut into chunks; neither changes a bit of any row's answer. Tables answer for a
 booster (`ml_service.model.shap_tables`) once they have agreed with it on a sample; where they don't, xgboost itself
 does.
+
+A row that lacks a feature with a stand-in (`ml_service.model.stand_ins`) is answered by that. Its reasons are the
+stand-in's, and the missing feature's own is what the base of the stand-in differs by from that of the booster it
+stands in for: that something is missing is known first, and the sum is the margin as ever.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from types import MappingProxyType
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +31,23 @@ Floats = npt.NDArray[np.float64]
 Folds = npt.NDArray[np.int8]
 #: Positions of rows; a slice where they follow each other.
 Rows = slice | npt.NDArray[np.intp]
+#: By position of a missing feature, the dearest first: what stands in for the final booster, then for each fold's.
+StandIns: TypeAlias = Mapping[int, Sequence[xgb.Booster]]
 
 CHUNK_ROWS = 25_000
 MODEL_FILE = "model.ubj"
 #: Rows on which tables are held against their booster, and how far they may differ, log-odds.
 SAMPLE, TOLERANCE = 128, 1e-5
+#: What a stand-in's file says it lacks: the feature's position.
+LACKS = "lacks"
 
 log = structlog.get_logger()
 
 
-def _fold_file(fold: int) -> str:
-    return f"fold_{fold}.ubj"
+def _file(fold: int, rank: int = 0) -> str:
+    """Rank 0 is the booster itself, then its stand-ins."""
+    name = MODEL_FILE.removesuffix(".ubj") if fold == UNSEEN else f"fold_{fold}"
+    return f"{name}_without_{rank}.ubj" if rank else f"{name}.ubj"
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,12 @@ class _Booster:
         """What xgboost says; the last column is the base, the same for every row."""
         return np.asarray(self.raw.predict(self._data(values), pred_contribs=True), dtype=np.float64)
 
+    def saved(self, lacks: int | None) -> bytes:
+        """In UBJSON; a stand-in says which feature it lacks."""
+        if lacks is not None:
+            self.raw.set_attr(**{LACKS: str(lacks)})
+        return bytes(self.raw.save_raw("ubj"))
+
     def _data(self, values: Floats) -> xgb.DMatrix:
         return xgb.DMatrix(values, feature_types=self._types, enable_categorical=True, nthread=self._threads)
 
@@ -150,57 +167,86 @@ class Trees:
         The k-th has not seen the rows of fold k.
     feature_types
         q for numbers, c for categories.
+    stand_ins
+        Where a row lacks several features, the first of them counts.
     """
 
     def __init__(
-        self, final: xgb.Booster, folds: Sequence[xgb.Booster], *, feature_types: list[str], threads: int
+        self,
+        final: xgb.Booster,
+        folds: Sequence[xgb.Booster],
+        *,
+        feature_types: list[str],
+        threads: int,
+        stand_ins: StandIns = MappingProxyType({}),
     ) -> None:
-        boosters = {UNSEEN: final, **dict(enumerate(folds))}
-        self._boosters = {fold: _Booster(booster, feature_types, threads) for fold, booster in boosters.items()}
+        self._lacks = list(stand_ins)
+        # Of the final booster, then of each fold's: itself, then its stand-ins.
+        self._boosters = [
+            [_Booster(each, feature_types, threads) for each in (whole, *(of[at] for of in stand_ins.values()))]
+            for at, whole in enumerate((final, *folds))
+        ]
 
     @property
     def base_margin(self) -> float:
         """What the final booster's contributions are counted from, log-odds."""
-        return self._boosters[UNSEEN].base_margin
+        return self._boosters[0][0].base_margin
 
     def prepare(self) -> str | None:
-        """Make all tables now, so that no request waits for them; why xgboost scores instead, where it does."""
-        return next((why for booster in self._boosters.values() if (why := booster.prepare())), None)
+        """Make the tables of whole rows now, so that no request waits for them; why xgboost scores, where it does.
+
+        Those of a stand-in are made when the first row asks for it: that one waits, for a tenth of a second at most.
+        """
+        return next((why for of_one in self._boosters if (why := of_one[0].prepare())), None)
 
     def margins(self, values: Floats, folds: Folds) -> Floats:
         """Log-odds before calibration, shape (rows,)."""
         margins = np.empty(len(values), dtype=np.float64)
-        for rows, fold in self._blocks(folds):
-            margins[rows] = self._boosters[fold].alone(values[rows])
+        for rows, at, rank in self._blocks(values, folds):
+            margins[rows] = self._boosters[at][rank].alone(values[rows])
         return margins
 
     def contributions(self, values: Floats, folds: Folds) -> Iterator[Contributions]:
         """Margins and exact path-dependent SHAP values, block by block; base + sum is the margin to 1e-5."""
-        for rows, fold in self._blocks(folds):
-            booster = self._boosters[fold]
+        for rows, at, rank in self._blocks(values, folds):
+            booster, base = self._boosters[at][rank], self._boosters[at][0].base_margin
             margin, shap = booster.explain(values[rows])
-            yield Contributions(rows, booster.base_margin, margin, shap)
+            if rank:
+                shap[:, self._lacks[rank - 1]] += booster.base_margin - base
+            yield Contributions(rows, base, margin, shap)
 
     def files(self) -> dict[str, bytes]:
         """Each booster in UBJSON."""
-        names = {fold: MODEL_FILE if fold == UNSEEN else _fold_file(fold) for fold in self._boosters}
-        return {names[fold]: bytes(booster.raw.save_raw("ubj")) for fold, booster in self._boosters.items()}
+        return {
+            _file(UNSEEN if at == 0 else at - 1, rank): booster.saved(self._lacks[rank - 1] if rank else None)
+            for at, of_fold in enumerate(self._boosters)
+            for rank, booster in enumerate(of_fold)
+        }
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, feature_types: list[str], threads: int) -> Self:
         """Read what `files` wrote."""
-        folds: list[xgb.Booster] = []
-        while _fold_file(len(folds)) in files:
-            folds.append(_booster(files[_fold_file(len(folds))]))
-        return cls(_booster(files[MODEL_FILE]), folds, feature_types=feature_types, threads=threads)
+        folds = [UNSEEN, *range(sum(_file(fold) in files for fold in range(len(files))))]
+        stand_ins: dict[int, list[xgb.Booster]] = {}
+        for rank in range(1, len(files)):
+            if _file(UNSEEN, rank) in files:
+                found = [_booster(files[_file(fold, rank)]) for fold in folds]
+                stand_ins[int(found[0].attr(LACKS) or 0)] = found
+        whole = [_booster(files[_file(fold)]) for fold in folds]
+        return cls(whole[0], whole[1:], feature_types=feature_types, threads=threads, stand_ins=stand_ins)
 
-    def _blocks(self, folds: Folds) -> Iterator[tuple[Rows, int]]:
-        for fold in self._boosters:
-            mine = folds == fold
-            rows = np.flatnonzero(mine)
+    def _blocks(self, values: Floats, folds: Folds) -> Iterator[tuple[Rows, int, int]]:
+        """Rows; whose they are, the final booster's or a fold's; and 0, or the rank of what stands in for it."""
+        width = 1 + len(self._lacks)
+        code = (folds.astype(np.intp) - UNSEEN) * width
+        if self._lacks:
+            gaps = np.isnan(values[:, self._lacks])
+            code += np.where(gaps.any(axis=1), 1 + gaps.argmax(axis=1), 0)
+        for each in np.flatnonzero(np.bincount(code)):
+            rows = np.flatnonzero(code == each)
             for start in range(0, len(rows), CHUNK_ROWS):
                 end = min(start + CHUNK_ROWS, len(rows))
-                yield (slice(start, end) if len(rows) == len(folds) else rows[start:end]), fold
+                yield (slice(start, end) if len(rows) == len(folds) else rows[start:end]), *divmod(int(each), width)
 
 
 def _booster(raw: bytes) -> xgb.Booster:

@@ -71,6 +71,12 @@ def _binned(schema: Schema, values: Floats, label: Labels, threads: int) -> xgb.
     )
 
 
+def margins(schema: Schema, booster: xgb.Booster, values: Floats, threads: int) -> Floats:
+    """Log-odds of rows of the model's matrix, shape (rows,)."""
+    data = xgb.DMatrix(values, feature_types=feature_types(schema), enable_categorical=True, nthread=threads)
+    return np.asarray(booster.predict(data, output_margin=True), dtype=np.float64)
+
+
 def fit(
     schema: Schema, params: dict[str, Any], values: Floats, label: Labels, *, rounds: int, bag: int, threads: int
 ) -> xgb.Booster:

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import xgboost as xgb
 
 from ml_service.data import hiding
 from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, learn_categories, to_matrix
 from ml_service.data.splitting import customer_groups
-from ml_service.model import artefacts, boosting, corrections
+from ml_service.model import artefacts, boosting, stand_ins
 from ml_service.model.artefacts import library_versions, model_checksum
 from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration, fit_beta
@@ -126,17 +125,17 @@ class ChurnModel:
         )
         kept = keep_folds and keys.null_count < len(keys)
         self.seen = SeenRows.of(keys, found.folds) if kept else None
-        boosters = corrections.of_each([final, *(grown.boosters if kept else [])], found, rows, threads=threads)
-        self.trees = self._trees(boosters[0], boosters[1:])
+        boosters = [final, *(grown.boosters if kept else [])]
+        lacking = stand_ins.grow(boosters, found, rows, threads=threads)
+        types = boosting.feature_types(self.schema)
+        self.trees = Trees(final, boosters[1:], feature_types=types, threads=self.threads, stand_ins=lacking)
         self.parameters = {**found.params, "rounds": grown.rounds, "bag": found.bag}
         self.search = {**found.about, "out_of_fold_auc": signal.auc, "signal_z": signal.z}
         self.training = {"rows": len(label), "leavers": int(label.sum()), "prevalence": float(label.mean())}
+        self.training["stand_ins"] = [self.schema.feature_names[feature] for feature in lacking]
         self.training["complete_features"] = hiding.complete_features(self.schema, values)
         self._calibrate(grown.margins, label)
         return self
-
-    def _trees(self, final: xgb.Booster, folds: list[xgb.Booster]) -> Trees:
-        return Trees(final, folds, feature_types=boosting.feature_types(self.schema), threads=self.threads)
 
     def _calibrate(self, margins: Floats, label: Labels) -> None:
         self.calibration = fit_beta(margins, label)

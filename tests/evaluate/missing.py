@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pytest
-import xgboost as xgb
 
 from ml_service import metrics
 from ml_service.data import hiding
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups, fold_rows
-from ml_service.model import boosting, corrections
-from ml_service.model.calibration import fit_beta
+from ml_service.model import boosting, hyperparameter_search, stand_ins
+from ml_service.model.boosters import Trees
+from ml_service.model.calibration import BetaCalibration, fit_beta
+from ml_service.model.hyperparameter_search import Rows
+from ml_service.model.out_of_fold import UNSEEN
 from ml_service.training.pipeline import split_snapshot
 from shared.schema.features import Schema
 from shared.simulation.simulate import PRESETS
@@ -40,28 +42,29 @@ class Parted:
     left: np.ndarray
     seed: int
 
-    def model(self, past: np.ndarray, *, corrected: bool = True) -> Scorer:
-        """Grown on folds, fitted, corrected and calibrated as the product does it."""
+    def model(self, past: np.ndarray, *, stood_in: bool = True) -> Scorer:
+        """Grown on folds, fitted, calibrated and given stand-ins as the product does it."""
         params = boosting.parameters(self.schema, rows=len(past), leavers=int(self.label.sum()), seed=self.seed)
+        rows = Rows(self.schema, past, self.label, self.groups)
         folds = fold_rows(self.label, self.groups, self.seed)
-        rows = boosting.FoldedRows(self.schema, past, self.label, folds, threads=1, seed=self.seed)
-        grown = rows.grow(params, on_round=lambda _: None)
+        grown = rows.folded(folds, self.seed, 1).grow(params, on_round=lambda _: None)
         fitted = boosting.fit(self.schema, params, past, self.label, rounds=grown.rounds, bag=1, threads=1)
-        if corrected:
-            fitted = corrections.corrected(self.schema, fitted, params, past, self.label, threads=1)
-        return Scorer(fitted, boosting.feature_types(self.schema), grown.margins, self.label)
+        chosen = hyperparameter_search.Found(params, 1, grown, folds, {})
+        lacking = stand_ins.grow([fitted], chosen, rows, threads=1) if stood_in else {}
+        types = boosting.feature_types(self.schema)
+        trees = Trees(fitted, [], feature_types=types, threads=1, stand_ins=lacking)
+        return Scorer(trees, fit_beta(grown.margins, self.label))
 
 
+@dataclass(frozen=True)
 class Scorer:
     """Probabilities of rows in the model's matrix."""
 
-    def __init__(self, booster: xgb.Booster, types: list[str], margins: np.ndarray, label: np.ndarray) -> None:
-        self._booster, self._types = booster, types
-        self._calibration = fit_beta(margins, label)
+    trees: Trees
+    calibration: BetaCalibration
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        data = xgb.DMatrix(values, feature_types=self._types, enable_categorical=True, nthread=1)
-        return self._calibration(self._booster.predict(data, output_margin=True).astype(np.float64))
+        return self.calibration(self.trees.margins(values, np.full(len(values), UNSEEN, dtype=np.int8)))
 
 
 @dataclass
@@ -90,7 +93,7 @@ def parted(name: str, seed: int) -> Parted:
 
 
 def without(values: np.ndarray, positions: list[int]) -> np.ndarray:
-    """A copy that lacks features."""
+    """A copy that lacks several features."""
     copy = values.copy()
     copy[:, positions] = np.nan
     return copy
@@ -104,17 +107,17 @@ def others(at: Parted) -> dict[str, float]:
         patch.setattr(hiding, "SHARE", 0.0)
         for name in hiding.complete_features(at.schema, at.past):
             lacking = [names.index(name)]
-            model = at.model(without(at.past, lacking), corrected=False)
+            model = at.model(without(at.past, lacking), stood_in=False)
             found[name] = metrics.log_loss(at.left, model(without(at.test, lacking)))
     return found
 
 
-def measured(at: Parted, other: dict[str, float], *, share: float = hiding.SHARE, corrected: bool = True) -> Found:
+def measured(at: Parted, other: dict[str, float], *, share: float = hiding.SHARE, stood_in: bool = True) -> Found:
     """One model, with each feature blank in turn."""
     names = list(at.schema.feature_names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hiding, "SHARE", share)
-        model = at.model(at.past, corrected=corrected)
+        model = at.model(at.past, stood_in=stood_in)
     whole = model(at.test)
     found = Found(metrics.auc(at.left, whole) or 0.5, metrics.log_loss(at.left, whole))
     for name, loss in other.items():
@@ -126,13 +129,13 @@ def measured(at: Parted, other: dict[str, float], *, share: float = hiding.SHARE
 
 
 def lines(name: str, seeds: list[int]) -> Iterator[str]:
-    """A line for each share, with and without corrections, over all seeds."""
+    """A line for each share, with and without stand-ins, over all seeds."""
     parts = [parted(name, seed) for seed in seeds]
     other = [others(at) for at in parts]
     before: list[Found] = []
-    for corrected in (False, True):
+    for stood_in in (False, True):
         for share in SHARES:
-            found = [measured(at, o, share=share, corrected=corrected) for at, o in zip(parts, other, strict=True)]
+            found = [measured(at, o, share=share, stood_in=stood_in) for at, o in zip(parts, other, strict=True)]
             before = before or found
             cost = np.mean([b.auc - f.auc for f, b in zip(found, before, strict=True)])
             factors = [factor for f in found for factor, _ in f.blank.values()]
@@ -141,7 +144,7 @@ def lines(name: str, seeds: list[int]) -> Iterator[str]:
             told = ", ".join(f"{each} {losses[each]:+.1f} %" for each in worst)
             plan = [f.only_plan for f in found]
             yield (
-                f"{name} | {100 * share:.1f} % | {'yes' if corrected else 'no'} | {min(factors):.2f} to "
+                f"{name} | {100 * share:.1f} % | {'yes' if stood_in else 'no'} | {min(factors):.2f} to "
                 f"{max(factors):.2f} | {min(plan):.2f} to {max(plan):.2f} | {told} | {cost:+.5f}"
             )
 
@@ -152,7 +155,7 @@ def main() -> None:
     command.add_argument("--tables", nargs="*", default=[*sorted(PRESETS), "telco", "iranian"])
     command.add_argument("--seeds", nargs="*", type=int, default=list(range(5)))
     given = command.parse_args()
-    print("table | hidden | corrected | factor | only the plan known | log loss beside a model without it | AUC cost")
+    print("table | hidden | stand-ins | factor | only the plan known | log loss beside a model without it | AUC cost")
     for name in given.tables:
         if name in PRESETS or is_there(name):
             for line in lines(name, given.seeds):

@@ -1,10 +1,11 @@
-"""A value that is missing where training had none: hidden cells, corrections, and what is said of it."""
+"""A value that is missing where training had none: hidden cells, stand-ins, and what is said of it."""
 
 from __future__ import annotations
 
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +18,15 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.hiding import complete_features, hide
 from ml_service.evaluation import blanking
-from ml_service.model import boosting, corrections
+from ml_service.model import boosting, stand_ins
+from ml_service.model.boosters import Contributions, Trees
+from ml_service.model.boosting import CrossValidation
 from ml_service.model.churn_model import ChurnModel
+from ml_service.model.hyperparameter_search import Found, Rows
+from ml_service.model.out_of_fold import UNSEEN
 from ml_service.training.pipeline import Trained
 from shared.contracts.api import Blanked
+from shared.schema.features import Schema
 
 
 def matrix(snapshot: Snapshot) -> np.ndarray:
@@ -85,62 +91,157 @@ def test_no_cell_of_a_row_that_judges_is_hidden(undated: Snapshot, monkeypatch: 
         assert np.isnan(learned[k]).sum() > np.isnan(values[folds != k]).sum()
 
 
-def corrected(snapshot: Snapshot, seed: int = 0) -> tuple[xgb.Booster, xgb.Booster, xgb.DMatrix, np.ndarray]:
-    values = matrix(snapshot)
-    params = boosting.parameters(snapshot.schema, rows=len(values), leavers=int(snapshot.label.sum()), seed=seed)
-    bare = boosting.fit(snapshot.schema, params, values, snapshot.label, rounds=60, bag=1, threads=1)
-    whole = corrections.corrected(snapshot.schema, bare, params, values, snapshot.label, threads=1)
+def small(snapshot: Snapshot, *, folds: int = 0, bag: int = 1, seed: int = 0) -> tuple[Trees, Trees, Rows, Found]:
+    """Boosters of sixty trees without stand-ins and with them, and what they were grown from."""
+    values, label = matrix(snapshot), snapshot.label
+    rows = Rows(snapshot.schema, values, label, np.arange(len(label)))
+    params = boosting.parameters(snapshot.schema, rows=len(values), leavers=int(label.sum()), seed=seed)
+    dealt = (np.arange(len(label)) % 3).astype(np.int8)
+    learned = [np.arange(len(label)), *(np.flatnonzero(dealt != fold) for fold in range(folds))]
+    boosters = [
+        boosting.fit(snapshot.schema, params, values[at], label[at], rounds=60, bag=bag, threads=1) for at in learned
+    ]
+    found = Found(params, bag, CrossValidation(60, 0.0, 0.0, boosters[1:], np.zeros(len(label))), dealt, {})
     types = boosting.feature_types(snapshot.schema)
-    return bare, whole, xgb.DMatrix(values, feature_types=types, enable_categorical=True), values
+    bare = Trees(boosters[0], boosters[1:], feature_types=types, threads=1)
+    lacking = stand_ins.grow(boosters, found, rows, threads=1)
+    return bare, Trees(boosters[0], boosters[1:], feature_types=types, threads=1, stand_ins=lacking), rows, found
 
 
-def test_a_row_that_lacks_nothing_has_the_same_margin_with_the_corrections_to_the_bit(dated: Snapshot) -> None:
-    bare, whole, data, _ = corrected(dated)
-    assert whole.num_boosted_rounds() > bare.num_boosted_rounds()
-    assert np.array_equal(bare.predict(data, output_margin=True), whole.predict(data, output_margin=True))
+def lone(raw: bytes, types: list[str]) -> Trees:
+    """A saved booster by itself."""
+    booster = xgb.Booster()
+    booster.load_model(bytearray(raw))
+    return Trees(booster, [], feature_types=types, threads=1)
 
 
-def test_corrections_are_the_same_for_a_seed_and_keep_the_schemas_directions(dated: Snapshot) -> None:
-    _, whole, _, values = corrected(dated)
-    assert corrected(dated)[1].save_raw("json") == whole.save_raw("json")
+def unseen(values: np.ndarray) -> np.ndarray:
+    return np.full(len(values), UNSEEN, dtype=np.int8)
+
+
+def block(trees: Trees, values: np.ndarray) -> Contributions:
+    (only,) = trees.contributions(values, unseen(values))
+    return only
+
+
+def test_a_row_that_lacks_nothing_is_answered_with_the_stand_ins_as_without_to_the_bit(dated: Snapshot) -> None:
+    bare, whole, rows, _ = small(dated)
+    assert len(whole.files()) > len(bare.files()) == 1
+    mixed = rows.values.copy()
+    mixed[::3, 4] = np.nan
+    intact = ~np.isnan(mixed[:, 4])
+    ours = whole.margins(mixed, unseen(mixed))
+    assert np.array_equal(ours[intact], bare.margins(rows.values, unseen(mixed))[intact])
+    assert np.array_equal(ours, np.concatenate([whole.margins(row[None], unseen(row[None])) for row in mixed]))
+    assert np.array_equal(block(whole, rows.values).values, block(bare, rows.values).values)
+
+
+def test_a_row_that_lacks_a_feature_is_answered_as_by_a_model_that_was_trained_without_it(dated: Snapshot) -> None:
+    _, whole, rows, found = small(dated)
     types = boosting.feature_types(dated.schema)
-    names = list(dated.schema.feature_names)
+    for feature in needed_of(whole, rows):
+        lacking = hiding.blank(rows.values, feature)
+        alone = boosting.fit(dated.schema, found.params, lacking, dated.label, rounds=60, bag=1, threads=1)
+        other = Trees(alone, [], feature_types=types, threads=1)
+        assert np.array_equal(whole.margins(lacking, unseen(lacking)), other.margins(lacking, unseen(lacking)))
+        ours, theirs = block(whole, lacking), block(other, lacking)
+        assert np.array_equal(np.delete(ours.values, feature, axis=1), np.delete(theirs.values, feature, axis=1))
+        assert not theirs.values[:, feature].any(), "the base says what the gap is worth, and nothing else does"
+        np.testing.assert_allclose(ours.values[:, feature], theirs.base_margin - whole.base_margin)
+        np.testing.assert_allclose(whole.base_margin + ours.values.sum(axis=1), ours.margin, atol=1e-9)
+
+
+def needed_of(trees: Trees, rows: Rows) -> list[int]:
+    files = trees.files()
+    booster = xgb.Booster()
+    booster.load_model(bytearray(files["model.ubj"]))
+    found = stand_ins.needed(booster, rows, np.arange(len(rows.label)), threads=1)
+    assert len(found) == len(files) - 1 > 2
+    return found
+
+
+def test_of_several_missing_features_the_dearest_one_chooses_the_stand_in(dated: Snapshot) -> None:
+    _, whole, rows, _ = small(dated)
+    dearest, next_one, *_ = needed_of(whole, rows)
+    both = hiding.blank(hiding.blank(rows.values[:50], dearest), next_one)
+    first = lone(whole.files()["model_without_1.ubj"], boosting.feature_types(dated.schema))
+    assert np.array_equal(whole.margins(both, unseen(both)), first.margins(both, unseen(both)))
+
+
+def test_what_stands_in_for_a_folds_booster_has_not_seen_the_rows_of_the_fold(
+    dated: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[int] = []
+    fit = boosting.fit
+
+    def spied(schema: Schema, params: dict[str, Any], values: np.ndarray, *rest: Any, **more: Any) -> xgb.Booster:
+        learned.append(len(values))
+        return fit(schema, params, values, *rest, **more)
+
+    monkeypatch.setattr(boosting, "fit", spied)
+    _, whole, rows, found = small(dated, folds=3, bag=2)
+    sizes = [len(rows.label), *(int((found.folds != fold).sum()) for fold in range(3))]
+    count = len(learned) // 4
+    assert learned == sizes * count
+    again = Trees.from_files(whole.files(), feature_types=boosting.feature_types(dated.schema), threads=1)
+    assert again.files() == whole.files() and len(whole.files()) == 4 * count
+    lacking = hiding.blank(rows.values, 4)
+    said = again.margins(lacking, found.folds)
+    assert np.array_equal(said, whole.margins(lacking, found.folds))
+    for fold in range(3):
+        mine = found.folds == fold
+        alone = [
+            lone(raw, boosting.feature_types(dated.schema)).margins(lacking[mine], unseen(lacking[mine]))
+            for name, raw in whole.files().items()
+            if name.startswith(f"fold_{fold}_without")
+        ]
+        assert sum(np.array_equal(said[mine], each) for each in alone) == 1
+
+
+def test_stand_ins_are_the_same_for_a_seed_and_keep_the_schemas_directions(dated: Snapshot) -> None:
+    _, whole, rows, _ = small(dated)
+    assert small(dated)[1].files() == whole.files()
+    values, names = rows.values, list(dated.schema.feature_names)
     for missing in names:
         for name, feature in dated.schema.features.items():
             if feature.direction == "none" or name == missing:
                 continue
             at = names.index(name)
-            rows = np.repeat(values[:40], 25, axis=0)
-            rows[:, names.index(missing)] = np.nan
-            rows[:, at] = np.tile(np.quantile(values[:, at], np.linspace(0, 1, 25)), 40)
-            said = whole.predict(xgb.DMatrix(rows, feature_types=types, enable_categorical=True), output_margin=True)
-            steps = np.diff(said.reshape(40, 25), axis=1)
-            assert (steps >= -1e-6).all() if feature.direction == "up" else (steps <= 1e-6).all(), (missing, name)
+            steps = np.repeat(values[:40], 25, axis=0)
+            steps[:, names.index(missing)] = np.nan
+            steps[:, at] = np.tile(np.quantile(values[:, at], np.linspace(0, 1, 25)), 40)
+            said = np.diff(whole.margins(steps, unseen(steps)).reshape(40, 25), axis=1)
+            assert (said >= -1e-6).all() if feature.direction == "up" else (said <= 1e-6).all(), (missing, name)
 
 
-def test_tables_answer_for_a_corrected_booster_and_reasons_add_up(dated: Snapshot, dated_model: Trained) -> None:
+def test_reasons_of_a_row_that_lacks_something_add_up_from_the_models_own_base(
+    dated: Snapshot, dated_model: Trained
+) -> None:
     model = dated_model.model
     assert model.trees.prepare() is None
     rows = blank(dated.features.slice(0, 200), "payment_failures")
     total = model.contributions(rows).sum(axis=1) + model.base_margin
     np.testing.assert_allclose(total, model.predict(rows).margin, atol=1e-9)
+    assert "payment_failures" in model.training["stand_ins"]
 
 
-def test_corrections_reach_a_category_too(undated: Snapshot) -> None:
+def test_a_category_has_a_stand_in_too(undated: Snapshot) -> None:
     whole_column = pa.array([name or "old" for name in undated.features["tariff"].to_pylist()], pa.string())
     at = undated.features.column_names.index("tariff")
     snapshot = replace(undated, features=undated.features.set_column(at, "tariff", whole_column))
     assert "tariff" in complete_features(snapshot.schema, matrix(snapshot))
-    bare, whole, data, values = corrected(snapshot)
-    assert np.array_equal(bare.predict(data, output_margin=True), whole.predict(data, output_margin=True))
-    values = values.copy()
-    values[:, at] = np.nan
-    lacking = xgb.DMatrix(values, feature_types=boosting.feature_types(snapshot.schema), enable_categorical=True)
+    bare, whole, rows, _ = small(snapshot)
+    lacking = hiding.blank(rows.values, at)
     loss = [
         float(np.mean(np.logaddexp(0, m) - snapshot.label * m))
-        for m in (each.predict(lacking, output_margin=True) for each in (bare, whole))
+        for m in (each.margins(lacking, unseen(lacking)) for each in (bare, whole))
     ]
-    assert loss[1] <= loss[0]
+    assert loss[1] < loss[0]
+
+
+def test_a_feature_that_training_lacked_itself_has_none(undated_model: Trained) -> None:
+    model = undated_model.model
+    assert "calls" not in model.training["complete_features"] and "calls" not in model.training["stand_ins"]
 
 
 def test_a_feature_counts_as_complete_where_at_most_one_row_in_a_thousand_lacks_it(dated: Snapshot) -> None:

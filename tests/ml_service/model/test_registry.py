@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,14 +29,21 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def boosters(name: str, manifest: dict[str, Any]) -> set[str]:
+    """The files of a booster and of what stands in for it."""
+    count = len(manifest["training"]["stand_ins"])
+    return {f"{name}.ubj", *(f"{name}_without_{rank}.ubj" for rank in range(1, count + 1))}
+
+
 def test_a_folder_holds_trees_in_ubjson_and_the_rest_in_json(registry_folder: Path) -> None:
-    undated = {f"fold_{k}.ubj" for k in range(5)} | {"row_keys.npy", "row_folds.npy"}
-    assert names(registry_folder / DATED) == {"manifest.json", "model.ubj", "report.json", "report.html"}
-    assert names(registry_folder / UNDATED) == {"manifest.json", "model.ubj", "report.json", "report.html"} | undated
+    dated, undated = (json.loads((registry_folder / name / "manifest.json").read_text()) for name in (DATED, UNDATED))
+    every = {"manifest.json", "report.json", "report.html"}
+    assert names(registry_folder / DATED) == every | boosters("model", dated)
+    folds = {name for k in range(5) for name in boosters(f"fold_{k}", undated)} | {"row_keys.npy", "row_folds.npy"}
+    assert names(registry_folder / UNDATED) == every | boosters("model", undated) | folds
     assert names(registry_folder) == {DATED, UNDATED}
-    manifest = json.loads((registry_folder / DATED / "manifest.json").read_text())
-    assert set(manifest["files"]) == {"model.ubj", "report.json", "report.html"}
-    assert {"schema", "categories", "calibration", "threshold", "balanced_threshold", "libraries"} <= set(manifest)
+    assert set(dated["files"]) == (every | boosters("model", dated)) - {"manifest.json"}
+    assert {"schema", "categories", "calibration", "threshold", "balanced_threshold", "libraries"} <= set(dated)
 
 
 @pytest.mark.parametrize(
