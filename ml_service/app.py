@@ -10,7 +10,7 @@ import hmac
 import structlog
 from flask import Flask, request
 
-from ml_service.api.routes import OPEN, blueprint
+from ml_service.api.routes import blueprint
 from ml_service.api.service import MLService
 from ml_service.model.registry import Registry
 from ml_service.settings import Settings, load_settings
@@ -57,10 +57,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _guard(app: Flask, token: str) -> None:
     expected = f"Bearer {token}".encode()
+    public = blueprint.public_endpoints
 
     @app.before_request
     def _authenticate() -> None:
-        if request.endpoint in OPEN:
+        if request.endpoint in public:
             return
         given = request.headers.get("Authorization", "").strip()
         if not given or given.lower() == "bearer":
