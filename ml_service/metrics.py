@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn import metrics as sk
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
+from ml_service.arrays import Floats, Labels
 
 ECE_BINS = 15
 

@@ -6,10 +6,10 @@ Law: a column is refused by its name, with what is wrong and what to do; what is
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_service.arrays import Floats
 from shared.errors import Detail, InvalidInput
 from shared.schema.features import Schema
 
@@ -58,7 +58,7 @@ def _varies(column: pa.ChunkedArray) -> bool:
     return pc.count_distinct(column, mode="all").as_py() > 1
 
 
-def looks_like_an_id(column: npt.NDArray[np.float64]) -> bool:
+def looks_like_an_id(column: Floats) -> bool:
     """A whole number, another one on every row."""
     known = column[~np.isnan(column)]
     whole = len(known) >= LEAST_ROWS and bool((known == np.floor(known)).all())

@@ -9,12 +9,12 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from ml_service.arrays import Dates, Floats, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
@@ -22,8 +22,6 @@ from shared.errors import Detail, InvalidInput
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
 
-Labels = npt.NDArray[np.int8]
-Dates = npt.NDArray[np.datetime64]
 #: Rows whose values are in memory at a time while the checksum is made.
 HASHED_ROWS = 25_000
 
@@ -51,7 +49,7 @@ class Snapshot:
     label: Labels
     as_of: Dates | None
     row_keys: pa.Array
-    true_probability: npt.NDArray[np.float64] | None = None
+    true_probability: Floats | None = None
 
     @property
     def is_dated(self) -> bool:

@@ -9,16 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_service.arrays import Floats
 from shared.contracts.api import Cell
 from shared.errors import Detail, InvalidInput
 from shared.schema.features import Schema
 from shared.tables.cells import LARGEST, normal_form
 
-Floats = npt.NDArray[np.float64]
 Categories = Mapping[str, Sequence[str]]
 
 

@@ -6,11 +6,9 @@ Law: only rows that trees learn from are hidden from; whatever judges (held-out,
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ml_service.arrays import Floats
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
 
 #: Share of all cells, chosen by measurement (docs/model-card.md).
 SHARE = 0.005

@@ -9,17 +9,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Folds, Ints, Labels
 from ml_service.data.splitting import FOLDS, deal
 from shared.errors import Detail, InvalidInput, LeakFound
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
 
 #: What one question about one honest feature does not reach.
 HIGHEST_AUC = 0.92
@@ -117,14 +113,14 @@ def _by_missingness(column: Floats, label: Labels) -> str | None:
     return None
 
 
-def _by_auc(column: Floats, label: Labels, folds: npt.NDArray[np.int8], category: bool) -> str | None:
+def _by_auc(column: Floats, label: Labels, folds: Folds, category: bool) -> str | None:
     reached = alone(column, label, folds, category=category)
     if reached is None or reached <= HIGHEST_AUC:
         return None
     return f"alone, it reaches an AUC of {reached:.3f} out of fold (more than {HIGHEST_AUC:g})."
 
 
-def alone(column: Floats, label: Labels, folds: npt.NDArray[np.int8], *, category: bool) -> float | None:
+def alone(column: Floats, label: Labels, folds: Folds, *, category: bool) -> float | None:
     """AUC of one column by a small tree, missing values included, mean of the folds; None where none can be told."""
     reached = []
     for number in range(int(folds.max()) + 1):

@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from ml_service.arrays import Dates, Floats, Folds, Ints, Labels
 from shared.errors import InsufficientData
-
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
-Dates = npt.NDArray[np.datetime64]
 
 #: Leavers, and stayers: over all rows, and of each side of the split.
 LEAST_ROWS, LEAST_TRAINING, LEAST_TEST = 25, 15, 5
@@ -36,7 +32,7 @@ class Split:
     test: Ints
 
 
-def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: npt.NDArray[np.float64]) -> Ints:
+def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Ints:
     """A number per row, the same for rows that may not be parted.
 
     Rows of one key belong to one customer. Rows without a key are taken for the same customer where all their values
@@ -61,13 +57,13 @@ def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: npt.NDArray[np
     return groups
 
 
-def _alike(values: npt.NDArray[np.float64]) -> Ints:
+def _alike(values: Floats) -> Ints:
     # Bytes, not numbers: a missing value equals a missing value.
     rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 8))).ravel()
     return np.asarray(np.unique(rows, return_inverse=True)[1], dtype=np.int64)
 
 
-def deal(groups: npt.NDArray[np.int64], label: Labels, parts: int, seed: int) -> npt.NDArray[np.int8]:
+def deal(groups: Ints, label: Labels, parts: int, seed: int) -> Folds:
     """Deal rows into parts of like size and like prevalence, each group whole.
 
     Parameters
@@ -134,7 +130,7 @@ def _demand(label: Labels, least: int, side: str, named: str | None = None) -> N
         )
 
 
-def fold_rows(label: Labels, groups: Ints, seed: int) -> npt.NDArray[np.int8]:
+def fold_rows(label: Labels, groups: Ints, seed: int) -> Folds:
     """The fold that holds each training row, 0 to 4 (0 to 2 of 60,000 rows or more).
 
     Raises

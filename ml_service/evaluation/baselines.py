@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Labels
 from shared.contracts.api import Baseline
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)

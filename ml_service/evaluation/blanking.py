@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_service.arrays import Dates
 from ml_service.evaluation.figures import recent_rows
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import Blanked
@@ -41,9 +41,7 @@ def _gaps(column: pa.ChunkedArray) -> int:
     return int(pc.sum(pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))).as_py() or 0)
 
 
-def blanked(
-    model: ChurnModel, features: pa.Table, row_keys: pa.Array, as_of: npt.NDArray[np.datetime64] | None
-) -> list[Blanked]:
+def blanked(model: ChurnModel, features: pa.Table, row_keys: pa.Array, as_of: Dates | None) -> list[Blanked]:
     """Each complete feature with the factor by which the mean score changes without it, furthest from 1 first.
 
     Parameters

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
+from ml_service.arrays import Floats, Ints, Labels
+
 Interval = tuple[float, float]
 
 LEVEL = (2.5, 97.5)

@@ -7,15 +7,12 @@ of this data.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Labels
 from shared.contracts.api import CalibrationCheck
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 
 SLOPE = (0.9, 1.1)
 LAW_GAP, LAW_OVERCLAIM, LAW_BINS = 0.015, 0.03, 10

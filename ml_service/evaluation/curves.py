@@ -6,14 +6,11 @@ Law: at most 101 points each, whatever the number of rows.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Labels
 from ml_service.evaluation.calibration_checks import wilson
 from shared.contracts.report import Curve, Curves, Reliability
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 
 POINTS = 101
 

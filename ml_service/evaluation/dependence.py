@@ -6,12 +6,10 @@ Law: exact contributions of the deployed model, on rows it had not seen; values 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ml_service.arrays import Floats, Indices
 from shared.contracts.api import Dependence
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
 
 MOST_FEATURES, BINS, LEAST_ROWS = 12, 20, 10
 
@@ -36,10 +34,10 @@ def dependence(
     return found
 
 
-def _bins(column: Floats, levels: list[str] | None) -> list[tuple[str | float, npt.NDArray[np.intp]]]:
+def _bins(column: Floats, levels: list[str] | None) -> list[tuple[str | float, Indices]]:
     missing = np.flatnonzero(np.isnan(column))
     known = np.flatnonzero(~np.isnan(column))
-    bins: list[tuple[str | float, npt.NDArray[np.intp]]] = []
+    bins: list[tuple[str | float, Indices]] = []
     if levels is not None:
         codes = column[known].astype(np.int64)
         commonest = np.argsort(-np.bincount(codes, minlength=len(levels)), kind="stable")[:BINS]
@@ -54,9 +52,7 @@ def _bins(column: Floats, levels: list[str] | None) -> list[tuple[str | float, n
     return [(value, rows) for value, rows in bins if len(rows) >= LEAST_ROWS]
 
 
-def _of(
-    name: str, label: str, bins: list[tuple[str | float, npt.NDArray[np.intp]]], contribution: Floats
-) -> Dependence:
+def _of(name: str, label: str, bins: list[tuple[str | float, Indices]], contribution: Floats) -> Dependence:
     spread = [np.percentile(contribution[rows], (10, 50, 90)) for _, rows in bins]
     low, median, high = ([round(float(each[k]), 6) for each in spread] for k in range(3))
     return Dependence(

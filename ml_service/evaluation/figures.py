@@ -6,15 +6,11 @@ Law: a figure travels with its n, its prevalence and its period.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ml_service import metrics
+from ml_service.arrays import Dates, Floats, Ints, Labels
 from shared.contracts.api import BalancedFigures, Importance, TestFigures
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Dates = npt.NDArray[np.datetime64]
 
 #: Contributions cost the most of a training; so many rows tell the shares to a tenth of a per cent.
 IMPORTANCE_ROWS = 20_000
@@ -61,7 +57,7 @@ def figures(
     )
 
 
-def recent_rows(rows: int, as_of: Dates | None, seed: int) -> npt.NDArray[np.int64]:
+def recent_rows(rows: int, as_of: Dates | None, seed: int) -> Ints:
     """At most 20,000 positions: the newest dates first, drawn at random within a date."""
     rank = np.random.default_rng(seed).random(rows)
     order = np.argsort(rank) if as_of is None else np.lexsort((rank, -as_of.astype(np.int64)))

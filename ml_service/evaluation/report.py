@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_service.arrays import Dates, Floats, Ints, Labels
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.splitting import Split, customer_groups
@@ -30,9 +30,6 @@ from ml_service.model.churn_model import ChurnModel
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from shared.clock import iso, utc_now
 from shared.contracts.api import CalibrationCheck, Dependence, Importance, TestFigures, TrainReport
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 
 #: Fewer rows with a gap say nothing of their calibration.
 GAPS = 200
@@ -65,7 +62,7 @@ class Judging:
         return self.snapshot.label[self.split.test]
 
     @cached_property
-    def as_of(self) -> npt.NDArray[np.datetime64] | None:
+    def as_of(self) -> Dates | None:
         """Of the test rows."""
         return None if self.snapshot.as_of is None else self.snapshot.as_of[self.split.test]
 
@@ -90,7 +87,7 @@ class Judging:
         return self.champion.predict(self.features, self.keys).probability
 
     @cached_property
-    def groups(self) -> npt.NDArray[np.int64]:
+    def groups(self) -> Ints:
         """The test rows' customers."""
         values = to_matrix(self.model.schema, self.model.categories, self.features).values
         return customer_groups(self.keys, values)

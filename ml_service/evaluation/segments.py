@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_service import metrics
+from ml_service.arrays import Flags, Floats, Ints, Labels
 from ml_service.evaluation.bootstrap import losses, paired
 from shared.contracts.api import Comparison, Segment
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 LEAST_ROWS, MOST_VALUES = 50, 12
 BANDS = 4

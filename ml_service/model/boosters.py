@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import structlog
 import xgboost as xgb
 
+from ml_service.arrays import Floats, Folds, Indices
 from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
 from ml_service.model.shap_tables import Tables
 
-Floats = npt.NDArray[np.float64]
-Folds = npt.NDArray[np.int8]
 #: Positions of rows; a slice where they follow each other.
-Rows = slice | npt.NDArray[np.intp]
+Rows = slice | Indices
 
 CHUNK_ROWS = 25_000
 MODEL_FILE = "model.ubj"
@@ -97,7 +95,7 @@ class _Booster:
         """What xgboost says."""
         return np.asarray(self.raw.predict(self._data(values), output_margin=True), dtype=np.float64)
 
-    def leaves(self, values: Floats) -> npt.NDArray[np.intp]:
+    def leaves(self, values: Floats) -> Indices:
         """The node of each tree that xgboost sends each row to, shape (rows, trees)."""
         found = self.raw.predict(self._data(values), pred_leaf=True, strict_shape=True)
         return np.asarray(found, dtype=np.intp).reshape(len(values), -1)

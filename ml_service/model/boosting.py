@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import xgboost as xgb
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Folds, Labels
 from ml_service.data import hiding
 from shared.schema.features import Schema
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Folds = npt.NDArray[np.int8]
 #: Called with the number of rounds done so far.
 OnRound = Callable[[int], None]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-Floats = npt.NDArray[np.float64]
+from ml_service.arrays import Floats, Labels
 
 #: Beyond this a slope only says that the scores separate the classes perfectly.
 STEEPEST = 50.0
@@ -48,7 +48,7 @@ class BetaCalibration:
         return asdict(self)
 
 
-def fit_beta(margin: Floats, label: npt.NDArray[np.int8]) -> BetaCalibration:
+def fit_beta(margin: Floats, label: Labels) -> BetaCalibration:
     """Fit by maximum likelihood on scores of rows that the scoring model had not seen.
 
     Parameters

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import xgboost as xgb
 
+from ml_service.arrays import Floats, Folds, Labels
 from ml_service.data import hiding
 from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, learn_categories, to_matrix
 from ml_service.data.splitting import customer_groups
@@ -25,7 +25,7 @@ from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration, fit_beta
 from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, Rows, search
 from ml_service.model.out_of_fold import KEYS_FILE, UNSEEN, SeenRows
-from ml_service.model.predictions import Explanation, Labels, Scores
+from ml_service.model.predictions import Explanation, Scores
 from ml_service.model.reasons import Points, to_points
 from ml_service.model.signal_test import demand_signal, out_of_fold_signal
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
@@ -33,7 +33,6 @@ from shared.contracts.api import TOP_REASONS, Cell
 from shared.errors import CorruptModel
 from shared.schema.features import Schema, schema_from_dict
 
-Floats = npt.NDArray[np.float64]
 Keys: TypeAlias = pa.Array | pa.ChunkedArray
 
 #: Of the folder's layout; a model of another format is refused, not guessed at.
@@ -219,14 +218,12 @@ class ChurnModel:
             all_rows[block.rows] = block.values
         return all_rows
 
-    def _folds(self, rows: int, row_keys: Keys | None) -> npt.NDArray[np.int8]:
+    def _folds(self, rows: int, row_keys: Keys | None) -> Folds:
         if self.seen is None or row_keys is None:
             return np.full(rows, UNSEEN, dtype=np.int8)
         return self.seen.fold_of(row_keys)
 
-    def _scores(
-        self, margin: Floats, probability: Floats, folds: npt.NDArray[np.int8], unknown: dict[str, int]
-    ) -> Scores:
+    def _scores(self, margin: Floats, probability: Floats, folds: Folds, unknown: dict[str, int]) -> Scores:
         label = (probability >= self.threshold).astype(np.int8)
         confidence = np.where(label == 1, probability, 1 - probability)
         return Scores(probability, confidence, label, margin, folds != UNSEEN, unknown)

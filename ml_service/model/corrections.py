@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import xgboost as xgb
 
+from ml_service.arrays import Floats, Labels
 from ml_service.data import hiding
 from ml_service.model import boosting
 from ml_service.model.hyperparameter_search import Found, Rows
 from shared.schema.features import Schema
 from shared.tables.cells import LARGEST
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 Tree = dict[str, Any]
 
 #: Training rows that corrections are learned from, at most.

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import orjson
 import xgboost as xgb
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Bins = npt.NDArray[np.intp]
+from ml_service.arrays import Flags, Floats, Indices
+
 Node = dict[str, Any]
 
 NUMBER, CATEGORY = 0, 1
@@ -40,7 +39,7 @@ class NumberBins:
     def count(self) -> int:
         return len(self.thresholds) + 2
 
-    def left(self, threshold: np.float32, _: Sequence[int]) -> Bools:
+    def left(self, threshold: np.float32, _: Sequence[int]) -> Flags:
         """The bins that go left at a split; the missing one does not."""
         left = np.arange(self.count) <= np.searchsorted(self.thresholds, threshold)
         left[-1] = False
@@ -51,7 +50,7 @@ class NumberBins:
         # NaN sorts behind everything: as a last threshold it gives missing values a bin of their own.
         return np.append(self.thresholds, np.float32(np.nan))
 
-    def of(self, values: Floats) -> Bins:
+    def of(self, values: Floats) -> Indices:
         """The bin of each value."""
         return self._edges.searchsorted(values.astype(np.float32), side="right")
 
@@ -71,14 +70,14 @@ class CategoryBins:
     def count(self) -> int:
         return self.codes + 2
 
-    def left(self, _: np.float32, right: Sequence[int]) -> Bools:
+    def left(self, _: np.float32, right: Sequence[int]) -> Flags:
         """The bins that go left at a split: codes it does not name."""
         left = np.ones(self.count, dtype=np.bool_)
         left[list(right)] = False
         left[-1] = False
         return left
 
-    def of(self, values: Floats) -> Bins:
+    def of(self, values: Floats) -> Indices:
         """The bin of each value."""
         missing = np.isnan(values)
         codes = np.where(missing, 0, values).astype(np.intp)
@@ -99,7 +98,7 @@ class Leaf:
     """A leaf: its value, and by feature the bins that lead there and the share of training weight that did."""
 
     value: float
-    accepts: dict[int, Bools]
+    accepts: dict[int, Flags]
     shares: dict[int, float]
 
 
@@ -128,7 +127,7 @@ def read_forest(boosters: Sequence[xgb.Booster]) -> Forest:
     return Forest(intercept, bins, leaves)
 
 
-def sum_of_leaves(booster: xgb.Booster, leaf: npt.NDArray[np.intp]) -> Floats:
+def sum_of_leaves(booster: xgb.Booster, leaf: Indices) -> Floats:
     """Margins, shape (rows,): the intercept and the leaves' values, added in double precision.
 
     xgboost adds its trees in single precision: the sum of some 700 trees is off by 1e-5 where it is large.
@@ -179,7 +178,7 @@ def _named(tree: Node, at: int) -> list[int]:
 def _leaves(tree: Node, bins: dict[int, FeatureBins], weight: float) -> Iterator[Leaf]:
     named = {node: _named(tree, at) for at, node in enumerate(tree["categories_nodes"])}
     cover = np.array(tree["sum_hessian"], dtype=np.float64)
-    open_nodes: list[tuple[int, dict[int, Bools], dict[int, float]]] = [(0, {}, {})]
+    open_nodes: list[tuple[int, dict[int, Flags], dict[int, float]]] = [(0, {}, {})]
     while open_nodes:
         node, accepts, shares = open_nodes.pop()
         left, right = tree["left_children"][node], tree["right_children"][node]

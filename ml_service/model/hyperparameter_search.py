@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ml_service.arrays import Floats, Folds, Ints, Labels
 from ml_service.data.splitting import deal, fold_rows
 from ml_service.model import boosting
 from ml_service.model.boosting import CrossValidation, FoldedRows
 from shared.schema.features import Schema
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
 #: Called with the share of the work that is done, in [0, 1], and with what is being done.
 Progress = Callable[[float, str], None]
 
@@ -84,7 +81,7 @@ class Found:
     params: dict[str, Any]
     bag: int
     cross_validation: CrossValidation
-    folds: npt.NDArray[np.int8]
+    folds: Folds
     about: dict[str, Any]
 
 
@@ -107,7 +104,7 @@ class Rows:
         rows.sort()
         return Rows(self.schema, self.values[rows], self.label[rows], self.groups[rows])
 
-    def folded(self, folds: npt.NDArray[np.int8], seed: int, threads: int) -> FoldedRows:
+    def folded(self, folds: Folds, seed: int, threads: int) -> FoldedRows:
         """These rows, binned once per fold."""
         return FoldedRows(self.schema, self.values, self.label, folds, threads=threads, seed=seed)
 

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Ints = npt.NDArray[np.int64]
-Folds = npt.NDArray[np.int8]
+from ml_service.arrays import Folds, Ints
 
 #: The fold of a row that was not in training: the final model scores it.
 UNSEEN = -1

@@ -6,15 +6,9 @@ Law: one entry per row asked about, in the order asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from ml_service.arrays import Flags, Floats, Labels
 from ml_service.model.reasons import Points
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Labels: TypeAlias = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -25,7 +19,7 @@ class Scores:
     confidence: Floats
     label: Labels
     margin: Floats
-    out_of_fold: npt.NDArray[np.bool_]
+    out_of_fold: Flags
     unknown: dict[str, int]
 
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ml_service.arrays import Floats, Indices, Ints
 from ml_service.model.calibration import BetaCalibration
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Points:
         shape = (rows, shown)
         return cls(np.empty(shape, np.int64), np.empty(shape), np.empty(shape), np.empty(rows))
 
-    def put(self, rows: slice | npt.NDArray[np.intp], block: Points) -> None:
+    def put(self, rows: slice | Indices, block: Points) -> None:
         """Fill in the reasons of these rows."""
         self.order[rows], self.contributions[rows] = block.order, block.contributions
         self.points[rows], self.other[rows] = block.points, block.other

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import xgboost as xgb
 
-from ml_service.model.forest import Bins, Bools, FeatureBins, Floats, Leaf, NotCompiled, read_forest
+from ml_service.arrays import Flags, Floats, Indices
+from ml_service.model.forest import FeatureBins, Leaf, NotCompiled, read_forest
 
 #: Numbers in all tables of one model: 64 MB.
 MOST_NUMBERS = 8_000_000
@@ -34,8 +35,8 @@ BLOCK = 4_000_000
 class _Axis:
     """How a table tells the bins of one feature apart: `place` by bin, and a bin that stands for each place."""
 
-    place: Bins
-    example: Bins
+    place: Indices
+    example: Indices
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Tables:
         """One array of all tables, one of all places: steps in the first, which added find a cell."""
         widest = max((len(order) for order in self._order), default=0)
         shape = (len(groups), widest)
-        places: list[Bins] = [np.zeros(1, dtype=np.intp)]
+        places: list[Indices] = [np.zeros(1, dtype=np.intp)]
         values: list[Floats] = [np.zeros(1)]
         # What is left as it is here points to a zero: a table of fewer features than the widest.
         self._place_start = np.zeros(shape, dtype=np.intp)
@@ -132,14 +133,14 @@ class Tables:
             values[:, feature] = rng.choice(bins.examples(), rows)
         return values
 
-    def _bins_of(self, values: Floats) -> Bins:
+    def _bins_of(self, values: Floats) -> Indices:
         # One row more than features, all zero: where tables of fewer features point to.
         bins = np.zeros((self.features + 1, len(values)), dtype=np.intp)
         for feature, of_feature in self._bins.items():
             bins[feature] = of_feature.of(values[:, feature])
         return bins
 
-    def _many(self, bins: Bins) -> Floats:
+    def _many(self, bins: Indices) -> Floats:
         rows = bins.shape[1]
         shap = np.zeros((self.features, rows))
         cell, step, found = np.empty(rows, np.intp), np.empty(rows, np.intp), np.empty(rows)
@@ -155,7 +156,7 @@ class Tables:
                 shap[feature] += found
         return shap
 
-    def _few(self, bins: Bins) -> Floats:
+    def _few(self, bins: Indices) -> Floats:
         rows = bins.shape[1]
         cells = self._places[self._place_start[:, :, None] + bins[self._place_bins]].sum(axis=1)
         steps = self._value_step[:, :, None]
@@ -184,8 +185,8 @@ def _groups(base: float, leaves: Sequence[Leaf]) -> tuple[float, list[_Group]]:
     return float(base), groups
 
 
-def _axis(accepts: Bools) -> _Axis:
-    """Bins that no leaf tells apart are one place."""
+def _axis(accepts: Flags) -> _Axis:
+    """Bins that no leaf tells apart share one place."""
     _, example, place = np.unique(accepts, axis=1, return_index=True, return_inverse=True)
     return _Axis(place.reshape(-1), example)
 

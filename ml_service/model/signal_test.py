@@ -8,14 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
+from ml_service.arrays import Floats, Folds, Labels
 from ml_service.data.splitting import FOLDS
 from shared.errors import NoSignal
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 
 #: Standard errors above one half. Three, not two: the trees' number was chosen on the same folds.
 LEAST_Z = 3.0
@@ -37,7 +34,7 @@ class Signal:
     z: float
 
 
-def out_of_fold_signal(margin: Floats, label: Labels, folds: npt.NDArray[np.int8], *, alike: float = 1.0) -> Signal:
+def out_of_fold_signal(margin: Floats, label: Labels, folds: Folds, *, alike: float = 1.0) -> Signal:
     """Rank within each fold, against all ways of dealing the fold's labels out (its exact mean and variance).
 
     Parameters

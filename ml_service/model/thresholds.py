@@ -6,10 +6,8 @@ Law: a threshold is chosen on training rows by scores of models that had not see
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
+from ml_service.arrays import Floats, Labels
 
 #: Out-of-fold recall that the balanced threshold aims at: docs/definitions.md#balanced-threshold.
 BALANCED_RECALL = 0.925

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ml_service import metrics
+from ml_service.arrays import Ints
 from ml_service.data.dataset import Snapshot
 from ml_service.data.splitting import LEAST_TEST, LEAST_TRAINING
 from ml_service.model.churn_model import ChurnModel, Progress
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, Origin
 from shared.errors import InsufficientData, NoSignal
 
-Ints = npt.NDArray[np.int64]
 MATURES_AFTER = np.timedelta64(HORIZON_DAYS + GRACE_DAYS, "D")
 LEAST_ROWS = 100
 
