@@ -23,15 +23,16 @@ from shared.simulation.simulate import PRESETS
 from shared.tables.read import read_table
 
 
-def backtest_text(found: Backtest) -> str:
+def backtest_text(result: Backtest) -> str:
     """An origin a line, oldest first."""
     lines = [f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>7} {'said':>7} {'AUC':>7} {'log loss':>9} {'ECE':>7}"]
-    for each in found.origins:
-        told = [f"{value:.4f}" if value is not None else "-" for value in (each.auc, each.log_loss, each.ece)]
-        said = "-" if each.mean_probability is None else f"{100 * each.mean_probability:.2f} %"
-        rates = f"{100 * each.prevalence:5.2f} % {said:>7}"
+    for origin in result.origins:
+        figures = [f"{value:.4f}" if value is not None else "-" for value in (origin.auc, origin.log_loss, origin.ece)]
+        said = "-" if origin.mean_probability is None else f"{100 * origin.mean_probability:.2f} %"
+        rates = f"{100 * origin.prevalence:5.2f} % {said:>7}"
         lines.append(
-            f"{each.as_of:10} {each.training_samples:>10,} {each.n:>7,} {rates} {told[0]:>7} {told[1]:>9} {told[2]:>7}"
+            f"{origin.as_of:10} {origin.training_samples:>10,} {origin.n:>7,} {rates} "
+            f"{figures[0]:>7} {figures[1]:>9} {figures[2]:>7}"
         )
     return "\n".join(lines)
 
@@ -63,15 +64,15 @@ def _run(options: argparse.Namespace) -> None:
         snapshot = snapshot_of(read_table(options.data, load_schema(options.schema), label="required"))
     else:
         snapshot = simulated(options.preset, customers=options.customers, seed=options.seed).snapshot
-    settings, shown = load_settings(), set[str]()
+    settings, announced = load_settings(), set[str]()
 
     def progress(_done: float, stage: str) -> None:
         day = stage.partition(":")[0]
-        if day not in shown:
-            shown.add(day)
+        if day not in announced:
+            announced.add(day)
             print(f"training as of {day}", file=sys.stderr, flush=True)
 
-    found = backtest(
+    result = backtest(
         snapshot,
         trials=options.trials,
         seed=options.seed,
@@ -79,10 +80,10 @@ def _run(options: argparse.Namespace) -> None:
         most=options.origins,
         progress=progress,
     )
-    print(backtest_text(found))
+    print(backtest_text(result))
     if options.json is not None:
         with written_whole(options.json) as file:
-            file.write(orjson.dumps(found.model_dump(), option=orjson.OPT_INDENT_2).decode() + "\n")
+            file.write(orjson.dumps(result.model_dump(), option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ml_service.cli import check_writable, guarded, written_whole
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.evaluation.blanking import missing_counts, warnings
+from ml_service.evaluation.blanking import missing_counts, missing_warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import TOP_REASONS
@@ -117,7 +117,7 @@ def _score(options: argparse.Namespace) -> None:
     schema = load_schema(options.schema) if options.schema else model.schema
     table = read_table(options.data, schema, label="ignored")
     missing = missing_counts(model, typed_columns(model.schema, table.features))
-    for note in (*table.notes, *warnings(missing, table.features.num_rows)):
+    for note in (*table.notes, *missing_warnings(missing, table.features.num_rows)):
         print(note, file=sys.stderr)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:

@@ -16,7 +16,7 @@ from shared.web.logs import LogLevel
 
 #: The same as the gateway's, so that both start together without a word of configuration.
 DEVELOPMENT_TOKEN = "development-only-service-token"
-SHORTEST_TOKEN = 32
+MIN_TOKEN_LENGTH = 32
 
 
 class SettingsError(Exception):
@@ -96,9 +96,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_has_its_own_token(self) -> Self:
         token = self.ml_service_token.get_secret_value()
-        if self.app_env == "production" and (token == DEVELOPMENT_TOKEN or len(token) < SHORTEST_TOKEN):
+        if self.app_env == "production" and (token == DEVELOPMENT_TOKEN or len(token) < MIN_TOKEN_LENGTH):
             raise ValueError(
-                f"ML_SERVICE_TOKEN must be set to a secret of {SHORTEST_TOKEN} characters or more in production, "
+                f"ML_SERVICE_TOKEN must be set to a secret of {MIN_TOKEN_LENGTH} characters or more in production, "
                 "for example the output of: openssl rand -hex 32"
             )
         return self

@@ -105,7 +105,7 @@ def read_predict_request(body: bytes) -> PredictRequest:
 
 
 def _details(error: ValidationError) -> list[Detail]:
-    found: dict[tuple[str, int | None], Detail] = {}
+    details: dict[tuple[str, int | None], Detail] = {}
     for each in error.errors(include_url=False, include_input=False):
         loc = each["loc"]
         row = next((part for part in loc if isinstance(part, int)), None)
@@ -115,8 +115,8 @@ def _details(error: ValidationError) -> list[Detail]:
         detail: Detail = {"field": ".".join(names) or "body", "message": message}
         if row is not None:
             detail["row"] = row
-        found.setdefault((detail["field"], row), detail)
-    return list(found.values())
+        details.setdefault((detail["field"], row), detail)
+    return list(details.values())
 
 
 def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
@@ -164,24 +164,24 @@ def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
     return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
 
 
-def json_answer(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
+def json_answer(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
     """`PredictResponse` as plain values."""
-    return {**_about(model, explained), "predictions": _predictions(model, explained)}
+    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation)}
 
 
-def _about(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
+def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
     return {
         "model_version": model.version,
         "threshold": model.threshold,
-        "base_probability": explained.base_probability,
+        "base_probability": explanation.base_probability,
         "base_margin": model.base_margin,
-        "unknown_categories": explained.scores.unknown,
+        "unknown_categories": explanation.scores.unknown,
     }
 
 
-def _predictions(model: ChurnModel, explained: Explanation) -> list[dict[str, Any]]:
+def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, Any]]:
     names = model.schema.feature_names
-    scores, points = explained.scores, explained.points
+    scores, points = explanation.scores, explanation.points
     columns = (
         scores.probability.tolist(),
         scores.confidence.tolist(),
@@ -212,14 +212,14 @@ def _predictions(model: ChurnModel, explained: Explanation) -> list[dict[str, An
     ]
 
 
-def arrow_answer(model: ChurnModel, explained: Explanation) -> bytes:
+def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
     """`shared.contracts.arrow.answer_schema` as a stream; where there are fewer features than reasons, -1 and null."""
-    schema = arrow.answer_schema(_about(model, explained))
-    scores, points = explained.scores, explained.points
+    schema = arrow.answer_schema(_model_fields(model, explanation))
+    scores, points = explanation.scores, explanation.points
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]
-    shown, rows = points.order.shape[1], len(scores.probability)
+    listed, rows = points.order.shape[1], len(scores.probability)
     for k in range(TOP_REASONS):
-        if k < shown:
+        if k < listed:
             columns += [pa.array(points.order[:, k].astype(np.int16)), pa.array(points.points[:, k])]
         else:
             columns += [pa.array(np.full(rows, -1, np.int16)), pa.nulls(rows, pa.float64())]

@@ -23,7 +23,7 @@ from ml_service.api.schemas import (
     ReportLine,
 )
 from ml_service.api.service import MLService
-from ml_service.model.registry import OnDisk
+from ml_service.model.registry import StoredModel
 from ml_service.training.process import TrainingRun
 from shared.clock import iso, utc_now
 from shared.contracts.api import (
@@ -210,7 +210,7 @@ def models() -> Response:
 def model(version: str) -> Response:
     """One version: whether it is intact, its manifest and its report."""
     stored = _service().registry.inspect(version)
-    details: ModelDetails = {**_summary(stored), "manifest": stored.about, "report": stored.report}
+    details: ModelDetails = {**_summary(stored), "manifest": stored.manifest, "report": stored.report}
     return jsonify(details)
 
 
@@ -225,8 +225,8 @@ def report(version: str) -> Response:
     return Response(page, content_type=HTML_TYPE)
 
 
-def _summary(stored: OnDisk) -> ModelSummary:
-    manifest, report = stored.about or {}, stored.report or {}
+def _summary(stored: StoredModel) -> ModelSummary:
+    manifest, report = stored.manifest or {}, stored.report or {}
     return {
         "model_version": stored.version,
         "verified": stored.problem is None,

@@ -60,8 +60,8 @@ class MLService:
             raise InvalidInput("model_version: the body and the query name different versions.")
         model = self.registry.get(codec.checked_version(request.model_version or version))
         rows = codec.rows_of_request(model, request)
-        shown = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
-        return codec.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, shown=shown))
+        n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
+        return codec.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons))
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check everything that can be checked now, then start. Without a body: the simulated subscribers.

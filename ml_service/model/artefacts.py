@@ -161,9 +161,9 @@ def _is_whole(content: dict[str, Any], raw: bytes) -> bool:
     expected = content.get(_CHECKSUM)
     rest = {name: value for name, value in content.items() if name != _CHECKSUM}
     files = content.get("files")
-    plain = isinstance(files, dict) and all(Path(name).name == name for name in files)
+    has_plain_names = isinstance(files, dict) and all(Path(name).name == name for name in files)
     # The bytes are compared too: a change that JSON does not see (a blank) is a change.
-    return plain and _sha256(_dump(rest)) == expected and _dump(content) == raw
+    return has_plain_names and _sha256(_dump(rest)) == expected and _dump(content) == raw
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -188,10 +188,10 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def model_checksum(files: Mapping[str, bytes], decides: Sequence[Any]) -> str:
+def model_checksum(files: Mapping[str, bytes], values: Sequence[Any]) -> str:
     """SHA-256 of the boosters and of the plain values that decide a score."""
     digest = hashlib.sha256()
     for name, data in sorted(files.items()):
         digest.update(name.encode() + data if name.endswith(".ubj") else b"")
-    digest.update(orjson.dumps(decides))
+    digest.update(orjson.dumps(values))
     return digest.hexdigest()

@@ -19,7 +19,7 @@ import xgboost as xgb
 from ml_service.arrays import Floats, Folds, Indices
 from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
-from ml_service.model.shap_tables import Tables
+from ml_service.model.shap_tables import ShapTables
 
 #: Positions of rows; a slice where they follow each other.
 Rows = slice | Indices
@@ -55,8 +55,8 @@ class _Booster:
         booster.set_param({"nthread": threads})
         self._lock = threading.Lock()
         self._ready = False
-        self._tables: Tables | None = None
-        self._why_not: str | None = None
+        self._tables: ShapTables | None = None
+        self._compile_error: str | None = None
         self._base = 0.0
 
     def prepare(self) -> str | None:
@@ -64,14 +64,14 @@ class _Booster:
         with self._lock:
             if not self._ready:
                 try:
-                    self._tables = _checked(Tables([self.raw], len(self._types)), self)
+                    self._tables = _verified(ShapTables([self.raw], len(self._types)), self)
                     self._base = self._tables.base_margin
                 except NotCompiled as error:
-                    self._why_not = str(error)
-                    self._base = float(self.shap(np.full((1, len(self._types)), np.nan))[0, -1])
-                    log.info("no_tables", reason=self._why_not)
+                    self._compile_error = str(error)
+                    self._base = float(self.xgboost_shap(np.full((1, len(self._types)), np.nan))[0, -1])
+                    log.info("no_tables", reason=self._compile_error)
                 self._ready = True
-        return self._why_not
+        return self._compile_error
 
     @property
     def base_margin(self) -> float:
@@ -84,23 +84,23 @@ class _Booster:
         if self._tables is not None:
             margin, shap = self._tables.explain(values)
             return margin, shap.T
-        return self.margin(values), self.shap(values)[:, :-1]
+        return self.xgboost_margins(values), self.xgboost_shap(values)[:, :-1]
 
-    def alone(self, values: Floats) -> Floats:
+    def margins(self, values: Floats) -> Floats:
         """The margins of `explain` to the bit; where xgboost answers, without the reasons, which cost it the most."""
         self.prepare()
-        return self.margin(values) if self._tables is None else self._tables.explain(values)[0]
+        return self.xgboost_margins(values) if self._tables is None else self._tables.explain(values)[0]
 
-    def margin(self, values: Floats) -> Floats:
+    def xgboost_margins(self, values: Floats) -> Floats:
         """What xgboost says."""
         return np.asarray(self.raw.predict(self._data(values), output_margin=True), dtype=np.float64)
 
-    def leaves(self, values: Floats) -> Indices:
+    def leaf_nodes(self, values: Floats) -> Indices:
         """The node of each tree that xgboost sends each row to, shape (rows, trees)."""
-        found = self.raw.predict(self._data(values), pred_leaf=True, strict_shape=True)
-        return np.asarray(found, dtype=np.intp).reshape(len(values), -1)
+        nodes = self.raw.predict(self._data(values), pred_leaf=True, strict_shape=True)
+        return np.asarray(nodes, dtype=np.intp).reshape(len(values), -1)
 
-    def shap(self, values: Floats) -> Floats:
+    def xgboost_shap(self, values: Floats) -> Floats:
         """What xgboost says; the last column is the base, the same for every row."""
         return np.asarray(self.raw.predict(self._data(values), pred_contribs=True), dtype=np.float64)
 
@@ -108,7 +108,7 @@ class _Booster:
         return xgb.DMatrix(values, feature_types=self._types, enable_categorical=True, nthread=self._threads)
 
 
-def _checked(tables: Tables, booster: _Booster) -> Tables:
+def _verified(tables: ShapTables, booster: _Booster) -> ShapTables:
     """Hold tables against their booster, on the thresholds themselves, beside them, and where values are missing.
 
     Reasons and base against what xgboost says, margins against the leaves it reaches, added in double precision: its
@@ -120,19 +120,20 @@ def _checked(tables: Tables, booster: _Booster) -> Tables:
         Where they differ by more than `TOLERANCE`, or name other top reasons.
     """
     values = tables.sample(SAMPLE)
-    margin, ours = tables.explain(values)
-    theirs = booster.shap(values)
-    apart = max(
-        float(np.abs(ours.T - theirs[:, :-1]).max()),
-        float(np.abs(margin - sum_of_leaves(booster.raw, booster.leaves(values))).max()),
-        abs(tables.base_margin - theirs[0, -1]),
+    margin, shap = tables.explain(values)
+    reference = booster.xgboost_shap(values)
+    difference = max(
+        float(np.abs(shap.T - reference[:, :-1]).max()),
+        float(np.abs(margin - sum_of_leaves(booster.raw, booster.leaf_nodes(values))).max()),
+        abs(tables.base_margin - reference[0, -1]),
     )
-    if not apart <= TOLERANCE:
-        raise NotCompiled(f"Tables and xgboost differ by {apart:.1e} on a sample.")
-    sizes, own_sizes = np.abs(theirs[:, :-1]), np.abs(ours.T)
-    by_them = np.take_along_axis(own_sizes, np.argsort(-sizes, axis=1, kind="stable")[:, :TOP], axis=1)
+    if not difference <= TOLERANCE:
+        raise NotCompiled(f"Tables and xgboost differ by {difference:.1e} on a sample.")
+    reference_sizes, sizes = np.abs(reference[:, :-1]), np.abs(shap.T)
+    reference_top = np.argsort(-reference_sizes, axis=1, kind="stable")[:, :TOP]
+    at_reference_top = np.take_along_axis(sizes, reference_top, axis=1)
     # Two sizes that xgboost's own rounding can't tell apart have no order.
-    if np.abs(by_them + np.sort(-own_sizes, axis=1)[:, :TOP]).max() > 2 * TOLERANCE:
+    if np.abs(at_reference_top + np.sort(-sizes, axis=1)[:, :TOP]).max() > 2 * TOLERANCE:
         raise NotCompiled("Tables and xgboost name other top reasons on a sample.")
     return tables
 
@@ -169,7 +170,7 @@ class Trees:
         """Log-odds before calibration, shape (rows,)."""
         margins = np.empty(len(values), dtype=np.float64)
         for rows, fold in self._blocks(folds):
-            margins[rows] = self._boosters[fold].alone(values[rows])
+            margins[rows] = self._boosters[fold].margins(values[rows])
         return margins
 
     def contributions(self, values: Floats, folds: Folds) -> Iterator[Contributions]:
@@ -194,8 +195,8 @@ class Trees:
 
     def _blocks(self, folds: Folds) -> Iterator[tuple[Rows, int]]:
         for fold in self._boosters:
-            mine = folds == fold
-            rows = np.flatnonzero(mine)
+            of_fold = folds == fold
+            rows = np.flatnonzero(of_fold)
             for start in range(0, len(rows), CHUNK_ROWS):
                 end = min(start + CHUNK_ROWS, len(rows))
                 yield (slice(start, end) if len(rows) == len(folds) else rows[start:end]), fold

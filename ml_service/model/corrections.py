@@ -22,25 +22,25 @@ import xgboost as xgb
 from ml_service.arrays import Floats, Labels
 from ml_service.data import hiding
 from ml_service.model import boosting
-from ml_service.model.hyperparameter_search import Found, Rows
+from ml_service.model.hyperparameter_search import SearchData, SearchResult
 from shared.schema.features import Schema
 from shared.tables.cells import LARGEST
 
 Tree = dict[str, Any]
 
 #: Training rows that corrections are learned from, at most.
-ROWS = 80_000
+MAX_ROWS = 80_000
 #: Of these, rows that tell which features have to be corrected.
-ASKED = 10_000
+PROBE_ROWS = 10_000
 #: A feature is corrected where blanking it raises the log loss by more than this share of it; below, nothing is lost.
-WORTH = 0.005
-ROUNDS, RATE = 60, 0.3
+MIN_LOSS_INCREASE = 0.005
+ROUNDS, LEARNING_RATE = 60, 0.3
 #: What a split has to earn: half of what one more number costs by BIC, since no rows are left to stop early by.
-PRICE = 0.5
+GAMMA_PER_LOG_ROWS = 0.5
 #: Depth under the split on the missing feature, at most.
-DEPTH = 3
+MAX_DEPTH = 3
 #: Share of rows in which other features are hidden too.
-SEVERAL = 0.2
+SHARE_WITH_OTHERS_MISSING = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class _Reader:
         )
 
 
-def of_each(boosters: Sequence[xgb.Booster], found: Found, rows: Rows, *, threads: int) -> list[xgb.Booster]:
+def correct_all(
+    boosters: Sequence[xgb.Booster], result: SearchResult, rows: SearchData, *, threads: int
+) -> list[xgb.Booster]:
     """The final booster and those of the folds, each corrected on the rows it was grown on.
 
     Parameters
@@ -88,14 +90,14 @@ def of_each(boosters: Sequence[xgb.Booster], found: Found, rows: Rows, *, thread
     boosters
         The final one, then one per fold, or none of these.
     """
-    learned = [np.arange(len(rows.label)), *(np.flatnonzero(found.folds != k) for k in range(len(boosters) - 1))]
+    training_rows = [np.arange(len(rows.label)), *(np.flatnonzero(result.folds != k) for k in range(len(boosters) - 1))]
     return [
-        corrected(rows.schema, booster, found.params, rows.values[at], rows.label[at], threads=threads)
-        for booster, at in zip(boosters, learned, strict=True)
+        correct(rows.schema, booster, result.params, rows.values[at], rows.label[at], threads=threads)
+        for booster, at in zip(boosters, training_rows, strict=True)
     ]
 
 
-def corrected(
+def correct(
     schema: Schema, booster: xgb.Booster, params: dict[str, Any], values: Floats, label: Labels, *, threads: int
 ) -> xgb.Booster:
     """The booster with trees for each feature that training had complete and that it can't do without.
@@ -108,23 +110,23 @@ def corrected(
         The training rows, nothing hidden, shape (rows, features) and (rows,).
     """
     rng = np.random.default_rng((params["seed"], 0xC0DE))
-    rows = np.sort(rng.choice(len(label), min(ROWS, len(label)), replace=False))
+    rows = np.sort(rng.choice(len(label), min(MAX_ROWS, len(label)), replace=False))
     values, label = values[rows], label[rows]
     read = _Reader(boosting.feature_types(schema), threads)
-    made: list[_Correction] = []
-    asked = rng.permutation(len(label))[:ASKED]
-    for feature in _missed(schema, booster, values[asked], label[asked], read):
-        lacking = _lacking(values, feature, rng)
-        margin = read.margin(booster, lacking)
-        for each in made:
-            each.add(margin, lacking, read)
-        data = read.binned(lacking, label, margin, params["max_bin"])
-        grown = xgb.train(_settings(params, len(label), threads), data, ROUNDS, callbacks=[_Enough()])
-        made.append(_Correction(feature, grown))
-    return _hung(booster, made, read.types)
+    corrections: list[_Correction] = []
+    probe = rng.permutation(len(label))[:PROBE_ROWS]
+    for feature in _features_to_correct(schema, booster, values[probe], label[probe], read):
+        blanked = _blank(values, feature, rng)
+        margin = read.margin(booster, blanked)
+        for correction in corrections:
+            correction.add(margin, blanked, read)
+        data = read.binned(blanked, label, margin, params["max_bin"])
+        grown = xgb.train(_settings(params, len(label), threads), data, ROUNDS, callbacks=[_StopWithoutSplit()])
+        corrections.append(_Correction(feature, grown))
+    return _append(booster, corrections, read.types)
 
 
-class _Enough(xgb.callback.TrainingCallback):
+class _StopWithoutSplit(xgb.callback.TrainingCallback):
     """Stop at the first tree that found no split worth its price: the ones after it would find none either."""
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:  # noqa: ARG002
@@ -137,7 +139,9 @@ def _trees(booster: xgb.Booster) -> list[Tree]:
     return list(model["learner"]["gradient_booster"]["model"]["trees"])
 
 
-def _missed(schema: Schema, booster: xgb.Booster, values: Floats, label: Labels, read: _Reader) -> list[int]:
+def _features_to_correct(
+    schema: Schema, booster: xgb.Booster, values: Floats, label: Labels, read: _Reader
+) -> list[int]:
     """The complete features whose absence costs log loss, the dearest first."""
     whole = _loss(read.margin(booster, values), label)
     costs = {}
@@ -146,16 +150,16 @@ def _missed(schema: Schema, booster: xgb.Booster, values: Floats, label: Labels,
         without = values.copy()
         without[:, feature] = np.nan
         costs[feature] = _loss(read.margin(booster, without), label) / whole - 1
-    return sorted((f for f, cost in costs.items() if cost > WORTH), key=lambda f: -costs[f])
+    return sorted((f for f, cost in costs.items() if cost > MIN_LOSS_INCREASE), key=lambda f: -costs[f])
 
 
 def _loss(margin: Floats, label: Labels) -> float:
     return float(np.mean(np.logaddexp(0, margin) - label * margin))
 
 
-def _lacking(values: Floats, feature: int, rng: np.random.Generator) -> Floats:
+def _blank(values: Floats, feature: int, rng: np.random.Generator) -> Floats:
     """Rows without the feature, some of which lack others too."""
-    odds = np.where(rng.random(len(values)) < SEVERAL, rng.random(len(values)), 0)
+    odds = np.where(rng.random(len(values)) < SHARE_WITH_OTHERS_MISSING, rng.random(len(values)), 0)
     hidden = rng.random(values.shape) < odds[:, None]
     hidden[:, feature] = True
     return np.where(hidden, np.nan, values)
@@ -164,9 +168,9 @@ def _lacking(values: Floats, feature: int, rng: np.random.Generator) -> Floats:
 def _settings(params: dict[str, Any], rows: int, threads: int) -> dict[str, Any]:
     return {
         **params,
-        "max_depth": int(np.clip(params["max_depth"] - 1, 1, DEPTH)),
-        "learning_rate": RATE,
-        "gamma": PRICE * float(np.log(rows)),
+        "max_depth": int(np.clip(params["max_depth"] - 1, 1, MAX_DEPTH)),
+        "learning_rate": LEARNING_RATE,
+        "gamma": GAMMA_PER_LOG_ROWS * float(np.log(rows)),
         "subsample": 1.0,
         "base_score": 0.5,
         "nthread": threads,
@@ -174,14 +178,17 @@ def _settings(params: dict[str, Any], rows: int, threads: int) -> dict[str, Any]
     }
 
 
-def _hung(booster: xgb.Booster, made: Sequence[_Correction], types: list[str]) -> xgb.Booster:
+def _append(booster: xgb.Booster, corrections: Sequence[_Correction], types: list[str]) -> xgb.Booster:
     """The booster with the corrections' trees behind its own, each under a split on its missing feature."""
     whole = orjson.loads(bytes(booster.save_raw("json")))
     model = whole["learner"]["gradient_booster"]["model"]
-    cover = model["trees"][0]["sum_hessian"][0]
-    for each in made:
-        is_category = types[each.feature] == "c"
-        model["trees"] += [_under_a_gap(tree, each.feature, is_category, cover) for tree in _trees(each.booster)]
+    total_weight = model["trees"][0]["sum_hessian"][0]
+    for correction in corrections:
+        is_category = types[correction.feature] == "c"
+        model["trees"] += [
+            _behind_missing_split(tree, correction.feature, is_category, total_weight)
+            for tree in _trees(correction.booster)
+        ]
     for number, tree in enumerate(model["trees"]):
         tree["id"] = number
     count = len(model["trees"])
@@ -192,25 +199,25 @@ def _hung(booster: xgb.Booster, made: Sequence[_Correction], types: list[str]) -
     return grown
 
 
-def _under_a_gap(tree: Tree, feature: int, is_category: bool, cover: float) -> Tree:
+def _behind_missing_split(tree: Tree, feature: int, is_category: bool, total_weight: float) -> Tree:
     """A tree that is asked only where a feature is missing: node 0 splits, 1 is the leaf of rows that have it.
 
     Its training weight is that of the cells hidden from the other trees: as often, reasons suppose, is it missing.
     """
-    weight = hiding.SHARE * cover / tree["sum_hessian"][0]
+    weight = hiding.SHARE * total_weight / tree["sum_hessian"][0]
     shift = [child + 2 if child >= 0 else -1 for child in tree["left_children"]]
     right = [child + 2 if child >= 0 else -1 for child in tree["right_children"]]
     # xgboost's mark of a root's parent.
     parents = [0 if parent == _ROOT else parent + 2 for parent in tree["parents"]]
-    named = {"categories": tree["categories"], "categories_nodes": [n + 2 for n in tree["categories_nodes"]]}
+    codes = {"categories": tree["categories"], "categories_nodes": [n + 2 for n in tree["categories_nodes"]]}
     segments, sizes = tree["categories_segments"], tree["categories_sizes"]
     if is_category:
         # Rows of the codes named here go right; this one is no row's.
-        named = {"categories": [NO_CODE, *named["categories"]], "categories_nodes": [0, *named["categories_nodes"]]}
+        codes = {"categories": [NO_CODE, *codes["categories"]], "categories_nodes": [0, *codes["categories_nodes"]]}
         segments, sizes = [0, *(start + 1 for start in segments)], [1, *sizes]
     return {
         **tree,
-        **named,
+        **codes,
         "categories_segments": segments,
         "categories_sizes": sizes,
         "left_children": [1, -1, *shift],
@@ -223,11 +230,15 @@ def _under_a_gap(tree: Tree, feature: int, is_category: bool, cover: float) -> T
         "default_left": [0, 0, *tree["default_left"]],
         "base_weights": [0.0, 0.0, *tree["base_weights"]],
         "loss_changes": [0.0, 0.0, *tree["loss_changes"]],
-        "sum_hessian": [cover, (1 - hiding.SHARE) * cover, *(weight * each for each in tree["sum_hessian"])],
+        "sum_hessian": [
+            total_weight,
+            (1 - hiding.SHARE) * total_weight,
+            *(weight * hessian for hessian in tree["sum_hessian"]),
+        ],
         "tree_param": {**tree["tree_param"], "num_nodes": str(len(tree["left_children"]) + 2)},
     }
 
 
 _ROOT = 2**31 - 1
-#: One more than any category has (`model.MOST_LEVELS`).
+#: One more than any category has (`model.MAX_CATEGORIES`).
 NO_CODE = 200

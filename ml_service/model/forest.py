@@ -50,7 +50,7 @@ class NumberBins:
         # NaN sorts behind everything: as a last threshold it gives missing values a bin of their own.
         return np.append(self.thresholds, np.float32(np.nan))
 
-    def of(self, values: Floats) -> Indices:
+    def assign(self, values: Floats) -> Indices:
         """The bin of each value."""
         return self._edges.searchsorted(values.astype(np.float32), side="right")
 
@@ -77,7 +77,7 @@ class CategoryBins:
         left[-1] = False
         return left
 
-    def of(self, values: Floats) -> Indices:
+    def assign(self, values: Floats) -> Indices:
         """The bin of each value."""
         missing = np.isnan(values)
         codes = np.where(missing, 0, values).astype(np.intp)
@@ -163,24 +163,24 @@ def _bins(trees: list[Node]) -> dict[int, FeatureBins]:
                 thresholds.setdefault(feature, set()).add(tree["split_conditions"][node])
         for at, node in enumerate(tree["categories_nodes"]):
             feature = tree["split_indices"][node]
-            codes[feature] = max(codes.get(feature, 0), max(_named(tree, at), default=0) + 1)
+            codes[feature] = max(codes.get(feature, 0), max(_codes_going_right(tree, at), default=0) + 1)
     if set(thresholds) & set(codes):
         raise NotCompiled("A feature is split both as a number and as a category.")
     numbers = {f: NumberBins(np.unique(np.array(list(t), dtype=np.float32))) for f, t in thresholds.items()}
     return {**numbers, **{f: CategoryBins(count) for f, count in codes.items()}}
 
 
-def _named(tree: Node, at: int) -> list[int]:
+def _codes_going_right(tree: Node, at: int) -> list[int]:
     start, size = tree["categories_segments"][at], tree["categories_sizes"][at]
     return list(tree["categories"][start : start + size])
 
 
 def _leaves(tree: Node, bins: dict[int, FeatureBins], weight: float) -> Iterator[Leaf]:
-    named = {node: _named(tree, at) for at, node in enumerate(tree["categories_nodes"])}
+    right_codes = {node: _codes_going_right(tree, at) for at, node in enumerate(tree["categories_nodes"])}
     cover = np.array(tree["sum_hessian"], dtype=np.float64)
-    open_nodes: list[tuple[int, dict[int, Flags], dict[int, float]]] = [(0, {}, {})]
-    while open_nodes:
-        node, accepts, shares = open_nodes.pop()
+    stack: list[tuple[int, dict[int, Flags], dict[int, float]]] = [(0, {}, {})]
+    while stack:
+        node, accepts, shares = stack.pop()
         left, right = tree["left_children"][node], tree["right_children"][node]
         if left < 0:
             yield Leaf(tree["split_conditions"][node] * weight, accepts, shares)
@@ -188,9 +188,9 @@ def _leaves(tree: Node, bins: dict[int, FeatureBins], weight: float) -> Iterator
         if not cover[node] > 0:
             raise NotCompiled("A split has no training weight.")
         feature = tree["split_indices"][node]
-        goes_left = bins[feature].left(np.float32(tree["split_conditions"][node]), named.get(node, ()))
+        goes_left = bins[feature].left(np.float32(tree["split_conditions"][node]), right_codes.get(node, ()))
         goes_left[-1] = bool(tree["default_left"][node])
         for child, side in ((left, goes_left), (right, ~goes_left)):
-            here = accepts[feature] & side if feature in accepts else side
+            accepted = accepts[feature] & side if feature in accepts else side
             share = shares.get(feature, 1.0) * cover[child] / cover[node]
-            open_nodes.append((child, {**accepts, feature: here}, {**shares, feature: share}))
+            stack.append((child, {**accepts, feature: accepted}, {**shares, feature: share}))

@@ -24,16 +24,16 @@ _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
 Stamp = tuple[int, int, int, int]
 
 
-def _order(version: str) -> tuple[int, ...]:
+def _version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
 @dataclass(frozen=True)
-class OnDisk:
+class StoredModel:
     """A version on disk: what its manifest says, or the problem that keeps it from being used."""
 
     version: str
-    about: dict[str, Any] | None
+    manifest: dict[str, Any] | None
     report: dict[str, Any] | None
     problem: str | None
 
@@ -62,7 +62,7 @@ class Registry:
         if not self.folder.is_dir():
             return []
         names = [entry.name for entry in self.folder.iterdir() if entry.is_dir() and _VERSION.fullmatch(entry.name)]
-        return sorted(names, key=_order, reverse=True)
+        return sorted(names, key=_version_key, reverse=True)
 
     def newest(self) -> str | None:
         """The highest version on disk."""
@@ -73,7 +73,7 @@ class Registry:
         newest = self.newest()
         if newest is None:
             return first
-        major, minor, patch = _order(newest)
+        major, minor, patch = _version_key(newest)
         return f"{major}.{minor}.{patch + 1}"
 
     def path(self, version: str) -> Path:
@@ -100,7 +100,7 @@ class Registry:
         if wanted is None:
             raise NoModel("There is no model yet: train one first.")
         stamp = self._stamp(wanted)
-        return self._remembered(wanted, stamp) or self._load(wanted, stamp)
+        return self._cached_model(wanted, stamp) or self._load(wanted, stamp)
 
     def _stamp(self, version: str) -> Stamp:
         missing = NotFound(f"There is no model {version} on disk.")
@@ -108,14 +108,14 @@ class Registry:
             raise missing
         try:
             # Asked on every request: text and one look, no paths.
-            found = os.stat(f"{self.folder}/{version}/{artefacts.MANIFEST}")
+            status = os.stat(f"{self.folder}/{version}/{artefacts.MANIFEST}")
         except OSError:
             if not self.path(version).is_dir():
                 raise missing from None
             raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} is missing.") from None
-        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _remembered(self, version: str, stamp: Stamp) -> ChurnModel | None:
+    def _cached_model(self, version: str, stamp: Stamp) -> ChurnModel | None:
         with self._lock:
             known = self._models.get(version)
             if known is None or known[0] != stamp:
@@ -126,7 +126,7 @@ class Registry:
     def _load(self, version: str, stamp: Stamp) -> ChurnModel:
         # One load at a time: requests that arrive together for a new version read it once.
         with self._loading:
-            known = self._remembered(version, stamp)
+            known = self._cached_model(version, stamp)
             if known is not None:
                 return known
             model = ChurnModel.load(self.path(version), threads=self._threads)
@@ -140,7 +140,7 @@ class Registry:
                     self._models.popitem(last=False)
             return model
 
-    def inspect(self, version: str) -> OnDisk:
+    def inspect(self, version: str) -> StoredModel:
         """Read a version's manifest and report anew and check every file of it.
 
         Raises
@@ -151,10 +151,10 @@ class Registry:
             raise NotFound(f"There is no model {version} on disk.")
         try:
             model = ChurnModel.load(self.path(version), threads=self._threads)
-            about = artefacts.read_manifest(self.path(version))
+            manifest = artefacts.read_manifest(self.path(version))
         except CorruptModel as error:
-            return OnDisk(version, None, None, error.message)
-        return OnDisk(version, about, model.report, None)
+            return StoredModel(version, None, None, error.message)
+        return StoredModel(version, manifest, model.report, None)
 
     def sweep(self) -> None:
         """Remove what a training left behind whose process is gone."""

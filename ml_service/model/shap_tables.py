@@ -20,15 +20,15 @@ from ml_service.arrays import Flags, Floats, Indices
 from ml_service.model.forest import FeatureBins, Leaf, NotCompiled, read_forest
 
 #: Numbers in all tables of one model: 64 MB.
-MOST_NUMBERS = 8_000_000
+MAX_VALUES = 8_000_000
 #: Cells up to which sets of features are put into one table: it has to stay in the processor's cache.
 SHARED_CELLS = 8_192
 #: Groups a set is tried with before it gets a table of its own.
-TRIES = 6
+MAX_MERGE_ATTEMPTS = 6
 #: Rows up to which all tables are asked at once; above, one table after the other.
 FEW_ROWS = 128
 #: Numbers in a block of a product while a table is made: 32 MB.
-BLOCK = 4_000_000
+BLOCK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Group:
         return math.prod(len(axis.example) for axis in self.axes.values())
 
 
-class Tables:
+class ShapTables:
     """A model, or the average of several, as tables.
 
     Parameters
@@ -68,7 +68,7 @@ class Tables:
     Raises
     ------
     NotCompiled
-        Where the model is of another kind, or its tables would be larger than `MOST_NUMBERS`.
+        Where the model is of another kind, or its tables would be larger than `MAX_VALUES`.
     """
 
     def __init__(self, boosters: Sequence[xgb.Booster], features: int) -> None:
@@ -80,7 +80,7 @@ class Tables:
         self._lay_out(groups)
 
     @property
-    def numbers(self) -> int:
+    def size(self) -> int:
         """How many numbers all tables hold."""
         return len(self._values)
 
@@ -119,7 +119,7 @@ class Tables:
             Shape (rows, features): numbers, category codes, NaN where missing.
         """
         bins = self._bins_of(values)
-        shap = self._few(bins) if len(values) <= FEW_ROWS else self._many(bins)
+        shap = self._explain_few(bins) if len(values) <= FEW_ROWS else self._explain_many(bins)
         margin = np.full(len(values), self.base_margin)
         for of_feature in shap:
             margin += of_feature
@@ -136,14 +136,14 @@ class Tables:
     def _bins_of(self, values: Floats) -> Indices:
         # One row more than features, all zero: where tables of fewer features point to.
         bins = np.zeros((self.features + 1, len(values)), dtype=np.intp)
-        for feature, of_feature in self._bins.items():
-            bins[feature] = of_feature.of(values[:, feature])
+        for feature, feature_bins in self._bins.items():
+            bins[feature] = feature_bins.assign(values[:, feature])
         return bins
 
-    def _many(self, bins: Indices) -> Floats:
+    def _explain_many(self, bins: Indices) -> Floats:
         rows = bins.shape[1]
         shap = np.zeros((self.features, rows))
-        cell, step, found = np.empty(rows, np.intp), np.empty(rows, np.intp), np.empty(rows)
+        cell, step, contributions = np.empty(rows, np.intp), np.empty(rows, np.intp), np.empty(rows)
         for g, order in enumerate(self._order):
             for k, feature in enumerate(order):
                 # Nothing is ever outside: `clip` only spares the copy that a check would need.
@@ -152,18 +152,18 @@ class Tables:
                 if k:
                     cell += step
             for k, feature in enumerate(order):
-                np.take(self._values[k * self._cells[g] :], cell, out=found, mode="clip")
-                shap[feature] += found
+                np.take(self._values[k * self._cells[g] :], cell, out=contributions, mode="clip")
+                shap[feature] += contributions
         return shap
 
-    def _few(self, bins: Indices) -> Floats:
+    def _explain_few(self, bins: Indices) -> Floats:
         rows = bins.shape[1]
         cells = self._places[self._place_start[:, :, None] + bins[self._place_bins]].sum(axis=1)
         steps = self._value_step[:, :, None]
-        found = self._values[np.where(steps < 0, 0, cells[:, None, :] + steps)]
+        contributions = self._values[np.where(steps < 0, 0, cells[:, None, :] + steps)]
         # `bincount` adds in the order of its input: table by table, as above.
         owner = self._owner[:, :, None] * rows + np.arange(rows)
-        total = np.bincount(owner.reshape(-1), found.reshape(-1), minlength=(self.features + 1) * rows)
+        total = np.bincount(owner.reshape(-1), contributions.reshape(-1), minlength=(self.features + 1) * rows)
         return np.asarray(total.reshape(self.features + 1, rows)[: self.features], dtype=np.float64)
 
 
@@ -175,13 +175,13 @@ def _groups(base: float, leaves: Sequence[Leaf]) -> tuple[float, list[_Group]]:
         if leaf.accepts:
             by_set.setdefault(tuple(sorted(leaf.accepts)), []).append(leaf)
     groups: list[_Group] = []
-    numbers = 0
+    size = 0
     for features in sorted(by_set, key=lambda s: (-len(s), s)):
         axes = {f: _axis(np.array([leaf.accepts[f] for leaf in by_set[features]])) for f in features}
-        numbers += math.prod(len(axis.example) for axis in axes.values()) * len(axes)
-        if numbers > MOST_NUMBERS:
-            raise NotCompiled(f"Its tables would hold more than {MOST_NUMBERS:,} numbers.")
-        _join(groups, axes, _game(by_set[features], axes))
+        size += math.prod(len(axis.example) for axis in axes.values()) * len(axes)
+        if size > MAX_VALUES:
+            raise NotCompiled(f"Its tables would hold more than {MAX_VALUES:,} numbers.")
+        _merge(groups, axes, _leaf_shap_values(by_set[features], axes))
     return float(base), groups
 
 
@@ -191,31 +191,31 @@ def _axis(accepts: Flags) -> _Axis:
     return _Axis(place.reshape(-1), example)
 
 
-def _both(one: _Axis, other: _Axis) -> _Axis:
+def _refine(one: _Axis, other: _Axis) -> _Axis:
     pairs = one.place * len(other.example) + other.place
     _, example, place = np.unique(pairs, return_index=True, return_inverse=True)
     return _Axis(place, example)
 
 
-def _join(groups: list[_Group], axes: dict[int, _Axis], game: Floats) -> None:
+def _merge(groups: list[_Group], axes: dict[int, _Axis], shap: Floats) -> None:
     """Put a set's table into the group it shares most features with, if that stays small; else into one of its own."""
     mask = sum(1 << feature for feature in axes)
-    near = sorted(
+    candidates = sorted(
         (-(group.mask & mask).bit_count(), group.cells, at)
         for at, group in enumerate(groups)
         if (group.mask & mask).bit_count()
     )
-    for _, _, at in near[:TRIES]:
+    for _, _, at in candidates[:MAX_MERGE_ATTEMPTS]:
         group = groups[at]
-        joined = {f: _both(group.axes[f], axis) if f in group.axes else axis for f, axis in axes.items()}
-        wider = _Group({**group.axes, **joined}, [*group.members, (axes, game)])
-        if wider.cells <= SHARED_CELLS or wider.cells == group.cells:
-            groups[at] = wider
+        joined = {f: _refine(group.axes[f], axis) if f in group.axes else axis for f, axis in axes.items()}
+        merged = _Group({**group.axes, **joined}, [*group.members, (axes, shap)])
+        if merged.cells <= SHARED_CELLS or merged.cells == group.cells:
+            groups[at] = merged
             return
-    groups.append(_Group(axes, [(axes, game)]))
+    groups.append(_Group(axes, [(axes, shap)]))
 
 
-def _game(leaves: Sequence[Leaf], axes: dict[int, _Axis]) -> Floats:
+def _leaf_shap_values(leaves: Sequence[Leaf], axes: dict[int, _Axis]) -> Floats:
     """SHAP values of leaves with the same features, shape (features, places of the first, .. of the last).
 
     The Shapley value of a product game is the integral of its multilinear extension: for feature i with o_j = 1 where
@@ -241,24 +241,24 @@ def _product(own: Floats, others: list[Floats]) -> Floats:
     """Sum over leaves of the outer product, shape (places of own, places of others ..)."""
     shape = tuple(other.shape[1] for other in others)
     total = np.zeros((own.shape[1], math.prod(shape)))
-    step = max(1, BLOCK // total.shape[1])
+    step = max(1, BLOCK_VALUES // total.shape[1])
     for start in range(0, len(own), step):
-        here = slice(start, start + step)
-        outer = np.ones((len(own[here]), 1))
+        block = slice(start, start + step)
+        outer = np.ones((len(own[block]), 1))
         for other in others:
-            outer = (outer[:, :, None] * other[here][:, None, :]).reshape(len(outer), -1)
-        total += own[here].T @ outer
+            outer = (outer[:, :, None] * other[block][:, None, :]).reshape(len(outer), -1)
+        total += own[block].T @ outer
     return total.reshape(own.shape[1], *shape)
 
 
 def _table(group: _Group, order: list[int]) -> Floats:
     """A group's table, shape (features, cells), the last feature's places next to each other."""
     table = np.zeros((len(order), *[len(group.axes[f].example) for f in order]))
-    for axes, game in group.members:
+    for axes, shap in group.members:
         # Where each of the group's places lies on the member's axes; features it does not have are stretched.
         index = np.ix_(np.arange(len(axes)), *[axes[f].place[group.axes[f].example] for f in sorted(axes)])
         shape = [len(group.axes[f].example) if f in axes else 1 for f in order]
-        part = game[index].reshape(len(axes), *shape)
+        part = shap[index].reshape(len(axes), *shape)
         for k, feature in enumerate(sorted(axes)):
             table[order.index(feature)] += part[k]
     return table.reshape(len(order), -1)

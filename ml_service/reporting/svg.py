@@ -89,18 +89,18 @@ def whiskers(svg: Element, axes: Axes, spans: Sequence[tuple[float, float, float
         _line(svg, axes.place((x, low)), axes.place((x, high)), BLUE)
 
 
-def bars(title: str, rows: Sequence[tuple[str, float]], told: Callable[[float], str]) -> Element:
+def bars(title: str, rows: Sequence[tuple[str, float]], format_value: Callable[[float], str]) -> Element:
     """Horizontal bars, the longest is the whole width."""
-    height, most = 26 + 22 * len(rows), max((value for _, value in rows), default=1.0) or 1.0
+    height, longest = 26 + 22 * len(rows), max((value for _, value in rows), default=1.0) or 1.0
     svg = Element("svg", {"viewBox": f"0 0 560 {height}", "width": "560", "height": str(height), "role": "img"})
     SubElement(svg, "title").text = title
     _text(svg, (0, 14), title, anchor="start", weight="bold", size=12)
     for number, (name, value) in enumerate(rows):
         y = 24 + 22 * number
         _text(svg, (190, y + 12), name, anchor="end", size=11)
-        size = {"width": f"{300 * value / most:.1f}", "height": "15"}
+        size = {"width": f"{300 * value / longest:.1f}", "height": "15"}
         SubElement(svg, "rect", {"x": "198", "y": str(y), "fill": BLUE, **size})
-        _text(svg, (204 + 300 * value / most, y + 12), told(value), anchor="start", size=11)
+        _text(svg, (204 + 300 * value / longest, y + 12), format_value(value), anchor="start", size=11)
     return svg
 
 
@@ -114,8 +114,8 @@ def _line(svg: Element, start: Point, end: Point, colour: str) -> None:
 
 
 def _text(
-    svg: Element, at: Point, words: str, *, anchor: str = "middle", weight: str = "normal", size: int = 10
+    svg: Element, at: Point, content: str, *, anchor: str = "middle", weight: str = "normal", size: int = 10
 ) -> None:
     attributes = {"x": f"{at[0]:.1f}", "y": f"{at[1]:.1f}", "text-anchor": anchor, "font-size": str(size)}
     attributes |= {"font-family": "system-ui, sans-serif", "font-weight": weight, "fill": INK}
-    SubElement(svg, "text", attributes).text = words
+    SubElement(svg, "text", attributes).text = content

@@ -49,29 +49,29 @@ def _size(report: TrainReport) -> str:
 
 
 def _at(threshold: float, figures: TestFigures | BalancedFigures) -> str:
-    told = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
-    return f"  at p >= {threshold:.4f}:  precision {told[0]}  recall {told[1]}  F1 {told[2]}"
+    figures_text = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
+    return f"  at p >= {threshold:.4f}:  precision {figures_text[0]}  recall {figures_text[1]}  F1 {figures_text[2]}"
 
 
 def _test(report: TrainReport) -> Iterator[str]:
-    test, best = report.test, report.ceiling
+    test, ceiling_figures = report.test, report.ceiling
     when = f", {test.period[0]} to {test.period[1]}" if test.period else ""
     yield f"Test rows, natural prevalence: n = {test.n:,}, {100 * test.prevalence:.2f} % churned{when}"
     for name, label in _FIGURES.items():
         interval = report.intervals.get(name)
         spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-        ceiling = f"   (ceiling {_figure(getattr(best, name))})" if best is not None else ""
+        ceiling = f"   (ceiling {_figure(getattr(ceiling_figures, name))})" if ceiling_figures is not None else ""
         yield f"  {label:18} {_figure(getattr(test, name)):7}{spread}{ceiling}"
     if report.calibration is not None:
         slope = _figure(report.calibration.slope)
         yield f"  calibration slope  {slope}   (chance alone: ECE up to {report.calibration.ece_limit:.4f})"
     yield _at(test.threshold, test)
-    if best is not None:
-        yield _at(best.threshold, best) + "   (ceiling)"
+    if ceiling_figures is not None:
+        yield _at(ceiling_figures.threshold, ceiling_figures) + "   (ceiling)"
     yield "The same rows, balanced (prevalence 1/2)"
     yield _at(test.balanced.threshold, test.balanced)
-    if best is not None:
-        yield _at(best.balanced.threshold, best.balanced) + "   (ceiling)"
+    if ceiling_figures is not None:
+        yield _at(ceiling_figures.balanced.threshold, ceiling_figures.balanced) + "   (ceiling)"
 
 
 _FIGURES = {

@@ -28,9 +28,9 @@ from shared.errors import CorruptModel, ServiceError
 from shared.web.logs import LogLevel, configure_logs
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
-WATCH_S = 1.0
+PARENT_CHECK_S = 1.0
 #: Progress lines closer together than this say nothing new.
-QUIET_S = 0.2
+MIN_INTERVAL_S = 0.2
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ def run(pipe: Connection, job: Job) -> None:
     configure_logs(service="ml-training", level=job.log_level)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        _tell(pipe, _outcome(pipe, job))
+        _send(pipe, _outcome(pipe, job))
     except _ParentGoneError:
         log.info("training_stopped", version=job.version, reason="the service is gone")
 
@@ -86,7 +86,7 @@ class _ParentGoneError(Exception):
     """Nobody is left at the other end of the pipe."""
 
 
-def _tell(pipe: Connection, message: dict[str, Any]) -> None:
+def _send(pipe: Connection, message: dict[str, Any]) -> None:
     try:
         pipe.send(message)
     except OSError:
@@ -96,23 +96,27 @@ def _tell(pipe: Connection, message: dict[str, Any]) -> None:
 def _backtest(pipe: Connection, job: Job) -> Backtest:
     assert job.params is not None
     return backtest(
-        _snapshot(job), trials=job.params.trials, seed=job.params.seed, threads=job.threads, progress=_Sender(pipe)
+        _snapshot(job),
+        trials=job.params.trials,
+        seed=job.params.seed,
+        threads=job.threads,
+        progress=_ProgressSender(pipe),
     )
 
 
 def _train(pipe: Connection, job: Job) -> TrainReport:
     champion, notes = _champion(job)
-    asked = job.params or TrainParams(model_version=job.version, table_schema={})
+    params = job.params or TrainParams(model_version=job.version, table_schema={})
     trained = train(
         _snapshot(job),
         version=job.version,
-        seed=asked.seed,
+        seed=params.seed,
         threads=job.threads,
-        effort=Effort(asked.trials, asked.time_budget_s),
-        allow_leaks=asked.allow_leaks,
+        effort=Effort(params.trials, params.time_budget_s),
+        allow_leaks=params.allow_leaks,
         champion=champion,
         notes=notes,
-        progress=_Sender(pipe),
+        progress=_ProgressSender(pipe),
     )
     about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}
     trained.model.save(job.folder / MODEL_FOLDER, about=about)
@@ -139,7 +143,7 @@ def _snapshot(job: Job) -> Snapshot:
     return read_snapshot(table, schema)
 
 
-class _Sender:
+class _ProgressSender:
     """Progress to the parent, not more often than anybody reads."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -147,15 +151,15 @@ class _Sender:
 
     def __call__(self, done: float, stage: str) -> None:
         now, kind = time.monotonic(), stage.partition(", round")[0]
-        if kind != self._stage or now - self._sent >= QUIET_S:
+        if kind != self._stage or now - self._sent >= MIN_INTERVAL_S:
             self._sent, self._stage = now, kind
             line: dict[str, Any] = {"progress": round(done, 4), "stage": stage}
-            _tell(self._pipe, line)
+            _send(self._pipe, line)
 
 
 def _end_with_the_parent() -> None:
     parent = parent_process()
     while parent is None or parent.is_alive():
-        time.sleep(WATCH_S)
+        time.sleep(PARENT_CHECK_S)
     # Nobody is left to read the answer. What lies in the folder is swept at the service's next start.
     os._exit(1)

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ml_service.data.column_checks import demand_sound
+from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.leakage import Leak, guard
 from ml_service.data.splitting import Split, customer_groups, split_rows
-from ml_service.evaluation.report import Judging, judge
-from ml_service.evaluation.warnings import cautions
+from ml_service.evaluation.report import Evaluation, build_report
+from ml_service.evaluation.warnings import report_warnings
 from ml_service.model.churn_model import ChurnModel, Progress
-from ml_service.model.hyperparameter_search import PORTFOLIO, described
+from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
 from shared.contracts import api
 from shared.contracts.api import TrainReport
@@ -41,7 +41,7 @@ class Effort:
     time_budget_s: float | None = None
 
 
-def silent(_done: float, _stage: str) -> None:
+def no_progress(_done: float, _stage: str) -> None:
     """A progress that nobody reads."""
 
 
@@ -55,7 +55,7 @@ def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
     """
     groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
     split = split_rows(snapshot.label, snapshot.as_of, groups, seed, named=snapshot.schema.label)
-    demand_sound(snapshot.schema, snapshot.features)
+    check_columns(snapshot.schema, snapshot.features)
     return split
 
 
@@ -69,7 +69,7 @@ def train(
     allow_leaks: Sequence[str] = (),
     champion: ChurnModel | None = None,
     notes: Sequence[str] = (),
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Trained:
     """Fit a model on the older rows and judge it on the newest.
 
@@ -110,13 +110,13 @@ def train(
         time_budget_s=effort.time_budget_s,
         progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
     )
-    judging = Judging(snapshot, split, model, champion)
-    report = judge(judging, progress)
+    evaluation = Evaluation(snapshot, split, model, champion)
+    report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
     report.warnings = [
         *(f"{leak.name} was allowed by name although, {leak.evidence}" for leak in leaks),
-        *cautions(judging, report),
-        *described(model.search),
+        *report_warnings(evaluation, report),
+        *search_notes(model.search),
         *notes,
     ]
     model.report, model.report_page = report.model_dump(mode="json"), report_page(report)

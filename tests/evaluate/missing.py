@@ -48,7 +48,7 @@ class Parted:
         grown = rows.grow(params, on_round=lambda _: None)
         fitted = boosting.fit(self.schema, params, past, self.label, rounds=grown.rounds, bag=1, threads=1)
         if corrected:
-            fitted = corrections.corrected(self.schema, fitted, params, past, self.label, threads=1)
+            fitted = corrections.correct(self.schema, fitted, params, past, self.label, threads=1)
         return Scorer(fitted, boosting.feature_types(self.schema), grown.margins, self.label)
 
 

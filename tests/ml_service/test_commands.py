@@ -258,7 +258,7 @@ def test_a_missed_floor_of_the_documented_preset_exits_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_model, "CUSTOMERS", 400)
-    monkeypatch.setattr(acceptance, "LEAST_AUC", 0.999)
+    monkeypatch.setattr(acceptance, "MIN_AUC", 0.999)
     line = ["--seed", "3", "--trials", "1", "--out", str(tmp_path / "m")]
     assert train_model.main(line) == 1
     told = capsys.readouterr()

@@ -89,7 +89,7 @@ def corrected(snapshot: Snapshot, seed: int = 0) -> tuple[xgb.Booster, xgb.Boost
     values = matrix(snapshot)
     params = boosting.parameters(snapshot.schema, rows=len(values), leavers=int(snapshot.label.sum()), seed=seed)
     bare = boosting.fit(snapshot.schema, params, values, snapshot.label, rounds=60, bag=1, threads=1)
-    whole = corrections.corrected(snapshot.schema, bare, params, values, snapshot.label, threads=1)
+    whole = corrections.correct(snapshot.schema, bare, params, values, snapshot.label, threads=1)
     types = boosting.feature_types(snapshot.schema)
     return bare, whole, xgb.DMatrix(values, feature_types=types, enable_categorical=True), values
 
@@ -152,7 +152,7 @@ def test_a_feature_counts_as_complete_where_at_most_one_row_in_a_thousand_lacks_
 
 def test_a_feature_beyond_a_factor_of_two_is_named_with_it() -> None:
     found = [Blanked(feature="calls", factor=2.4), Blanked(feature="age", factor=1.9), Blanked(feature="b", factor=0.3)]
-    told = list(blanking.cautions(found))
+    told = list(blanking.blanking_warnings(found))
     assert len(told) == 2 and "calls" in told[0] and "2.4" in told[0] and "0.3" in told[1]
 
 

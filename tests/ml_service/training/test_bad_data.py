@@ -10,7 +10,7 @@ import pytest
 
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.model.churn_model import MOST_LEVELS
+from ml_service.model.churn_model import MAX_CATEGORIES
 from ml_service.model.signal_test import out_of_fold_signal
 from ml_service.training.pipeline import Effort, train
 from shared.errors import InsufficientData, InvalidInput, NoSignal
@@ -64,7 +64,7 @@ def test_copies_of_rows_do_not_make_a_signal_stronger() -> None:
     rng = np.random.default_rng(1)
     margin, label, folds = rng.normal(size=600), (rng.random(600) < 0.3).astype(np.int8), np.arange(600) % 5
     once = out_of_fold_signal(margin, label, folds)
-    often = out_of_fold_signal(np.tile(margin, 9), np.tile(label, 9), np.tile(folds, 9), alike=9)
+    often = out_of_fold_signal(np.tile(margin, 9), np.tile(label, 9), np.tile(folds, 9), copies=9)
     assert often.z == pytest.approx(once.z, rel=0.02)
 
 
@@ -99,7 +99,7 @@ def test_ten_thousand_categories_are_cut_to_the_commonest() -> None:
     shops = [f"shop {k}" for k in [*range(10_000), *rng.integers(0, 300, 5_000)]]
     base = make_undated(len(shops))
     trained = train(planted(base, shops, "shop"), version="1.0.0", effort=QUICK)
-    assert len(trained.model.categories["shop"]) == MOST_LEVELS
+    assert len(trained.model.categories["shop"]) == MAX_CATEGORIES
     assert any("shop has more than 200" in warning for warning in trained.report.warnings)
 
 
