@@ -13,7 +13,7 @@ Labels = npt.NDArray[np.int8]
 Folds = npt.NDArray[np.int8]
 #: Row positions, groups and keys.
 Ints = npt.NDArray[np.int64]
-#: What NumPy itself indexes with.
+#: Positions as NumPy returns them.
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 #: Days, datetime64[D].

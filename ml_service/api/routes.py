@@ -155,7 +155,7 @@ def _training_body() -> bytes | None:
         return None
     if request.mimetype == JSON_TYPE:
         if codec.read_json(body) != {}:
-            raise InvalidInput(f"Training data come as {ARROW_TYPE}; a JSON body must be empty.")
+            raise InvalidInput(f"Send training data as {ARROW_TYPE}; a JSON body must be empty.")
         return None
     if request.mimetype != ARROW_TYPE:
         raise UnsupportedMedia(f"Send {ARROW_TYPE}, or no body to train on the simulated subscribers.")
@@ -163,7 +163,7 @@ def _training_body() -> bytes | None:
 
 
 class _Lines:
-    """NDJSON lines of a training. The server calls `close` when the caller goes away, read or not."""
+    """The NDJSON lines of a training; the server calls `close` when the caller disconnects."""
 
     def __init__(self, run: TrainingRun) -> None:
         self._run = run

@@ -41,7 +41,7 @@ def _id_problem(name: str, column: pa.ChunkedArray) -> Detail | None:
         return None
     message = (
         f"{values:,} different values in {present:,} rows: this is a name or an id rather than a category. "
-        "Remove it from the schema's features, or make it the schema's id."
+        "Take it out of the schema's features, or make it the schema's id."
     )
     return {"field": name, "message": message}
 
@@ -53,5 +53,5 @@ def _varies(column: pa.ChunkedArray) -> bool:
 def looks_like_an_id(column: Floats) -> bool:
     """Whether every row has a different whole number."""
     known = column[~np.isnan(column)]
-    whole = len(known) >= MIN_ROWS and bool((known == np.floor(known)).all())
-    return whole and len(np.unique(known)) == len(known)
+    are_whole = len(known) >= MIN_ROWS and bool((known == np.floor(known)).all())
+    return are_whole and len(np.unique(known)) == len(known)

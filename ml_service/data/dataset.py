@@ -105,12 +105,12 @@ def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
     """
     label = _column(table, arrow.LABEL, pa.int8())
     if label is None or not set(pc.unique(label).to_pylist()) <= {0, 1}:
-        raise _wrong(arrow.LABEL, "Every row needs a label of 0 or 1.")
+        raise _wrong(arrow.LABEL, "A label of 0 or 1 is needed on every row.")
     as_of = _column(table, arrow.AS_OF, pa.date32())
     if as_of is not None and as_of.null_count == len(table):
         as_of = None
     if as_of is not None and as_of.null_count:
-        raise _wrong(arrow.AS_OF, "Either every row or no row needs a date.")
+        raise _wrong(arrow.AS_OF, "A date is needed on every row or on none.")
     keys = _column(table, arrow.ROW_KEY, pa.int64())
     return Snapshot(
         schema=schema,

@@ -88,7 +88,7 @@ def guard(
         names = ", ".join(leak.name for leak in refused)
         raise LeakFound(
             f"{names}: probably written after the outcome was known. {refused[0].name}: {refused[0].evidence} "
-            f"Remove it from the schema's features, or allow it by name (--allow-leak {refused[0].name}).",
+            f"Take it out of the schema's features, or allow it by name (--allow-leak {refused[0].name}).",
             details=details,
         )
     return leaks

@@ -94,6 +94,13 @@ def stratified_group_folds(groups: Ints, label: Labels, parts: int, seed: int) -
     -------
     folds : ndarray of int8, shape (n_rows,)
         From 0 to parts - 1.
+
+    Examples
+    --------
+    >>> groups, label = np.array([7, 7, 8, 9]), np.array([1, 0, 1, 0], np.int8)
+    >>> folds = stratified_group_folds(groups, label, 2, seed=0)
+    >>> bool(folds[0] == folds[1])
+    True
     """
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     leavers = np.bincount(inverse, weights=label, minlength=len(sizes))

@@ -76,7 +76,7 @@ def _column_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Ite
         column = training[:, position]
         known = column[~np.isnan(column)]
         if not len(known):
-            yield f"{name} is missing in every training row, so the model can't use it."
+            yield f"{name} has no value in any training row, so the model can't use it."
         elif looks_like_an_id(column):
             yield f"{name} has a different whole number in every training row: is it an id rather than a feature?"
         elif known.min() == known.max() and len(known) == len(column):

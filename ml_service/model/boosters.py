@@ -1,8 +1,9 @@
-"""The boosters of a model at work: margins and contributions of rows, each by the booster that may score it.
+"""Trees: the boosters of a model, which compute the margins and SHAP values of rows.
 
-Law: rows are grouped by booster and cut into chunks; neither changes a bit of any row's answer. Tables answer for a
-booster (`ml_service.model.shap_tables`) once they have agreed with it on a sample; where they don't, xgboost itself
-does.
+Each booster is compiled to tables (`ml_service.model.shap_tables`), which are compared with xgboost on a sample; if
+they differ, xgboost itself computes the answers.
+
+Law: grouping the rows by booster and splitting them into chunks changes no bit of any row's answer.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
 from ml_service.model.shap_tables import ShapTables
 
-#: Positions of rows; a slice where they follow each other.
+#: Positions of rows; a slice if they are contiguous.
 Rows = slice | Indices
 
 CHUNK_ROWS = 25_000
 MODEL_FILE = "model.ubj"
-#: Rows on which tables are held against their booster, and how far they may differ, log-odds.
+#: Number of rows on which tables are compared with xgboost, and the largest difference allowed, in log-odds.
 SAMPLE, TOLERANCE = 128, 1e-5
 TOP = 3
 
@@ -39,7 +40,18 @@ def _fold_file(fold: int) -> str:
 
 @dataclass(frozen=True)
 class Contributions:
-    """A block of rows: which, the base of their booster, margins (rows,), SHAP values (rows, features); log-odds."""
+    """Margins and SHAP values of a block of rows, in log-odds.
+
+    Attributes
+    ----------
+    rows : slice or ndarray of intp
+        Positions of the rows.
+    base_margin : float
+        Base margin of the booster that scored them.
+    margin : ndarray of float64, shape (n_rows,)
+    values : ndarray of float64, shape (n_rows, n_features)
+        SHAP values; with the base margin they add up to the margin.
+    """
 
     rows: Rows
     base_margin: float
@@ -48,7 +60,7 @@ class Contributions:
 
 
 class _Booster:
-    """One booster, its tables or why it has none. Both are made when they are first needed."""
+    """One booster and its tables, which are compiled when they are first needed."""
 
     def __init__(self, booster: xgb.Booster, types: list[str], threads: int) -> None:
         self.raw, self._types, self._threads = booster, types, threads
@@ -60,7 +72,7 @@ class _Booster:
         self._base = 0.0
 
     def prepare(self) -> str | None:
-        """Make the tables; why there are none, None where there are."""
+        """Compile the tables; return the reason if that is not possible, else None."""
         with self._lock:
             if not self._ready:
                 try:
@@ -79,7 +91,7 @@ class _Booster:
         return self._base
 
     def explain(self, values: Floats) -> tuple[Floats, Floats]:
-        """Margins, shape (rows,), and SHAP values, shape (rows, features)."""
+        """Margins, shape (n_rows,), and SHAP values, shape (n_rows, n_features)."""
         self.prepare()
         if self._tables is not None:
             margin, shap = self._tables.explain(values)
@@ -87,21 +99,21 @@ class _Booster:
         return self.xgboost_margins(values), self.xgboost_shap(values)[:, :-1]
 
     def margins(self, values: Floats) -> Floats:
-        """The margins of `explain` to the bit; where xgboost answers, without the reasons, which cost it the most."""
+        """Margins only, identical to those of `explain`; without tables this skips the SHAP values of xgboost."""
         self.prepare()
         return self.xgboost_margins(values) if self._tables is None else self._tables.explain(values)[0]
 
     def xgboost_margins(self, values: Floats) -> Floats:
-        """What xgboost says."""
+        """Margins as xgboost computes them, shape (n_rows,)."""
         return np.asarray(self.raw.predict(self._data(values), output_margin=True), dtype=np.float64)
 
     def leaf_nodes(self, values: Floats) -> Indices:
-        """The node of each tree that xgboost sends each row to, shape (rows, trees)."""
+        """The leaf of each tree that xgboost sends each row to, shape (n_rows, n_trees)."""
         nodes = self.raw.predict(self._data(values), pred_leaf=True, strict_shape=True)
         return np.asarray(nodes, dtype=np.intp).reshape(len(values), -1)
 
     def xgboost_shap(self, values: Floats) -> Floats:
-        """What xgboost says; the last column is the base, the same for every row."""
+        """SHAP values as xgboost computes them, shape (n_rows, n_features + 1); the last column is the base margin."""
         return np.asarray(self.raw.predict(self._data(values), pred_contribs=True), dtype=np.float64)
 
     def _data(self, values: Floats) -> xgb.DMatrix:
@@ -109,15 +121,15 @@ class _Booster:
 
 
 def _verified(tables: ShapTables, booster: _Booster) -> ShapTables:
-    """Hold tables against their booster, on the thresholds themselves, beside them, and where values are missing.
+    """Compare tables with xgboost on a sample: at the split thresholds, just below them, and on missing values.
 
-    Reasons and base against what xgboost says, margins against the leaves it reaches, added in double precision: its
-    own sum of many trees is off by more than `TOLERANCE`, also from the sum of its own reasons.
+    SHAP values and base margin are compared with those of xgboost. Margins are compared with the sum of the leaves that
+    xgboost reaches, in double precision, because its own single-precision sum is off by more than `TOLERANCE`.
 
     Raises
     ------
     NotCompiled
-        Where they differ by more than `TOLERANCE`, or name other top reasons.
+        If they differ by more than `TOLERANCE` or have different top reasons.
     """
     values = tables.sample(SAMPLE)
     margin, shap = tables.explain(values)
@@ -132,23 +144,25 @@ def _verified(tables: ShapTables, booster: _Booster) -> ShapTables:
     reference_sizes, sizes = np.abs(reference[:, :-1]), np.abs(shap.T)
     reference_top = np.argsort(-reference_sizes, axis=1, kind="stable")[:, :TOP]
     at_reference_top = np.take_along_axis(sizes, reference_top, axis=1)
-    # Two sizes that xgboost's own rounding can't tell apart have no order.
+    # Features whose SHAP values differ by less than the rounding of xgboost may change places.
     if np.abs(at_reference_top + np.sort(-sizes, axis=1)[:, :TOP]).max() > 2 * TOLERANCE:
-        raise NotCompiled("Tables and xgboost name other top reasons on a sample.")
+        raise NotCompiled("Tables and xgboost give different top reasons on a sample.")
     return tables
 
 
 class Trees:
-    """The final booster and, where they are kept, those of the folds.
+    """The final booster of a model and, if they were kept, those of the folds.
 
     Parameters
     ----------
-    final
-        Scores whatever was not in training.
-    folds
-        The k-th has not seen the rows of fold k.
-    feature_types
+    final : xgboost.Booster
+        Scores rows that were not in training.
+    folds : sequence of xgboost.Booster
+        The k-th was trained without the rows of fold k.
+    feature_types : list of str
         q for numbers, c for categories.
+    threads : int
+        Threads of xgboost.
     """
 
     def __init__(
@@ -159,35 +173,35 @@ class Trees:
 
     @property
     def base_margin(self) -> float:
-        """What the final booster's contributions are counted from, log-odds."""
+        """Base margin of the final booster, in log-odds."""
         return self._boosters[UNSEEN].base_margin
 
     def prepare(self) -> str | None:
-        """Make all tables now, so that no request waits for them; why xgboost scores instead, where it does."""
+        """Compile all tables now; return the reason if one can't be compiled, so that xgboost scores, else None."""
         return next((why for booster in self._boosters.values() if (why := booster.prepare())), None)
 
     def margins(self, values: Floats, folds: Folds) -> Floats:
-        """Log-odds before calibration, shape (rows,)."""
+        """Log-odds before calibration, shape (n_rows,)."""
         margins = np.empty(len(values), dtype=np.float64)
         for rows, fold in self._blocks(folds):
             margins[rows] = self._boosters[fold].margins(values[rows])
         return margins
 
     def contributions(self, values: Floats, folds: Folds) -> Iterator[Contributions]:
-        """Margins and exact path-dependent SHAP values, block by block; base + sum is the margin to 1e-5."""
+        """Margins and exact path-dependent SHAP values, block by block; they are additive to 1e-5."""
         for rows, fold in self._blocks(folds):
             booster = self._boosters[fold]
             margin, shap = booster.explain(values[rows])
             yield Contributions(rows, booster.base_margin, margin, shap)
 
     def files(self) -> dict[str, bytes]:
-        """Each booster in UBJSON."""
+        """The boosters as files in UBJSON."""
         names = {fold: MODEL_FILE if fold == UNSEEN else _fold_file(fold) for fold in self._boosters}
         return {names[fold]: bytes(booster.raw.save_raw("ubj")) for fold, booster in self._boosters.items()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, feature_types: list[str], threads: int) -> Self:
-        """Read what `files` wrote."""
+        """Read the boosters that `files` wrote."""
         folds: list[xgb.Booster] = []
         while _fold_file(len(folds)) in files:
             folds.append(_booster(files[_fold_file(len(folds))]))

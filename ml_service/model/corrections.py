@@ -1,12 +1,11 @@
-"""Trees that answer only where a feature is missing that training had complete.
+"""Corrections: trees that act only on rows where a feature is missing that was complete in training.
 
-Law: a row that lacks nothing gets the same margin with them and without them, to the bit; the direction that the
-schema states for a feature holds with them as without.
+The cells that are hidden in training are too few to learn how to score without a feature: some hundred rows, with a few
+dozen leavers. So one feature at a time is blanked in a large sample of the training rows, and shallow trees are fitted
+to the errors of the booster there. Each is placed behind a split that only rows without the feature pass.
 
-Hidden cells alone are too few to learn what the other features are worth without one: they are a few hundred rows,
-with a few dozen leavers. Here one feature at a time is hidden on a large sample of the training rows, and shallow
-trees are grown on what the booster gets wrong there. Each is hung under a split that lets only rows pass that lack
-the feature.
+Law: a row with no missing values gets the same margin to the bit with and without corrections; the directions that the
+schema states hold with corrections too.
 """
 
 from __future__ import annotations
@@ -28,30 +27,30 @@ from shared.tables.cells import LARGEST
 
 Tree = dict[str, Any]
 
-#: Training rows that corrections are learned from, at most.
+#: Maximum number of training rows that corrections are fitted on.
 MAX_ROWS = 80_000
-#: Of these, rows that tell which features have to be corrected.
+#: Number of these rows that decide which features need a correction.
 PROBE_ROWS = 10_000
-#: A feature is corrected where blanking it raises the log loss by more than this share of it; below, nothing is lost.
+#: A feature is corrected if blanking it raises the log loss by more than this share.
 MIN_LOSS_INCREASE = 0.005
 ROUNDS, LEARNING_RATE = 60, 0.3
-#: What a split has to earn: half of what one more number costs by BIC, since no rows are left to stop early by.
+#: Minimum gain of a split, over ln(rows): half the BIC penalty of a parameter, as there are no rows for early stopping.
 GAMMA_PER_LOG_ROWS = 0.5
-#: Depth under the split on the missing feature, at most.
+#: Maximum depth behind the split on the missing feature.
 MAX_DEPTH = 3
-#: Share of rows in which other features are hidden too.
+#: Share of rows in which other features are blanked too.
 SHARE_WITH_OTHERS_MISSING = 0.2
 
 
 @dataclass(frozen=True)
 class _Correction:
-    """Trees for rows that lack one feature."""
+    """The trees for rows that lack one feature."""
 
     feature: int
     booster: xgb.Booster
 
     def add(self, margin: Floats, values: Floats, read: _Reader) -> None:
-        """Add what the trees say to the margins of the rows that lack the feature."""
+        """Add the correction to the margins of the rows that lack the feature, in place."""
         rows = np.flatnonzero(np.isnan(values[:, self.feature]))
         if len(rows):
             margin[rows] += read.margin(self.booster, values[rows])
@@ -59,7 +58,7 @@ class _Correction:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Rows as xgboost reads them."""
+    """Makes xgboost's matrices of rows."""
 
     types: list[str]
     threads: int
@@ -83,12 +82,12 @@ class _Reader:
 def correct_all(
     boosters: Sequence[xgb.Booster], result: SearchResult, rows: SearchData, *, threads: int
 ) -> list[xgb.Booster]:
-    """The final booster and those of the folds, each corrected on the rows it was grown on.
+    """Correct the final booster and those of the folds, each on the rows it was fitted on.
 
     Parameters
     ----------
-    boosters
-        The final one, then one per fold, or none of these.
+    boosters : sequence of xgboost.Booster
+        The final one, followed by one per fold if the folds are kept.
     """
     training_rows = [np.arange(len(rows.label)), *(np.flatnonzero(result.folds != k) for k in range(len(boosters) - 1))]
     return [
@@ -100,14 +99,16 @@ def correct_all(
 def correct(
     schema: Schema, booster: xgb.Booster, params: dict[str, Any], values: Floats, label: Labels, *, threads: int
 ) -> xgb.Booster:
-    """The booster with trees for each feature that training had complete and that it can't do without.
+    """Add corrections for the features that are complete in training and that the booster depends on.
 
     Parameters
     ----------
-    params
-        Those the booster was grown with; its seed draws the rows.
-    values, label
-        The training rows, nothing hidden, shape (rows, features) and (rows,).
+    params : dict
+        Parameters of the booster; their seed draws the rows.
+    values : ndarray of float64, shape (n_rows, n_features)
+        Matrix of the training rows, with nothing hidden.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
     """
     rng = np.random.default_rng((params["seed"], 0xC0DE))
     rows = np.sort(rng.choice(len(label), min(MAX_ROWS, len(label)), replace=False))
@@ -127,10 +128,10 @@ def correct(
 
 
 class _StopWithoutSplit(xgb.callback.TrainingCallback):
-    """Stop at the first tree that found no split worth its price: the ones after it would find none either."""
+    """Stop at the first tree without a split: the following trees would not find one either."""
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:  # noqa: ARG002
-        """Whether to stop."""
+        """True at a tree that is a single leaf."""
         return len(_trees(model[epoch : epoch + 1])[0]["left_children"]) == 1
 
 
@@ -142,14 +143,14 @@ def _trees(booster: xgb.Booster) -> list[Tree]:
 def _features_to_correct(
     schema: Schema, booster: xgb.Booster, values: Floats, label: Labels, read: _Reader
 ) -> list[int]:
-    """The complete features whose absence costs log loss, the dearest first."""
-    whole = _loss(read.margin(booster, values), label)
+    """The complete features whose absence raises the log loss, in descending order of the increase."""
+    complete_loss = _loss(read.margin(booster, values), label)
     costs = {}
     for name in hiding.complete_features(schema, values):
         feature = schema.feature_names.index(name)
         without = values.copy()
         without[:, feature] = np.nan
-        costs[feature] = _loss(read.margin(booster, without), label) / whole - 1
+        costs[feature] = _loss(read.margin(booster, without), label) / complete_loss - 1
     return sorted((f for f, cost in costs.items() if cost > MIN_LOSS_INCREASE), key=lambda f: -costs[f])
 
 
@@ -158,7 +159,7 @@ def _loss(margin: Floats, label: Labels) -> float:
 
 
 def _blank(values: Floats, feature: int, rng: np.random.Generator) -> Floats:
-    """Rows without the feature, some of which lack others too."""
+    """A copy without the feature; some rows lack other features too."""
     odds = np.where(rng.random(len(values)) < SHARE_WITH_OTHERS_MISSING, rng.random(len(values)), 0)
     hidden = rng.random(values.shape) < odds[:, None]
     hidden[:, feature] = True
@@ -179,9 +180,9 @@ def _settings(params: dict[str, Any], rows: int, threads: int) -> dict[str, Any]
 
 
 def _append(booster: xgb.Booster, corrections: Sequence[_Correction], types: list[str]) -> xgb.Booster:
-    """The booster with the corrections' trees behind its own, each under a split on its missing feature."""
-    whole = orjson.loads(bytes(booster.save_raw("json")))
-    model = whole["learner"]["gradient_booster"]["model"]
+    """Append the trees of the corrections to the booster, each behind a split on its missing feature."""
+    document = orjson.loads(bytes(booster.save_raw("json")))
+    model = document["learner"]["gradient_booster"]["model"]
     total_weight = model["trees"][0]["sum_hessian"][0]
     for correction in corrections:
         is_category = types[correction.feature] == "c"
@@ -194,25 +195,26 @@ def _append(booster: xgb.Booster, corrections: Sequence[_Correction], types: lis
     count = len(model["trees"])
     model["tree_info"], model["iteration_indptr"] = [0] * count, list(range(count + 1))
     model["gbtree_model_param"]["num_trees"] = str(count)
-    grown = xgb.Booster()
-    grown.load_model(bytearray(orjson.dumps(whole)))
-    return grown
+    corrected = xgb.Booster()
+    corrected.load_model(bytearray(orjson.dumps(document)))
+    return corrected
 
 
 def _behind_missing_split(tree: Tree, feature: int, is_category: bool, total_weight: float) -> Tree:
-    """A tree that is asked only where a feature is missing: node 0 splits, 1 is the leaf of rows that have it.
+    """Place a tree behind a split on a missing feature: node 0 splits, node 1 is the leaf of rows that have it.
 
-    Its training weight is that of the cells hidden from the other trees: as often, reasons suppose, is it missing.
+    The training weight of the tree is that of the cells hidden in training, so SHAP values assume that the feature is
+    missing as often.
     """
     weight = hiding.SHARE * total_weight / tree["sum_hessian"][0]
     shift = [child + 2 if child >= 0 else -1 for child in tree["left_children"]]
     right = [child + 2 if child >= 0 else -1 for child in tree["right_children"]]
-    # xgboost's mark of a root's parent.
+    # xgboost marks the root by a special parent.
     parents = [0 if parent == _ROOT else parent + 2 for parent in tree["parents"]]
     codes = {"categories": tree["categories"], "categories_nodes": [n + 2 for n in tree["categories_nodes"]]}
     segments, sizes = tree["categories_segments"], tree["categories_sizes"]
     if is_category:
-        # Rows of the codes named here go right; this one is no row's.
+        # Rows with the listed codes go right; no row has this one.
         codes = {"categories": [NO_CODE, *codes["categories"]], "categories_nodes": [0, *codes["categories_nodes"]]}
         segments, sizes = [0, *(start + 1 for start in segments)], [1, *sizes]
     return {
@@ -224,7 +226,7 @@ def _behind_missing_split(tree: Tree, feature: int, is_category: bool, total_wei
         "right_children": [2, -1, *right],
         "parents": [_ROOT, 0, *parents],
         "split_indices": [feature, 0, *tree["split_indices"]],
-        # Every number goes left, missing ones right.
+        # Every number goes left, missing values go right.
         "split_conditions": [0.0 if is_category else LARGEST, 0.0, *tree["split_conditions"]],
         "split_type": [int(is_category), 0, *tree["split_type"]],
         "default_left": [0, 0, *tree["default_left"]],
@@ -240,5 +242,5 @@ def _behind_missing_split(tree: Tree, feature: int, is_category: bool, total_wei
 
 
 _ROOT = 2**31 - 1
-#: One more than any category has (`model.MAX_CATEGORIES`).
+#: A code that no category has (`churn_model.MAX_CATEGORIES`).
 NO_CODE = 200

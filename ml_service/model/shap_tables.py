@@ -1,10 +1,10 @@
-"""The model as look-up tables: margin and exact path-dependent SHAP values of every row, in NumPy.
+"""SHAP tables: a model compiled to look-up tables that give margins and exact path-dependent SHAP values in NumPy.
 
-Law: a row's answer is the same bits alone and among a million: every sum has one order, whatever the path taken.
+The SHAP values of a leaf depend only on which of its few features send the row to it. So all leaves with the same set
+of features are summed into one table over the grid of the bins of these features, and sets with common features share
+a table while it stays small. SHAP values are then look-ups and additions.
 
-What one leaf adds to a row's SHAP values depends only on which of the leaf's few features let the row through. All
-leaves with the same features are summed over the grid of those features' bins: one table per set of features. Sets that
-share features share a table while it stays small. Contributions are then gathers and additions.
+Law: a row gets the same bits alone and among a million rows, because every sum is made in one fixed order.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import xgboost as xgb
 from ml_service.arrays import Flags, Floats, Indices
 from ml_service.model.forest import FeatureBins, Leaf, NotCompiled, read_forest
 
-#: Numbers in all tables of one model: 64 MB.
+#: Maximum number of values in all tables of a model: 64 MB.
 MAX_VALUES = 8_000_000
-#: Cells up to which sets of features are put into one table: it has to stay in the processor's cache.
+#: Maximum number of cells of a shared table, which has to stay in the processor's cache.
 SHARED_CELLS = 8_192
-#: Groups a set is tried with before it gets a table of its own.
+#: Number of groups that a set is tried with before it gets its own table.
 MAX_MERGE_ATTEMPTS = 6
-#: Rows up to which all tables are asked at once; above, one table after the other.
+#: Up to so many rows, all tables are looked up at once; above, one table after the other.
 FEW_ROWS = 128
-#: Numbers in a block of a product while a table is made: 32 MB.
+#: Number of values in a block of a product while a table is made: 32 MB.
 BLOCK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """How a table tells the bins of one feature apart: `place` by bin, and a bin that stands for each place."""
+    """A table's axis of one feature: the place of each bin, and an example bin of each place."""
 
     place: Indices
     example: Indices
@@ -56,19 +56,19 @@ class _Group:
 
 
 class ShapTables:
-    """A model, or the average of several, as tables.
+    """A booster, or the average of several, compiled to tables.
 
     Parameters
     ----------
-    boosters
+    boosters : sequence of xgboost.Booster
         Binary logistic gbtrees of the same features.
-    features
-        How many features the model has.
+    features : int
+        Number of features.
 
     Raises
     ------
     NotCompiled
-        Where the model is of another kind, or its tables would be larger than `MAX_VALUES`.
+        If a booster is of another kind, or the tables would hold more than `MAX_VALUES` numbers.
     """
 
     def __init__(self, boosters: Sequence[xgb.Booster], features: int) -> None:
@@ -81,16 +81,16 @@ class ShapTables:
 
     @property
     def size(self) -> int:
-        """How many numbers all tables hold."""
+        """Number of values in all tables."""
         return len(self._values)
 
     def _lay_out(self, groups: list[_Group]) -> None:
-        """One array of all tables, one of all places: steps in the first, which added find a cell."""
+        """Put all tables into one array, and into another the offsets whose sum is the position of a row's cell."""
         widest = max((len(order) for order in self._order), default=0)
         shape = (len(groups), widest)
         places: list[Indices] = [np.zeros(1, dtype=np.intp)]
         values: list[Floats] = [np.zeros(1)]
-        # What is left as it is here points to a zero: a table of fewer features than the widest.
+        # The defaults point to a zero, for tables with fewer features than the widest.
         self._place_start = np.zeros(shape, dtype=np.intp)
         self._place_bins = np.full(shape, self.features, dtype=np.intp)
         self._value_step = np.full(shape, -1, dtype=np.intp)
@@ -111,12 +111,17 @@ class ShapTables:
         self._cells = [group.cells for group in groups]
 
     def explain(self, values: Floats) -> tuple[Floats, Floats]:
-        """Margins, shape (rows,), and SHAP values, shape (features, rows): log-odds.
+        """Compute margins and SHAP values, in log-odds.
 
         Parameters
         ----------
-        values
-            Shape (rows, features): numbers, category codes, NaN where missing.
+        values : ndarray of float64, shape (n_rows, n_features)
+            Numbers and category codes, NaN where missing.
+
+        Returns
+        -------
+        margin : ndarray of float64, shape (n_rows,)
+        shap : ndarray of float64, shape (n_features, n_rows)
         """
         bins = self._bins_of(values)
         shap = self._explain_few(bins) if len(values) <= FEW_ROWS else self._explain_many(bins)
@@ -126,7 +131,7 @@ class ShapTables:
         return margin, shap
 
     def sample(self, rows: int) -> Floats:
-        """Rows that fall in all kinds of bins, the same ones each time, shape (rows, features)."""
+        """Random rows from all bins, the same ones each time, shape (rows, n_features)."""
         rng = np.random.default_rng(0)
         values = np.full((rows, self.features), np.nan)
         for feature, bins in self._bins.items():
@@ -134,7 +139,7 @@ class ShapTables:
         return values
 
     def _bins_of(self, values: Floats) -> Indices:
-        # One row more than features, all zero: where tables of fewer features point to.
+        # The extra row of zeros is for tables with fewer features than the widest.
         bins = np.zeros((self.features + 1, len(values)), dtype=np.intp)
         for feature, feature_bins in self._bins.items():
             bins[feature] = feature_bins.assign(values[:, feature])
@@ -146,7 +151,7 @@ class ShapTables:
         cell, step, contributions = np.empty(rows, np.intp), np.empty(rows, np.intp), np.empty(rows)
         for g, order in enumerate(self._order):
             for k, feature in enumerate(order):
-                # Nothing is ever outside: `clip` only spares the copy that a check would need.
+                # No position is out of range; `clip` only avoids the copy that a check would make.
                 out = step if k else cell
                 np.take(self._places[self._place_start[g, k] :], bins[feature], out=out, mode="clip")
                 if k:
@@ -161,14 +166,14 @@ class ShapTables:
         cells = self._places[self._place_start[:, :, None] + bins[self._place_bins]].sum(axis=1)
         steps = self._value_step[:, :, None]
         contributions = self._values[np.where(steps < 0, 0, cells[:, None, :] + steps)]
-        # `bincount` adds in the order of its input: table by table, as above.
+        # `bincount` adds in the order of its input, table by table, as `_explain_many` does.
         owner = self._owner[:, :, None] * rows + np.arange(rows)
         total = np.bincount(owner.reshape(-1), contributions.reshape(-1), minlength=(self.features + 1) * rows)
         return np.asarray(total.reshape(self.features + 1, rows)[: self.features], dtype=np.float64)
 
 
 def _groups(base: float, leaves: Sequence[Leaf]) -> tuple[float, list[_Group]]:
-    """The margin of the average row, and the groups of all sets of features, the large ones first."""
+    """The base margin, and the groups of all sets of features, larger sets first."""
     by_set: dict[tuple[int, ...], list[Leaf]] = {}
     for leaf in leaves:
         base += leaf.value * math.prod(leaf.shares.values())
@@ -180,13 +185,13 @@ def _groups(base: float, leaves: Sequence[Leaf]) -> tuple[float, list[_Group]]:
         axes = {f: _axis(np.array([leaf.accepts[f] for leaf in by_set[features]])) for f in features}
         size += math.prod(len(axis.example) for axis in axes.values()) * len(axes)
         if size > MAX_VALUES:
-            raise NotCompiled(f"Its tables would hold more than {MAX_VALUES:,} numbers.")
+            raise NotCompiled(f"The tables would hold more than {MAX_VALUES:,} numbers.")
         _merge(groups, axes, _leaf_shap_values(by_set[features], axes))
     return float(base), groups
 
 
 def _axis(accepts: Flags) -> _Axis:
-    """Bins that no leaf tells apart share one place."""
+    """Bins that all leaves treat alike share a place."""
     _, example, place = np.unique(accepts, axis=1, return_index=True, return_inverse=True)
     return _Axis(place.reshape(-1), example)
 
@@ -198,7 +203,7 @@ def _refine(one: _Axis, other: _Axis) -> _Axis:
 
 
 def _merge(groups: list[_Group], axes: dict[int, _Axis], shap: Floats) -> None:
-    """Put a set's table into the group it shares most features with, if that stays small; else into one of its own."""
+    """Add a set to the group with most features in common if its table stays small, else start a new group."""
     mask = sum(1 << feature for feature in axes)
     candidates = sorted(
         (-(group.mask & mask).bit_count(), group.cells, at)
@@ -216,11 +221,15 @@ def _merge(groups: list[_Group], axes: dict[int, _Axis], shap: Floats) -> None:
 
 
 def _leaf_shap_values(leaves: Sequence[Leaf], axes: dict[int, _Axis]) -> Floats:
-    """SHAP values of leaves with the same features, shape (features, places of the first, .. of the last).
+    """SHAP values of leaves with the same features, shape (n_features, places of the first, ..., of the last).
 
-    The Shapley value of a product game is the integral of its multilinear extension: for feature i with o_j = 1 where
-    j lets the row through and z_j the share that it lets through,
-    v (o_i - z_i) int_0^1 prod_(j != i) (t o_j + (1 - t) z_j) dt. Gauss-Legendre nodes make that exact (Owen 1972).
+    The Shapley value of a product game is the integral of its multilinear extension. For feature i it is
+    v (o_i - z_i) int_0^1 prod_(j != i) (t o_j + (1 - t) z_j) dt, where o_j is 1 if feature j sends the row towards the
+    leaf and z_j is the share of the training weight that it sends there. Gauss-Legendre quadrature is exact.
+
+    References
+    ----------
+    Owen, "Multilinear Extensions of Games", Management Science 18 (1972).
     """
     passes = [
         np.array([leaf.accepts[f][axis.example] for leaf in leaves], dtype=np.float64) for f, axis in axes.items()
@@ -238,7 +247,7 @@ def _leaf_shap_values(leaves: Sequence[Leaf], axes: dict[int, _Axis]) -> Floats:
 
 
 def _product(own: Floats, others: list[Floats]) -> Floats:
-    """Sum over leaves of the outer product, shape (places of own, places of others ..)."""
+    """Sum over the leaves of the outer product, shape (places of own, places of others, ...)."""
     shape = tuple(other.shape[1] for other in others)
     total = np.zeros((own.shape[1], math.prod(shape)))
     step = max(1, BLOCK_VALUES // total.shape[1])
@@ -252,10 +261,10 @@ def _product(own: Floats, others: list[Floats]) -> Floats:
 
 
 def _table(group: _Group, order: list[int]) -> Floats:
-    """A group's table, shape (features, cells), the last feature's places next to each other."""
+    """The table of a group, shape (n_features, n_cells), in C order."""
     table = np.zeros((len(order), *[len(group.axes[f].example) for f in order]))
     for axes, shap in group.members:
-        # Where each of the group's places lies on the member's axes; features it does not have are stretched.
+        # The place of each of the group's cells on the member's axes; broadcast over features it does not have.
         index = np.ix_(np.arange(len(axes)), *[axes[f].place[group.axes[f].example] for f in sorted(axes)])
         shape = [len(group.axes[f].example) if f in axes else 1 for f in order]
         part = shap[index].reshape(len(axes), *shape)

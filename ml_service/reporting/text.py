@@ -1,7 +1,4 @@
-"""A training report as people read it in a terminal.
-
-Law: natural prevalence first, then balanced; what is unknown is a dash.
-"""
+"""The training report as text for a terminal; unknown figures are dashes."""
 
 from __future__ import annotations
 
@@ -15,7 +12,17 @@ def _figure(value: float | None) -> str:
 
 
 def report_text(report: TrainReport) -> str:
-    """The report, a figure or a baseline a line."""
+    """Write a training report as text.
+
+    Parameters
+    ----------
+    report : TrainReport
+
+    Returns
+    -------
+    text : str
+        Lines without trailing blanks.
+    """
     lines = [
         f"Model {report.model_version}: {report.algorithm}, {_size(report)}, "
         f"{report.features} features, fitted on {report.training_samples:,} rows "
@@ -23,7 +30,7 @@ def report_text(report: TrainReport) -> str:
         "",
         *_test(report),
         "",
-        f"{'Baselines on the same rows':72} {'AUC':6}  log loss",
+        f"{'Baselines on the test rows':72} {'AUC':6}  log loss",
         *(f"  {b.note[:70]:70} {_figure(b.auc)}  {_figure(b.log_loss)}" for b in report.baselines.values()),
         "",
         "Importance (share of mean |SHAP|)",
@@ -33,12 +40,12 @@ def report_text(report: TrainReport) -> str:
         lines += ["", *_blanked(report)]
     if report.warnings:
         lines += ["", *(f"Note: {warning}" for warning in report.warnings)]
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _blanked(report: TrainReport) -> Iterator[str]:
-    """The features furthest from 1, first."""
-    yield "Mean score where a feature is missing that training had complete, over the score with it"
+    """The mean score without a feature relative to that with it, the factors furthest from 1 first."""
+    yield "Mean score if a feature is missing that was complete in training (1.00 is no change)"
     for each in report.blanked[:10]:
         yield f"  {each.feature:30} {each.factor:5.2f} times"
 
@@ -64,11 +71,11 @@ def _test(report: TrainReport) -> Iterator[str]:
         yield f"  {label:18} {_figure(getattr(test, name)):7}{spread}{ceiling}"
     if report.calibration is not None:
         slope = _figure(report.calibration.slope)
-        yield f"  calibration slope  {slope}   (chance alone: ECE up to {report.calibration.ece_limit:.4f})"
+        yield f"  calibration slope  {slope}   (ECE by chance alone: up to {report.calibration.ece_limit:.4f})"
     yield _at(test.threshold, test)
     if ceiling_figures is not None:
         yield _at(ceiling_figures.threshold, ceiling_figures) + "   (ceiling)"
-    yield "The same rows, balanced (prevalence 1/2)"
+    yield "Test rows, balanced (prevalence 1/2)"
     yield _at(test.balanced.threshold, test.balanced)
     if ceiling_figures is not None:
         yield _at(ceiling_figures.balanced.threshold, ceiling_figures.balanced) + "   (ceiling)"

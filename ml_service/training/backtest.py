@@ -1,6 +1,6 @@
-"""A backtest: how a model trained on what was known at each past date would have done there.
+"""Backtest: how well models that were trained on what was known at each past date would have done at that date.
 
-Law: at an origin only rows whose outcome was known by then are trained on, whatever is in the table.
+Law: at each origin, a model is trained only on rows whose outcome was known by then.
 """
 
 from __future__ import annotations
@@ -26,23 +26,37 @@ MIN_ROWS = 100
 def backtest(
     snapshot: Snapshot, *, trials: int, seed: int = 0, threads: int = 1, most: int | None = None, progress: Progress
 ) -> Backtest:
-    """Train at each origin on what had matured by then, judge on the rows of the origin.
+    """Train a model at each origin on the rows that had matured by then, and evaluate it on the rows of the origin.
 
     Parameters
     ----------
-    most
-        Only the newest so many origins.
+    snapshot : Snapshot
+        With dates.
+    trials : int
+        Number of configurations to try at each origin.
+    seed : int, default=0
+    threads : int, default=1
+        Threads of xgboost.
+    most : int, optional
+        Use only the newest origins.
+    progress : callable
+        Called with the share of the work that is done, in [0, 1], and the name of the stage.
+
+    Returns
+    -------
+    backtest : Backtest
+        Oldest origin first.
 
     Raises
     ------
     InsufficientData
-        Where no date has enough matured rows before it.
+        If no date has enough matured rows before it.
     """
     origins = list(_origins(snapshot))[-(most or 0) :]
     if not origins:
         raise InsufficientData(
-            f"A backtest needs dates: one to judge, and before it, by {HORIZON_DAYS + GRACE_DAYS} days or more, "
-            f"at least {MIN_ROWS} rows with {MIN_TRAINING} leavers to learn from."
+            f"A backtest needs rows of several dates: at least one date to test on, and at least {MIN_ROWS} rows with "
+            f"{MIN_TRAINING} leavers that are {HORIZON_DAYS + GRACE_DAYS} days older or more to train on."
         )
     evaluated = []
     for number, (day, training, test) in enumerate(origins):

@@ -1,6 +1,6 @@
-"""The other side of `ml_service.training.process`: what runs in the child.
+"""The child process of a training or a backtest; `ml_service.training.process` starts it.
 
-Law: it writes only into the folder it was given, and ends when its parent does.
+Law: it writes only to the folder that it was given, and ends when its parent ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shared.web.logs import LogLevel, configure_logs
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
 PARENT_CHECK_S = 1.0
-#: Progress lines closer together than this say nothing new.
+#: Minimum time between two progress lines of the same stage.
 MIN_INTERVAL_S = 0.2
 
 log = structlog.get_logger()
@@ -37,14 +37,20 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Job:
-    """What the child is told; plain values, since it is another process.
+    """The task of the child, as values that can be pickled.
 
     Attributes
     ----------
-    folder
-        Holds the Arrow body (absent: train on the simulated subscribers) and takes the finished model.
-    params
-        What came with the body.
+    folder : Path
+        Holds the Arrow stream, if there is one, and receives the finished model.
+    registry : Path
+        Folder of the model versions, for the champion.
+    version : str
+    params : TrainParams or None
+        The metadata of the stream.
+    only_backtest : bool
+    threads : int
+    log_level : str
     """
 
     folder: Path
@@ -57,7 +63,7 @@ class Job:
 
 
 def run(pipe: Connection, job: Job) -> None:
-    """Train, save into the job's folder, and tell the parent how it went."""
+    """Train or backtest, and send the outcome to the parent."""
     configure_logs(service="ml-training", level=job.log_level)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
@@ -76,14 +82,14 @@ def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
     except ServiceError as error:
         return {"error": {"code": error.code, "message": error.message, "details": error.details}}
     except Exception:
-        # The last handler of this process: what nobody foresaw goes to the log, and the parent hears that it happened.
+        # The last handler of this process: an unexpected error is logged, and the parent is told.
         log.exception("training_failed", version=job.version)
-        message = "The training failed for a reason that the ML service's log names; nothing was kept."
+        message = "The training failed unexpectedly; the log of the ML service gives the reason. Nothing was kept."
         return {"error": {"code": "service_error", "message": message, "details": []}}
 
 
 class _ParentGoneError(Exception):
-    """Nobody is left at the other end of the pipe."""
+    """The parent process has ended."""
 
 
 def _send(pipe: Connection, message: dict[str, Any]) -> None:
@@ -130,8 +136,8 @@ def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
     try:
         return ChurnModel.load(job.registry / version, threads=job.threads), []
     except CorruptModel as error:
-        # A champion that can't be read is a reason to train anew, not one to refuse it.
-        return None, [f"The champion could not be judged beside the new model. {error.message}"]
+        # An unreadable champion is a reason to train a new model, not to refuse the training.
+        return None, [f"The new model could not be compared with the champion. {error.message}"]
 
 
 def _snapshot(job: Job) -> Snapshot:
@@ -144,7 +150,7 @@ def _snapshot(job: Job) -> Snapshot:
 
 
 class _ProgressSender:
-    """Progress to the parent, not more often than anybody reads."""
+    """Sends progress to the parent, at most every 0.2 s per stage."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._sent, self._stage = pipe, float("-inf"), ""
@@ -161,5 +167,5 @@ def _end_with_the_parent() -> None:
     parent = parent_process()
     while parent is None or parent.is_alive():
         time.sleep(PARENT_CHECK_S)
-    # Nobody is left to read the answer. What lies in the folder is swept at the service's next start.
+    # The service removes the abandoned folder when it starts again.
     os._exit(1)

@@ -118,7 +118,7 @@ def test_a_champion_judged_on_rows_it_was_trained_on_is_scored_out_of_fold(
 def test_a_champion_of_other_features_is_left_out_with_a_warning(undated: Snapshot, dated_model: Trained) -> None:
     report = train(undated, version="3.0.1", effort=QUICK, champion=dated_model.model).report
     assert report.champion is None
-    assert any("Model 2.4.1 has other features" in warning for warning in report.warnings)
+    assert any("Model 2.4.1 has different features" in warning for warning in report.warnings)
 
 
 def test_copies_of_a_row_stay_together_so_that_noise_cannot_be_learned() -> None:
