@@ -44,10 +44,12 @@ class DocumentedBlueprint(Blueprint):
         *,
         also: Mapping[int, Types] | None = None,
         body: Types | None = None,
+        body_required: bool = True,
         parameters: Types | None = None,
         public: bool = False,
     ) -> Callable[[View], View]:
-        """Register a view function; `also` holds its answers of other statuses, its docstring is the summary."""
+        """Register a view function, with its docstring as the summary and its other answers in `also`."""
+        answers = {200: answer, **(also or {}), **({} if public else failures(401, 403))}
 
         def register(view: View) -> View:
             operation: Json = {
@@ -57,15 +59,11 @@ class DocumentedBlueprint(Blueprint):
                 "parameters": [_parameter(rule, name, kind) for name, kind in (parameters or {}).items()],
                 "responses": {
                     str(status): {"description": HTTPStatus(status).phrase, "content": _content(types)}
-                    for status, types in {
-                        200: answer,
-                        **(also or {}),
-                        **failures(*(() if public else (401, 403))),
-                    }.items()
+                    for status, types in sorted(answers.items())
                 },
             }
             if body is not None:
-                operation["requestBody"] = {"content": _content(body)}
+                operation["requestBody"] = {"required": body_required, "content": _content(body)}
             if public:
                 operation["security"] = []
                 self.public_endpoints.add(f"{self.name}.{view.__name__}")

@@ -116,6 +116,7 @@ def predict() -> Response:
     "/train",
     {JSON_TYPE: TrainReport, NDJSON_TYPE: Progress | ReportLine | FailureLine},
     body=_SNAPSHOT,
+    body_required=False,
     also={**_REFUSED, **failures(503)},
 )
 def train() -> Response:

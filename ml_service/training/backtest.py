@@ -55,8 +55,8 @@ def backtest(
     origins = list(_origins(snapshot))[-(most or 0) :]
     if not origins:
         raise InsufficientData(
-            f"A backtest needs rows of several dates: at least one date to test on, and at least {MIN_ROWS} rows with "
-            f"{MIN_TRAINING} leavers that are {HORIZON_DAYS + GRACE_DAYS} days older or more to train on."
+            f"A backtest needs dates: at least one to test on, and {HORIZON_DAYS + GRACE_DAYS} days or more before it "
+            f"at least {MIN_ROWS} rows with {MIN_TRAINING} leavers to train on."
         )
     evaluated = []
     for number, (day, training, test) in enumerate(origins):

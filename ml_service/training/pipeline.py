@@ -129,7 +129,7 @@ def train(
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
     report.warnings = [
-        *(f"{leak.name} was allowed by name although the leak guard found: {leak.evidence}" for leak in leaks),
+        *(f"{leak.name} was allowed by name; the evidence against it: {leak.evidence}" for leak in leaks),
         *report_warnings(evaluation, report),
         *search_notes(model.search),
         *notes,

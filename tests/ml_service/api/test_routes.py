@@ -438,6 +438,10 @@ def test_the_document_describes_every_route(
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"]
+    bodies = {path: item["post"]["requestBody"] for path, item in document["paths"].items() if "post" in item}
+    assert {path: body["required"] for path, body in bodies.items()} == {
+        "/api/predict": True, "/api/train": False, "/api/backtest": True,
+    }  # fmt: skip
     for path, item in document["paths"].items():
         for operation in item.values():
             assert (operation.get("security") == []) == (("GET", path) in OPEN)
