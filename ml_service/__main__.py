@@ -1,7 +1,4 @@
-"""`python -m ml_service`: serve on the configured address, by gunicorn.
-
-Law: what is wrong with the configuration is one sentence on standard error, never a traceback.
-"""
+"""`python -m ml_service`: serve on the configured address with gunicorn."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from shared.web.gunicorn import serve, why_not
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Replace this process by gunicorn; 1 where it can't start."""
+    """Replace this process with gunicorn; return 1 if it can't start."""
     parser = argparse.ArgumentParser(prog="python -m ml_service", description="Serve the ML service.")
-    parser.add_argument("--reload", action="store_true", help="start anew when a source file changes (development)")
+    parser.add_argument("--reload", action="store_true", help="restart when a source file changes (for development)")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()

@@ -1,6 +1,6 @@
-"""create_app: the one place where the ML service is joined together.
+"""create_app: puts the ML service together.
 
-Law: importing this creates nothing; a caller is authenticated before a word of its request is read.
+Law: importing this creates nothing, and a caller is authenticated before the body of its request is read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hmac
 import structlog
 from flask import Flask, request
 
-from ml_service.api.routes import OPEN, blueprint
+from ml_service.api.routes import blueprint
 from ml_service.api.service import MLService
 from ml_service.model.registry import Registry
 from ml_service.settings import Settings, load_settings
@@ -23,17 +23,17 @@ log = structlog.get_logger()
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The ML service as a WSGI application.
+    """Create the ML service as a WSGI application.
 
     Parameters
     ----------
-    settings
+    settings : Settings, optional
         Read from the environment if absent.
 
     Raises
     ------
     SettingsError
-        Where a variable is wrong, or production has no token of its own.
+        If a variable is wrong, or no token is set in production.
     """
     settings = settings or load_settings()
     configure_logs(service="ml", level=settings.log_level, json_lines=settings.log_format == "json")
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         log.info("model_path", folder=str(settings.registry_folder), note=settings.registry_note)
     app = Flask("ml_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
-    # Its answers go to the gateway, which tells browsers to be careful with what it passes on.
+    # Only the gateway calls this service; headers for browsers are added there.
     install_defaults(app, for_browsers=False)
     _guard(app, settings.ml_service_token.get_secret_value())
     registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
@@ -57,10 +57,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _guard(app: Flask, token: str) -> None:
     expected = f"Bearer {token}".encode()
+    public = blueprint.public_endpoints
 
     @app.before_request
     def _authenticate() -> None:
-        if request.endpoint in OPEN:
+        if request.endpoint in public:
             return
         given = request.headers.get("Authorization", "").strip()
         if not given or given.lower() == "bearer":

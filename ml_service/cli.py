@@ -1,6 +1,6 @@
-"""What the commands share: how they fail, and how they write a file.
+"""Shared by the commands: error handling and writing of files.
 
-Law: bad input is one line on standard error and exit code 2; a file that is written is there whole or not at all.
+Law: bad input gives one line on standard error and exit code 2; a file is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def guarded(program: str, work: Callable[[], None]) -> int:
-    """Run a command's work; 0, or an exit code after one line that says what is wrong."""
+    """Run the work of a command and return its exit code; print an error as one line."""
     try:
         work()
         sys.stdout.flush()
     except (ServiceError, SettingsError) as error:
         return _fail(program, " ".join(str(error).split()))
     except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not try to flush it again.
+        # The reader has closed the pipe; keep the interpreter from flushing to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -43,14 +43,9 @@ def _fail(program: str, message: str, code: int = BAD_INPUT) -> int:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse now what would fail after the work is done.
-
-    Raises
-    ------
-    InvalidInput
-    """
+    """Raise InvalidInput if a file can't be written, before the work begins."""
     if path.is_dir():
-        raise InvalidInput(f"{path} is a folder; name a file.")
+        raise InvalidInput(f"{path} is a folder; give the name of a file.")
     if not path.parent.is_dir():
         raise InvalidInput(f"{path} can't be written: there is no folder {path.parent}.")
     if not os.access(path.parent, os.W_OK):
@@ -59,7 +54,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[str]]:
-    """A text file that takes its name only when all of it is written."""
+    """Open a text file that gets its name only when it is complete."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with aside.open("x", encoding="utf-8", newline="") as file:

@@ -1,10 +1,7 @@
-"""How OpenMP's threads wait for work.
-
-Law: said before xgboost is loaded, by whatever is imported of this package first: OpenMP reads it once.
-"""
+"""Sets how OpenMP's threads wait for work, before xgboost is loaded."""
 
 import os
 
-# OpenMP reads this once, when xgboost is first loaded. Its threads would wait by spinning otherwise, which on shared
-# processors takes the time from those that have work: the same training then costs up to three times as much.
+# OpenMP reads this once, when xgboost is first loaded. By default its threads spin while they wait; on shared
+# processors that takes time from threads with work, and a training takes up to three times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,6 +1,6 @@
-"""`python -m ml_service.score`: score a customer file with a saved model, with the reasons.
+"""`python -m ml_service.score`: score a customer file with a saved model and give the reasons.
 
-Law: needs no gateway and no database; writes all rows or no file.
+Law: the output holds all rows or is not written; no gateway and no database are needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ml_service.cli import check_writable, guarded, written_whole
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.evaluation.blanking import missing_counts, warnings
+from ml_service.evaluation.blanking import missing_counts, missing_warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
@@ -27,16 +27,16 @@ from shared.schema.features import load_schema
 from shared.tables.read import CustomerTable, read_table, row_keys
 
 CHUNK_ROWS = 25_000
-#: A spreadsheet takes a text that begins so for a formula.
+#: Spreadsheets take a text with such a beginning for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 EPILOG = """\
-The file may be CSV or Parquet. Its columns are those of the model's schema; the label may be absent and is not looked
-at. The output holds, row by row in the file's order: the id (named as in the schema, or `row`), churn_probability,
-confidence, and for the three largest reasons reason_k (the feature), points_k (its change of the probability) and
-value_k (the row's value). Rows that the model was trained on are scored out of fold where the schema has an id and the
-table had no dates. A value may be missing; where training had every value of a feature, the command says how many rows
-lack it here.
+The file may be CSV or Parquet, with the columns of the model's schema; the label is ignored and may be absent. The
+output has one row per row of the file, in the same order: the id (under its name in the schema, or `row`),
+churn_probability, confidence, and for each of the three largest reasons reason_k (the feature), points_k (by how much
+it changes the probability) and value_k (the value in this row). Rows that the model was trained on are scored out of
+fold if the schema has an id and the training table had no dates. Values may be missing; if a feature was complete in
+training, the command reports in how many rows it is missing now.
 
 example:
   python -m ml_service.score --model models/2.4.1 --data customers.csv --out scores.csv
@@ -51,16 +51,16 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--model", required=True, type=Path, metavar="DIR", help="folder of a model version")
-    command.add_argument("--data", required=True, type=Path, metavar="FILE", help="customers, CSV or Parquet")
-    command.add_argument("--out", required=True, metavar="FILE", help="CSV to write; - for standard output")
-    command.add_argument("--schema", metavar="FILE", help="schema of the file, where it differs from the model's")
-    command.add_argument("--threads", type=int, default=2, metavar="N", help="threads of xgboost (default 2)")
+    command.add_argument("--model", required=True, type=Path, metavar="DIR", help="folder of the model version")
+    command.add_argument("--data", required=True, type=Path, metavar="FILE", help="customers, as CSV or Parquet")
+    command.add_argument("--out", required=True, metavar="FILE", help="CSV file to write; - for standard output")
+    command.add_argument("--schema", metavar="FILE", help="schema of the file, if it differs from the model's")
+    command.add_argument("--threads", type=int, default=2, metavar="N", help="threads of xgboost (default: 2)")
     return command
 
 
 def safe_cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula.
+    """Quote a text that a spreadsheet would take for a formula.
 
     >>> safe_cell("=1+1"), safe_cell("7590-VHVEG")
     ("'=1+1", '7590-VHVEG')
@@ -69,15 +69,15 @@ def safe_cell(text: str) -> str:
 
 
 def header(id_name: str | None) -> list[str]:
-    """Names of the output's columns."""
+    """Names of the columns of the output."""
     reasons = [f"{what}_{k}" for k in REASON_NUMBERS for what in ("reason", "points", "value")]
     return [safe_cell(id_name or "row"), "churn_probability", "confidence", *reasons]
 
 
 def scored_rows(model: ChurnModel, table: CustomerTable) -> Iterator[list[Any]]:
-    """The output's rows, chunk by chunk."""
+    """Generate the rows of the output."""
     features = typed_columns(model.schema, table.features)
-    # Row numbers stand in for ids where there are none; they are nobody's key.
+    # Without ids the table holds row numbers in their place, which are no keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else None
     for start in range(0, features.num_rows, CHUNK_ROWS):
         chunk = features.slice(start, CHUNK_ROWS)
@@ -108,16 +108,16 @@ def _write(file: IO[str], model: ChurnModel, table: CustomerTable) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     if not (options.model / MANIFEST).is_file():
-        raise InvalidInput(f"{options.model} is no model folder: it has no {MANIFEST}.")
+        raise InvalidInput(f"{options.model} is not a model folder: it has no {MANIFEST}.")
     if options.threads < 1:
-        raise InvalidInput("--threads: at least 1 is needed.")
+        raise InvalidInput("--threads must be at least 1.")
     if options.out != "-":
         check_writable(Path(options.out))
     model = ChurnModel.load(options.model, threads=options.threads)
     schema = load_schema(options.schema) if options.schema else model.schema
     table = read_table(options.data, schema, label="ignored")
     missing = missing_counts(model, typed_columns(model.schema, table.features))
-    for note in (*table.notes, *warnings(missing, table.features.num_rows)):
+    for note in (*table.notes, *missing_warnings(missing, table.features.num_rows)):
         print(note, file=sys.stderr)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:
@@ -127,11 +127,11 @@ def _score(options: argparse.Namespace) -> None:
     else:
         with written_whole(Path(options.out)) as file:
             _write(file, model, table)
-        print(f"{table.features.num_rows:,} rows scored with model {model.version}: {options.out}", file=sys.stderr)
+        print(f"Scored {table.features.num_rows:,} rows with model {model.version}: {options.out}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; its exit code."""
+    """Run the command and return its exit code."""
     options = parser().parse_args(arguments)
     return guarded("score", lambda: _score(options))
 

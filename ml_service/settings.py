@@ -1,7 +1,4 @@
-"""Every environment variable of the ML service: its type, its default, one line of help.
-
-Law: nothing else in this package reads the environment.
-"""
+"""Settings: every environment variable of the ML service, with its type, its default and a line of help."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from shared.web.logs import LogLevel
 
 
 class SettingsError(Exception):
-    """A variable that is missing or not what was expected; the text names it."""
+    """A variable is missing or has a wrong value; the message names it."""
 
 
 class Settings(BaseSettings):
-    """What can be set from outside. An empty variable counts as absent."""
+    """The settings of the ML service; an empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -41,12 +38,12 @@ class Settings(BaseSettings):
     ml_host: str = Field(
         default="127.0.0.1",
         validation_alias="ML_HOST",
-        description="Address it binds to; loopback unless told otherwise",
+        description="Address to bind to; the loopback address by default",
     )
     ml_model_path: Path = Field(
         default=Path("./models"),
         validation_alias="ML_MODEL_PATH",
-        description="Folder of the model registry; ending in .pkl it means that file's folder (never read itself)",
+        description="Folder of the model registry; a path to a .pkl file means the folder of that file",
     )
     ml_service_token: SecretStr = Field(
         default=SecretStr(DEV_ML_TOKEN),
@@ -56,28 +53,28 @@ class Settings(BaseSettings):
     app_env: Literal["development", "test", "production"] = Field(
         default="development",
         validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
-        description="production refuses the development token; NODE_ENV is read where APP_ENV is absent",
+        description="In production the development token is refused; NODE_ENV is read if APP_ENV is absent",
     )
-    log_level: LogLevel = Field(default="info", validation_alias="LOG_LEVEL", description="Least level that is logged")
+    log_level: LogLevel = Field(default="info", validation_alias="LOG_LEVEL", description="Lowest level that is logged")
     log_format: Literal["json", "text"] = Field(
-        default="json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal"
+        default="json", validation_alias="LOG_FORMAT", description="json for JSON lines, text for a terminal"
     )
     ml_threads: int = Field(
-        default=2, ge=1, le=256, validation_alias="ML_THREADS", description="Threads of a training (xgboost)"
+        default=2, ge=1, le=256, validation_alias="ML_THREADS", description="Threads of xgboost in a training"
     )
     ml_serving_threads: int = Field(
         default=1,
         ge=1,
         le=256,
         validation_alias="ML_SERVING_THREADS",
-        description="Threads of one scoring request (xgboost)",
+        description="Threads of xgboost in a scoring request",
     )
     ml_request_threads: int = Field(
         default=8,
         ge=1,
         le=256,
         validation_alias="ML_REQUEST_THREADS",
-        description="Requests served at once (gunicorn threads)",
+        description="Requests served at the same time (threads of gunicorn)",
     )
     ml_max_upload_mb: int = Field(
         default=512, ge=1, le=16_384, validation_alias="ML_MAX_UPLOAD_MB", description="Largest request body, in MiB"
@@ -88,7 +85,7 @@ class Settings(BaseSettings):
     model_version: Version = Field(
         default="2.4.1",
         validation_alias="MODEL_VERSION",
-        description="Version of the first model when a training names none",
+        description="Version of the first model if a training names none",
     )
 
     @model_validator(mode="after")
@@ -104,10 +101,10 @@ class Settings(BaseSettings):
 
     @property
     def registry_note(self) -> str | None:
-        """What to tell about the folder, if anything."""
+        """A note for the log if ML_MODEL_PATH names a file; else None."""
         if self.registry_folder == self.ml_model_path:
             return None
-        return "ML_MODEL_PATH names a .pkl file: its folder is the model registry, the pickle itself is never read."
+        return "ML_MODEL_PATH names a .pkl file: its folder is the model registry; the file itself is never read."
 
 
 def load_settings() -> Settings:
@@ -116,7 +113,7 @@ def load_settings() -> Settings:
     Raises
     ------
     SettingsError
-        Naming each variable that is wrong; values are never repeated.
+        If a variable is wrong; the message names each one but repeats no values.
     """
     try:
         return Settings()

@@ -1,6 +1,6 @@
-"""Bodies in and out of the routes: JSON for a few rows, Arrow streams for many.
+"""Decoding of request bodies and encoding of answers: JSON for a few rows, Arrow streams for many.
 
-Law: whatever a caller sends ends as typed columns or as one of `shared.errors`.
+Law: every body becomes typed columns or raises an error of `shared.errors`.
 """
 
 from __future__ import annotations
@@ -30,51 +30,49 @@ _INT64 = range(-MAX_INT64 - 1, MAX_INT64 + 1)
 
 @dataclass(frozen=True)
 class Rows:
-    """What to score, and the keys of the rows where they were sent."""
+    """The rows to score, with their keys if these were sent."""
 
     matrix: Matrix
     row_keys: pa.Array | None
 
 
 def checked_version(text: str | None) -> str | None:
-    """A version that came as text.
-
-    Raises
-    ------
-    InvalidInput
-    """
+    """Check the form of a version; raises InvalidInput."""
     if text is not None and not _VERSION.fullmatch(text):
-        message = "Three numbers with points between were expected, such as 2.4.1."
+        message = "Three numbers separated by dots are expected, such as 2.4.1."
         raise invalid("model_version", message)
     return text
 
 
 def read_json(body: bytes) -> Any:
-    """Plain values of a JSON body.
+    """Decode a JSON body.
 
     Raises
     ------
     MalformedRequest
-        Where it is no JSON, or nested too deeply.
+        If it is not JSON, or nested too deeply.
     TooLarge
+        If it is larger than `MAX_JSON_BYTES`.
     InvalidInput
-        Where only NaN, Infinity or a number beyond any float keep it from being JSON.
+        If it would be JSON but for NaN, Infinity or a number out of range.
     """
     if len(body) > MAX_JSON_BYTES:
-        raise TooLarge(f"A JSON body has at most {MAX_JSON_BYTES // 2**20} MB; send many rows as {ARROW_TYPE}.")
+        raise TooLarge(f"A JSON body may have at most {MAX_JSON_BYTES // 2**20} MB; send many rows as {ARROW_TYPE}.")
     refuse_hard_json(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        _blame_the_numbers(body)
-        raise MalformedRequest(f"The body is no JSON: {error}.") from None
+        _refuse_bad_numbers(body)
+        raise MalformedRequest(f"The body is not JSON: {error}.") from None
 
 
-def _blame_the_numbers(body: bytes) -> None:
-    """Python's own reader lets NaN and infinities through: where they are all that is wrong, say so."""
+def _refuse_bad_numbers(body: bytes) -> None:
+    """Raise InvalidInput if NaN, Infinity or a number out of range is the only error."""
 
     def refuse(literal: str) -> NoReturn:
-        raise InvalidInput(f"{literal} is no JSON number; send null for a missing value and finite numbers otherwise.")
+        raise InvalidInput(
+            f"{literal} is not a JSON number; send null for a missing value and finite numbers otherwise."
+        )
 
     def finite(literal: str) -> float:
         return float(literal) if np.isfinite(float(literal)) else refuse(literal[:40])
@@ -86,16 +84,11 @@ def _blame_the_numbers(body: bytes) -> None:
 
 
 def read_predict_request(body: bytes) -> PredictRequest:
-    """A prediction request in JSON.
-
-    Raises
-    ------
-    MalformedRequest, InvalidInput
-    """
+    """Decode a prediction request in JSON; raises MalformedRequest or InvalidInput."""
     raw = read_json(body)
     if not isinstance(raw, dict):
         raise InvalidInput(
-            "A JSON object with `columns` was expected.", details=[{"field": "columns", "message": "Missing."}]
+            "A JSON object with `columns` is expected.", details=[{"field": "columns", "message": "Missing."}]
         )
     try:
         return PredictRequest.model_validate(raw)
@@ -105,79 +98,64 @@ def read_predict_request(body: bytes) -> PredictRequest:
 
 
 def _details(error: ValidationError) -> list[Detail]:
-    found: dict[tuple[str, int | None], Detail] = {}
+    details: dict[tuple[str, int | None], Detail] = {}
     for each in error.errors(include_url=False, include_input=False):
         loc = each["loc"]
         row = next((part for part in loc if isinstance(part, int)), None)
         names = [str(part) for part in loc[: loc.index(row) if row is not None else len(loc)]]
         in_a_cell = names[:1] == ["columns"] and row is not None
-        message = "A number, text, true, false or null was expected." if in_a_cell else each["msg"]
+        message = "A number, text, true, false or null is expected." if in_a_cell else each["msg"]
         detail: Detail = {"field": ".".join(names) or "body", "message": message}
         if row is not None:
             detail["row"] = row
-        found.setdefault((detail["field"], row), detail)
-    return list(found.values())
+        details.setdefault((detail["field"], row), detail)
+    return list(details.values())
 
 
 def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
-    """Rows of a JSON request.
-
-    Raises
-    ------
-    InvalidInput
-    """
+    """The rows of a JSON request; raises InvalidInput."""
     matrix = model.matrix_of_lists(request.columns)
     rows, keys = len(matrix.values), request.row_keys
     if keys is not None and len(keys) != rows:
-        raise invalid("row_keys", f"{len(keys)} keys for {rows} rows.")
+        raise invalid("row_keys", f"There are {len(keys)} keys for {rows} rows.")
     if keys is not None and not all(key in _INT64 for key in keys):
-        raise invalid("row_keys", "A key is a whole number of 64 bits.")
+        raise invalid("row_keys", "A key must be a 64-bit integer.")
     return Rows(matrix, None if keys is None else pa.array(keys, pa.int64()))
 
 
 def read_arrow(body: bytes) -> pa.Table:
-    """A table out of an Arrow stream, checked down to its offsets: a broken one could read beyond its buffers.
-
-    Raises
-    ------
-    MalformedRequest
-    """
+    """Decode an Arrow stream and validate its buffers; raises MalformedRequest."""
     try:
         table = arrow.decode(body)
         table.validate(full=True)
     except (pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
-        raise MalformedRequest(f"The body is no sound Arrow IPC stream: {error}") from None
+        raise MalformedRequest(f"The body is not a valid Arrow IPC stream: {error}") from None
     return table
 
 
 def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
-    """Rows of an Arrow table; columns that are no feature are left out.
-
-    Raises
-    ------
-    InvalidInput
-    """
+    """The rows of an Arrow table, without columns that are not features; raises InvalidInput."""
     return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
 
 
-def json_answer(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
-    """`PredictResponse` as plain values."""
-    return {**_about(model, explained), "predictions": _predictions(model, explained)}
+def json_answer(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
+    """A `PredictResponse` as plain values."""
+    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation)}
 
 
-def _about(model: ChurnModel, explained: Explanation) -> dict[str, Any]:
+def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
     return {
         "model_version": model.version,
         "threshold": model.threshold,
-        "base_probability": explained.base_probability,
+        "base_probability": explanation.base_probability,
         "base_margin": model.base_margin,
-        "unknown_categories": explained.scores.unknown,
+        "unknown_categories": explanation.scores.unknown,
     }
 
 
-def _predictions(model: ChurnModel, explained: Explanation) -> list[dict[str, Any]]:
+def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, Any]]:
     names = model.schema.feature_names
-    scores, points = explained.scores, explained.points
+    scores, points = explanation.scores, explanation.points
     columns = (
         scores.probability.tolist(),
         scores.confidence.tolist(),
@@ -208,14 +186,14 @@ def _predictions(model: ChurnModel, explained: Explanation) -> list[dict[str, An
     ]
 
 
-def arrow_answer(model: ChurnModel, explained: Explanation) -> bytes:
-    """`shared.contracts.arrow.answer_schema` as a stream; where there are fewer features than reasons, -1 and null."""
-    schema = arrow.answer_schema(_about(model, explained))
-    scores, points = explained.scores, explained.points
+def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
+    """A stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
+    schema = arrow.answer_schema(_model_fields(model, explanation))
+    scores, points = explanation.scores, explanation.points
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]
-    shown, rows = points.order.shape[1], len(scores.probability)
+    listed, rows = points.order.shape[1], len(scores.probability)
     for k in range(TOP_REASONS):
-        if k < shown:
+        if k < listed:
             columns += [pa.array(points.order[:, k].astype(np.int16)), pa.array(points.points[:, k])]
         else:
             columns += [pa.array(np.full(rows, -1, np.int16)), pa.nulls(rows, pa.float64())]

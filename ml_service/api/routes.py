@@ -1,27 +1,56 @@
-"""The routes: read the request, make one call, write the answer.
-
-Law: nothing is computed here; every failure is raised, never written.
-"""
+"""The routes: each reads the request, makes one call and writes the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Response, current_app, jsonify, request
+from pydantic import Field
 
 from ml_service.api import codec
-from ml_service.api.openapi import document
+from ml_service.api.openapi import DocumentedBlueprint, failures
+from ml_service.api.schemas import (
+    BacktestLine,
+    FailureLine,
+    FeatureImportances,
+    Health,
+    ModelDetails,
+    ModelList,
+    ModelSummary,
+    Readiness,
+    ReportLine,
+)
 from ml_service.api.service import MLService
-from ml_service.model.registry import OnDisk
+from ml_service.model.registry import StoredModel
 from ml_service.training.process import TrainingRun
 from shared.clock import iso, utc_now
-from shared.contracts.api import ARROW_TYPE, HTML_TYPE, JSON_TYPE, NDJSON_TYPE
+from shared.contracts.api import (
+    ARROW_TYPE,
+    HTML_TYPE,
+    JSON_TYPE,
+    NDJSON_TYPE,
+    Backtest,
+    PredictRequest,
+    PredictResponse,
+    Progress,
+    TrainReport,
+    Version,
+)
 from shared.errors import InvalidInput, NotFound, ServiceError, UnsupportedMedia
 
-blueprint = Blueprint("ml", __name__, url_prefix="/api")
-OPEN = ("ml.health", "ml.ready", "ml.openapi")
+blueprint = DocumentedBlueprint("ml", __name__, url_prefix="/api")
+
+_MODEL_VERSION = {"model_version": Annotated[Version, Field(description="The newest on disk if absent")]}
+_VERSION = {"version": Version}
+_SNAPSHOT = {
+    ARROW_TYPE: Annotated[
+        bytes, Field(description="`shared.contracts.arrow.train_schema`, with TrainParams as the schema's metadata")
+    ]
+}
+#: Statuses that scoring and training share.
+_REFUSED = failures(400, 404, 409, 413, 415, 422, 500)
 
 
 def _service() -> MLService:
@@ -29,9 +58,9 @@ def _service() -> MLService:
     return service
 
 
-@blueprint.get("/health")
+@blueprint.operation("GET", "/health", {JSON_TYPE: Health}, public=True)
 def health() -> Response:
-    """It runs; and whether a verified model is in memory."""
+    """Whether the service runs, and whether it holds a verified model in memory."""
     registry = _service().registry
     return jsonify(
         status="OK",
@@ -42,9 +71,9 @@ def health() -> Response:
     )
 
 
-@blueprint.get("/health/ready")
+@blueprint.operation("GET", "/health/ready", {JSON_TYPE: Readiness}, also={503: {JSON_TYPE: Readiness}}, public=True)
 def ready() -> Response:
-    """200 where the newest model can score, and by what; 503 with the reason otherwise."""
+    """Whether the newest model can score, and by what; 503 with the reason if it can't."""
     problem, fallback = _service().problem(), _service().fallback()
     response = jsonify(
         ready=problem is None,
@@ -58,15 +87,22 @@ def ready() -> Response:
     return response
 
 
-@blueprint.get("/openapi.json")
+@blueprint.operation("GET", "/openapi.json", {JSON_TYPE: dict[str, Any]}, public=True)
 def openapi() -> Response:
-    """OpenAPI 3.1 of this service."""
-    return jsonify(document())
+    """This document."""
+    return jsonify(blueprint.document)
 
 
-@blueprint.post("/predict")
+@blueprint.operation(
+    "POST",
+    "/predict",
+    {JSON_TYPE: PredictResponse, ARROW_TYPE: bytes},
+    body={JSON_TYPE: PredictRequest, ARROW_TYPE: bytes},
+    parameters=_MODEL_VERSION,
+    also=_REFUSED,
+)
 def predict() -> Response:
-    """Score rows and say why; the answer comes in the form of the request."""
+    """Score rows and give the reasons, in the media type of the request."""
     version = codec.checked_version(request.args.get("model_version"))
     if request.mimetype == ARROW_TYPE:
         return Response(_service().score_table(request.get_data(), version), mimetype=ARROW_TYPE)
@@ -75,15 +111,28 @@ def predict() -> Response:
     raise UnsupportedMedia(f"Send {JSON_TYPE} or {ARROW_TYPE}.")
 
 
-@blueprint.post("/train")
+@blueprint.operation(
+    "POST",
+    "/train",
+    {JSON_TYPE: TrainReport, NDJSON_TYPE: Progress | ReportLine | FailureLine},
+    body=_SNAPSHOT,
+    body_required=False,
+    also={**_REFUSED, **failures(503)},
+)
 def train() -> Response:
-    """Train on a snapshot, or without a body on the simulated subscribers."""
+    """Train on the snapshot sent, or on the simulated subscribers if the body is empty; closing the answer stops it."""
     return _answer(_service().start_training(_training_body()))
 
 
-@blueprint.post("/backtest")
+@blueprint.operation(
+    "POST",
+    "/backtest",
+    {JSON_TYPE: Backtest, NDJSON_TYPE: Progress | BacktestLine | FailureLine},
+    body=_SNAPSHOT,
+    also={**_REFUSED, **failures(503)},
+)
 def backtest() -> Response:
-    """Judge a model of each past date on a snapshot with dates; nothing is kept."""
+    """Evaluate a model of each past date of the snapshot; no model is kept."""
     body = _training_body()
     if body is None:
         raise InvalidInput("A backtest needs a snapshot with dates.")
@@ -107,7 +156,7 @@ def _training_body() -> bytes | None:
         return None
     if request.mimetype == JSON_TYPE:
         if codec.read_json(body) != {}:
-            raise InvalidInput(f"Training data come as {ARROW_TYPE}; a JSON body must be empty.")
+            raise InvalidInput(f"Send training data as {ARROW_TYPE}; a JSON body must be empty.")
         return None
     if request.mimetype != ARROW_TYPE:
         raise UnsupportedMedia(f"Send {ARROW_TYPE}, or no body to train on the simulated subscribers.")
@@ -115,7 +164,7 @@ def _training_body() -> bytes | None:
 
 
 class _Lines:
-    """NDJSON lines of a training. The server calls `close` when the caller goes away, read or not."""
+    """The NDJSON lines of a training; the server calls `close` when the caller disconnects."""
 
     def __init__(self, run: TrainingRun) -> None:
         self._run = run
@@ -136,49 +185,57 @@ def _line(content: dict[str, Any]) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 
-@blueprint.get("/features")
+@blueprint.operation(
+    "GET", "/features", {JSON_TYPE: FeatureImportances}, parameters=_MODEL_VERSION, also=failures(404, 409, 422, 500)
+)
 def features() -> Response:
     """The features of a model and their importance."""
     model = _service().registry.get(codec.checked_version(request.args.get("model_version")))
     if model.report is None:
-        raise NotFound(f"Model {model.version} carries no report.")
+        raise NotFound(f"Model {model.version} has no report.")
     return jsonify(model_version=model.version, features=model.report["importance"])
 
 
-@blueprint.get("/models")
+@blueprint.operation("GET", "/models", {JSON_TYPE: ModelList})
 def models() -> Response:
-    """What is on disk, newest first, each verified now."""
+    """All versions on disk, newest first, each verified now."""
     registry = _service().registry
-    found = [registry.inspect(version) for version in registry.versions()]
-    return jsonify(newest=registry.newest(), models=[_summary(each) for each in found])
+    listed: ModelList = {
+        "newest": registry.newest(),
+        "models": [_summary(registry.inspect(version)) for version in registry.versions()],
+    }
+    return jsonify(listed)
 
 
-@blueprint.get("/models/<version>")
+@blueprint.operation("GET", "/models/<version>", {JSON_TYPE: ModelDetails}, parameters=_VERSION, also=failures(404))
 def model(version: str) -> Response:
-    """One version: verified or not, its manifest and its report."""
-    found = _service().registry.inspect(version)
-    return jsonify({**_summary(found), "manifest": found.about, "report": found.report})
+    """One version: whether it is intact, its manifest and its report."""
+    stored = _service().registry.inspect(version)
+    details: ModelDetails = {**_summary(stored), "manifest": stored.manifest, "report": stored.report}
+    return jsonify(details)
 
 
-@blueprint.get("/models/<version>/report")
+@blueprint.operation(
+    "GET", "/models/<version>/report", {"text/html": str}, parameters=_VERSION, also=failures(404, 500)
+)
 def report(version: str) -> Response:
-    """One version's report as a page."""
-    model = _service().registry.get(version)
-    if model.report_page is None:
-        raise NotFound(f"Model {version} carries no report page.")
-    return Response(model.report_page, content_type=HTML_TYPE)
+    """The training report of one version as an HTML page."""
+    page = _service().registry.get(version).report_page
+    if page is None:
+        raise NotFound(f"Model {version} has no report page.")
+    return Response(page, content_type=HTML_TYPE)
 
 
-def _summary(found: OnDisk) -> dict[str, Any]:
-    about, report = found.about or {}, found.report or {}
+def _summary(stored: StoredModel) -> ModelSummary:
+    manifest, report = stored.manifest or {}, stored.report or {}
     return {
-        "model_version": found.version,
-        "verified": found.problem is None,
-        "problem": found.problem,
-        "created_at": about.get("created_at"),
-        "algorithm": about.get("algorithm"),
-        "data_sha256": about.get("data_sha256"),
-        "threshold": about.get("threshold"),
+        "model_version": stored.version,
+        "verified": stored.problem is None,
+        "problem": stored.problem,
+        "created_at": manifest.get("created_at"),
+        "algorithm": manifest.get("algorithm"),
+        "data_sha256": manifest.get("data_sha256"),
+        "threshold": manifest.get("threshold"),
         "training_samples": report.get("training_samples"),
         "features": report.get("features"),
         "auc": report.get("auc"),

@@ -1,7 +1,4 @@
-"""What the routes ask for: scores, trainings, and whether there is a model.
-
-Law: no Flask here; bytes and plain values in, bytes and plain values out.
-"""
+"""MLService: the use cases of the routes, from request bodies to answers, without Flask."""
 
 from __future__ import annotations
 
@@ -21,19 +18,21 @@ log = structlog.get_logger()
 
 
 class MLService:
-    """The registry and the trainer, joined.
+    """Scores, trainings and backtests over a registry and a trainer.
 
     Parameters
     ----------
-    first_version
-        Of the first model, when a training names none.
+    registry : Registry
+    trainer : Trainer
+    first_version : str
+        Version of the first model if a training names none.
     """
 
     def __init__(self, registry: Registry, trainer: Trainer, *, first_version: str) -> None:
         self.registry, self._trainer, self._first_version = registry, trainer, first_version
 
     def problem(self) -> str | None:
-        """Why the newest model can't score; None where it can."""
+        """The reason why the newest model can't score; None if it can."""
         try:
             self.registry.get()
         except (NoModel, CorruptModel) as error:
@@ -41,35 +40,39 @@ class MLService:
         return None
 
     def fallback(self) -> str | None:
-        """Why the newest model is scored by xgboost itself; None where its tables do that, or it can't score."""
+        """The reason why xgboost scores instead of the tables of the newest model; None if the tables do."""
         try:
             return self.registry.get().trees.prepare()
         except (NoModel, CorruptModel):
             return None
 
     def score_table(self, body: bytes, version: str | None) -> bytes:
-        """Arrow stream in, Arrow stream out."""
+        """Score an Arrow stream and answer with one."""
         table = codec.read_arrow(body)
         model = self.registry.get(version)
         rows = codec.rows_of_table(model, table)
         return codec.arrow_answer(model, model.explain_rows(rows.matrix, rows.row_keys))
 
     def score_request(self, request: PredictRequest, version: str | None) -> dict[str, Any]:
-        """A few rows; `PredictResponse` as plain values."""
+        """Score a few rows; the answer is a `PredictResponse` as plain values."""
         if request.model_version and version and request.model_version != version:
-            raise InvalidInput("model_version: the body and the query name different versions.")
+            raise InvalidInput("model_version: the body and the query string name different versions.")
         model = self.registry.get(codec.checked_version(request.model_version or version))
         rows = codec.rows_of_request(model, request)
-        shown = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
-        return codec.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, shown=shown))
+        n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
+        return codec.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons))
 
     def start_training(self, body: bytes | None) -> TrainingRun:
-        """Check everything that can be checked now, then start. Without a body: the simulated subscribers.
+        """Check a snapshot and start a training; without a body, train on the simulated subscribers.
 
         Raises
         ------
-        ServiceError
-            InvalidInput, InvalidSchema, MalformedRequest, InsufficientData, NotFound (the champion), Conflict.
+        MalformedRequest, InvalidInput, InvalidSchema, InsufficientData
+            If the snapshot can't be used.
+        NotFound
+            If the champion is not on disk.
+        Conflict
+            If another training is running, or the version already exists.
         """
         if body is None:
             return self._trainer.start(None, version=self.registry.next_version(self._first_version))
@@ -78,16 +81,18 @@ class MLService:
         snapshot = read_snapshot(table, schema)
         split_snapshot(snapshot, params.seed)
         if params.champion_version is not None and params.champion_version not in self.registry.versions():
-            raise NotFound(f"There is no model {params.champion_version} on disk to judge beside the new one.")
+            raise NotFound(f"There is no model {params.champion_version} on disk to compare the new one with.")
         return self._trainer.start(body, version=params.model_version, params=params)
 
     def start_backtest(self, body: bytes) -> TrainingRun:
-        """Check the snapshot, then start.
+        """Check a snapshot and start a backtest.
 
         Raises
         ------
-        ServiceError
-            InvalidInput, InvalidSchema, MalformedRequest, Conflict.
+        MalformedRequest, InvalidInput, InvalidSchema
+            If the snapshot can't be used.
+        Conflict
+            If a training is running.
         """
         table = codec.read_arrow(body)
         params, schema = read_params(table)

@@ -1,6 +1,6 @@
-"""A training snapshot: features, labels, dates and keys, from wherever they come.
+"""Snapshot: the features, labels, dates and keys of a training, read from an Arrow stream or from a file.
 
-Law: what is wrong with a snapshot is said before a training begins.
+Law: a snapshot that can't be used is refused before training begins.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from ml_service.arrays import Dates, Floats, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
@@ -23,9 +23,7 @@ from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
 from shared.validation import details_of
 
-Labels = npt.NDArray[np.int8]
-Dates = npt.NDArray[np.datetime64]
-#: Rows whose values are in memory at a time while the checksum is made.
+#: Number of rows whose values are in memory at a time while the checksum is computed.
 HASHED_ROWS = 25_000
 
 
@@ -35,16 +33,17 @@ class Snapshot:
 
     Attributes
     ----------
-    features
-        As `feature_matrix.typed_columns` gives them.
-    label
-        Shape (rows,), 1 where the customer left.
-    as_of
-        datetime64[D], shape (rows,); None without dates.
-    row_keys
-        int64, shape (rows,), null where a row has no key.
-    true_probability
-        Shape (rows,), of simulated rows only: for the ceiling in the report, never a feature.
+    schema : Schema
+    features : pyarrow.Table, n_rows rows
+        The typed columns that `feature_matrix.typed_columns` returns.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    as_of : ndarray of datetime64[D], shape (n_rows,), or None
+        Date of each row; None without dates.
+    row_keys : pyarrow array of int64, length n_rows
+        Customer of each row, null where it has no key.
+    true_probability : ndarray of float64, shape (n_rows,), or None
+        Only of simulated rows: for the ceiling in the report, never a feature.
     """
 
     schema: Schema
@@ -52,20 +51,15 @@ class Snapshot:
     label: Labels
     as_of: Dates | None
     row_keys: pa.Array
-    true_probability: npt.NDArray[np.float64] | None = None
-
-    @property
-    def is_dated(self) -> bool:
-        """More than one date: the test can lie after the training."""
-        return self.as_of is not None and len(np.unique(self.as_of)) > 1
+    true_probability: Floats | None = None
 
     def matrix(self) -> tuple[Matrix, dict[str, list[str]]]:
-        """All rows with all their categories, for what is not the model: grouping and checksum."""
+        """The matrix of all rows with all their category values, and these values."""
         categories = learn_categories(self.schema, self.features)
         return to_matrix(self.schema, categories, self.features), categories
 
     def checksum(self) -> str:
-        """SHA-256 of all values, whatever file or stream they came in."""
+        """SHA-256 of all values; it does not depend on the format they were read from."""
         categories = learn_categories(self.schema, self.features)
         digest = hashlib.sha256(self.schema.checksum().encode())
         digest.update(orjson.dumps(categories))
@@ -74,20 +68,20 @@ class Snapshot:
         digest.update(orjson.dumps(self.row_keys.null_count) + np.asarray(self.row_keys.fill_null(0)).tobytes())
         for start in range(0, len(self.label), HASHED_ROWS):
             part = to_matrix(self.schema, categories, self.features.slice(start, HASHED_ROWS)).values
-            # One NaN is not every NaN: their bits are made the same.
+            # NaNs may differ in their bits; they are made equal.
             digest.update(np.nan_to_num(part, nan=np.nan).tobytes())
         return digest.hexdigest()
 
 
 def read_params(table: pa.Table) -> tuple[TrainParams, Schema]:
-    """What travels beside the columns of a training stream.
+    """Read the parameters and the schema from the metadata of a training stream.
 
     Raises
     ------
     MalformedRequest
-        Without metadata.
+        If there is no metadata.
     InvalidInput, InvalidSchema
-        Where a field of it is wrong.
+        If a field is wrong.
     """
     try:
         params = TrainParams.model_validate(arrow.metadata(table))
@@ -97,12 +91,12 @@ def read_params(table: pa.Table) -> tuple[TrainParams, Schema]:
 
 
 def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
-    """The columns of a training stream.
+    """Read the columns of a training stream.
 
     Raises
     ------
     InvalidInput
-        Naming the column that is missing or wrong.
+        If a column is missing or wrong; the message names it.
     """
     label = _column(table, arrow.LABEL, pa.int8())
     if label is None or not set(pc.unique(label).to_pylist()) <= {0, 1}:
@@ -123,48 +117,52 @@ def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
 
 
 def row_keys_of(table: pa.Table) -> pa.Array | None:
-    """The keys of a table's rows, None where it has no such column.
+    """Read the row keys of a table; None if it has no such column.
 
     Raises
     ------
     InvalidInput
-        Where they are no whole numbers.
+        If they are not whole numbers.
     """
     return _column(table, arrow.ROW_KEY, pa.int64())
 
 
-def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array | None:
-    found = table.schema.get_all_field_indices(name)
-    if not found:
+def _column(table: pa.Table, name: str, target: pa.DataType) -> pa.Array | None:
+    positions = table.schema.get_all_field_indices(name)
+    if not positions:
         return None
-    if len(found) > 1:
-        raise invalid(name, "This column is there more than once.")
-    column = table.column(found[0])
-    # Text or fractions are refused, not guessed at: a cast would accept "1" and cut 0.7.
-    given = column.type
-    fits = pa.types.is_integer(given) or pa.types.is_null(given) or (pa.types.is_boolean(given) and name == arrow.LABEL)
-    if pa.types.is_date(kind):
-        fits = pa.types.is_date(given) or pa.types.is_null(given)
+    if len(positions) > 1:
+        raise invalid(name, "This column occurs more than once.")
+    column = table.column(positions[0])
+    # A cast would accept the text "1" and truncate 0.7; both are refused.
+    column_type = column.type
+    fits = (
+        pa.types.is_integer(column_type)
+        or pa.types.is_null(column_type)
+        or (pa.types.is_boolean(column_type) and name == arrow.LABEL)
+    )
+    if pa.types.is_date(target):
+        fits = pa.types.is_date(column_type) or pa.types.is_null(column_type)
     try:
         if fits:
-            return column.cast(kind).combine_chunks()
+            return column.cast(target).combine_chunks()
     except pa.ArrowException:
-        raise invalid(name, f"A value does not fit into {kind}.") from None
-    raise invalid(name, f"{kind} was expected, this column is of type {given}.")
+        raise invalid(name, f"A value does not fit into {target}.") from None
+    raise invalid(name, f"{target} was expected, but this column is of type {column_type}.")
 
 
 def snapshot_of(table: CustomerTable) -> Snapshot:
-    """A checked file as a training snapshot.
+    """Convert a table that was read from a file to a snapshot.
 
     Raises
     ------
     InvalidInput
-        Where it does not say who churned.
+        If the table has no labels.
     """
     if table.label is None:
         raise InvalidInput("The file doesn't say who churned.")
     rows = len(table.label)
-    # Row numbers stand in for ids where there are none; they are nobody's key.
+    # Without ids the table holds row numbers in their place, which are no keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
     as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
     return Snapshot(table.schema, table.features, table.label, as_of, keys)

@@ -1,6 +1,6 @@
-"""Columns to the model's matrix: the one way in, for training and for scoring.
+"""From columns to the model's matrix, in training and in scoring.
 
-Law: a value means the same in training and in scoring because the same function read it.
+Law: the same functions read the values in training and in scoring.
 """
 
 from __future__ import annotations
@@ -9,30 +9,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_service.arrays import Floats
 from shared.contracts.api import Cell
 from shared.errors import Detail, InvalidInput
 from shared.schema.features import Schema
 from shared.tables.cells import LARGEST, normal_form
 
-Floats = npt.NDArray[np.float64]
 Categories = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """What the model reads.
+    """The input of the model.
 
     Attributes
     ----------
-    values
-        Shape (rows, features), in the schema's order; a category is its position in the model's own list, missing
-        is NaN.
-    unknown
-        Feature to the count of values that the model has never seen; they stand as missing. Only counts above 0.
+    values : ndarray of float64, shape (n_rows, n_features)
+        In the order of the schema; a category value is its position in the model's list, a missing value is NaN.
+    unknown : dict of str to int
+        Feature to the number of its values that training had not seen, which count as missing; only numbers above 0.
     """
 
     values: Floats
@@ -40,25 +38,34 @@ class Matrix:
 
 
 def typed_columns(schema: Schema, table: pa.Table) -> pa.Table:
-    """Pick the schema's features out of a table, numbers as float64 and categories as text.
+    """Select the features of a schema from a table, numbers as float64 and categories as text.
 
-    Columns that are no feature are left out.
+    Parameters
+    ----------
+    schema : Schema
+    table : pyarrow.Table
+        Other columns are ignored.
+
+    Returns
+    -------
+    features : pyarrow.Table
+        In the order of the schema.
 
     Raises
     ------
     InvalidInput
-        With one detail for each column that is missing, there twice, of a wrong type, out of range, or that lacks
-        values although its feature says `missing = false`.
+        If a column is missing, occurs twice, has a wrong type or a number out of range, or lacks values although its
+        feature says `missing = false`; with one detail per column.
     """
     details: list[Detail] = []
     columns: dict[str, pa.ChunkedArray] = {}
     for name, feature in schema.features.items():
-        found = table.schema.get_all_field_indices(name)
-        if len(found) != 1:
-            wrong = "This column is missing." if not found else "This column is there more than once."
+        positions = table.schema.get_all_field_indices(name)
+        if len(positions) != 1:
+            wrong = "This column is missing." if not positions else "This column occurs more than once."
             details.append({"field": name, "message": wrong})
             continue
-        column, problem = _typed(table.column(found[0]), feature.kind)
+        column, problem = _typed(table.column(positions[0]), feature.kind)
         problem = problem or _problem(column, feature.kind, may_be_missing=feature.missing)
         if problem:
             details.append({"field": name, **problem})
@@ -69,7 +76,7 @@ def typed_columns(schema: Schema, table: pa.Table) -> pa.Table:
 
 
 def _typed(column: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, Detail | None]:
-    # A dictionary is only a way of storing; what counts is what it stores.
+    # A dictionary-encoded column counts as a column of its values' type.
     inner = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     number = pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_boolean(inner)
     number = number or pa.types.is_decimal(inner) or pa.types.is_null(inner)
@@ -81,7 +88,7 @@ def _typed(column: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, Detail 
             return column.cast(pa.string()), None
     except pa.ArrowException:
         return column, {"message": f"Values of type {inner} can't be read as a {kind}."}
-    return column, {"message": f"A {kind} was expected, this column is of type {inner}."}
+    return column, {"message": f"A {kind} was expected, but this column is of type {inner}."}
 
 
 def _problem(column: pa.ChunkedArray, kind: str, *, may_be_missing: bool) -> Detail | None:
@@ -90,25 +97,28 @@ def _problem(column: pa.ChunkedArray, kind: str, *, may_be_missing: bool) -> Det
         # xgboost keeps values as 32-bit floats: anything larger would become infinite there.
         beyond = np.flatnonzero(np.abs(values) > LARGEST)
         if beyond.size:
-            return {"row": int(beyond[0]), "message": "Infinite or too large for the model; send a finite number."}
-        gaps = np.flatnonzero(np.isnan(values))
+            return {
+                "row": int(beyond[0]),
+                "message": "Infinite or too large for the model; send a finite number.",
+            }
+        missing = np.flatnonzero(np.isnan(values))
     else:
-        gaps = np.flatnonzero(pc.is_null(column).to_numpy())
-    if gaps.size and not may_be_missing:
-        return {"row": int(gaps[0]), "message": "A value is missing where the schema allows none."}
+        missing = np.flatnonzero(pc.is_null(column).to_numpy())
+    if missing.size and not may_be_missing:
+        return {"row": int(missing[0]), "message": "A value is missing, but the schema says `missing = false`."}
     return None
 
 
 def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) -> pa.Table:
-    """Columns that came as JSON lists, as a typed table.
+    """Convert columns of JSON values to a typed table.
 
-    Numbers, true and false are numbers. A category is taken as a file's cell would be: its text in normal form
-    (`shared.tables.cells`), blank is missing. Null is missing.
+    Numbers, true and false count as numbers. A category value is converted to the normal form of a file's cell
+    (`shared.tables.cells`); an empty text and null are missing.
 
     Raises
     ------
     InvalidInput
-        Naming each column that is missing, unknown, of another length than the first, or holds a wrong value.
+        If a column is missing, unknown, of another length than the first, or holds a wrong value.
     """
     details: list[Detail] = [
         {"field": f"columns.{name}", "message": "The model has no such feature."}
@@ -157,12 +167,12 @@ class PlainCells:
         self._codes: dict[str, dict[Cell, int]] = {}
         for name in schema.categories:
             texts = pa.array(categories[name], pa.string())
-            # Another way of writing a value is not plain, even where it is a value of the model's.
+            # A value that is not in normal form is left to `columns_from_lists`.
             known = pc.equal(normal_form(texts), texts).to_pylist()
             self._codes[name] = {text: k for k, text in enumerate(categories[name]) if known[k] and text}
 
     def read(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix | None:
-        """What `to_matrix` makes of `columns_from_lists`; None where only those can tell what is meant, or wrong."""
+        """The matrix of columns that need no conversion; None if `columns_from_lists` has to convert or refuse them."""
         if columns.keys() != self._may_be_missing.keys() or len({len(cells) for cells in columns.values()}) != 1:
             return None
         values: list[list[float | None]] = []
@@ -192,30 +202,45 @@ def _plain_codes(cells: Sequence[Cell], codes: Mapping[Cell, int]) -> list[float
 
 
 def learn_categories(schema: Schema, columns: pa.Table, *, most: int | None = None) -> dict[str, list[str]]:
-    """The values of each category, sorted: what a model trained on these rows knows.
+    """List the values of each category.
 
     Parameters
     ----------
-    most
-        Keep only so many, the commonest; of those that are as common, the first as text.
+    schema : Schema
+    columns : pyarrow.Table
+        Typed columns of the training rows.
+    most : int, optional
+        Keep only the most frequent values; of equally frequent ones, the first in alphabetical order.
+
+    Returns
+    -------
+    categories : dict of str to list of str
+        Sorted.
     """
     return {name: _levels(columns[name], most) for name in schema.categories}
 
 
 def _levels(column: pa.ChunkedArray, most: int | None) -> list[str]:
-    counted = pc.value_counts(column.combine_chunks().drop_null())
-    pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    counts = pc.value_counts(column.combine_chunks().drop_null())
+    pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
     commonest = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:most]
     return sorted(value for value, _ in commonest)
 
 
 def to_matrix(schema: Schema, categories: Categories, columns: pa.Table) -> Matrix:
-    """Typed columns as the model's matrix.
+    """Convert typed columns to the model's matrix.
 
     Parameters
     ----------
-    columns
-        As `typed_columns` or `columns_from_lists` give them.
+    schema : Schema
+    categories : mapping of str to sequence of str
+        The values of each category that the model knows.
+    columns : pyarrow.Table, n_rows rows
+        As `typed_columns` or `columns_from_lists` returned it.
+
+    Returns
+    -------
+    matrix : Matrix
     """
     values = np.empty((columns.num_rows, len(schema.features)), dtype=np.float64)
     unknown: dict[str, int] = {}

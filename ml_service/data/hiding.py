@@ -1,37 +1,40 @@
-"""Cells that are hidden from the trees, so that they learn what a missing value means where training has none.
+"""Hiding cells at random in training, so that the trees learn to handle missing values even where there are none.
 
-Law: only rows that trees learn from are hidden from; whatever judges (held-out, calibration and test rows) is whole.
+Law: cells are hidden only in rows that trees learn from, never in held-out, calibration or test rows.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ml_service.arrays import Floats
 from shared.schema.features import Schema
-
-Floats = npt.NDArray[np.float64]
 
 #: Share of all cells, chosen by measurement (docs/model-card.md).
 SHARE = 0.005
-#: In a row of which several cells are hidden, each is with a probability drawn from here.
+#: Where several cells of a row are hidden, each is hidden with a probability drawn from this range.
 SEVERAL = (0.3, 1.0)
-#: Share of training rows that may lack a feature which training "had complete".
+#: A feature counts as complete in training if at most this share of the rows lacks it.
 ALMOST = 0.001
 
 
 def hide(values: Floats, seed: int) -> Floats:
-    """A copy with `SHARE` of its cells missing: half of them one by one, half in rows that lack several at once.
+    """Hide `SHARE` of the cells: half of them one at a time, half in rows that lack several.
 
-    A feed that fails takes all its columns with it, and of a new customer only the plan is known: trees that had only
-    seen one cell missing at a time would add up what each gap alone is worth.
+    When a data feed fails, all its columns are missing together. Trees that had only seen single missing cells would
+    simply add up the effects of each.
 
     Parameters
     ----------
-    values
-        The model's matrix, shape (rows, features).
-    seed
-        The same matrix shape and seed hide the same cells.
+    values : ndarray of float64, shape (n_rows, n_features)
+        The model's matrix.
+    seed : int
+        The same shape and seed hide the same cells.
+
+    Returns
+    -------
+    values : ndarray of float64, shape (n_rows, n_features)
+        A copy with NaN in the hidden cells.
     """
     rng = np.random.default_rng((seed, 0x41DE))
     rows, features = values.shape
@@ -50,12 +53,17 @@ def blank(values: Floats, feature: int) -> Floats:
 
 
 def complete_features(schema: Schema, values: Floats) -> list[str]:
-    """Features that training had complete: missing in at most one row of a thousand.
+    """List the features that are complete in training: missing in at most one row of a thousand.
 
     Parameters
     ----------
-    values
-        The training rows' matrix, nothing hidden.
+    schema : Schema
+    values : ndarray of float64, shape (n_rows, n_features)
+        Matrix of the training rows, with nothing hidden.
+
+    Returns
+    -------
+    names : list of str
     """
     missing = np.isnan(values).mean(axis=0)
     return [name for name, share in zip(schema.feature_names, missing, strict=True) if share <= ALMOST]

@@ -1,6 +1,7 @@
-"""The leak guard: no feature may tell the outcome by itself.
+"""The leak guard: no feature may give the outcome away by itself.
 
-Law: a training is refused by the name of each such feature, with the figures that say so; an override is named too.
+Law: training is refused with the name of each such feature and the evidence; a feature that is allowed by name is
+listed in the report.
 """
 
 from __future__ import annotations
@@ -9,35 +10,39 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
-from ml_service.data.splitting import FOLDS, deal
+from ml_service.arrays import Floats, Folds, Ints, Labels
+from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.errors import Detail, InvalidInput, LeakFound
 from shared.schema.features import Schema
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
-
-#: What one question about one honest feature does not reach.
+#: A single feature with a higher AUC is a leak.
 HIGHEST_AUC = 0.92
-#: Leavers lack the value so many times as often as stayers: it was overwritten or emptied when they left.
+#: A value that leavers lack this many times as often as stayers was probably emptied when they left.
 MISSING_RATIO = 5.0
-#: The other way round: it is filled in when they leave. Asked more of, since a rare event may honestly be noted so.
+#: A value that leavers have this many times as often as stayers was probably filled in when they left. The limit is
+#: higher, because a rare event before the end may be recorded in the same way.
 PRESENT_RATIO = 20.0
-#: Fewer than this many leavers prove no ratio.
-LEAST_LEAVERS = 10
-#: More rows tell no more.
-MOST_ROWS = 60_000
-#: A rate of fewer rows than this leans towards the overall one.
+#: A ratio counts only if at least so many leavers lack, or have, the value.
+MIN_LEAVERS = 10
+#: Larger tables are sampled.
+MAX_ROWS = 60_000
+#: Pseudo-rows of the overall rate that are added to each category value.
 SMOOTHING = 10.0
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A feature and the figures against it."""
+    """A feature that gives the outcome away.
+
+    Attributes
+    ----------
+    name : str
+    evidence : str
+        A sentence with the figures.
+    """
 
     name: str
     evidence: str
@@ -46,27 +51,38 @@ class Leak:
 def guard(
     schema: Schema, values: Floats, label: Labels, groups: Ints, *, allowed: Collection[str], seed: int
 ) -> list[Leak]:
-    """Judge each feature alone; what is found among `allowed` is returned, to stand in the report.
+    """Check each feature on its own and refuse to train on one that gives the outcome away.
 
     Parameters
     ----------
-    values
-        The training rows' matrix (`feature_matrix.to_matrix`), shape (rows, features).
-    groups
-        Shape (rows,): rows of one value are one customer's and share a fold.
+    schema : Schema
+    values : ndarray of float64, shape (n_rows, n_features)
+        Matrix of the training rows.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    groups : ndarray of int64, shape (n_rows,)
+        Rows of one group share their fold.
+    allowed : collection of str
+        Features that may be leaks.
+    seed : int
+
+    Returns
+    -------
+    leaks : list of Leak
+        Leaks among the allowed features.
 
     Raises
     ------
     InvalidInput
-        Where `allowed` names what is no feature.
+        If `allowed` names something that is not a feature.
     LeakFound
-        With one detail per feature that is not allowed.
+        If a feature that is not allowed is a leak; with one detail per feature.
     """
-    strangers = sorted(set(allowed) - set(schema.feature_names))
-    if strangers:
-        raise InvalidInput(f"--allow-leak: there is no feature {strangers[0]}.")
-    found = find_leaks(schema, values, label, groups, seed=seed)
-    refused = [leak for leak in found if leak.name not in allowed]
+    unknown = sorted(set(allowed) - set(schema.feature_names))
+    if unknown:
+        raise InvalidInput(f"--allow-leak: there is no feature named {unknown[0]}.")
+    leaks = find_leaks(schema, values, label, groups, seed=seed)
+    refused = [leak for leak in leaks if leak.name not in allowed]
     if refused:
         details: list[Detail] = [{"field": leak.name, "message": leak.evidence} for leak in refused]
         names = ", ".join(leak.name for leak in refused)
@@ -75,74 +91,114 @@ def guard(
             f"Take it out of the schema's features, or allow it by name (--allow-leak {refused[0].name}).",
             details=details,
         )
-    return found
+    return leaks
 
 
 def find_leaks(schema: Schema, values: Floats, label: Labels, groups: Ints, *, seed: int) -> list[Leak]:
-    """Every feature that tells the outcome by itself, in the schema's order."""
+    """Find the features that give the outcome away by themselves.
+
+    Parameters
+    ----------
+    schema : Schema
+    values : ndarray of float64, shape (n_rows, n_features)
+        Matrix of the training rows.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    groups : ndarray of int64, shape (n_rows,)
+        Rows of one group share their fold.
+    seed : int
+
+    Returns
+    -------
+    leaks : list of Leak
+        In the order of the schema.
+    """
     rows = _sample(label, seed)
     label, groups = label[rows], groups[rows]
-    folds = deal(groups, label, FOLDS, seed)
-    found = []
+    folds = stratified_group_folds(groups, label, FOLDS, seed)
+    leaks = []
     for position, (name, feature) in enumerate(schema.features.items()):
         column = values[rows, position]
-        evidence = _by_missingness(column, label) or _by_auc(column, label, folds, feature.kind == "category")
+        evidence = _evidence_of_missingness(column, label) or _evidence_of_auc(
+            column, label, folds, feature.kind == "category"
+        )
         if evidence is not None:
-            found.append(Leak(name, evidence))
-    return found
+            leaks.append(Leak(name, evidence))
+    return leaks
 
 
 def _sample(label: Labels, seed: int) -> Ints:
-    if len(label) <= MOST_ROWS:
+    if len(label) <= MAX_ROWS:
         return np.arange(len(label))
     rng = np.random.default_rng(seed)
-    # All classes keep at least a fair share: a rare one would otherwise be drawn too thin.
+    # Leavers get at least a quarter of the sample, so that enough of them are left if they are rare.
     leavers, stayers = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    few = min(len(leavers), max(MOST_ROWS // 4, round(MOST_ROWS * len(leavers) / len(label))))
-    rest = min(len(stayers), MOST_ROWS - few)
+    few = min(len(leavers), max(MAX_ROWS // 4, round(MAX_ROWS * len(leavers) / len(label))))
+    rest = min(len(stayers), MAX_ROWS - few)
     return np.sort(np.concatenate([rng.choice(leavers, few, replace=False), rng.choice(stayers, rest, replace=False)]))
 
 
-def _by_missingness(column: Floats, label: Labels) -> str | None:
+def _evidence_of_missingness(column: Floats, label: Labels) -> str | None:
     missing = np.isnan(column)
     leavers, stayers = int(label.sum()), int(len(label) - label.sum())
-    gone, stayed = int(missing[label == 1].sum()), int(missing[label == 0].sum())
-    if gone >= LEAST_LEAVERS and gone / leavers >= MISSING_RATIO * stayed / stayers:
-        told = f"missing for {100 * gone / leavers:.1f} % of leavers and {100 * stayed / stayers:.1f} % of stayers"
-        return f"{told} (at least {MISSING_RATIO:g} times as often)."
-    had, have = leavers - gone, stayers - stayed
-    if had >= LEAST_LEAVERS and had / leavers >= PRESENT_RATIO * have / stayers:
-        told = f"filled in for {100 * had / leavers:.1f} % of leavers and {100 * have / stayers:.1f} % of stayers"
-        return f"{told} (at least {PRESENT_RATIO:g} times as often)."
+    missing_leavers, missing_stayers = int(missing[label == 1].sum()), int(missing[label == 0].sum())
+    if missing_leavers >= MIN_LEAVERS and missing_leavers / leavers >= MISSING_RATIO * missing_stayers / stayers:
+        shares = _shares(missing_leavers / leavers, missing_stayers / stayers)
+        return f"missing for {shares} (at least {MISSING_RATIO:g} times as often)."
+    present_leavers, present_stayers = leavers - missing_leavers, stayers - missing_stayers
+    if present_leavers >= MIN_LEAVERS and present_leavers / leavers >= PRESENT_RATIO * present_stayers / stayers:
+        shares = _shares(present_leavers / leavers, present_stayers / stayers)
+        return f"filled in for {shares} (at least {PRESENT_RATIO:g} times as often)."
     return None
 
 
-def _by_auc(column: Floats, label: Labels, folds: npt.NDArray[np.int8], category: bool) -> str | None:
-    reached = alone(column, label, folds, category=category)
-    if reached is None or reached <= HIGHEST_AUC:
+def _shares(of_leavers: float, of_stayers: float) -> str:
+    return f"{100 * of_leavers:.1f} % of leavers and {100 * of_stayers:.1f} % of stayers"
+
+
+def _evidence_of_auc(column: Floats, label: Labels, folds: Folds, category: bool) -> str | None:
+    auc = single_feature_auc(column, label, folds, category=category)
+    if auc is None or auc <= HIGHEST_AUC:
         return None
-    return f"alone, it reaches an AUC of {reached:.3f} out of fold (more than {HIGHEST_AUC:g})."
+    return f"alone, it reaches an AUC of {auc:.3f} out of fold (more than {HIGHEST_AUC:g})."
 
 
-def alone(column: Floats, label: Labels, folds: npt.NDArray[np.int8], *, category: bool) -> float | None:
-    """AUC of one column by a small tree, missing values included, mean of the folds; None where none can be told."""
-    reached = []
+def single_feature_auc(column: Floats, label: Labels, folds: Folds, *, category: bool) -> float | None:
+    """Cross-validate a small decision tree on one column.
+
+    Parameters
+    ----------
+    column : ndarray of float64, shape (n_rows,)
+        Numbers or category codes, NaN where missing.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    folds : ndarray of int8, shape (n_rows,)
+        The fold that holds out each row.
+    category : bool
+        Whether the column holds category codes.
+
+    Returns
+    -------
+    auc : float or None
+        Mean over the folds; None if no fold has both classes.
+    """
+    aucs = []
     for number in range(int(folds.max()) + 1):
-        inside = folds != number
-        if not metrics.both_classes(label[inside]) or not metrics.both_classes(label[~inside]):
+        training = folds != number
+        if not metrics.both_classes(label[training]) or not metrics.both_classes(label[~training]):
             continue
-        seen, unseen = column[inside], column[~inside]
+        training_column, test_column = column[training], column[~training]
         if category:
-            rates = _rates(seen, label[inside])
-            seen, unseen = _looked_up(seen, rates), _looked_up(unseen, rates)
-        tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=max(5, int(inside.sum()) // 500), random_state=0)
-        tree.fit(seen[:, None], label[inside])
-        reached.append(metrics.auc(label[~inside], tree.predict_proba(unseen[:, None])[:, 1]) or 0.5)
-    return float(np.mean(reached)) if reached else None
+            rates = _rates(training_column, label[training])
+            training_column, test_column = _encode(training_column, rates), _encode(test_column, rates)
+        tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=max(5, int(training.sum()) // 500), random_state=0)
+        tree.fit(training_column[:, None], label[training])
+        aucs.append(metrics.auc(label[~training], tree.predict_proba(test_column[:, None])[:, 1]) or 0.5)
+    return float(np.mean(aucs)) if aucs else None
 
 
 def _rates(codes: Floats, label: Labels) -> Mapping[str, Floats]:
-    """Each level's churn rate: an order that a tree can cut. Missing is a level of its own."""
+    """The smoothed churn rate of each category value, for target encoding; missing counts as a value."""
     overall = float(label.mean())
     levels = np.where(np.isnan(codes), -1, codes).astype(np.int64) + 1
     rows = np.bincount(levels)
@@ -150,7 +206,7 @@ def _rates(codes: Floats, label: Labels) -> Mapping[str, Floats]:
     return {"rate": (left + SMOOTHING * overall) / (rows + SMOOTHING), "overall": np.array([overall])}
 
 
-def _looked_up(codes: Floats, rates: Mapping[str, Floats]) -> Floats:
+def _encode(codes: Floats, rates: Mapping[str, Floats]) -> Floats:
     levels = np.where(np.isnan(codes), -1, codes).astype(np.int64) + 1
     known = levels < len(rates["rate"])
     return np.where(known, rates["rate"][np.minimum(levels, len(rates["rate"]) - 1)], rates["overall"][0])

@@ -1,4 +1,4 @@
-"""The simulated subscribers as a training snapshot: the documented default of both commands and of an empty request.
+"""The simulated subscribers as a snapshot: the default data of the commands and of an empty training request.
 
 Law: the true probability never becomes a feature.
 """
@@ -19,29 +19,29 @@ from shared.schema.features import built_in_schema
 from shared.simulation.simulate import PLANS, PRESETS, SimulatedMonths, training_records
 
 CUSTOMERS = 13_334
-#: The simulation counts days from its first snapshot; this date puts its last month into December.
+#: Date of the first month of the simulation; the last one is then in December.
 FIRST_DAY = np.datetime64("2025-01-15", "D")
 STEP_DAYS = 30
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """Training and test records in one snapshot, and the best AUC anybody could reach on the test records."""
+    """Simulated training and test records, and the AUC of their true probability on the test records."""
 
     snapshot: Snapshot
     ceiling_auc: float | None
 
 
 def simulated(preset: str = "documented", *, customers: int = CUSTOMERS, seed: int = 0) -> Simulated:
-    """Simulate a year: months 0 to 8 to train on, months 9 to 11 as the test.
+    """Simulate a year: months 0 to 8 are for training, months 9 to 11 for the test.
 
     Raises
     ------
     InvalidInput
-        Where the preset is unknown or there are no customers.
+        If the preset is unknown or there are no customers.
     """
     if preset not in PRESETS:
-        raise InvalidInput(f"There is no preset {preset}; there are {', '.join(PRESETS)}.")
+        raise InvalidInput(f"There is no preset {preset}; choose one of {', '.join(PRESETS)}.")
     if customers < 1:
         raise InvalidInput("At least one customer is needed.")
     training, test = training_records(preset, customers=customers, seed=seed)

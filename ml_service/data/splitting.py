@@ -1,6 +1,6 @@
-"""Which rows train, which test, which fold holds a row.
+"""Splitting: training and test rows, and the folds of cross-validation.
 
-Law: no customer stands on both sides of a split that is not by time; labels deal rows evenly, they choose none.
+Law: no customer is on both sides of a split, unless the split is by time.
 """
 
 from __future__ import annotations
@@ -9,146 +9,193 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from ml_service.arrays import Dates, Floats, Folds, Ints, Labels
 from shared.errors import InsufficientData
 
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
-Dates = npt.NDArray[np.datetime64]
-
-#: Leavers, and stayers: over all rows, and of each side of the split.
-LEAST_ROWS, LEAST_TRAINING, LEAST_TEST = 25, 15, 5
-#: Folds; of many rows fewer, where a third more to learn from changes nothing.
-FOLDS, FOLDS_OF_MANY, MANY = 5, 3, 60_000
+#: Minimum numbers of leavers and of stayers: in all rows, in the training rows and in the test rows.
+MIN_ROWS, MIN_TRAINING, MIN_TEST = 25, 15, 5
+#: Number of folds; fewer on large tables, where more training rows per fold change nothing.
+FOLDS, FOLDS_OF_MANY_ROWS, MANY_ROWS = 5, 3, 60_000
 TEST_PARTS = 4
-#: Share of distinct rows from which on a repeated row is a copy and no coincidence.
-MOSTLY_DISTINCT = 0.5
+#: If at least this share of the rows is distinct, identical rows are copies rather than coincidences.
+MIN_DISTINCT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of the rows of each side, ascending."""
+    """Training and test rows.
+
+    Attributes
+    ----------
+    kind : {"time", "stratified"}
+    training : ndarray of int64, shape (n_training,)
+        Positions of the training rows, in ascending order.
+    test : ndarray of int64, shape (n_test,)
+        Positions of the test rows, in ascending order.
+    """
 
     kind: Literal["time", "stratified"]
     training: Ints
     test: Ints
 
 
-def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: npt.NDArray[np.float64]) -> Ints:
-    """A number per row, the same for rows that may not be parted.
+def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Ints:
+    """Group the rows that must stay together in a split.
 
-    Rows of one key belong to one customer. Rows without a key are taken for the same customer where all their values
-    are the same: a table without ids may hold a row twice, and the copy would tell the answer. So are rows of a table
-    with one row per key, unless its values are so few that most rows have their like.
+    Rows with the same key belong to one customer. Rows without a key are grouped if all their values are the same: a
+    table without ids may contain a row twice, and the copy would give the answer away. The same holds for a table with
+    one row per key, unless fewer than half of its rows are distinct.
 
     Parameters
     ----------
-    row_keys
-        int64, shape (rows,); null where there is none.
-    values
-        The model's matrix, shape (rows, features).
+    row_keys : pyarrow array of int64, length n_rows
+        Null where a row has no key.
+    values : ndarray of float64, shape (n_rows, n_features)
+        The model's matrix.
+
+    Returns
+    -------
+    groups : ndarray of int64, shape (n_rows,)
+        The same number for rows of one group.
     """
-    keyed = row_keys.is_valid().to_numpy(zero_copy_only=False)
+    has_key = row_keys.is_valid().to_numpy(zero_copy_only=False)
     groups = np.empty(len(values), dtype=np.int64)
-    keys, groups[keyed] = np.unique(np.asarray(row_keys.drop_null(), dtype=np.int64), return_inverse=True)
-    alike = _alike(values)
-    if len(keys) == keyed.sum() and len(np.unique(alike)) >= MOSTLY_DISTINCT * len(values):
-        # One row per customer: a customer who is there twice under two ids is kept whole too.
-        return alike
-    groups[~keyed] = alike[~keyed] + len(values)
+    keys, groups[has_key] = np.unique(np.asarray(row_keys.drop_null(), dtype=np.int64), return_inverse=True)
+    identical = _identical_rows(values)
+    if len(keys) == has_key.sum() and len(np.unique(identical)) >= MIN_DISTINCT_SHARE * len(values):
+        # One row per key: rows of one customer under two keys stay together as well.
+        return identical
+    groups[~has_key] = identical[~has_key] + len(values)
     return groups
 
 
-def _alike(values: npt.NDArray[np.float64]) -> Ints:
-    # Bytes, not numbers: a missing value equals a missing value.
+def _identical_rows(values: Floats) -> Ints:
+    # Compared as bytes, so that a missing value equals a missing value.
     rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 8))).ravel()
     return np.asarray(np.unique(rows, return_inverse=True)[1], dtype=np.int64)
 
 
-def deal(groups: npt.NDArray[np.int64], label: Labels, parts: int, seed: int) -> npt.NDArray[np.int8]:
-    """Deal rows into parts of like size and like prevalence, each group whole.
+def stratified_group_folds(groups: Ints, label: Labels, parts: int, seed: int) -> Folds:
+    """Assign rows to folds of similar size and prevalence; the rows of a group share their fold.
 
     Parameters
     ----------
-    groups
-        Shape (rows,); rows of one value stay together.
+    groups : ndarray of int64, shape (n_rows,)
+        The same number for rows of one group.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    parts : int
+        Number of folds.
+    seed : int
 
     Returns
     -------
-    int8 array, shape (rows,), values 0 to parts - 1
+    folds : ndarray of int8, shape (n_rows,)
+        From 0 to parts - 1.
+
+    Examples
+    --------
+    >>> groups, label = np.array([7, 7, 8, 9]), np.array([1, 0, 1, 0], np.int8)
+    >>> folds = stratified_group_folds(groups, label, 2, seed=0)
+    >>> bool(folds[0] == folds[1])
+    True
     """
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     leavers = np.bincount(inverse, weights=label, minlength=len(sizes))
     rng = np.random.default_rng(seed)
-    alike = np.lexsort((rng.random(len(sizes)), sizes, leavers))
+    order = np.lexsort((rng.random(len(sizes)), sizes, leavers))
     rounds = -(-len(sizes) // parts)
-    hands = rng.permuted(np.tile(np.arange(parts, dtype=np.int8), (rounds, 1)), axis=1).ravel()
+    dealt = rng.permuted(np.tile(np.arange(parts, dtype=np.int8), (rounds, 1)), axis=1).ravel()
     part_of_group = np.empty(len(sizes), dtype=np.int8)
-    part_of_group[alike] = hands[: len(sizes)]
+    part_of_group[order] = dealt[: len(sizes)]
     return np.asarray(part_of_group[inverse])
 
 
 def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int, *, named: str | None = None) -> Split:
-    """Part rows into training and test.
+    """Split rows into training and test rows.
 
-    With more than one date the newest quarter of the distinct dates (at least one) is the test; otherwise a quarter
-    of the groups, stratified by label.
+    With more than one date, the rows of the newest quarter of the distinct dates (at least one date) are the test rows;
+    otherwise a random quarter of the groups, stratified by label.
 
     Parameters
     ----------
-    named
-        The label's column in the table, for whoever has to look at it.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    as_of : ndarray of datetime64[D], shape (n_rows,), or None
+        Date of each row.
+    groups : ndarray of int64, shape (n_rows,)
+        Rows of one group stay together in a split that is not by time.
+    seed : int
+    named : str, optional
+        Name of the label's column, for the error message.
+
+    Returns
+    -------
+    split : Split
 
     Raises
     ------
     InsufficientData
-        Where either side has too few leavers or stayers.
+        If the training rows or the test rows have too few leavers or stayers.
     """
-    _demand(label, LEAST_ROWS, "labelled", named)
+    _require_both_classes(label, MIN_ROWS, "labelled", named)
     dates = np.unique(as_of) if as_of is not None else np.array([], dtype="datetime64[D]")
     if as_of is not None and len(dates) > 1:
         newest = max(1, (len(dates) + 2) // TEST_PARTS)
         is_test = as_of >= dates[-newest]
         split = Split("time", np.flatnonzero(~is_test), np.flatnonzero(is_test))
     else:
-        is_test = deal(groups, label, TEST_PARTS, seed) == 0
+        is_test = stratified_group_folds(groups, label, TEST_PARTS, seed) == 0
         split = Split("stratified", np.flatnonzero(~is_test), np.flatnonzero(is_test))
-    _demand(label[split.training], LEAST_TRAINING, "training")
-    _demand(label[split.test], LEAST_TEST, "test")
+    _require_both_classes(label[split.training], MIN_TRAINING, "training")
+    _require_both_classes(label[split.test], MIN_TEST, "test")
     return split
 
 
-def _demand(label: Labels, least: int, side: str, named: str | None = None) -> None:
+def _require_both_classes(label: Labels, least: int, rows: str, named: str | None = None) -> None:
     leavers = int(np.count_nonzero(label))
     stayers = len(label) - leavers
     if leavers < least or stayers < least:
-        # Somebody always stays and somebody always goes: one outcome only is a label that was read wrongly.
+        # A table with only one outcome usually means that the label was read wrongly.
         which = f" '{named}'" if named else ""
         where = " (`positive` in the schema)" if named else ""
         advice = f" Check which values of the label{which} mean that the customer left{where}."
         raise InsufficientData(
-            f"The {side} rows hold {leavers} leavers and {stayers} stayers; at least {least} of each are needed."
+            f"The {rows} rows hold {leavers} leavers and {stayers} stayers; at least {least} of each are needed."
             + (advice if 0 in (leavers, stayers) else "")
         )
 
 
-def fold_rows(label: Labels, groups: Ints, seed: int) -> npt.NDArray[np.int8]:
-    """The fold that holds each training row, 0 to 4 (0 to 2 of 60,000 rows or more).
+def fold_rows(label: Labels, groups: Ints, seed: int) -> Folds:
+    """Assign training rows to the folds of cross-validation.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    groups : ndarray of int64, shape (n_rows,)
+        Rows of one group share their fold.
+    seed : int
+
+    Returns
+    -------
+    folds : ndarray of int8, shape (n_rows,)
+        From 0 to 4; from 0 to 2 if there are 60,000 rows or more.
 
     Raises
     ------
     InsufficientData
-        Where a fold, or what is left without it, would lack leavers or stayers: too few customers carry them.
+        If a fold would have no leavers or no stayers.
     """
-    parts = FOLDS if len(label) < MANY else FOLDS_OF_MANY
-    folds = deal(groups, label, parts, seed)
+    parts = FOLDS if len(label) < MANY_ROWS else FOLDS_OF_MANY_ROWS
+    folds = stratified_group_folds(groups, label, parts, seed)
     leavers = np.bincount(folds, weights=label, minlength=parts)
     rows = np.bincount(folds, minlength=parts)
     if (leavers < 1).any() or (rows - leavers < 1).any():
         raise InsufficientData(
             f"{int(label.sum())} leavers and {int(len(label) - label.sum())} stayers belong to too few customers to "
-            f"be dealt into {parts} folds with some of each."
+            f"form {parts} folds with both in each."
         )
     return folds

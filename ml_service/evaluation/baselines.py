@@ -1,6 +1,6 @@
-"""Simple things that a model has to beat, fitted on the same training rows, judged on the same test rows.
+"""Baselines: simple models that are fitted on the same training rows and evaluated on the same test rows.
 
-Law: a baseline that can't be made says so in its note; its figures are null.
+Law: a baseline that can't be made says so in its note, and its figures are null.
 """
 
 from __future__ import annotations
@@ -9,29 +9,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Labels
 from shared.contracts.api import Baseline
 from shared.schema.features import Schema
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-
 
 @dataclass(frozen=True)
-class Sides:
-    """The model's matrix and labels of both sides of the split.
+class BaselineData:
+    """Training and test rows, as matrices of the model.
 
     Attributes
     ----------
-    training, test
-        Shape (rows, features), as `feature_matrix.to_matrix` gives them: categories as codes, missing as NaN.
-    levels
-        Feature to its categories, in the order of the codes.
+    schema : Schema
+    levels : dict of str to list of str
+        The values of each category, in the order of the codes.
+    training : ndarray of float64, shape (n_training, n_features)
+        Categories as codes, missing values as NaN.
+    training_label : ndarray of int8, shape (n_training,)
+        1 for a leaver, 0 for a stayer.
+    test : ndarray of float64, shape (n_test, n_features)
+        Encoded in the same way.
+    test_label : ndarray of int8, shape (n_test,)
+        1 for a leaver, 0 for a stayer.
     """
 
     schema: Schema
@@ -42,49 +46,61 @@ class Sides:
     test_label: Labels
 
 
-def baselines(sides: Sides) -> dict[str, Baseline]:
-    """Constant rate, best single rule, logistic regression, and v1.0."""
+def baselines(data: BaselineData) -> dict[str, Baseline]:
+    """Fit and evaluate the constant rate, the best single rule, logistic regression, and v1.0.
+
+    Parameters
+    ----------
+    data : BaselineData
+
+    Returns
+    -------
+    baselines : dict of str to Baseline
+        By the names constant, best_single_rule, logistic_regression and v1_0.
+    """
     return {
-        "constant": _constant(sides),
-        "best_single_rule": _single_rule(sides),
-        "logistic_regression": _logistic(sides, sides.schema.feature_names, "Logistic regression on all features"),
-        "v1_0": _v1_0(sides),
+        "constant": _constant(data),
+        "best_single_rule": _single_rule(data),
+        "logistic_regression": _logistic(data, data.schema.feature_names, "Logistic regression on all features"),
+        "v1_0": _v1_0(data),
     }
 
 
-def _judged(sides: Sides, probability: Floats, note: str) -> Baseline:
+def _evaluate(data: BaselineData, probability: Floats, note: str) -> Baseline:
     return Baseline(
-        auc=metrics.auc(sides.test_label, probability),
-        log_loss=metrics.log_loss(sides.test_label, probability),
+        auc=metrics.auc(data.test_label, probability),
+        log_loss=metrics.log_loss(data.test_label, probability),
         note=note,
     )
 
 
-def _constant(sides: Sides) -> Baseline:
-    rate = float(sides.training_label.mean())
-    return _judged(sides, np.full(len(sides.test), rate), f"Everybody gets the training rows' rate, {rate:.4f}")
+def _constant(data: BaselineData) -> Baseline:
+    rate = float(data.training_label.mean())
+    return _evaluate(
+        data, np.full(len(data.test), rate), f"The churn rate of the training rows, {rate:.4f}, for everybody"
+    )
 
 
-def _single_rule(sides: Sides) -> Baseline:
-    # One stump after the other: all columns side by side, a column per level, would be many times the table.
+def _single_rule(data: BaselineData) -> Baseline:
+    # The stumps are fitted one by one: a matrix with a column per category value could be many times the table.
     rules = [
         _Rule(position, name, column, level)
-        for position, name in enumerate(sides.schema.feature_names)
-        for column, level in _rule_columns(sides, position, name)
+        for position, name in enumerate(data.schema.feature_names)
+        for column, level in _rule_columns(data, position, name)
     ]
-    best, stump, most = None, None, 0.0
+    best, stump, best_gain = None, None, 0.0
     for rule in rules:
         tree = DecisionTreeClassifier(max_depth=1, criterion="log_loss", random_state=0)
-        tree.fit(rule.of(sides.training), sides.training_label)
+        tree.fit(rule.select(data.training), data.training_label)
         gain = _gain(tree)
-        if gain > most:
-            best, stump, most = rule, tree, gain
+        if gain > best_gain:
+            best, stump, best_gain = rule, tree, gain
     if best is None or stump is None:
-        rate = np.full(len(sides.test), float(sides.training_label.mean()))
-        return _judged(sides, rate, "No single feature parts leavers from stayers")
-    label, cut = sides.schema.feature_label(best.name), float(stump.tree_.threshold[0])
-    told = f"{label} is {best.level}" if best.level is not None else f"{label} at most {cut:.6g}"
-    return _judged(sides, stump.predict_proba(best.of(sides.test))[:, 1], f"One question, fitted: {told}?")
+        rate = np.full(len(data.test), float(data.training_label.mean()))
+        return _evaluate(data, rate, "No single feature separates leavers from stayers")
+    label, threshold = data.schema.feature_label(best.name), float(stump.tree_.threshold[0])
+    condition = f"{label} is {best.level}" if best.level is not None else f"{label} <= {threshold:.6g}"
+    return _evaluate(data, stump.predict_proba(best.select(data.test))[:, 1], f"The best single rule: {condition}")
 
 
 def _gain(stump: DecisionTreeClassifier) -> float:
@@ -97,29 +113,29 @@ def _gain(stump: DecisionTreeClassifier) -> float:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A column that a question may be asked of: a number, or whether a category is this level."""
+    """A candidate for the single rule: a number, or whether a category has a certain value."""
 
     position: int
     name: str
     column: _Column
     level: str | None
 
-    def of(self, values: Floats) -> Floats:
+    def select(self, values: Floats) -> Floats:
         return self.column(values[:, self.position])[:, None]
 
 
-def _rule_columns(sides: Sides, position: int, name: str) -> list[tuple[_Column, str | None]]:
-    if name not in sides.levels:
+def _rule_columns(data: BaselineData, position: int, name: str) -> list[tuple[_Column, str | None]]:
+    if name not in data.levels:
         return [(_Column(None), None)]
-    # A category of hundreds of values offers a rule for each of the commonest only.
-    codes = sides.training[:, position]
+    # Only the 50 most frequent values of a category are candidates.
+    codes = data.training[:, position]
     commonest = np.argsort(-np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=1), kind="stable")[:50]
-    return [(_Column(int(code)), level) for code in commonest for level in sides.levels[name][code : code + 1]]
+    return [(_Column(int(code)), level) for code in commonest for level in data.levels[name][code : code + 1]]
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A number as it is, or whether a category is this one."""
+    """Takes a number as it is, and a category as 1 where it has this code."""
 
     code: int | None
 
@@ -127,43 +143,43 @@ class _Column:
         return values if self.code is None else (values == self.code).astype(np.float64)
 
 
-def _v1_0(sides: Sides) -> Baseline:
-    tenure, plan = sides.schema.tenure_feature, sides.schema.plan_feature
+def _v1_0(data: BaselineData) -> Baseline:
+    tenure, plan = data.schema.tenure_feature, data.schema.plan_feature
     if tenure is None or plan is None:
         absent = "tenure" if tenure is None else "plan"
         return Baseline(
-            auc=None, log_loss=None, note=f"v1.0 needs tenure and plan; this table names no {absent} feature"
+            auc=None, log_loss=None, note=f"v1.0 needs tenure and plan; this schema names no {absent} feature"
         )
-    names = " and ".join(sides.schema.feature_label(name) for name in (tenure, plan))
-    return _logistic(sides, (tenure, plan), f"The first version: logistic regression on {names}")
+    names = " and ".join(data.schema.feature_label(name) for name in (tenure, plan))
+    return _logistic(data, (tenure, plan), f"v1.0: logistic regression on {names}")
 
 
-def _logistic(sides: Sides, names: Sequence[str], note: str) -> Baseline:
+def _logistic(data: BaselineData, names: Sequence[str], note: str) -> Baseline:
     model = LogisticRegression(max_iter=1000)
-    design = [_design(sides, name) for name in names]
-    model.fit(hstack([pair[0] for pair in design], format="csr"), sides.training_label)
+    design = [_design(data, name) for name in names]
+    model.fit(hstack([pair[0] for pair in design], format="csr"), data.training_label)
     probability = model.predict_proba(hstack([pair[1] for pair in design], format="csr"))[:, 1]
-    return _judged(sides, probability, note)
+    return _evaluate(data, probability, note)
 
 
-def _design(sides: Sides, name: str) -> tuple[csr_array, csr_array]:
-    """A feature's columns of either side, of which only what is not zero takes room: most of a level's column is."""
-    position = sides.schema.feature_names.index(name)
-    training, test = sides.training[:, position], sides.test[:, position]
-    if name in sides.levels:
-        return _levels(training, len(sides.levels[name])), _levels(test, len(sides.levels[name]))
+def _design(data: BaselineData, name: str) -> tuple[csr_array, csr_array]:
+    """The columns of a feature for training and test rows; sparse, since indicators are mostly 0."""
+    position = data.schema.feature_names.index(name)
+    training, test = data.training[:, position], data.test[:, position]
+    if name in data.levels:
+        return _levels(training, len(data.levels[name])), _levels(test, len(data.levels[name]))
     known = training[~np.isnan(training)]
-    middle, spread = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
-    return _standardised(training, middle, spread), _standardised(test, middle, spread)
+    mean, scale = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
+    return _standardised(training, mean, scale), _standardised(test, mean, scale)
 
 
 def _levels(codes: Floats, levels: int) -> csr_array:
-    """One column per level; a missing or new value has none of them."""
+    """One indicator column per category value, all 0 where the value is missing or new."""
     rows = np.flatnonzero(~np.isnan(codes))
     return csr_array((np.ones(len(rows)), (rows, codes[rows].astype(np.int64))), shape=(len(codes), levels))
 
 
-def _standardised(values: Floats, middle: float, spread: float) -> csr_array:
-    """The number, 0 where it is missing, and whether it is."""
+def _standardised(values: Floats, mean: float, scale: float) -> csr_array:
+    """The standardised number, 0 where it is missing, and an indicator of missing values."""
     missing = np.isnan(values)
-    return csr_array(np.column_stack([np.where(missing, 0.0, (values - middle) / spread), missing]))
+    return csr_array(np.column_stack([np.where(missing, 0.0, (values - mean) / scale), missing]))

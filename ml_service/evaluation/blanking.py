@@ -1,82 +1,124 @@
-"""What a model says where a feature is missing that training had complete.
-
-Law: test rows are scored once more for each such feature; nothing is trained.
-"""
+"""How the scores change where a feature is missing that was complete in training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_service.arrays import Dates
 from ml_service.evaluation.figures import recent_rows
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import Blanked
 
-#: Beyond it, or below one over it, a report warns of the feature.
-FACTOR = 2.0
+#: The report warns if the mean score changes by more than this factor, up or down.
+MAX_FACTOR = 2.0
 
 
 def complete_features(model: ChurnModel) -> list[str]:
-    """Features that training had complete; none are known of a model from before this was noted."""
+    """List the features that were complete in training.
+
+    Parameters
+    ----------
+    model : ChurnModel
+
+    Returns
+    -------
+    names : list of str
+        Empty for a model of an older version, which did not record them.
+    """
     return list(model.training.get("complete_features", []))
 
 
 def missing_counts(model: ChurnModel, features: pa.Table) -> dict[str, int]:
-    """Features that training had complete to the count of rows that lack them, only above 0.
+    """Count the missing values of features that were complete in training.
 
     Parameters
     ----------
-    features
-        As `feature_matrix.typed_columns` gives them.
+    model : ChurnModel
+    features : pyarrow.Table
+        The typed columns that `feature_matrix.typed_columns` returns.
+
+    Returns
+    -------
+    counts : dict of str to int
+        Only counts above 0.
     """
-    counted = {name: _gaps(features.column(name)) for name in complete_features(model)}
-    return {name: count for name, count in counted.items() if count}
+    counts = {name: _missing_count(features.column(name)) for name in complete_features(model)}
+    return {name: count for name, count in counts.items() if count}
 
 
-def _gaps(column: pa.ChunkedArray) -> int:
+def _missing_count(column: pa.ChunkedArray) -> int:
     return int(pc.sum(pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))).as_py() or 0)
 
 
-def blanked(
-    model: ChurnModel, features: pa.Table, row_keys: pa.Array, as_of: npt.NDArray[np.datetime64] | None
-) -> list[Blanked]:
-    """Each complete feature with the factor by which the mean score changes without it, furthest from 1 first.
+def blanked(model: ChurnModel, features: pa.Table, row_keys: pa.Array, as_of: Dates | None) -> list[Blanked]:
+    """Measure the factor by which the mean score changes when a complete feature is missing.
 
     Parameters
     ----------
-    features, row_keys, as_of
-        Of the test rows, of which the newest are asked.
+    model : ChurnModel
+    features : pyarrow.Table, n_rows rows
+        Typed columns of the test rows, of which the newest are used.
+    row_keys : pyarrow array of int64, length n_rows
+        Customers of the test rows.
+    as_of : ndarray of datetime64[D], shape (n_rows,), or None
+        Dates of the test rows.
+
+    Returns
+    -------
+    effects : list of Blanked
+        The factors furthest from 1 first.
     """
     rows = pa.array(recent_rows(features.num_rows, as_of, model.seed))
     features, keys = features.take(rows), row_keys.take(rows)
-    whole = float(model.predict(features, keys).probability.mean())
-    found = []
+    complete_mean = float(model.predict(features, keys).probability.mean())
+    effects = []
     for name in complete_features(model):
-        at = features.column_names.index(name)
-        without = features.set_column(at, name, pa.nulls(len(keys), features.column(at).type))
+        column = features.column_names.index(name)
+        without = features.set_column(column, name, pa.nulls(len(keys), features.column(column).type))
         mean = float(model.predict(without, keys).probability.mean())
-        found.append(Blanked(feature=name, factor=mean / whole if whole > 0 else 1.0))
-    return sorted(found, key=lambda each: -abs(np.log(max(each.factor, 1e-9))))
+        effects.append(Blanked(feature=name, factor=mean / complete_mean if complete_mean > 0 else 1.0))
+    return sorted(effects, key=lambda each: -abs(np.log(max(each.factor, 1e-9))))
 
 
-def cautions(found: list[Blanked]) -> Iterator[str]:
-    """A sentence for each feature whose absence moves the mean score too far."""
-    for each in found:
-        if not 1 / FACTOR <= each.factor <= FACTOR:
+def blanking_warnings(effects: list[Blanked]) -> Iterator[str]:
+    """Write a sentence for each feature whose absence changes the mean score by more than a factor of 2.
+
+    Parameters
+    ----------
+    effects : list of Blanked
+
+    Yields
+    ------
+    warning : str
+    """
+    for each in effects:
+        if not 1 / MAX_FACTOR <= each.factor <= MAX_FACTOR:
             yield (
-                f"{each.feature} is complete in training; where it is missing, the mean score is {each.factor:.2g} "
-                "times that with it. Import it before scoring."
+                f"{each.feature} was complete in training; without it, the mean score is {each.factor:.2g} times as "
+                "high. Import it before scoring."
             )
 
 
-def warnings(missing: Mapping[str, int], rows: int) -> list[str]:
-    """A sentence for each feature that is missing here and that training had complete."""
+def missing_warnings(missing: Mapping[str, int], rows: int) -> list[str]:
+    """Write a sentence for each feature that is missing now but was complete in training.
+
+    Parameters
+    ----------
+    missing : mapping of str to int
+        As `missing_counts` returns it.
+    rows : int
+        Number of rows.
+
+    Returns
+    -------
+    warnings : list of str
+    """
     return [
-        f"{name} is missing in {count:,} of {rows:,} rows; training had it complete. The scores of these rows are less "
-        "certain."
+        f"{name} is missing in {count:,} of {rows:,} rows, but was complete in training. The scores of these rows are "
+        "less certain."
         for name, count in missing.items()
     ]

@@ -1,4 +1,4 @@
-"""How far a figure could be off: bootstrap intervals, and the paired difference of two models.
+"""Bootstrap intervals of metrics, and of the paired difference between two models.
 
 Law: customers are drawn, not rows, so that the months of one customer don't count as independent.
 """
@@ -8,28 +8,52 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
+from ml_service.arrays import Floats, Ints, Labels
+
 Interval = tuple[float, float]
 
 LEVEL = (2.5, 97.5)
-#: Draws for a few thousand rows; fewer for many, where an interval is narrow anyway.
-DRAWS, DRAWS_OF_MANY, MANY = 400, 200, 20_000
+#: Number of draws; fewer on large tables, where the intervals are narrow anyway.
+DRAWS, DRAWS_OF_MANY_ROWS, MANY_ROWS = 400, 200, 20_000
 
 
-def weights(groups: Ints, seed: int) -> Iterator[Floats]:
-    """Row weights of one bootstrap draw after the other: Poisson(1) per group, shape (rows,)."""
+def bootstrap_weights(groups: Ints, seed: int) -> Iterator[Floats]:
+    """Generate the row weights of each bootstrap draw, Poisson(1) per group.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (n_rows,)
+        The customer of each row.
+    seed : int
+
+    Yields
+    ------
+    weights : ndarray of float64, shape (n_rows,)
+
+    References
+    ----------
+    Chamandy et al., "Estimating Uncertainty for Massive Data Streams" (2012).
+    """
     _, inverse = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(seed)
-    for _ in range(DRAWS if len(groups) <= MANY else DRAWS_OF_MANY):
+    for _ in range(DRAWS if len(groups) <= MANY_ROWS else DRAWS_OF_MANY_ROWS):
         yield rng.poisson(1.0, int(inverse.max()) + 1).astype(np.float64)[inverse]
 
 
 def interval(values: list[float]) -> Interval | None:
-    """The middle 95 %; None where the figure could not be computed in nearly every draw."""
+    """Compute the middle 95 % of the values.
+
+    Parameters
+    ----------
+    values : list of float
+        One per draw; NaN where the figure could not be computed.
+
+    Returns
+    -------
+    interval : tuple of (float, float) or None
+        None if more than a tenth of the values is missing.
+    """
     known = np.array([v for v in values if np.isfinite(v)])
     if len(known) < 0.9 * len(values):
         return None
@@ -40,77 +64,132 @@ def interval(values: list[float]) -> Interval | None:
 def figure_intervals(
     label: Labels, probability: Floats, groups: Ints, *, threshold: float, balanced_threshold: float, seed: int
 ) -> dict[str, Interval | None]:
-    """95 % intervals of the test figures, by their names in the report."""
+    """Compute 95 % bootstrap intervals of the test figures.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    probability : ndarray of float64, shape (n_rows,)
+        Calibrated probability of leaving.
+    groups : ndarray of int64, shape (n_rows,)
+        The customer of each row.
+    threshold, balanced_threshold : float
+        Decision thresholds of the model.
+    seed : int
+
+    Returns
+    -------
+    intervals : dict of str to (tuple of (float, float) or None)
+        By the names of the figures in the report.
+
+    References
+    ----------
+    Efron, Tibshirani, "An Introduction to the Bootstrap" (1993).
+    """
     order = np.argsort(probability, kind="stable")
     y, p = label[order].astype(np.float64), probability[order]
-    draw = _Draw(y, p, threshold, balanced_threshold)
-    rows = [draw.figures(w) for w in weights(groups[order], seed)]
+    draw = _WeightedFigures(y, p, threshold, balanced_threshold)
+    rows = [draw.figures(w) for w in bootstrap_weights(groups[order], seed)]
     return {name: interval([row[name] for row in rows]) for name in rows[0]}
 
 
-class _Draw:
-    """Figures of weighted rows that are sorted by score."""
+class _WeightedFigures:
+    """Metrics of weighted rows; the rows are sorted by probability once for all draws."""
 
     def __init__(self, y: Floats, p: Floats, threshold: float, balanced_threshold: float) -> None:
         self._y = y
         self._starts = np.flatnonzero(np.r_[True, np.diff(p) > 0])
         self._loss = -(y * np.log(np.clip(p, 1e-15, 1)) + (1 - y) * np.log(np.clip(1 - p, 1e-15, 1)))
         self._brier = (p - y) ** 2
-        self._cuts = {"": np.searchsorted(p, threshold), "balanced_": np.searchsorted(p, balanced_threshold)}
+        self._threshold_starts = {
+            "": np.searchsorted(p, threshold),
+            "balanced_": np.searchsorted(p, balanced_threshold),
+        }
 
     def figures(self, w: Floats) -> dict[str, float]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            gone = w * self._y
-            rate = gone.sum() / w.sum()
+            leaver_weights = w * self._y
+            rate = leaver_weights.sum() / w.sum()
             brier = (w * self._brier).sum() / w.sum()
-            found = {
-                **self._ranking(w, gone),
+            figures = {
+                **self._ranking(w, leaver_weights),
                 "log_loss": float((w * self._loss).sum() / w.sum()),
                 "brier": float(brier),
                 "brier_skill": float(1 - brier / (rate * (1 - rate))),
-                "lift_at_10_percent": _lift(w, gone),
+                "lift_at_10_percent": _lift(w, leaver_weights),
                 "prevalence": float(rate),
             }
-            for prefix, cut in self._cuts.items():
-                found.update(_at(prefix, w, gone, int(cut)))
-        return found
+            for prefix, start in self._threshold_starts.items():
+                figures.update(_at(prefix, w, leaver_weights, int(start)))
+        return figures
 
-    def _ranking(self, w: Floats, gone: Floats) -> dict[str, float]:
-        leavers = np.add.reduceat(gone, self._starts)
-        stayers = np.add.reduceat(w - gone, self._starts)
+    def _ranking(self, w: Floats, leaver_weights: Floats) -> dict[str, float]:
+        leavers = np.add.reduceat(leaver_weights, self._starts)
+        stayers = np.add.reduceat(w - leaver_weights, self._starts)
         below = np.cumsum(stayers) - stayers
         area = (leavers * (below + stayers / 2)).sum() / (leavers.sum() * stayers.sum())
-        caught, called = np.cumsum(leavers[::-1]), np.cumsum((leavers + stayers)[::-1])
-        precision = np.where(called > 0, caught / called, 0.0)
+        true_positives, predicted_positives = np.cumsum(leavers[::-1]), np.cumsum((leavers + stayers)[::-1])
+        precision = np.where(predicted_positives > 0, true_positives / predicted_positives, 0.0)
         return {"auc": float(area), "average_precision": float((leavers[::-1] * precision).sum() / leavers.sum())}
 
 
-def _lift(w: Floats, gone: Floats) -> float:
-    many = np.cumsum(w[::-1])
-    top = int(np.searchsorted(many, 0.1 * many[-1])) + 1
-    return float(gone[-top:].sum() / many[min(top, len(many)) - 1] / (gone.sum() / many[-1]))
+def _lift(w: Floats, leaver_weights: Floats) -> float:
+    cumulative = np.cumsum(w[::-1])
+    top = int(np.searchsorted(cumulative, 0.1 * cumulative[-1])) + 1
+    return float(
+        leaver_weights[-top:].sum()
+        / cumulative[min(top, len(cumulative)) - 1]
+        / (leaver_weights.sum() / cumulative[-1])
+    )
 
 
-def _at(prefix: str, w: Floats, gone: Floats, cut: int) -> dict[str, float]:
-    recall = gone[cut:].sum() / gone.sum()
-    precision = gone[cut:].sum() / w[cut:].sum()
+def _at(prefix: str, w: Floats, leaver_weights: Floats, start: int) -> dict[str, float]:
+    recall = leaver_weights[start:].sum() / leaver_weights.sum()
+    precision = leaver_weights[start:].sum() / w[start:].sum()
     if prefix:
-        alarms = (w - gone)[cut:].sum() / (w - gone).sum()
-        precision = recall / (recall + alarms)
+        false_positive_rate = (w - leaver_weights)[start:].sum() / (w - leaver_weights).sum()
+        precision = recall / (recall + false_positive_rate)
     f1 = 2 * precision * recall / (precision + recall)
     return {f"{prefix}precision": float(precision), f"{prefix}recall": float(recall), f"{prefix}f1_score": float(f1)}
 
 
 def losses(label: Labels, probability: Floats) -> Floats:
-    """Each row's part of the log loss, in nats."""
+    """Compute the log loss of each row, in nats.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    probability : ndarray of float64, shape (n_rows,)
+        Calibrated probability of leaving.
+
+    Returns
+    -------
+    losses : ndarray of float64, shape (n_rows,)
+    """
     p = np.clip(probability, 1e-15, 1 - 1e-15)
     return np.where(label == 1, -np.log(p), -np.log1p(-p))
 
 
-def paired(difference: Floats, groups: Ints, seed: int) -> tuple[float, Interval]:
-    """Mean of a per-row difference and its 95 % interval."""
-    drawn = [float((w * difference).sum() / w.sum()) for w in weights(groups, seed) if w.any()]
-    low, high = np.percentile(drawn, LEVEL)
+def paired_difference(difference: Floats, groups: Ints, seed: int) -> tuple[float, Interval]:
+    """Compute the mean of a difference per row and its 95 % bootstrap interval.
+
+    Parameters
+    ----------
+    difference : ndarray of float64, shape (n_rows,)
+        For example the losses of one model minus those of another on the same rows.
+    groups : ndarray of int64, shape (n_rows,)
+        The customer of each row.
+    seed : int
+
+    Returns
+    -------
+    mean : float
+    interval : tuple of (float, float)
+    """
+    means = [float((w * difference).sum() / w.sum()) for w in bootstrap_weights(groups, seed) if w.any()]
+    low, high = np.percentile(means, LEVEL)
     return float(difference.mean()), (float(low), float(high))
 
 
@@ -122,9 +201,27 @@ def paired_figure(
     groups: Ints,
     seed: int,
 ) -> Interval | None:
-    """95 % interval of figure(one) - figure(other) on the same drawn customers (for figures that take no weights)."""
+    """Compute the 95 % bootstrap interval of figure(one) - figure(other), for figures that take no weights.
+
+    Parameters
+    ----------
+    figure : callable
+        Takes labels and scores; returns a float, or None where it is undefined.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    one, other : ndarray of float64, shape (n_rows,)
+        Scores of two models of the same rows.
+    groups : ndarray of int64, shape (n_rows,)
+        The customer of each row.
+    seed : int
+
+    Returns
+    -------
+    interval : tuple of (float, float) or None
+        None if the figure is undefined in more than a tenth of the draws.
+    """
     values = []
-    for w in weights(groups, seed):
+    for w in bootstrap_weights(groups, seed):
         rows = np.repeat(np.arange(len(label)), w.astype(np.int64))
         pair = figure(label[rows], one[rows]), figure(label[rows], other[rows])
         values.append(np.nan if pair[0] is None or pair[1] is None else pair[0] - pair[1])

@@ -1,45 +1,68 @@
-"""The curves that a report draws, as arrays of bounded length.
+"""The curves of a report: reliability, ROC, precision and recall, gain and lift.
 
-Law: at most 101 points each, whatever the number of rows.
+Law: a curve has at most 101 points, however many rows there are.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ml_service import metrics
+from ml_service.arrays import Floats, Labels
 from ml_service.evaluation.calibration_checks import wilson
 from shared.contracts.report import Curve, Curves, Reliability
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-
-POINTS = 101
+MAX_POINTS = 101
 
 
 def curves(label: Labels, probability: Floats) -> Curves | None:
-    """Reliability, ROC, precision and recall, gain and lift; None with one class."""
+    """Compute all curves of the report.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    probability : ndarray of float64, shape (n_rows,)
+        Calibrated probability of leaving.
+
+    Returns
+    -------
+    curves : Curves or None
+        None if there is only one class.
+    """
     if not metrics.both_classes(label):
         return None
-    steps, inverse, rows = np.unique(-probability, return_inverse=True, return_counts=True)
-    caught = np.cumsum(np.bincount(inverse, weights=label, minlength=len(steps)))
-    called = np.cumsum(rows).astype(np.float64)
-    leavers, n = float(caught[-1]), float(called[-1])
-    recall, alarms = caught / leavers, (called - caught) / (n - leavers)
-    share = np.linspace(0, 1, POINTS)
-    gain = np.interp(share, np.r_[0, called / n], np.r_[0, recall])
+    candidates, inverse, rows = np.unique(-probability, return_inverse=True, return_counts=True)
+    true_positives = np.cumsum(np.bincount(inverse, weights=label, minlength=len(candidates)))
+    predicted_positives = np.cumsum(rows).astype(np.float64)
+    leavers, n = float(true_positives[-1]), float(predicted_positives[-1])
+    recall, false_positive_rate = true_positives / leavers, (predicted_positives - true_positives) / (n - leavers)
+    share = np.linspace(0, 1, MAX_POINTS)
+    gain = np.interp(share, np.r_[0, predicted_positives / n], np.r_[0, recall])
     return Curves(
         reliability=reliability(label, probability),
-        roc=_thinned(np.r_[0, alarms], np.r_[0, recall]),
-        precision_recall=_thinned(recall, caught / called),
+        roc=_thin(np.r_[0, false_positive_rate], np.r_[0, recall]),
+        precision_recall=_thin(recall, true_positives / predicted_positives),
         gain=_pairs(share, gain),
         lift=_pairs(share[1:], gain[1:] / share[1:]),
     )
 
 
 def reliability(label: Labels, probability: Floats) -> list[Reliability]:
-    """Bins of equal mass, as in the ECE, with Wilson intervals."""
+    """Compare predicted and observed churn rates in bins of equal mass.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    probability : ndarray of float64, shape (n_rows,)
+        Calibrated probability of leaving.
+
+    Returns
+    -------
+    bins : list of Reliability
+        The bins of the ECE, with the 95 % Wilson interval of the observed rate.
+    """
     order = np.argsort(probability, kind="stable")
     bins = []
     for part in np.array_split(order, min(metrics.ECE_BINS, len(order))):
@@ -50,12 +73,12 @@ def reliability(label: Labels, probability: Floats) -> list[Reliability]:
     return bins
 
 
-def _thinned(x: Floats, y: Floats) -> Curve:
-    """Points that are evenly far apart along the curve."""
-    if len(x) <= POINTS:
+def _thin(x: Floats, y: Floats) -> Curve:
+    """Keep points at equal distances along the curve."""
+    if len(x) <= MAX_POINTS:
         return _pairs(x, y)
-    way = np.r_[0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
-    at = np.unique(np.searchsorted(way, np.linspace(0, way[-1], POINTS)).clip(0, len(x) - 1))
+    length = np.r_[0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
+    at = np.unique(np.searchsorted(length, np.linspace(0, length[-1], MAX_POINTS)).clip(0, len(x) - 1))
     return _pairs(x[at], y[at])
 
 

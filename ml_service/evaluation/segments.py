@@ -1,6 +1,6 @@
-"""The test rows in parts: per plan, per band of tenure; and where a new model fails beside the champion.
+"""Segments of the test rows, by plan and by tenure, and the comparison of a new model with the champion.
 
-Law: a part travels with its n; a collapse is claimed only where the paired interval leaves no doubt.
+Law: a segment counts as collapsed only if the whole paired interval is above 0.
 """
 
 from __future__ import annotations
@@ -10,36 +10,39 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_service import metrics
-from ml_service.evaluation.bootstrap import losses, paired
+from ml_service.arrays import Flags, Floats, Ints, Labels
+from ml_service.evaluation.bootstrap import losses, paired_difference
 from shared.contracts.api import Comparison, Segment
 from shared.schema.features import Schema
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
-LEAST_ROWS, MOST_VALUES = 50, 12
+MIN_ROWS, MAX_CATEGORIES_SHOWN = 50, 12
 BANDS = 4
-#: Log loss that counts as a collapse: a tenth above the champion's, on so many rows and leavers.
+#: A segment collapses if its log loss is a tenth above the champion's, on at least so many rows and leavers.
 COLLAPSE_SHARE, COLLAPSE_ROWS, COLLAPSE_LEAVERS = 0.10, 200, 10
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredRows:
     """Test rows with their scores.
 
     Attributes
     ----------
-    champion
-        Its probabilities of the same rows, where there is a comparable one.
-    groups
-        Customers, shape (rows,).
+    features : pyarrow.Table, n_rows rows
+        The typed columns.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    probability : ndarray of float64, shape (n_rows,)
+        Probabilities of the new model.
+    champion : ndarray of float64, shape (n_rows,), or None
+        Probabilities of the champion, if there is one with the same features.
+    groups : ndarray of int64, shape (n_rows,)
+        The customer of each row.
+    seed : int
+        Seed of the bootstrap.
     """
 
     features: pa.Table
@@ -50,34 +53,48 @@ class Judged:
     seed: int
 
 
-def segments(schema: Schema, judged: Judged) -> list[Segment]:
-    """By plan (or the category with the fewest values) and by band of tenure (or of the first number)."""
-    return [_segment(judged, *part) for part in _parts(schema, judged.features)]
+def segments(schema: Schema, rows: ScoredRows) -> list[Segment]:
+    """Evaluate the model by plan, by band of tenure, and on the rows with a missing value.
+
+    Parameters
+    ----------
+    schema : Schema
+        Without a plan, the category with the fewest values is used; without a tenure, the first number.
+    rows : ScoredRows
+
+    Returns
+    -------
+    segments : list of Segment
+        Segments of fewer than 50 rows are left out.
+    """
+    return [_segment(rows, *part) for part in _masks(schema, rows.features)]
 
 
-def _parts(schema: Schema, features: pa.Table) -> Iterator[tuple[str, str, Flags]]:
+def _masks(schema: Schema, features: pa.Table) -> Iterator[tuple[str, str, Flags]]:
     plan = schema.plan_feature or _fewest_values(schema, features)
     if plan is not None:
         counted = pc.value_counts(features[plan].combine_chunks()).to_pylist()
-        for each in sorted(counted, key=lambda each: -each["counts"])[:MOST_VALUES]:
+        for each in sorted(counted, key=lambda each: -each["counts"])[:MAX_CATEGORIES_SHOWN]:
             value, column = each["values"], features[plan]
-            inside = pc.is_null(column) if value is None else pc.fill_null(pc.equal(column, value), False)
-            if each["counts"] >= LEAST_ROWS:
-                yield plan, "missing" if value is None else value, np.asarray(inside)
+            mask = pc.is_null(column) if value is None else pc.fill_null(pc.equal(column, value), False)
+            if each["counts"] >= MIN_ROWS:
+                yield plan, "missing" if value is None else value, np.asarray(mask)
     numbers = [name for name, feature in schema.features.items() if feature.kind == "number"]
     banded = schema.tenure_feature or next(iter(numbers), None)
     if banded is not None:
         yield from _bands(banded, np.asarray(features[banded], dtype=np.float64))
-    gaps = np.zeros(features.num_rows, dtype=bool)
+    has_missing = np.zeros(features.num_rows, dtype=bool)
     for name in schema.feature_names:
-        gaps |= np.asarray(pc.is_null(features[name], nan_is_null=True))
-    if gaps.sum() >= LEAST_ROWS:
-        yield "any feature", "missing", gaps
+        has_missing |= np.asarray(pc.is_null(features[name], nan_is_null=True))
+    if has_missing.sum() >= MIN_ROWS:
+        yield "any feature", "missing", has_missing
 
 
 def _fewest_values(schema: Schema, features: pa.Table) -> str | None:
     sizes = {name: pc.count_distinct(features[name]).as_py() for name in schema.categories}
-    return min((name for name, size in sizes.items() if 2 <= size <= MOST_VALUES), key=sizes.__getitem__, default=None)
+    return min(
+        (name for name, size in sizes.items() if 2 <= size <= MAX_CATEGORIES_SHOWN), key=sizes.__getitem__, default=None
+    )
 
 
 def _bands(name: str, column: Floats) -> Iterator[tuple[str, str, Flags]]:
@@ -87,14 +104,14 @@ def _bands(name: str, column: Floats) -> Iterator[tuple[str, str, Flags]]:
     edges = np.unique(np.quantile(known, np.linspace(0, 1, BANDS + 1)))
     for low, high in pairwise(edges):
         last = high == edges[-1]
-        inside = (column >= low) & ((column <= high) if last else (column < high))
-        if inside.sum() >= LEAST_ROWS:
-            yield name, f"{low:g} to {high:g}" if last else f"{low:g} to under {high:g}", inside
+        mask = (column >= low) & ((column <= high) if last else (column < high))
+        if mask.sum() >= MIN_ROWS:
+            yield name, f"{low:g} to {high:g}" if last else f"{low:g} to under {high:g}", mask
 
 
-def _segment(judged: Judged, feature: str, value: str, inside: Flags) -> Segment:
-    label, p = judged.label[inside], judged.probability[inside]
-    old = None if judged.champion is None else judged.champion[inside]
+def _segment(rows: ScoredRows, feature: str, value: str, mask: Flags) -> Segment:
+    label, p = rows.label[mask], rows.probability[mask]
+    champion = None if rows.champion is None else rows.champion[mask]
     return Segment(
         feature=feature,
         value=value,
@@ -104,23 +121,35 @@ def _segment(judged: Judged, feature: str, value: str, inside: Flags) -> Segment
         mean_probability=float(p.mean()),
         auc=metrics.auc(label, p),
         log_loss=metrics.log_loss(label, p),
-        champion_log_loss=None if old is None else metrics.log_loss(label, old),
-        collapsed=old is not None and _collapsed(label, p, old, judged.groups[inside], judged.seed),
+        champion_log_loss=None if champion is None else metrics.log_loss(label, champion),
+        collapsed=champion is not None and _collapsed(label, p, champion, rows.groups[mask], rows.seed),
     )
 
 
-def _collapsed(label: Labels, new: Floats, old: Floats, groups: Ints, seed: int) -> bool:
+def _collapsed(label: Labels, new: Floats, champion: Floats, groups: Ints, seed: int) -> bool:
     if len(label) < COLLAPSE_ROWS or label.sum() < COLLAPSE_LEAVERS:
         return False
-    difference, (low, _) = paired(losses(label, new) - losses(label, old), groups, seed)
-    return low > 0 and difference > COLLAPSE_SHARE * float(losses(label, old).mean())
+    difference, (low, _) = paired_difference(losses(label, new) - losses(label, champion), groups, seed)
+    return low > 0 and difference > COLLAPSE_SHARE * float(losses(label, champion).mean())
 
 
-def compare(judged: Judged, parts: list[Segment]) -> Comparison | None:
-    """New against champion on all test rows; None without one."""
-    if judged.champion is None:
+def compare(rows: ScoredRows, parts: list[Segment]) -> Comparison | None:
+    """Compare the log loss of the new model with the champion's on all test rows.
+
+    Parameters
+    ----------
+    rows : ScoredRows
+    parts : list of Segment
+        Names the segments that collapsed.
+
+    Returns
+    -------
+    comparison : Comparison or None
+        None without a champion.
+    """
+    if rows.champion is None:
         return None
-    gap = losses(judged.label, judged.probability) - losses(judged.label, judged.champion)
-    difference, (low, high) = paired(gap, judged.groups, judged.seed)
+    differences = losses(rows.label, rows.probability) - losses(rows.label, rows.champion)
+    difference, (low, high) = paired_difference(differences, rows.groups, rows.seed)
     collapsed = [f"{part.feature} = {part.value}" for part in parts if part.collapsed]
     return Comparison(difference=difference, interval=(low, high), not_worse=low <= 0, collapsed=collapsed)

@@ -1,7 +1,4 @@
-"""What a reader of a training report should know before believing it, as sentences.
-
-Law: a caution follows from a figure, and names it.
-"""
+"""The warnings of a training report, as sentences."""
 
 from __future__ import annotations
 
@@ -14,87 +11,101 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.splitting import Split
 from ml_service.evaluation import blanking, calibration_checks
-from ml_service.evaluation.report import Judging
-from ml_service.model.churn_model import MOST_LEVELS, ChurnModel
+from ml_service.evaluation.report import Evaluation
+from ml_service.model.churn_model import MAX_CATEGORIES, ChurnModel
 from shared.contracts.api import Baseline, TestFigures, TrainReport
 
 FEW_LEAVERS = 200
-TOO_GOOD = 0.99
+SUSPICIOUS_AUC = 0.99
 
 
-def cautions(at: Judging, report: TrainReport) -> list[str]:
-    """All cautions that apply, most general first."""
-    snapshot, split, model = at.snapshot, at.split, at.model
-    checked = (
-        [] if report.calibration is None else calibration_checks.warnings_of(report.calibration, report.test.prevalence)
+def report_warnings(evaluation: Evaluation, report: TrainReport) -> list[str]:
+    """Write the warnings that apply to a report.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    report : TrainReport
+        As `build_report` returned it.
+
+    Returns
+    -------
+    warnings : list of str
+        The most general ones first.
+    """
+    snapshot, split, model = evaluation.snapshot, evaluation.split, evaluation.model
+    calibration = (
+        []
+        if report.calibration is None
+        else calibration_checks.calibration_warnings(report.calibration, report.test.prevalence)
     )
     return [
-        *_of_the_data(snapshot, split, model),
-        *_of_the_columns(snapshot, split, model),
-        *_of_the_figures(report.test, report.baselines),
-        *checked,
-        *blanking.cautions(report.blanked),
-        *_of_the_champion(at.champion, at.champion_fits),
+        *_data_warnings(snapshot, split, model),
+        *_column_warnings(snapshot, split, model),
+        *_figure_warnings(report.test, report.baselines),
+        *calibration,
+        *blanking.blanking_warnings(report.blanked),
+        *_champion_warnings(evaluation.champion, evaluation.champion_fits),
     ]
 
 
-def _of_the_data(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iterator[str]:
+def _data_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iterator[str]:
     if split.kind == "stratified":
-        reason = "carries no dates" if snapshot.as_of is None else "carries one single date"
+        reason = "has no dates" if snapshot.as_of is None else "has only one date"
         yield (
-            f"The table {reason}: the test rows are a random quarter, not a later period, and what was measured after "
-            "a customer left can't be told from what was known before."
+            f"The table {reason}, so the test rows are a random quarter and not a later period. Nothing shows whether "
+            "a value was measured before or after the customer left."
         )
         yield (
-            "Rows used in training are listed with their out-of-fold scores."
-            if model.seen is not None
-            else "The table has no ids: rows used in training can't be told from new ones, so their scores "
-            "are not out of fold."
+            "Rows that were used in training get out-of-fold scores."
+            if model.training_folds is not None
+            else "The table has no ids, so rows that were used in training can't be recognised, and their scores are "
+            "not out of fold."
         )
     leavers = int(snapshot.label[split.training].sum())
     if leavers < FEW_LEAVERS:
-        yield f"Only {leavers} leavers to learn from: the figures will vary much from one table to the next."
-    elsewhere = int(snapshot.label[split.test].sum())
-    if elsewhere < FEW_LEAVERS:
-        yield f"Only {elsewhere} leavers in the test rows: the figures are rough."
+        yield f"The training rows hold only {leavers} leavers: another sample may give a very different model."
+    test_leavers = int(snapshot.label[split.test].sum())
+    if test_leavers < FEW_LEAVERS:
+        yield f"The test rows hold only {test_leavers} leavers: the figures are imprecise."
 
 
-def _of_the_columns(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iterator[str]:
+def _column_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iterator[str]:
     training = to_matrix(snapshot.schema, model.categories, snapshot.features.take(split.training)).values
     for position, name in enumerate(snapshot.schema.feature_names):
         column = training[:, position]
         known = column[~np.isnan(column)]
         if not len(known):
-            yield f"{name} has no value on any training row and was of no use."
+            yield f"{name} has no value in any training row, so the model can't use it."
         elif looks_like_an_id(column):
-            yield f"{name} is a whole number of its own on every training row: is it an id rather than a feature?"
+            yield f"{name} has a different whole number in every training row: is it an id rather than a feature?"
         elif known.min() == known.max() and len(known) == len(column):
-            yield f"{name} has the same value on every training row and was of no use."
+            yield f"{name} has the same value in every training row, so the model can't use it."
     for name, levels in model.categories.items():
-        if len(levels) >= MOST_LEVELS:
+        if len(levels) >= MAX_CATEGORIES:
             yield (
-                f"{name} has more than {MOST_LEVELS} different values: the commonest are used, the others count "
+                f"{name} has more than {MAX_CATEGORIES} different values: the most frequent are used, the others count "
                 "as missing. Is it a name or a number rather than a category?"
             )
     unknown = to_matrix(snapshot.schema, model.categories, snapshot.features.take(split.test)).unknown
     for name, count in unknown.items():
-        yield f"{name} has values in {count} test rows that the model does not know; they were scored as missing."
+        yield f"In {count} test rows, {name} has a value that does not occur in training; it was treated as missing."
 
 
-def _of_the_figures(test: TestFigures, beside: Mapping[str, Baseline]) -> Iterator[str]:
-    rule, logistic = beside["best_single_rule"].auc, beside["logistic_regression"].auc
-    if rule is not None and rule > TOO_GOOD:
-        yield f"One question alone reaches an AUC of {rule:.3f}: that feature probably tells the outcome."
-    elif test.auc is not None and test.auc > TOO_GOOD:
-        yield f"An AUC of {test.auc:.3f} is rare in practice: check that no feature tells the outcome."
+def _figure_warnings(test: TestFigures, baselines: Mapping[str, Baseline]) -> Iterator[str]:
+    rule, logistic = baselines["best_single_rule"].auc, baselines["logistic_regression"].auc
+    if rule is not None and rule > SUSPICIOUS_AUC:
+        yield f"A single rule reaches an AUC of {rule:.3f}: its feature probably gives the outcome away."
+    elif test.auc is not None and test.auc > SUSPICIOUS_AUC:
+        yield f"An AUC of {test.auc:.3f} is rare in practice: check that no feature gives the outcome away."
     if test.auc is not None and logistic is not None and test.auc < logistic:
-        yield f"Logistic regression ranks better on the test rows (AUC {logistic:.3f} against {test.auc:.3f})."
+        yield f"Logistic regression ranks the test rows better (AUC {logistic:.3f} against {test.auc:.3f})."
     if test.brier_skill is not None and test.brier_skill <= 0:
-        yield "On the test rows the probabilities are no better than the constant rate."
+        yield "On the test rows, the probabilities are no better than predicting the churn rate for every customer."
     if test.auc is None:
-        yield "The test rows hold one class only: figures that need both are null."
+        yield "The test rows hold only one class, so the figures that need both are null."
 
 
-def _of_the_champion(champion: ChurnModel | None, fits: bool) -> Iterator[str]:
+def _champion_warnings(champion: ChurnModel | None, fits: bool) -> Iterator[str]:
     if champion is not None and not fits:
-        yield f"Model {champion.version} has other features, so it could not be judged on these test rows."
+        yield f"Model {champion.version} has different features, so it can't be compared on these test rows."

@@ -1,6 +1,6 @@
-"""A model's folder on disk: files, and a manifest with the SHA-256 of each.
+"""The folder of a model on disk: its files, and a manifest with the SHA-256 of each.
 
-Law: a folder appears whole or not at all, and not one byte of it is used before its checksum is.
+Law: a folder appears complete or not at all, and no file is used before its checksum is verified.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _CHECKSUM = "manifest_sha256"
 
 
 def unfinished_name() -> str:
-    """A name for a folder that is being written: it tells by whom, so that what is left of the dead can be removed."""
+    """A name for a folder that is being written; it names the process, so that abandoned folders can be recognised."""
     return f".unfinished-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
 
 
 def is_abandoned(name: str) -> bool:
-    """Whether a folder's name says that it was being written by a process that is gone."""
+    """Whether a folder was being written by a process that no longer exists."""
     owner = _UNFINISHED.fullmatch(name)
     return owner is not None and _started(int(owner[1])) != int(owner[2])
 
 
 def _started(pid: int) -> int:
-    """When a process began, in ticks since boot; -1 where there is none. A number alone comes again in a container."""
+    """Start of a process in ticks since boot, -1 if there is none; process ids alone are reused in containers."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
@@ -48,7 +48,7 @@ def _started(pid: int) -> int:
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:
-    # Keys keep their order: that of the schema's features is the order of the model's inputs.
+    # Keys keep their order, because the order of the schema's features is that of the model's inputs.
     return orjson.dumps(content, option=orjson.OPT_INDENT_2)
 
 
@@ -57,25 +57,25 @@ def _sha256(data: bytes) -> str:
 
 
 def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes], *, replace: bool = False) -> None:
-    """Write files and manifest aside, then rename the whole into place.
+    """Write files and manifest to a temporary folder, then rename it.
 
     Parameters
     ----------
-    about
-        Plain values; the manifest is these, the files' checksums and its own.
-    replace
-        Put it in the place of a model that is there. Anything else that is there is never touched.
+    about : mapping
+        JSON values for the manifest; the checksums of the files and of the manifest itself are added.
+    replace : bool, default=False
+        Replace a model that is in the folder; a folder with anything else is left alone.
 
     Raises
     ------
     Conflict
-        Where the folder exists and `replace` is not given, or it holds no model.
+        If the folder exists and `replace` is false, or if it holds anything but a model.
     """
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         if not replace:
-            raise Conflict(f"{folder} exists already.")
+            raise Conflict(f"{folder} already exists.")
         if not (folder / MANIFEST).is_file():
-            raise Conflict(f"{folder} exists and holds no model: it is left as it is.")
+            raise Conflict(f"{folder} exists but holds no model, so it is not replaced.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = folder.parent / unfinished_name()
     aside.mkdir()
@@ -107,28 +107,28 @@ def _put_in_place(aside: Path, folder: Path) -> None:
 
 
 def publish(finished: Path, folder: Path) -> None:
-    """Rename a finished folder into place.
+    """Rename a finished folder to its final name.
 
     Raises
     ------
     Conflict
-        Where a model stands there already.
+        If a model is there already.
     """
     try:
         finished.rename(folder)
     except OSError:
         if folder.exists():
-            raise Conflict(f"Model {folder.name} is on disk already; a version is never overwritten.") from None
+            raise Conflict(f"Model {folder.name} already exists; a version is never overwritten.") from None
         raise
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read a model's manifest and files, each checked against its checksum.
+    """Read the manifest and the files of a model and verify their checksums.
 
     Raises
     ------
     CorruptModel
-        Naming the file that is missing, unreadable or not the one that was saved.
+        If a file is missing, unreadable or not the one that was saved; the message names it.
     """
     about = read_manifest(folder)
     files = {}
@@ -141,7 +141,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a model's manifest, checked against the checksum it carries.
+    """Read the manifest of a model and verify its own checksum.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         content = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise _corrupt(folder, MANIFEST, "is no JSON") from None
+        raise _corrupt(folder, MANIFEST, "is not JSON") from None
     if not isinstance(content, dict) or not _is_whole(content, raw):
         raise _corrupt(folder, MANIFEST, "is not the file that was saved (its SHA-256 differs)")
     return content
@@ -161,9 +161,9 @@ def _is_whole(content: dict[str, Any], raw: bytes) -> bool:
     expected = content.get(_CHECKSUM)
     rest = {name: value for name, value in content.items() if name != _CHECKSUM}
     files = content.get("files")
-    plain = isinstance(files, dict) and all(Path(name).name == name for name in files)
-    # The bytes are compared too: a change that JSON does not see (a blank) is a change.
-    return plain and _sha256(_dump(rest)) == expected and _dump(content) == raw
+    has_plain_names = isinstance(files, dict) and all(Path(name).name == name for name in files)
+    # The bytes are compared too, because JSON ignores white space.
+    return has_plain_names and _sha256(_dump(rest)) == expected and _dump(content) == raw
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -178,7 +178,7 @@ def _corrupt(folder: Path, name: str, why: str) -> CorruptModel:
 
 
 def library_versions() -> dict[str, str]:
-    """Of what takes part in a score."""
+    """Versions of Python and of the libraries that take part in computing a score."""
     return {
         "python": platform.python_version(),
         "xgboost": xgb.__version__,
@@ -188,10 +188,10 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def model_checksum(files: Mapping[str, bytes], decides: Sequence[Any]) -> str:
-    """SHA-256 of the boosters and of the plain values that decide a score."""
+def model_checksum(files: Mapping[str, bytes], values: Sequence[Any]) -> str:
+    """SHA-256 of the boosters and of the other values that a score depends on."""
     digest = hashlib.sha256()
     for name, data in sorted(files.items()):
         digest.update(name.encode() + data if name.endswith(".ubj") else b"")
-    digest.update(orjson.dumps(decides))
+    digest.update(orjson.dumps(values))
     return digest.hexdigest()

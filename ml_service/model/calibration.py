@@ -1,6 +1,6 @@
-"""Scores to probabilities: beta calibration, three numbers that are stored as JSON.
+"""Beta calibration: from a model's margins to probabilities.
 
-Law: calibration is monotone (slopes >= 0), so it never changes who ranks before whom.
+Law: calibration is monotone (slopes >= 0), so it never changes the ranking.
 """
 
 from __future__ import annotations
@@ -12,19 +12,43 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-Floats = npt.NDArray[np.float64]
+from ml_service.arrays import Floats, Labels
 
-#: Beyond this a slope only says that the scores separate the classes perfectly.
-STEEPEST = 50.0
+#: Bound of the coefficients; a larger slope would only mean that the margins separate the classes perfectly.
+MAX_COEFFICIENT = 50.0
 
 
 @dataclass(frozen=True)
 class BetaCalibration:
-    """logit(p) = a ln(s) - b ln(1 - s) + c, where s = sigmoid(margin); a, b >= 0.
+    """Map margins to probabilities by logit(p) = a ln(s) - b ln(1 - s) + c, where s = sigmoid(margin).
+
+    The default is the identity: p = sigmoid(margin).
+
+    Parameters
+    ----------
+    a : float, default=1.0
+        Slope of ln(s), at least 0.
+    b : float, default=1.0
+        Slope of -ln(1 - s), at least 0.
+    c : float, default=0.0
+        Intercept.
+
+    Raises
+    ------
+    ValueError
+        If a slope is negative or a coefficient is not finite.
 
     References
     ----------
-    Kull, Silva Filho, Flach: Beta calibration (AISTATS 2017). With a = b = 1, c = 0 it changes nothing.
+    Kull, Silva Filho, Flach, "Beta calibration: a well-founded and easily implemented improvement on logistic
+    calibration for binary classifiers", AISTATS 2017.
+
+    Examples
+    --------
+    >>> BetaCalibration()([0.0])
+    array([0.5])
+    >>> BetaCalibration(a=2.0, b=2.0)([-1.0, 1.0]).round(3)
+    array([0.119, 0.881])
     """
 
     a: float = 1.0
@@ -33,10 +57,21 @@ class BetaCalibration:
 
     def __post_init__(self) -> None:
         if not (self.a >= 0 and self.b >= 0 and np.isfinite([self.a, self.b, self.c]).all()):
-            raise ValueError("a calibration needs finite numbers and slopes a, b >= 0")
+            raise ValueError("a calibration needs finite coefficients and slopes a, b >= 0")
 
     def __call__(self, margin: npt.ArrayLike) -> Floats:
-        """Probabilities in [0, 1] of log-odds, shape kept."""
+        """Calibrate margins.
+
+        Parameters
+        ----------
+        margin : array-like of float
+            Log-odds, of any shape.
+
+        Returns
+        -------
+        probability : ndarray of float64
+            In [0, 1], of the same shape.
+        """
         m = np.asarray(margin, dtype=np.float64)
         # ln s = min(m, 0) - r and -ln(1 - s) = max(m, 0) + r with r = ln(1 + exp(-|m|)): nothing overflows.
         rest = np.log(1 + np.exp(-np.abs(m)))
@@ -44,19 +79,23 @@ class BetaCalibration:
         return np.asarray(expit(z))
 
     def as_dict(self) -> dict[str, float]:
-        """The three numbers, for JSON."""
+        """The coefficients as plain values, for JSON."""
         return asdict(self)
 
 
-def fit_beta(margin: Floats, label: npt.NDArray[np.int8]) -> BetaCalibration:
-    """Fit by maximum likelihood on scores of rows that the scoring model had not seen.
+def fit_beta(margin: Floats, label: Labels) -> BetaCalibration:
+    """Fit a beta calibration by maximum likelihood.
 
     Parameters
     ----------
-    margin
-        Out-of-fold log-odds, shape (rows,).
-    label
-        0 or 1, shape (rows,); both must occur.
+    margin : ndarray of float64, shape (n_rows,)
+        Out-of-fold log-odds: each row's by a model that was not trained on it.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer; both must occur.
+
+    Returns
+    -------
+    calibration : BetaCalibration
     """
     x = np.column_stack([-np.logaddexp(0, -margin), np.logaddexp(0, margin), np.ones_like(margin)])
     y = label.astype(np.float64)
@@ -65,8 +104,8 @@ def fit_beta(margin: Floats, label: npt.NDArray[np.int8]) -> BetaCalibration:
         z = x @ w
         return float(np.mean(np.logaddexp(0, z) - y * z)), np.asarray(x.T @ (expit(z) - y) / len(y))
 
-    bounds = [(0.0, STEEPEST), (0.0, STEEPEST), (-STEEPEST, STEEPEST)]
-    found = minimize(
+    bounds = [(0.0, MAX_COEFFICIENT), (0.0, MAX_COEFFICIENT), (-MAX_COEFFICIENT, MAX_COEFFICIENT)]
+    optimum = minimize(
         loss,
         np.array([1.0, 1.0, 0.0]),
         jac=True,
@@ -74,20 +113,39 @@ def fit_beta(margin: Floats, label: npt.NDArray[np.int8]) -> BetaCalibration:
         bounds=bounds,
         options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
     )
-    return BetaCalibration(*(float(w) for w in found.x))
+    return BetaCalibration(*(float(w) for w in optimum.x))
 
 
 def shift_prior(probability: npt.ArrayLike, *, cohort: float, natural: float) -> Floats:
     """Move probabilities learned on a resampled cohort back to the natural prevalence.
 
-    logit(p_natural) = logit(p) + logit(pi_natural) - logit(pi_cohort): docs/definitions.md#prior-shift.
+    logit(p_natural) = logit(p) + logit(pi_natural) - logit(pi_cohort); see docs/definitions.md#prior-shift.
 
     Parameters
     ----------
-    cohort, natural
-        Prevalence of the rows trained on, and of the population; both strictly between 0 and 1.
+    probability : array-like of float
+        Probabilities at the prevalence of the cohort, of any shape.
+    cohort : float
+        Prevalence of the training rows, strictly between 0 and 1.
+    natural : float
+        Prevalence of the population, strictly between 0 and 1.
+
+    Returns
+    -------
+    probability : ndarray of float64
+        Of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If a prevalence is outside (0, 1).
+
+    Examples
+    --------
+    >>> shift_prior([0.5], cohort=0.5, natural=0.1)
+    array([0.1])
     """
     if not (0 < cohort < 1 and 0 < natural < 1):
-        raise ValueError("a prevalence lies strictly between 0 and 1")
+        raise ValueError("a prevalence must lie strictly between 0 and 1")
     p = np.asarray(probability, dtype=np.float64)
     return np.asarray(expit(logit(p) + logit(natural) - logit(cohort)))

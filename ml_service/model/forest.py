@@ -1,6 +1,6 @@
-"""The leaves of boosted trees, read from xgboost's JSON: a value, and which bins of which features lead there.
+"""Forest: the leaves of boosted trees, read from xgboost's JSON, each with its value and the bins that lead to it.
 
-Law: a value falls in the bin that makes it go the way xgboost sends it, at every split: ties, gaps and categories too.
+Law: at every split a bin goes the way that xgboost sends its values, including ties, missing values and categories.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ import numpy.typing as npt
 import orjson
 import xgboost as xgb
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Bins = npt.NDArray[np.intp]
+from ml_service.arrays import Flags, Floats, Indices
+
 Node = dict[str, Any]
 
 NUMBER, CATEGORY = 0, 1
 
 
 class NotCompiled(Exception):
-    """This model is not one that tables can stand for; the message says why."""
+    """A model can't be compiled to tables; the message says why."""
 
 
 @dataclass(frozen=True)
 class NumberBins:
-    """Bin b holds the values with b thresholds at or below them; the last bin holds the missing ones.
+    """Bins of a number: bin b holds the values with b thresholds at or below them, the last bin missing values.
 
-    xgboost compares in float32, a value goes left where it is below the threshold.
+    xgboost compares in float32; a value below the threshold goes left.
     """
 
     thresholds: npt.NDArray[np.float32]
@@ -40,30 +39,30 @@ class NumberBins:
     def count(self) -> int:
         return len(self.thresholds) + 2
 
-    def left(self, threshold: np.float32, _: Sequence[int]) -> Bools:
-        """The bins that go left at a split; the missing one does not."""
+    def left(self, threshold: np.float32, _: Sequence[int]) -> Flags:
+        """The bins that go left at a split, without the bin of missing values."""
         left = np.arange(self.count) <= np.searchsorted(self.thresholds, threshold)
         left[-1] = False
         return left
 
     @cached_property
     def _edges(self) -> npt.NDArray[np.float32]:
-        # NaN sorts behind everything: as a last threshold it gives missing values a bin of their own.
+        # NaN sorts last, so as a last threshold it gives missing values their own bin.
         return np.append(self.thresholds, np.float32(np.nan))
 
-    def of(self, values: Floats) -> Bins:
+    def assign(self, values: Floats) -> Indices:
         """The bin of each value."""
         return self._edges.searchsorted(values.astype(np.float32), side="right")
 
     def examples(self) -> Floats:
-        """Values of every bin: each threshold, the number just below it, and missing."""
+        """Values of all bins: each threshold, the number just below it, and a missing value."""
         below = np.nextafter(self.thresholds, np.float32(-np.inf))
         return np.concatenate([self.thresholds, below, [np.nan]]).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class CategoryBins:
-    """Bin b holds code b, then come all codes that no split names, then missing."""
+    """Bins of a category: bin b holds code b; the last two bins hold all higher codes and missing values."""
 
     codes: int
 
@@ -71,14 +70,14 @@ class CategoryBins:
     def count(self) -> int:
         return self.codes + 2
 
-    def left(self, _: np.float32, right: Sequence[int]) -> Bools:
-        """The bins that go left at a split: codes it does not name."""
+    def left(self, _: np.float32, right: Sequence[int]) -> Flags:
+        """The bins that go left at a split: codes that the split does not list."""
         left = np.ones(self.count, dtype=np.bool_)
         left[list(right)] = False
         left[-1] = False
         return left
 
-    def of(self, values: Floats) -> Bins:
+    def assign(self, values: Floats) -> Indices:
         """The bin of each value."""
         missing = np.isnan(values)
         codes = np.where(missing, 0, values).astype(np.intp)
@@ -87,7 +86,7 @@ class CategoryBins:
         return codes
 
     def examples(self) -> Floats:
-        """Values of every bin: each code, one that no split names, and missing."""
+        """Values of all bins: each code, a code that no split lists, and a missing value."""
         return np.array([*range(self.codes + 1), np.nan])
 
 
@@ -96,16 +95,26 @@ FeatureBins = NumberBins | CategoryBins
 
 @dataclass(frozen=True)
 class Leaf:
-    """A leaf: its value, and by feature the bins that lead there and the share of training weight that did."""
+    """A leaf of a tree.
+
+    Attributes
+    ----------
+    value : float
+        In log-odds.
+    accepts : dict of int to ndarray of bool
+        Feature to the bins that lead to the leaf.
+    shares : dict of int to float
+        Feature to the share of the training weight that its splits send towards the leaf.
+    """
 
     value: float
-    accepts: dict[int, Bools]
+    accepts: dict[int, Flags]
     shares: dict[int, float]
 
 
 @dataclass(frozen=True)
 class Forest:
-    """All leaves of a model, the bins of its features, and the margin it starts from."""
+    """The intercept of a model, the bins of its features and all leaves."""
 
     intercept: float
     bins: dict[int, FeatureBins]
@@ -113,12 +122,12 @@ class Forest:
 
 
 def read_forest(boosters: Sequence[xgb.Booster]) -> Forest:
-    """The leaves of a booster, or of several whose margins are averaged.
+    """Read the leaves of a booster, or of several whose margins are averaged.
 
     Raises
     ------
     NotCompiled
-        Where it is no plain binary logistic gbtree.
+        If a booster is not a binary logistic gbtree.
     """
     models = [orjson.loads(bytes(booster.save_raw("json")))["learner"] for booster in boosters]
     intercept = float(np.mean([_intercept(model) for model in models]))
@@ -128,15 +137,20 @@ def read_forest(boosters: Sequence[xgb.Booster]) -> Forest:
     return Forest(intercept, bins, leaves)
 
 
-def sum_of_leaves(booster: xgb.Booster, leaf: npt.NDArray[np.intp]) -> Floats:
-    """Margins, shape (rows,): the intercept and the leaves' values, added in double precision.
+def sum_of_leaves(booster: xgb.Booster, leaf: Indices) -> Floats:
+    """Add the intercept and the values of the leaves in double precision.
 
-    xgboost adds its trees in single precision: the sum of some 700 trees is off by 1e-5 where it is large.
+    xgboost adds its trees in single precision, where a large sum of some 700 trees is off by 1e-5.
 
     Parameters
     ----------
-    leaf
-        The node of each tree that xgboost itself sends each row to (`pred_leaf`), shape (rows, trees).
+    booster : xgboost.Booster
+    leaf : ndarray of intp, shape (n_rows, n_trees)
+        The leaf of each tree that xgboost sends each row to (`pred_leaf`).
+
+    Returns
+    -------
+    margins : ndarray of float64, shape (n_rows,)
     """
     model = orjson.loads(bytes(booster.save_raw("json")))["learner"]
     total = np.full(len(leaf), _intercept(model))
@@ -148,9 +162,9 @@ def sum_of_leaves(booster: xgb.Booster, leaf: npt.NDArray[np.intp]) -> Floats:
 def _intercept(model: dict[str, Any]) -> float:
     booster, about = model["gradient_booster"], model["learner_model_param"]
     if booster["name"] != "gbtree" or model["objective"]["name"] != "binary:logistic":
-        raise NotCompiled(f"A {booster['name']} for {model['objective']['name']} is not what tables are made of.")
+        raise NotCompiled(f"A {booster['name']} for {model['objective']['name']} can't be compiled to tables.")
     if int(about["num_class"]) > 1 or int(about["num_target"]) > 1:
-        raise NotCompiled("The model gives more than one number per row.")
+        raise NotCompiled("The model predicts more than one number per row.")
     base = np.float64(orjson.loads(about["base_score"].strip("[]")))
     return float(np.log(base / (1 - base)))
 
@@ -164,24 +178,24 @@ def _bins(trees: list[Node]) -> dict[int, FeatureBins]:
                 thresholds.setdefault(feature, set()).add(tree["split_conditions"][node])
         for at, node in enumerate(tree["categories_nodes"]):
             feature = tree["split_indices"][node]
-            codes[feature] = max(codes.get(feature, 0), max(_named(tree, at), default=0) + 1)
+            codes[feature] = max(codes.get(feature, 0), max(_codes_going_right(tree, at), default=0) + 1)
     if set(thresholds) & set(codes):
         raise NotCompiled("A feature is split both as a number and as a category.")
     numbers = {f: NumberBins(np.unique(np.array(list(t), dtype=np.float32))) for f, t in thresholds.items()}
     return {**numbers, **{f: CategoryBins(count) for f, count in codes.items()}}
 
 
-def _named(tree: Node, at: int) -> list[int]:
+def _codes_going_right(tree: Node, at: int) -> list[int]:
     start, size = tree["categories_segments"][at], tree["categories_sizes"][at]
     return list(tree["categories"][start : start + size])
 
 
 def _leaves(tree: Node, bins: dict[int, FeatureBins], weight: float) -> Iterator[Leaf]:
-    named = {node: _named(tree, at) for at, node in enumerate(tree["categories_nodes"])}
+    right_codes = {node: _codes_going_right(tree, at) for at, node in enumerate(tree["categories_nodes"])}
     cover = np.array(tree["sum_hessian"], dtype=np.float64)
-    open_nodes: list[tuple[int, dict[int, Bools], dict[int, float]]] = [(0, {}, {})]
-    while open_nodes:
-        node, accepts, shares = open_nodes.pop()
+    stack: list[tuple[int, dict[int, Flags], dict[int, float]]] = [(0, {}, {})]
+    while stack:
+        node, accepts, shares = stack.pop()
         left, right = tree["left_children"][node], tree["right_children"][node]
         if left < 0:
             yield Leaf(tree["split_conditions"][node] * weight, accepts, shares)
@@ -189,9 +203,9 @@ def _leaves(tree: Node, bins: dict[int, FeatureBins], weight: float) -> Iterator
         if not cover[node] > 0:
             raise NotCompiled("A split has no training weight.")
         feature = tree["split_indices"][node]
-        goes_left = bins[feature].left(np.float32(tree["split_conditions"][node]), named.get(node, ()))
+        goes_left = bins[feature].left(np.float32(tree["split_conditions"][node]), right_codes.get(node, ()))
         goes_left[-1] = bool(tree["default_left"][node])
         for child, side in ((left, goes_left), (right, ~goes_left)):
-            here = accepts[feature] & side if feature in accepts else side
+            accepted = accepts[feature] & side if feature in accepts else side
             share = shares.get(feature, 1.0) * cover[child] / cover[node]
-            open_nodes.append((child, {**accepts, feature: here}, {**shares, feature: share}))
+            stack.append((child, {**accepts, feature: accepted}, {**shares, feature: share}))

@@ -1,7 +1,7 @@
-"""The search for a configuration: a fixed list of trials for a seed, judged on the same folds.
+"""Hyperparameter search: for a seed a fixed list of trials, all cross-validated on the same folds.
 
-Law: shallow unless depth pays; trial k is the same however many follow it, so that a search that was cut short can be
-made again by its number of trials.
+Law: trial k is the same however many follow it, so that a search that was cut short can be repeated by its number of
+trials; shallow trees are preferred unless deeper ones are clearly better.
 """
 
 from __future__ import annotations
@@ -12,33 +12,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ml_service.data.splitting import deal, fold_rows
+from ml_service.arrays import Floats, Folds, Ints, Labels
+from ml_service.data.splitting import fold_rows, stratified_group_folds
 from ml_service.model import boosting
 from ml_service.model.boosting import CrossValidation, FoldedRows
 from shared.schema.features import Schema
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Ints = npt.NDArray[np.int64]
-#: Called with the share of the work that is done, in [0, 1], and with what is being done.
+#: Called with the share of the work that is done, in [0, 1], and the name of the stage.
 Progress = Callable[[float, str], None]
 
-#: Depth that is explained exactly by tables; a deeper tree must gain more than this over all shallow ones.
-SHALLOW, MOST_LOSS, MOST_AUC = 3, 0.0005, 0.001
-#: Larger tables choose on a sample: enough rows to tell configurations apart by less than the rule above.
-RACE_ROWS, RACE_FOLDS = 40_000, 3
-#: Boosters of a bag, and what a bag must gain in log loss over its own members. The chosen trial is no measure of that:
-#: its log loss is the least of many on these folds, on the iranian table by luck 0.0018 less than with other seeds.
+#: Trees up to this depth are compiled to tables; a deeper configuration must gain more than this over all shallow ones.
+SHALLOW, MAX_LOSS_COST, MAX_AUC_COST = 3, 0.0005, 0.001
+#: Larger tables are searched on a sample, which is large enough to resolve the differences above.
+SAMPLE_ROWS, SAMPLE_FOLDS = 40_000, 3
+#: Boosters in a bag, and the log loss that a bag must gain over its own members. It is not compared with the chosen
+#: trial, whose log loss is the lowest of many on these folds and so too low by chance (by 0.0018 on the Iranian table).
 BAG, BAG_GAIN = 5, 0.0003
-#: Bags are tried where variance is the problem, and by searches that take their time: they cost five times the trees.
+#: Bags cost five times the trees, so they are tried on small tables only, and by searches beyond the portfolio.
 BAG_ROWS = boosting.SMALL_TABLE
-#: xgboost sorts the levels of a category by their rates and cuts the row of them: of so many levels it finds an order
-#: in noise. A leaf that holds a fiftieth of all evidence (a sum of p (1 - p)) averages it out.
-WIDE_CATEGORY, EVIDENCE_SHARE = 10, 0.02
-#: Drawn at random before the search begins to look around the best.
-EXPLORING = 16
+#: xgboost orders the values of a category by their rates before it splits them, so categories with many values overfit;
+#: a minimum leaf weight of 2 % of the total (the sum of p (1 - p)) prevents that.
+WIDE_CATEGORY, LEAF_WEIGHT_SHARE = 10, 0.02
+#: Trials before this one are drawn at random, later ones near the best so far.
+RANDOM_TRIALS = 16
 
 PORTFOLIO: tuple[dict[str, float], ...] = (
     {},
@@ -46,191 +43,203 @@ PORTFOLIO: tuple[dict[str, float], ...] = (
     {"max_depth": 4, "min_child_weight": 0.2},
     {"max_depth": 2, "colsample_bynode": 0.6, "learning_rate": 0.1},
 )
-
-
-#: What takes the place of the third where a category is wide; its weight comes from the table.
-WIDE_PLACE = 2
+#: Where a category has many values, this trial of the portfolio is replaced by a large minimum leaf weight.
+WIDE_CATEGORY_TRIAL = 2
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration, what it changes of the first one, and what the folds said of it."""
+    """One configuration: its changes to the base configuration, all its parameters and its cross-validation."""
 
     number: int
     changes: dict[str, Any]
     params: dict[str, Any]
-    found: CrossValidation
+    validation: CrossValidation
 
     @property
     def is_shallow(self) -> bool:
-        """Its trees can be compiled to tables."""
+        """Whether the trees can be compiled to tables."""
         return bool(self.params["max_depth"] <= SHALLOW)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the search decided.
+class SearchResult:
+    """The chosen configuration.
 
     Attributes
     ----------
-    cross_validation
-        Of the chosen configuration on all rows, all folds; of bags where `bag` is above 1.
-    folds
-        Shape (rows,): the fold that held each row out there.
-    about
-        How it was found, for the report.
+    params : dict
+    bag : int
+        Number of boosters whose margins are averaged.
+    cross_validation : CrossValidation
+        Of the chosen configuration, and of its bag if `bag` is above 1, on all rows.
+    folds : ndarray of int8, shape (n_rows,)
+        The fold that held out each row in that cross-validation.
+    summary : dict
+        How the configuration was found, for the report.
     """
 
     params: dict[str, Any]
     bag: int
     cross_validation: CrossValidation
-    folds: npt.NDArray[np.int8]
-    about: dict[str, Any]
+    folds: Folds
+    summary: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What is searched on: the model's matrix, labels, and groups that no fold may part; shape (rows, ...) each."""
+class SearchData:
+    """The training rows of a search.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (n_rows, n_features)
+    label : ndarray of int8, shape (n_rows,)
+    groups : ndarray of int64, shape (n_rows,)
+        Rows of one group are never in different folds.
+    """
 
     schema: Schema
     values: Floats
     label: Labels
     groups: Ints
 
-    def sampled(self, seed: int) -> Rows:
-        """All rows, or of a large table whole groups drawn at random until there are enough."""
-        if len(self.label) <= RACE_ROWS:
+    def sampled(self, seed: int) -> SearchData:
+        """All rows, or 40,000 rows of a larger table, drawn group by group."""
+        if len(self.label) <= SAMPLE_ROWS:
             return self
         _, inverse = np.unique(self.groups, return_inverse=True)
         order = np.random.default_rng(seed).permutation(int(inverse.max()) + 1)
-        rows = np.argsort(order[inverse], kind="stable")[:RACE_ROWS]
+        rows = np.argsort(order[inverse], kind="stable")[:SAMPLE_ROWS]
         rows.sort()
-        return Rows(self.schema, self.values[rows], self.label[rows], self.groups[rows])
+        return SearchData(self.schema, self.values[rows], self.label[rows], self.groups[rows])
 
-    def folded(self, folds: npt.NDArray[np.int8], seed: int | None, threads: int) -> FoldedRows:
-        """These rows, binned once per fold; a seed hides cells from the trees."""
+    def folded(self, folds: Folds, seed: int | None, threads: int) -> FoldedRows:
+        """The rows as training and held-out data of each fold; a seed hides cells of the training rows."""
         return FoldedRows(self.schema, self.values, self.label, folds, threads=threads, seed=seed)
 
-    def leaf_weight(self) -> float | None:
-        """`min_child_weight` that suits wide categories; None where there are none."""
+    def min_child_weight(self) -> float | None:
+        """The `min_child_weight` for categories with many values; None if there are none."""
         names = list(self.schema.feature_names)
         columns = [self.values[:, names.index(name)] for name in self.schema.categories]
         if not any(np.nanmax(codes, initial=-1.0) >= WIDE_CATEGORY for codes in columns):
             return None
         rate = float(self.label.mean())
-        return max(1.0, EVIDENCE_SHARE * len(self.label) * rate * (1 - rate))
+        return max(1.0, LEAF_WEIGHT_SHARE * len(self.label) * rate * (1 - rate))
 
 
 def search(
-    rows: Rows, *, trials: int, time_budget_s: float | None = None, seed: int, threads: int, progress: Progress
-) -> Found:
-    """Choose a configuration and grow it fold by fold on all rows.
+    rows: SearchData, *, trials: int, time_budget_s: float | None = None, seed: int, threads: int, progress: Progress
+) -> SearchResult:
+    """Choose a configuration and cross-validate it on all rows.
 
     Parameters
     ----------
-    trials
-        The first four are the portfolio.
-    time_budget_s
-        No trial begins after it; at least one is made.
+    rows : SearchData
+    trials : int
+        Number of configurations to try; the first four are the portfolio.
+    time_budget_s : float, optional
+        No trial begins after so many seconds; at least one is made.
+    seed, threads : int
+        The result depends on the seed only.
+    progress : callable
+        Called with the share of the work that is done, in [0, 1], and the name of the stage.
+
+    Returns
+    -------
+    result : SearchResult
 
     Raises
     ------
     InsufficientData
-        Where the rows can't be dealt into folds.
+        If the rows can't be split into folds with leavers and stayers in each.
     """
     folds = fold_rows(rows.label, rows.groups, seed)
     sample = rows.sampled(seed)
     threads = boosting.worthwhile_threads(len(rows.label), threads)
-    whole = rows.folded(folds, seed, threads) if sample is rows else None
-    # No tree of a race on a sample is kept, so nothing is hidden from it: hidden cells tipped close races to deep
-    # trees, which tables can't explain.
-    race = whole or sample.folded(deal(sample.groups, sample.label, RACE_FOLDS, seed), None, threads)
-    proposals = Proposals(seed, sample.leaf_weight())
-    made = _race(
-        race, _base(rows, len(sample.label), seed), proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s)
+    all_folds = rows.folded(folds, seed, threads) if sample is rows else None
+    # No tree of a search on a sample is kept, so nothing is hidden from it: hidden cells tipped close decisions towards
+    # deep trees, which tables can't explain.
+    sample_folds = all_folds or sample.folded(
+        stratified_group_folds(sample.groups, sample.label, SAMPLE_FOLDS, seed), None, threads
     )
-    best = choose(made)
-    about = _about(made, best, trials, sampled=None if sample is rows else len(sample.label))
-    if whole is not None:
-        # Trials made, not asked for: a search that was cut short is made again by the number it made.
-        bag, final = _bag(whole, best, progress) if len(made) > len(PORTFOLIO) else (1, best.found)
-        return Found(best.params, bag, final, folds, {**about, "bag": bag})
-    whole = rows.folded(folds, seed, threads)
-    params = {**_base(rows, len(rows.label), seed), **best.changes}
-    final = whole.grow(params, on_round=lambda n: progress(0.7 + 0.3 * n / (n + 200), _round("all rows", n)))
-    return Found(params, 1, final, folds, {**about, "bag": 1})
+    proposals = Proposals(seed, sample.min_child_weight())
+    base = _base_parameters(rows, len(sample.label), seed)
+    finished = _run_trials(sample_folds, base, proposals, trials, time_budget_s, lambda d, s: progress(0.7 * d, s))
+    best = choose(finished)
+    summary = _summary(finished, best, trials, sampled=None if sample is rows else len(sample.label))
+    if all_folds is not None:
+        # The trials made count, not those requested: a search that was cut short can then be repeated by their number.
+        bag, final = _bag(all_folds, best, progress) if len(finished) > len(PORTFOLIO) else (1, best.validation)
+        return SearchResult(best.params, bag, final, folds, {**summary, "bag": bag})
+    all_folds = rows.folded(folds, seed, threads)
+    params = {**_base_parameters(rows, len(rows.label), seed), **best.changes}
+    stage = "cross-validating all rows"
+    final = all_folds.grow(params, on_round=lambda n: progress(0.7 + 0.3 * n / (n + 200), f"{stage}, round {n}"))
+    return SearchResult(params, 1, final, folds, {**summary, "bag": 1})
 
 
-def _base(rows: Rows, count: int, seed: int) -> dict[str, Any]:
-    """The first configuration for so many of the rows."""
+def _base_parameters(rows: SearchData, count: int, seed: int) -> dict[str, Any]:
+    """The base configuration for so many of the rows."""
     return boosting.parameters(rows.schema, rows=count, leavers=int(rows.label.sum()), seed=seed)
 
 
-def _round(what: str, number: int) -> str:
-    return f"cross-validating {what}, round {number}"
-
-
-def _race(
-    race: FoldedRows,
+def _run_trials(
+    sample_folds: FoldedRows,
     base: dict[str, Any],
     proposals: Proposals,
     trials: int,
     time_budget_s: float | None,
     progress: Progress,
 ) -> list[Trial]:
-    made: list[Trial] = []
-    begun = time.monotonic()
+    finished: list[Trial] = []
+    started = time.monotonic()
     for number in range(trials):
-        if made and time_budget_s is not None and time.monotonic() - begun > time_budget_s:
+        if finished and time_budget_s is not None and time.monotonic() - started > time_budget_s:
             break
-        changes = proposals(number, made)
+        changes = proposals(number, finished)
         params = {**base, **changes}
-        to_beat = min((trial.found.log_loss for trial in made), default=np.inf)
-        found = race.grow(params, on_round=_counted(number, trials, progress), to_beat=to_beat)
-        made.append(Trial(number, changes, params, found))
-    return made
+        to_beat = min((trial.validation.log_loss for trial in finished), default=np.inf)
+        validation = sample_folds.grow(params, on_round=_counted(number, trials, progress), to_beat=to_beat)
+        finished.append(Trial(number, changes, params, validation))
+    return finished
 
 
 def _counted(number: int, trials: int, progress: Progress) -> Callable[[int], None]:
-    name = f"configuration {number + 1} of {trials}"
-    return lambda n: progress((number + n / (n + 200)) / trials, _round(name, n))
+    stage = f"cross-validating configuration {number + 1} of {trials}"
+    return lambda n: progress((number + n / (n + 200)) / trials, f"{stage}, round {n}")
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """The fixed list of trials: known ones first, then drawn, then near the best so far.
-
-    Attributes
-    ----------
-    leaf_weight
-        `Rows.leaf_weight` of what is searched on.
-    """
+    """The list of trials: first the portfolio, then random ones, then random ones near the best so far."""
 
     seed: int
-    leaf_weight: float | None = None
+    min_child_weight: float | None = None  # `SearchData.min_child_weight` of the rows
 
-    def __call__(self, number: int, made: list[Trial]) -> dict[str, Any]:
-        """The changes that trial `number` makes to the base."""
-        if number == WIDE_PLACE and self.leaf_weight is not None:
-            return {"min_child_weight": self.leaf_weight}
+    def __call__(self, number: int, finished: list[Trial]) -> dict[str, Any]:
+        """The parameters that trial `number` changes in the base configuration."""
+        if number == WIDE_CATEGORY_TRIAL and self.min_child_weight is not None:
+            return {"min_child_weight": self.min_child_weight}
         if number < len(PORTFOLIO):
             return dict(PORTFOLIO[number])
         rng = np.random.default_rng((self.seed, number))
         drawn = {
             "max_depth": int(rng.integers(2, 9)),
             "learning_rate": _log_uniform(rng, 0.03, 0.15),
-            "min_child_weight": _log_uniform(rng, 0.1, max(20, 3 * (self.leaf_weight or 0))),
+            "min_child_weight": _log_uniform(rng, 0.1, max(20, 3 * (self.min_child_weight or 0))),
             "subsample": float(rng.uniform(0.5, 1)),
             "colsample_bynode": float(rng.uniform(0.3, 1)),
             "reg_lambda": _log_uniform(rng, 0.1, 20),
         }
-        return drawn if number < EXPLORING else _near_the_best(number, drawn, made, rng)
+        return drawn if number < RANDOM_TRIALS else _near_best_trial(number, drawn, finished, rng)
 
 
-def _near_the_best(number: int, drawn: dict[str, Any], made: list[Trial], rng: np.random.Generator) -> dict[str, Any]:
-    # Near the best of its kind, shallow and any in turn: half of the numbers stay as they were.
-    kind = [trial for trial in made if trial.is_shallow or number % 2]
-    best = min(kind or made, key=lambda trial: trial.found.log_loss).params
+def _near_best_trial(
+    number: int, drawn: dict[str, Any], finished: list[Trial], rng: np.random.Generator
+) -> dict[str, Any]:
+    # Even trials start from the best shallow one, odd trials from the best of all; half of its parameters are kept.
+    kind = [trial for trial in finished if trial.is_shallow or number % 2]
+    best = min(kind or finished, key=lambda trial: trial.validation.log_loss).params
     kept = {name: best[name] for name in drawn if rng.random() < 0.5}
     depth = int(np.clip(best["max_depth"] + rng.integers(-1, 2), 2, SHALLOW if number % 2 == 0 else 8))
     return {**drawn, **kept, "max_depth": depth}
@@ -240,45 +249,53 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def choose(made: list[Trial]) -> Trial:
-    """The best log loss; a shallow one instead where it costs at most 0.0005 of it and at most 0.001 of AUC."""
-    best = min(made, key=_loss)
-    shallow = min((trial for trial in made if trial.is_shallow), key=_loss, default=best)
-    costs_loss = shallow.found.log_loss - best.found.log_loss
-    costs_auc = best.found.auc - shallow.found.auc
-    return shallow if costs_loss <= MOST_LOSS and costs_auc <= MOST_AUC else best
+def choose(finished: list[Trial]) -> Trial:
+    """Choose the trial with the lowest log loss, or a shallow one that is nearly as good.
+
+    Parameters
+    ----------
+    finished : list of Trial
+
+    Returns
+    -------
+    trial : Trial
+        The best shallow trial if it costs at most 0.0005 log loss and at most 0.001 AUC; else the best one.
+    """
+    best = min(finished, key=lambda trial: trial.validation.log_loss)
+    shallow = min(
+        (trial for trial in finished if trial.is_shallow), key=lambda trial: trial.validation.log_loss, default=best
+    )
+    costs_loss = shallow.validation.log_loss - best.validation.log_loss
+    costs_auc = best.validation.auc - shallow.validation.auc
+    return shallow if costs_loss <= MAX_LOSS_COST and costs_auc <= MAX_AUC_COST else best
 
 
-def _loss(trial: Trial) -> float:
-    return trial.found.log_loss
-
-
-def _bag(whole: FoldedRows, best: Trial, progress: Progress) -> tuple[int, CrossValidation]:
-    rows = len(best.found.margins)
+def _bag(all_folds: FoldedRows, best: Trial, progress: Progress) -> tuple[int, CrossValidation]:
+    rows = len(best.validation.margins)
     if rows >= BAG_ROWS:
-        return 1, best.found
+        return 1, best.validation
     progress(0.75, f"trying a bag of {BAG}")
-    bagged, alone = whole.bagged(best.params, best.found.rounds, BAG)
-    return (BAG, bagged) if bagged.log_loss < alone - BAG_GAIN else (1, best.found)
+    bagged, member_loss = all_folds.bagged(best.params, best.validation.rounds, BAG)
+    return (BAG, bagged) if bagged.log_loss < member_loss - BAG_GAIN else (1, best.validation)
 
 
-def _about(made: list[Trial], best: Trial, asked: int, *, sampled: int | None) -> dict[str, Any]:
+def _summary(finished: list[Trial], best: Trial, requested: int, *, sampled: int | None) -> dict[str, Any]:
     return {
-        "trials": len(made),
-        "trials_asked": asked,
-        "truncated": len(made) < asked,
+        "trials": len(finished),
+        "trials_asked": requested,
+        "truncated": len(finished) < requested,
         "chosen": best.number + 1,
         "race_rows": sampled,
-        "log_loss_by_trial": [round(trial.found.log_loss, 6) for trial in made],
-        "auc_by_trial": [round(trial.found.auc, 6) for trial in made],
-        "depth_by_trial": [trial.params["max_depth"] for trial in made],
+        "log_loss_by_trial": [round(trial.validation.log_loss, 6) for trial in finished],
+        "auc_by_trial": [round(trial.validation.auc, 6) for trial in finished],
+        "depth_by_trial": [trial.params["max_depth"] for trial in finished],
     }
 
 
-def described(about: dict[str, Any]) -> Iterator[str]:
-    """Sentences on a search that was cut short."""
-    if about["truncated"]:
+def search_notes(summary: dict[str, Any]) -> Iterator[str]:
+    """A sentence for the report if the time budget ended the search."""
+    if summary["truncated"]:
         yield (
-            f"The time budget ended the search after {about['trials']} of {about['trials_asked']} trials; "
-            f"--trials {about['trials']} makes the same model again."
+            f"The time budget ended the search after {summary['trials']} of {summary['trials_asked']} trials; "
+            f"--trials {summary['trials']} makes the same model again."
         )

@@ -1,6 +1,6 @@
-"""Which rows a model was trained on, and the fold that had not seen each.
+"""The keys of training rows and the fold that held out each, so that these rows are scored out of fold.
 
-Law: a row that was in training is never scored by a model that had seen it, where that can be told by its key.
+Law: a training row that is recognised by its key is never scored by a booster that was trained on it.
 """
 
 from __future__ import annotations
@@ -13,44 +13,74 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Ints = npt.NDArray[np.int64]
-Folds = npt.NDArray[np.int8]
+from ml_service.arrays import Folds, Ints
 
-#: The fold of a row that was not in training: the final model scores it.
+#: Fold of a row that was not in training; the final booster scores it.
 UNSEEN = -1
 KEYS_FILE, FOLDS_FILE = "row_keys.npy", "row_folds.npy"
 
 
 @dataclass(frozen=True)
-class SeenRows:
-    """Keys of training rows, ascending, and the fold that held each out."""
+class TrainingFolds:
+    """Training rows by key.
+
+    Attributes
+    ----------
+    keys : ndarray of int64, shape (n_keys,)
+        In ascending order.
+    folds : ndarray of int8, shape (n_keys,)
+        The fold that held out the rows of each key.
+    """
 
     keys: Ints
     folds: Folds
 
     @classmethod
-    def of(cls, row_keys: pa.Array | pa.ChunkedArray, folds: Folds) -> SeenRows:
-        """Remember rows that have a key; rows of one key share their fold."""
+    def from_keys(cls, row_keys: pa.Array | pa.ChunkedArray, folds: Folds) -> TrainingFolds:
+        """Record the fold of each key.
+
+        Parameters
+        ----------
+        row_keys : pyarrow array of int64, length n_rows
+            Rows without a key (null) are left out.
+        folds : ndarray of int8, shape (n_rows,)
+            Rows with the same key are in the same fold.
+
+        Returns
+        -------
+        training_folds : TrainingFolds
+        """
         known = row_keys.is_valid().to_numpy(zero_copy_only=False)
         keys, first = np.unique(np.asarray(row_keys.drop_null(), dtype=np.int64), return_index=True)
         return cls(keys, folds[known][first])
 
     def fold_of(self, row_keys: pa.Array | pa.ChunkedArray) -> Folds:
-        """The fold of each row, UNSEEN where it was not in training or has no key. Shape (rows,)."""
-        asked = np.asarray(row_keys.fill_null(0), dtype=np.int64)
+        """Look up the fold of each row.
+
+        Parameters
+        ----------
+        row_keys : pyarrow array of int64, length n_rows
+            Null where a row has no key.
+
+        Returns
+        -------
+        folds : ndarray of int8, shape (n_rows,)
+            UNSEEN for a row that was not in training or has no key.
+        """
+        wanted = np.asarray(row_keys.fill_null(0), dtype=np.int64)
         if not len(self.keys):
-            return np.full(len(asked), UNSEEN, dtype=np.int8)
-        at = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)
-        known = (self.keys[at] == asked) & row_keys.is_valid().to_numpy(zero_copy_only=False)
+            return np.full(len(wanted), UNSEEN, dtype=np.int8)
+        at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        known = (self.keys[at] == wanted) & row_keys.is_valid().to_numpy(zero_copy_only=False)
         return np.where(known, self.folds[at], np.int8(UNSEEN)).astype(np.int8)
 
     def files(self) -> dict[str, bytes]:
-        """The two arrays in NumPy's own format, which holds numbers only."""
+        """Both arrays in NumPy's file format, without pickle."""
         return {KEYS_FILE: _bytes(self.keys), FOLDS_FILE: _bytes(self.folds)}
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> SeenRows:
-        """Read what `files` wrote."""
+    def from_files(cls, files: Mapping[str, bytes]) -> TrainingFolds:
+        """Read the arrays that `files` wrote."""
         keys = np.load(io.BytesIO(files[KEYS_FILE]), allow_pickle=False)
         return cls(keys, np.load(io.BytesIO(files[FOLDS_FILE]), allow_pickle=False))
 

@@ -1,38 +1,260 @@
-"""What the model answers: scores, and scores with their reasons.
+"""Predictor: the scores of a fitted model and their reasons, row by row in the order of the request.
 
-Law: one entry per row asked about, in the order asked.
+Law: a row gets the same answer to the bit, whether it is scored alone or among a million rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
-from ml_service.model.reasons import Points
+from ml_service.arrays import Flags, Floats, Folds, Labels
+from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, to_matrix
+from ml_service.model.boosters import Trees
+from ml_service.model.calibration import BetaCalibration
+from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
+from ml_service.model.reasons import Points, to_points
+from shared.contracts.api import TOP_REASONS, Cell
+from shared.schema.features import Schema
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Labels: TypeAlias = npt.NDArray[np.int8]
+#: Customers of rows, int64, null where a row has none.
+Keys: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Each row's answer, shape (rows,) each; `unknown` counts values never seen, by feature, only above 0."""
+    """Scores of rows.
+
+    Attributes
+    ----------
+    probability : ndarray of float64, shape (n_rows,)
+        Calibrated probability of leaving.
+    confidence : ndarray of float64, shape (n_rows,)
+        Probability that `label` is right.
+    label : ndarray of int8, shape (n_rows,)
+        1 where the probability reaches the model's threshold.
+    margin : ndarray of float64, shape (n_rows,)
+        Log-odds before calibration.
+    out_of_fold : ndarray of bool, shape (n_rows,)
+        True where the row was in training and a fold's booster scored it.
+    unknown : dict of str to int
+        Feature to the number of its values that training had not seen; only numbers above 0.
+    """
 
     probability: Floats
     confidence: Floats
     label: Labels
     margin: Floats
-    out_of_fold: npt.NDArray[np.bool_]
+    out_of_fold: Flags
     unknown: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Scores with their reasons, and what the points are counted from."""
+    """Scores with their reasons.
+
+    Attributes
+    ----------
+    scores : Scores
+    points : Points
+    base_probability : float
+        Probability that the points are counted from.
+    """
 
     scores: Scores
     points: Points
     base_probability: float
+
+
+class Predictor:
+    """Scores and explains rows by the trees, the calibration and the threshold of a fitted model.
+
+    Attributes
+    ----------
+    schema : Schema
+        Names, kinds and directions of the features.
+    categories : dict of str to list of str
+        The values of each category that the model knows, sorted.
+    trees : Trees
+        The final booster and, if they were kept, those of the folds.
+    calibration : BetaCalibration
+        Maps margins to probabilities.
+    threshold : float
+        Decision threshold with the best F1 out of fold.
+    training_folds : TrainingFolds or None
+        Which rows were in training, if that was kept.
+    """
+
+    schema: Schema
+    categories: dict[str, list[str]]
+    trees: Trees
+    calibration: BetaCalibration
+    threshold: float
+    training_folds: TrainingFolds | None
+
+    @property
+    def base_margin(self) -> float:
+        """Margin that the SHAP values of the final booster are added to, in log-odds."""
+        return self.trees.base_margin
+
+    @property
+    def base_probability(self) -> float:
+        """Probability that the points of the reasons are added to: the calibrated base margin."""
+        return float(self.calibration([self.base_margin])[0])
+
+    def predict_proba(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
+        """Predict the probabilities of staying and of leaving.
+
+        Parameters
+        ----------
+        features : pyarrow.Table, n_rows rows
+            The typed columns that `feature_matrix.typed_columns` returns.
+        row_keys : pyarrow array of int64, length n_rows, optional
+            Rows that were in training are scored out of fold if the model kept its folds.
+
+        Returns
+        -------
+        probabilities : ndarray of float64, shape (n_rows, 2)
+        """
+        probability = self.predict(features, row_keys).probability
+        return np.column_stack([1 - probability, probability])
+
+    def predict(self, features: pa.Table, row_keys: Keys | None = None) -> Scores:
+        """Score rows; a row that was in training is scored by a booster that had not seen it.
+
+        Parameters
+        ----------
+        features : pyarrow.Table, n_rows rows
+            The typed columns that `feature_matrix.typed_columns` returns.
+        row_keys : pyarrow array of int64, length n_rows, optional
+            Without it, every row is scored by the final booster.
+
+        Returns
+        -------
+        scores : Scores
+        """
+        matrix = to_matrix(self.schema, self.categories, features)
+        folds = self._folds(len(matrix.values), row_keys)
+        margin = self.trees.margins(matrix.values, folds)
+        return self._scores(margin, self.calibration(margin), folds, matrix.unknown)
+
+    def matrix_of_lists(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix:
+        """Convert columns of JSON values to the model's matrix.
+
+        Parameters
+        ----------
+        columns : mapping of str to sequence of float, int, str, bool or None
+            One sequence per feature, all of the same length.
+
+        Returns
+        -------
+        matrix : Matrix
+
+        Raises
+        ------
+        InvalidInput
+            If a column is missing, unknown, of another length, or holds a wrong value.
+        """
+        return self._plain_cells.read(columns) or to_matrix(
+            self.schema, self.categories, columns_from_lists(self.schema, columns)
+        )
+
+    @cached_property
+    def _plain_cells(self) -> PlainCells:
+        return PlainCells(self.schema, self.categories)
+
+    def explain(self, features: pa.Table, row_keys: Keys | None = None, *, n_reasons: int = TOP_REASONS) -> Explanation:
+        """Score rows and give the reasons; see `explain_rows`.
+
+        Parameters
+        ----------
+        features : pyarrow.Table, n_rows rows
+            The typed columns that `feature_matrix.typed_columns` returns.
+        row_keys : pyarrow array of int64, length n_rows, optional
+            Without it, every row is scored by the final booster.
+        n_reasons : int, default=3
+            Number of reasons per row, at most the number of features.
+
+        Returns
+        -------
+        explanation : Explanation
+        """
+        return self.explain_rows(to_matrix(self.schema, self.categories, features), row_keys, n_reasons=n_reasons)
+
+    def explain_rows(
+        self, matrix: Matrix, row_keys: Keys | None = None, *, n_reasons: int = TOP_REASONS
+    ) -> Explanation:
+        """Score rows and give the reasons, by exact path-dependent SHAP values.
+
+        Parameters
+        ----------
+        matrix : Matrix
+            The values of `feature_matrix.to_matrix` or `matrix_of_lists`.
+        row_keys : pyarrow array of int64, length n_rows, optional
+            Without it, every row is scored by the final booster.
+        n_reasons : int, default=3
+            Number of reasons per row, at most the number of features.
+
+        Returns
+        -------
+        explanation : Explanation
+            Scores, and the reasons of each row in descending order of their size.
+
+        References
+        ----------
+        Lundberg et al., "From local explanations to global understanding with explainable AI for trees", Nature
+        Machine Intelligence 2 (2020).
+        """
+        folds = self._folds(len(matrix.values), row_keys)
+        margin, probability = np.empty(len(folds)), np.empty(len(folds))
+        points = Points.empty(len(folds), min(n_reasons, len(self.schema.features)))
+        base = self.base_probability
+        for block in self.trees.contributions(matrix.values, folds):
+            margin[block.rows] = block.margin
+            probability[block.rows] = block_probability = self.calibration(block.margin)
+            reasons = to_points(
+                self.calibration,
+                block.values,
+                block.base_margin,
+                block_probability,
+                base,
+                points.order.shape[1],
+            )
+            points.put(block.rows, reasons)
+        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points, base)
+
+    def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
+        """Compute the SHAP values of all features.
+
+        Parameters
+        ----------
+        features : pyarrow.Table, n_rows rows
+            The typed columns that `feature_matrix.typed_columns` returns.
+        row_keys : pyarrow array of int64, length n_rows, optional
+            Without it, every row is scored by the final booster.
+
+        Returns
+        -------
+        contributions : ndarray of float64, shape (n_rows, n_features)
+            In the order of the schema, in log-odds before calibration.
+        """
+        matrix = to_matrix(self.schema, self.categories, features)
+        all_rows = np.empty_like(matrix.values)
+        for block in self.trees.contributions(matrix.values, self._folds(len(matrix.values), row_keys)):
+            all_rows[block.rows] = block.values
+        return all_rows
+
+    def _folds(self, rows: int, row_keys: Keys | None) -> Folds:
+        if self.training_folds is None or row_keys is None:
+            return np.full(rows, UNSEEN, dtype=np.int8)
+        return self.training_folds.fold_of(row_keys)
+
+    def _scores(self, margin: Floats, probability: Floats, folds: Folds, unknown: dict[str, int]) -> Scores:
+        label = (probability >= self.threshold).astype(np.int8)
+        confidence = np.where(label == 1, probability, 1 - probability)
+        return Scores(probability, confidence, label, margin, folds != UNSEEN, unknown)

@@ -1,6 +1,6 @@
-"""Why a probability is what it is: contributions to points, in the order shown.
+"""Reasons of a score: SHAP values converted to points of probability, largest first.
 
-Law: base_probability + points + other = churn_probability, for every row: docs/definitions.md#reasons.
+Law: base_probability + points + other = churn_probability for every row; see docs/definitions.md#reasons.
 """
 
 from __future__ import annotations
@@ -8,29 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ml_service.arrays import Floats, Indices, Ints
 from ml_service.model.calibration import BetaCalibration
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Points:
-    """Reasons of rows, largest first.
+    """The reasons of each row, in descending order of their absolute SHAP value.
 
     Attributes
     ----------
-    order
-        Shape (rows, shown): the feature's position in the schema; ties keep the schema's order.
-    contributions
-        Shape (rows, shown): SHAP values, log-odds before calibration.
-    points
-        Shape (rows, shown): change of probability.
-    other
-        Shape (rows,): points of the features not shown, and of what the base of the scoring model differs from
-        `base_probability`.
+    order : ndarray of int64, shape (n_rows, n_reasons)
+        Position of the feature in the schema; features with equal values keep the order of the schema.
+    contributions : ndarray of float64, shape (n_rows, n_reasons)
+        SHAP values, in log-odds before calibration.
+    points : ndarray of float64, shape (n_rows, n_reasons)
+        Change of the probability, in [-1, 1].
+    other : ndarray of float64, shape (n_rows,)
+        Points of all other features, plus the difference between `base_probability` and the base of the booster that
+        scored the row.
     """
 
     order: Ints
@@ -39,13 +36,13 @@ class Points:
     other: Floats
 
     @classmethod
-    def empty(cls, rows: int, shown: int) -> Points:
-        """Room for the reasons of so many rows."""
-        shape = (rows, shown)
+    def empty(cls, rows: int, n_reasons: int) -> Points:
+        """Uninitialised arrays, to be filled block by block."""
+        shape = (rows, n_reasons)
         return cls(np.empty(shape, np.int64), np.empty(shape), np.empty(shape), np.empty(rows))
 
-    def put(self, rows: slice | npt.NDArray[np.intp], block: Points) -> None:
-        """Fill in the reasons of these rows."""
+    def put(self, rows: slice | Indices, block: Points) -> None:
+        """Write the reasons of a block of rows into their places."""
         self.order[rows], self.contributions[rows] = block.order, block.contributions
         self.points[rows], self.other[rows] = block.points, block.other
 
@@ -56,43 +53,58 @@ def to_points(
     base_margin: float,
     probability: Floats,
     base_probability: float,
-    shown: int,
+    n_reasons: int,
 ) -> Points:
-    """Tell contributions in points of probability.
+    """Convert SHAP values to points of probability.
 
-    points_k = cal(m_0 + .. + m_k) - cal(m_0 + .. + m_(k-1)), m_0 the base margin.
+    points_k = cal(m_0 + ... + m_k) - cal(m_0 + ... + m_(k-1)), where m_0 is the base margin and m_1, m_2, ... are the
+    SHAP values in descending order of their absolute value.
 
     Parameters
     ----------
-    contributions
-        Shape (rows, features), in the schema's order.
-    base_margin
-        Of the booster that scored the rows.
-    base_probability
-        What the points are counted from.
-    shown
-        How many reasons; no more than there are features.
+    calibration : BetaCalibration
+        The function cal.
+    contributions : ndarray of float64, shape (n_rows, n_features)
+        SHAP values in the order of the schema, in log-odds before calibration.
+    base_margin : float
+        Base margin of the booster that scored the rows.
+    probability : ndarray of float64, shape (n_rows,)
+        Calibrated probability of each row.
+    base_probability : float
+        Probability that the points are counted from.
+    n_reasons : int
+        Number of reasons per row, at most n_features.
+
+    Returns
+    -------
+    points : Points
+        base_probability + points.sum(axis=1) + other = probability.
+
+    References
+    ----------
+    Lundberg et al., "From local explanations to global understanding with explainable AI for trees", Nature Machine
+    Intelligence 2 (2020).
     """
-    order = _largest(contributions, shown)
+    order = _largest(contributions, n_reasons)
     largest = contributions[np.arange(len(order))[:, None], order]
-    # Margins after none, one, two .. of the reasons, shape (1 + shown, rows).
-    margins = np.empty((1 + shown, len(contributions)))
+    # Margins after 0, 1, 2, ... reasons, shape (1 + n_reasons, n_rows).
+    margins = np.empty((1 + n_reasons, len(contributions)))
     margins[0], margins[1:] = base_margin, largest.T
-    chances = calibration(margins.cumsum(axis=0))
-    points = np.diff(chances, axis=0)
+    probabilities = calibration(margins.cumsum(axis=0))
+    points = np.diff(probabilities, axis=0)
     other = probability - base_probability
-    for each in points:
-        other -= each
+    for step in points:
+        other -= step
     points = points.T
     return Points(order, largest, points, other)
 
 
-def _largest(contributions: Floats, shown: int) -> Ints:
-    """Positions of the largest by size, largest first; of equal ones the first."""
+def _largest(contributions: Floats, n_reasons: int) -> Ints:
+    """Positions of the largest absolute values, in descending order; of equal ones the first."""
     sizes = np.abs(contributions, order="C")
-    order = np.empty((len(sizes), shown), dtype=np.int64)
+    order = np.empty((len(sizes), n_reasons), dtype=np.int64)
     rows = np.arange(len(sizes))
-    for k in range(shown):
+    for k in range(n_reasons):
         order[:, k] = sizes.argmax(axis=1)
         sizes[rows, order[:, k]] = -1.0
     return order

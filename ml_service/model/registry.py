@@ -1,6 +1,6 @@
-"""The model versions on disk, a folder each, and the few that are in memory.
+"""Registry: the model versions on disk, one folder each, and a cache of loaded models.
 
-Law: it hands out verified models only, and keeps no notion of which version is live.
+Law: only verified models are returned.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from shared.errors import CorruptModel, NoModel, NotFound
 
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
 
-#: What tells one saved folder from the next of the same name: device, inode, time and size of the manifest.
+#: Identifies one saved state of a folder: device, inode, modification time and size of the manifest.
 Stamp = tuple[int, int, int, int]
 
 
-def _order(version: str) -> tuple[int, ...]:
+def _version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
 @dataclass(frozen=True)
-class OnDisk:
-    """A version on disk: what its manifest says, or the problem that keeps it from being used."""
+class StoredModel:
+    """A version on disk with its manifest and report, or with the problem that makes it unusable."""
 
     version: str
-    about: dict[str, Any] | None
+    manifest: dict[str, Any] | None
     report: dict[str, Any] | None
     problem: str | None
 
@@ -43,12 +43,12 @@ class Registry:
 
     Parameters
     ----------
-    folder
+    folder : Path
         Need not exist yet.
-    cached
-        How many loaded versions are kept, the least recently used go first.
-    threads
-        Of xgboost, per scoring request.
+    cached : int, default=4
+        Number of loaded versions to keep; the least recently used are dropped.
+    threads : int, default=1
+        Threads of xgboost per scoring request.
     """
 
     def __init__(self, folder: Path, *, cached: int = 4, threads: int = 1) -> None:
@@ -62,18 +62,18 @@ class Registry:
         if not self.folder.is_dir():
             return []
         names = [entry.name for entry in self.folder.iterdir() if entry.is_dir() and _VERSION.fullmatch(entry.name)]
-        return sorted(names, key=_order, reverse=True)
+        return sorted(names, key=_version_key, reverse=True)
 
     def newest(self) -> str | None:
         """The highest version on disk."""
         return next(iter(self.versions()), None)
 
     def next_version(self, first: str) -> str:
-        """One patch above the newest, or `first` where there is none."""
+        """The version after the newest one, by the patch number; `first` if there is none."""
         newest = self.newest()
         if newest is None:
             return first
-        major, minor, patch = _order(newest)
+        major, minor, patch = _version_key(newest)
         return f"{major}.{minor}.{patch + 1}"
 
     def path(self, version: str) -> Path:
@@ -82,40 +82,40 @@ class Registry:
 
     @property
     def holds_a_model(self) -> bool:
-        """A verified version is in memory."""
+        """Whether a verified version is in memory."""
         return bool(self._models)
 
     def get(self, version: str | None = None) -> ChurnModel:
-        """A verified model, from memory where it has not changed on disk.
+        """Return a verified model, from memory if it has not changed on disk.
 
         Raises
         ------
         NoModel
-            Where no version is asked for and none is on disk.
+            If no version is given and none is on disk.
         NotFound
-            Where the version is not on disk.
+            If the version is not on disk.
         CorruptModel
         """
         wanted = version or self.newest()
         if wanted is None:
             raise NoModel("There is no model yet: train one first.")
         stamp = self._stamp(wanted)
-        return self._remembered(wanted, stamp) or self._load(wanted, stamp)
+        return self._cached_model(wanted, stamp) or self._load(wanted, stamp)
 
     def _stamp(self, version: str) -> Stamp:
         missing = NotFound(f"There is no model {version} on disk.")
         if not _VERSION.fullmatch(version):
             raise missing
         try:
-            # Asked on every request: text and one look, no paths.
-            found = os.stat(f"{self.folder}/{version}/{artefacts.MANIFEST}")
+            # This runs on every request; a string is faster than a Path.
+            status = os.stat(f"{self.folder}/{version}/{artefacts.MANIFEST}")
         except OSError:
             if not self.path(version).is_dir():
                 raise missing from None
             raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} is missing.") from None
-        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _remembered(self, version: str, stamp: Stamp) -> ChurnModel | None:
+    def _cached_model(self, version: str, stamp: Stamp) -> ChurnModel | None:
         with self._lock:
             known = self._models.get(version)
             if known is None or known[0] != stamp:
@@ -124,9 +124,9 @@ class Registry:
             return known[1]
 
     def _load(self, version: str, stamp: Stamp) -> ChurnModel:
-        # One load at a time: requests that arrive together for a new version read it once.
+        # One load at a time, so that simultaneous requests for a new version read it once.
         with self._loading:
-            known = self._remembered(version, stamp)
+            known = self._cached_model(version, stamp)
             if known is not None:
                 return known
             model = ChurnModel.load(self.path(version), threads=self._threads)
@@ -140,8 +140,8 @@ class Registry:
                     self._models.popitem(last=False)
             return model
 
-    def inspect(self, version: str) -> OnDisk:
-        """Read a version's manifest and report anew and check every file of it.
+    def inspect(self, version: str) -> StoredModel:
+        """Read a version from disk and verify all its files.
 
         Raises
         ------
@@ -151,13 +151,13 @@ class Registry:
             raise NotFound(f"There is no model {version} on disk.")
         try:
             model = ChurnModel.load(self.path(version), threads=self._threads)
-            about = artefacts.read_manifest(self.path(version))
+            manifest = artefacts.read_manifest(self.path(version))
         except CorruptModel as error:
-            return OnDisk(version, None, None, error.message)
-        return OnDisk(version, about, model.report, None)
+            return StoredModel(version, None, None, error.message)
+        return StoredModel(version, manifest, model.report, None)
 
     def sweep(self) -> None:
-        """Remove what a training left behind whose process is gone."""
+        """Remove the unfinished folders of processes that no longer exist."""
         if not self.folder.is_dir():
             return
         for entry in self.folder.iterdir():

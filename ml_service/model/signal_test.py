@@ -1,6 +1,6 @@
-"""Whether the features tell anything at all about who leaves.
+"""The signal test: training stops unless the features rank leavers better than chance.
 
-Law: what chance alone would reach is no model.
+Law: a model is made only if its out-of-fold AUC is at least 3 standard errors above 1/2.
 """
 
 from __future__ import annotations
@@ -8,17 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
+from ml_service.arrays import Floats, Folds, Labels
 from ml_service.data.splitting import FOLDS
 from shared.errors import NoSignal
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-
-#: Standard errors above one half. Three, not two: the trees' number was chosen on the same folds.
-LEAST_Z = 3.0
+#: Standard errors above 1/2. Three rather than two, because the number of trees was chosen on the same folds.
+MIN_Z = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,27 +24,40 @@ class Signal:
 
     Attributes
     ----------
-    auc
+    auc : float
         Mean over the folds.
-    z
-        Its distance from 1/2 in standard deviations of its permutation distribution.
+    z : float
+        (auc - 1/2) / the standard deviation of its permutation distribution.
     """
 
     auc: float
     z: float
 
 
-def out_of_fold_signal(margin: Floats, label: Labels, folds: npt.NDArray[np.int8], *, alike: float = 1.0) -> Signal:
-    """Rank within each fold, against all ways of dealing the fold's labels out (its exact mean and variance).
+def out_of_fold_signal(margin: Floats, label: Labels, folds: Folds, *, copies: float = 1.0) -> Signal:
+    """Compare the AUC within each fold with its exact permutation distribution.
 
     Parameters
     ----------
-    margin
-        Shape (rows,): each row's score by a model that has not seen it.
-    alike
-        Rows per independent observation: above 1 where rows are copies of each other.
+    margin : ndarray of float64, shape (n_rows,)
+        Out-of-fold log-odds.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    folds : ndarray of int8, shape (n_rows,)
+        The fold that held out each row.
+    copies : float, default=1.0
+        Rows per independent observation; above 1 if rows repeat.
+
+    Returns
+    -------
+    signal : Signal
+
+    References
+    ----------
+    Mann, Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other", Annals
+    of Mathematical Statistics 18 (1947).
     """
-    areas, variances = [], []
+    aucs, variances = [], []
     for number in range(int(folds.max(initial=FOLDS - 1)) + 1):
         inside = folds == number
         leavers = int(label[inside].sum())
@@ -55,26 +65,35 @@ def out_of_fold_signal(margin: Floats, label: Labels, folds: npt.NDArray[np.int8
         if not leavers or not stayers:
             continue
         ranks = rankdata(margin[inside])
-        area = (ranks[label[inside] == 1].sum() - leavers * (leavers + 1) / 2) / (leavers * stayers)
-        areas.append(area)
-        # Of a sum of ranks drawn without replacement; ties shrink it by themselves.
+        auc = (ranks[label[inside] == 1].sum() - leavers * (leavers + 1) / 2) / (leavers * stayers)
+        aucs.append(auc)
+        # Variance of a sum of ranks drawn without replacement; ties are accounted for.
         rows = leavers + stayers
         variances.append(ranks.var() / ((rows - 1) * leavers * stayers))
-    error = float(np.sqrt(np.sum(variances)) / len(areas)) * np.sqrt(alike)
-    mean = float(np.mean(areas))
+    error = float(np.sqrt(np.sum(variances)) / len(aucs)) * np.sqrt(copies)
+    mean = float(np.mean(aucs))
     return Signal(mean, float((mean - 0.5) / error) if error > 0 else 0.0)
 
 
-def demand_signal(found: Signal, *, rows: int, leavers: int) -> None:
-    """Refuse to make a model of noise.
+def require_signal(signal: Signal, *, rows: int, leavers: int) -> None:
+    """Raise NoSignal unless the signal is strong enough to be more than chance.
+
+    Parameters
+    ----------
+    signal : Signal
+        As `out_of_fold_signal` measured it.
+    rows, leavers : int
+        Size of the training data, for the message.
 
     Raises
     ------
     NoSignal
+        If z is below 3.
     """
-    if found.z < LEAST_Z:
+    if signal.z < MIN_Z:
         raise NoSignal(
-            f"No signal found: on {rows:,} rows with {leavers:,} leavers the features rank leavers out of fold with an "
-            f"AUC of {found.auc:.3f}, {max(found.z, 0):.1f} standard errors above chance; {LEAST_Z:g} are needed. No "
-            "model was made. Check that the label belongs to these rows, or bring more rows or other features."
+            f"No signal found: on {rows:,} rows with {leavers:,} leavers, the features rank leavers out of fold with "
+            f"an AUC of {signal.auc:.3f}, which is {max(signal.z, 0):.1f} standard errors above chance; at least "
+            f"{MIN_Z:g} are needed. No model was made. Check that the labels belong to these rows, or add rows or "
+            "other features."
         )

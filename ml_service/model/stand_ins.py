@@ -1,11 +1,10 @@
-"""Boosters that answer where a feature is missing that training had complete.
+"""Stand-ins: boosters that score rows without a feature that was complete in training.
 
-Law: a row that lacks nothing never meets one, so it gets the same margin with them and without them, to the bit; a
-row that lacks a feature is answered as by a model trained without it, the schema's directions included.
+Law: a complete row gets the same margin with stand-ins as without them, to the bit.
 
-Hidden cells alone are too few to learn what the other features are worth without one: they are a few hundred rows,
-with a few dozen leavers. So for each feature that the booster can't do without, one more is grown like it from rows
-that all lack the feature. `ml_service.model.boosters` sends each row to the one it needs.
+Hidden cells are too few to learn what the other features are worth without one: a few hundred rows with a few dozen
+leavers. So for each feature that the booster can't do without, another booster is grown from rows that all lack it.
+`ml_service.model.boosters` sends each row to the booster that scores it.
 """
 
 from __future__ import annotations
@@ -14,26 +13,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xgboost as xgb
 
+from ml_service.arrays import Floats, Indices
 from ml_service.data import hiding
 from ml_service.model import boosting
 from ml_service.model.boosters import StandIns
-from ml_service.model.hyperparameter_search import Found, Rows
+from ml_service.model.hyperparameter_search import SearchData, SearchResult
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
-
-#: Training rows that a stand-in is grown from, at most.
-ROWS = 40_000
-#: Training rows that tell which features need one.
-ASKED = 10_000
-#: A feature needs one where blanking it raises the log loss by more than this share of it; below, nothing is lost.
-WORTH = 0.005
+#: Maximum number of training rows a stand-in is grown from.
+MAX_ROWS = 40_000
+#: Number of training rows that decide which features need a stand-in.
+PROBE_ROWS = 10_000
+#: A feature needs a stand-in if blanking it raises the log loss by more than this share.
+MIN_LOSS_INCREASE = 0.005
 
 
-def grow(boosters: Sequence[xgb.Booster], found: Found, rows: Rows, *, threads: int) -> StandIns:
+def grow(boosters: Sequence[xgb.Booster], result: SearchResult, rows: SearchData, *, threads: int) -> StandIns:
     """For each feature the final booster can't do without, a booster for each given one, grown from the same rows.
 
     Parameters
@@ -44,14 +40,14 @@ def grow(boosters: Sequence[xgb.Booster], found: Found, rows: Rows, *, threads: 
         All training rows, nothing hidden.
     """
     folds = range(len(boosters) - 1)
-    learned = [np.arange(len(rows.label)), *(np.flatnonzero(found.folds != fold) for fold in folds)]
-    rng = np.random.default_rng((found.params["seed"], 0xC0DE))
-    missed = needed(boosters[0], rows, rng.permutation(len(rows.label))[:ASKED], threads=threads)
-    drawn = [np.sort(rng.permutation(at)[:ROWS]) for at in learned]
-    return {feature: [_without(feature, rows, at, found, threads) for at in drawn] for feature in missed}
+    learned = [np.arange(len(rows.label)), *(np.flatnonzero(result.folds != fold) for fold in folds)]
+    rng = np.random.default_rng((result.params["seed"], 0xC0DE))
+    missed = needed(boosters[0], rows, rng.permutation(len(rows.label))[:PROBE_ROWS], threads=threads)
+    drawn = [np.sort(rng.permutation(at)[:MAX_ROWS]) for at in learned]
+    return {feature: [_without(feature, rows, at, result, threads) for at in drawn] for feature in missed}
 
 
-def needed(booster: xgb.Booster, rows: Rows, asked: Ints, *, threads: int) -> list[int]:
+def needed(booster: xgb.Booster, rows: SearchData, asked: Indices, *, threads: int) -> list[int]:
     """Positions of the complete features whose absence costs the booster log loss, the dearest first.
 
     Parameters
@@ -68,12 +64,12 @@ def needed(booster: xgb.Booster, rows: Rows, asked: Ints, *, threads: int) -> li
     whole = loss(values)
     complete = [rows.schema.feature_names.index(n) for n in hiding.complete_features(rows.schema, rows.values)]
     costs = {feature: loss(hiding.blank(values, feature)) / whole - 1 for feature in complete}
-    return sorted((f for f, cost in costs.items() if cost > WORTH), key=lambda f: -costs[f])
+    return sorted((f for f, cost in costs.items() if cost > MIN_LOSS_INCREASE), key=lambda f: -costs[f])
 
 
-def _without(feature: int, rows: Rows, at: Ints, found: Found, threads: int) -> xgb.Booster:
-    params: dict[str, Any] = found.params
+def _without(feature: int, rows: SearchData, at: Indices, result: SearchResult, threads: int) -> xgb.Booster:
+    params: dict[str, Any] = result.params
     lacking = hiding.blank(rows.values[at], feature)
-    count = found.cross_validation.rounds
+    count = result.cross_validation.rounds
     # No bag: it would be five times the trees for less than a hundredth of the log loss.
     return boosting.fit(rows.schema, params, lacking, rows.label[at], rounds=count, bag=1, threads=threads)

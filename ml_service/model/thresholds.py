@@ -1,41 +1,70 @@
-"""Where to cut: the two thresholds of a model, chosen on out-of-fold probabilities.
-
-Law: a threshold is chosen on training rows by scores of models that had not seen them, never on test rows.
-"""
+"""The two decision thresholds of a model, both chosen on out-of-fold probabilities of training rows."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
+from ml_service.arrays import Floats, Labels
 
-#: Out-of-fold recall that the balanced threshold aims at: docs/definitions.md#balanced-threshold.
+#: Out-of-fold recall of the balanced threshold; see docs/definitions.md#balanced-threshold.
 BALANCED_RECALL = 0.925
 
 
 def best_f1_threshold(probability: Floats, label: Labels) -> float:
-    """The threshold with the best F1; the highest one where several are as good."""
-    steps, caught, called = _steps(probability, label)
-    f1 = 2 * caught / (called + int(label.sum()))
-    return _between(steps, int(np.argmax(f1)))
+    """Choose the threshold with the highest F1.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (n_rows,)
+        Out-of-fold probabilities.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+
+    Returns
+    -------
+    threshold : float
+        Midway between two probabilities that occur; the highest of several equally good ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best_f1_threshold(np.array([0.75, 0.25]), np.array([1, 0], np.int8))
+    0.5
+    """
+    candidates, true_positives, predicted_positives = _cumulative_counts(probability, label)
+    f1 = 2 * true_positives / (predicted_positives + int(label.sum()))
+    return _midpoint_below(candidates, int(np.argmax(f1)))
 
 
 def recall_threshold(probability: Floats, label: Labels, recall: float = BALANCED_RECALL) -> float:
-    """The highest threshold that catches at least this share of the leavers."""
-    steps, caught, _ = _steps(probability, label)
-    return _between(steps, int(np.argmax(caught >= recall * label.sum())))
+    """Choose the highest threshold that reaches a recall.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (n_rows,)
+        Out-of-fold probabilities.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    recall : float, default=0.925
+        Share of the leavers that must be at or above the threshold.
+
+    Returns
+    -------
+    threshold : float
+        Midway between two probabilities that occur.
+    """
+    candidates, true_positives, _ = _cumulative_counts(probability, label)
+    return _midpoint_below(candidates, int(np.argmax(true_positives >= recall * label.sum())))
 
 
-def _steps(probability: Floats, label: Labels) -> tuple[Floats, Floats, Floats]:
-    """Distinct probabilities, descending; leavers and rows at or above each."""
-    steps, inverse, rows = np.unique(-probability, return_inverse=True, return_counts=True)
-    leavers = np.bincount(inverse, weights=label, minlength=len(steps))
-    return -steps, np.cumsum(leavers), np.cumsum(rows).astype(np.float64)
+def _cumulative_counts(probability: Floats, label: Labels) -> tuple[Floats, Floats, Floats]:
+    """Distinct probabilities in descending order, and the number of leavers and of rows at or above each."""
+    candidates, inverse, rows = np.unique(-probability, return_inverse=True, return_counts=True)
+    leavers = np.bincount(inverse, weights=label, minlength=len(candidates))
+    return -candidates, np.cumsum(leavers), np.cumsum(rows).astype(np.float64)
 
 
-def _between(steps: Floats, at: int) -> float:
-    # Half-way to the next probability: no row sits on the edge, where a last bit would decide.
-    below = steps[at + 1] if at + 1 < len(steps) else 0.0
-    return float((steps[at] + below) / 2)
+def _midpoint_below(candidates: Floats, at: int) -> float:
+    # Midway to the next probability, so that rounding can't move a row across the threshold.
+    below = candidates[at + 1] if at + 1 < len(candidates) else 0.0
+    return float((candidates[at] + below) / 2)

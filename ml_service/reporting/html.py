@@ -1,7 +1,4 @@
-"""The report drawn: one HTML page that needs nothing else, no script and no network.
-
-Law: natural prevalence first; every figure with its interval and, on simulated data, the ceiling beside it.
-"""
+"""The training report as a single HTML page, without scripts and external files."""
 
 from __future__ import annotations
 
@@ -34,7 +31,17 @@ UNKNOWN = "unknown"
 
 
 def report_page(report: TrainReport) -> bytes:
-    """The whole page, UTF-8."""
+    """Write a training report as an HTML page.
+
+    Parameters
+    ----------
+    report : TrainReport
+
+    Returns
+    -------
+    page : bytes
+        UTF-8.
+    """
     html = Element("html", {"lang": "en"})
     head = SubElement(html, "head")
     SubElement(head, "meta", {"charset": "utf-8"})
@@ -42,24 +49,24 @@ def report_page(report: TrainReport) -> bytes:
     SubElement(head, "title").text = f"Model {report.model_version}"
     SubElement(head, "style").text = STYLE
     body = SubElement(html, "body")
-    _opening(body, report)
+    _summary(body, report)
     _figures(body, report)
     _calibration(body, report)
     _blanked(body, report)
     _curves(body, report)
     _features(body, report)
     _segments(body, report)
-    _making(body, report)
+    _provenance(body, report)
     return b"<!doctype html>\n" + tostring(html, encoding="utf-8", method="html")
 
 
-def _say(parent: Element, tag: str, words: str, **attributes: str) -> Element:
+def _add(parent: Element, tag: str, words: str, **attributes: str) -> Element:
     element = SubElement(parent, tag, attributes)
     element.text = words
     return element
 
 
-def _told(value: float | None, digits: int = 4) -> str:
+def _number(value: float | None, digits: int = 4) -> str:
     return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
@@ -71,116 +78,142 @@ def _table(parent: Element, header: Sequence[str], rows: Iterable[Sequence[str]]
     table = SubElement(parent, "table")
     top = SubElement(SubElement(table, "thead"), "tr")
     for name in header:
-        _say(top, "th", name)
+        _add(top, "th", name)
     inside = SubElement(table, "tbody")
     for row in rows:
         line = SubElement(inside, "tr")
         for cell in row:
-            _say(line, "td", cell)
+            _add(line, "td", cell)
 
 
-def _opening(body: Element, report: TrainReport) -> None:
+def _summary(body: Element, report: TrainReport) -> None:
     test = report.test
-    _say(body, "h1", f"Model {report.model_version}")
+    _add(body, "h1", f"Model {report.model_version}")
     when = f", from {test.period[0]} to {test.period[1]}" if test.period else ", a random quarter of the table"
-    _say(
+    _add(
         body,
         "p",
-        f"Judged on {test.n:,} rows it had not seen{when}: {test.positives:,} customers left "
+        f"Evaluated on {test.n:,} test rows{when}; {test.positives:,} of these customers left "
         f"({_percent(test.prevalence)}). Trained on {report.training_samples:,} rows "
         f"({_percent(report.training_prevalence)} left) at {report.timestamp}.",
     )
     if report.ceiling is not None:
-        _say(
-            body, "p", "The customers are simulated: no figure here says anything about real ones.", **{"class": "note"}
+        _add(
+            body, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"}
         )
     if report.warnings:
-        _say(body, "h2", "Before you believe it")
+        _add(body, "h2", "Warnings")
         listed = SubElement(body, "ul")
         for warning in report.warnings:
-            _say(listed, "li", warning, **{"class": "note"})
+            _add(listed, "li", warning, **{"class": "note"})
 
 
 def _figures(body: Element, report: TrainReport) -> None:
-    _say(body, "h2", f"At the natural churn rate ({_percent(report.test.prevalence)})")
-    _say(body, "p", f"Threshold: p ≥ {report.test.threshold:.4f}, the best F1 out of fold. n = {report.test.n:,}.")
-    beside = [("Live model", report.champion), ("Ceiling", report.ceiling)]
-    others = [(name, figures) for name, figures in beside if figures is not None]
+    _add(body, "h2", f"Figures at the natural churn rate ({_percent(report.test.prevalence)})")
+    _add(
+        body,
+        "p",
+        f"Threshold: p ≥ {report.test.threshold:.4f}, which has the best F1 out of fold. n = {report.test.n:,}.",
+    )
+    columns = [("Live model", report.champion), ("Ceiling", report.ceiling)]
+    others = [(name, figures) for name, figures in columns if figures is not None]
     header = ["", "This model", "95 % interval", *(name for name, _ in others)]
     rows = [_figure_row(name, label, report, [figures for _, figures in others]) for name, label in FIGURES]
     _table(body, header, rows)
-    _say(body, "h2", "The same rows, balanced (churn rate 1/2)")
-    _say(body, "p", f"Threshold: p ≥ {report.test.balanced.threshold:.4f}, out-of-fold recall 0.925.")
+    _add(body, "h2", "Figures at a churn rate of 1/2 (balanced)")
+    _add(body, "p", f"Threshold: p ≥ {report.test.balanced.threshold:.4f}, which has an out-of-fold recall of 0.925.")
     _table(body, header, [_balanced_row(name, report, others) for name in ("precision", "recall", "f1_score")])
-    _say(body, "h2", "Something simple to beat")
+    _add(body, "h2", "Baselines")
     simple = report.baselines.values()
-    _table(body, ("", "ROC AUC", "Log loss"), [(b.note, _told(b.auc), _told(b.log_loss)) for b in simple])
+    _table(body, ("", "ROC AUC", "Log loss"), [(b.note, _number(b.auc), _number(b.log_loss)) for b in simple])
     if report.comparison is not None:
         low, high = report.comparison.interval
-        verdict = "not worse" if report.comparison.not_worse else "worse beyond doubt"
-        gap = f"{report.comparison.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f}"
-        _say(body, "p", f"Log loss against the live model on the same rows: {gap}: {verdict}.")
+        verdict = "not worse" if report.comparison.not_worse else "significantly worse"
+        difference = f"{report.comparison.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}"
+        _add(body, "p", f"Log loss minus that of the live model on the same rows: {difference} ({verdict}).")
 
 
 def _interval(report: TrainReport, name: str) -> str:
-    found = report.intervals.get(name)
-    return UNKNOWN if found is None else f"{found[0]:.4f} to {found[1]:.4f}"
+    interval = report.intervals.get(name)
+    return UNKNOWN if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def _figure_row(name: str, label: str, report: TrainReport, others: Sequence[TestFigures]) -> list[str]:
-    told = [_told(getattr(figures, name)) for figures in others]
-    # The bootstrap moves the ECE up, not around: its chance limit stands under calibration instead.
+    others_text = [_number(getattr(figures, name)) for figures in others]
+    # The bootstrap biases the ECE upwards; its limit by chance is in the section on calibration instead.
     interval = "see calibration" if name == "ece" else _interval(report, name)
-    return [label, _told(getattr(report.test, name)), interval, *told]
+    return [label, _number(getattr(report.test, name)), interval, *others_text]
 
 
 def _balanced_row(name: str, report: TrainReport, others: Sequence[tuple[str, TestFigures]]) -> list[str]:
-    told = [_told(getattr(figures.balanced, name)) for _, figures in others]
+    others_text = [_number(getattr(figures.balanced, name)) for _, figures in others]
     label = {"precision": "Precision", "recall": "Recall", "f1_score": "F1"}[name]
-    return [label, _told(getattr(report.test.balanced, name)), _interval(report, f"balanced_{name}"), *told]
+    return [label, _number(getattr(report.test.balanced, name)), _interval(report, f"balanced_{name}"), *others_text]
 
 
 def _calibration(body: Element, report: TrainReport) -> None:
-    _say(body, "h2", "Do the probabilities mean what they say?")
-    checks = [("All test rows", report.calibration), ("Rows that lack a value", report.calibration_with_missing)]
-    header = ("", "Slope (1)", "ECE", "ECE by chance, up to", "Confidence gap", "Rows at p ≥ 0.7", "of them left")
+    _add(body, "h2", "Calibration")
+    checks = [("All test rows", report.calibration), ("Rows with a missing value", report.calibration_with_missing)]
+    header = (
+        "",
+        "Slope (ideal: 1)",
+        "ECE",
+        "ECE by chance, up to",
+        "Confidence gap",
+        "Rows with p ≥ 0.7",
+        "Share that left",
+    )
     _table(body, header, [_check_row(name, check) for name, check in checks if check is not None])
 
 
 def _check_row(name: str, check: CalibrationCheck) -> list[str]:
-    law = f"{check.confidence_gap:.4f}, {'holds' if check.confidence_holds else 'does not hold'}"
+    confidence = f"{check.confidence_gap:.4f}, {'passed' if check.confidence_holds else 'failed'}"
     tail = f"{_percent(check.tail_rate)} (at most {_percent(check.tail_upper)})" if check.tail_n else "-"
-    return [name, _told(check.slope, 2), _told(check.ece), _told(check.ece_limit), law, f"{check.tail_n:,}", tail]
+    return [
+        name,
+        _number(check.slope, 2),
+        _number(check.ece),
+        _number(check.ece_limit),
+        confidence,
+        f"{check.tail_n:,}",
+        tail,
+    ]
 
 
 def _blanked(body: Element, report: TrainReport) -> None:
     if not report.blanked:
         return
-    _say(body, "h2", "If a feature is missing")
-    _say(body, "p", "Mean score of test rows without a feature that training had complete, over that with it.")
-    _table(body, ("Feature", "Factor"), [(each.feature, _told(each.factor, 2)) for each in report.blanked[:15]])
+    _add(body, "h2", "If a feature is missing")
+    _add(
+        body,
+        "p",
+        "The factor by which the mean score of the test rows changes without a feature that was complete in training.",
+    )
+    _table(body, ("Feature", "Factor"), [(each.feature, _number(each.factor, 2)) for each in report.blanked[:15]])
 
 
 def _curves(body: Element, report: TrainReport) -> None:
     if report.curves is None:
         return
-    drawn = report.curves
+    curves = report.curves
     place = SubElement(body, "div", {"class": "figures"})
-    top = max(bin_.high for bin_ in drawn.reliability) * 1.05
-    axes = Axes("Reliability", "said", "came true (95 %)", (0, top), (0, top))
+    top = max(bin_.high for bin_ in curves.reliability) * 1.05
+    axes = Axes("Reliability", "predicted", "observed (95 %)", (0, top), (0, top))
     svg = drawing.chart(axes)
     drawing.curve(svg, axes, [(0, 0), (top, top)], drawing.INK, dashed=True)
-    drawing.whiskers(svg, axes, [(min(b.predicted, top), b.low, b.high) for b in drawn.reliability])
-    drawing.dots(svg, axes, [(min(b.predicted, top), b.observed) for b in drawn.reliability])
+    drawing.whiskers(svg, axes, [(min(b.predicted, top), b.low, b.high) for b in curves.reliability])
+    drawing.dots(svg, axes, [(min(b.predicted, top), b.observed) for b in curves.reliability])
     place.append(svg)
     rate = report.test.prevalence
-    place.append(_line_chart(Axes("ROC", "false positive rate", "recall"), drawn.roc, [(0, 0), (1, 1)]))
+    place.append(_line_chart(Axes("ROC", "false positive rate", "recall"), curves.roc, [(0, 0), (1, 1)]))
     precision = Axes("Precision and recall", "recall", "precision")
-    place.append(_line_chart(precision, drawn.precision_recall, [(0, rate), (1, rate)]))
-    place.append(_line_chart(Axes("Gain", "share contacted", "share of leavers caught"), drawn.gain, [(0, 0), (1, 1)]))
-    most = max(y for _, y in drawn.lift)
-    lift = Axes("Lift", "share contacted", "times the churn rate", (0, 1), (0, most))
-    place.append(_line_chart(lift, drawn.lift, [(0, 1), (1, 1)]))
+    place.append(_line_chart(precision, curves.precision_recall, [(0, rate), (1, rate)]))
+    place.append(
+        _line_chart(Axes("Gain", "share contacted", "share of leavers reached"), curves.gain, [(0, 0), (1, 1)])
+    )
+    most = max(y for _, y in curves.lift)
+    lift = Axes("Lift", "share contacted", "multiple of the churn rate", (0, 1), (0, most))
+    place.append(_line_chart(lift, curves.lift, [(0, 1), (1, 1)]))
 
 
 def _line_chart(axes: Axes, points: Sequence[drawing.Point], chance: Sequence[drawing.Point]) -> Element:
@@ -191,14 +224,14 @@ def _line_chart(axes: Axes, points: Sequence[drawing.Point], chance: Sequence[dr
 
 
 def _features(body: Element, report: TrainReport) -> None:
-    _say(body, "h2", "What the model looks at")
+    _add(body, "h2", "Feature importance")
     rows = [(each.label, each.importance) for each in report.importance[:15]]
     body.append(drawing.bars("Share of mean |SHAP|", rows, lambda value: f"{100 * value:.1f} %"))
-    _say(
+    _add(
         body,
         "p",
-        "How each moves the score: the exact SHAP contributions of this model on test rows, in log-odds; the line is "
-        "the median of the rows with that value, the band holds eight in ten of them.",
+        "How each feature changes the score: exact SHAP values on test rows, in log-odds. The line is the median "
+        "of the rows with a value; 80 % of them are in the band.",
     )
     place = SubElement(body, "div", {"class": "figures"})
     for each in report.dependence:
@@ -228,8 +261,8 @@ def _dependence(each: Dependence) -> Element:
 def _segments(body: Element, report: TrainReport) -> None:
     if not report.segments:
         return
-    _say(body, "h2", "In parts")
-    header = ("Feature", "Value", "n", "Left", "Said on average", "ROC AUC", "Log loss", "Live model's")
+    _add(body, "h2", "Segments")
+    header = ("Feature", "Value", "n", "Left", "Mean prediction", "ROC AUC", "Log loss", "Log loss of the live model")
     rows = [
         (
             part.feature,
@@ -237,22 +270,22 @@ def _segments(body: Element, report: TrainReport) -> None:
             f"{part.n:,}",
             _percent(part.prevalence),
             _percent(part.mean_probability),
-            _told(part.auc),
-            _told(part.log_loss),
-            "-" if part.champion_log_loss is None else _told(part.champion_log_loss),
+            _number(part.auc),
+            _number(part.log_loss),
+            "-" if part.champion_log_loss is None else _number(part.champion_log_loss),
         )
         for part in report.segments
     ]
     _table(body, header, rows)
 
 
-def _making(body: Element, report: TrainReport) -> None:
-    _say(body, "h2", "How it was made")
+def _provenance(body: Element, report: TrainReport) -> None:
+    _add(body, "h2", "Training")
     search = report.search
     rows = [
-        ("Split", "by time" if report.split == "time" else "at random, stratified, customers whole"),
+        ("Split", "by time" if report.split == "time" else "at random, stratified by label, grouped by customer"),
         ("Training period", " to ".join(report.training_period) if report.training_period else "-"),
-        ("Configurations tried", f"{search.get('trials', '-')}, the {search.get('chosen', '-')}. was chosen"),
+        ("Configurations tried", f"{search.get('trials', '-')}; number {search.get('chosen', '-')} was chosen"),
         (
             "Trees",
             f"{report.parameters['rounds']} x {report.parameters['bag']}, depth {report.parameters['max_depth']}",

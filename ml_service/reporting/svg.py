@@ -1,7 +1,4 @@
-"""Figures of a report as SVG elements.
-
-Law: elements, never text put together; every colour and size is an attribute, so that a page without styles draws too.
-"""
+"""The charts of a report as SVG elements, with all colours and sizes as attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ INK, FAINT, BLUE, ORANGE, BAND = "#1f2937", "#d1d5db", "#1d4ed8", "#c2410c", "#b
 
 @dataclass(frozen=True)
 class Axes:
-    """The ranges of a figure and what they mean."""
+    """The title, the axis labels and the ranges of a chart."""
 
     title: str
     x: str
@@ -26,7 +23,7 @@ class Axes:
     y_range: Point = (0.0, 1.0)
 
     def place(self, point: Point) -> Point:
-        """From the figure's values to the drawing's."""
+        """Convert values to coordinates of the drawing."""
         across = _share(point[0], self.x_range) * (WIDTH - LEFT - RIGHT)
         up = _share(point[1], self.y_range) * (HEIGHT - TOP - BOTTOM)
         return round(LEFT + across, 1), round(HEIGHT - BOTTOM - up, 1)
@@ -38,7 +35,7 @@ def _share(value: float, limits: Point) -> float:
 
 
 def chart(axes: Axes, *, x_ticks: Sequence[tuple[float, str]] | None = None) -> Element:
-    """An empty figure with its title, grid and labels."""
+    """Draw an empty chart with its title, grid and labels."""
     svg = Element(
         "svg",
         {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH), "height": str(HEIGHT), "role": "img"},
@@ -64,7 +61,7 @@ def _ticks(limits: Point, number: int = 5) -> list[tuple[float, str]]:
 
 
 def curve(svg: Element, axes: Axes, points: Sequence[Point], colour: str = BLUE, *, dashed: bool = False) -> None:
-    """A line through points."""
+    """Draw a line through points."""
     attributes = {"points": _joined(axes, points), "fill": "none", "stroke": colour, "stroke-width": "2"}
     if dashed:
         attributes |= {"stroke-dasharray": "4 4", "stroke-width": "1"}
@@ -72,35 +69,35 @@ def curve(svg: Element, axes: Axes, points: Sequence[Point], colour: str = BLUE,
 
 
 def band(svg: Element, axes: Axes, low: Sequence[Point], high: Sequence[Point]) -> None:
-    """The area between two lines."""
+    """Fill the area between two lines."""
     SubElement(svg, "polygon", {"points": _joined(axes, [*low, *reversed(high)]), "fill": BAND, "stroke": "none"})
 
 
 def dots(svg: Element, axes: Axes, points: Sequence[Point], colour: str = BLUE) -> None:
-    """A dot at each point."""
+    """Draw a dot at each point."""
     for point in points:
         x, y = axes.place(point)
         SubElement(svg, "circle", {"cx": str(x), "cy": str(y), "r": "3", "fill": colour})
 
 
 def whiskers(svg: Element, axes: Axes, spans: Sequence[tuple[float, float, float]]) -> None:
-    """A vertical line from low to high at x, for (x, low, high)."""
+    """Draw a vertical line at x from low to high, for each (x, low, high)."""
     for x, low, high in spans:
         _line(svg, axes.place((x, low)), axes.place((x, high)), BLUE)
 
 
-def bars(title: str, rows: Sequence[tuple[str, float]], told: Callable[[float], str]) -> Element:
-    """Horizontal bars, the longest is the whole width."""
-    height, most = 26 + 22 * len(rows), max((value for _, value in rows), default=1.0) or 1.0
+def bars(title: str, rows: Sequence[tuple[str, float]], format_value: Callable[[float], str]) -> Element:
+    """Draw a chart of horizontal bars; the longest one has the full width."""
+    height, longest = 26 + 22 * len(rows), max((value for _, value in rows), default=1.0) or 1.0
     svg = Element("svg", {"viewBox": f"0 0 560 {height}", "width": "560", "height": str(height), "role": "img"})
     SubElement(svg, "title").text = title
     _text(svg, (0, 14), title, anchor="start", weight="bold", size=12)
     for number, (name, value) in enumerate(rows):
         y = 24 + 22 * number
         _text(svg, (190, y + 12), name, anchor="end", size=11)
-        size = {"width": f"{300 * value / most:.1f}", "height": "15"}
+        size = {"width": f"{300 * value / longest:.1f}", "height": "15"}
         SubElement(svg, "rect", {"x": "198", "y": str(y), "fill": BLUE, **size})
-        _text(svg, (204 + 300 * value / most, y + 12), told(value), anchor="start", size=11)
+        _text(svg, (204 + 300 * value / longest, y + 12), format_value(value), anchor="start", size=11)
     return svg
 
 
@@ -114,8 +111,8 @@ def _line(svg: Element, start: Point, end: Point, colour: str) -> None:
 
 
 def _text(
-    svg: Element, at: Point, words: str, *, anchor: str = "middle", weight: str = "normal", size: int = 10
+    svg: Element, at: Point, content: str, *, anchor: str = "middle", weight: str = "normal", size: int = 10
 ) -> None:
     attributes = {"x": f"{at[0]:.1f}", "y": f"{at[1]:.1f}", "text-anchor": anchor, "font-size": str(size)}
     attributes |= {"font-family": "system-ui, sans-serif", "font-weight": weight, "fill": INK}
-    SubElement(svg, "text", attributes).text = words
+    SubElement(svg, "text", attributes).text = content

@@ -1,7 +1,4 @@
-"""A training report as people read it in a terminal.
-
-Law: natural prevalence first, then balanced; what is unknown is a dash.
-"""
+"""The training report as text for a terminal; unknown figures are dashes."""
 
 from __future__ import annotations
 
@@ -15,7 +12,17 @@ def _figure(value: float | None) -> str:
 
 
 def report_text(report: TrainReport) -> str:
-    """The report, a figure or a baseline a line."""
+    """Write a training report as text.
+
+    Parameters
+    ----------
+    report : TrainReport
+
+    Returns
+    -------
+    text : str
+        Lines without trailing blanks.
+    """
     lines = [
         f"Model {report.model_version}: {report.algorithm}, {_size(report)}, "
         f"{report.features} features, fitted on {report.training_samples:,} rows "
@@ -23,7 +30,7 @@ def report_text(report: TrainReport) -> str:
         "",
         *_test(report),
         "",
-        f"{'Baselines on the same rows':72} {'AUC':6}  log loss",
+        f"{'Baselines on the test rows':72} {'AUC':6}  log loss",
         *(f"  {b.note[:70]:70} {_figure(b.auc)}  {_figure(b.log_loss)}" for b in report.baselines.values()),
         "",
         "Importance (share of mean |SHAP|)",
@@ -33,12 +40,12 @@ def report_text(report: TrainReport) -> str:
         lines += ["", *_blanked(report)]
     if report.warnings:
         lines += ["", *(f"Note: {warning}" for warning in report.warnings)]
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _blanked(report: TrainReport) -> Iterator[str]:
-    """The features furthest from 1, first."""
-    yield "Mean score where a feature is missing that training had complete, over the score with it"
+    """The mean score without a feature relative to that with it, the factors furthest from 1 first."""
+    yield "Mean score if a feature is missing that was complete in training (1.00 is no change)"
     for each in report.blanked[:10]:
         yield f"  {each.feature:30} {each.factor:5.2f} times"
 
@@ -49,29 +56,29 @@ def _size(report: TrainReport) -> str:
 
 
 def _at(threshold: float, figures: TestFigures | BalancedFigures) -> str:
-    told = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
-    return f"  at p >= {threshold:.4f}:  precision {told[0]}  recall {told[1]}  F1 {told[2]}"
+    figures_text = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
+    return f"  at p >= {threshold:.4f}:  precision {figures_text[0]}  recall {figures_text[1]}  F1 {figures_text[2]}"
 
 
 def _test(report: TrainReport) -> Iterator[str]:
-    test, best = report.test, report.ceiling
+    test, ceiling_figures = report.test, report.ceiling
     when = f", {test.period[0]} to {test.period[1]}" if test.period else ""
     yield f"Test rows, natural prevalence: n = {test.n:,}, {100 * test.prevalence:.2f} % churned{when}"
     for name, label in _FIGURES.items():
         interval = report.intervals.get(name)
         spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-        ceiling = f"   (ceiling {_figure(getattr(best, name))})" if best is not None else ""
+        ceiling = f"   (ceiling {_figure(getattr(ceiling_figures, name))})" if ceiling_figures is not None else ""
         yield f"  {label:18} {_figure(getattr(test, name)):7}{spread}{ceiling}"
     if report.calibration is not None:
         slope = _figure(report.calibration.slope)
-        yield f"  calibration slope  {slope}   (chance alone: ECE up to {report.calibration.ece_limit:.4f})"
+        yield f"  calibration slope  {slope}   (ECE by chance alone: up to {report.calibration.ece_limit:.4f})"
     yield _at(test.threshold, test)
-    if best is not None:
-        yield _at(best.threshold, best) + "   (ceiling)"
-    yield "The same rows, balanced (prevalence 1/2)"
+    if ceiling_figures is not None:
+        yield _at(ceiling_figures.threshold, ceiling_figures) + "   (ceiling)"
+    yield "Test rows, balanced (prevalence 1/2)"
     yield _at(test.balanced.threshold, test.balanced)
-    if best is not None:
-        yield _at(best.balanced.threshold, best.balanced) + "   (ceiling)"
+    if ceiling_figures is not None:
+        yield _at(ceiling_figures.balanced.threshold, ceiling_figures.balanced) + "   (ceiling)"
 
 
 _FIGURES = {

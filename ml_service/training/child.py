@@ -1,6 +1,6 @@
-"""The other side of `ml_service.training.process`: what runs in the child.
+"""The child process of a training or a backtest; `ml_service.training.process` starts it.
 
-Law: it writes only into the folder it was given, and ends when its parent does.
+Law: it writes only to the folder that it was given, and ends when its parent ends.
 """
 
 from __future__ import annotations
@@ -28,23 +28,29 @@ from shared.errors import CorruptModel, ServiceError
 from shared.web.logs import LogLevel, configure_logs
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
-WATCH_S = 1.0
-#: Progress lines closer together than this say nothing new.
-QUIET_S = 0.2
+PARENT_CHECK_S = 1.0
+#: Minimum time between two progress lines of the same stage.
+MIN_INTERVAL_S = 0.2
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the child is told; plain values, since it is another process.
+    """The task of the child, as values that can be pickled.
 
     Attributes
     ----------
-    folder
-        Holds the Arrow body (absent: train on the simulated subscribers) and takes the finished model.
-    params
-        What came with the body.
+    folder : Path
+        Holds the Arrow stream, if there is one, and receives the finished model.
+    registry : Path
+        Folder of the model versions, for the champion.
+    version : str
+    params : TrainParams or None
+        The metadata of the stream.
+    only_backtest : bool
+    threads : int
+    log_level : str
     """
 
     folder: Path
@@ -57,11 +63,11 @@ class Job:
 
 
 def run(pipe: Connection, job: Job) -> None:
-    """Train, save into the job's folder, and tell the parent how it went."""
+    """Train or backtest, and send the outcome to the parent."""
     configure_logs(service="ml-training", level=job.log_level)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        _tell(pipe, _outcome(pipe, job))
+        _send(pipe, _outcome(pipe, job))
     except _ParentGoneError:
         log.info("training_stopped", version=job.version, reason="the service is gone")
 
@@ -76,17 +82,17 @@ def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
     except ServiceError as error:
         return {"error": {"code": error.code, "message": error.message, "details": error.details}}
     except Exception:
-        # The last handler of this process: what nobody foresaw goes to the log, and the parent hears that it happened.
+        # The last handler of this process: an unexpected error is logged, and the parent is told.
         log.exception("training_failed", version=job.version)
-        message = "The training failed for a reason that the ML service's log names; nothing was kept."
+        message = "The training failed unexpectedly; the log of the ML service gives the reason. Nothing was kept."
         return {"error": {"code": "service_error", "message": message, "details": []}}
 
 
 class _ParentGoneError(Exception):
-    """Nobody is left at the other end of the pipe."""
+    """The parent process has ended."""
 
 
-def _tell(pipe: Connection, message: dict[str, Any]) -> None:
+def _send(pipe: Connection, message: dict[str, Any]) -> None:
     try:
         pipe.send(message)
     except OSError:
@@ -96,23 +102,27 @@ def _tell(pipe: Connection, message: dict[str, Any]) -> None:
 def _backtest(pipe: Connection, job: Job) -> Backtest:
     assert job.params is not None
     return backtest(
-        _snapshot(job), trials=job.params.trials, seed=job.params.seed, threads=job.threads, progress=_Sender(pipe)
+        _snapshot(job),
+        trials=job.params.trials,
+        seed=job.params.seed,
+        threads=job.threads,
+        progress=_ProgressSender(pipe),
     )
 
 
 def _train(pipe: Connection, job: Job) -> TrainReport:
     champion, notes = _champion(job)
-    asked = job.params or TrainParams(model_version=job.version, table_schema={})
+    params = job.params or TrainParams(model_version=job.version, table_schema={})
     trained = train(
         _snapshot(job),
         version=job.version,
-        seed=asked.seed,
+        seed=params.seed,
         threads=job.threads,
-        effort=Effort(asked.trials, asked.time_budget_s),
-        allow_leaks=asked.allow_leaks,
+        effort=Effort(params.trials, params.time_budget_s),
+        allow_leaks=params.allow_leaks,
         champion=champion,
         notes=notes,
-        progress=_Sender(pipe),
+        progress=_ProgressSender(pipe),
     )
     about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}
     trained.model.save(job.folder / MODEL_FOLDER, about=about)
@@ -126,8 +136,8 @@ def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
     try:
         return ChurnModel.load(job.registry / version, threads=job.threads), []
     except CorruptModel as error:
-        # A champion that can't be read is a reason to train anew, not one to refuse it.
-        return None, [f"The champion could not be judged beside the new model. {error.message}"]
+        # An unreadable champion is a reason to train a new model, not to refuse the training.
+        return None, [f"The new model could not be compared with the champion. {error.message}"]
 
 
 def _snapshot(job: Job) -> Snapshot:
@@ -139,23 +149,23 @@ def _snapshot(job: Job) -> Snapshot:
     return read_snapshot(table, schema)
 
 
-class _Sender:
-    """Progress to the parent, not more often than anybody reads."""
+class _ProgressSender:
+    """Sends progress to the parent, at most every 0.2 s per stage."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._sent, self._stage = pipe, float("-inf"), ""
 
     def __call__(self, done: float, stage: str) -> None:
         now, kind = time.monotonic(), stage.partition(", round")[0]
-        if kind != self._stage or now - self._sent >= QUIET_S:
+        if kind != self._stage or now - self._sent >= MIN_INTERVAL_S:
             self._sent, self._stage = now, kind
             line: dict[str, Any] = {"progress": round(done, 4), "stage": stage}
-            _tell(self._pipe, line)
+            _send(self._pipe, line)
 
 
 def _end_with_the_parent() -> None:
     parent = parent_process()
     while parent is None or parent.is_alive():
-        time.sleep(WATCH_S)
-    # Nobody is left to read the answer. What lies in the folder is swept at the service's next start.
+        time.sleep(PARENT_CHECK_S)
+    # The service removes the abandoned folder when it starts again.
     os._exit(1)

@@ -1,6 +1,6 @@
-"""Snapshot to model: check, split, guard, fit, calibrate, judge.
+"""The training pipeline: split a snapshot, check for leaks, fit and calibrate a model, and write its report.
 
-Law: nothing about a test row reaches the model; the report is made of test rows only.
+Law: nothing about a test row reaches the model, and the report is made of test rows only.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ml_service.data.column_checks import demand_sound
+from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.leakage import Leak, guard
 from ml_service.data.splitting import Split, customer_groups, split_rows
-from ml_service.evaluation.report import Judging, judge
-from ml_service.evaluation.warnings import cautions
+from ml_service.evaluation.report import Evaluation, build_report
+from ml_service.evaluation.warnings import report_warnings
 from ml_service.model.churn_model import ChurnModel, Progress
-from ml_service.model.hyperparameter_search import PORTFOLIO, described
+from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
 from shared.contracts import api
 from shared.contracts.api import TrainReport
@@ -26,7 +26,7 @@ from shared.contracts.api import TrainReport
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and what it did on rows it had not seen. The model carries the report."""
+    """A fitted model with its report, which the model holds as well, and the split."""
 
     model: ChurnModel
     report: TrainReport
@@ -35,27 +35,29 @@ class Trained:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to search: so many configurations, fewer where the seconds are over before."""
+    """Limits of the hyperparameter search: a number of trials, and a time after which no trial begins."""
 
     trials: int = len(PORTFOLIO)
     time_budget_s: float | None = None
 
 
-def silent(_done: float, _stage: str) -> None:
-    """A progress that nobody reads."""
+def no_progress(_done: float, _stage: str) -> None:
+    """Ignore the progress."""
 
 
 def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
-    """Part the rows by date, or at random where there is one date or none.
+    """Split the rows of a snapshot by date, or at random if there is at most one date.
 
     Raises
     ------
-    InvalidInput, InsufficientData
-        Where a column is an id, or the rows are too few.
+    InsufficientData
+        If there are too few leavers or stayers.
+    InvalidInput
+        If a feature is an id.
     """
     groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
     split = split_rows(snapshot.label, snapshot.as_of, groups, seed, named=snapshot.schema.label)
-    demand_sound(snapshot.schema, snapshot.features)
+    check_columns(snapshot.schema, snapshot.features)
     return split
 
 
@@ -69,35 +71,48 @@ def train(
     allow_leaks: Sequence[str] = (),
     champion: ChurnModel | None = None,
     notes: Sequence[str] = (),
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Trained:
-    """Fit a model on the older rows and judge it on the newest.
+    """Fit a model on the training rows of a snapshot and evaluate it on the test rows.
 
     Parameters
     ----------
-    allow_leaks
-        Features that the leak guard lets pass; each found stands in the report.
-    champion
-        Judged beside the new model, on the same test rows.
-    notes
-        Sentences that go to the report's warnings as they are.
-    progress
-        Called with the share done, in [0, 1], and the stage.
+    snapshot : Snapshot
+    version : str
+        For example ``"2.4.1"``.
+    seed : int, default=0
+        Seed of the split, of the search and of the trees.
+    threads : int, default=1
+        Threads of xgboost.
+    effort : Effort, optional
+        Limits of the hyperparameter search.
+    allow_leaks : sequence of str, optional
+        Features that the leak guard accepts; if one is a leak, the report says so.
+    champion : ChurnModel, optional
+        Evaluated on the same test rows for comparison.
+    notes : sequence of str, optional
+        Further warnings for the report.
+    progress : callable, optional
+        Called with the share of the work that is done, in [0, 1], and the name of the stage.
+
+    Returns
+    -------
+    trained : Trained
 
     Raises
     ------
     InvalidInput
-        Where a column is an id, or `allow_leaks` names no feature.
+        If a feature is an id, or `allow_leaks` names something that is not a feature.
     InsufficientData
-        Where either side has too few leavers or stayers.
+        If the training rows or the test rows have too few leavers or stayers.
     LeakFound
-        Where a feature tells the outcome by itself.
+        If a feature gives the outcome away by itself.
     NoSignal
-        Where the features rank no better than chance.
+        If the features rank leavers no better than chance.
     """
     progress(0.02, "splitting")
     split = split_snapshot(snapshot, seed)
-    progress(0.03, "looking for leaks")
+    progress(0.03, "checking for leaks")
     leaks = _guard(snapshot, split, allow_leaks, seed)
     rows = split.training
     model = ChurnModel(snapshot.schema, version=version, seed=seed, threads=threads)
@@ -110,13 +125,13 @@ def train(
         time_budget_s=effort.time_budget_s,
         progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
     )
-    judging = Judging(snapshot, split, model, champion)
-    report = judge(judging, progress)
+    evaluation = Evaluation(snapshot, split, model, champion)
+    report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
     report.warnings = [
-        *(f"{leak.name} was allowed by name although, {leak.evidence}" for leak in leaks),
-        *cautions(judging, report),
-        *described(model.search),
+        *(f"{leak.name} was allowed by name; the evidence against it: {leak.evidence}" for leak in leaks),
+        *report_warnings(evaluation, report),
+        *search_notes(model.search),
         *notes,
     ]
     model.report, model.report_page = report.model_dump(mode="json"), report_page(report)

@@ -1,7 +1,7 @@
-"""A training in a process of its own: scoring stays fast, and stopping it leaves nothing behind.
+"""Trainer: runs trainings and backtests in child processes, so that scoring stays fast and they can be stopped.
 
-Law: whatever ends a training (its end, an error, a closed connection, a killed process), the caller is told, the child
-is gone and its folder with it.
+Law: however a training ends (success, an error, a closed connection, a killed process), the caller is told, and the
+child process and its folder are removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.contracts.api import Backtest, Progress, TrainParams, TrainReport
 from shared.errors import Conflict, ServiceUnavailable
 from shared.web.logs import LogLevel
 
-#: A line at least this often, so that a broken connection is noticed by writing to it.
+#: A progress line is sent at least this often, because a broken connection is only noticed by writing to it.
 HEARTBEAT_S = 1.5
 DYING_S = HEARTBEAT_S + 1.0
 STOP_WAIT_S = 5.0
@@ -32,12 +32,16 @@ log = structlog.get_logger()
 
 
 class Trainer:
-    """Starts trainings, one at a time.
+    """Starts trainings and backtests, one at a time.
 
     Parameters
     ----------
-    threads
-        Of xgboost, per training.
+    registry : Registry
+        Where finished models go.
+    threads : int
+        Threads of xgboost per training.
+    log_level : str
+        Log level of the child process.
     """
 
     def __init__(self, registry: Registry, *, threads: int, log_level: LogLevel) -> None:
@@ -45,36 +49,36 @@ class Trainer:
         self._busy = threading.Lock()
 
     def start(self, body: bytes | None, *, version: str, params: TrainParams | None = None) -> TrainingRun:
-        """Start a training on an Arrow body, or on the simulated subscribers.
+        """Start a training on an Arrow stream, or on the simulated subscribers if there is none.
 
-        The caller must exhaust or close what it gets.
+        The caller must exhaust or close the run.
 
         Raises
         ------
         Conflict
-            While another training runs, or where the version is on disk already.
+            If another training is running, or the version already exists.
         """
-        # One that was cancelled a moment ago notices with its next line: wait for it to be gone.
+        # A training that was just cancelled notices that with its next progress line, so wait for it to end.
         if not self._busy.acquire(timeout=DYING_S):
-            raise Conflict("Another training is running; one at a time.", retry_after_s=30)
+            raise Conflict("Another training is running; only one can run at a time.", retry_after_s=30)
         try:
             if self._registry.path(version).exists():
-                raise Conflict(f"Model {version} is on disk already; a version is never overwritten.")
+                raise Conflict(f"Model {version} already exists; a version is never overwritten.")
             return self._run(body, version, params, only_backtest=False)
         except BaseException:
             self._busy.release()
             raise
 
     def start_backtest(self, body: bytes, params: TrainParams) -> TrainingRun:
-        """Start a backtest, which leaves no model. The caller must exhaust or close what it gets.
+        """Start a backtest, which keeps no model; the caller must exhaust or close the run.
 
         Raises
         ------
         Conflict
-            While a training runs.
+            If a training is running.
         """
         if not self._busy.acquire(blocking=False):
-            raise Conflict("A training is running; one at a time.", retry_after_s=30)
+            raise Conflict("A training is running; only one can run at a time.", retry_after_s=30)
         try:
             return self._run(body, "backtest", params, only_backtest=True)
         except BaseException:
@@ -92,7 +96,7 @@ class Trainer:
 
 
 class TrainingRun:
-    """A running training: iterate for its progress, then read `report`; `close` ends it at any time."""
+    """A running training or backtest: iterate over its progress, then read `result`; `close` stops it."""
 
     def __init__(self, job: Job, registry: Registry, busy: threading.Lock) -> None:
         self._job, self._registry, self._busy = job, registry, busy
@@ -108,28 +112,28 @@ class TrainingRun:
         except BaseException:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
-        # Only the child may hold that end, or its death would not be seen here.
+        # If the parent kept this end open, it would not notice the death of the child.
         theirs.close()
 
     def finished_report(self) -> TrainReport:
-        """The report of a training that was iterated to its end."""
+        """The report of a finished training; raises Cancelled if it was stopped."""
         if self.report is None:
             raise errors.Cancelled("The training was stopped.")
         return self.report
 
     def result(self) -> dict[str, Any]:
-        """The last line of the answer."""
+        """The last line of the answer: the report or the backtest."""
         if self.backtest is not None:
             return {"backtest": self.backtest.model_dump(mode="json")}
         return {"report": self.finished_report().model_dump(mode="json")}
 
     def __iter__(self) -> Iterator[Progress]:
-        """Progress as it comes, the last one again after a silence.
+        """Yield progress as it comes in; repeat the last one if nothing comes in for a while.
 
         Raises
         ------
         ServiceError
-            What the child raised, or that it died.
+            The error of the child, or ServiceUnavailable if it died.
         """
         last = Progress(progress=0.0, stage="starting")
         try:
@@ -158,8 +162,8 @@ class TrainingRun:
                 raise errors.Cancelled("The training was stopped.") from None
             self.process.join(STOP_WAIT_S)
             raise ServiceUnavailable(
-                f"The training process ended without a word (exit code {self.process.exitcode}); nothing was kept. "
-                "If that was for want of memory, send fewer rows."
+                f"The training process died (exit code {self.process.exitcode}); nothing was kept. "
+                "If it ran out of memory, send fewer rows."
             ) from None
         return received
 
@@ -169,7 +173,7 @@ class TrainingRun:
         self.report = report
 
     def close(self) -> None:
-        """End the child if it runs, remove what it left, let the next training in. Safe to call twice."""
+        """Stop the child if it is running, remove its folder and allow the next training; safe to call twice."""
         with self._closing:
             if self._closed:
                 return

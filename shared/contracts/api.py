@@ -1,4 +1,4 @@
-"""The ML service's HTTP API, as both sides read it.
+"""The bodies of the ML service's HTTP API, for both services.
 
 Law: a field is renamed here or nowhere. The same answers in columns are in `shared.contracts.arrow`.
 """
@@ -46,7 +46,7 @@ Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=32)]
 
 
 class PredictRequest(Strict):
-    """A few rows in columns; many go as an Arrow stream with `model_version` in the query."""
+    """A few rows, by columns; many rows are sent as an Arrow stream with `model_version` in the query string."""
 
     model_version: Version | None = Field(None, description="Version to score with; the newest on disk if absent")
     columns: dict[str, list[Cell]] = Field(description="Feature name to its values, all of one length")
@@ -59,7 +59,7 @@ class PredictRequest(Strict):
 # A plain dict, unlike the others: an answer has many of these.
 @with_config(Strict.model_config)
 class Reason(TypedDict):
-    """One feature's part in one prediction."""
+    """The contribution of one feature to one prediction."""
 
     feature: str
     contribution: Annotated[float, Field(description="SHAP value, log-odds before calibration")]
@@ -69,7 +69,7 @@ class Reason(TypedDict):
 
 
 class Prediction(Strict):
-    """One row's answer."""
+    """The answer for one row."""
 
     churn_probability: Probability
     confidence: Probability
@@ -84,7 +84,7 @@ class Prediction(Strict):
 
 
 class PredictResponse(Strict):
-    """Answer to PredictRequest, in the order of its rows."""
+    """Answer to a PredictRequest, in the order of its rows."""
 
     model_version: Version
     threshold: Probability
@@ -97,7 +97,7 @@ class PredictResponse(Strict):
 
 
 class TrainParams(Strict):
-    """Travels as JSON in the Arrow schema metadata (key `retainstream`) of a training snapshot."""
+    """Parameters of a training: JSON in the Arrow schema metadata (key `retainstream`) of the snapshot."""
 
     model_version: Version
     table_schema: dict[str, Any] = Field(description="shared.schema.features.Schema.as_dict()")
@@ -111,7 +111,7 @@ class TrainParams(Strict):
 
 
 class BalancedFigures(Strict):
-    """Precision, recall and F1 at prevalence 1/2: docs/definitions.md#balanced-precision."""
+    """Precision, recall and F1 at a prevalence of 1/2; see docs/definitions.md#balanced-precision."""
 
     threshold: Probability
     precision: Probability | None
@@ -120,7 +120,7 @@ class BalancedFigures(Strict):
 
 
 class TestFigures(Strict):
-    """What a model did on rows it had not seen, at their natural prevalence."""
+    """The figures of a model on its test rows, at their natural prevalence."""
 
     __test__ = False
 
@@ -143,7 +143,7 @@ class TestFigures(Strict):
 
 
 class Importance(Strict):
-    """Share of mean |SHAP| over a sample of recent rows; all features sum to 1."""
+    """Share of a feature in the mean |SHAP| over a sample of recent rows; the shares of all features sum to 1."""
 
     name: str
     label: str
@@ -152,7 +152,7 @@ class Importance(Strict):
 
 
 class Baseline(Strict):
-    """Something simple to beat, on the same test rows."""
+    """A simple model for comparison, evaluated on the same test rows."""
 
     auc: float | None
     log_loss: float | None
@@ -160,7 +160,7 @@ class Baseline(Strict):
 
 
 class TrainReport(Strict):
-    """The fields of docs/api.md#figures first, then what they need to be judged."""
+    """The report of a training: the fields of docs/api.md#figures, then their context and all other figures."""
 
     auc: Probability | None
     precision: Probability | None
@@ -206,7 +206,7 @@ class TrainReport(Strict):
 
 
 class Origin(Strict):
-    """One date of a backtest: a model of what was known then, judged on the rows of that date."""
+    """One date of a backtest: a model of what was known then, evaluated on the rows of that date."""
 
     as_of: str
     training_samples: int
@@ -221,7 +221,7 @@ class Origin(Strict):
 
 
 class Backtest(Strict):
-    """Rolling origins, oldest first."""
+    """A backtest with rolling origins, oldest first."""
 
     trials: int
     seed: int
@@ -236,7 +236,7 @@ class Progress(Strict):
 
 
 class ErrorBody(Strict):
-    """The one body of every failure, in both services."""
+    """The `error` of every failure, in both services."""
 
     code: str
     details: list[dict[str, Any]] | None = None

@@ -1,4 +1,4 @@
-"""The parts of a training report that judge a model: curves, calibration, segments, comparison.
+"""The parts of a training report that evaluate a model: curves, calibration, segments, comparison.
 
 Law: a part carries its n; what can't be computed is null.
 """
@@ -22,7 +22,7 @@ class Strict(BaseModel):
 
 
 class Reliability(Strict):
-    """One bin of equal mass: what was said, what came true."""
+    """Predicted and observed churn rate in one bin of equal mass."""
 
     predicted: Probability
     observed: Probability
@@ -32,7 +32,7 @@ class Reliability(Strict):
 
 
 class Curves(Strict):
-    """What the report draws."""
+    """The curves of a report."""
 
     reliability: list[Reliability]
     roc: Curve = Field(description="False positive rate, recall")
@@ -42,7 +42,7 @@ class Curves(Strict):
 
 
 class CalibrationCheck(Strict):
-    """Whether the probabilities mean what they say, on the test rows."""
+    """Calibration of the probabilities on the test rows."""
 
     slope: float | None = Field(description="Of a logistic regression of the outcome on logit(p); 1 is perfect")
     intercept: float | None
@@ -56,7 +56,7 @@ class CalibrationCheck(Strict):
 
 
 class Segment(Strict):
-    """A part of the test rows."""
+    """The figures of a segment of the test rows."""
 
     feature: str
     value: str
@@ -71,7 +71,7 @@ class Segment(Strict):
 
 
 class Comparison(Strict):
-    """New against champion on the same test rows, paired."""
+    """Paired comparison of the new model with the champion on the same test rows."""
 
     difference: float = Field(description="Log loss, new minus champion; below 0 is better")
     interval: Interval = Field(description="95 %, bootstrap over customers")
@@ -80,7 +80,7 @@ class Comparison(Strict):
 
 
 class Dependence(Strict):
-    """How a feature moves the score: SHAP in log-odds by value."""
+    """Dependence of the score on a feature: SHAP values in log-odds by the value of the feature."""
 
     feature: str
     label: str
@@ -92,7 +92,7 @@ class Dependence(Strict):
 
 
 class Blanked(Strict):
-    """What becomes of the scores where a feature is missing that training had complete."""
+    """How the scores change if a feature is missing that was complete in training."""
 
     feature: str
     factor: float = Field(

@@ -20,7 +20,7 @@ import pyarrow as pa
 from ml_service import metrics
 from ml_service.data.simulated import simulated
 from ml_service.evaluation.acceptance import missed_floors
-from ml_service.evaluation.bootstrap import losses, paired, paired_figure
+from ml_service.evaluation.bootstrap import losses, paired_difference, paired_figure
 from ml_service.evaluation.calibration_checks import perfect_ece
 from ml_service.model.churn_model import ChurnModel
 from ml_service.training.pipeline import Effort, train
@@ -101,7 +101,7 @@ def _beside(table: Table, mine: np.ndarray, own: dict[str, float], peers: dict[s
     by_loss = min(figures, key=lambda name: figures[name]["log_loss"])
     area = paired_figure(metrics.auc, label, mine, peers[by_auc], groups, 0)
     clipped = {name: np.clip(p, 1e-6, 1 - 1e-6) for name, p in ((by_loss, peers[by_loss]), ("ours", mine))}
-    gap, interval = paired(losses(label, clipped["ours"]) - losses(label, clipped[by_loss]), groups, 0)
+    gap, interval = paired_difference(losses(label, clipped["ours"]) - losses(label, clipped[by_loss]), groups, 0)
     assert area is not None
     behind = figures[by_auc]["auc"] - own["auc"]
     return {

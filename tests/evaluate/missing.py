@@ -20,7 +20,7 @@ from ml_service.data.splitting import customer_groups, fold_rows
 from ml_service.model import boosting, hyperparameter_search, stand_ins
 from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration, fit_beta
-from ml_service.model.hyperparameter_search import Rows
+from ml_service.model.hyperparameter_search import SearchData
 from ml_service.model.out_of_fold import UNSEEN
 from ml_service.training.pipeline import split_snapshot
 from shared.schema.features import Schema
@@ -32,7 +32,7 @@ SHARES = (0.0, 0.003, 0.005, 0.01)
 
 @dataclass(frozen=True)
 class Parted:
-    """Rows to learn from and rows to judge by, of the first configuration for a table of this size."""
+    """SearchData to learn from and rows to judge by, of the first configuration for a table of this size."""
 
     schema: Schema
     past: np.ndarray
@@ -45,11 +45,11 @@ class Parted:
     def model(self, past: np.ndarray, *, stood_in: bool = True) -> Scorer:
         """Grown on folds, fitted, calibrated and given stand-ins as the product does it."""
         params = boosting.parameters(self.schema, rows=len(past), leavers=int(self.label.sum()), seed=self.seed)
-        rows = Rows(self.schema, past, self.label, self.groups)
+        rows = SearchData(self.schema, past, self.label, self.groups)
         folds = fold_rows(self.label, self.groups, self.seed)
         grown = rows.folded(folds, self.seed, 1).grow(params, on_round=lambda _: None)
         fitted = boosting.fit(self.schema, params, past, self.label, rounds=grown.rounds, bag=1, threads=1)
-        chosen = hyperparameter_search.Found(params, 1, grown, folds, {})
+        chosen = hyperparameter_search.SearchResult(params, 1, grown, folds, {})
         lacking = stand_ins.grow([fitted], chosen, rows, threads=1) if stood_in else {}
         types = boosting.feature_types(self.schema)
         trees = Trees(fitted, [], feature_types=types, threads=1, stand_ins=lacking)
@@ -68,7 +68,7 @@ class Scorer:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What one model did: `blank` is, by feature, the factor of the mean score and the log loss over the other's."""
 
     auc: float
@@ -112,14 +112,16 @@ def others(at: Parted) -> dict[str, float]:
     return found
 
 
-def measured(at: Parted, other: dict[str, float], *, share: float = hiding.SHARE, stood_in: bool = True) -> Found:
+def measured(
+    at: Parted, other: dict[str, float], *, share: float = hiding.SHARE, stood_in: bool = True
+) -> SearchResult:
     """One model, with each feature blank in turn."""
     names = list(at.schema.feature_names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hiding, "SHARE", share)
         model = at.model(at.past, stood_in=stood_in)
     whole = model(at.test)
-    found = Found(metrics.auc(at.left, whole) or 0.5, metrics.log_loss(at.left, whole))
+    found = SearchResult(metrics.auc(at.left, whole) or 0.5, metrics.log_loss(at.left, whole))
     for name, loss in other.items():
         said = model(without(at.test, [names.index(name)]))
         found.blank[name] = float(said.mean() / whole.mean()), metrics.log_loss(at.left, said) / loss
@@ -132,7 +134,7 @@ def lines(name: str, seeds: list[int]) -> Iterator[str]:
     """A line for each share, with and without stand-ins, over all seeds."""
     parts = [parted(name, seed) for seed in seeds]
     other = [others(at) for at in parts]
-    before: list[Found] = []
+    before: list[SearchResult] = []
     for stood_in in (False, True):
         for share in SHARES:
             found = [measured(at, o, share=share, stood_in=stood_in) for at, o in zip(parts, other, strict=True)]

@@ -102,7 +102,7 @@ HANDLED: dict[str, tuple[Change, str, str]] = {
     "a number that is an id": (
         sets("k", lambda i, row: str(10_000 + i * 7 % 400)),
         '[features.k]\nkind = "number"',
-        "k is a whole number of its own",
+        "k has a different whole number",
     ),
 }
 

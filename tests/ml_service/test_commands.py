@@ -258,11 +258,11 @@ def test_a_missed_floor_of_the_documented_preset_exits_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_model, "CUSTOMERS", 400)
-    monkeypatch.setattr(acceptance, "LEAST_AUC", 0.999)
+    monkeypatch.setattr(acceptance, "MIN_AUC", 0.999)
     line = ["--seed", "3", "--trials", "1", "--out", str(tmp_path / "m")]
     assert train_model.main(line) == 1
     told = capsys.readouterr()
-    assert "floor missed: AUC 0." in told.err and "0.9990 is needed" in told.err
+    assert "criterion missed: AUC is 0." in told.err and "at least 0.9990 is needed" in told.err
     # Another size, preset or file has no floors.
     monkeypatch.setattr(train_model, "CUSTOMERS", 13_334)
     assert train_model.main([*line, "--customers", "400", "--force"]) == 0

@@ -114,7 +114,7 @@ def test_ready_says_what_scores_and_why_it_is_not_the_tables(
 ) -> None:
     ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
     assert (ready["scored_by"], ready["no_tables_because"]) == ("tables", None)
-    monkeypatch.setattr("ml_service.model.shap_tables.MOST_NUMBERS", 3)
+    monkeypatch.setattr("ml_service.model.shap_tables.MAX_VALUES", 3)
     ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
     assert ready["ready"] and ready["scored_by"] == "xgboost" and "numbers" in ready["no_tables_because"]
 
@@ -438,6 +438,10 @@ def test_the_document_describes_every_route(
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"]
+    bodies = {path: item["post"]["requestBody"] for path, item in document["paths"].items() if "post" in item}
+    assert {path: body["required"] for path, body in bodies.items()} == {
+        "/api/predict": True, "/api/train": False, "/api/backtest": True,
+    }  # fmt: skip
     for path, item in document["paths"].items():
         for operation in item.values():
             assert (operation.get("security") == []) == (("GET", path) in OPEN)

@@ -84,7 +84,7 @@ def test_a_leak_that_is_allowed_stands_in_the_report_and_the_model_is_made(undat
 
 
 def test_only_features_can_be_allowed(undated: Snapshot) -> None:
-    with pytest.raises(InvalidInput, match="no feature nobody"):
+    with pytest.raises(InvalidInput, match="no feature named nobody"):
         train(undated, version="1.0.0", effort=QUICK, allow_leaks=["nobody"])
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_service.data.splitting import customer_groups, deal, fold_rows, split_rows
-from ml_service.model.out_of_fold import UNSEEN, SeenRows
+from ml_service.data.splitting import customer_groups, fold_rows, split_rows, stratified_group_folds
+from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
 from shared.errors import InsufficientData
 
 
@@ -50,7 +50,7 @@ def test_without_dates_a_quarter_is_drawn_at_the_same_prevalence(as_of: np.ndarr
 def test_no_customer_is_parted(customers: int, parts: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups = rng.integers(0, customers, 600)
-    dealt = deal(groups, (rng.random(600) < 0.3).astype(np.int8), parts, seed)
+    dealt = stratified_group_folds(groups, (rng.random(600) < 0.3).astype(np.int8), parts, seed)
     assert all(len(set(dealt[groups == group])) == 1 for group in np.unique(groups))
     assert np.ptp(np.bincount(dealt, minlength=parts)) < 0.5 * 600 / parts
 
@@ -96,8 +96,10 @@ def test_leavers_that_are_all_one_customer_cannot_be_dealt_into_folds() -> None:
 
 
 def test_a_seen_row_is_known_by_its_key_alone() -> None:
-    seen = SeenRows.of(pa.array([50, -3, 50, None, 2**62], pa.int64()), np.array([1, 0, 1, 4, 2], dtype=np.int8))
+    seen = TrainingFolds.from_keys(
+        pa.array([50, -3, 50, None, 2**62], pa.int64()), np.array([1, 0, 1, 4, 2], dtype=np.int8)
+    )
     asked = pa.array([2**62, 0, 50, None, -3, 51], pa.int64())
     assert seen.fold_of(asked).tolist() == [2, UNSEEN, 1, UNSEEN, 0, UNSEEN]
-    again = SeenRows.from_files(seen.files())
+    again = TrainingFolds.from_files(seen.files())
     assert again.fold_of(asked).tolist() == seen.fold_of(asked).tolist()

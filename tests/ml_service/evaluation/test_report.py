@@ -11,9 +11,9 @@ import pytest
 from ml_service import metrics
 from ml_service.data.dataset import Snapshot
 from ml_service.evaluation import calibration_checks
-from ml_service.evaluation.bootstrap import figure_intervals, paired
+from ml_service.evaluation.bootstrap import figure_intervals, paired_difference
 from ml_service.evaluation.curves import curves
-from ml_service.evaluation.segments import Judged, compare, segments
+from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.reporting.html import report_page
 from ml_service.training.pipeline import Trained
 from shared.contracts.api import TrainReport
@@ -47,8 +47,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 
 def test_the_months_of_one_customer_do_not_narrow_an_interval() -> None:
     y, p = said(300)
-    once = paired(p - y, np.arange(300), 0)[1]
-    months = paired(np.tile(p - y, 12), np.tile(np.arange(300), 12), 0)[1]
+    once = paired_difference(p - y, np.arange(300), 0)[1]
+    months = paired_difference(np.tile(p - y, 12), np.tile(np.arange(300), 12), 0)[1]
     assert months[1] - months[0] == pytest.approx(once[1] - once[0], rel=0.15)
 
 
@@ -56,11 +56,11 @@ def test_a_calibrated_model_passes_its_checks_and_an_overconfident_one_fails() -
     y, p = said(20_000)
     good = calibration_checks.check(y, p, 0.4)
     assert good.slope == pytest.approx(1, abs=0.05) and good.ece <= good.ece_limit and good.confidence_holds
-    assert calibration_checks.warnings_of(good, float(y.mean())) == []
+    assert calibration_checks.calibration_warnings(good, float(y.mean())) == []
     sharp = 1 / (1 + (1 / p - 1) ** 2)
     bad = calibration_checks.check(y, sharp, 0.4)
     assert bad.slope == pytest.approx(0.5, abs=0.03) and bad.ece > bad.ece_limit
-    told = " ".join(calibration_checks.warnings_of(bad, float(y.mean())))
+    told = " ".join(calibration_checks.calibration_warnings(bad, float(y.mean())))
     assert "slope" in told and "ECE" in told
 
 
@@ -68,7 +68,8 @@ def test_a_tail_that_claims_too_much_is_warned_of() -> None:
     p = np.full(400, 0.75)
     y = (np.arange(400) % 2).astype(np.int8)
     assert any(
-        "claim too much" in each for each in calibration_checks.warnings_of(calibration_checks.check(y, p, 0.5), 0.5)
+        "are too high" in each
+        for each in calibration_checks.calibration_warnings(calibration_checks.check(y, p, 0.5), 0.5)
     )
     low, high = calibration_checks.wilson(8, 10)
     assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
@@ -104,11 +105,11 @@ def test_a_challenger_that_fails_one_plan_only_is_caught(dated: Snapshot, dated_
     old = dated_model.model.predict(features).probability
     plan = np.array(features["plan"].to_pylist())
     new = np.where(plan == "Basic Ads", 0.5 * old + 0.4, old)
-    judged = Judged(features, label, new, old, np.arange(len(test)), 0)
+    judged = ScoredRows(features, label, new, old, np.arange(len(test)), 0)
     parts = segments(dated.schema, judged)
     found = compare(judged, parts)
     assert found is not None and "plan = Basic Ads" in found.collapsed and not found.not_worse
-    same = Judged(features, label, old, old, np.arange(len(test)), 0)
+    same = ScoredRows(features, label, old, old, np.arange(len(test)), 0)
     found = compare(same, segments(dated.schema, same))
     assert found is not None and found.not_worse and not found.collapsed and found.difference == 0
 

@@ -59,7 +59,7 @@ def test_points_add_up_to_the_probability(
     undated_model: Trained, rows: list[tuple[float | None, float | None, str | None]], shown: int
 ) -> None:
     model = undated_model.model
-    found = model.explain(table_of(model, rows), shown=shown)
+    found = model.explain(table_of(model, rows), n_reasons=shown)
     total = model.base_probability + found.points.points.sum(axis=1) + found.points.other
     assert total == pytest.approx(found.scores.probability, abs=1e-9)
 
@@ -143,9 +143,9 @@ def test_a_row_that_was_in_training_is_scored_by_a_model_that_had_not_seen_it(
 
 def test_out_of_fold_scores_are_those_of_their_fold_and_add_up(undated_model: Trained, undated: Snapshot) -> None:
     model, files = undated_model.model, undated_model.model.trees.files()
-    assert model.seen is not None
+    assert model.training_folds is not None
     found = model.explain(undated.features, undated.row_keys)
-    folds = model.seen.fold_of(undated.row_keys)
+    folds = model.training_folds.fold_of(undated.row_keys)
     values = to_matrix(model.schema, model.categories, undated.features).values
     for fold in range(5):
         booster, rows = xgb.Booster(), np.flatnonzero(folds == fold)
@@ -185,7 +185,7 @@ def test_a_score_is_the_explained_score_to_the_bit_with_tables_and_without(
 ) -> None:
     undated_model.model.save(tmp_path / "m", about={})
     for most in (8_000_000, 3):
-        monkeypatch.setattr("ml_service.model.shap_tables.MOST_NUMBERS", most)
+        monkeypatch.setattr("ml_service.model.shap_tables.MAX_VALUES", most)
         model = ChurnModel.load(tmp_path / "m")
         assert (model.trees.prepare() is None) == (most > 3)
         explained = model.explain(undated.features, undated.row_keys).scores.probability

@@ -13,17 +13,17 @@ from ml_service.data.hiding import hide
 from ml_service.data.splitting import customer_groups, fold_rows
 from ml_service.model import boosting, hyperparameter_search
 from ml_service.model.boosting import CrossValidation
-from ml_service.model.hyperparameter_search import PORTFOLIO, Found, Proposals, Rows, Trial, choose
+from ml_service.model.hyperparameter_search import PORTFOLIO, Proposals, SearchData, SearchResult, Trial, choose
 from ml_service.training.pipeline import Effort, Trained, train
 from shared.schema.features import schema_from_dict
 
 
-def rows_of(snapshot: Snapshot) -> Rows:
+def rows_of(snapshot: Snapshot) -> SearchData:
     values = snapshot.matrix()[0].values
-    return Rows(snapshot.schema, values, snapshot.label, customer_groups(snapshot.row_keys, values))
+    return SearchData(snapshot.schema, values, snapshot.label, customer_groups(snapshot.row_keys, values))
 
 
-def run(snapshot: Snapshot, **more: object) -> Found:
+def run(snapshot: Snapshot, **more: object) -> SearchResult:
     given = {"trials": 3, "seed": 0, "threads": 1, "progress": lambda done, stage: None, **more}
     return hyperparameter_search.search(rows_of(snapshot), **given)  # type: ignore[arg-type]
 
@@ -38,17 +38,17 @@ def tried(number: int, depth: int, loss: float, auc: float) -> Trial:
     ids=["within both", "more log loss", "more AUC", "worse"],
 )
 def test_depth_has_to_pay(deep: tuple[float, float], chosen: int) -> None:
-    made = [tried(0, 3, 0.5000, 0.8000), tried(1, 8, *deep), tried(2, 2, 0.52, 0.78)]
-    assert choose(made).params["max_depth"] == chosen
+    finished = [tried(0, 3, 0.5000, 0.8000), tried(1, 8, *deep), tried(2, 2, 0.52, 0.78)]
+    assert choose(finished).params["max_depth"] == chosen
 
 
 def test_the_list_of_trials_is_fixed_by_its_seed_and_does_not_depend_on_its_length() -> None:
-    made = [tried(k, 2 + k % 5, 0.5 + 0.01 * (k % 3), 0.8) for k in range(30)]
-    for trial in made:
+    finished = [tried(k, 2 + k % 5, 0.5 + 0.01 * (k % 3), 0.8) for k in range(30)]
+    for trial in finished:
         trial.params.update({**boosting_base(), "max_depth": trial.params["max_depth"]})
     for number in range(4, 30):
-        assert Proposals(1)(number, made[:number]) == Proposals(1)(number, made[:number])
-        assert Proposals(1)(number, made[:number]) != Proposals(2)(number, made[:number])
+        assert Proposals(1)(number, finished[:number]) == Proposals(1)(number, finished[:number])
+        assert Proposals(1)(number, finished[:number]) != Proposals(2)(number, finished[:number])
     assert [Proposals(9)(k, []) for k in range(4)] == [dict(each) for each in PORTFOLIO]
 
 
@@ -68,12 +68,14 @@ def test_a_wide_category_of_noise_does_not_drown_what_the_others_tell() -> None:
     label = (rng.random(6000) < 1 / (1 + np.exp(3 - 0.8 * calls))).astype(np.int8)
     features = {"calls": {"kind": "number"}, "shop": {"kind": "category"}}
     values = np.column_stack([calls, shop]).astype(float)
-    rows = Rows(schema_from_dict({"features": features}), values, label, np.arange(6000))
-    alone = Rows(schema_from_dict({"features": {"calls": features["calls"]}}), values[:, :1], label, np.arange(6000))
-    assert alone.leaf_weight() is None and (rows.leaf_weight() or 0) > 5
+    rows = SearchData(schema_from_dict({"features": features}), values, label, np.arange(6000))
+    member_loss = SearchData(
+        schema_from_dict({"features": {"calls": features["calls"]}}), values[:, :1], label, np.arange(6000)
+    )
+    assert member_loss.min_child_weight() is None and (rows.min_child_weight() or 0) > 5
     given = {"trials": 4, "seed": 0, "threads": 1, "progress": lambda done, stage: None}
-    found, without = hyperparameter_search.search(rows, **given), hyperparameter_search.search(alone, **given)  # type: ignore[arg-type]
-    assert found.about["log_loss_by_trial"][2] < found.about["log_loss_by_trial"][0]
+    found, without = hyperparameter_search.search(rows, **given), hyperparameter_search.search(member_loss, **given)  # type: ignore[arg-type]
+    assert found.summary["log_loss_by_trial"][2] < found.summary["log_loss_by_trial"][0]
     assert found.cross_validation.auc > without.cross_validation.auc - 0.01
 
 
@@ -106,11 +108,11 @@ def test_a_bag_is_one_booster_whose_margin_is_the_mean(undated: Snapshot) -> Non
     data = xgb.DMatrix(rows.values, feature_types=boosting.feature_types(rows.schema), enable_categorical=True)
     learned = boosting._binned(rows.schema, hide(rows.values, params["seed"]), rows.label, 1)
     settings = boosting._settings(params, 1)
-    alone = [boosting._members({**settings, "seed": 1 + 1_000_003 * k}, learned, 15, 1)[0] for k in range(3)]
+    member_loss = [boosting._members({**settings, "seed": 1 + 1_000_003 * k}, learned, 15, 1)[0] for k in range(3)]
     bag = boosting.fit(rows.schema, params, rows.values, rows.label, rounds=15, bag=3, threads=1)
-    mean = np.mean([each.predict(data, output_margin=True) for each in alone], axis=0)
+    mean = np.mean([each.predict(data, output_margin=True) for each in member_loss], axis=0)
     np.testing.assert_allclose(bag.predict(data, output_margin=True), mean, atol=1e-5)
-    shap = np.mean([each.predict(data, pred_contribs=True) for each in alone], axis=0)
+    shap = np.mean([each.predict(data, pred_contribs=True) for each in member_loss], axis=0)
     np.testing.assert_allclose(bag.predict(data, pred_contribs=True), shap, atol=1e-5)
     assert bag.num_boosted_rounds() == 45
 
@@ -122,10 +124,10 @@ def test_a_bag_is_held_against_its_own_members_not_against_the_luck_of_the_chose
     params = {**boosting.parameters(rows.schema, rows=900, leavers=200, seed=1), "subsample": 0.5, "max_depth": 6}
     whole = boosting.FoldedRows(rows.schema, rows.values, rows.label, fold_rows(rows.label, rows.groups, 0), threads=1)
     members = [whole.bagged({**params, "seed": 1 + 1_000_003 * k}, 40, 1)[0] for k in range(hyperparameter_search.BAG)]
-    bag, alone = whole.bagged(params, 40, hyperparameter_search.BAG)
-    assert alone == pytest.approx(np.mean([each.log_loss for each in members]), abs=1e-9)
+    bag, member_loss = whole.bagged(params, 40, hyperparameter_search.BAG)
+    assert member_loss == pytest.approx(np.mean([each.log_loss for each in members]), abs=1e-9)
     np.testing.assert_allclose(bag.margins, np.mean([each.margins for each in members], axis=0), atol=1e-5)
-    gain = alone - bag.log_loss
+    gain = member_loss - bag.log_loss
     assert gain > 0, "log loss is convex"
     lucky = Trial(0, {}, params, replace(members[0], rounds=40, log_loss=bag.log_loss - 0.01))
     for needed, chosen in ((gain * 0.9, hyperparameter_search.BAG), (gain * 1.1, 1)):
@@ -136,8 +138,8 @@ def test_a_bag_is_held_against_its_own_members_not_against_the_luck_of_the_chose
 def test_a_large_table_is_raced_on_whole_customers_of_a_sample(
     dated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hyperparameter_search, "RACE_ROWS", 1500)
+    monkeypatch.setattr(hyperparameter_search, "SAMPLE_ROWS", 1500)
     sample = rows_of(dated).sampled(0)
     assert len(sample.label) == 1500
     found = run(dated, trials=1)
-    assert found.about["race_rows"] == 1500 and len(found.cross_validation.margins) == len(dated.label)
+    assert found.summary["race_rows"] == 1500 and len(found.cross_validation.margins) == len(dated.label)

@@ -22,7 +22,7 @@ from ml_service.model import boosting, stand_ins
 from ml_service.model.boosters import Contributions, Trees
 from ml_service.model.boosting import CrossValidation
 from ml_service.model.churn_model import ChurnModel
-from ml_service.model.hyperparameter_search import Found, Rows
+from ml_service.model.hyperparameter_search import SearchData, SearchResult
 from ml_service.model.out_of_fold import UNSEEN
 from ml_service.training.pipeline import Trained
 from shared.contracts.api import Blanked
@@ -91,17 +91,19 @@ def test_no_cell_of_a_row_that_judges_is_hidden(undated: Snapshot, monkeypatch: 
         assert np.isnan(learned[k]).sum() > np.isnan(values[folds != k]).sum()
 
 
-def small(snapshot: Snapshot, *, folds: int = 0, bag: int = 1, seed: int = 0) -> tuple[Trees, Trees, Rows, Found]:
+def small(
+    snapshot: Snapshot, *, folds: int = 0, bag: int = 1, seed: int = 0
+) -> tuple[Trees, Trees, SearchData, SearchResult]:
     """Boosters of sixty trees without stand-ins and with them, and what they were grown from."""
     values, label = matrix(snapshot), snapshot.label
-    rows = Rows(snapshot.schema, values, label, np.arange(len(label)))
+    rows = SearchData(snapshot.schema, values, label, np.arange(len(label)))
     params = boosting.parameters(snapshot.schema, rows=len(values), leavers=int(label.sum()), seed=seed)
     dealt = (np.arange(len(label)) % 3).astype(np.int8)
     learned = [np.arange(len(label)), *(np.flatnonzero(dealt != fold) for fold in range(folds))]
     boosters = [
         boosting.fit(snapshot.schema, params, values[at], label[at], rounds=60, bag=bag, threads=1) for at in learned
     ]
-    found = Found(params, bag, CrossValidation(60, 0.0, 0.0, boosters[1:], np.zeros(len(label))), dealt, {})
+    found = SearchResult(params, bag, CrossValidation(60, 0.0, 0.0, boosters[1:], np.zeros(len(label))), dealt, {})
     types = boosting.feature_types(snapshot.schema)
     bare = Trees(boosters[0], boosters[1:], feature_types=types, threads=1)
     lacking = stand_ins.grow(boosters, found, rows, threads=1)
@@ -151,7 +153,7 @@ def test_a_row_that_lacks_a_feature_is_answered_as_by_a_model_that_was_trained_w
         np.testing.assert_allclose(whole.base_margin + ours.values.sum(axis=1), ours.margin, atol=1e-9)
 
 
-def needed_of(trees: Trees, rows: Rows) -> list[int]:
+def needed_of(trees: Trees, rows: SearchData) -> list[int]:
     files = trees.files()
     booster = xgb.Booster()
     booster.load_model(bytearray(files["model.ubj"]))
@@ -253,7 +255,7 @@ def test_a_feature_counts_as_complete_where_at_most_one_row_in_a_thousand_lacks_
 
 def test_a_feature_beyond_a_factor_of_two_is_named_with_it() -> None:
     found = [Blanked(feature="calls", factor=2.4), Blanked(feature="age", factor=1.9), Blanked(feature="b", factor=0.3)]
-    told = list(blanking.cautions(found))
+    told = list(blanking.blanking_warnings(found))
     assert len(told) == 2 and "calls" in told[0] and "2.4" in told[0] and "0.3" in told[1]
 
 
@@ -263,7 +265,7 @@ def test_what_training_had_complete_is_in_the_manifest_and_the_text(saved_models
 
     loaded = ChurnModel.load(saved_models / "2.4.1")
     assert blanking.complete_features(loaded) == list(dated_model.model.schema.feature_names)
-    assert "missing that training had complete" in report_text(dated_model.report)
+    assert "missing that was complete in training" in report_text(dated_model.report)
     assert "If a feature is missing" in report_page(dated_model.report).decode()
 
 

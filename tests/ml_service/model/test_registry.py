@@ -138,7 +138,7 @@ def test_threads_share_one_loaded_model(registry_folder: Path, dated) -> None:  
 
 
 def test_nothing_is_overwritten(registry_folder: Path, dated_model: Trained, tmp_path: Path) -> None:
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         dated_model.model.save(registry_folder / DATED)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

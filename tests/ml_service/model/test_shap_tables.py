@@ -15,7 +15,7 @@ from ml_service.model import shap_tables as tables_module
 from ml_service.model.boosters import Trees
 from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
-from ml_service.model.shap_tables import FEW_ROWS, Tables
+from ml_service.model.shap_tables import FEW_ROWS, ShapTables
 
 CODES = 6
 LIMIT = 1e-5
@@ -37,7 +37,7 @@ def random_model(
     return xgb.train(params, data, rounds), types
 
 
-def edge_rows(tables: Tables, types: list[str], seed: int, rows: int = 60) -> np.ndarray:
+def edge_rows(tables: ShapTables, types: list[str], seed: int, rows: int = 60) -> np.ndarray:
     """Thresholds, their neighbours, missing values, codes nobody has seen, numbers far out."""
     rng = np.random.default_rng(seed)
     values = tables.sample(rows)
@@ -63,7 +63,7 @@ def margins(booster: xgb.Booster, types: list[str], values: np.ndarray) -> np.nd
 @given(seed=st.integers(0, 2**31), features=st.integers(1, 30), depth=st.integers(1, 3), share=st.floats(0, 1))
 def test_tables_say_what_xgboost_says_on_every_edge(seed: int, features: int, depth: int, share: float) -> None:
     booster, types = random_model(seed, features, depth, categories=int(share * features))
-    tables = Tables([booster], features)
+    tables = ShapTables([booster], features)
     values = edge_rows(tables, types, seed)
     margin, shap = tables.explain(values)
     expected = theirs(booster, types, values)
@@ -78,7 +78,7 @@ def test_tables_say_what_xgboost_says_on_every_edge(seed: int, features: int, de
 def test_tables_say_what_the_shap_package_says(seed: int, features: int, depth: int) -> None:
     shap = pytest.importorskip("shap")
     booster, types = random_model(seed, features, depth)
-    tables = Tables([booster], features)
+    tables = ShapTables([booster], features)
     values = edge_rows(tables, types, seed)
     expected = shap.TreeExplainer(booster).shap_values(xgb.DMatrix(values, feature_types=types))
     assert pytest.approx(expected, abs=LIMIT) == tables.explain(values)[1].T
@@ -88,7 +88,7 @@ def test_tables_say_what_the_shap_package_says(seed: int, features: int, depth: 
 @given(seed=st.integers(0, 2**31), features=st.integers(1, 20), at=st.integers(0, 299), cut=st.integers(1, 300))
 def test_one_row_and_many_get_the_same_bits_however_they_are_cut(seed: int, features: int, at: int, cut: int) -> None:
     booster, types = random_model(seed % 7, features, 3, categories=features // 3)
-    tables = Tables([booster], features)
+    tables = ShapTables([booster], features)
     values = edge_rows(tables, types, seed, rows=300)
     margin, shap = tables.explain(values)
     for part in (slice(at, at + 1), slice(0, cut), slice(cut, 300)):
@@ -99,7 +99,7 @@ def test_one_row_and_many_get_the_same_bits_however_they_are_cut(seed: int, feat
 
 def test_both_ways_of_asking_add_in_the_same_order() -> None:
     booster, types = random_model(3, 25, 3, categories=5, rounds=60)
-    tables = Tables([booster], 25)
+    tables = ShapTables([booster], 25)
     values = edge_rows(tables, types, 1, rows=FEW_ROWS + 1)
     whole = tables.explain(values)[1]
     np.testing.assert_array_equal(tables.explain(values[:FEW_ROWS])[1], whole[:, :FEW_ROWS])
@@ -108,7 +108,7 @@ def test_both_ways_of_asking_add_in_the_same_order() -> None:
 @pytest.mark.parametrize("features", [60, 100])
 def test_a_hundred_features_fit(features: int) -> None:
     booster, types = random_model(1, features, 3, rounds=60, rows=2000)
-    tables = Tables([booster], features)
+    tables = ShapTables([booster], features)
     values = edge_rows(tables, types, 1)
     assert pytest.approx(theirs(booster, types, values)[:, :-1], abs=LIMIT) == tables.explain(values)[1].T
 
@@ -117,22 +117,22 @@ def test_a_hundred_features_fit(features: int) -> None:
 def test_how_sets_are_put_together_changes_nothing(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     booster, types = random_model(5, 9, 3, categories=3, rounds=40)
     monkeypatch.setattr(tables_module, "SHARED_CELLS", cells)
-    monkeypatch.setattr(tables_module, "BLOCK", 50)
-    tables = Tables([booster], 9)
+    monkeypatch.setattr(tables_module, "BLOCK_VALUES", 50)
+    tables = ShapTables([booster], 9)
     values = edge_rows(tables, types, 1)
     assert pytest.approx(theirs(booster, types, values)[:, :-1], abs=LIMIT) == tables.explain(values)[1].T
 
 
 def test_deeper_trees_are_the_same_game() -> None:
     booster, types = random_model(5, 8, 5, rounds=20)
-    tables = Tables([booster], 8)
+    tables = ShapTables([booster], 8)
     values = edge_rows(tables, types, 1)
     assert pytest.approx(theirs(booster, types, values)[:, :-1], abs=LIMIT) == tables.explain(values)[1].T
 
 
 def test_several_boosters_are_averaged() -> None:
     (one, types), (other, _) = random_model(1, 6, 3, categories=2), random_model(2, 6, 2, categories=2)
-    tables = Tables([one, other], 6)
+    tables = ShapTables([one, other], 6)
     values = edge_rows(tables, types, 1)
     mean = (theirs(one, types, values) + theirs(other, types, values)) / 2
     assert pytest.approx(mean[:, :-1], abs=LIMIT) == tables.explain(values)[1].T
@@ -141,7 +141,7 @@ def test_several_boosters_are_averaged() -> None:
 
 def test_a_model_that_never_splits_is_its_base() -> None:
     booster, types = random_model(1, 4, 3, gamma=1e9)
-    tables = Tables([booster], 4)
+    tables = ShapTables([booster], 4)
     margin, shap = tables.explain(np.full((3, 4), np.nan))
     assert not shap.any()
     assert margin == pytest.approx(margins(booster, types, np.full((3, 4), np.nan)), abs=LIMIT)
@@ -155,7 +155,7 @@ def test_a_model_that_never_splits_is_its_base() -> None:
 def test_another_kind_of_model_is_not_compiled(more: dict[str, Any]) -> None:
     booster, _ = random_model(1, 4, 2, **more)
     with pytest.raises(NotCompiled):
-        Tables([booster], 4)
+        ShapTables([booster], 4)
 
 
 def as_trees(booster: xgb.Booster, types: list[str]) -> Trees:
@@ -170,8 +170,8 @@ def explained(trees: Trees, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def test_tables_that_would_be_too_large_leave_the_work_to_xgboost(monkeypatch: pytest.MonkeyPatch) -> None:
     booster, types = random_model(2, 6, 3)
-    values = Tables([booster], 6).sample(30)
-    monkeypatch.setattr(tables_module, "MOST_NUMBERS", 10)
+    values = ShapTables([booster], 6).sample(30)
+    monkeypatch.setattr(tables_module, "MAX_VALUES", 10)
     trees = as_trees(booster, types)
     assert "more than 10 numbers" in (trees.prepare() or "")
     margin, shap = explained(trees, values)
@@ -181,7 +181,7 @@ def test_tables_that_would_be_too_large_leave_the_work_to_xgboost(monkeypatch: p
 
 def test_many_trees_are_held_against_their_leaves_since_xgboost_itself_adds_them_up_too_roughly() -> None:
     booster, types = random_model(4, 6, 3, rounds=1000, eta=0.02)
-    tables = Tables([booster], 6)
+    tables = ShapTables([booster], 6)
     values = edge_rows(tables, types, 1, rows=400)
     margin, shap = tables.explain(values)
     assert np.abs(margins(booster, types, values) - margin).max() > LIMIT, "or this test shows nothing"
@@ -195,13 +195,13 @@ def test_many_trees_are_held_against_their_leaves_since_xgboost_itself_adds_them
 @pytest.mark.parametrize("off", ["margin", "reasons"])
 def test_tables_that_disagree_with_xgboost_are_not_used(off: str, monkeypatch: pytest.MonkeyPatch) -> None:
     booster, types = random_model(2, 6, 3)
-    honest = Tables.explain
+    honest = ShapTables.explain
 
-    def wrong(self: Tables, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def wrong(self: ShapTables, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         margin, shap = honest(self, values)
         return (margin + 2e-5, shap) if off == "margin" else (margin, shap + 2e-5)
 
-    monkeypatch.setattr(Tables, "explain", wrong)
+    monkeypatch.setattr(ShapTables, "explain", wrong)
     trees = as_trees(booster, types)
     assert "differ by" in (trees.prepare() or "")
     values = np.zeros((3, 6))
@@ -210,12 +210,12 @@ def test_tables_that_disagree_with_xgboost_are_not_used(off: str, monkeypatch: p
 
 def test_tables_that_name_other_reasons_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     booster, types = random_model(2, 6, 3)
-    honest = Tables.explain
+    honest = ShapTables.explain
 
-    def turned(self: Tables, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def turned(self: ShapTables, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         margin, shap = honest(self, values)
         return margin, shap[::-1]
 
-    monkeypatch.setattr(Tables, "explain", turned)
+    monkeypatch.setattr(ShapTables, "explain", turned)
     monkeypatch.setattr(trees_module, "TOLERANCE", 1e-3)
     assert as_trees(booster, types).prepare() is not None

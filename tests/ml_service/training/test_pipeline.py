@@ -12,7 +12,7 @@ from ml_service.data.dataset import Snapshot, read_params, read_snapshot
 from ml_service.data.feature_matrix import typed_columns
 from ml_service.data.simulated import simulated
 from ml_service.evaluation.acceptance import missed_floors
-from ml_service.evaluation.baselines import Sides, baselines
+from ml_service.evaluation.baselines import BaselineData, baselines
 from ml_service.model.churn_model import ChurnModel
 from ml_service.training.pipeline import Trained, train
 from shared.contracts import arrow
@@ -88,12 +88,12 @@ def test_one_single_date_counts_as_none(undated: Snapshot) -> None:
     single = replace(undated, as_of=np.full(900, np.datetime64("2026-05-01")))
     report = train(single, version="1.0.0", effort=QUICK).report
     assert report.split == "stratified" and report.out_of_fold_rows > 0
-    assert any("one single date" in warning for warning in report.warnings)
+    assert any("only one date" in warning for warning in report.warnings)
 
 
 def test_a_table_without_ids_keeps_no_keys(undated: Snapshot) -> None:
     trained = train(replace(undated, row_keys=pa.nulls(900, pa.int64())), version="1.0.0")
-    assert trained.model.seen is None and trained.report.out_of_fold_rows == 0
+    assert trained.model.training_folds is None and trained.report.out_of_fold_rows == 0
     assert any("no ids" in warning for warning in trained.report.warnings)
     assert not trained.model.predict(undated.features, undated.row_keys).out_of_fold.any()
 
@@ -118,7 +118,7 @@ def test_a_champion_judged_on_rows_it_was_trained_on_is_scored_out_of_fold(
 def test_a_champion_of_other_features_is_left_out_with_a_warning(undated: Snapshot, dated_model: Trained) -> None:
     report = train(undated, version="3.0.1", effort=QUICK, champion=dated_model.model).report
     assert report.champion is None
-    assert any("Model 2.4.1 has other features" in warning for warning in report.warnings)
+    assert any("Model 2.4.1 has different features" in warning for warning in report.warnings)
 
 
 def test_copies_of_a_row_stay_together_so_that_noise_cannot_be_learned() -> None:
@@ -175,7 +175,7 @@ def test_the_baseline_of_v1_0_looks_at_tenure_and_plan_only(dated: Snapshot, dat
     split = dated_model.split
 
     def judged(values: np.ndarray) -> float | None:
-        sides = Sides(
+        sides = BaselineData(
             dated.schema,
             levels,
             values[split.training],

@@ -87,7 +87,7 @@ def test_one_training_at_a_time(trainer: Trainer, long_body: bytes, impatient: N
 
 def test_a_version_on_disk_is_never_overwritten(trainer: Trainer, undated: Snapshot, tmp_path: Path) -> None:
     (tmp_path / "models" / "9.0.0").mkdir(parents=True)
-    with pytest.raises(Conflict, match="on disk already"):
+    with pytest.raises(Conflict, match="already exists"):
         trainer.start(as_stream(undated), version="9.0.0")
 
 
