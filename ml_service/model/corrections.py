@@ -49,15 +49,15 @@ class _Correction:
     feature: int
     booster: xgb.Booster
 
-    def add(self, margin: Floats, values: Floats, read: _Reader) -> None:
+    def add(self, margin: Floats, values: Floats, matrices: _MatrixBuilder) -> None:
         """Add the correction to the margins of the rows that lack the feature, in place."""
         rows = np.flatnonzero(np.isnan(values[:, self.feature]))
         if len(rows):
-            margin[rows] += read.margin(self.booster, values[rows])
+            margin[rows] += matrices.margin(self.booster, values[rows])
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _MatrixBuilder:
     """Makes xgboost's matrices of rows."""
 
     types: list[str]
@@ -113,18 +113,18 @@ def correct(
     rng = np.random.default_rng((params["seed"], 0xC0DE))
     rows = np.sort(rng.choice(len(label), min(MAX_ROWS, len(label)), replace=False))
     values, label = values[rows], label[rows]
-    read = _Reader(boosting.feature_types(schema), threads)
+    matrices = _MatrixBuilder(boosting.feature_types(schema), threads)
     corrections: list[_Correction] = []
     probe = rng.permutation(len(label))[:PROBE_ROWS]
-    for feature in _features_to_correct(schema, booster, values[probe], label[probe], read):
+    for feature in _features_to_correct(schema, booster, values[probe], label[probe], matrices):
         blanked = _blank(values, feature, rng)
-        margin = read.margin(booster, blanked)
+        margin = matrices.margin(booster, blanked)
         for correction in corrections:
-            correction.add(margin, blanked, read)
-        data = read.binned(blanked, label, margin, params["max_bin"])
+            correction.add(margin, blanked, matrices)
+        data = matrices.binned(blanked, label, margin, params["max_bin"])
         grown = xgb.train(_settings(params, len(label), threads), data, ROUNDS, callbacks=[_StopWithoutSplit()])
         corrections.append(_Correction(feature, grown))
-    return _append(booster, corrections, read.types)
+    return _append(booster, corrections, matrices.types)
 
 
 class _StopWithoutSplit(xgb.callback.TrainingCallback):
@@ -141,16 +141,16 @@ def _trees(booster: xgb.Booster) -> list[Tree]:
 
 
 def _features_to_correct(
-    schema: Schema, booster: xgb.Booster, values: Floats, label: Labels, read: _Reader
+    schema: Schema, booster: xgb.Booster, values: Floats, label: Labels, matrices: _MatrixBuilder
 ) -> list[int]:
     """The complete features whose absence raises the log loss, in descending order of the increase."""
-    complete_loss = _loss(read.margin(booster, values), label)
+    complete_loss = _loss(matrices.margin(booster, values), label)
     costs = {}
     for name in hiding.complete_features(schema, values):
         feature = schema.feature_names.index(name)
         without = values.copy()
         without[:, feature] = np.nan
-        costs[feature] = _loss(read.margin(booster, without), label) / complete_loss - 1
+        costs[feature] = _loss(matrices.margin(booster, without), label) / complete_loss - 1
     return sorted((f for f, cost in costs.items() if cost > MIN_LOSS_INCREASE), key=lambda f: -costs[f])
 
 
