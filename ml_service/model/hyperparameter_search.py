@@ -157,8 +157,7 @@ def search(
     sample = rows.sampled(seed)
     threads = boosting.worthwhile_threads(len(rows.label), threads)
     all_folds = rows.folded(folds, seed, threads) if sample is rows else None
-    # No tree of a search on a sample is kept, so nothing is hidden from it: hidden cells tipped close decisions towards
-    # deep trees, which tables can't explain.
+    # No tree of a search on a sample is kept; hidden cells would tip close decisions towards trees too deep for tables.
     sample_folds = all_folds or sample.folded(
         stratified_group_folds(sample.groups, sample.label, SAMPLE_FOLDS, seed), None, threads
     )

@@ -25,7 +25,7 @@ from shared.web.logs import LogLevel
 
 #: A progress line is sent at least this often, because a broken connection is only noticed by writing to it.
 HEARTBEAT_S = 1.5
-DYING_S = HEARTBEAT_S + 1.0
+STOP_GRACE_S = HEARTBEAT_S + 1.0
 STOP_WAIT_S = 5.0
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class Trainer:
             If another training is running, or the version already exists.
         """
         # A training that was just cancelled notices that with its next progress line, so wait for it to end.
-        if not self._busy.acquire(timeout=DYING_S):
+        if not self._busy.acquire(timeout=STOP_GRACE_S):
             raise Conflict("Another training is running; only one can run at a time.", retry_after_s=30)
         try:
             if self._registry.path(version).exists():
@@ -105,15 +105,15 @@ class TrainingRun:
         self.report: TrainReport | None = None
         self.backtest: Backtest | None = None
         spawn = multiprocessing.get_context("spawn")
-        self._pipe, theirs = spawn.Pipe(duplex=False)
-        self.process = spawn.Process(target=run, args=(theirs, job), daemon=True, name=f"training {job.version}")
+        self._pipe, child_pipe = spawn.Pipe(duplex=False)
+        self.process = spawn.Process(target=run, args=(child_pipe, job), daemon=True, name=f"training {job.version}")
         try:
             self.process.start()
         except BaseException:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
         # If the parent kept this end open, it would not notice the death of the child.
-        theirs.close()
+        child_pipe.close()
 
     def finished_report(self) -> TrainReport:
         """The report of a finished training; raises Cancelled if it was stopped."""

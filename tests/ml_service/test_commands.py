@@ -219,7 +219,7 @@ def test_a_model_that_is_none_or_corrupt_is_one_line(
     table: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(table.parent / "o.csv")
-    assert "no model folder" in fails(
+    assert "is not a model folder" in fails(
         capsys, score.main(["--model", str(table.parent), "--data", str(table), "--out", out])
     )
     (model / "model.ubj").write_bytes(b"x")

@@ -46,7 +46,7 @@ def test_an_old_environment_works_as_it_is(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("TARGET_AUC", "0.87")
     assert load_settings().registry_folder == Path("models")
     create_app()
-    assert capsys.readouterr().out.count("the pickle itself is never read") == 1
+    assert capsys.readouterr().out.count("the file itself is never read") == 1
 
 
 @pytest.mark.parametrize("variable", ["APP_ENV", "NODE_ENV"])

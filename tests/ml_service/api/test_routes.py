@@ -362,7 +362,7 @@ def test_training_streams_progress_and_then_the_report_of_a_verified_model(
 def test_closing_the_stream_cancels_the_training(
     own_call: Caller, dated: Snapshot, undated: Snapshot, registry_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_service.training.process.DYING_S", 0.1)
+    monkeypatch.setattr("ml_service.training.process.STOP_GRACE_S", 0.1)
     body = as_stream(dated, trials=40)
     for read_first in (0, 2):
         response = own_call("POST", "/api/train", data=body, content_type=ARROW_TYPE, headers={"Accept": NDJSON_TYPE})

@@ -18,7 +18,7 @@ WITHIN = 1.02
 KNOWN = {("documented", "subscription_age_months"): 1.09, ("documented", "last_login_days"): 1.03}
 
 
-def found(name: str) -> tuple[list[missing.SearchResult], list[missing.SearchResult]]:
+def found(name: str) -> tuple[list[missing.Found], list[missing.Found]]:
     parts = [missing.parted(name, seed) for seed in SEEDS]
     ours = [missing.measured(at, missing.others(at)) for at in parts]
     return ours, [missing.measured(at, {}, share=0.0, corrected=False) for at in parts]

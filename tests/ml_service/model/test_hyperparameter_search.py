@@ -69,12 +69,15 @@ def test_a_wide_category_of_noise_does_not_drown_what_the_others_tell() -> None:
     features = {"calls": {"kind": "number"}, "shop": {"kind": "category"}}
     values = np.column_stack([calls, shop]).astype(float)
     rows = SearchData(schema_from_dict({"features": features}), values, label, np.arange(6000))
-    member_loss = SearchData(
+    without_categories = SearchData(
         schema_from_dict({"features": {"calls": features["calls"]}}), values[:, :1], label, np.arange(6000)
     )
-    assert member_loss.min_child_weight() is None and (rows.min_child_weight() or 0) > 5
+    assert without_categories.min_child_weight() is None and (rows.min_child_weight() or 0) > 5
     given = {"trials": 4, "seed": 0, "threads": 1, "progress": lambda done, stage: None}
-    found, without = hyperparameter_search.search(rows, **given), hyperparameter_search.search(member_loss, **given)  # type: ignore[arg-type]
+    found, without = (
+        hyperparameter_search.search(rows, **given),
+        hyperparameter_search.search(without_categories, **given),
+    )  # type: ignore[arg-type]
     assert found.summary["log_loss_by_trial"][2] < found.summary["log_loss_by_trial"][0]
     assert found.cross_validation.auc > without.cross_validation.auc - 0.01
 
@@ -108,11 +111,11 @@ def test_a_bag_is_one_booster_whose_margin_is_the_mean(undated: Snapshot) -> Non
     data = xgb.DMatrix(rows.values, feature_types=boosting.feature_types(rows.schema), enable_categorical=True)
     learned = boosting._binned(rows.schema, hide(rows.values, params["seed"]), rows.label, 1)
     settings = boosting._settings(params, 1)
-    member_loss = [boosting._members({**settings, "seed": 1 + 1_000_003 * k}, learned, 15, 1)[0] for k in range(3)]
+    boosters = [boosting._members({**settings, "seed": 1 + 1_000_003 * k}, learned, 15, 1)[0] for k in range(3)]
     bag = boosting.fit(rows.schema, params, rows.values, rows.label, rounds=15, bag=3, threads=1)
-    mean = np.mean([each.predict(data, output_margin=True) for each in member_loss], axis=0)
+    mean = np.mean([each.predict(data, output_margin=True) for each in boosters], axis=0)
     np.testing.assert_allclose(bag.predict(data, output_margin=True), mean, atol=1e-5)
-    shap = np.mean([each.predict(data, pred_contribs=True) for each in member_loss], axis=0)
+    shap = np.mean([each.predict(data, pred_contribs=True) for each in boosters], axis=0)
     np.testing.assert_allclose(bag.predict(data, pred_contribs=True), shap, atol=1e-5)
     assert bag.num_boosted_rounds() == 45
 

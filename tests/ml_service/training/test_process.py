@@ -33,7 +33,7 @@ def long_body() -> bytes:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who finds a training running is told so at once."""
-    monkeypatch.setattr("ml_service.training.process.DYING_S", 0.1)
+    monkeypatch.setattr("ml_service.training.process.STOP_GRACE_S", 0.1)
 
 
 def left(folder: Path) -> list[str]:
