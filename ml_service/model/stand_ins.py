@@ -29,6 +29,8 @@ Ints = npt.NDArray[np.intp]
 ROWS = 40_000
 #: Training rows that tell which features need one.
 ASKED = 10_000
+#: Share of these that it learns from once more with other features hidden too, each at odds of the row's own.
+SEVERAL = 0.1
 #: A feature needs one where blanking it raises the log loss by more than this share of it; below, nothing is lost.
 WORTH = 0.005
 
@@ -73,7 +75,13 @@ def needed(booster: xgb.Booster, rows: Rows, asked: Ints, *, threads: int) -> li
 
 def _without(feature: int, rows: Rows, at: Ints, found: Found, threads: int) -> xgb.Booster:
     params: dict[str, Any] = found.params
-    lacking = hiding.blank(rows.values[at], feature)
+    rng = np.random.default_rng((params["seed"], feature, 0xC0DE))
+    copied = rng.permutation(at)[: int(SEVERAL * len(at))]
+    known = rng.random((len(copied), rows.values.shape[1])) >= rng.random((len(copied), 1))
+    learned = np.concatenate([rows.values[at], np.where(known, rows.values[copied], np.nan)])
+    label = np.concatenate([rows.label[at], rows.label[copied]])
     count = found.cross_validation.rounds
     # No bag: it would be five times the trees for less than a hundredth of the log loss.
-    return boosting.fit(rows.schema, params, lacking, rows.label[at], rounds=count, bag=1, threads=threads)
+    return boosting.fit(
+        rows.schema, params, hiding.blank(learned, feature), label, rounds=count, bag=1, threads=threads
+    )
