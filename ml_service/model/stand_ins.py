@@ -25,19 +25,28 @@ from ml_service.model.hyperparameter_search import SearchData, SearchResult
 MAX_ROWS = 40_000
 #: Number of training rows that decide which features need a stand-in.
 PROBE_ROWS = 10_000
+#: Share of the rows that a stand-in learns from once more, as copies in which other features are hidden too.
+COPY_SHARE = 0.1
 #: A feature needs a stand-in if blanking it raises the log loss by more than this share.
 MIN_LOSS_INCREASE = 0.005
 
 
 def grow(boosters: Sequence[xgb.Booster], result: SearchResult, rows: SearchData, *, threads: int) -> StandIns:
-    """For each feature the final booster can't do without, a booster for each given one, grown from the same rows.
+    """Grow the stand-ins of each booster, from the rows that the booster was trained on.
 
     Parameters
     ----------
-    boosters
-        The final one, then one per fold, or none of these.
-    rows
+    boosters : sequence of xgboost.Booster
+        The final one, then one per fold or none.
+    result : SearchResult
+        The configuration and the folds.
+    rows : SearchData
         All training rows, nothing hidden.
+
+    Returns
+    -------
+    stand_ins : mapping of int to list of xgboost.Booster
+        By the position of the feature they lack, the costliest first; one for each of `boosters`.
     """
     folds = range(len(boosters) - 1)
     learned = [np.arange(len(rows.label)), *(np.flatnonzero(result.folds != fold) for fold in folds)]
@@ -47,15 +56,15 @@ def grow(boosters: Sequence[xgb.Booster], result: SearchResult, rows: SearchData
     return {feature: [_without(feature, rows, at, result, threads) for at in drawn] for feature in missed}
 
 
-def needed(booster: xgb.Booster, rows: SearchData, asked: Indices, *, threads: int) -> list[int]:
-    """Positions of the complete features whose absence costs the booster log loss, the dearest first.
+def needed(booster: xgb.Booster, rows: SearchData, probe: Indices, *, threads: int) -> list[int]:
+    """Positions of the complete features whose absence costs the booster log loss, the costliest first.
 
     Parameters
     ----------
-    asked
-        The rows that tell.
+    probe : ndarray of intp
+        Positions of the rows to measure on.
     """
-    values, label = rows.values[asked], rows.label[asked]
+    values, label = rows.values[probe], rows.label[probe]
 
     def loss(of: Floats) -> float:
         margin = boosting.margins(rows.schema, booster, of, threads)
@@ -69,7 +78,14 @@ def needed(booster: xgb.Booster, rows: SearchData, asked: Indices, *, threads: i
 
 def _without(feature: int, rows: SearchData, at: Indices, result: SearchResult, threads: int) -> xgb.Booster:
     params: dict[str, Any] = result.params
-    lacking = hiding.blank(rows.values[at], feature)
+    rng = np.random.default_rng((params["seed"], feature, 0xC0DE))
+    copied = rng.permutation(at)[: int(COPY_SHARE * len(at))]
+    # Each copy hides its cells with a probability of its own.
+    known = rng.random((len(copied), rows.values.shape[1])) >= rng.random((len(copied), 1))
+    learned = np.concatenate([rows.values[at], np.where(known, rows.values[copied], np.nan)])
+    label = np.concatenate([rows.label[at], rows.label[copied]])
     count = result.cross_validation.rounds
     # No bag: it would be five times the trees for less than a hundredth of the log loss.
-    return boosting.fit(rows.schema, params, lacking, rows.label[at], rounds=count, bag=1, threads=threads)
+    return boosting.fit(
+        rows.schema, params, hiding.blank(learned, feature), label, rounds=count, bag=1, threads=threads
+    )
