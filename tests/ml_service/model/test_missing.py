@@ -187,7 +187,7 @@ def test_what_stands_in_for_a_folds_booster_has_not_seen_the_rows_of_the_fold(
     _, whole, rows, found = small(dated, folds=3, bag=2)
     sizes = [len(rows.label), *(int((found.folds != fold).sum()) for fold in range(3))]
     count = len(learned) // 4
-    with_copies = [size + int(stand_ins.SEVERAL * size) for size in sizes]
+    with_copies = [size + int(stand_ins.COPY_SHARE * size) for size in sizes]
     assert learned == sizes + with_copies * (count - 1)
     again = Trees.from_files(whole.files(), feature_types=boosting.feature_types(dated.schema), threads=1)
     assert again.files() == whole.files() and len(whole.files()) == 4 * count
