@@ -141,7 +141,7 @@ def test_a_row_that_lacks_nothing_is_answered_with_the_stand_ins_as_without_to_t
 def test_a_row_that_lacks_a_feature_is_answered_as_by_a_model_that_was_trained_without_it(
     dated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stand_ins, "SEVERAL", 0.0)
+    monkeypatch.setattr(stand_ins, "COPY_SHARE", 0.0)
     _, whole, rows, found = small(dated)
     types = boosting.feature_types(dated.schema)
     for feature in needed_of(whole, rows):
