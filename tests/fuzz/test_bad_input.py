@@ -21,9 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from database.engine.migrate import migrate
-from database.engine.session import Database
 from gateway.app import create_app
-from gateway.clients.ml_client import MLClient
+from gateway.environment import open_environment
 from gateway.services.accounts import accounts
 from gateway.settings import Settings
 from gateway.worker import Worker
@@ -70,9 +69,7 @@ class Gateway:
         return str(answer.get_json()["data"]["token"])
 
     def start_worker(self) -> None:
-        database = Database(self.settings.database_path)
-        ml = MLClient(self.settings.python_service_url, "nobody")
-        worker = Worker(database, ml, self.settings, utc_now, name="in-process", stops=self._stops)
+        worker = Worker(open_environment(self.settings), name="in-process", stops=self._stops)
         self._worker = threading.Thread(target=worker.run, daemon=True)
         self._worker.start()
         deadline = time.monotonic() + 10

@@ -15,3 +15,9 @@ def test_python_and_sql_say_the_same(days: float | None) -> None:
     with closing(sqlite3.connect(":memory:")) as raw:
         told = raw.execute(f"SELECT {last_activity_sql('days')} FROM (SELECT ? AS days)", (days,)).fetchone()[0]
     assert told == last_activity(days)
+
+
+def test_the_words_are_those_of_the_old_backend() -> None:
+    assert [last_activity(days) for days in (0, 1, 2, 12.0, None)] == [
+        "Today", "Yesterday", "2 days ago", "12 days ago", None,
+    ]  # fmt: skip

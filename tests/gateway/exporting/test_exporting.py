@@ -21,6 +21,7 @@ import tomli_w
 
 from database.accounts import audit
 from gateway.clients.ml_client import MLClient
+from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
 from gateway.services.exporting import export_files
 from gateway.services.exporting.exporting import Export
@@ -213,7 +214,8 @@ def test_what_is_written_meanwhile_is_not_in_an_export_that_has_begun(tmp_path: 
 
 def run_jobs(base: Small) -> None:
     """A worker, for as long as there is something to do."""
-    worker = Worker(base.database, MLClient("http://127.0.0.1:9", "nobody"), base.settings, utc_now)
+    ml = MLClient("http://127.0.0.1:9", "nobody")
+    worker = Worker(Environment(base.settings, base.database, ml, utc_now))
     worker._look_around()
     while worker.run_one("rest"):
         pass

@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 
 from database.customers import churn_history, customer_base, customers, facts
 from database.customers.customer_base import column_names, snapshots_table
-from database.customers.last_activity import last_activity
 from database.importing import apply_import
 from database.scoring import runs
 from database.tables import tables
@@ -353,9 +352,3 @@ def test_leavers_disappear_from_the_shown_scores_and_their_roll_up(world: World,
         rolled = connection.execute(select(func.sum(tables.score_bins.c.customers))).scalar_one()
     assert ([row["user_id"] for row in shown], rolled) == (["c"], 1)
     assert customer(world, "a")["churn_probability"] is None
-
-
-def test_the_words_for_the_last_login_are_those_of_the_old_backend() -> None:
-    assert [last_activity(days) for days in (0, 1, 2, 12.0, None)] == [
-        "Today", "Yesterday", "2 days ago", "12 days ago", None,
-    ]  # fmt: skip
