@@ -99,7 +99,7 @@ class Worker:
             jobs.worker_seen(connection, self._name, now)
             settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
         export_files.remove_old(
-            export_files.folder(self._settings.database_path),
+            export_files.folder(self._settings.data_folder),
             keep_hours=self._settings.export_keep_hours,
             now=self._clock(),
         )

@@ -150,7 +150,7 @@ def _tell(context: Context, result: dict[str, Any]) -> None:
         for reject in result["rejects"][:SHOWN_REJECTS]:
             click.echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
         job_id = int(result["rejects_file"].split("/")[-2])
-        click.echo(f"All of them: {uploads.rejects_path(context.database.path, job_id)}", err=True)
+        click.echo(f"All of them: {uploads.rejects_path(context.settings.data_folder, job_id)}", err=True)
 
 
 @click.command("import-outcomes")

@@ -95,7 +95,7 @@ def _parquet(context: Context, content: str, pairs: list[Pair], out: Path) -> No
     params: dict[str, Any] = {"content": content, "filters": pairs}
     result = run_here(context, "export", params, parquet.run)
     job_id = int(result["file"].split("/")[3])
-    written = export_files.path(context.settings.database_path, job_id)
+    written = export_files.path(context.settings.data_folder, job_id)
     try:
         shutil.copyfile(written, out)
     except OSError as error:

@@ -128,7 +128,7 @@ def job_file(path: JobPath) -> Response:
     """From disk; parts of it (`Range`) too."""
     p = parts()
     job = work.read(p.database, path.job_id)
-    file = export_files.finished(p.settings.database_path, job, keep_hours=p.settings.export_keep_hours, now=p.clock())
+    file = export_files.finished(p.settings.data_folder, job, keep_hours=p.settings.export_keep_hours, now=p.clock())
     name = f"{job.params['content']}.parquet"
     etag = (job.result or {}).get("sha256", True)
     return send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)

@@ -171,7 +171,7 @@ def list_imports(query: ImportsQuery) -> Response:
 @bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))
 def rejects(path: JobPath) -> Response:
     """CSV: the reason, then the row as it stood in the file. Put it right and import it."""
-    found = uploads.rejects(parts().database.path, path.job_id)
+    found = uploads.rejects(parts().settings.data_folder, path.job_id)
     return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
 
 
@@ -191,7 +191,7 @@ def _schema(given: str | None) -> Schema:
 def _hand_over(kind: str, file: FileStorage, params: dict[str, Any]) -> Response:
     p = parts()
     work.require_worker(p.database, p.clock)
-    path = uploads.keep(p.database.path, lambda to: file.save(to))
+    path = uploads.keep(p.settings.data_folder, lambda to: file.save(to))
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
         job_id = queue(kind, {**params, "path": str(path.resolve()), "file_name": name})

@@ -15,6 +15,7 @@ from typing import Any
 from database.customers import customer_base, facts
 from database.customers.customer_base import Base
 from database.engine.session import Connection
+from database.engine.sqlite.space import free_disk
 from database.importing import apply_import, imports
 from database.importing.apply_import import Plan
 from database.jobs import jobs
@@ -63,18 +64,18 @@ def run(work: Work) -> Mapping[str, Any]:
 def _import(work: Work, params: Mapping[str, Any]) -> Mapping[str, Any]:
     began = time.monotonic()
     schema = schema_from_dict(params["schema"])
-    path = work.database.path
+    data_folder = work.settings.data_folder
     with work.database.read() as connection:
         needed = jobs.unfinished_params(connection, "path")
-    uploads.sweep(path, needed=frozenset(needed))
+    uploads.sweep(data_folder, needed=frozenset(needed))
     as_of = params.get("as_of") or work.clock().date().isoformat()
     _refuse_future(work, as_of)
     work.step(0.0, "Looking at the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
         notes = _fits(connection, present, schema)
-    table = open_table(params["path"], folder=uploads.folder(path))
-    scratch = uploads.folder(path) / f"staged-{work.job.id}-{work.job.attempt}.db"
+    table = open_table(params["path"], folder=uploads.folder(data_folder))
+    scratch = uploads.folder(data_folder) / f"staged-{work.job.id}-{work.job.attempt}.db"
     keep = False
     try:
         guess = max(table.size / 60, 1)  # rows, by a usual length of line: good enough for a progress bar
@@ -122,12 +123,11 @@ def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[
 def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mapping[str, Any]) -> None:
     if not staged.rejected:
         return
-    out = uploads.rejects_path(work.database.path, work.job.id)
+    out = uploads.rejects_path(work.settings.data_folder, work.job.id)
     write_rejects(table, staged, out)
     if params.get("absent_are_gone") or not (params.get("keep_good") or params.get("dry_run")):
         # Whose row was rejected is not absent: only a file that is taken whole says who has left.
-        where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
-        raise refusal(table, staged, where)
+        raise refusal(table, staged, uploads.rejects_place(work.settings, work.job.id))
     if not staged.accepted:
         raise InvalidTable(f"None of the {staged.total:,} rows can be used: {staged.rejects[0]['message']}.",
                            details=staged.rejects)  # fmt: skip
@@ -166,7 +166,7 @@ def _accept(
 ) -> Mapping[str, Any] | None:
     """Note the import, from which moment it will be finished; its result if this very file is in already."""
     params, now = work.job.params, iso(work.clock())
-    uploads.require_room(work.database.path, GROWTH * staged.staging.size())
+    uploads.require_room(free_disk(work.database), GROWTH * staged.staging.size())
     staged.staging.seal()
     first, last = staged.first_date, staged.last_date
     assert first is not None

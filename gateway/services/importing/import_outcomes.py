@@ -41,8 +41,8 @@ def run(work: Work) -> Mapping[str, Any]:
     path = work.job.params["path"]
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
         write_alone(work, lambda: finish_pending(work) or {})
-        table = open_table(path, folder=uploads.folder(work.database.path))
-        scratch = uploads.folder(work.database.path) / f"staged-{work.job.id}-{work.job.attempt}.db"
+        table = open_table(path, folder=uploads.folder(work.settings.data_folder))
+        scratch = uploads.folder(work.settings.data_folder) / f"staged-{work.job.id}-{work.job.attempt}.db"
         try:
             result = _import(work, table, Staging(scratch, _schema(table), ()))
         finally:
@@ -79,14 +79,10 @@ def _import(work: Work, table: OpenTable, staging: Staging) -> Mapping[str, Any]
     with staged.staging.open() as raw:
         staged = staged.with_late(table, raw, rejects)
     if staged.rejected:
-        out = uploads.rejects_path(work.database.path, work.job.id)
+        out = uploads.rejects_path(work.settings.data_folder, work.job.id)
         write_rejects(table, staged, out)
         if not (params.get("keep_good") or params.get("dry_run")):
-            raise refusal(
-                table,
-                staged,
-                f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database.",
-            )
+            raise refusal(table, staged, uploads.rejects_place(work.settings, work.job.id))
     done = (0, 0)
     if not params.get("dry_run") and staged.accepted:
         done = write_alone(work, lambda: {"done": _apply(work, staged)})["done"]

@@ -23,7 +23,7 @@ def preview(work: Work) -> Mapping[str, Any]:
     path = work.job.params["path"]
     try:
         work.step(0.0, "Looking at the file")
-        table = open_table(path, folder=uploads.folder(work.database.path))
+        table = open_table(path, folder=uploads.folder(work.settings.data_folder))
         table.close()
         first = read_first(path, PREVIEW_ROWS)
     finally:

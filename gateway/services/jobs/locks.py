@@ -9,9 +9,10 @@ import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TextIO
 
 from gateway.services.jobs.work import Work
+from gateway.settings import Settings
 
 _POLL_S = 0.1
 IMPORTS, FACTS = "imports", "facts"
@@ -33,12 +34,17 @@ def standing_still(work: Work) -> Iterator[None]:
 
 @contextmanager
 def _held(work: Work, what: str, how: int, waiting: str) -> Iterator[None]:
-    path = Path(work.database.path)
-    with path.with_name(f"{path.name}.{what}-lock").open("a", encoding="ascii") as lock:
+    with _opened(work.settings, what) as lock:
         while not _taken(lock.fileno(), how):
             work.step(0.0, waiting)
             time.sleep(_POLL_S)
         yield  # closing the file gives the lock back
+
+
+def _opened(settings: Settings, what: str) -> TextIO:
+    # By the database's name: several databases may share a folder, and their imports need not wait for each other.
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    return (settings.data_folder / f"{settings.database_path.name}.{what}-lock").open("a", encoding="ascii")
 
 
 def _taken(number: int, how: int) -> bool:

@@ -16,9 +16,9 @@ from database.jobs import jobs
 from gateway.services.importing import import_file
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
-from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.schema.features import built_in_schema
+from tests.gateway.conftest import settings_of
 from tests.stack import ROOT
 
 CUSTOMERS = ROOT / "examples" / "customers.csv"
@@ -32,9 +32,7 @@ def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
         job_id = jobs.create(connection, kind="import", lane="rest", params=params, now=now)
         job = jobs.claim_one(connection, job_id, worker="test", now=now)
     assert job is not None
-    return work.run(
-        Work(database, cast(Any, None), Settings(database_path=database.path), utc_now, job), import_file.run
-    )
+    return work.run(Work(database, cast(Any, None), settings_of(database.path), utc_now, job), import_file.run)
 
 
 @pytest.fixture
