@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 
+from database.accounts.audit import COMMAND_LINE
 from database.customers import customer_base, customers
 from database.scoring import dashboard
 from gateway.cli.setup import Context, prepare, run_here
 from gateway.services.importing import uploads
+from gateway.services.importing.extend_schema import extend_schema
 from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
@@ -76,8 +78,7 @@ def extend(file: str) -> None:
     """Add the further features of schema FILE to this database's customers; earlier facts lack them."""
     wanted = load_schema(file)
     context = prepare()
-    with context.database.write() as connection:
-        added = customer_base.extend(connection, wanted, context.clock)
+    added = extend_schema(context.database, context.settings, wanted, clock=context.clock, by=COMMAND_LINE)
     if not added:
         click.echo("The base has these features already; nothing changed.")
         return

@@ -14,6 +14,8 @@ from database.customers import customer_base
 from database.engine.session import Connection
 from gateway.environment import parts
 from gateway.openapi import Body, answers, blueprint, ok
+from gateway.security.callers import current_user
+from gateway.services.importing import extend_schema
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 from shared.schema.features import parse_schema
 
@@ -50,12 +52,12 @@ def get_schema() -> Response:
 
 
 @bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
-def extend_schema(body: ExtendBody) -> Response:
+def extend(body: ExtendBody) -> Response:
     """History is kept: in earlier facts the new features are missing."""
     p = parts()
     wanted = parse_schema(body.toml)
-    with p.database.write() as connection:
-        added = customer_base.extend(connection, wanted, p.clock)
+    added = extend_schema.extend_schema(p.database, p.settings, wanted, clock=p.clock, by=current_user().doer)
+    with p.database.read() as connection:
         return ok({**_shown(connection), "added": list(added)})
 
 

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from gateway.services.jobs.work import Work
 from gateway.settings import Settings
+from shared.errors import Conflict
 
 _POLL_S = 0.1
 IMPORTS, FACTS = "imports", "facts"
@@ -22,6 +23,15 @@ IMPORTS, FACTS = "imports", "facts"
 def alone(work: Work, what: str, waiting: str) -> Iterator[None]:
     """Hold something that nobody else may hold meanwhile, once it is free."""
     with _held(work, what, fcntl.LOCK_EX, waiting):
+        yield
+
+
+@contextmanager
+def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[None]:
+    """Hold something that nobody else may hold meanwhile. Raises Conflict, without waiting, where somebody does."""
+    with _opened(settings, what) as lock:
+        if not _taken(lock.fileno(), fcntl.LOCK_EX):
+            raise Conflict(refusal)
         yield
 
 
