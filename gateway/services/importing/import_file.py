@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -15,22 +16,22 @@ from typing import Any
 from database.customers import customer_base, facts
 from database.customers.customer_base import Base
 from database.engine.session import Connection
-from database.engine.sqlite.space import free_disk
+from database.engine.sqlite import space
 from database.importing import apply_import, imports
-from database.importing.apply_import import Plan
+from database.importing.import_plan import Plan
+from database.importing.imports import Pending
+from database.importing.staging import Staging, open_staging
 from database.jobs import jobs
 from gateway.services.importing import uploads
-from gateway.services.importing.finishing import bring_up_to_date, finish, finish_pending, write_alone
+from gateway.services.importing.check_file import CheckedFile, check_file, refusal
+from gateway.services.importing.publish_import import pending_import, publish_import
 from gateway.services.importing.rejects import write_rejects
-from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Conflict, InvalidInput, InvalidTable, SchemaMismatch
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.open import OpenTable, open_table
-
-__all__ = ["bring_up_to_date", "last_activity", "run"]
 
 OTHER_BASE = (
     "This database holds the customer base {name!r}, whose columns mean something else. "
@@ -44,63 +45,64 @@ GROWTH = 3
 
 def run(work: Work) -> Mapping[str, Any]:
     """The job: params {path, schema, file_name, as_of?, dry_run?, keep_good?, full_snapshot?, absent_are_gone?}."""
-    params = work.job.params
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
-        with work.database.read() as connection:
-            found = imports.pending(connection)
-        if found is not None:
-            before = write_alone(work, lambda: finish(work, found))
-            if found.job_id == work.job.id:
-                return before
+        before = pending_import(work)
+        if before is not None:
+            published = publish_import(work, before)
+            if before.job_id == work.job.id:
+                return published
+        began = time.monotonic()
         try:
-            return _import(work, params)
+            result = _import(work)
         finally:
-            with work.database.read() as connection:
-                kept = imports.pending(connection)
+            kept = pending_import(work)
             if kept is None or kept.job_id != work.job.id:
-                uploads.discard(params["path"])
+                uploads.discard(work.job.params["path"])
+    return {**result, "seconds": round(time.monotonic() - began, 2)}
 
 
-def _import(work: Work, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    began = time.monotonic()
+def _import(work: Work) -> Mapping[str, Any]:
+    """Check the file, and unless that was all, accept and publish it."""
+    params = work.job.params
     schema = schema_from_dict(params["schema"])
-    data_folder = work.settings.data_folder
-    with work.database.read() as connection:
-        needed = jobs.unfinished_params(connection, "path")
-    uploads.sweep(data_folder, needed=frozenset(needed))
+    _sweep_spool(work)
     as_of = params.get("as_of") or work.clock().date().isoformat()
     _refuse_future(work, as_of)
     work.step(0.0, "Looking at the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
         notes = _fits(connection, present, schema)
-    table = open_table(params["path"], folder=uploads.folder(data_folder))
-    scratch = uploads.folder(data_folder) / f"staged-{work.job.id}-{work.job.attempt}.db"
-    keep = False
-    try:
-        guess = max(table.size / 60, 1)  # rows, by a usual length of line: good enough for a progress bar
-        staged = stage(
-            table,
-            schema,
-            scratch,
-            as_of=as_of,
-            today=work.clock().date(),
-            report=lambda rows: work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows"),
-        )
-        staged.notes.extend(notes)
-        _refuse_rejects(work, table, staged, params)
-        result = _result(work, table, staged, present, params)
+    spool = uploads.folder(work.settings.data_folder)
+    with (
+        closing(open_table(params["path"], folder=spool)) as table,
+        open_staging(uploads.staging_path(spool, work.job), schema) as staging,
+    ):
+        checked = _check(work, table, staging, as_of)
+        checked.notes.extend(notes)
+        _refuse_rejects(work, table, checked)
+        result = _result(work, checked, present)
         if params.get("dry_run"):
-            return {**result, "seconds": round(time.monotonic() - began, 2)}
-        done = _accept(work, table, staged, present, schema, result)
-        keep = done is None
-    finally:
-        table.close()
-        if not keep:
-            for ending in ("", "-journal"):
-                scratch.with_name(scratch.name + ending).unlink(missing_ok=True)
-    published = done if done is not None else write_alone(work, lambda: finish_pending(work) or {})
-    return {**published, "seconds": round(time.monotonic() - began, 2)}
+            return result
+        _require_room(work, staging)
+        if _is_imported(work, table, checked):
+            return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
+        accepted = _accept(work, table, checked, present, result)
+    return publish_import(work, accepted)
+
+
+def _sweep_spool(work: Work) -> None:
+    with work.database.read() as connection:
+        needed = jobs.unfinished_params(connection, "path")
+    uploads.sweep(work.settings.data_folder, needed=frozenset(needed))
+
+
+def _check(work: Work, table: OpenTable, staging: Staging, as_of: str) -> CheckedFile:
+    guess = max(table.size / 60, 1)  # rows, by a usual length of line: good enough for a progress bar
+
+    def report(rows: int) -> None:
+        work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows")
+
+    return check_file(table, staging, as_of=as_of, today=work.clock().date(), report=report)
 
 
 def _refuse_future(work: Work, as_of: str) -> None:
@@ -120,35 +122,34 @@ def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[
     return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts."]
 
 
-def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: Mapping[str, Any]) -> None:
-    if not staged.rejected:
+def _refuse_rejects(work: Work, table: OpenTable, checked: CheckedFile) -> None:
+    if not checked.rejected:
         return
-    out = uploads.rejects_path(work.settings.data_folder, work.job.id)
-    write_rejects(table, staged, out)
+    params = work.job.params
+    write_rejects(table, checked, uploads.rejects_path(work.settings.data_folder, work.job.id))
     if params.get("absent_are_gone") or not (params.get("keep_good") or params.get("dry_run")):
-        # Whose row was rejected is not absent: only a file that is taken whole says who has left.
-        raise refusal(table, staged, uploads.rejects_place(work.settings, work.job.id))
-    if not staged.accepted:
-        raise InvalidTable(f"None of the {staged.total:,} rows can be used: {staged.rejects[0]['message']}.",
-                           details=staged.rejects)  # fmt: skip
+        # A customer whose row was rejected is not absent: only a file that is taken whole says who has left.
+        raise refusal(table, checked, uploads.rejects_place(work.settings, work.job.id))
+    if not checked.accepted:
+        raise InvalidTable(f"None of the {checked.total:,} rows can be used: {checked.rejects[0]['message']}.",
+                           details=checked.rejects)  # fmt: skip
 
 
-def _result(
-    work: Work, table: OpenTable, staged: Staged, present: Base | None, params: Mapping[str, Any]
-) -> dict[str, Any]:
+def _result(work: Work, checked: CheckedFile, present: Base | None) -> dict[str, Any]:
+    params = work.job.params
     work.step(0.36, "Comparing with the customers that are known")
-    staged.staging.resolve(work.database, several=staged.several)
-    counts = staged.staging.counts(work.database, present.schema if present else None)
+    checked.staging.resolve(work.database, several=checked.several)
+    counts = checked.staging.counts(work.database, present.schema if present else None)
     return {
         "file_name": params["file_name"],
-        "rows": staged.accepted,
-        "total": staged.total,
-        "accepted": staged.accepted,
-        "rejected": staged.rejected,
-        "rejects": staged.rejects,
-        "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if staged.rejected else None,
-        "as_of": staged.last_date,
-        "first_as_of": staged.first_date,
+        "rows": checked.accepted,
+        "total": checked.total,
+        "accepted": checked.accepted,
+        "rejected": checked.rejected,
+        "rejects": checked.rejects,
+        "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if checked.rejected else None,
+        "as_of": checked.last_date,
+        "first_as_of": checked.first_date,
         "customers_new": counts.new,
         "customers_updated": counts.updated,
         "customers_unchanged": counts.unchanged,
@@ -156,47 +157,71 @@ def _result(
         "declared_gone": 0,
         "dry_run": bool(params.get("dry_run")),
         "unchanged": False,
-        "recognised": staged.recognised,
-        "notes": staged.notes,
+        "recognised": checked.recognised,
+        "notes": checked.notes,
     }
 
 
+def _require_room(work: Work, staging: Staging) -> None:
+    """Raise DiskFull or Conflict where disk or database have no room for the import."""
+    needed = GROWTH * staging.size()
+    uploads.require_room(space.free_disk(work.database), needed)
+    with work.database.read() as connection:
+        left = space.free_pages(connection)
+    if left is not None and left < needed:
+        raise Conflict("The database has no room for this import (its limit of pages); nothing was written.")
+
+
+def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
+    """The columns by which an import is known again."""
+    schema = checked.staging.schema
+    return {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": checked.last_date}
+
+
+def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
+    """Whether this very file is in already; who is declared absent may differ, so such a file is taken again."""
+    if work.job.params.get("absent_are_gone"):
+        return False
+    with work.database.read() as connection:
+        return imports.seen(connection, **_identity(table, checked))
+
+
 def _accept(
-    work: Work, table: OpenTable, staged: Staged, present: Base | None, schema: Schema, result: dict[str, Any]
-) -> Mapping[str, Any] | None:
-    """Note the import, from which moment it will be finished; its result if this very file is in already."""
-    params, now = work.job.params, iso(work.clock())
-    uploads.require_room(free_disk(work.database), GROWTH * staged.staging.size())
-    staged.staging.seal()
-    first, last = staged.first_date, staged.last_date
-    assert first is not None
-    assert last is not None
-    gone = bool(params.get("absent_are_gone"))
+    work: Work, table: OpenTable, checked: CheckedFile, present: Base | None, result: dict[str, Any]
+) -> Pending:
+    """Note the import: from this moment it will be finished."""
+    now, staging = iso(work.clock()), checked.staging
+    staging.seal()
     with work.database.write() as connection:
-        space = apply_import.room(connection)
-        if space is not None and space < GROWTH * staged.staging.size():
-            raise Conflict("The database has no room for this import (its limit of pages); nothing was written.")
-        known = {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": last}
-        if imports.seen(connection, **known) and not gone:
-            return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
         if present is None:
             if customer_base.get(connection) is not None:
                 raise Conflict("Another customer base came in between; look at it, then import again.")
-            customer_base.adopt(connection, schema, is_demo=False, clock=work.clock)
-        now_present = customer_base.get(connection)
-        assert now_present is not None
-        plan = Plan(
-            staging=str(staged.staging.path), present=now_present.schema.as_dict(), given=schema.as_dict(),
-            roles=list(staged.staging.roles), several=staged.several,
-            corrects=apply_import.knows_dates_between(connection, first, last),
-            lifetimes=facts.has_subscriptions(connection), absent_on=last if gone else None, today=now[:10], now=now,
-            file=params["path"], result=result,
-        )  # fmt: skip
+            customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
+        plan = _plan(connection, work, checked, result, now)
         imports.begin(
-            connection, job_id=work.job.id, plan=asdict(plan), rejected=staged.rejected, file_name=params["file_name"],
-            rows=staged.accepted, new=result["customers_new"], updated=result["customers_updated"], now=now, **known,
+            connection, job_id=work.job.id, plan=asdict(plan), rejected=checked.rejected,
+            file_name=work.job.params["file_name"], rows=checked.accepted, new=result["customers_new"],
+            updated=result["customers_updated"], now=now, **_identity(table, checked),
         )  # fmt: skip
-    return None
+        accepted = imports.pending(connection)
+    assert accepted is not None
+    staging.keep()
+    return accepted
+
+
+def _plan(connection: Connection, work: Work, checked: CheckedFile, result: dict[str, Any], now: str) -> Plan:
+    params, staging, present = work.job.params, checked.staging, customer_base.get(connection)
+    first, last = checked.first_date, checked.last_date
+    assert present is not None
+    assert first is not None
+    assert last is not None
+    return Plan(
+        staging=str(staging.path), present=present.schema.as_dict(), given=staging.schema.as_dict(),
+        roles=list(staging.roles), several=checked.several,
+        corrects=apply_import.knows_dates_between(connection, first, last),
+        lifetimes=facts.has_subscriptions(connection), absent_on=last if params.get("absent_are_gone") else None,
+        today=now[:10], now=now, file=params["path"], result=result,
+    )  # fmt: skip
 
 
 def last_activity(days: float | None) -> str | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from database.jobs.jobs import Job
 from gateway.settings import Settings
 from shared.errors import DiskFull, NotFound, ServiceUnavailable, is_disk_full
 
@@ -36,6 +37,11 @@ def keep(data_folder: Path, save: Callable[[Path], None]) -> Path:
             raise DiskFull from None
         raise ServiceUnavailable(f"The file can't be kept here ({error.strerror}); nothing was imported.") from None
     return path
+
+
+def staging_path(folder: Path, job: Job) -> Path:
+    """Where the rows of an import are staged: a file of this attempt of its job alone."""
+    return folder / f"staged-{job.id}-{job.attempt}.db"
 
 
 def discard(params_path: str | None) -> None:

@@ -27,6 +27,13 @@ def alone(work: Work, what: str, waiting: str) -> Iterator[None]:
 
 
 @contextmanager
+def facts_alone(work: Work) -> Iterator[None]:
+    """Change the facts while no scoring run and no training reads them."""
+    with alone(work, FACTS, "Waiting for a scoring run or training to end"):
+        yield
+
+
+@contextmanager
 def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[None]:
     """Hold something that nobody else may hold meanwhile. Raises Conflict, without waiting, where somebody does."""
     with _opened(settings, what) as lock:

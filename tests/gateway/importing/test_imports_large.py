@@ -11,7 +11,8 @@ from sqlalchemy import event
 from database.customers import facts
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.importing import apply_import, imports
+from database.engine.sqlite import space
+from database.importing import imports
 from database.jobs import jobs
 from gateway.services.importing import import_file
 from gateway.services.jobs import work
@@ -69,7 +70,7 @@ def test_a_disk_that_fills_while_rows_are_written_shows_nothing_and_the_next_imp
 ) -> None:
     pages = [70]
     _limit(database, pages)
-    monkeypatch.setattr(apply_import, "room", lambda connection: None)  # nobody saw it coming
+    monkeypatch.setattr(space, "free_pages", lambda connection: None)  # nobody saw it coming
     ended = run_import(database, CUSTOMERS, "2026-09-01")
     assert ended.error is not None
     assert "The disk is full" in ended.error["message"]

@@ -1,4 +1,4 @@
-"""A file checked from end to end into a scratch file: rows that fit, and cells that do not.
+"""A file checked from end to end: rows that fit are staged, cells that do not are noted.
 
 Law: the database is not written here; accepted and rejected rows add up to the rows of the file.
 """
@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from database.importing.staging import ROLES, Scratch, Staging
+from database.importing.staging import ROLES, Reject, StagedRows, Staging, role_column
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
 from shared.tables.batch_checks import FEATURE, Batch, StartAgain, TableCheck
@@ -31,15 +30,16 @@ Report = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Staged:
-    """What came out of a file.
+class CheckedFile:
+    """The result of checking a file.
 
     Attributes
     ----------
     several
-        Whether somebody has several rows.
+        Whether a customer has several rows.
     rejects
-        The first of them, as `{row, field, value, message}`; `row` is the line of a CSV, the row of a Parquet file.
+        The first cells that can't be used, as `{row, field, value, message}`; `row` is the line of a CSV, the row of a
+        Parquet file.
     """
 
     staging: Staging
@@ -53,20 +53,19 @@ class Staged:
     recognised: dict[str, object]
     rejects: list[Detail]
 
-    def with_late(
-        self, table: OpenTable, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]
-    ) -> Staged:
-        """The same after further rows turned out to be no good."""
-        _late(self.staging, raw, rejects)
-        accepted, first, last = self.staging.dates(raw)
-        rejected = self.staging.rejected_records(raw)
-        assert accepted + rejected == self.total
-        shown = _details(table, self.staging, raw) if rejected else []
+    def with_late(self, table: OpenTable, rejects: list[Reject]) -> CheckedFile:
+        """The same after further rows turned out to be unusable."""
+        with self.staging.open() as rows:
+            _reject_rows(rows, rejects)
+            accepted, first, last = rows.dates()
+            rejected = rows.rejected_records()
+            assert accepted + rejected == self.total
+            shown = _details(table, rows) if rejected else []
         return replace(self, accepted=accepted, rejected=rejected, first_date=first, last_date=last, rejects=shown)
 
 
 class _Seen:
-    """Hashes of who and when, to find the same twice in a file of any length."""
+    """Hashes of ids and dates, to find repeated ones in a file of any length."""
 
     def __init__(self) -> None:
         self.records: list[np.ndarray] = []
@@ -90,64 +89,67 @@ class _Seen:
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
 
 
-def stage(
-    table: OpenTable, schema: Schema, scratch: Path, *, as_of: str, today: date, report: Report = lambda rows: None
-) -> Staged:
-    """Check a file into a scratch file.
+def check_file(
+    table: OpenTable, staging: Staging, *, as_of: str, today: date, report: Report = lambda rows: None
+) -> CheckedFile:
+    """Check every row of a file, and stage those that fit.
 
     Parameters
     ----------
+    staging
+        Takes the rows, as its schema describes them.
     as_of
         Dates the rows where the file does not.
     report
         Called with the rows done so far.
     """
+    schema = staging.schema
     check = TableCheck(table, schema, today)
     while True:
         try:
-            staging, seen = _fill(check, schema, scratch, as_of, report)
+            seen = _stage_rows(check, staging, as_of, report)
             break
         except StartAgain:
             continue
-    with staging.open() as raw:
-        _refuse_repeated(table, staging, raw, seen)
-        if "label" in staging.roles and not check.label_is_blank:
-            _late(staging, raw, [(n, schema.label, None, "the label is missing") for n in staging.unlabelled(raw)])
-        accepted, first, last = staging.dates(raw)
-        rejected = staging.rejected_records(raw)
+    with staging.open() as rows:
+        _reject_repeated(table, schema, rows, seen)
+        if staging.has("label") and not check.label_is_blank:
+            unlabelled = rows.lacking(role_column("label"))
+            _reject_rows(rows, [(n, schema.label, None, "the label is missing") for n in unlabelled])
+        accepted, first, last = rows.dates()
+        rejected = rows.rejected_records()
         assert accepted + rejected == check.total
-        notes = [*check.closing_notes(), *_only_case(staging, raw, seen)]
-        shown = _details(table, staging, raw) if rejected else []
+        notes = [*check.closing_notes(), *_only_case(rows, seen)]
+        shown = _details(table, rows) if rejected else []
     people = seen.joined(seen.people)
-    return Staged(
+    return CheckedFile(
         staging, check.total, accepted, rejected, len(np.unique(people)) < len(people), first, last, notes,
         {"encoding": table.encoding, "delimiter": table.delimiter, **check.recognised.as_dict()}, shown,
     )  # fmt: skip
 
 
-def _fill(check: TableCheck, schema: Schema, scratch: Path, as_of: str, report: Report) -> tuple[Staging, _Seen]:
+def _stage_rows(check: TableCheck, staging: Staging, as_of: str, report: Report) -> _Seen:
     seen = _Seen()
     done = 0
     batches = check.batches()
     first = next(batches, None)
     roles = [role for role in ROLES if first is not None and role in first.columns]
-    staging = Staging(scratch, schema, roles)
-    staging.create()
-    with staging.open() as raw:
+    staging.begin(roles)
+    with staging.open() as rows:
         while first is not None:
             if first.rejects:
-                staging.reject(raw, ((r.record, r.field, r.value, r.expected) for r in first.rejects))
+                rows.reject((r.record, r.field, r.value, r.expected) for r in first.rejects)
             if len(first.records):
                 seen.add(first)
-                staging.add(raw, _values(first, schema, roles, as_of))
+                rows.add(_values(first, staging.schema, roles, as_of))
             done += len(first.records)
             report(done)
             first = next(batches, None)
-    return staging, seen
+    return seen
 
 
 def _values(batch: Batch, schema: Schema, roles: Sequence[str], as_of: str) -> list[Sequence[Any]]:
-    """Python values to bind, column by column, in the order of `Staging.columns`."""
+    """Python values to bind, column by column, in the order of the staged columns."""
     columns = batch.columns
     values: list[Sequence[Any]] = [batch.records.tolist(), columns["user_id"].to_pylist()]
     values.append(_list(columns["as_of"]) if "as_of" in columns else [as_of] * len(batch.records))
@@ -162,35 +164,36 @@ def _list(column: pa.Array) -> list[Any]:
     return list((column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist())
 
 
-def _late(staging: Staging, raw: Scratch, rejects: list[tuple[int, str | None, str | None, str]]) -> None:
+def _reject_rows(rows: StagedRows, rejects: list[Reject]) -> None:
+    """Unstage rows that were found to be unusable, and note why."""
     if rejects:
-        staging.drop(raw, [reject[0] for reject in rejects])
-        staging.reject(raw, rejects)
+        rows.drop([reject[0] for reject in rejects])
+        rows.reject(rejects)
 
 
-def _refuse_repeated(table: OpenTable, staging: Staging, raw: Scratch, seen: _Seen) -> None:
-    """The same id with the same date twice: the first stays, further ones are rejected."""
+def _reject_repeated(table: OpenTable, schema: Schema, rows: StagedRows, seen: _Seen) -> None:
+    """Reject rows that repeat an id with the same date; the first stays."""
     records = seen.joined(seen.records)
     suspects = records[repeated(seen.joined(seen.rows))].tolist()
     if not suspects:
         return
     if len(suspects) > MOST_REPEATED:
-        raise InvalidTable(REPEATED.format(rows=len(suspects), id=staging.schema.id))
+        raise InvalidTable(REPEATED.format(rows=len(suspects), id=schema.id))
     first: dict[tuple[str, str | None], int] = {}
     again: list[tuple[int, int, str]] = []
-    for record, who in sorted(staging.identities(raw, suspects).items()):
+    for record, who in sorted(rows.identities(suspects).items()):
         if first.setdefault(who, record) != record:
             again.append((record, first[who], who[0]))
     places = table.lines_of(sorted({n for pair in again for n in pair[:2]}))
-    same = "" if staging.schema.as_of is None else " with the same date"
-    _late(staging, raw, [
-        (n, staging.schema.id, who[:80],
+    same = "" if schema.as_of is None else " with the same date"
+    _reject_rows(rows, [
+        (n, schema.id, who[:80],
          f"the id {who[:80]!r} stands in {table.place_name} {places[earlier]} already{same}, keep one of them")
         for n, earlier, who in again
     ])  # fmt: skip
 
 
-def _only_case(staging: Staging, raw: Scratch, seen: _Seen) -> Iterator[str]:
+def _only_case(rows: StagedRows, seen: _Seen) -> Iterator[str]:
     """A note on ids that are the same but for case: they are different customers, and may be one person."""
     people, folded, records = seen.joined(seen.people), seen.joined(seen.folded), seen.joined(seen.records)
     different = len(np.unique(people)) - len(np.unique(folded))
@@ -198,15 +201,15 @@ def _only_case(staging: Staging, raw: Scratch, seen: _Seen) -> Iterator[str]:
         return
     suspects = records[repeated(folded)].tolist()[:2000]
     names: dict[str, set[str]] = {}
-    for name, _ in staging.identities(raw, suspects).values():
+    for name, _ in rows.identities(suspects).values():
         names.setdefault(name.lower(), set()).add(name)
     example = next((sorted(group)[:2] for group in names.values() if len(group) > 1), [])
     told = f", such as {' and '.join(map(repr, example))}" if example else ""
     yield f"{different:,} ids differ from another one only by case{told}: they are taken for different customers."
 
 
-def _details(table: OpenTable, staging: Staging, raw: Scratch) -> list[Detail]:
-    found = list(staging.rejects(raw, SHOWN))
+def _details(table: OpenTable, rows: StagedRows) -> list[Detail]:
+    found = list(rows.rejects(SHOWN))
     places = table.lines_of(sorted({record for record, *_ in found}))
     return [_detail(places[record], field, value, expected) for record, field, value, expected in found]
 
@@ -220,13 +223,13 @@ def _detail(place: int, field: str | None, value: str | None, expected: str) -> 
     return detail
 
 
-def refusal(table: OpenTable, staged: Staged, where: str) -> InvalidTable:
-    """Why nothing was imported, with the first rejects and where all of them stand."""
-    first = staged.rejects[0]
-    rows = "1 row has" if staged.rejected == 1 else f"{staged.rejected:,} of {staged.total:,} rows have"
+def refusal(table: OpenTable, checked: CheckedFile, where: str) -> InvalidTable:
+    """The error that says why nothing was imported, with the first rejects and where all of them stand."""
+    first = checked.rejects[0]
+    rows = "1 row has" if checked.rejected == 1 else f"{checked.rejected:,} of {checked.total:,} rows have"
     field = f", {first['field']}" if "field" in first else ""
     return InvalidTable(
         f"{rows} to be put right before the table can be used: {table.place_name} {first['row']}{field}: "
         f"{first['message']}. Nothing was imported. All rejected rows with their reasons: {where}",
-        details=staged.rejects,
+        details=checked.rejects,
     )

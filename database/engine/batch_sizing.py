@@ -1,0 +1,67 @@
+"""How many rows fit into one short write transaction here and now, learned from those before.
+
+Law: the write lock is held for about as long as is aimed at, on any machine and under any load, and is left free in
+between for longer than a waiting writer sleeps (`database.engine.session`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from database.engine.session import REST_S
+
+T = TypeVar("T")
+#: Far below the limit of 250 ms, so that a machine that gets busy at once does not break it.
+AIM_S = 0.03
+#: Seconds that the lock is held, by one transaction after the other, before it is left free for a moment.
+HELD_S = 0.1
+
+
+class Pace:
+    """The size of the next transaction.
+
+    Parameters
+    ----------
+    first, fewest, most
+        Rows (or keys) of one transaction.
+    aim_s
+        Seconds that it is to take.
+
+    Attributes
+    ----------
+    size
+        What the next one may hold.
+    longest_s
+        Seconds of the longest so far.
+    """
+
+    def __init__(self, first: int = 1_000, fewest: int = 250, most: int = 8_000, aim_s: float = AIM_S) -> None:
+        self.size, self._fewest, self._most, self._aim_s = first, fewest, most, aim_s
+        self.longest_s = self._since_rest_s = self._left_at = 0.0
+
+    @contextmanager
+    def timed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
+        """Hold a write transaction, learn from how long that took, and leave the lock free for a moment.
+
+        The time until the transaction is begun is somebody else's and does not count.
+        """
+        with transaction as opened:
+            began = time.monotonic()
+            if began - self._left_at >= REST_S:
+                # The caller had other things to do, and left it free for long enough.
+                self._since_rest_s = 0.0
+            yield opened
+        self._left_at = time.monotonic()
+        self.took(self._left_at - began)
+        if self._since_rest_s >= HELD_S:
+            self._since_rest_s = 0.0
+            time.sleep(REST_S)
+
+    def took(self, seconds: float) -> None:
+        """Learn from a transaction of the present size."""
+        self.longest_s = max(self.longest_s, seconds)
+        self._since_rest_s += seconds
+        self.size = int(min(max(self.size * min(self._aim_s / max(seconds, 1e-4), 1.5), self._fewest), self._most))

@@ -1,0 +1,55 @@
+"""The writer of outcomes: staged rows of who left when end the lifetimes of customers that are known.
+
+Law: applying them twice changes nothing more than applying them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from database.customers import facts
+from database.engine.batch_sizing import Pace
+from database.engine.session import Database
+from database.importing import apply_outcomes
+from database.importing.apply_outcomes import OutcomeStatements
+from database.importing.chunks import change_by_rows
+from database.importing.import_writer import hide_gone, open_lifetimes
+from database.importing.staging import Reject, Staging, role_column
+
+#: Rows in the first transaction; a file of fewer is applied at once.
+ROWS = 2_000
+
+
+def unusable(database: Database, staging: Staging) -> list[Reject]:
+    """Rows without an end, about people who are no customers, or about a lifetime that is not known."""
+    with staging.open() as rows:
+        missing = rows.lacking(role_column("end"))
+    staging.resolve(database, several=False)
+    with staging.open() as rows:
+        strangers = rows.strangers()
+    rejects: list[Reject] = [(n, "ended_at", None, "the date of the end is missing") for n in missing]
+    rejects += [(n, "user_id", who[:80], f"there is no customer {who[:80]!r}") for n, who in strangers]
+    with database.read() as connection:
+        known = facts.has_subscriptions(connection)
+    if known:
+        with staging.attached(database) as beside, beside.read() as connection:
+            rejects += apply_outcomes.without_lifetime(connection, staging)
+    return rejects
+
+
+def apply(database: Database, staging: Staging, *, now: str, report: Callable[[int], None]) -> tuple[int, int]:
+    """End the lifetimes that the rows name; how many customers have left, and how many will.
+
+    Parameters
+    ----------
+    report
+        Called with the number of those who have left so far.
+    """
+    open_lifetimes(database, now)
+    left, ahead, pace = 0, 0, Pace(ROWS)
+    statements = OutcomeStatements(staging, now)
+    for _, (gone, going) in change_by_rows(database, staging, pace, statements.apply):
+        left, ahead = left + gone, ahead + going
+        report(left)
+    hide_gone(database, pace)
+    return left, ahead
