@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, bindparam, delete, exists, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from database.engine.upsert import upsert
 from database.tables import tables
 
 u, revoked, keys = tables.users, tables.revoked_tokens, tables.api_keys
@@ -95,21 +95,9 @@ def add(
     connection: Connection, *, email: str, password_hash: str, name: str, role: str, now: str, is_demo: bool = False
 ) -> int | None:
     """Add a person; the new number, or None where the address is taken."""
-    statement = (
-        upsert(u)
-        .values(
-            email=email,
-            password_hash=password_hash,
-            name=name,
-            role=role,
-            is_demo=int(is_demo),
-            created_at=now,
-            updated_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=[u.c.email])
-        .returning(u.c.id)
-    )
-    return connection.execute(statement).scalar_one_or_none()
+    values = {"email": email, "password_hash": password_hash, "name": name, "role": role, "is_demo": int(is_demo)}
+    statement = upsert(u, {**values, "created_at": now, "updated_at": now}, key=["email"])
+    return connection.execute(statement.returning(u.c.id)).scalar_one_or_none()
 
 
 def change(
@@ -147,5 +135,5 @@ def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bo
         False where it was refused already.
     """
     connection.execute(delete(revoked).where(revoked.c.expires_at < now))
-    statement = upsert(revoked).values(jti=jti, expires_at=expires_at).on_conflict_do_nothing().returning(revoked.c.jti)
-    return connection.execute(statement).scalar_one_or_none() is not None
+    statement = upsert(revoked, {"jti": jti, "expires_at": expires_at}, key=["jti"])
+    return connection.execute(statement.returning(revoked.c.jti)).scalar_one_or_none() is not None

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func, null, or_, select
 
 from database.customers.customer_base import column_names
+from database.engine.expressions import begins_with
 from database.tables import tables
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 from shared.schema.features import Schema
@@ -150,11 +151,7 @@ def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[boo
 
 def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
     """Ids or e-mails that begin so, whatever the case of A to Z: by the index where few do."""
-    above = prefix + chr(0x10FFFF)
-    begins = [
-        and_(column.collate("NOCASE") >= prefix, column.collate("NOCASE") < above)
-        for column in (wide.c.user_id, wide.c.email)
-    ]
+    begins = [begins_with(column, prefix) for column in (wide.c.user_id, wide.c.email)]
     keys: set[int] = set()
     for each in begins:
         keys.update(connection.execute(select(wide.c.id).where(each).limit(FEW + 1)).scalars())
