@@ -1,4 +1,4 @@
-"""People who sign in, and the tokens they gave back.
+"""People who sign in, and the tokens that they revoked.
 
 Law: an e-mail address stands in `users` and nowhere else.
 """
@@ -73,7 +73,7 @@ _SIGNED_IN = select(u).where(
 
 
 def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str) -> User | None:
-    """Who holds a token; None unless the row still honours it."""
+    """The user of a token; None where the token no longer counts."""
     given = {"user_id": user_id, "token_version": token_version, "jti": jti}
     row = connection.execute(_SIGNED_IN, given).one_or_none()
     return _user(row) if row else None
@@ -86,7 +86,7 @@ def page(connection: Connection, *, limit: int, after_id: int = 0) -> list[User]
 
 
 def enabled_admins(connection: Connection) -> int:
-    """How many people can administer now."""
+    """Number of enabled administrators."""
     query = select(func.count()).select_from(u).where(u.c.role == "admin", u.c.disabled_at.is_(None))
     return connection.execute(query).scalar_one()
 

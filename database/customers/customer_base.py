@@ -25,7 +25,7 @@ SHARED_COLUMNS = {"plan": "category", "tenure_months": "number"}
 
 @dataclass(frozen=True)
 class Base:
-    """What this database holds."""
+    """The customer base of this database."""
 
     schema: Schema
     checksum: str

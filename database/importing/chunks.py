@@ -5,7 +5,7 @@ Law: how many rows one transaction changes follows from how long those before it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, func, select
@@ -21,8 +21,10 @@ Change = Callable[[Connection, int, int], T]
 
 def change_by_rows(
     database: Database, staging: Staging, pace: Pace, change: Change[T], *, after: int = 0, one_date: bool = False
-) -> Iterator[tuple[int, T]]:
+) -> Generator[tuple[int, T], None, None]:
     """Apply `change(connection, after, until)` to the staged rows with `after` < n <= `until`, chunk by chunk.
+
+    To be closed by the caller: the rows are attached until then.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from database.customers import customer_base, facts
@@ -69,9 +69,10 @@ class ImportWriter:
             self._database, self._staging, self._pace, statements.apply,
             after=self._pending.written, one_date=self.plan.several,
         )  # fmt: skip
-        for size, _ in chunks:
-            done = min(done + size, total)
-            report(done, total)
+        with closing(chunks):
+            for size, _ in chunks:
+                done = min(done + size, total)
+                report(done, total)
 
     def _declare_gone(self, day: str) -> None:
         open_lifetimes(self._database, self.plan.now, also=day)

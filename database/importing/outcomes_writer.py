@@ -6,6 +6,7 @@ Law: applying them twice changes nothing more than applying them once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from database.customers import facts
 from database.engine.batch_sizing import Pace
@@ -48,8 +49,9 @@ def apply(database: Database, staging: Staging, *, now: str, report: Callable[[i
     open_lifetimes(database, now)
     left, ahead, pace = 0, 0, Pace(ROWS)
     statements = OutcomeStatements(staging, now)
-    for _, (gone, going) in change_by_rows(database, staging, pace, statements.apply):
-        left, ahead = left + gone, ahead + going
-        report(left)
+    with closing(change_by_rows(database, staging, pace, statements.apply)) as chunks:
+        for _, (gone, going) in chunks:
+            left, ahead = left + gone, ahead + going
+            report(left)
     hide_gone(database, pace)
     return left, ahead

@@ -33,13 +33,22 @@ from sqlalchemy.schema import CreateTable
 
 from database.customers.customer_base import column_names, customers_table
 from database.engine.session import Database
+from database.engine.sqlite import space
 from database.engine.sqlite.staging_file import SCHEMA, Attached, Reject, StagedRows, StagingFile
 from database.tables import tables
+from shared.errors import Conflict, DiskFull
 from shared.schema.features import Schema
 
 __all__ = ["ROLES", "Counts", "Reject", "StagedRows", "Staging", "open_staging"]
 
 c = tables.customers
+#: Bytes in the database for each byte of staged rows: a customer, a snapshot, their indexes, the log of both.
+GROWTH = 3
+HEADROOM = 64 * 1024 * 1024
+DISK_FULL = (
+    "The disk is too full: this import needs about {needed:,.0f} MB, {free:,.0f} MB are free. Nothing was written."
+)
+NO_ROOM = "The database has no room for this import (its limit of pages); nothing was written."
 #: Roles that a file may have beside its features, with the types of their columns.
 ROLES: dict[str, type[Any]] = {
     "email": Text,
@@ -135,9 +144,15 @@ class Staging:
         """Whether the rows are still there."""
         return self._file.exists()
 
-    def size(self) -> int:
-        """Bytes."""
-        return self._file.size()
+    def require_room(self, database: Database) -> None:
+        """Raise DiskFull or Conflict where the disk, or the database by its own limit, has no room for the rows."""
+        needed, free = GROWTH * self._file.size(), space.free_disk(database)
+        if free < needed + HEADROOM:
+            raise DiskFull(DISK_FULL.format(needed=needed / 1e6, free=free / 1e6))
+        with database.read() as connection:
+            left = space.free_pages(connection)
+        if left is not None and left < needed:
+            raise Conflict(NO_ROOM)
 
     def seal(self) -> None:
         """Make sure the rows survive the machine."""

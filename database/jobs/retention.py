@@ -1,4 +1,4 @@
-"""What is old enough to go: ledger rows by whole runs, audit rows, ended jobs.
+"""Deletion of old rows: ledger rows by whole runs, audit rows, ended jobs.
 
 Law: deleted in chunks, each a short transaction of the caller's; never what is shown, never a prediction whose outcome
 may still come, never a row that something else refers to.
@@ -47,7 +47,7 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
 
 
 def ledger_rows(connection: Connection, run_id: int) -> int:
-    """How many ledger rows a run has."""
+    """Number of ledger rows of a run."""
     return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
 
 
@@ -75,7 +75,7 @@ def old_jobs(before: str) -> ColumnElement[bool]:
 
 
 def count(connection: Connection, *, audit_before: str | None, jobs_before: str | None) -> tuple[int, int]:
-    """How many audit rows and jobs would go."""
+    """Numbers of audit rows and jobs that would be deleted."""
 
     def one(table: Any, before: str | None, old: Any) -> int:
         if before is None:

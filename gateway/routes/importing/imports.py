@@ -1,4 +1,4 @@
-"""Bringing customers in: a file with its schema, what became of them, and the rows that were rejected.
+"""Imports over REST: upload a file with its schema, list imports, fetch rejected rows.
 
 Law: an upload is put aside for the worker; nothing of it is read here.
 """
@@ -59,7 +59,7 @@ class OutcomesForm(FileForm):
 
 
 class ImportOut(BaseModel):
-    """What became of a file."""
+    """The result of an import."""
 
     rows: int
     total: int
@@ -80,7 +80,7 @@ class ImportOut(BaseModel):
 
 
 class OutcomesOut(BaseModel):
-    """What became of a file of outcomes."""
+    """The result of an import of outcomes."""
 
     total: int
     accepted: int
@@ -113,19 +113,19 @@ class ProposalOut(BaseModel):
 
 
 class ImportsOut(BaseModel):
-    """What was imported, newest first."""
+    """Imports, newest first."""
 
     imports: list[dict[str, Any]]
 
 
 class ImportsQuery(Query):
-    """How many."""
+    """Number of imports to list."""
 
     limit: int = Field(50, ge=1, le=100)
 
 
 class JobPath(BaseModel):
-    """Which import's job."""
+    """The job of an import."""
 
     job_id: int = Field(ge=1, le=MAX_KEY)
 

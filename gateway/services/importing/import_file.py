@@ -1,4 +1,4 @@
-"""Importing a customer table: checked whole into a scratch file, then published whole or not at all.
+"""Importing a customer table: checked and staged whole, then published whole or not at all.
 
 Law: facts are appended with their date; the present state of a customer is that of its newest facts; nothing is
 written to the database before every row has been looked at (docs/decisions/0008).
@@ -16,7 +16,6 @@ from typing import Any
 from database.customers import customer_base, facts
 from database.customers.customer_base import Base
 from database.engine.session import Connection
-from database.engine.sqlite import space
 from database.importing import apply_import, imports
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
@@ -39,8 +38,6 @@ OTHER_BASE = (
     "`DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
 )
 DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
-#: Bytes in the database for each byte in the scratch file: a customer, a snapshot, their indexes, the log of both.
-GROWTH = 3
 
 
 def run(work: Work) -> Mapping[str, Any]:
@@ -83,7 +80,7 @@ def _import(work: Work) -> Mapping[str, Any]:
         result = _result(work, checked, present)
         if params.get("dry_run"):
             return result
-        _require_room(work, staging)
+        staging.require_room(work.database)
         if _is_imported(work, table, checked):
             return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
         accepted = _accept(work, table, checked, present, result)
@@ -113,7 +110,7 @@ def _refuse_future(work: Work, as_of: str) -> None:
 
 
 def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
-    """Notes on the schema, if the base can take a file of it. Raises SchemaMismatch."""
+    """Notes on the schema. Raises SchemaMismatch where the base can't take a file of it."""
     if present is None or present.checksum == schema.checksum():
         return []
     if customer_base.schema_of(connection, schema.checksum()) is None:
@@ -162,16 +159,6 @@ def _result(work: Work, checked: CheckedFile, present: Base | None) -> dict[str,
     }
 
 
-def _require_room(work: Work, staging: Staging) -> None:
-    """Raise DiskFull or Conflict where disk or database have no room for the import."""
-    needed = GROWTH * staging.size()
-    uploads.require_room(space.free_disk(work.database), needed)
-    with work.database.read() as connection:
-        left = space.free_pages(connection)
-    if left is not None and left < needed:
-        raise Conflict("The database has no room for this import (its limit of pages); nothing was written.")
-
-
 def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
     """The columns by which an import is known again."""
     schema = checked.staging.schema
@@ -179,7 +166,7 @@ def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
 
 
 def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
-    """Whether this very file is in already; who is declared absent may differ, so such a file is taken again."""
+    """Whether this very file was imported before; one that declares customers absent is taken again."""
     if work.job.params.get("absent_are_gone"):
         return False
     with work.database.read() as connection:

@@ -1,4 +1,4 @@
-"""Importing who left when, and why: a file of outcomes ends the lifetimes of customers that are known.
+"""Importing outcomes: a file that says who left when, and why, ends the lifetimes of known customers.
 
 Law: checked whole before anything is written; applying it twice changes nothing more than applying it once.
 """

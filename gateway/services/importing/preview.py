@@ -1,4 +1,4 @@
-"""A file shown as it would be read, and a schema proposed for it, before anything is imported.
+"""Preview of a file, and a proposed schema for it, before anything is imported.
 
 Law: nothing is written; of a long file only its beginning is judged, and that is said.
 """

@@ -1,4 +1,4 @@
-"""Uploaded files on their way to the worker, and the files of rejected rows on their way back.
+"""The spool: uploaded files for the worker, and files of rejected rows.
 
 Law: they lie in a folder of their own in DATA_FOLDER, bear names of our own, and are removed when nobody needs them.
 """
@@ -16,7 +16,6 @@ from shared.errors import DiskFull, NotFound, ServiceUnavailable, is_disk_full
 
 FOLDER = "spool"
 KEPT_S = 7 * 24 * 3600.0
-_HEADROOM = 64 * 1024 * 1024
 
 
 def folder(data_folder: Path) -> Path:
@@ -40,7 +39,7 @@ def keep(data_folder: Path, save: Callable[[Path], None]) -> Path:
 
 
 def staging_path(folder: Path, job: Job) -> Path:
-    """Where the rows of an import are staged: a file of this attempt of its job alone."""
+    """The file that an import stages its rows in: one for each attempt of its job."""
     return folder / f"staged-{job.id}-{job.attempt}.db"
 
 
@@ -51,12 +50,12 @@ def discard(params_path: str | None) -> None:
 
 
 def rejects_path(data_folder: Path, job_id: int) -> Path:
-    """Where the rejected rows of a job stand, if there are any."""
+    """The path of the rejected rows of a job, if there are any."""
     return folder(data_folder) / f"rejects-{job_id}.csv"
 
 
 def rejects_place(settings: Settings, job_id: int) -> str:
-    """Where somebody finds the rejected rows of a job, as the end of a sentence."""
+    """The places that offer the rejected rows of a job, as the end of a sentence."""
     where = "beside the database" if settings.own_data_folder is None else "in DATA_FOLDER"
     return f"GET /api/customers/import/{job_id}/rejects, or {FOLDER}/rejects-{job_id}.csv {where}."
 
@@ -76,12 +75,3 @@ def sweep(data_folder: Path, *, needed: frozenset[str]) -> None:
         left = path.name.startswith(("utf8-", "staged-")) and old > 3600
         if str(path) not in needed and (old > KEPT_S or left):
             path.unlink(missing_ok=True)
-
-
-def require_room(free: int, bytes_needed: int) -> None:
-    """Raise DiskFull where the `free` bytes of the database's disk are too few for this."""
-    if free < bytes_needed + _HEADROOM:
-        raise DiskFull(
-            f"The disk is too full: this import needs about {bytes_needed / 1e6:,.0f} MB, "
-            f"{free / 1e6:,.0f} MB are free. Nothing was written."
-        )

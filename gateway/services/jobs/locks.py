@@ -1,6 +1,6 @@
-"""Taking turns over the facts: an import writes them alone, scoring and training read them while they stand still.
+"""Locks between processes: imports one at a time, and no change of the facts while scoring or training reads them.
 
-Law: the kernel frees the lock of a process that dies; whoever waits says so and can be cancelled.
+Law: the kernel frees the lock of a process that dies; a job that waits says so and can be cancelled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IMPORTS, FACTS = "imports", "facts"
 
 @contextmanager
 def alone(work: Work, what: str, waiting: str) -> Iterator[None]:
-    """Hold something that nobody else may hold meanwhile, once it is free."""
+    """Hold a lock alone, waiting until it is free."""
     with _held(work, what, fcntl.LOCK_EX, waiting):
         yield
 
@@ -35,7 +35,7 @@ def facts_alone(work: Work) -> Iterator[None]:
 
 @contextmanager
 def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[None]:
-    """Hold something that nobody else may hold meanwhile. Raises Conflict, without waiting, where somebody does."""
+    """Hold a lock alone. Raises Conflict, without waiting, where another process holds it."""
     with _opened(settings, what) as lock:
         if not _taken(lock.fileno(), fcntl.LOCK_EX):
             raise Conflict(refusal)
@@ -44,7 +44,7 @@ def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[Non
 
 @contextmanager
 def standing_still(work: Work) -> Iterator[None]:
-    """Keep imports from writing facts; any number of readers may do so at once."""
+    """Keep the facts unchanged, together with any number of other readers."""
     with _held(work, FACTS, fcntl.LOCK_SH, "Waiting for an import to end"):
         yield
 

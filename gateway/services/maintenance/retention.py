@@ -16,9 +16,9 @@ import structlog
 
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE, Doer
+from database.engine.batch_sizing import Pace
 from database.engine.session import Database
 from database.jobs import retention as rows
-from gateway.services.jobs.batch_sizing import Pace
 from gateway.settings import Settings
 from shared.clock import Clock, days_later, iso
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS

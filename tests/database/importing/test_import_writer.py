@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from database.customers import customer_base, facts
-from database.customers.customer_base import snapshots_table
+from database.customers.customer_base import column_names, customers_table, snapshots_table
 from database.engine.batch_sizing import Pace
 from database.engine.session import Database
 from database.importing import imports
@@ -23,7 +23,7 @@ from database.importing.imports import Pending
 from database.importing.staging import Counts, Staging, open_staging
 from database.tables import tables
 from shared.errors import Conflict
-from shared.schema.features import schema_from_dict
+from shared.schema.features import Schema, schema_from_dict
 from tests.database.conftest import NOW, clock
 
 SCHEMA = schema_from_dict({"id": "id", "as_of": "day", "features": {"x": {"kind": "number"}}})
@@ -42,19 +42,19 @@ def staged(path: Path, rows: Sequence[Row] = ROWS) -> Staging:
     return staging
 
 
-def accept(database: Database, staging: Staging) -> Pending:
+def accept(database: Database, staging: Staging, schema: Schema = SCHEMA) -> Pending:
     """The same, compared and accepted."""
     staging.resolve(database, several=True)
     with database.write() as connection:
-        customer_base.adopt(connection, SCHEMA, is_demo=False, clock=clock)
+        customer_base.adopt(connection, schema, is_demo=False, clock=clock)
         plan = Plan(
-            staging=str(staging.path), present=SCHEMA.as_dict(), given=SCHEMA.as_dict(), roles=[], several=True,
+            staging=str(staging.path), present=schema.as_dict(), given=schema.as_dict(), roles=[], several=True,
             corrects=False, lifetimes=False, absent_on=None, today=NOW[:10], now=NOW, file=None,
             result={"rows": len(ROWS), "file_name": "table.csv"},
         )  # fmt: skip
         imports.begin(
             connection, job_id=1, plan=asdict(plan), rejected=0, file_name="table.csv", sha256="0", rows=len(ROWS),
-            schema_checksum=SCHEMA.checksum(), as_of="2026-02-01", new=3, updated=0, now=NOW,
+            schema_checksum=schema.checksum(), as_of="2026-02-01", new=3, updated=0, now=NOW,
         )  # fmt: skip
         found = imports.pending(connection)
     assert found is not None
@@ -150,3 +150,20 @@ def test_staged_rows_go_when_the_block_ends_unless_they_are_to_be_kept(tmp_path:
             if keeps:
                 staging.keep()
         assert staging.exists() == keeps
+
+
+def test_features_may_have_any_name_that_a_statement_uses_itself(database: Database, tmp_path: Path) -> None:
+    names = ("after", "until", "now", "today", "size", "n", "rows", "staged", "told on", "order", "50% off")
+    schema = schema_from_dict({"id": "id", "features": {name: {"kind": "number"} for name in names}})
+    staging = Staging(tmp_path / "staged.db", schema)
+    staging.begin(())
+    with staging.open() as rows:
+        rows.add([[2], ["a"], ["2026-01-01"], *([float(at)] for at in range(len(names)))])
+    with open_import(database, accept(database, staging, schema)) as writer:
+        writer.apply()
+        writer.publish()
+    wide, snap = customers_table(schema), snapshots_table(schema)
+    with database.read() as connection:
+        for table in (wide, snap):
+            columns = [table.c[name] for name in column_names(schema).values()]
+            assert tuple(connection.execute(select(*columns)).one()) == tuple(map(float, range(len(names))))
