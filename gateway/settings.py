@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     database_path: Path = Field(
         Path("./database/retainstream.db"), validation_alias="DATABASE_PATH", description="The SQLite file."
     )
+    own_data_folder: Path | None = Field(
+        None,
+        validation_alias="DATA_FOLDER",
+        description="Folder of uploads, exports and lock files, the same for every process; the database's unless set.",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("http://localhost:3000",), validation_alias="ALLOWED_ORIGINS", description="CORS origins, comma separated."
     )
@@ -118,7 +123,7 @@ class Settings(BaseSettings):
         gt=0,
         le=8760,
         validation_alias="EXPORT_KEEP_HOURS",
-        description="How long exported Parquet files are kept, beside the database.",
+        description="How long exported Parquet files are kept, in DATA_FOLDER.",
     )
     max_waiting: int = Field(
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
@@ -185,6 +190,11 @@ class Settings(BaseSettings):
     @property
     def registration_is_open(self) -> bool:
         return self.open_registration if self.open_registration is not None else self.app_env != "production"
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of the files that are not the database's own: uploads, exports, locks."""
+        return self.own_data_folder if self.own_data_folder is not None else self.database_path.parent
 
     @property
     def registry_folder(self) -> Path:

@@ -13,8 +13,8 @@ from types import FrameType
 
 import structlog
 
+from database.engine import files
 from database.engine.session import Database, require_migrated
-from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job, Lane
 from gateway.environment import Environment, open_environment
@@ -76,7 +76,7 @@ class Worker:
             jobs.worker_seen(connection, self._name, now)
             settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
         export_files.remove_old(
-            export_files.folder(self._environment.settings.database_path),
+            export_files.folder(self._environment.settings.data_folder),
             keep_hours=self._environment.settings.export_keep_hours,
             now=self._clock(),
         )
@@ -113,7 +113,7 @@ def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
-    using = file_lock.share(settings.database_path)
+    using = files.shared_use(settings.database_path)
     environment = open_environment(settings)
     stops = threading.Event()
 

@@ -6,8 +6,8 @@ Law: counting is one statement under the write lock, so that of many requests at
 from __future__ import annotations
 
 from sqlalchemy import Connection, delete
-from sqlalchemy.dialects.sqlite import insert
 
+from database.engine.upsert import upsert
 from database.tables import tables
 
 r = tables.rate_limits
@@ -33,11 +33,7 @@ def hit(connection: Connection, key: str, *, window_s: float, now_s: float) -> t
         Requests in this window, this one included, and when it ends, seconds since 1970.
     """
     connection.execute(delete(r).where(r.c.expires_at_s <= now_s))
-    statement = (
-        insert(r)
-        .values(key=key, count=1, expires_at_s=now_s + window_s)
-        .on_conflict_do_update(index_elements=[r.c.key], set_={"count": r.c.count + 1})
-        .returning(r.c.count, r.c.expires_at_s)
-    )
-    row = connection.execute(statement).one()
+    first = {"key": key, "count": 1, "expires_at_s": now_s + window_s}
+    statement = upsert(r, first, key=["key"], changes=lambda new: {"count": r.c.count + 1})
+    row = connection.execute(statement.returning(r.c.count, r.c.expires_at_s)).one()
     return int(row[0]), float(row[1])

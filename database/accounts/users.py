@@ -1,4 +1,4 @@
-"""People who sign in, and the tokens they gave back.
+"""People who sign in, and the tokens that they revoked.
 
 Law: an e-mail address stands in `users` and nowhere else.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, bindparam, delete, exists, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from database.engine.upsert import upsert
 from database.tables import tables
 
 u, revoked, keys = tables.users, tables.revoked_tokens, tables.api_keys
@@ -73,7 +73,7 @@ _SIGNED_IN = select(u).where(
 
 
 def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str) -> User | None:
-    """Who holds a token; None unless the row still honours it."""
+    """The user of a token; None where the token no longer counts."""
     given = {"user_id": user_id, "token_version": token_version, "jti": jti}
     row = connection.execute(_SIGNED_IN, given).one_or_none()
     return _user(row) if row else None
@@ -86,7 +86,7 @@ def page(connection: Connection, *, limit: int, after_id: int = 0) -> list[User]
 
 
 def enabled_admins(connection: Connection) -> int:
-    """How many people can administer now."""
+    """Number of enabled administrators."""
     query = select(func.count()).select_from(u).where(u.c.role == "admin", u.c.disabled_at.is_(None))
     return connection.execute(query).scalar_one()
 
@@ -95,21 +95,9 @@ def add(
     connection: Connection, *, email: str, password_hash: str, name: str, role: str, now: str, is_demo: bool = False
 ) -> int | None:
     """Add a person; the new number, or None where the address is taken."""
-    statement = (
-        upsert(u)
-        .values(
-            email=email,
-            password_hash=password_hash,
-            name=name,
-            role=role,
-            is_demo=int(is_demo),
-            created_at=now,
-            updated_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=[u.c.email])
-        .returning(u.c.id)
-    )
-    return connection.execute(statement).scalar_one_or_none()
+    values = {"email": email, "password_hash": password_hash, "name": name, "role": role, "is_demo": int(is_demo)}
+    statement = upsert(u, {**values, "created_at": now, "updated_at": now}, key=["email"])
+    return connection.execute(statement.returning(u.c.id)).scalar_one_or_none()
 
 
 def change(
@@ -147,5 +135,5 @@ def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bo
         False where it was refused already.
     """
     connection.execute(delete(revoked).where(revoked.c.expires_at < now))
-    statement = upsert(revoked).values(jti=jti, expires_at=expires_at).on_conflict_do_nothing().returning(revoked.c.jti)
-    return connection.execute(statement).scalar_one_or_none() is not None
+    statement = upsert(revoked, {"jti": jti, "expires_at": expires_at}, key=["jti"])
+    return connection.execute(statement.returning(revoked.c.jti)).scalar_one_or_none() is not None

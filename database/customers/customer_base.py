@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, delete, insert, select, update
-from sqlalchemy.schema import CreateColumn
 
+from database.engine.alter_table import add_missing_columns, drop_column
 from database.tables import tables
 from shared.clock import Clock, iso
 from shared.errors import NoCustomers, SchemaMismatch
@@ -25,7 +25,7 @@ SHARED_COLUMNS = {"plan": "category", "tenure_months": "number"}
 
 @dataclass(frozen=True)
 class Base:
-    """What this database holds."""
+    """The customer base of this database."""
 
     schema: Schema
     checksum: str
@@ -116,11 +116,7 @@ def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock
 
 def _add_columns(connection: Connection, schema: Schema) -> None:
     for wide in (customers_table(schema), snapshots_table(schema)):
-        there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({wide.name})")}
-        for column in wide.columns:
-            if column.name not in there:
-                definition = CreateColumn(column).compile(connection)
-                connection.exec_driver_sql(f"ALTER TABLE {wide.name} ADD COLUMN {definition}")
+        add_missing_columns(connection, wide)
 
 
 def versions(connection: Connection) -> dict[str, Schema]:
@@ -218,5 +214,4 @@ def forget(connection: Connection, schema: Schema) -> None:
         (tables.customer_snapshots, snapshots_table(schema)),
     ):
         for name in [c.name for c in wide.columns if c.name not in narrow.columns]:
-            quoted = connection.dialect.identifier_preparer.quote(name)
-            connection.exec_driver_sql(f"ALTER TABLE {narrow.name} DROP COLUMN {quoted}")
+            drop_column(connection, narrow, name)

@@ -1,6 +1,6 @@
-"""Which customers a list, a count or an export is of.
+"""Filters of customers, as SQL: of a list, a count or an export.
 
-Law: what a filter means is written once, in `conditions`, over what `source` joins.
+Each filter is translated once, in `conditions`, over the join that `source` makes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func, null, or_, select
 
 from database.customers.customer_base import column_names
+from database.engine.expressions import begins_with
 from database.tables import tables
 from shared.contracts.api import REASON_NUMBERS
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
@@ -19,7 +20,7 @@ from shared.schema.features import Schema
 
 ranks, ledger = tables.present_ranks, tables.ledger
 
-#: A prefix that fewer share is looked up in its index; one that more share is checked along the list.
+#: A prefix of at most so many customers is looked up in its index; a more frequent one is checked row by row.
 FEW = 500
 
 
@@ -33,7 +34,7 @@ class Range:
 
 @dataclass(frozen=True)
 class FeatureRule:
-    """What a feature has to be: one of `values` (None: missing), and within a range."""
+    """A condition on a feature: one of `values` (None: missing), and within a range."""
 
     feature: str
     values: tuple[str | float | None, ...] = ()
@@ -42,7 +43,7 @@ class FeatureRule:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which customers. Every part that is given has to hold; of several values of one part, any."""
+    """Conditions on customers: all parts that are given have to hold, and one of the values of each part."""
 
     prefix: str | None = None
     plans: tuple[str | None, ...] = ()
@@ -59,31 +60,31 @@ class Filters:
     features: tuple[FeatureRule, ...] = ()
 
     @property
-    def ask_the_table(self) -> bool:
-        """Whether any part is decided by the customers' own columns, whatever their scores."""
+    def has_table_conditions(self) -> bool:
+        """Whether any condition is on the customers' own columns, not on their scores."""
         given = (self.prefix, self.plans, self.features, self.has_left)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
 
 def source(wide: Table, scores: Table, run_id: int) -> FromClause:
-    """Customers beside the ledger rows that are shown of them: walked by rank, or as customers, scored or not."""
+    """Customers joined to their displayed ledger rows: in the order of ranks, or all customers, scored or not."""
     ranked = ranks.join(wide, and_(ranks.c.customer_id == wide.c.id, ranks.c.run_id == run_id))
     return tables.with_scores(ranked if scores is ranks else wide, wide.c.id, run_id)
 
 
-def looked_through(wide: Table) -> ColumnElement[bool]:
-    """True of everybody: has SQLite take an index that is in the ledger's order, where the smallest is not."""
+def force_population_index(wide: Table) -> ColumnElement[bool]:
+    """A condition that is always true: it steers SQLite to an index in the ledger's order, not to its smallest one."""
     return wide.c.churn + 0 >= 0
 
 
 def probability_in(scores: Table) -> ColumnElement[float]:
-    """A present probability, as it is read there: null where there is none."""
+    """The present probability, from the ranking or from the ledger; null where there is none."""
     # `coalesce` leaves an outer join the outer join it is: an inner one SQLite may begin with the whole ledger.
     return scores.c.churn_probability if scores is ranks else func.coalesce(ledger.c.churn_probability, null())
 
 
 def revenue_in(scores: Table) -> ColumnElement[float]:
-    """What the run expected to lose: probability by the price it was scored with."""
+    """Revenue at risk: probability times the price at the time of scoring."""
     return probability_in(scores) * func.coalesce(ledger.c.monthly_price, null())
 
 
@@ -93,7 +94,7 @@ def conditions(
     """The filters as SQL over `source`."""
     confidence = func.coalesce(ledger.c.confidence, null())
     found = [
-        *asked_of(probability_in(scores), filters),
+        *score_conditions(probability_in(scores), filters),
         *_within(confidence, filters.confidence),
         # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
         *_within(wide.c.tenure_months + 0, filters.tenure),
@@ -121,8 +122,8 @@ def conditions(
     return found
 
 
-def asked_of(probability: ColumnElement[float], filters: Filters) -> list[ColumnElement[bool]]:
-    """What the filters ask of a probability."""
+def score_conditions(probability: ColumnElement[float], filters: Filters) -> list[ColumnElement[bool]]:
+    """The conditions on a probability."""
     levels = [or_(*(at_level(probability, level) for level in filters.levels))] if filters.levels else []
     return [*_within(probability, filters.probability), *levels]
 
@@ -151,11 +152,7 @@ def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[boo
 
 def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
     """Ids or e-mails that begin so, whatever the case of A to Z: by the index where few do."""
-    above = prefix + chr(0x10FFFF)
-    begins = [
-        and_(column.collate("NOCASE") >= prefix, column.collate("NOCASE") < above)
-        for column in (wide.c.user_id, wide.c.email)
-    ]
+    begins = [begins_with(column, prefix) for column in (wide.c.user_id, wide.c.email)]
     keys: set[int] = set()
     for each in begins:
         keys.update(connection.execute(select(wide.c.id).where(each).limit(FEW + 1)).scalars())

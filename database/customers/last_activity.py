@@ -5,6 +5,10 @@ Law: both say the same of every number of days.
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Text, case, cast, literal, null
+
 
 def last_activity(days: float | None) -> str | None:
     """Return a number of days in words.
@@ -17,10 +21,8 @@ def last_activity(days: float | None) -> str | None:
     return {0: "Today", 1: "Yesterday"}.get(int(days), f"{int(days)} days ago")
 
 
-def last_activity_sql(days: str) -> str:
+def last_activity_sql(days: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the same as an SQL expression over another one."""
-    whole = f"CAST({days} AS INTEGER)"
-    return (
-        f"CASE WHEN {days} IS NULL THEN NULL WHEN {whole} = 0 THEN 'Today' WHEN {whole} = 1 THEN 'Yesterday' "
-        f"ELSE {whole} || ' days ago' END"
-    )
+    whole = cast(days, Integer)
+    text = cast(whole, Text) + literal(" days ago", Text)
+    return case((days.is_(None), null()), (whole == 0, "Today"), (whole == 1, "Yesterday"), else_=text)

@@ -16,14 +16,14 @@ from database.customers.customer_base import column_names, customers_table
 from database.customers.customers import present_run
 from database.customers.filters import (
     Filters,
-    asked_of,
     at_level,
     conditions,
+    force_population_index,
     ledger,
-    looked_through,
     probability_in,
     ranks,
     revenue_in,
+    score_conditions,
     source,
 )
 from database.tables import tables
@@ -31,12 +31,12 @@ from shared.contracts.api import REASON_NUMBERS
 from shared.risk import LEVELS
 from shared.schema.features import Schema
 
-#: A count goes no further: what lies beyond is told as "10,000+".
+#: Counting ends here: larger results are shown as "10,000+".
 COUNTED = 10_000
 #: A list of fewer is gathered and sorted; a longer one is walked in its order until the page is full.
 GATHERED = 2_000
-#: So few who have a probability that is asked for are found by the ranking; more, by looking everybody through.
-RANKED = 50_000
+#: Up to so many matches of a probability, a query is driven by the ranking; above, it scans the ledger.
+MAX_RANK_SCAN = 50_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("reason", "points"))
 #: The feature that says how long ago somebody was last seen, in days.
 LAST_SEEN = "last_login_days"
@@ -52,7 +52,7 @@ class Sort:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a page ended: the last row's value (None where it has none) and key."""
+    """The end of a page: the last row's value (None where it has none) and key."""
 
     value: float | str | None
     id: int
@@ -62,25 +62,28 @@ UNINDEXED = ("revenue_at_risk", "last_activity")
 SORT_KEYS = ("churn_probability", "monthly_price", "tenure_months", "user_id", *UNINDEXED)
 
 
-def walked(connection: Connection, filters: Filters, run_id: int) -> Table:
-    """Where to look for those who match, in no order: the ranking, or customer by customer in the ledger."""
+def _unsorted_in(connection: Connection, filters: Filters, run_id: int) -> Table:
+    """The table that drives a query without an order: the ranking, or the ledger."""
     if not filters.is_scored:
         return ledger
-    return ranks if not filters.ask_the_table or _few_are_asked(connection, filters, run_id) else ledger
+    return ranks if not filters.has_table_conditions or _few_match(connection, filters, run_id) else ledger
 
 
-def _few_are_asked(connection: Connection, filters: Filters, run_id: int) -> bool:
-    """Whether a probability is asked for that few have."""
-    asked = asked_of(ranks.c.churn_probability, filters)
-    some = select(ranks.c.customer_id).where(ranks.c.run_id == run_id, *asked).limit(RANKED + 1)
-    return bool(asked) and connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() <= RANKED
+def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
+    """Whether the conditions on the probability match few customers."""
+    asked = score_conditions(ranks.c.churn_probability, filters)
+    some = select(ranks.c.customer_id).where(ranks.c.run_id == run_id, *asked).limit(MAX_RANK_SCAN + 1)
+    return (
+        bool(asked)
+        and connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() <= MAX_RANK_SCAN
+    )
 
 
 def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int) -> Table:
-    """Where to look for those who have a value to sort by."""
+    """The table that drives a sorted query, of customers who have a value to sort by."""
     if sort.key == "churn_probability":
         return ranks
-    few = filters.is_scored and sort.key in UNINDEXED and _few_are_asked(connection, filters, run_id)
+    few = filters.is_scored and sort.key in UNINDEXED and _few_match(connection, filters, run_id)
     return ranks if few else ledger
 
 
@@ -146,7 +149,7 @@ def _keys(
         value = value + 0  # few match: gathered and sorted, not looked for along the whole index
     keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, run_id))
     if sort.key in UNINDEXED:
-        keys = keys.where(looked_through(wide))
+        keys = keys.where(force_population_index(wide))
     return value, keys.where(*conditions(connection, schema, wide, scores, filters))
 
 
@@ -186,12 +189,12 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
 
 
 def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: int = COUNTED) -> tuple[int, bool]:
-    """How many match, and whether that is all of them: counting ends at `up_to`."""
+    """Number of matches, and whether it is exact: counting ends at `up_to`."""
     wide, run_id = customers_table(schema), present_run(connection)
-    scores = walked(connection, filters, run_id)
+    scores = _unsorted_in(connection, filters, run_id)
     where = [
         *conditions(connection, schema, wide, scores, filters),
-        *([looked_through(wide)] if scores is ledger else []),
+        *([force_population_index(wide)] if scores is ledger else []),
     ]
     matching = select(wide.c.id).select_from(source(wide, scores, run_id)).where(*where).limit(up_to + 1)
     found = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()

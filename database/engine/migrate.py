@@ -6,18 +6,15 @@ Law: a lock file makes several processes take turns; another program's file is r
 from __future__ import annotations
 
 import fcntl
-import sqlite3
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 
 from database.engine.revisions import refuse_foreign_file
-from shared.errors import InvalidInput, ServiceUnavailable
+from database.engine.sqlite.version import require_version
+from shared.errors import InvalidInput
 
-#: From here on SQLite opens a database that is held in memory (`database.engine.sqlite.columns`) wherever it was built.
-NEEDED = (3, 36)
-TOO_OLD = "SQLite {needed} or newer is needed; this Python has {found}. Use another Python, or the containers."
 LOCK_ENDING = ".migrate-lock"
 SCRIPTS = Path(__file__).parents[1] / "migrations"
 
@@ -42,8 +39,7 @@ def migrate(path: Path) -> None:
     ServiceUnavailable
         This Python's SQLite is too old.
     """
-    if sqlite3.sqlite_version_info < NEEDED:
-        raise ServiceUnavailable(TOO_OLD.format(needed=".".join(map(str, NEEDED)), found=sqlite3.sqlite_version))
+    require_version()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(path.name + LOCK_ENDING).touch()

@@ -1,103 +1,117 @@
-"""Staged outcomes become the ends of lifetimes.
+"""The statements by which staged outcomes become the ends of lifetimes.
 
-Law: every statement may be repeated: who was ended is ended again on the same day.
+Law: every statement may be repeated: a customer who was ended is ended again on the same day.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
-from database.importing.staging import role_column
+from database.engine.upsert import Excluded, upsert
+from database.importing.staging import StagedReject, Staging
+from database.tables import tables
 from shared.tables import messages
 
-_START, _END, _REASON = (f'r."{role_column(role)}"' for role in ("start", "end", "end_reason"))
-Rejects = list[tuple[int, str | None, str | None, str]]
+c, s = tables.customers, tables.subscriptions
+#: Later than any date, as text sorts.
+NEVER = "9999"
+_TODAY, _NOW = bindparam("today", type_=Text), bindparam("now", type_=Text)
 
 
-def without_end(raw: sqlite3.Connection) -> Rejects:
-    """Rows that name no end."""
-    rows = raw.execute(f"SELECT n FROM rows AS r WHERE {_END} IS NULL")
-    return [(n, "ended_at", None, messages.END_MISSING) for (n,) in rows]
+def without_lifetime(connection: Connection, staging: Staging) -> list[StagedReject]:
+    """Rows that end a lifetime which is not known: none began by that day. The rows are attached."""
+    r, end = staging.rows, staging.role("end")
+    began = exists().where(s.c.customer_id == r.c.customer_id, s.c.started_at <= end)
+    blank = staging.role("start").is_(None) if staging.has("start") else true()
+    rows = connection.execute(select(r.c.n, end).where(r.c.is_new.is_(None), blank, ~began))
+    rejects: list[StagedReject] = [(n, "ended_at", day, messages.no_subscription_by(day)) for n, day in rows]
+    return rejects + (_other_lifetime(connection, staging) if staging.has("start") else [])
 
 
-def strangers(raw: sqlite3.Connection) -> Rejects:
-    """Rows about people who are no customers."""
-    rows = raw.execute("SELECT n, user_id FROM rows WHERE is_new = 1")
-    return [(n, "user_id", user_id[:80], messages.unknown_customer(user_id)) for n, user_id in rows]
-
-
-def without_lifetime(connection: Connection, has_start: bool) -> Rejects:
-    """Rows that end a lifetime nobody knows of: none began by that day. Needs the scratch file attached."""
-    given = f"AND {_START} IS NULL" if has_start else ""
-    rows = connection.exec_driver_sql(
-        f"SELECT r.n, {_END} FROM staged.rows AS r WHERE r.is_new IS NULL {given} AND NOT EXISTS (SELECT 1 FROM "
-        f"main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at <= {_END})"
-    )
-    rejects: Rejects = [(n, "ended_at", end, messages.no_subscription_by(end)) for n, end in rows]
-    return rejects + (_other_lifetime(connection) if has_start else [])
-
-
-def _other_lifetime(connection: Connection) -> Rejects:
+def _other_lifetime(connection: Connection, staging: Staging) -> list[StagedReject]:
     """Rows that end another lifetime than the one that runs on that day: the customer would stay for all that."""
-    rows = connection.exec_driver_sql(
-        f"SELECT r.n, {_START}, s.started_at FROM staged.rows AS r JOIN main.subscriptions AS s "
-        f"ON s.customer_id = r.customer_id WHERE r.is_new IS NULL AND {_START} <> s.started_at "
-        f"AND s.started_at <= {_END} AND coalesce(s.ended_at, '9999') > {_END} GROUP BY r.n"
+    r, start, end = staging.rows, staging.role("start"), staging.role("end")
+    query = (
+        select(r.c.n, func.max(start), func.max(s.c.started_at))
+        .join_from(r, s, s.c.customer_id == r.c.customer_id)
+        .where(r.c.is_new.is_(None), start != s.c.started_at, s.c.started_at <= end, _ended_at() > end)
+        .group_by(r.c.n)
     )
-    return [(n, "started_at", start, messages.other_subscription(runs)) for n, start, runs in rows]
+    found = connection.execute(query)
+    return [(n, "started_at", day, messages.other_subscription(runs)) for n, day, runs in found]
 
 
-def end_lifetimes(
-    connection: Connection, *, roles: tuple[str, ...], today: str, now: str, after: int, until: int
-) -> tuple[int, int]:
-    """Apply the rows with `after` < n <= `until`; how many have left, and how many will."""
-    _end_contracts(connection, roles=roles, today=today, now=now, after=after, until=until)
-    execute = connection.exec_driver_sql
-    back = (  # a lifetime of one day, begun and ended on it, is no return
-        f"(SELECT 1 FROM main.subscriptions AS s WHERE s.customer_id = r.customer_id AND s.started_at >= {_END} "
-        f"AND coalesce(s.ended_at, '9999') > {_END})"
-    )
-    mine = f"FROM staged.rows AS r WHERE r.n > ? AND r.n <= ? AND customers.id = r.customer_id AND NOT EXISTS {back}"
-    left = execute(
-        f"UPDATE customers SET churn = 1, ends_on = NULL, updated_at = ? {mine} AND {_END} <= ?",
-        (now, after, until, today),
-    ).rowcount
-    ahead = execute(
-        f"UPDATE customers SET ends_on = {_END}, updated_at = ? {mine} AND {_END} > ?", (now, after, until, today)
-    ).rowcount
-    return left, ahead
+def _ended_at() -> ColumnElement[Any]:
+    return func.coalesce(s.c.ended_at, NEVER)
 
 
-def _end_contracts(
-    connection: Connection, *, roles: tuple[str, ...], today: str, now: str, after: int, until: int
-) -> None:
-    reason = _REASON if "end_reason" in roles else "NULL"
-    announced = f"CASE WHEN {_END} > ? THEN ? END"
-    execute = connection.exec_driver_sql
-    if "start" in roles:
-        execute(
-            "INSERT INTO main.subscriptions (customer_id, started_at, cancelled_at, ended_at, end_reason, plan, "
-            f"monthly_price, currency, known_at, told_on) SELECT c.id, {_START}, {announced}, {_END}, {reason}, "
-            "c.plan, c.monthly_price, c.currency, ?, ? FROM staged.rows AS r "
-            "JOIN main.customers AS c ON c.id = r.customer_id "
-            f"WHERE r.n > ? AND r.n <= ? AND {_START} IS NOT NULL ON CONFLICT (customer_id, started_at) DO UPDATE SET "
-            "cancelled_at = excluded.cancelled_at, ended_at = excluded.ended_at, "
-            "end_reason = coalesce(excluded.end_reason, subscriptions.end_reason), known_at = excluded.known_at, "
-            "told_on = excluded.told_on",
-            (today, today, now, today, after, until),
+class OutcomeStatements:
+    """The statements that apply one chunk of staged outcomes, made once."""
+
+    def __init__(self, staging: Staging, now: str) -> None:
+        self._staging, self._given = staging, {"now": now, "today": now[:10]}
+        r, end = staging.rows, staging.role("end")
+        self._chunk = (r.c.n > bindparam("after"), r.c.n <= bindparam("until"))
+        self._announced = case((end > _TODAY, _TODAY))
+        self._reason: ColumnElement[Any] = (
+            staging.role("end_reason") if staging.has("end_reason") else cast(null(), Text)
         )
-    latest = (
-        "(SELECT max(o.started_at) FROM main.subscriptions AS o "
-        f"WHERE o.customer_id = r.customer_id AND o.started_at <= {_END})"
-    )
-    # With a start given, another lifetime ends only if it runs on that day: one of `open_lifetimes`.
-    other = f" AND ({_START} IS NULL OR coalesce(subscriptions.ended_at, '9999') > {_END})" if "start" in roles else ""
-    execute(
-        f"UPDATE subscriptions SET cancelled_at = {announced}, ended_at = {_END}, "
-        f"end_reason = coalesce({reason}, end_reason), known_at = ?, told_on = ? FROM staged.rows AS r "
-        "WHERE r.n > ? AND r.n <= ? AND subscriptions.customer_id = r.customer_id "
-        f"AND subscriptions.started_at = {latest}{other}",
-        (today, today, now, today, after, until),
-    )
+        self._contracts = [*([self._named()] if staging.has("start") else []), self._latest()]
+        # A lifetime of one day, begun and ended on it, is no return.
+        back = exists().where(s.c.customer_id == r.c.customer_id, s.c.started_at >= end, _ended_at() > end)
+        theirs = update(c).where(*self._chunk, c.c.id == r.c.customer_id, ~back)
+        self._left = theirs.where(end <= _TODAY).values(churn=1, ends_on=None, updated_at=_NOW)
+        self._leave = theirs.where(end > _TODAY).values(ends_on=end, updated_at=_NOW)
+
+    def apply(self, connection: Connection, after: int, until: int) -> tuple[int, int]:
+        """Apply the rows with `after` < n <= `until`; how many customers have left, and how many will."""
+        given = {**self._given, "after": after, "until": until}
+        for statement in self._contracts:
+            connection.execute(statement, given)
+        return connection.execute(self._left, given).rowcount, connection.execute(self._leave, given).rowcount
+
+    def _named(self) -> Any:
+        """End the lifetimes that the rows name by their start, known before or not."""
+        r, start = self._staging.rows, self._staging.role("start")
+        values = {
+            "customer_id": c.c.id, "started_at": start, "cancelled_at": self._announced,
+            "ended_at": self._staging.role("end"), "end_reason": self._reason, "plan": c.c.plan,
+            "monthly_price": c.c.monthly_price, "currency": c.c.currency, "known_at": _NOW, "told_on": _TODAY,
+        }  # fmt: skip
+        source = select(*(value.label(name) for name, value in values.items()))
+        source = source.join_from(r, c, c.c.id == r.c.customer_id).where(*self._chunk, start.is_not(None))
+
+        def changes(new: Excluded) -> dict[str, Any]:
+            kept = {name: new[name] for name in ("cancelled_at", "ended_at", "known_at", "told_on")}
+            return {**kept, "end_reason": func.coalesce(new.end_reason, s.c.end_reason)}
+
+        return upsert(s, source, key=["customer_id", "started_at"], changes=changes)
+
+    def _latest(self) -> Any:
+        """End the lifetime that began last by that day."""
+        r, end, o = self._staging.rows, self._staging.role("end"), s.alias("o")
+        latest = select(func.max(o.c.started_at)).where(o.c.customer_id == r.c.customer_id, o.c.started_at <= end)
+        mine = and_(s.c.customer_id == r.c.customer_id, s.c.started_at == latest.correlate(r).scalar_subquery())
+        if self._staging.has("start"):
+            # With a start given, another lifetime ends only if it runs on that day: one of `open_lifetimes`.
+            mine = and_(mine, or_(self._staging.role("start").is_(None), _ended_at() > end))
+        reason = func.coalesce(self._reason, s.c.end_reason)
+        values = {"cancelled_at": self._announced, "ended_at": end, "end_reason": reason}
+        return update(s).where(*self._chunk, mine).values(**values, known_at=_NOW, told_on=_TODAY)

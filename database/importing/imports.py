@@ -1,7 +1,7 @@
-"""What was imported, so that the same file twice changes nothing.
+"""The imports that were made, so that importing the same file twice changes nothing.
 
-Law: a file is known by its bytes, its schema and its date; an import that is being written counts for nobody until
-it is whole (`facts.published`), and what is needed to finish it stands in its row.
+Law: a file is known by its bytes, its schema and its date; the facts of an import do not count until it is
+whole (`facts.published`); all that is needed to finish it stands in its row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIMULATED = "simulated-"
 
 
 def seen(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
-    """Whether exactly this was imported before."""
+    """Whether this very file was imported before, with this schema and for this date."""
     query = select(imports.c.id).where(
         imports.c.sha256 == sha256,
         imports.c.schema_checksum == schema_checksum,
@@ -42,7 +42,7 @@ def record(
     updated: int,
     now: str,
 ) -> int:
-    """Note an import and return its id."""
+    """Add an import that is whole, and return its id."""
     return connection.execute(
         insert(imports)
         .values(
@@ -81,29 +81,29 @@ def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejec
 
 
 def pending(connection: Connection) -> Pending | None:
-    """The import that waits to be finished; there is at most one."""
+    """The accepted import that is not published yet; there is at most one."""
     query = select(imports.c.id, imports.c.job_id, imports.c.written, imports.c.plan_json)
     row = connection.execute(query.where(imports.c.state == "publishing").order_by(imports.c.id).limit(1)).one_or_none()
     return Pending(row.id, row.job_id, row.written, json.loads(row.plan_json)) if row else None
 
 
 def advance(connection: Connection, import_id: int, written: int) -> None:
-    """Note how far the rows are written; stands in the transaction that writes them."""
+    """Record up to which staged row an import is written, in the transaction that writes the rows."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(written=written))
 
 
 def publish(connection: Connection, import_id: int) -> None:
-    """Make a whole import count."""
+    """Let the facts of a whole import count."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(state="published", plan_json=None))
 
 
 def fail(connection: Connection, import_id: int) -> None:
-    """Give up an import that can't be finished; its facts never count."""
+    """Give up an import that can't be finished: its facts never count."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(state="failed", plan_json=None))
 
 
 def page(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
-    """What was imported, newest first."""
+    """Imports, newest first."""
     named = ("id", "file_name", "as_of", "rows", "rejected", "customers_new", "customers_updated", "state", "job_id")
     query = select(*[imports.c[name] for name in (*named, "created_at")]).order_by(imports.c.id.desc()).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]

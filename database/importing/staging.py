@@ -1,45 +1,80 @@
-"""Rows of an import on their way: a scratch file beside the database, which nobody else reads.
+"""Rows of an import between the file and the database: staged in a scratch file, compared with the customers there are.
 
-Law: the database itself is only read here; what stands in the scratch file is whole once `seal` has returned.
+Law: the database itself is only read here.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    case,
+    distinct,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.schema import CreateTable
 
 from database.customers.customer_base import column_names, customers_table
-from database.engine.session import Database, is_full, transaction
-from shared.errors import DiskFull
+from database.engine.session import Database
+from database.engine.sqlite import space
+from database.engine.sqlite.staging_file import SCHEMA, Attached, StagedReject, StagedRows, StagingFile
+from database.tables import tables
+from shared.errors import Conflict, DiskFull
 from shared.schema.features import Schema
 
-#: A scratch file, open alone.
-Scratch = sqlite3.Connection
-#: Roles that a file may have beside its features, and their columns in the scratch file.
-ROLES = ("email", "label", "start", "end", "end_reason", "price", "currency", "plan")
-_ROLE = "role_"
+__all__ = ["ROLES", "Counts", "StagedReject", "StagedRows", "Staging", "open_staging"]
+
+c = tables.customers
+#: Bytes in the database for each byte of staged rows: a customer, a snapshot, their indexes, the log of both.
+GROWTH = 3
+HEADROOM = 64 * 1024 * 1024
+DISK_FULL = (
+    "The disk is too full: this import needs about {needed:,.0f} MB, {free:,.0f} MB are free. Nothing was written."
+)
+NO_ROOM = "The database has no room for this import (its limit of pages); nothing was written."
+#: Roles that a file may have beside its features, with the types of their columns.
+ROLES: dict[str, type[Any]] = {
+    "email": Text,
+    "label": Integer,
+    "start": Text,
+    "end": Text,
+    "end_reason": Text,
+    "price": Float,
+    "currency": Text,
+    "plan": Text,
+}
 
 
 def role_column(role: str) -> str:
-    """The scratch file's column of a role; no feature has such a name before its own prefix."""
-    return f"{_ROLE}{role}"
+    """The staged column of a role; no feature's begins so."""
+    return f"role_{role}"
 
 
 def feature_column(name: str) -> str:
-    """The scratch file's column of a feature, by the feature's column name in the database."""
+    """The staged column of a feature, by the feature's column name in the database."""
     return f"x_{name}"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What an import will do to the customers that are known."""
+    """How an import changes the customers that are known."""
 
     rows: int
     customers: int
@@ -49,130 +84,87 @@ class Counts:
     disappeared: int
 
 
-@contextmanager
-def _told_when_full() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if is_full(error):
-            raise DiskFull from None
-        raise
-
-
 class Staging:
-    """The scratch file of one import.
+    """The staged rows of one import.
 
     Parameters
     ----------
     path
-        A file of its own; made by `create`.
+        A file of its own; made by `begin`.
     schema
-        What the imported file's columns mean.
+        The meaning of the imported file's columns.
     roles
         Those the file has, of `ROLES`.
+
+    Attributes
+    ----------
+    rows
+        The table of them, as statements see it while it is attached to the database.
     """
 
-    def __init__(self, path: Path, schema: Schema, roles: Sequence[str]) -> None:
-        self.path, self.schema, self.roles = path, schema, tuple(roles)
-        self.features = tuple(column_names(schema).values())
+    def __init__(self, path: Path, schema: Schema, roles: Sequence[str] = ()) -> None:
+        self.path, self.schema, self.is_kept = path, schema, False
+        self._describe(roles)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of `rows` that `add` fills, in its order."""
-        return (
-            "n",
-            "user_id",
-            "as_of",
-            *(role_column(role) for role in self.roles),
-            *(feature_column(name) for name in self.features),
-        )
+    def _describe(self, roles: Sequence[str]) -> None:
+        self.roles, wide = tuple(roles), customers_table(self.schema)
+        given: list[Column[Any]] = [Column("n", Integer), Column("user_id", Text), Column("as_of", Text)]
+        given += [Column(role_column(role), ROLES[role]) for role in self.roles]
+        given += [Column(feature_column(name), wide.c[name].type) for name in column_names(self.schema).values()]
+        self._file = StagingFile(self.path, [column.name for column in given])
+        own = (Column("customer_id", Integer), Column("is_new", Integer))
+        self.rows = Table("rows", MetaData(), *given, *own, schema=SCHEMA)
 
-    def create(self) -> None:
-        """Begin empty. Raises DiskFull."""
-        self.path.unlink(missing_ok=True)
-        declared = ", ".join(f'"{name}"' for name in self.columns[1:])
-        with _told_when_full(), closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
-            raw.execute("PRAGMA page_size=8192")
-            raw.execute("PRAGMA journal_mode=OFF")
-            raw.execute(f"CREATE TABLE rows (n INTEGER PRIMARY KEY, {declared}, customer_id INTEGER, is_new INTEGER)")
-            raw.execute("CREATE TABLE rejects (record INTEGER, field TEXT, value TEXT, expected TEXT)")
+    def begin(self, roles: Sequence[str]) -> None:
+        """Begin empty, with columns for these roles. Raises DiskFull."""
+        self._describe(roles)
+        self._file.create()
 
-    @contextmanager
-    def open(self) -> Iterator[sqlite3.Connection]:
-        """The scratch file alone, to fill it: no journal, because a broken one is thrown away. Raises DiskFull."""
-        with _told_when_full(), closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
-            for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768"):
-                raw.execute(f"PRAGMA {pragma}")
-            yield raw
+    def role(self, role: str) -> ColumnElement[Any]:
+        """The column of a role that the file has."""
+        return self.rows.c[role_column(role)]
 
-    def add(self, raw: sqlite3.Connection, columns: Sequence[Sequence[Any]]) -> None:
-        """Append rows, given column by column in the order of `columns`."""
-        names = ", ".join(f'"{name}"' for name in self.columns)
-        marks = ", ".join("?" for _ in self.columns)
-        raw.execute("BEGIN")
-        raw.executemany(f"INSERT INTO rows ({names}) VALUES ({marks})", zip(*columns, strict=True))
-        raw.execute("COMMIT")
+    def has(self, role: str) -> bool:
+        """Whether the file has a column of this role."""
+        return role in self.roles
 
-    def reject(self, raw: sqlite3.Connection, rejects: Iterable[tuple[int, str | None, str | None, str]]) -> None:
-        """Note cells that can't be used: (record, field, value, expected)."""
-        raw.execute("BEGIN")
-        raw.executemany("INSERT INTO rejects VALUES (?, ?, ?, ?)", rejects)
-        raw.execute("COMMIT")
+    def feature(self, name: str) -> ColumnElement[Any]:
+        """The column of a feature, by the feature's column name in the database."""
+        return self.rows.c[feature_column(name)]
 
-    def drop(self, raw: sqlite3.Connection, records: Iterable[int]) -> None:
-        """Take rows out that turned out to be no good."""
-        raw.execute("BEGIN")
-        raw.executemany("DELETE FROM rows WHERE n = ?", ((n,) for n in records))
-        raw.execute("COMMIT")
+    def open(self) -> AbstractContextManager[StagedRows]:
+        """The rows alone, to add, reject and look at them. Raises DiskFull."""
+        return self._file.open()
 
-    def identities(self, raw: sqlite3.Connection, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
-        """Record to (user_id, as_of), of those that are staged."""
-        found: dict[int, tuple[str, str | None]] = {}
-        for at in range(0, len(records), 500):
-            part = records[at : at + 500]
-            marks = ",".join("?" for _ in part)
-            rows = raw.execute(f"SELECT n, user_id, as_of FROM rows WHERE n IN ({marks})", [int(n) for n in part])
-            found.update({n: (user_id, as_of) for n, user_id, as_of in rows})
-        return found
+    def attached(self, database: Database) -> AbstractContextManager[Attached]:
+        """The database with these rows beside it."""
+        return self._file.attached(database)
 
-    def rejected_records(self, raw: sqlite3.Connection) -> int:
-        """How many records have something that can't be used."""
-        return int(raw.execute("SELECT count(DISTINCT record) FROM rejects").fetchone()[0])
+    def exists(self) -> bool:
+        """Whether the rows are still there."""
+        return self._file.exists()
 
-    def rejects(self, raw: sqlite3.Connection, limit: int = -1) -> Iterator[tuple[int, str | None, str | None, str]]:
-        """(record, field, value, expected) by record; -1 is no limit."""
-        yield from raw.execute(
-            "SELECT record, field, value, expected FROM rejects ORDER BY record, rowid LIMIT ?", [limit]
-        )
-
-    def unlabelled(self, raw: sqlite3.Connection) -> list[int]:
-        """Records without a label."""
-        return [n for (n,) in raw.execute(f"SELECT n FROM rows WHERE {role_column('label')} IS NULL")]
-
-    def dates(self, raw: sqlite3.Connection) -> tuple[int, str | None, str | None]:
-        """Rows, and the first and last date among them."""
-        return raw.execute("SELECT count(*), min(as_of), max(as_of) FROM rows").fetchone()
+    def require_room(self, database: Database) -> None:
+        """Raise DiskFull or Conflict where the disk, or the database by its own limit, has no room for the rows."""
+        needed, free = GROWTH * self._file.size(), space.free_disk(database)
+        if free < needed + HEADROOM:
+            raise DiskFull(DISK_FULL.format(needed=needed / 1e6, free=free / 1e6))
+        with database.read() as connection:
+            left = space.free_pages(connection)
+        if left is not None and left < needed:
+            raise Conflict(NO_ROOM)
 
     def seal(self) -> None:
-        """Make sure the file survives the machine."""
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
+        """Make sure the rows survive the machine."""
+        self._file.seal()
 
-    def size(self) -> int:
-        """Bytes."""
-        return self.path.stat().st_size
+    def keep(self) -> None:
+        """Leave the rows where they are: somebody has promised to apply them."""
+        self.is_kept = True
 
-    @contextmanager
-    def attached(self, database: Database) -> Iterator[Connection]:
-        """The database with the scratch file beside it, as `staged`; the caller begins and ends transactions."""
-        with database.engine.connect() as connection:
-            connection.exec_driver_sql("ATTACH DATABASE ? AS staged", (str(self.path),))
-            connection.exec_driver_sql("PRAGMA staged.synchronous=OFF")
-            connection.exec_driver_sql("PRAGMA staged.journal_mode=OFF")
-            try:
-                yield connection
-            finally:
-                connection.exec_driver_sql("DETACH DATABASE staged")
+    def discard(self) -> None:
+        """Remove the rows."""
+        self._file.discard()
 
     def resolve(self, database: Database, *, several: bool) -> None:
         """Find who each row is about: the key of a customer that is known, a fresh one of another.
@@ -182,66 +174,68 @@ class Staging:
         several
             Whether a customer may have several rows (of several dates).
         """
-        with self.attached(database) as connection, transaction(connection, "BEGIN"):
-            execute = connection.exec_driver_sql
-            first = execute("SELECT coalesce(max(id), 0) FROM main.customers").scalar_one()
-            if first:
-                execute(
-                    "UPDATE staged.rows SET customer_id = "
-                    "(SELECT c.id FROM main.customers AS c WHERE c.user_id = staged.rows.user_id)"
-                )
-            if not several:
-                execute("UPDATE staged.rows SET customer_id = ? + n, is_new = 1 WHERE customer_id IS NULL", (first,))
+        r = self.rows
+        with self.attached(database) as beside, beside.read() as connection:
+            last = connection.execute(select(func.coalesce(func.max(c.c.id), 0))).scalar_one()
+            if last:
+                known = select(c.c.id).where(c.c.user_id == r.c.user_id).scalar_subquery()
+                connection.execute(update(r).values(customer_id=known))
+            if several:
+                self._number_several(connection, last)
+                self._file.number_by_date(connection)
                 return
-            execute(
-                "CREATE TABLE staged.fresh AS SELECT user_id, min(n) AS n FROM staged.rows "
-                "WHERE customer_id IS NULL GROUP BY user_id"
-            )
-            execute("CREATE UNIQUE INDEX staged.fresh_user_id ON fresh (user_id)")
-            execute(
-                "UPDATE staged.rows SET is_new = 1, customer_id = ? + (SELECT f.n FROM staged.fresh AS f "
-                "WHERE f.user_id = staged.rows.user_id) WHERE customer_id IS NULL",
-                (first,),
-            )
-            self._by_date(execute)
+            fresh = update(r).where(r.c.customer_id.is_(None))
+            connection.execute(fresh.values(customer_id=last + r.c.n, is_new=1))
 
-    def _by_date(self, execute: Callable[[str], Any]) -> None:
-        """Renumber the rows by their dates: they are written as if each date had come in a file of its own."""
-        names = ", ".join(f'"{name}"' for name in (*self.columns[1:], "customer_id", "is_new"))
-        execute(f"CREATE TABLE staged.dated (n INTEGER PRIMARY KEY, {names})")
-        execute(f"INSERT INTO staged.dated ({names}) SELECT {names} FROM staged.rows ORDER BY as_of, n")
-        execute("DROP TABLE staged.rows")
-        execute("ALTER TABLE staged.dated RENAME TO rows")
+    def _number_several(self, connection: Connection, last: int) -> None:
+        """Give those who are not known a key by their first row."""
+        r = self.rows
+        fresh = Table(
+            "fresh", MetaData(), Column("user_id", Text, primary_key=True), Column("n", Integer), schema=SCHEMA
+        )
+        connection.execute(CreateTable(fresh))
+        first = select(r.c.user_id, func.min(r.c.n)).where(r.c.customer_id.is_(None)).group_by(r.c.user_id)
+        connection.execute(insert(fresh).from_select(["user_id", "n"], first))
+        number = select(fresh.c.n).where(fresh.c.user_id == r.c.user_id).scalar_subquery()
+        unknown = update(r).where(r.c.customer_id.is_(None))
+        connection.execute(unknown.values(is_new=1, customer_id=last + number))
 
     def counts(self, database: Database, present: Schema | None) -> Counts:
         """Compare with the customers that are known; `present` is the base's schema, None for an empty database."""
-        with self.attached(database) as connection, transaction(connection, "BEGIN"):
-            execute = connection.exec_driver_sql
-            rows, everyone, new = execute(
-                "SELECT count(*), count(DISTINCT customer_id), count(DISTINCT CASE WHEN is_new THEN customer_id END) "
-                "FROM staged.rows"
+        r = self.rows
+        people, new = distinct(r.c.customer_id), distinct(case((r.c.is_new == 1, r.c.customer_id)))
+        with self.attached(database) as beside, beside.read() as connection:
+            rows, everyone, fresh = connection.execute(
+                select(func.count(), func.count(people), func.count(new)).select_from(r)
             ).one()
             if present is None:
-                return Counts(rows, everyone, new, 0, 0, 0)
-            same = " AND ".join(f"c.{a} IS {b}" for a, b in self._comparable(present)) or "1"
-            changed, active = execute(
-                f"SELECT count(DISTINCT CASE WHEN NOT ({same}) THEN c.id END), "
-                "count(DISTINCT CASE WHEN c.churn = 0 THEN c.id END) "
-                "FROM staged.rows AS r JOIN main.customers AS c ON c.id = r.customer_id"
+                return Counts(rows, everyone, fresh, 0, 0, 0)
+            wide = customers_table(present)
+            differs, active = case((~self._is_same(wide), wide.c.id)), case((wide.c.churn == 0, wide.c.id))
+            both = r.join(wide, wide.c.id == r.c.customer_id)
+            changed, here = connection.execute(
+                select(func.count(distinct(differs)), func.count(distinct(active))).select_from(both)
             ).one()
-            there = execute("SELECT count(*) FROM main.customers WHERE churn = 0").scalar_one()
-        return Counts(rows, everyone, new, changed, everyone - new - changed, there - active)
+            there = connection.execute(select(func.count()).select_from(c).where(c.c.churn == 0)).scalar_one()
+        return Counts(rows, everyone, fresh, changed, everyone - fresh - changed, there - here)
 
-    def _comparable(self, present: Schema) -> list[tuple[str, str]]:
-        wide = customers_table(present)
-        pairs = [(f'"{name}"', f'r."{feature_column(name)}"') for name in self.features if name in wide.columns]
+    def _is_same(self, wide: Table) -> ColumnElement[bool]:
+        """Whether a row says of a customer what is known already."""
+        names = [name for name in column_names(self.schema).values() if name in wide.columns]
+        pairs: list[tuple[str, Any]] = [(name, self.feature(name)) for name in names]
         fixed = {"email": "email", "price": "monthly_price", "currency": "currency"}
-        pairs += [(column, f'r."{role_column(role)}"') for role, column in fixed.items() if role in self.roles]
-        if "label" in self.roles:
-            pairs.append(("churn", f'coalesce(r."{role_column("label")}", 0)'))
-        return pairs
+        pairs += [(column, self.role(role)) for role, column in fixed.items() if self.has(role)]
+        if self.has("label"):
+            pairs.append(("churn", func.coalesce(self.role("label"), 0)))
+        return and_(true(), *(wide.c[name].is_not_distinct_from(value) for name, value in pairs))
 
-    def discard(self) -> None:
-        """Remove the scratch file."""
-        for ending in ("", "-journal", "-wal", "-shm"):
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+
+@contextmanager
+def open_staging(path: Path, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Staging]:
+    """Staged rows, removed when the block ends unless they are to be kept."""
+    staging = Staging(path, schema, roles)
+    try:
+        yield staging
+    finally:
+        if not staging.is_kept:
+            staging.discard()

@@ -1,4 +1,4 @@
-"""What is old enough to go: ledger rows by whole runs, audit rows, ended jobs.
+"""Deletion of old rows: ledger rows by whole runs, audit rows, ended jobs.
 
 Law: deleted in chunks, each a short transaction of the caller's; never what is shown, never a prediction whose outcome
 may still come, never a row that something else refers to.
@@ -6,17 +6,12 @@ may still come, never a row that something else refers to.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
-from database.engine.session import BUSY_TIMEOUT_S, is_full
 from database.tables import tables
-from shared.errors import DiskFull
 
 runs, ledger, outcomes = tables.scoring_runs, tables.ledger, tables.outcomes
 changes, pointer, audit, jobs = tables.present_changes, tables.published_run, tables.audit_log, tables.jobs
@@ -52,7 +47,7 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
 
 
 def ledger_rows(connection: Connection, run_id: int) -> int:
-    """How many ledger rows a run has."""
+    """Number of ledger rows of a run."""
     return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
 
 
@@ -80,7 +75,7 @@ def old_jobs(before: str) -> ColumnElement[bool]:
 
 
 def count(connection: Connection, *, audit_before: str | None, jobs_before: str | None) -> tuple[int, int]:
-    """How many audit rows and jobs would go."""
+    """Numbers of audit rows and jobs that would be deleted."""
 
     def one(table: Any, before: str | None, old: Any) -> int:
         if before is None:
@@ -108,37 +103,3 @@ def drop_jobs(connection: Connection, before: str, limit: int) -> int:
 def _referring(*, nullable: bool) -> list[Any]:
     columns = [column for table in tables.metadata.sorted_tables for column in table.columns]
     return [column for column in columns if column.references(jobs.c.id) and column.nullable == nullable]
-
-
-def free_bytes(connection: Connection) -> int:
-    """Space inside the file that deleted rows left and new rows will take."""
-
-    def ask(name: str) -> int:
-        return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-
-    return ask("freelist_count") * ask("page_size")
-
-
-def shrink(path: Path) -> tuple[int, int]:
-    """Write the file anew without free space; nobody else may use it meanwhile.
-
-    Returns
-    -------
-    bytes before, bytes after.
-
-    Raises
-    ------
-    DiskFull
-        The new file has no room beside the old one; nothing was changed.
-    """
-    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as raw:
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        before = path.stat().st_size
-        try:
-            raw.execute("VACUUM")
-        except sqlite3.OperationalError as error:
-            if is_full(error):
-                raise DiskFull from None
-            raise
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return before, path.stat().st_size

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
+from database.engine.expressions import json_member
 from database.tables import tables
 from shared.schema.features import Schema
 
@@ -70,7 +71,7 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
 
 
 _LIVE_SCHEMA = (
-    select(m.c.version, tables.schema_versions.c.schema_json, func.json_extract(m.c.report_json, "$.blanked"))
+    select(m.c.version, tables.schema_versions.c.schema_json, json_member(m.c.report_json, "blanked"))
     .join_from(t, m, m.c.id == t.c.model_id)
     .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
     .order_by(t.c.id.desc())

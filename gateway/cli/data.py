@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 
+from database.accounts.audit import COMMAND_LINE
 from database.customers import customer_base, customers
 from database.scoring import dashboard, runs
 from gateway.cli.setup import prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.importing import uploads
+from gateway.services.importing.extend_schema import extend_schema
 from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
 from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
@@ -78,9 +80,8 @@ def show() -> None:
 def extend(file: str) -> None:
     """Add the further features of schema FILE to this database's customers; earlier facts lack them."""
     wanted = load_schema(file)
-    environment = prepare()
-    with environment.database.write() as connection:
-        added = customer_base.extend(connection, wanted, environment.clock)
+    env = prepare()
+    added = extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
     if not added:
         click.echo("The base has these features already; nothing changed.")
         return
@@ -151,7 +152,7 @@ def _print_rejects(environment: Environment, result: dict[str, Any]) -> None:
         for reject in result["rejects"][:SHOWN_REJECTS]:
             click.echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
         job_id = int(result["rejects_file"].split("/")[-2])
-        click.echo(f"All of them: {uploads.rejects_path(environment.database.path, job_id)}", err=True)
+        click.echo(f"All of them: {uploads.rejects_path(environment.settings.data_folder, job_id)}", err=True)
 
 
 @click.command("import-outcomes")

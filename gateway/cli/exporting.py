@@ -95,7 +95,7 @@ def _to_terminal(export: Export) -> None:
 def _parquet(environment: Environment, content: Content, pairs: list[Pair], out: Path) -> None:
     result = run_here(environment, kinds.EXPORT, ExportParams(content, tuple(pairs)))
     job_id = int(result["file"].split("/")[3])
-    written = export_files.path(environment.settings.database_path, job_id)
+    written = export_files.path(environment.settings.data_folder, job_id)
     try:
         shutil.copyfile(written, out)
     except OSError as error:

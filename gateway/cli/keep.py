@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
+from database.engine import files
 from database.engine.revisions import refuse_foreign_file
-from database.engine.sqlite import file_lock
-from database.jobs import retention as rows
 from gateway.cli.setup import ProgressLine, prepare
 from gateway.services.maintenance import backups, restoring, retention
 from gateway.services.maintenance.backups import Backup
@@ -84,7 +83,7 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
         limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
         click.echo(f"{what:<7} {limit}")
     with environment.database.read() as connection:
-        free = rows.free_bytes(connection)
+        free = files.free_bytes(connection)
     click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows take them first.")
 
 
@@ -94,9 +93,9 @@ def _shrink(dry_run: bool) -> None:
     path = load_settings().database_path
     if not path.exists():
         raise NotFound(f"There is no database at {path}. Set DATABASE_PATH.")
-    with file_lock.alone(path):
+    with files.exclusive_use(path):
         refuse_foreign_file(path)
-        before, after = rows.shrink(path)
+        before, after = files.shrink(path)
     click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 
 

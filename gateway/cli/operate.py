@@ -14,9 +14,9 @@ import time
 import click
 
 from database.customers import customer_base
+from database.engine import files
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from gateway.cli.setup import follow, prepare, run_here
 from gateway.environment import Environment
@@ -41,7 +41,7 @@ def gateway(reload: bool) -> None:
     problem = why_not(settings.host, settings.port, "PORT")
     if problem is not None:
         raise click.ClickException(problem)
-    with file_lock.share(settings.database_path, survive_exec=True):
+    with files.shared_use(settings.database_path, survive_exec=True):
         migrate(settings.database_path)
         serve("gateway.app:create_app", host=settings.host, port=settings.port, threads=settings.threads, reload=reload)
 

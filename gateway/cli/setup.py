@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
+from database.engine import files
 from database.engine.migrate import migrate
-from database.engine.sqlite import file_lock
 from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.environment import Environment, open_environment
@@ -29,7 +29,7 @@ def prepare() -> Environment:
     """Read the settings, migrate the database, open it. No backup is restored into it until the command ends."""
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False)
-    click.get_current_context().with_resource(file_lock.share(settings.database_path))
+    click.get_current_context().with_resource(files.shared_use(settings.database_path))
     migrate(settings.database_path)
     return open_environment(settings, pooled=False)
 

@@ -21,6 +21,7 @@ from database.tables import tables
 from shared.schema.features import Schema, schema_from_dict
 from tests import ledger
 from tests.ledger import a_score
+from tests.portable_sql import compiled_for_postgresql
 
 NOW = "2026-06-30T12:00:00.000Z"
 
@@ -145,6 +146,13 @@ def full_run(
             if kind == "full":
                 runs.publish(connection, run_id, NOW)
     return run_id
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _portable() -> Iterator[None]:
+    """No statement of these tests is one that PostgreSQL could not run."""
+    with compiled_for_postgresql():
+        yield
 
 
 @pytest.fixture(scope="session")

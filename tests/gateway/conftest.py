@@ -30,6 +30,7 @@ from gateway.services.jobs.work import Work
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import ServiceUnavailable
+from tests.portable_sql import compiled_for_postgresql
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-service-token-for-tests-of-32-characters"
@@ -94,6 +95,13 @@ class World:
     def do(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What a job came to; its failure is raised."""
         return work.result_or_raise(self.run(kind, handler, params))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _portable() -> Iterator[None]:
+    """No statement of these tests is one that PostgreSQL could not run."""
+    with compiled_for_postgresql():
+        yield
 
 
 @pytest.fixture(scope="session")

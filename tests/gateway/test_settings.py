@@ -66,6 +66,13 @@ def test_both_services_start_together_without_a_word_of_configuration() -> None:
     assert one.registration_is_open
 
 
+def test_the_data_folder_is_that_of_the_database_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_PATH", "/somewhere/retainstream.db")
+    assert str(gateway.load_settings().data_folder) == "/somewhere"
+    monkeypatch.setenv("DATA_FOLDER", "/elsewhere")
+    assert str(gateway.load_settings().data_folder) == "/elsewhere"
+
+
 def test_an_old_environment_file_works_as_it_is(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(OLD_ENV)
     one, other = gateway.load_settings(), ml.load_settings()

@@ -132,7 +132,7 @@ def job_file(path: JobPath) -> Response:
     env = environment()
     job = work.read(env.database, path.job_id)
     file = export_files.finished(
-        env.settings.database_path, job, keep_hours=env.settings.export_keep_hours, now=env.clock()
+        env.settings.data_folder, job, keep_hours=env.settings.export_keep_hours, now=env.clock()
     )
     name = f"{kinds.EXPORT.read(job.params).content}.parquet"
     etag = (job.result or {}).get("sha256", True)

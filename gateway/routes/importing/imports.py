@@ -1,4 +1,4 @@
-"""Bringing customers in: a file with its schema, what became of them, and the rows that were rejected.
+"""Imports over REST: upload a file with its schema, list imports, fetch rejected rows.
 
 Law: an upload is put aside for the worker; nothing of it is read here.
 """
@@ -65,7 +65,7 @@ class OutcomesForm(FileForm):
 
 
 class ImportOut(BaseModel):
-    """What became of a file."""
+    """The result of an import."""
 
     rows: int
     total: int
@@ -86,7 +86,7 @@ class ImportOut(BaseModel):
 
 
 class OutcomesOut(BaseModel):
-    """What became of a file of outcomes."""
+    """The result of an import of outcomes."""
 
     total: int
     accepted: int
@@ -119,19 +119,19 @@ class ProposalOut(BaseModel):
 
 
 class ImportsOut(BaseModel):
-    """What was imported, newest first."""
+    """Imports, newest first."""
 
     imports: list[dict[str, Any]]
 
 
 class ImportsQuery(Query):
-    """How many."""
+    """Number of imports to list."""
 
     limit: int = Field(50, ge=1, le=100)
 
 
 class JobPath(BaseModel):
-    """Which import's job."""
+    """The job of an import."""
 
     job_id: int = Field(ge=1, le=MAX_INT64)
 
@@ -178,7 +178,7 @@ def list_imports(query: ImportsQuery) -> Response:
 @bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))
 def rejects(path: JobPath) -> Response:
     """CSV: the reason, then the row as it stood in the file. Put it right and import it."""
-    found = uploads.rejects(environment().database.path, path.job_id)
+    found = uploads.rejects(environment().settings.data_folder, path.job_id)
     return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
 
 
@@ -199,7 +199,7 @@ def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str],
     """Keep an upload for the worker and queue its job, whose parameters are made of the file's path and name."""
     env = environment()
     work.require_worker(env.database, env.clock)
-    path = uploads.keep(env.database.path, lambda to: file.save(to))
+    path = uploads.keep(env.settings.data_folder, lambda to: file.save(to))
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
         job_id = queue(kind, params(str(path.resolve()), name))

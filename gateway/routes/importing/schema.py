@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base
 from database.engine.session import Connection
 from gateway.openapi import Body, answers, blueprint, ok
+from gateway.security.callers import current_user
+from gateway.services.importing import extend_schema
 from gateway.web_environment import environment
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 from shared.schema.features import parse_schema
@@ -50,12 +52,12 @@ def get_schema() -> Response:
 
 
 @bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
-def extend_schema(body: ExtendBody) -> Response:
+def extend(body: ExtendBody) -> Response:
     """History is kept: in earlier facts the new features are missing."""
     env = environment()
     wanted = parse_schema(body.toml)
-    with env.database.write() as connection:
-        added = customer_base.extend(connection, wanted, env.clock)
+    added = extend_schema.extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=current_user().actor)
+    with env.database.read() as connection:
         return ok(Extended(**_schema_out(connection).model_dump(), added=list(added)))
 
 

@@ -15,14 +15,14 @@ from shared.errors import Conflict, NotFound
 UNFINISHED = ".unfinished"
 
 
-def folder(database_path: Path) -> Path:
-    """Return the folder, beside the database: on the disk that is kept, out of the web's reach."""
-    return database_path.parent / "exports"
+def folder(data_folder: Path) -> Path:
+    """Return the folder of exports within DATA_FOLDER: on the disk that is kept, out of the web's reach."""
+    return data_folder / "exports"
 
 
-def path(database_path: Path, job_id: int) -> Path:
+def path(data_folder: Path, job_id: int) -> Path:
     """Return the path of one job's file."""
-    return folder(database_path) / f"export-{job_id}.parquet"
+    return folder(data_folder) / f"export-{job_id}.parquet"
 
 
 def expires_at(file: Path, keep_hours: float) -> datetime:
@@ -41,7 +41,7 @@ def remove_old(where: Path, *, keep_hours: float, now: datetime) -> int:
     return gone
 
 
-def finished(database_path: Path, job: Job, *, keep_hours: float, now: datetime) -> Path:
+def finished(data_folder: Path, job: Job, *, keep_hours: float, now: datetime) -> Path:
     """Return the file that an export wrote.
 
     Raises
@@ -55,7 +55,7 @@ def finished(database_path: Path, job: Job, *, keep_hours: float, now: datetime)
         raise NotFound(f"Job {job.id} writes no file.")
     if job.state != "done":
         raise Conflict(f"Job {job.id} is {job.state}: there is a file once it is done.")
-    file = path(database_path, job.id)
+    file = path(data_folder, job.id)
     if not file.exists() or expires_at(file, keep_hours) <= now:
         raise NotFound(
             f"The file of job {job.id} is gone: exports are kept for {keep_hours:g} hours. Ask for it again."

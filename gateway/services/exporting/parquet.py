@@ -38,9 +38,9 @@ def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
     ServiceUnavailable
         The file can't be written: the disk is full, or the folder is not ours.
     """
-    folder = export_files.folder(work.settings.database_path)
+    folder = export_files.folder(work.settings.data_folder)
     export_files.remove_old(folder, keep_hours=work.settings.export_keep_hours, now=work.clock())
-    path = export_files.path(work.settings.database_path, work.job.id)
+    path = export_files.path(work.settings.data_folder, work.job.id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rows = write(work, params, path)

@@ -1,4 +1,4 @@
-"""Importing a customer table: checked whole into a scratch file, then published whole or not at all.
+"""Importing a customer table: checked and staged whole, then published whole or not at all.
 
 Law: facts are appended with their date; the present state of a customer is that of its newest facts; nothing is
 written to the database before every row has been looked at (docs/decisions/0008).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -16,12 +17,14 @@ from database.customers import customer_base, facts
 from database.customers.customer_base import Base
 from database.engine.session import Connection
 from database.importing import apply_import, imports
-from database.importing.apply_import import Plan
+from database.importing.import_plan import Plan
+from database.importing.imports import Pending
+from database.importing.staging import Staging, open_staging
 from database.jobs import jobs
 from gateway.services.importing import uploads
-from gateway.services.importing.finishing import finish, finish_pending, write_alone
+from gateway.services.importing.check_file import CheckedFile, check_file, refusal
+from gateway.services.importing.publish_import import pending_import, publish_import
 from gateway.services.importing.rejected_rows_file import write_rejects
-from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work
@@ -37,68 +40,68 @@ OTHER_BASE = (
     "`DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
 )
 DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
-#: Bytes in the database for each byte in the scratch file: a customer, a snapshot, their indexes, the log of both.
-GROWTH = 3
 
 
 def run(work: Work, params: ImportParams) -> Mapping[str, Any]:
     """The job: import a customer table, after finishing an import that was broken off."""
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
-        with work.database.read() as connection:
-            found = imports.pending(connection)
-        if found is not None:
-            before = write_alone(work, lambda: finish(work, found))
-            if found.job_id == work.job.id:
-                return before
+        before = pending_import(work)
+        if before is not None:
+            published = publish_import(work, before)
+            if before.job_id == work.job.id:
+                return published
+        began = time.monotonic()
         try:
-            return _import(work, params)
+            result = _import(work, params)
         finally:
-            with work.database.read() as connection:
-                kept = imports.pending(connection)
+            kept = pending_import(work)
             if kept is None or kept.job_id != work.job.id:
                 uploads.discard(params.path)
+    return {**result, "seconds": round(time.monotonic() - began, 2)}
 
 
 def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
-    began = time.monotonic()
+    """Check the file, and unless that was all, accept and publish it."""
     schema = schema_from_dict(params.schema)
-    path = work.database.path
-    with work.database.read() as connection:
-        needed = jobs.unfinished_params(connection, "path")
-    uploads.sweep(path, needed=frozenset(needed))
+    _sweep_spool(work)
     as_of = (params.as_of or work.clock().date()).isoformat()
     _refuse_future(work, as_of)
     work.step(0.0, "Looking at the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
         notes = _fits(connection, present, schema)
-    table = open_table(params.path, folder=uploads.folder(path))
-    scratch = uploads.folder(path) / f"staged-{work.job.id}-{work.job.attempt}.db"
-    keep = False
-    try:
-        guess = max(table.size / 60, 1)  # rows, by a usual length of line: good enough for a progress bar
-        staged = stage(
-            table,
-            schema,
-            scratch,
-            as_of=as_of,
-            today=work.clock().date(),
-            report=lambda rows: work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows"),
-        )
-        staged.notes.extend(notes)
-        _refuse_rejects(work, table, staged, params)
-        result = _result(work, table, staged, present, params)
+    spool = uploads.folder(work.settings.data_folder)
+    with (
+        closing(open_table(params.path, folder=spool)) as table,
+        open_staging(uploads.staging_path(spool, work.job), schema) as staging,
+    ):
+        checked = _check(work, table, staging, as_of)
+        checked.notes.extend(notes)
+        _refuse_rejects(work, table, checked, params)
+        result = _result(work, checked, present, params)
         if params.dry_run:
-            return {**result, "seconds": round(time.monotonic() - began, 2)}
-        done = _accept(work, params, table, staged, present, schema, result)
-        keep = done is None
-    finally:
-        table.close()
-        if not keep:
-            for ending in ("", "-journal"):
-                scratch.with_name(scratch.name + ending).unlink(missing_ok=True)
-    published = done if done is not None else write_alone(work, lambda: finish_pending(work) or {})
-    return {**published, "seconds": round(time.monotonic() - began, 2)}
+            return result
+        staging.require_room(work.database)
+        # A file that declares customers absent is taken again.
+        if not params.absent_are_gone and _is_imported(work, table, checked):
+            return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
+        accepted = _accept(work, table, checked, present, params, result)
+    return publish_import(work, accepted)
+
+
+def _sweep_spool(work: Work) -> None:
+    with work.database.read() as connection:
+        needed = jobs.unfinished_params(connection, "path")
+    uploads.sweep(work.settings.data_folder, needed=frozenset(needed))
+
+
+def _check(work: Work, table: OpenTable, staging: Staging, as_of: str) -> CheckedFile:
+    guess = max(table.size / 60, 1)  # rows, by a usual length of line: good enough for a progress bar
+
+    def report(rows: int) -> None:
+        work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows")
+
+    return check_file(table, staging, as_of=as_of, today=work.clock().date(), report=report)
 
 
 def _refuse_future(work: Work, as_of: str) -> None:
@@ -108,7 +111,7 @@ def _refuse_future(work: Work, as_of: str) -> None:
 
 
 def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
-    """Notes on the schema, if the base can take a file of it. Raises SchemaMismatch."""
+    """Notes on the schema. Raises SchemaMismatch where the base can't take a file of it."""
     if present is None or present.checksum == schema.checksum():
         return []
     if customer_base.schema_of(connection, schema.checksum()) is None:
@@ -117,33 +120,31 @@ def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[
     return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts."]
 
 
-def _refuse_rejects(work: Work, table: OpenTable, staged: Staged, params: ImportParams) -> None:
-    if not staged.rejected:
+def _refuse_rejects(work: Work, table: OpenTable, checked: CheckedFile, params: ImportParams) -> None:
+    if not checked.rejected:
         return
-    out = uploads.rejects_path(work.database.path, work.job.id)
-    write_rejects(table, staged, out)
+    write_rejects(table, checked, uploads.rejects_path(work.settings.data_folder, work.job.id))
     if params.absent_are_gone or not (params.keep_good or params.dry_run):
-        # Whose row was rejected is not absent: only a file that is taken whole says who has left.
-        where = f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database."
-        raise refusal(table, staged, where)
-    if not staged.accepted:
-        raise InvalidTable(messages.no_row_accepted(staged.total, staged.rejects[0]), details=staged.rejects)
+        # A customer whose row was rejected is not absent: only a file that is taken whole says who has left.
+        raise refusal(table, checked, uploads.rejects_place(work.settings, work.job.id))
+    if not checked.accepted:
+        raise InvalidTable(messages.no_row_accepted(checked.total, checked.rejects[0]), details=checked.rejects)
 
 
-def _result(work: Work, table: OpenTable, staged: Staged, present: Base | None, params: ImportParams) -> dict[str, Any]:
+def _result(work: Work, checked: CheckedFile, present: Base | None, params: ImportParams) -> dict[str, Any]:
     work.step(0.36, "Comparing with the customers that are known")
-    staged.staging.resolve(work.database, several=staged.several)
-    counts = staged.staging.counts(work.database, present.schema if present else None)
+    checked.staging.resolve(work.database, several=checked.several)
+    counts = checked.staging.counts(work.database, present.schema if present else None)
     return {
         "file_name": params.file_name,
-        "rows": staged.accepted,
-        "total": staged.total,
-        "accepted": staged.accepted,
-        "rejected": staged.rejected,
-        "rejects": staged.rejects,
-        "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if staged.rejected else None,
-        "as_of": staged.last_date,
-        "first_as_of": staged.first_date,
+        "rows": checked.accepted,
+        "total": checked.total,
+        "accepted": checked.accepted,
+        "rejected": checked.rejected,
+        "rejects": checked.rejects,
+        "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if checked.rejected else None,
+        "as_of": checked.last_date,
+        "first_as_of": checked.first_date,
         "customers_new": counts.new,
         "customers_updated": counts.updated,
         "customers_unchanged": counts.unchanged,
@@ -151,50 +152,61 @@ def _result(work: Work, table: OpenTable, staged: Staged, present: Base | None, 
         "declared_gone": 0,
         "dry_run": params.dry_run,
         "unchanged": False,
-        "recognised": staged.recognised,
-        "notes": staged.notes,
+        "recognised": checked.recognised,
+        "notes": checked.notes,
     }
+
+
+def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
+    """The columns by which an import is known again."""
+    schema = checked.staging.schema
+    return {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": checked.last_date}
+
+
+def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
+    """Whether this very file was imported before."""
+    with work.database.read() as connection:
+        return imports.seen(connection, **_identity(table, checked))
 
 
 def _accept(
     work: Work,
-    params: ImportParams,
     table: OpenTable,
-    staged: Staged,
+    checked: CheckedFile,
     present: Base | None,
-    schema: Schema,
+    params: ImportParams,
     result: dict[str, Any],
-) -> Mapping[str, Any] | None:
-    """Note the import, from which moment it will be finished; its result if this very file is in already."""
-    now = iso(work.clock())
-    uploads.require_room(work.database.path, GROWTH * staged.staging.size())
-    staged.staging.seal()
-    first, last = staged.first_date, staged.last_date
-    assert first is not None
-    assert last is not None
-    gone = params.absent_are_gone
+) -> Pending:
+    """Note the import: from this moment it will be finished."""
+    now, staging = iso(work.clock()), checked.staging
+    staging.seal()
     with work.database.write() as connection:
-        space = apply_import.room(connection)
-        if space is not None and space < GROWTH * staged.staging.size():
-            raise Conflict("The database has no room for this import (its limit of pages); nothing was written.")
-        known = {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": last}
-        if imports.seen(connection, **known) and not gone:
-            return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
         if present is None:
             if customer_base.get(connection) is not None:
                 raise Conflict("Another customer base came in between; look at it, then import again.")
-            customer_base.adopt(connection, schema, is_demo=False, clock=work.clock)
-        now_present = customer_base.get(connection)
-        assert now_present is not None
-        plan = Plan(
-            staging=str(staged.staging.path), present=now_present.schema.as_dict(), given=schema.as_dict(),
-            roles=list(staged.staging.roles), several=staged.several,
-            corrects=apply_import.knows_dates_between(connection, first, last),
-            lifetimes=facts.has_subscriptions(connection), absent_on=last if gone else None, today=now[:10], now=now,
-            file=params.path, result=result,
-        )  # fmt: skip
+            customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
+        plan = _plan(connection, checked, params, result, now)
         imports.begin(
-            connection, job_id=work.job.id, plan=asdict(plan), rejected=staged.rejected, file_name=params.file_name,
-            rows=staged.accepted, new=result["customers_new"], updated=result["customers_updated"], now=now, **known,
+            connection, job_id=work.job.id, plan=asdict(plan), rejected=checked.rejected,
+            file_name=params.file_name, rows=checked.accepted, new=result["customers_new"],
+            updated=result["customers_updated"], now=now, **_identity(table, checked),
         )  # fmt: skip
-    return None
+        accepted = imports.pending(connection)
+    assert accepted is not None
+    staging.keep()
+    return accepted
+
+
+def _plan(connection: Connection, checked: CheckedFile, params: ImportParams, result: dict[str, Any], now: str) -> Plan:
+    staging, present = checked.staging, customer_base.get(connection)
+    first, last = checked.first_date, checked.last_date
+    assert present is not None
+    assert first is not None
+    assert last is not None
+    return Plan(
+        staging=str(staging.path), present=present.schema.as_dict(), given=staging.schema.as_dict(),
+        roles=list(staging.roles), several=checked.several,
+        corrects=apply_import.knows_dates_between(connection, first, last),
+        lifetimes=facts.has_subscriptions(connection), absent_on=last if params.absent_are_gone else None,
+        today=now[:10], now=now, file=params.path, result=result,
+    )  # fmt: skip

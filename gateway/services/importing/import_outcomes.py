@@ -1,4 +1,4 @@
-"""Importing who left when, and why: a file of outcomes ends the lifetimes of customers that are known.
+"""Importing outcomes: a file that says who left when, and why, ends the lifetimes of known customers.
 
 Law: checked whole before anything is written; applying it twice changes nothing more than applying it once.
 """
@@ -6,24 +6,17 @@ Law: checked whole before anything is written; applying it twice changes nothing
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
-from database.customers import customer_base, facts
-from database.engine.batch_sizing import Pace
-from database.engine.session import transaction
-from database.importing import apply_import, apply_outcomes
-from database.importing.staging import Staging
-from database.scoring import runs
+from database.customers import customer_base
+from database.importing import outcomes_writer
+from database.importing.staging import Staging, open_staging
 from gateway.services.importing import uploads
-from gateway.services.importing.finishing import (
-    bring_up_to_date,
-    by_customers,
-    finish_pending,
-    open_lifetimes,
-    write_alone,
-)
+from gateway.services.importing.check_file import check_file, refusal
+from gateway.services.importing.finishing import bring_up_to_date
+from gateway.services.importing.publish_import import pending_import, publish_import
 from gateway.services.importing.rejected_rows_file import write_rejects
-from gateway.services.importing.staged import Staged, refusal, stage
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import OutcomesParams
 from gateway.services.jobs.work import Work
@@ -34,21 +27,20 @@ from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
 
 ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
-#: Rows in the first transaction; a file of fewer is applied at once.
-ROWS = 2_000
 
 
 def run(work: Work, params: OutcomesParams) -> Mapping[str, Any]:
     """The job: end the lifetimes that the file names."""
+    spool = uploads.folder(work.settings.data_folder)
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
-        write_alone(work, lambda: finish_pending(work) or {})
-        table = open_table(params.path, folder=uploads.folder(work.database.path))
-        scratch = uploads.folder(work.database.path) / f"staged-{work.job.id}-{work.job.attempt}.db"
-        try:
-            result = _import(work, params, table, Staging(scratch, _schema(table), ()))
-        finally:
-            table.close()
-            scratch.unlink(missing_ok=True)
+        before = pending_import(work)
+        if before is not None:
+            publish_import(work, before)
+        with (
+            closing(open_table(params.path, folder=spool)) as table,
+            open_staging(uploads.staging_path(spool, work.job), _schema(table)) as staging,
+        ):
+            result = _import(work, params, table, staging)
         uploads.discard(params.path)
         return result
 
@@ -75,67 +67,32 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
     with work.database.read() as connection:
         if customer_base.get(connection) is None:
             raise NoCustomers("There are no customers yet whose outcomes these could be: import a table first.")
-    staged = stage(table, staging.schema, staging.path, as_of=today.isoformat(), today=today)
-    rejects = _unusable(work, staged.staging)
-    with staged.staging.open() as raw:
-        staged = staged.with_late(table, raw, rejects)
-    if staged.rejected:
-        out = uploads.rejects_path(work.database.path, work.job.id)
-        write_rejects(table, staged, out)
+    checked = check_file(table, staging, as_of=today.isoformat(), today=today)
+    checked = checked.with_late(table, outcomes_writer.unusable(work.database, staging))
+    if checked.rejected:
+        write_rejects(table, checked, uploads.rejects_path(work.settings.data_folder, work.job.id))
         if not (params.keep_good or params.dry_run):
-            raise refusal(
-                table,
-                staged,
-                f"GET /api/customers/import/{work.job.id}/rejects, or {uploads.FOLDER}/{out.name} beside the database.",
-            )
-    done = (0, 0)
-    if not params.dry_run and staged.accepted:
-        done = write_alone(work, lambda: {"done": _apply(work, staged)})["done"]
+            raise refusal(table, checked, uploads.rejects_place(work.settings, work.job.id))
+    left, ahead = (0, 0) if params.dry_run or not checked.accepted else _apply(work, staging)
     return {
         "file_name": params.file_name,
-        "total": staged.total,
-        "accepted": staged.accepted,
-        "rejected": staged.rejected,
-        "rejects": staged.rejects,
-        "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if staged.rejected else None,
-        "ended": done[0],
-        "announced": done[1],
+        "total": checked.total,
+        "accepted": checked.accepted,
+        "rejected": checked.rejected,
+        "rejects": checked.rejects,
+        "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if checked.rejected else None,
+        "ended": left,
+        "announced": ahead,
         "dry_run": params.dry_run,
-        "notes": staged.notes,
+        "notes": checked.notes,
     }
 
 
-def _unusable(work: Work, staging: Staging) -> apply_outcomes.Rejects:
-    with staging.open() as raw:
-        rejects = apply_outcomes.without_end(raw)
-    staging.resolve(work.database, several=False)
-    with staging.open() as raw:
-        rejects += apply_outcomes.strangers(raw)
-    with work.database.read() as connection:
-        known = facts.has_subscriptions(connection)
-    if known:
-        with staging.attached(work.database) as connection, transaction(connection, "BEGIN"):
-            rejects += apply_outcomes.without_lifetime(connection, "start" in staging.roles)
-    return rejects
+def _apply(work: Work, staging: Staging) -> tuple[int, int]:
+    def report(left: int) -> None:
+        work.note(0.8, f"Ended {left:,} subscriptions")
 
-
-def _apply(work: Work, staged: Staged) -> tuple[int, int]:
-    now = iso(work.clock())
-    open_lifetimes(work, now)
-    left = ahead = at = 0
-    pace = Pace(ROWS)
-    with staged.staging.attached(work.database) as connection:
-        while (until := apply_import.next_row(connection, at, pace.size)) is not None:
-            with pace.timed(transaction(connection, "BEGIN IMMEDIATE")):
-                gone, going = apply_outcomes.end_lifetimes(
-                    connection, roles=staged.staging.roles, today=now[:10], now=now, after=at, until=until
-                )
-            left, ahead, at = left + gone, ahead + going, until
-            work.note(0.8, f"Ended {left:,} subscriptions")
-    with work.database.read() as connection:
-        shown = runs.published(connection)
-    if shown is not None:
-        for _ in by_customers(work, pace, lambda c, a, b: apply_import.hide_gone(c, shown.run_id, a, b)):
-            pass
-    bring_up_to_date(work)
-    return left, ahead
+    with locks.facts_alone(work):
+        done = outcomes_writer.apply(work.database, staging, now=iso(work.clock()), report=report)
+        bring_up_to_date(work)
+    return done

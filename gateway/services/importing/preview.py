@@ -1,4 +1,4 @@
-"""A file shown as it would be read, and a schema proposed for it, before anything is imported.
+"""Preview of a file, and a proposed schema for it, before anything is imported.
 
 Law: nothing is written; of a long file only its beginning is judged, and that is said.
 """
@@ -26,7 +26,7 @@ def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
     path = params.path
     try:
         work.step(0.0, "Looking at the file")
-        with closing(open_table(path, folder=uploads.folder(work.database.path))) as table:
+        with closing(open_table(path, folder=uploads.folder(work.settings.data_folder))) as table:
             first = read_columns(table, PREVIEW_ROWS)
             notes = [*first.notes, *_left_out(table)]
     finally:
@@ -62,7 +62,7 @@ def propose(work: Work, params: FileParams) -> Mapping[str, Any]:
     path = params.path
     try:
         work.step(0.0, "Reading the file")
-        found = infer_schema(path, name=params.file_name, folder=uploads.folder(work.database.path))
+        found = infer_schema(path, name=params.file_name, folder=uploads.folder(work.settings.data_folder))
     finally:
         uploads.discard(path)
     return {

@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from database.importing.staging import Scratch, Staging
-from gateway.services.importing.staged import Staged
+from database.importing.staging import StagedRows
+from gateway.services.importing.check_file import CheckedFile
 from shared.tables.cells import NUMBER
 from shared.tables.formula_guard import guard_cell, unguard_cell
 from shared.tables.open import OpenTable
@@ -25,16 +25,16 @@ from shared.tables.row_checks import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
 _LOCAL = re.compile(r"\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4})\s*")
 
 
-def write_rejects(table: OpenTable, staged: Staged, out: Path) -> None:
+def write_rejects(table: OpenTable, checked: CheckedFile, out: Path) -> None:
     """Write the rejected rows as CSV, each with the reason before it (and its number, in a table without ids)."""
-    staging = staged.staging
-    with staging.open() as raw, out.open("w", encoding="utf-8", newline="") as file:
+    staging = checked.staging
+    with staging.open() as rows, out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=table.delimiter or ",")
         own = [REASON_COLUMN] if staging.schema.id is not None else [REASON_COLUMN, ROW_COLUMN]
         writer.writerow([*own, *(guard_cell(name) for name in _names(table))])
-        reasons = _reasons(staging, raw)
+        reasons = _reasons(rows)
         wanted = next(reasons, None)
-        for record, cells in _rows(table, staged.recognised.get("dates")):
+        for record, cells in _rows(table, checked.recognised.get("dates")):
             if wanted is None:
                 return
             if record == wanted[0]:
@@ -46,9 +46,9 @@ def _names(table: OpenTable) -> list[str]:
     return [name for name in table.names if name not in OWN_COLUMNS]
 
 
-def _reasons(staging: Staging, raw: Scratch) -> Iterator[tuple[int, str]]:
+def _reasons(rows: StagedRows) -> Iterator[tuple[int, str]]:
     record, reasons = None, ""
-    for n, field, _, expected in staging.rejects(raw):
+    for n, field, _, expected in rows.rejects():
         text = f"{field}: {expected}" if field else expected
         if n == record:
             reasons += f"; {text}"

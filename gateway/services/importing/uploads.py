@@ -1,33 +1,33 @@
-"""Uploaded files on their way to the worker, and the files of rejected rows on their way back.
+"""The spool: uploaded files for the worker, and files of rejected rows.
 
-Law: they lie in a folder beside the database, bear names of our own, and are removed when nobody needs them.
+Law: they lie in a folder of their own in DATA_FOLDER, bear names of our own, and are removed when nobody needs them.
 """
 
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from database.jobs.jobs import Job
+from gateway.settings import Settings
 from shared.errors import DiskFull, NotFound, ServiceUnavailable, is_disk_full
 
 FOLDER = "spool"
 KEPT_S = 7 * 24 * 3600.0
-_HEADROOM = 64 * 1024 * 1024
 
 
-def folder(database_path: Path) -> Path:
+def folder(data_folder: Path) -> Path:
     """The folder, made if it is not there; only its owner reads it."""
-    made = database_path.parent / FOLDER
+    made = data_folder / FOLDER
     made.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
 
 
-def keep(database_path: Path, save: Callable[[Path], None]) -> Path:
+def keep(data_folder: Path, save: Callable[[Path], None]) -> Path:
     """Write an upload into the folder by `save` and return where it is. Raises DiskFull, ServiceUnavailable."""
-    path = folder(database_path) / f"upload-{secrets.token_hex(16)}"
+    path = folder(data_folder) / f"upload-{secrets.token_hex(16)}"
     try:
         save(path)
     except OSError as error:
@@ -38,39 +38,40 @@ def keep(database_path: Path, save: Callable[[Path], None]) -> Path:
     return path
 
 
+def staging_path(folder: Path, job: Job) -> Path:
+    """The file that an import stages its rows in: one for each attempt of its job."""
+    return folder / f"staged-{job.id}-{job.attempt}.db"
+
+
 def discard(params_path: str | None) -> None:
     """Remove an upload; a file of somebody's own that a command read is no upload and stays."""
     if params_path and Path(params_path).name.startswith("upload-") and Path(params_path).parent.name == FOLDER:
         Path(params_path).unlink(missing_ok=True)
 
 
-def rejects_path(database_path: Path, job_id: int) -> Path:
-    """Where the rejected rows of a job stand, if there are any."""
-    return folder(database_path) / f"rejects-{job_id}.csv"
+def rejects_path(data_folder: Path, job_id: int) -> Path:
+    """The path of the rejected rows of a job, if there are any."""
+    return folder(data_folder) / f"rejects-{job_id}.csv"
 
 
-def rejects(database_path: Path, job_id: int) -> Path:
+def rejects_place(settings: Settings, job_id: int) -> str:
+    """The places that offer the rejected rows of a job, as the end of a sentence."""
+    where = "beside the database" if settings.own_data_folder is None else "in DATA_FOLDER"
+    return f"GET /api/customers/import/{job_id}/rejects, or {FOLDER}/rejects-{job_id}.csv {where}."
+
+
+def rejects(data_folder: Path, job_id: int) -> Path:
     """The file of rejected rows. Raises NotFound."""
-    path = rejects_path(database_path, job_id)
+    path = rejects_path(data_folder, job_id)
     if not path.exists():
         raise NotFound(f"There is no file of rejected rows of job {job_id}; it is kept for seven days.")
     return path
 
 
-def sweep(database_path: Path, *, needed: frozenset[str]) -> None:
+def sweep(data_folder: Path, *, needed: frozenset[str]) -> None:
     """Remove what is older than seven days, or left by a process that died; `needed` are files of unfinished work."""
-    for path in folder(database_path).iterdir():
+    for path in folder(data_folder).iterdir():
         old = time.time() - path.stat().st_mtime
         left = path.name.startswith(("utf8-", "staged-")) and old > 3600
         if str(path) not in needed and (old > KEPT_S or left):
             path.unlink(missing_ok=True)
-
-
-def require_room(database_path: Path, bytes_needed: int) -> None:
-    """Raise DiskFull where the disk is too full for this."""
-    free = shutil.disk_usage(database_path.parent).free
-    if free < bytes_needed + _HEADROOM:
-        raise DiskFull(
-            f"The disk is too full: this import needs about {bytes_needed / 1e6:,.0f} MB, "
-            f"{free / 1e6:,.0f} MB are free. Nothing was written."
-        )

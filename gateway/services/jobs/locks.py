@@ -1,6 +1,6 @@
-"""Taking turns over the facts: an import writes them alone, scoring and training read them while they stand still.
+"""Locks between processes: imports one at a time, and no change of the facts while scoring or training reads them.
 
-Law: the kernel frees the lock of a process that dies; whoever waits says so and can be cancelled.
+Law: the kernel frees the lock of a process that dies; a job that waits says so and can be cancelled.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TextIO
 
 from gateway.services.jobs.work import Work
+from gateway.settings import Settings
+from shared.errors import Conflict
 
 _POLL_S = 0.1
 IMPORTS, FACTS = "imports", "facts"
@@ -19,26 +21,47 @@ IMPORTS, FACTS = "imports", "facts"
 
 @contextmanager
 def alone(work: Work, what: str, waiting: str) -> Iterator[None]:
-    """Hold something that nobody else may hold meanwhile, once it is free."""
+    """Hold a lock alone, waiting until it is free."""
     with _held(work, what, fcntl.LOCK_EX, waiting):
         yield
 
 
 @contextmanager
+def facts_alone(work: Work) -> Iterator[None]:
+    """Change the facts while no scoring run and no training reads them."""
+    with alone(work, FACTS, "Waiting for a scoring run or training to end"):
+        yield
+
+
+@contextmanager
+def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[None]:
+    """Hold a lock alone. Raises Conflict, without waiting, where another process holds it."""
+    with _opened(settings, what) as lock:
+        if not _taken(lock.fileno(), fcntl.LOCK_EX):
+            raise Conflict(refusal)
+        yield
+
+
+@contextmanager
 def standing_still(work: Work) -> Iterator[None]:
-    """Keep imports from writing facts; any number of readers may do so at once."""
+    """Keep the facts unchanged, together with any number of other readers."""
     with _held(work, FACTS, fcntl.LOCK_SH, "Waiting for an import to end"):
         yield
 
 
 @contextmanager
 def _held(work: Work, what: str, how: int, waiting: str) -> Iterator[None]:
-    path = Path(work.database.path)
-    with path.with_name(f"{path.name}.{what}-lock").open("a", encoding="ascii") as lock:
+    with _opened(work.settings, what) as lock:
         while not _taken(lock.fileno(), how):
             work.step(0.0, waiting)
             time.sleep(_POLL_S)
         yield  # closing the file gives the lock back
+
+
+def _opened(settings: Settings, what: str) -> TextIO:
+    # By the database's name: several databases may share a folder, and their imports need not wait for each other.
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    return (settings.data_folder / f"{settings.database_path.name}.{what}-lock").open("a", encoding="ascii")
 
 
 def _taken(number: int, how: int) -> bool:

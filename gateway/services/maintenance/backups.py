@@ -20,8 +20,8 @@ from typing import Any
 
 import orjson
 
-from database.engine.sqlite import file_backup
-from database.engine.sqlite.file_backup import Content
+from database.engine import files
+from database.engine.files import Content
 from gateway import __version__
 from shared.clock import Clock, iso
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
@@ -139,10 +139,12 @@ def _write(database: Path, registry: Path, folder: Path, data: str, clock: Clock
     made_at = iso(clock())
     target = folder / data
     (target / MODELS).mkdir(parents=True, mode=0o700)
-    file_backup.copy(database, target / DATABASE, progress=lambda share: progress(0.4 * share, "Copying the database"))
+    files.copy_database(
+        database, target / DATABASE, progress=lambda share: progress(0.4 * share, "Copying the database")
+    )
     (target / DATABASE).chmod(0o600)
     progress(0.4, "Reading the copy back")
-    found = file_backup.content(target / DATABASE, check=True)
+    found = files.read_content(target / DATABASE, check=True)
     # After the database: a model it names was whole on disk before it was named, and never changes.
     missing = _copy_models(found, registry, target / MODELS)
     progress(0.55, "Computing checksums")
@@ -261,6 +263,6 @@ def _check(found: Backup, progress: Progress) -> None:
         if sha256(path) != expected:
             raise CorruptBackup(f"{name} is damaged: its checksum is not the manifest's.")
     progress(0.6, "Checking the database")
-    if file_backup.content(found.database, check=True) != found.content:
+    if files.read_content(found.database, check=True) != found.content:
         raise CorruptBackup(f"{DATABASE} does not hold what the manifest says.")
     progress(1.0, "Checked")

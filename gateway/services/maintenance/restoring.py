@@ -15,9 +15,9 @@ from pathlib import Path
 
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE
+from database.engine import files
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.engine.sqlite import file_backup, file_lock
 from gateway.services.maintenance import backups
 from gateway.services.maintenance.backups import Backup, Progress
 from shared.clock import Clock, iso
@@ -29,7 +29,7 @@ OVERWRITES = "This would overwrite {what}. Nothing was touched; --force does it 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a backup goes."""
+    """The place that a backup is restored to."""
 
     database: Path
     registry: Path
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was done."""
+    """The result of a restore."""
 
     backup: Backup
     safety_copy: Path | None
@@ -60,8 +60,8 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
         It would overwrite something, the system runs, or a newer version made it; nothing was touched.
     """
     found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
-    file_backup.refuse_unreadable(found.content.revision)
-    with file_lock.alone(target.database):
+    files.refuse_unreadable(found.content.revision)
+    with files.exclusive_use(target.database):
         clashing = [version for version in found.saved_models if _differs(found, version, target.registry)]
         overwritten = tuple(_named(target, clashing))
         if overwritten and not force:
@@ -76,7 +76,7 @@ def _put_in_place(found: Backup, target: Target, clashing: Iterable[str], clock:
     progress(0.6, "Putting the models in place")
     for version in found.saved_models:
         _place_model(found.models / version, target.registry / version, clashes=version in clashing)
-    file_backup.replace(
+    files.replace_database(
         found.database, target.database, progress=lambda share: progress(0.7 + 0.25 * share, "Writing the database")
     )
     progress(0.95, "Migrating")
@@ -94,7 +94,7 @@ def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
 
 
 def _differs(found: Backup, version: str, registry: Path) -> bool:
-    """Whether a folder of this version stands there that is not the backup's, byte for byte."""
+    """Whether the registry has this version with other bytes than the backup."""
     there, saved = registry / version, found.models / version
     if not there.exists():
         return False
@@ -114,8 +114,8 @@ def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
     path = target.database
     if not path.exists() or not path.stat().st_size:
         return aside
-    if file_backup.is_readable(path):
-        file_backup.copy(path, aside / backups.DATABASE)
+    if files.is_readable(path):
+        files.copy_database(path, aside / backups.DATABASE)
     else:
         # Damaged, or no database at all: it can't be written into, so it goes aside as it is, with what lies beside it.
         for ending in ENDINGS:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 
 import pytest
+from sqlalchemy import Float, create_engine, literal, select
 
 from database.customers.last_activity import last_activity, last_activity_sql
 
 
 @pytest.mark.parametrize("days", [None, 0, 1, 2, 12, 400, 0.0, 0.9, 1.0, 1.99, 12.5])
 def test_python_and_sql_say_the_same(days: float | None) -> None:
-    with closing(sqlite3.connect(":memory:")) as raw:
-        told = raw.execute(f"SELECT {last_activity_sql('days')} FROM (SELECT ? AS days)", (days,)).fetchone()[0]
+    given = select(literal(days, Float).label("days")).subquery()
+    with closing(create_engine("sqlite://").connect()) as connection:
+        told = connection.execute(select(last_activity_sql(given.c.days))).scalar_one()
     assert told == last_activity(days)
 
 

@@ -241,7 +241,7 @@ def test_parquet_is_a_job_and_then_a_file_until_its_time_is_over(base: Small) ->
     ]
     assert table.column("who").to_pylist() == [row["who"] for row in rows]
     assert table.column("=risky").to_pylist() == [row["=risky"] for row in rows]
-    file = export_files.path(base.settings.database_path, job["id"])
+    file = export_files.path(base.settings.data_folder, job["id"])
     os.utime(file, (time.time() - 86_400 * 2,) * 2)
     assert base.get(where + "/file").status_code == 404
     run_jobs(base)

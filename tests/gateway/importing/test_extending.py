@@ -10,10 +10,14 @@ import pytest
 import tomli_w
 from sqlalchemy import select
 
+from database.accounts import audit, users
+from database.accounts.audit import Actor
 from database.customers import customer_base, customers
 from database.models import models
 from database.tables import tables
 from gateway.query_cache import QueryCache
+from gateway.services.importing.extend_schema import extend_schema
+from gateway.services.jobs import locks
 from gateway.services.models import training
 from gateway.services.scoring import reasons, scoring_run
 from gateway.services.scoring.lookups import live_schema, present_facts
@@ -24,12 +28,13 @@ HEADER = ("user_id,email,plan,watch_time_hours,subscription_age_months,device_co
           "tenure_months,monthly_price,churn,support_tickets,language")  # fmt: skip
 
 
+ADDED = {"support_tickets": {"kind": "number", "missing": True}, "language": {"kind": "category", "missing": True}}
+
+
 def extended(tmp_path: Path, **features: dict[str, Any]) -> Path:
     """The built-in schema with further features, as a file."""
     wanted = built_in_schema().as_dict()
-    wanted["features"] |= features or {
-        "support_tickets": {"kind": "number", "missing": True}, "language": {"kind": "category", "missing": True}
-    }  # fmt: skip
+    wanted["features"] |= features or ADDED
     path = tmp_path / "extended.toml"
     path.write_text(tomli_w.dumps(wanted), encoding="utf-8")
     return path
@@ -134,3 +139,39 @@ def _explains(world: World, user_id: str) -> None:
     assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-6)
     assert reasons.stored_reasons(wide, row)
     assert {reason.feature for reason in reasons.stored_reasons(wide, row)} <= set(schema.features)
+
+
+def test_extending_is_refused_beside_a_running_import_and_nothing_is_changed(
+    world: World, tmp_path: Path, run: Run
+) -> None:
+    schema_file = extended(tmp_path)
+    with world.database.write() as connection:
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=world.clock)
+    importing = world.work("import")
+    with locks.alone(importing, locks.IMPORTS, "Waiting"):
+        status, _, told = run(world, "schema", "extend", str(schema_file))
+    assert status
+    assert "An import is being written" in told
+    with world.database.read() as connection:
+        present = customer_base.get(connection)
+        assert present is not None
+        assert present.schema == built_in_schema()
+        assert audit.page(connection, limit=9, action="schema") == []
+    assert run(world, "schema", "extend", str(schema_file))[0] is None
+
+
+def test_the_audit_log_says_who_extended_the_schema_and_by_what(world: World, tmp_path: Path, run: Run) -> None:
+    with world.database.write() as connection:
+        customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=world.clock)
+        who = users.add(connection, email="a@example.com", password_hash="", name="A", role="admin", now="2026-06-30")
+    schema_file = extended(tmp_path)
+    actor = Actor(who, "a-request")
+    extend_schema(world.database, world.settings, load_schema(str(schema_file)), clock=world.clock, actor=actor)
+    run(world, "schema", "extend", str(schema_file))  # has all of them already: not worth a row
+    run(world, "schema", "extend", str(extended(tmp_path, **ADDED, extra={"kind": "number", "missing": True})))
+    with world.database.read() as connection:
+        rows = [(r.actor, r.user_id, r.request_id, r.subject) for r in audit.page(connection, limit=9, action="schema")]
+    assert rows == [
+        ("command line", None, None, "features: extra"),
+        ("user", who, "a-request", "features: support_tickets, language"),
+    ]

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from database.customers import churn_history, customer_base, customers, facts
 from database.customers.customer_base import column_names, snapshots_table
-from database.importing import apply_import
+from database.importing.apply_rows import ChunkStatements
 from database.scoring import runs
 from database.tables import tables
 from gateway.services import kinds
@@ -104,7 +104,7 @@ def test_nothing_counts_of_an_import_that_fails_while_it_is_written(
     def breaks(*_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(apply_import.Writer, "chunk", breaks)
+    monkeypatch.setattr(ChunkStatements, "apply", breaks)
     with pytest.raises(ServiceError):
         bring(world, write(tmp_path, "a.csv", ["a,2026-01-31,1,Gold,2025-01-01,,9"]), DATED)
     with world.database.read() as connection:

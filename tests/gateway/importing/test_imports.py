@@ -356,6 +356,9 @@ def test_extending_the_schema_keeps_history_and_the_earlier_schema_still_imports
     answer = base.person("admin").post("/api/schema/extend", {"schema": tomli_w.dumps(present)})
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"]["added"] == ["support_tickets"]
+    who = "SELECT actor || ' ' || user_id || ', ' || subject FROM audit_log WHERE action = 'schema.extended'"
+    admin = base.value("SELECT id FROM users WHERE role = 'admin'")
+    assert base.value(who) == f"user {admin}, features: support_tickets"
     assert base.value("SELECT count(*) FROM customer_snapshots WHERE support_tickets IS NOT NULL") == 0
     rows = [HEADER + ",support_tickets", line("asks") + ",4"]
     imported(base, ("\n".join(rows) + "\n").encode(), as_of="2026-09-07")

@@ -11,15 +11,16 @@ from sqlalchemy import event
 from database.customers import facts
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.importing import apply_import, imports
+from database.engine.sqlite import space
+from database.importing import imports
 from database.jobs import jobs
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
-from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.schema.features import built_in_schema
+from tests.gateway.conftest import settings_of
 from tests.stack import ROOT
 
 CUSTOMERS = ROOT / "examples" / "customers.csv"
@@ -34,7 +35,7 @@ def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
         job = jobs.claim_one(connection, job_id, worker="test", now=now)
     assert job is not None
     return work.run(
-        Work(Environment(Settings(database_path=database.path), database, cast(Any, None), utc_now), job), kinds.IMPORT
+        Work(Environment(settings_of(database.path), database, cast(Any, None), utc_now), job), kinds.IMPORT
     )
 
 
@@ -72,7 +73,7 @@ def test_a_disk_that_fills_while_rows_are_written_shows_nothing_and_the_next_imp
 ) -> None:
     pages = [70]
     _limit(database, pages)
-    monkeypatch.setattr(apply_import, "room", lambda connection: None)  # nobody saw it coming
+    monkeypatch.setattr(space, "free_pages", lambda connection: None)  # nobody saw it coming
     ended = run_import(database, CUSTOMERS, "2026-09-01")
     assert ended.error is not None
     assert "The disk is full" in ended.error["message"]

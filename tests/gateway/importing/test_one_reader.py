@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from database.importing.staging import feature_column, role_column
-from gateway.services.importing.staged import refusal, stage
+from database.importing.staging import Staging, feature_column, role_column
+from gateway.services.importing.check_file import check_file, refusal
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.open import open_table
@@ -72,21 +72,21 @@ def imported(path: Path, schema: Schema, folder: Path) -> Outcome:
     scratch = folder / "scratch.db"
     try:
         with closing(open_table(path, folder=folder)) as table:
-            staged = stage(table, schema, scratch, as_of="2026-06-01", today=TODAY)
+            checked = check_file(table, Staging(scratch, schema), as_of="2026-06-01", today=TODAY)
     except InvalidTable as error:
         return Outcome(refused=error.message.rstrip("."), details=error.details)
-    if staged.rejected:
-        message = refusal(table, staged, "").message
-        return Outcome(refused=message.partition(". Nothing was imported")[0], details=staged.rejects)
+    if checked.rejected:
+        message = refusal(table, checked, "").message
+        return Outcome(refused=message.partition(". Nothing was imported")[0], details=checked.rejects)
     names = {"user_id": "user_id", **{name: feature_column(name) for name in schema.features}}
     names |= {"as_of": "as_of"} if schema.as_of else {}
-    names |= {role: role_column(role) for role in staged.staging.roles}
+    names |= {role: role_column(role) for role in checked.staging.roles}
     with closing(sqlite3.connect(scratch)) as raw:
         raw.row_factory = sqlite3.Row
         rows = [{name: row[column] for name, column in names.items()} for row in raw.execute("SELECT * FROM rows")]
     if all(row.get("label") is None for row in rows):  # a blank column is no label
         rows = [{name: value for name, value in row.items() if name != "label"} for row in rows]
-    return Outcome(rows, staged.notes)
+    return Outcome(rows, checked.notes)
 
 
 def compare(path: Path, schema: Schema, folder: Path) -> Outcome:

@@ -26,7 +26,7 @@ def bring(world: World, path: Path, schema: Schema, **more: Any) -> tuple[dict[s
     params = {"path": str(path), "file_name": path.name, "schema": schema.as_dict(), "as_of": "2026-06-01", **more}
     result = world.do("import", import_file.run, params)
     job_id = int(result["rejects_file"].split("/")[-2]) if result["rejects_file"] else 0
-    return result, uploads.rejects_path(world.database.path, job_id)
+    return result, uploads.rejects_path(world.settings.data_folder, job_id)
 
 
 def put_right(rejects: Path, **cells: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from database.customers.customer_base import customers_table, snapshots_table
-from database.importing import apply_import
+from database.importing import import_writer
 from database.jobs.jobs import Job
 from database.scoring.run_writer import RunWriter
 from database.tables import tables
@@ -96,15 +96,15 @@ def neglected(world: World, tmp_path: Path) -> dict[str, Any]:
 
 def held(monkeypatch: pytest.MonkeyPatch, until: Callable[[], None]) -> None:
     """Before an import writes its first chunk, something has to happen."""
-    real, done = apply_import.next_row, threading.Event()
+    real, done = import_writer.change_by_rows, threading.Event()
 
-    def next_row(*args: Any, **more: Any) -> Any:
+    def change_by_rows(*args: Any, **more: Any) -> Any:
         if not done.is_set():
             done.set()
             until()
         return real(*args, **more)
 
-    monkeypatch.setattr(apply_import, "next_row", next_row)
+    monkeypatch.setattr(import_writer, "change_by_rows", change_by_rows)
 
 
 @pytest.mark.xdist_group("real ml service")

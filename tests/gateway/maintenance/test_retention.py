@@ -17,8 +17,8 @@ from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE
 from database.engine.migrate import migrate
 from database.engine.session import Connection, Database
+from database.engine.sqlite import space
 from database.jobs import jobs
-from database.jobs import retention as old
 from database.scoring import ranks, runs
 from database.tables import tables
 from gateway.services.maintenance import retention
@@ -282,16 +282,16 @@ def test_what_was_deleted_is_space_that_new_rows_take_and_shrinking_gives_back(d
     full = _filled(database, 5000, "one")
     assert keep(database, audit=1)["audit"] == 5000
     with database.read() as connection:
-        free = old.free_bytes(connection)
+        free = space.free_bytes(connection)
     assert free > full / 2
     assert _filled(database, 4000, "two") == full, "the file has not grown"
     keep(database, audit=1)
     database.close()
-    before, after = old.shrink(database.path)
+    before, after = space.shrink(database.path)
     assert (before, after < full / 2) == (full, True)
     assert database.path.stat().st_size == after
     with database.read() as connection:
-        assert old.free_bytes(connection) == 0
+        assert space.free_bytes(connection) == 0
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
 

@@ -1,0 +1,67 @@
+"""Expressions that SQLite and PostgreSQL spell differently, under one name each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, and_, case, literal, literal_column
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+def smaller(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The smaller of two values that are known."""
+    return case((a < b, a), else_=b)
+
+
+def larger(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The larger of two values that are known."""
+    return case((a > b, a), else_=b)
+
+
+class _AnyCase(FunctionElement[str]):
+    """A text in which capitals and small letters count as the same."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_AnyCase)
+def _lower(element: _AnyCase, compiler: Any, **how: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **how)})"
+
+
+@compiles(_AnyCase, "sqlite")
+def _nocase(element: _AnyCase, compiler: Any, **how: Any) -> str:
+    # Its indexes of such texts are in this order (`database.engine.sqlite.ddl`).
+    return f"{compiler.process(element.clauses, **how)} COLLATE NOCASE"
+
+
+def begins_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
+    """Whether a text begins so, whatever the case of A to Z."""
+    text, above = _AnyCase(column), prefix + chr(0x10FFFF)
+    return and_(text >= _AnyCase(literal(prefix)), text < _AnyCase(literal(above)))
+
+
+class _JsonMember(FunctionElement[str]):
+    """A member of a JSON object that is kept as text, as JSON text."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_JsonMember)
+def _arrow(element: _JsonMember, compiler: Any, **how: Any) -> str:
+    column, name = element.clauses
+    return f"(CAST({compiler.process(column, **how)} AS json) -> {compiler.process(name, **how)})"
+
+
+@compiles(_JsonMember, "sqlite")
+def _extract(element: _JsonMember, compiler: Any, **how: Any) -> str:
+    column, name = element.clauses
+    return f"json_extract({compiler.process(column, **how)}, '$.' || {compiler.process(name, **how)})"
+
+
+def json_member(column: ColumnElement[Any], name: str) -> ColumnElement[str]:
+    """A member of a JSON object that is kept as text, itself as JSON text; NULL where there is none."""
+    return _JsonMember(column, literal_column(f"'{name}'"))

@@ -1,0 +1,27 @@
+"""The database as a file, as the rest of the system sees it: use of it, copies of it, the space it takes.
+
+With another database, other modules stand behind the same names.
+"""
+
+from __future__ import annotations
+
+from database.engine.sqlite.file_backup import Content, is_readable, refuse_unreadable
+from database.engine.sqlite.file_backup import content as read_content
+from database.engine.sqlite.file_backup import copy as copy_database
+from database.engine.sqlite.file_backup import replace as replace_database
+from database.engine.sqlite.file_lock import alone as exclusive_use
+from database.engine.sqlite.file_lock import share as shared_use
+from database.engine.sqlite.space import free_bytes, shrink
+
+__all__ = [
+    "Content",
+    "copy_database",
+    "exclusive_use",
+    "free_bytes",
+    "is_readable",
+    "read_content",
+    "refuse_unreadable",
+    "replace_database",
+    "shared_use",
+    "shrink",
+]

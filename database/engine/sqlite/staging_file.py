@@ -1,0 +1,203 @@
+"""A scratch file that the rows of one import are staged in, beside the database: filled alone, then attached to it.
+
+The file is a SQLite database with the tables `rows` (n, the caller's columns, customer_id, is_new) and `rejects`.
+Law: nobody else reads it; what stands in it survives the machine once `seal` has returned.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from database.engine.session import Database, is_full, transaction
+from shared.errors import DiskFull
+
+#: The name under which the file is attached: `staged.rows`.
+SCHEMA = "staged"
+#: A cell that can't be used: record, field, value, what was expected instead.
+StagedReject = tuple[int, str | None, str | None, str]
+#: No journal: a file that is broken off is thrown away.
+_PRAGMAS = ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768")
+#: SQLite's marks of one statement are limited.
+_AT_ONCE = 500
+
+
+class StagedRows:
+    """The scratch file while it is open alone."""
+
+    def __init__(self, raw: sqlite3.Connection, columns: Sequence[str]) -> None:
+        self._raw = raw
+        names, marks = ", ".join(map(_quoted, columns)), ", ".join("?" for _ in columns)
+        self._insert = f"INSERT INTO rows ({names}) VALUES ({marks})"
+
+    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Append rows, given column by column in the order of the file's columns."""
+        self._many(self._insert, zip(*columns, strict=True))
+
+    def reject(self, rejects: Iterable[StagedReject]) -> None:
+        """Note cells that can't be used."""
+        self._many("INSERT INTO rejects VALUES (?, ?, ?, ?)", rejects)
+
+    def drop(self, records: Iterable[int]) -> None:
+        """Delete rows that turned out to be unusable."""
+        self._many("DELETE FROM rows WHERE n = ?", ((n,) for n in records))
+
+    def _many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._raw.execute("BEGIN")
+        self._raw.executemany(statement, rows)
+        self._raw.execute("COMMIT")
+
+    def identities(self, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
+        """Record to (user_id, as_of), of those that are staged."""
+        found: dict[int, tuple[str, str | None]] = {}
+        for at in range(0, len(records), _AT_ONCE):
+            part = [int(n) for n in records[at : at + _AT_ONCE]]
+            marks = ",".join("?" for _ in part)
+            rows = self._raw.execute(f"SELECT n, user_id, as_of FROM rows WHERE n IN ({marks})", part)
+            found.update({n: (user_id, as_of) for n, user_id, as_of in rows})
+        return found
+
+    def rejected_records(self) -> int:
+        """How many records have a cell that can't be used."""
+        return int(self._raw.execute("SELECT count(DISTINCT record) FROM rejects").fetchone()[0])
+
+    def rejects(self, limit: int = -1) -> Iterator[StagedReject]:
+        """Cells that can't be used, by record; -1 is no limit."""
+        yield from self._raw.execute(
+            "SELECT record, field, value, expected FROM rejects ORDER BY record, rowid LIMIT ?", [limit]
+        )
+
+    def lacking(self, column: str) -> list[int]:
+        """Records without a value in a column."""
+        return [n for (n,) in self._raw.execute(f"SELECT n FROM rows WHERE {_quoted(column)} IS NULL")]
+
+    def strangers(self) -> list[tuple[int, str]]:
+        """(record, user_id) of rows about people who are no customers yet."""
+        return list(self._raw.execute("SELECT n, user_id FROM rows WHERE is_new = 1"))
+
+    def dates(self) -> tuple[int, str | None, str | None]:
+        """Number of rows, and the first and last date among them."""
+        return self._raw.execute("SELECT count(*), min(as_of), max(as_of) FROM rows").fetchone()
+
+
+class Attached:
+    """A connection to the database that has the scratch file beside it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One moment of the database, in which the scratch file may be changed."""
+        with transaction(self._connection, "BEGIN"):
+            yield self._connection
+
+    @property
+    def glance(self) -> Connection:
+        """For a single statement, which sees one moment by itself."""
+        return self._connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction, as `Database.write`."""
+        with transaction(self._connection, "BEGIN IMMEDIATE"):
+            yield self._connection
+
+
+class StagingFile:
+    """The scratch file.
+
+    Parameters
+    ----------
+    path
+        A file of its own; made by `create`.
+    columns
+        Of `rows`, the first of them `n`.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path, self._columns = path, tuple(columns)
+
+    def create(self) -> None:
+        """Begin empty. Raises DiskFull."""
+        self.discard()
+        with self._opened() as raw:
+            raw.execute("PRAGMA page_size=8192")
+            raw.execute("PRAGMA journal_mode=OFF")
+            raw.execute(f"CREATE TABLE rows ({self._declared()})")
+            raw.execute("CREATE TABLE rejects (record INTEGER, field TEXT, value TEXT, expected TEXT)")
+
+    def _declared(self) -> str:
+        # Without types: every value stays what it is.
+        return (
+            f"n INTEGER PRIMARY KEY, {', '.join(map(_quoted, self._columns[1:]))}, customer_id INTEGER, is_new INTEGER"
+        )
+
+    @contextmanager
+    def open(self) -> Iterator[StagedRows]:
+        """The file alone. Raises DiskFull."""
+        with self._opened() as raw:
+            for pragma in _PRAGMAS:
+                raw.execute(f"PRAGMA {pragma}")
+            yield StagedRows(raw, self._columns)
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as raw:
+                yield raw
+        except sqlite3.OperationalError as error:
+            if is_full(error):
+                raise DiskFull from None
+            raise
+
+    @contextmanager
+    def attached(self, database: Database) -> Iterator[Attached]:
+        """The database with this file beside it."""
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql(f"ATTACH DATABASE ? AS {SCHEMA}", (str(self.path),))
+            connection.exec_driver_sql(f"PRAGMA {SCHEMA}.synchronous=OFF")
+            connection.exec_driver_sql(f"PRAGMA {SCHEMA}.journal_mode=OFF")
+            try:
+                yield Attached(connection)
+            finally:
+                connection.exec_driver_sql(f"DETACH DATABASE {SCHEMA}")
+
+    def number_by_date(self, connection: Connection) -> None:
+        """Number the rows anew by `as_of`, then as they were; the file is attached."""
+        names = ", ".join(map(_quoted, (*self._columns[1:], "customer_id", "is_new")))
+        for statement in (
+            f"CREATE TABLE {SCHEMA}.dated ({self._declared()})",
+            f"INSERT INTO {SCHEMA}.dated ({names}) SELECT {names} FROM {SCHEMA}.rows ORDER BY as_of, n",
+            f"DROP TABLE {SCHEMA}.rows",
+            f"ALTER TABLE {SCHEMA}.dated RENAME TO rows",
+        ):
+            connection.exec_driver_sql(statement)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    def size(self) -> int:
+        """Bytes."""
+        return self.path.stat().st_size
+
+    def seal(self) -> None:
+        """Make sure the file survives the machine."""
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def discard(self) -> None:
+        """Remove the file."""
+        for ending in ("", "-journal", "-wal", "-shm"):
+            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

@@ -1,0 +1,229 @@
+"""The statements by which staged rows become facts: customers, snapshots and lifetimes, a chunk of rows at a time.
+
+Law: a chunk and the note of how far the rows are written are one transaction, so that an import that was broken off
+goes on where it stopped; snapshots count once the import is published (`facts.published`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    insert,
+    not_,
+    null,
+    or_,
+    select,
+)
+
+from database.customers.customer_base import SHARED_COLUMNS, column_names, customers_table, snapshots_table
+from database.customers.last_activity import last_activity_sql
+from database.engine.expressions import larger, smaller
+from database.engine.upsert import Excluded, upsert
+from database.importing import imports
+from database.importing.import_plan import Plan
+from database.importing.staging import ROLES, Staging, feature_column, role_column
+from database.tables import tables
+from shared.schema.features import schema_from_dict
+
+c, s, k, w = tables.customers, tables.subscriptions, tables.customer_snapshots.alias("k"), tables.withdrawn_ends
+Value = ColumnElement[Any]
+_NOW, _IMPORT, _TODAY = (
+    bindparam("now", type_=Text),
+    bindparam("import_id", type_=Integer),
+    bindparam("today", type_=Text),
+)
+
+
+class ChunkStatements:
+    """The statements that apply one chunk of an import's staged rows, made once."""
+
+    def __init__(self, plan: Plan, staging: Staging, import_id: int) -> None:
+        self._plan, self._staging, self._import_id = plan, staging, import_id
+        self._present = schema_from_dict(plan.present)
+        self._statements = list(self._made())
+
+    def apply(self, connection: Connection, after: int, until: int) -> None:
+        """Write the rows with `after` < n <= `until` in one transaction that the caller holds."""
+        given = {"after": after, "until": until, "now": self._plan.now}
+        given |= {"import_id": self._import_id, "today": self._plan.today}
+        for statement in self._statements:
+            connection.execute(statement, given)
+        imports.advance(connection, self._import_id, until)
+
+    def _made(self) -> Iterator[Insert]:
+        yield self._customers()
+        yield self._snapshots()
+        if self._staging.has("start"):
+            if self._staging.has("end"):
+                yield self._older_ends()
+            yield self._lifetimes()
+        elif self._plan.lifetimes:
+            yield self._running_lifetimes()
+
+    def _chunk(self, *values: Any) -> Select[Any]:
+        n = self._staging.rows.c.n
+        return select(*values).where(n > bindparam("after"), n <= bindparam("until"))
+
+    def _role(self, role: str) -> Value | None:
+        return self._staging.role(role) if self._staging.has(role) else None
+
+    def _feature(self, feature: str | None) -> Value | None:
+        schema = self._staging.schema
+        return None if feature is None else self._staging.feature(column_names(schema)[feature])
+
+    def _shared(self, column: str) -> Value | None:
+        """The feature that fills a documented column of its own name: as it is, for the model reads it there."""
+        names = column_names(self._staging.schema)
+        return self._feature(next((feature for feature, name in names.items() if name == column), None))
+
+    def _customers(self) -> Insert:
+        values = self._customer_values()
+        wide = customers_table(self._present)
+        kept = ("id", "user_id", "created_at")
+
+        def changes(new: Excluded) -> dict[str, Any]:
+            changed = {name: new[name] for name in values if name not in kept}
+            if not self._staging.has("end"):  # an end announced elsewhere stands as long as it lies ahead
+                changed["ends_on"] = case((wide.c.ends_on > new.as_of, wide.c.ends_on))
+            return changed
+
+        source = self._chunk(*(value.label(name) for name, value in values.items()))
+        return upsert(wide, source, key=["id"], changes=changes, only_if=lambda new: new.as_of >= wide.c.as_of)
+
+    def _customer_values(self) -> dict[str, Value]:
+        r, given = self._staging.rows, self._staging.schema
+        login = self._feature("last_login_days" if "last_login_days" in given.features else None)
+        end, label = self._role("end"), self._role("label")
+        gone = or_(
+            false(), *([label == 1] if label is not None else []), *([end <= r.c.as_of] if end is not None else [])
+        )
+        values: dict[str, Value | None] = {
+            "id": r.c.customer_id,
+            "user_id": r.c.user_id,
+            "email": self._role("email"),
+            "plan": _first(self._shared("plan"), self._feature(given.plan_feature), self._role("plan")),
+            "tenure_months": _first(self._shared("tenure_months"), self._tenure()),
+            "last_activity": None if login is None else last_activity_sql(login),
+            "churn": case((gone, 1), else_=0),
+            "monthly_price": self._role("price"),
+            "currency": self._role("currency"),
+            "ends_on": None if end is None else case((end > r.c.as_of, end)),
+            "as_of": r.c.as_of,
+            "created_at": _NOW,
+            "updated_at": _NOW,
+        }
+        known = set(column_names(given).values())
+        for name in column_names(self._present).values():
+            if name not in SHARED_COLUMNS:
+                values[name] = self._staging.feature(name) if name in known else null()
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _tenure(self) -> Value | None:
+        given = self._staging.schema
+        name = given.tenure_feature
+        tenure = self._feature(name)
+        is_number = name is not None and given.features[name].kind == "number"
+        return cast(tenure, Integer) if tenure is not None and is_number else None
+
+    def _snapshots(self) -> Insert:
+        r, names = self._staging.rows, list(column_names(self._staging.schema).values())
+        label = _first(self._role("label"), cast(null(), Integer))
+        features = [self._staging.feature(name) for name in names]
+        source = self._chunk(r.c.customer_id, r.c.as_of, self._known(), _IMPORT, label, *features)
+        columns = ["customer_id", "as_of", "known_at", "import_id", "label", *names]
+        return insert(snapshots_table(self._staging.schema)).from_select(columns, source)
+
+    def _known(self) -> Value:
+        """The day from which a row is known: its date, or today if facts of that date were known before."""
+        r = self._staging.rows
+        if not self._plan.corrects:
+            return r.c.as_of
+        before = exists().where(k.c.as_of == r.c.as_of, k.c.customer_id == r.c.customer_id, k.c.import_id != _IMPORT)
+        return case((before, larger(r.c.as_of, _TODAY)), else_=r.c.as_of)
+
+    def _told(self) -> Subquery:
+        """The chunk's rows, and from which day they are known."""
+        return self._chunk(*self._staging.rows.c, self._known().label("told_on")).subquery("r")
+
+    def _older_ends(self) -> Insert:
+        """Record an end that older facts state and newer ones lack: it was known until the next facts."""
+        r = self._told()
+        start, end = r.c[role_column("start")], r.c[role_column("end")]
+        until = select(func.min(k.c.as_of)).where(k.c.as_of > r.c.as_of).scalar_subquery()
+        source = (
+            select(r.c.customer_id, start, smaller(r.c.as_of, end), until)
+            .join_from(r, c, c.c.id == r.c.customer_id)
+            .join(s, and_(s.c.customer_id == r.c.customer_id, s.c.started_at == start))
+            # A correction of a day is known on none of the days before today.
+            .where(
+                end.is_not(None), r.c.as_of < c.c.as_of, r.c.told_on == r.c.as_of, s.c.ended_at.is_distinct_from(end)
+            )
+        )
+        return insert(w).from_select(["customer_id", "started_at", "known_from", "known_until"], source)
+
+    def _lifetimes(self) -> Insert:
+        r, given = self._told(), self._staging.schema
+
+        def value(role: str) -> Value:
+            return r.c[role_column(role)] if self._staging.has(role) else cast(null(), ROLES[role])
+
+        start, end = value("start"), value("end")
+        plan = given.plan_feature
+        named = (
+            r.c[feature_column(column_names(given)[plan])] if plan and not self._staging.has("plan") else value("plan")
+        )
+        # An end that lies ahead is known from the day it is told.
+        announced = case((end > r.c.as_of, smaller(r.c.told_on, end)))
+        # Older facts never take back an end that newer ones state.
+        other = exists().where(
+            s.c.customer_id == c.c.id,
+            s.c.started_at == start,
+            func.coalesce(s.c.ended_at, "") != func.coalesce(end, ""),
+        )
+        values = {
+            "customer_id": r.c.customer_id, "started_at": start, "cancelled_at": announced, "ended_at": end,
+            "end_reason": value("end_reason"), "plan": named, "monthly_price": value("price"),
+            "currency": value("currency"), "known_at": _NOW, "told_on": r.c.told_on,
+        }  # fmt: skip
+        source = (
+            select(*(each.label(name) for name, each in values.items()))
+            .join_from(r, c, c.c.id == r.c.customer_id)
+            .where(start.is_not(None), not_(and_(r.c.as_of < c.c.as_of, other)))
+        )
+        return upsert(s, source, key=["customer_id", "started_at"], changes=_lifetime_changes)
+
+    def _running_lifetimes(self) -> Insert:
+        r = self._staging.rows
+        runs = exists().where(s.c.customer_id == c.c.id, or_(s.c.ended_at.is_(None), s.c.ended_at > r.c.as_of))
+        values = (c.c.id.label("customer_id"), r.c.as_of.label("started_at"), c.c.plan, c.c.monthly_price, c.c.currency)
+        source = self._chunk(*values, _NOW.label("known_at")).join_from(r, c, c.c.id == r.c.customer_id)
+        return upsert(s, source.where(c.c.churn == 0, ~runs), key=["customer_id", "started_at"])
+
+
+def _lifetime_changes(new: Excluded) -> dict[str, Any]:
+    # The first day an end was known ahead stays; of an end that changes, a trigger keeps when it was known.
+    same = and_(s.c.ended_at == new.ended_at, s.c.cancelled_at.is_not(None))
+    earliest = smaller(s.c.cancelled_at, func.coalesce(new.cancelled_at, s.c.cancelled_at))
+    names = ("ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on")
+    return {"cancelled_at": case((same, earliest), else_=new.cancelled_at), **{name: new[name] for name in names}}
+
+
+def _first(*values: Value | None) -> Value | None:
+    """The first of the values that there is."""
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,77 @@
+"""Changes to many rows in short write transactions: chunks of staged rows, ranges of customers.
+
+Law: how many rows one transaction changes follows from how long those before it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, bindparam, func, select
+
+from database.engine.batch_sizing import Pace
+from database.engine.session import Database
+from database.importing.staging import Staging
+from database.tables import tables
+
+T = TypeVar("T")
+Change = Callable[[Connection, int, int], T]
+
+
+def change_by_rows(
+    database: Database, staging: Staging, pace: Pace, change: Change[T], *, after: int = 0, one_date: bool = False
+) -> Generator[tuple[int, T], None, None]:
+    """Apply `change(connection, after, until)` to the staged rows with `after` < n <= `until`, chunk by chunk.
+
+    To be closed by the caller: the rows are attached until then.
+
+    Parameters
+    ----------
+    after
+        Rows up to this one are done already.
+    one_date
+        No chunk has rows of two dates.
+
+    Yields
+    ------
+    how many rows the chunk was to have, and what the change came to.
+    """
+    ends = _chunk_end(staging, one_date=one_date)
+    with staging.attached(database) as beside:
+        while True:
+            size = pace.size
+            until = beside.glance.execute(ends, {"after": after, "size": size}).scalar_one()
+            if until is None:
+                return
+            with pace.timed(beside.write()) as connection:
+                changed = change(connection, after, until)
+            after = until
+            yield size, changed
+
+
+def _chunk_end(staging: Staging, *, one_date: bool) -> Select[Any]:
+    """The n up to which so many further rows reach; with `one_date` no further than the first one's date."""
+    r = staging.rows
+    some = select(r.c.n, r.c.as_of).where(r.c.n > bindparam("after")).order_by(r.c.n).limit(bindparam("size"))
+    chunk = some.subquery("chunk")
+    if not one_date:
+        return select(func.max(chunk.c.n))
+    first = func.first_value(chunk.c.as_of).over(order_by=chunk.c.n).label("first")
+    dated = select(chunk.c.n, chunk.c.as_of, first).subquery("dated")
+    return select(func.max(dated.c.n)).where(dated.c.as_of == dated.c.first)
+
+
+def change_by_customers(database: Database, pace: Pace, change: Change[T]) -> Iterator[T]:
+    """Apply `change(connection, after, until)` to the customers with `after` < id <= `until`, range by range."""
+    c = tables.customers
+    with database.read() as connection:
+        last = connection.execute(select(func.coalesce(func.max(c.c.id), 0))).scalar_one()
+    keys, at = Pace(20_000, 500, 200_000), 0
+    while at < last:
+        until = at + keys.size
+        with keys.timed(database.write()) as connection:
+            changed = change(connection, at, until)
+        yield changed
+        at = until
+    pace.longest_s = max(pace.longest_s, keys.longest_s)

@@ -1,0 +1,136 @@
+"""The writer of an accepted import: its staged rows become facts, and count once it is published.
+
+Law: every transaction is short, and notes how far the import is, so that one that was broken off goes on from there;
+repeating the last of them changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from database.customers import customer_base, facts
+from database.engine.batch_sizing import Pace
+from database.engine.session import Database
+from database.importing import apply_import, imports
+from database.importing.apply_rows import ChunkStatements
+from database.importing.chunks import change_by_customers, change_by_rows
+from database.importing.import_plan import Plan
+from database.importing.imports import Pending
+from database.importing.staging import Staging
+from database.scoring import runs
+from shared.errors import Conflict
+from shared.schema.features import schema_from_dict
+
+LOST = "The rows of an import that was broken off are gone ({file}); it was given up: import that file again."
+Report = Callable[[int, int], None]
+
+
+class ImportWriter:
+    """One accepted import that is being written.
+
+    Attributes
+    ----------
+    plan
+        As it was accepted.
+    declared_gone
+        Customers that `apply` ended because the file does not have them.
+    """
+
+    def __init__(self, database: Database, pending: Pending, plan: Plan, staging: Staging) -> None:
+        self._database, self._pending, self._staging = database, pending, staging
+        self._pace = Pace()
+        self.plan, self.declared_gone = plan, 0
+
+    @property
+    def longest_write_s(self) -> float:
+        """Seconds of the longest transaction so far."""
+        return self._pace.longest_s
+
+    def apply(self, report: Report = lambda done, total: None) -> None:
+        """Write the rows that are not written yet, then what follows from them for customers. Raises DiskFull.
+
+        Parameters
+        ----------
+        report
+            Called with the rows done by this process, and the rows of the import.
+        """
+        self._apply_rows(report)
+        if self.plan.absent_on is not None:
+            self._declare_gone(self.plan.absent_on)
+        hide_gone(self._database, self._pace)
+
+    def _apply_rows(self, report: Report) -> None:
+        statements = ChunkStatements(self.plan, self._staging, self._pending.id)
+        total, done = max(self.plan.result["rows"], 1), 0
+        chunks = change_by_rows(
+            self._database, self._staging, self._pace, statements.apply,
+            after=self._pending.written, one_date=self.plan.several,
+        )  # fmt: skip
+        with closing(chunks):
+            for size, _ in chunks:
+                done = min(done + size, total)
+                report(done, total)
+
+    def _declare_gone(self, day: str) -> None:
+        open_lifetimes(self._database, self.plan.now, also=day)
+        gone = change_by_customers(
+            self._database, self._pace, lambda c, a, b: apply_import.declare_gone(c, day, self.plan.now, a, b)
+        )
+        self.declared_gone = sum(gone)
+
+    def publish(self) -> None:
+        """Make the import count, at once and whole, and remove its staged rows. Raises DiskFull."""
+        with self._database.write() as connection:
+            imports.publish(connection, self._pending.id)
+            customer_base.mark_ready(connection)
+        self._staging.discard()
+
+
+@contextmanager
+def open_import(database: Database, pending: Pending) -> Iterator[ImportWriter]:
+    """The writer of an import that was accepted, by this process or by one before it.
+
+    Raises
+    ------
+    Conflict
+        Its staged rows are gone; the import was given up.
+    """
+    plan = Plan(**pending.plan)
+    staging = Staging(Path(plan.staging), schema_from_dict(plan.given), plan.roles)
+    if not staging.exists():
+        with database.write() as connection:
+            imports.fail(connection, pending.id)
+        raise Conflict(LOST.format(file=plan.result.get("file_name", "a file")))
+    yield ImportWriter(database, pending, plan, staging)
+
+
+def open_lifetimes(database: Database, now: str, *, also: str | None = None) -> None:
+    """In a base without lifetimes, give every active customer one, from the first day there are facts of them.
+
+    `also` is a date whose facts are written and do not count yet.
+    """
+    with database.read() as connection:
+        known = facts.has_subscriptions(connection)
+        days = facts.snapshot_dates(connection)
+    if known:
+        return
+    pace = Pace()
+    for day in sorted({*days, *((also,) if also else ())}):
+        _open_lifetimes_from(database, pace, day, now)
+
+
+def _open_lifetimes_from(database: Database, pace: Pace, day: str, now: str) -> None:
+    changed = change_by_customers(database, pace, lambda c, a, b: apply_import.open_lifetimes(c, day, now, a, b))
+    deque(changed, maxlen=0)
+
+
+def hide_gone(database: Database, pace: Pace) -> None:
+    """Take customers who have left, or are known to end, out of the scores that are shown."""
+    with database.read() as connection:
+        shown = runs.published(connection)
+    if shown is not None:
+        hidden = change_by_customers(database, pace, lambda c, a, b: apply_import.hide_gone(c, shown.run_id, a, b))
+        deque(hidden, maxlen=0)

@@ -1,0 +1,58 @@
+"""The writer of outcomes: staged rows of who left when end the lifetimes of customers that are known.
+
+Law: applying them twice changes nothing more than applying them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from database.customers import facts
+from database.engine.batch_sizing import Pace
+from database.engine.session import Database
+from database.importing import apply_outcomes
+from database.importing.apply_outcomes import OutcomeStatements
+from database.importing.chunks import change_by_rows
+from database.importing.import_writer import hide_gone, open_lifetimes
+from database.importing.staging import StagedReject, Staging, role_column
+from shared.tables import messages
+
+#: Rows in the first transaction; a file of fewer is applied at once.
+ROWS = 2_000
+
+
+def unusable(database: Database, staging: Staging) -> list[StagedReject]:
+    """Rows without an end, about people who are no customers, or about a lifetime that is not known."""
+    with staging.open() as rows:
+        missing = rows.lacking(role_column("end"))
+    staging.resolve(database, several=False)
+    with staging.open() as rows:
+        strangers = rows.strangers()
+    rejects: list[StagedReject] = [(n, "ended_at", None, messages.END_MISSING) for n in missing]
+    rejects += [(n, "user_id", who[: messages.MAX_QUOTED], messages.unknown_customer(who)) for n, who in strangers]
+    with database.read() as connection:
+        known = facts.has_subscriptions(connection)
+    if known:
+        with staging.attached(database) as beside, beside.read() as connection:
+            rejects += apply_outcomes.without_lifetime(connection, staging)
+    return rejects
+
+
+def apply(database: Database, staging: Staging, *, now: str, report: Callable[[int], None]) -> tuple[int, int]:
+    """End the lifetimes that the rows name; how many customers have left, and how many will.
+
+    Parameters
+    ----------
+    report
+        Called with the number of those who have left so far.
+    """
+    open_lifetimes(database, now)
+    left, ahead, pace = 0, 0, Pace(ROWS)
+    statements = OutcomeStatements(staging, now)
+    with closing(change_by_rows(database, staging, pace, statements.apply)) as chunks:
+        for _, (gone, going) in chunks:
+            left, ahead = left + gone, ahead + going
+            report(left)
+    hide_gone(database, pace)
+    return left, ahead

@@ -1,0 +1,44 @@
+"""Giving the customer base further features: the one use case behind the route and the command.
+
+Law: the columns are added while no import is written; the audit log says who added which features.
+"""
+
+from __future__ import annotations
+
+from database.accounts import audit
+from database.accounts.audit import Actor
+from database.customers import customer_base
+from database.engine.session import Database
+from gateway.services.jobs import locks
+from gateway.settings import Settings
+from shared.clock import Clock, iso
+from shared.schema.features import Schema
+
+IMPORT_RUNS = "An import is being written: extend the schema once it has ended. Nothing was changed."
+
+
+def extend_schema(
+    database: Database, settings: Settings, wanted: Schema, *, clock: Clock, actor: Actor
+) -> tuple[str, ...]:
+    """Add the features that the wanted schema has beyond the present one; earlier facts lack them.
+
+    Returns
+    -------
+    names of the new features; none where the base has all of them, in which case nothing is recorded.
+
+    Raises
+    ------
+    Conflict
+        An import is running.
+    NoCustomers
+        There is no base.
+    SchemaMismatch
+        The schema changes anything else, or a new feature may not be missing.
+    """
+    with locks.held_or_refused(settings, locks.IMPORTS, IMPORT_RUNS), database.write() as connection:
+        added = customer_base.extend(connection, wanted, clock)
+        if added:
+            audit.record(
+                connection, "schema.extended", at=iso(clock()), actor=actor, subject=f"features: {', '.join(added)}"
+            )
+    return added

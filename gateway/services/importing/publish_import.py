@@ -1,0 +1,65 @@
+"""An accepted import is written to its end and published, and the figures that follow from the facts are renewed.
+
+Law: an import that was accepted is finished: by this process, by the next attempt of its job, or by the next import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from database.importing import imports
+from database.importing.import_writer import open_import
+from database.importing.imports import Pending
+from gateway.services.importing import uploads
+from gateway.services.importing.finishing import bring_up_to_date
+from gateway.services.jobs import locks
+from gateway.services.jobs.work import Work
+from shared.errors import DiskFull
+
+log = structlog.get_logger()
+
+DISK_FULL = (
+    "The disk is full. The import was accepted and is kept: free some space, and it is finished by the next attempt "
+    "or the next import. Until then nothing of it counts."
+)
+
+
+def pending_import(work: Work) -> Pending | None:
+    """The import that was accepted and is not published yet, if there is one."""
+    with work.database.read() as connection:
+        return imports.pending(connection)
+
+
+def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
+    """Write the rest of an accepted import, publish it, and renew the figures, while nobody reads the facts.
+
+    Raises
+    ------
+    Conflict
+        Its staged rows are gone; the import was given up.
+    DiskFull
+        The import waits.
+    """
+    with locks.facts_alone(work):
+        result = _write(work, pending)
+        bring_up_to_date(work)
+        return result
+
+
+def _write(work: Work, pending: Pending) -> Mapping[str, Any]:
+    def report(done: int, total: int) -> None:
+        work.note(0.4 + 0.5 * done / total, f"Wrote {done:,} of {total:,} rows")
+
+    with open_import(work.database, pending) as writer:
+        try:
+            writer.apply(report)
+            writer.publish()
+        except DiskFull:
+            raise DiskFull(DISK_FULL) from None
+    plan, longest_s = writer.plan, writer.longest_write_s
+    uploads.discard(plan.file)
+    log.info("import_published", import_id=pending.id, rows=plan.result["rows"], longest_write_s=round(longest_s, 3))
+    return {**plan.result, "declared_gone": writer.declared_gone, "longest_write_ms": round(longest_s * 1000)}
