@@ -30,6 +30,7 @@ from ml_service.api.service import MLService
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.simulated import simulated
 from ml_service.model import boosting
+from ml_service.model.boosters import Trees
 from ml_service.model.calibration import fit_beta
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.registry import Registry
@@ -68,7 +69,7 @@ class Data:
 
     def _save(self) -> None:
         model = ChurnModel(SCHEMA, version=VERSION)
-        model.categories, model.trees = self.categories, model._trees(self.booster, [])
+        model.categories, model.trees = self.categories, Trees(self.booster, [], feature_types=self.types, threads=1)
         margin = self.booster.predict(self.matrix(self.values[self.test]), output_margin=True).astype(float)
         model.calibration = fit_beta(margin, self.label[self.test])
         model.threshold = model.balanced_threshold = 0.3

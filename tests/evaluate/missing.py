@@ -32,7 +32,7 @@ SHARES = (0.0, 0.003, 0.005, 0.01)
 
 @dataclass(frozen=True)
 class Parted:
-    """SearchData to learn from and rows to judge by, of the first configuration for a table of this size."""
+    """Rows to learn from and rows to judge by, of the first configuration for a table of this size."""
 
     schema: Schema
     past: np.ndarray
@@ -68,7 +68,7 @@ class Scorer:
 
 
 @dataclass
-class SearchResult:
+class Figures:
     """What one model did: `blank` is, by feature, the factor of the mean score and the log loss over the other's."""
 
     auc: float
@@ -112,16 +112,14 @@ def others(at: Parted) -> dict[str, float]:
     return found
 
 
-def measured(
-    at: Parted, other: dict[str, float], *, share: float = hiding.SHARE, stood_in: bool = True
-) -> SearchResult:
+def measured(at: Parted, other: dict[str, float], *, share: float = hiding.SHARE, stood_in: bool = True) -> Figures:
     """One model, with each feature blank in turn."""
     names = list(at.schema.feature_names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hiding, "SHARE", share)
         model = at.model(at.past, stood_in=stood_in)
     whole = model(at.test)
-    found = SearchResult(metrics.auc(at.left, whole) or 0.5, metrics.log_loss(at.left, whole))
+    found = Figures(metrics.auc(at.left, whole) or 0.5, metrics.log_loss(at.left, whole))
     for name, loss in other.items():
         said = model(without(at.test, [names.index(name)]))
         found.blank[name] = float(said.mean() / whole.mean()), metrics.log_loss(at.left, said) / loss
@@ -134,7 +132,7 @@ def lines(name: str, seeds: list[int]) -> Iterator[str]:
     """A line for each share, with and without stand-ins, over all seeds."""
     parts = [parted(name, seed) for seed in seeds]
     other = [others(at) for at in parts]
-    before: list[SearchResult] = []
+    before: list[Figures] = []
     for stood_in in (False, True):
         for share in SHARES:
             found = [measured(at, o, share=share, stood_in=stood_in) for at, o in zip(parts, other, strict=True)]

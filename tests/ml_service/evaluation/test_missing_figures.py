@@ -15,7 +15,7 @@ SEEDS = range(5)
 WITHIN = 1.02
 
 
-def found(name: str) -> tuple[list[missing.Found], list[missing.Found]]:
+def found(name: str) -> tuple[list[missing.Figures], list[missing.Figures]]:
     parts = [missing.parted(name, seed) for seed in SEEDS]
     ours = [missing.measured(at, missing.others(at)) for at in parts]
     return ours, [missing.measured(at, {}, share=0.0, stood_in=False) for at in parts]
