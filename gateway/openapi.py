@@ -19,7 +19,7 @@ from gateway import __version__
 from shared.contracts.api import ErrorBody
 from shared.errors import InvalidInput
 from shared.validation import details_of
-from shared.web.flask_app import error_response
+from shared.web.error_responses import error_response
 
 T = TypeVar("T")
 _CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")

@@ -17,7 +17,7 @@ from gateway.security import tokens
 from gateway.services.accounts import api_keys
 from gateway.web_environment import environment
 from shared.errors import ServiceError, TokenRejected
-from shared.web.flask_app import request_id
+from shared.web.request_ids import request_id
 
 KEY_HEADER = "X-API-Key"
 

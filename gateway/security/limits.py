@@ -27,7 +27,7 @@ from gateway.settings import Settings
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import InvalidInput, RateLimited, ServiceError
-from shared.web.flask_app import request_id
+from shared.web.request_ids import request_id
 
 HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 STRICT = ("/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/api/auth/password")

@@ -19,7 +19,7 @@ from gateway.settings import Role
 from gateway.web_environment import environment
 from shared.clock import iso, utc_now
 from shared.errors import TokenRejected
-from shared.web.flask_app import request_id
+from shared.web.request_ids import request_id
 
 bp = blueprint("auth", __name__, prefix="/api/auth", signed_in=False)
 _SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]

@@ -24,7 +24,7 @@ from shared.contracts.api import REASON_NUMBERS
 from shared.errors import NotFound
 from shared.risk import risk_level
 from shared.schema.features import Schema
-from shared.web.flask_app import request_id
+from shared.web.request_ids import request_id
 
 bp = blueprint("customers", __name__, prefix="/api/customers")
 etag.install(bp)

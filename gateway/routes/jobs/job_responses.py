@@ -18,7 +18,7 @@ from gateway.security.callers import current_user
 from gateway.services.jobs import work
 from gateway.services.jobs.work import JobKind, P
 from gateway.web_environment import environment
-from shared.web.flask_app import request_id
+from shared.web.request_ids import request_id
 
 MAX_WAIT_S = 600.0
 MAX_KEY_LENGTH = 200

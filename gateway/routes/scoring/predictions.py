@@ -22,7 +22,7 @@ from gateway.web_environment import environment
 from shared.clock import iso
 from shared.contracts.api import Cell, Shown
 from shared.errors import invalid
-from shared.web.flask_app import request_id
+from shared.web.request_ids import request_id
 
 bp = blueprint("predictions", __name__, prefix="/api/predictions")
 GENERATE_WAIT_S = 60.0

@@ -11,7 +11,8 @@ from flask import Flask, jsonify, redirect, request
 from flask.testing import FlaskClient
 
 from shared import errors
-from shared.web.flask_app import STATUS_OF, install_defaults
+from shared.web.error_responses import STATUS_OF
+from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 KINDS = [

@@ -1,0 +1,119 @@
+"""The answer of every failure: its status, its body, and the handlers that send it.
+
+Law: statuses stand here and nowhere else; no other handler catches an unknown exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException
+
+from shared.errors import DiskFull, MalformedRequest, ServiceError, is_disk_full
+from shared.parsing_limits import MAX_DETAILS
+from shared.web.request_ids import request_id
+
+#: HTTP status by error code.
+STATUS_OF: Mapping[str, int] = {
+    "malformed_request": 400,
+    "unauthenticated": 401,
+    "token_rejected": 403,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "no_model": 409,
+    "no_customers": 409,
+    "conflict": 409,
+    "schema_mismatch": 409,
+    "cancelled": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "validation_failed": 422,
+    "invalid_schema": 422,
+    "invalid_table": 422,
+    "insufficient_data": 422,
+    "leak_found": 422,
+    "no_signal": 422,
+    "feature_missing": 409,
+    "rate_limited": 429,
+    "corrupt_model": 500,
+    "corrupt_backup": 500,
+    "internal": 500,
+    "service_error": 500,
+    "service_unavailable": 503,
+    "disk_full": 503,
+}
+_HTTP_CODES = {
+    400: ("malformed_request", "The request can't be read."),
+    404: ("not_found", "Route not found"),
+    405: ("method_not_allowed", "This route does not answer that method."),
+    413: ("too_large", "The body is larger than this server accepts."),
+    415: ("unsupported_media_type", "Send JSON with Content-Type: application/json."),
+    429: ("rate_limited", "Too many requests; try again later."),
+}
+RETRY_AFTER_S = 5
+
+log = structlog.get_logger()
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Answer every failure with the one error body."""
+    app.register_error_handler(ServiceError, error_response)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(ParseException, _on_broken_body)
+    app.register_error_handler(Exception, _on_unknown)
+
+
+def error_response(error: ServiceError) -> Response:
+    """The one body of every failure."""
+    body: dict[str, Any] = {"code": error.code, "request_id": request_id()}
+    if error.details:
+        body["details"] = error.details[:MAX_DETAILS]
+    response = Response(
+        orjson.dumps({"success": False, "message": error.message, "error": body}),
+        status=STATUS_OF[error.code],
+        mimetype="application/json",
+    )
+    wait = error.retry_after_s or (RETRY_AFTER_S if response.status_code == 503 else None)
+    if wait is not None:
+        response.headers["Retry-After"] = str(wait)
+    return response
+
+
+class _HttpError(ServiceError):
+    """A failure that Flask itself found (unknown route, wrong method, body too large)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _on_http_exception(error: HTTPException) -> Response:
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]  # abort(response): already ours
+    if error.code is not None and error.code < 400:
+        return error.get_response()  # type: ignore[return-value]  # a redirect
+    code, message = _HTTP_CODES.get(error.code or 500, ("malformed_request", "The request can't be served."))
+    response = error_response(_HttpError(code, message))
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def _on_broken_body(_: Exception) -> Response:
+    # gunicorn reads a chunked body while we do, and finds then that it is none.
+    return error_response(MalformedRequest("The body breaks off or is no valid chunked body."))
+
+
+def _on_unknown(error: Exception) -> Response:
+    if is_disk_full(error):
+        log.error("disk_full", path=request.path)
+        return error_response(DiskFull())
+    log.exception("unhandled", path=request.path, method=request.method)
+    return error_response(_HttpError("internal", "Something went wrong here. The request id finds it in the log."))
