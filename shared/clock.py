@@ -1,4 +1,4 @@
-"""What time it is: an argument everywhere, so that a test can be any day.
+"""Time as an argument, so that a test can be any day.
 
 Law: UTC only; text is ISO 8601 with `Z`, to the millisecond, so that it sorts as it reads.
 """

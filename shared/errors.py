@@ -1,4 +1,4 @@
-"""What can go wrong, as classes with stable codes.
+"""Errors as classes with stable codes.
 
 Law: no HTTP here. A status belongs to `shared.web.flask_app`, a sentence for people belongs to whoever raises.
 """

@@ -1,4 +1,4 @@
-"""What pydantic says is wrong, as details of our errors."""
+"""Problems found by pydantic, as details of our errors."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _active(day: str, which: Any = s) -> tuple[Any, ...]:
 
 
 def _newest(day: str) -> Any:
-    """Of a customer's subscriptions that are active at `day`, the one that began last: a customer counts once."""
+    """Keep the newest of a customer's subscriptions that are active at `day`, so that a customer counts once."""
     other = s.alias("other")
     newer = or_(other.c.started_at > s.c.started_at, and_(other.c.started_at == s.c.started_at, other.c.id > s.c.id))
     return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), newer)

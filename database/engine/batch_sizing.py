@@ -20,22 +20,22 @@ AIM_S = 0.03
 HELD_S = 0.1
 
 
-class Pace:
-    """The size of the next transaction.
+class AdaptiveBatchSize:
+    """The number of rows for the next transaction, learned from how long the ones before took.
 
     Parameters
     ----------
-    first, fewest, most
-        Rows (or keys) of one transaction.
-    aim_s
-        Seconds that it is to take.
+    first, fewest, most : int
+        Rows (or keys) of the first transaction, and the bounds of every other.
+    aim_s : float
+        Seconds that a transaction should take.
 
     Attributes
     ----------
-    size
-        What the next one may hold.
-    longest_s
-        Seconds of the longest so far.
+    size : int
+        Rows that the next transaction may hold.
+    longest_s : float
+        Seconds of the longest transaction so far.
     """
 
     def __init__(self, first: int = 1_000, fewest: int = 250, most: int = 8_000, aim_s: float = AIM_S) -> None:

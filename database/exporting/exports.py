@@ -1,4 +1,4 @@
-"""What leaves the database whole: customers, the risk list, segments, the ledger of predictions; row by row.
+"""Queries of exports: customers, the risk list, segments, the ledger of predictions; row by row.
 
 Law: rows come from one open cursor in chunks, in the caller's read transaction: memory does not grow with their
 number, and all of them are of one moment. Columns that the schema names carry the schema's names, so that an export
@@ -70,7 +70,7 @@ class _Made:
 
 
 def state(connection: Connection) -> tuple[Any, ...]:
-    """What differs after anything that an export shows has changed."""
+    """A value that changes with everything that an export shows."""
     published = connection.execute(select(tables.published_run.c.run_id, tables.published_run.c.published_at)).first()
     customers = connection.execute(select(func.count(), func.max(c.c.updated_at)).select_from(c)).one()
     newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, o)]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, func, select
 
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.importing.staging import Staging
 from database.tables import tables
@@ -20,7 +20,13 @@ Change = Callable[[Connection, int, int], T]
 
 
 def change_by_rows(
-    database: Database, staging: Staging, pace: Pace, change: Change[T], *, after: int = 0, one_date: bool = False
+    database: Database,
+    staging: Staging,
+    pace: AdaptiveBatchSize,
+    change: Change[T],
+    *,
+    after: int = 0,
+    one_date: bool = False,
 ) -> Generator[tuple[int, T], None, None]:
     """Apply `change(connection, after, until)` to the staged rows with `after` < n <= `until`, chunk by chunk.
 
@@ -62,12 +68,12 @@ def _chunk_end(staging: Staging, *, one_date: bool) -> Select[Any]:
     return select(func.max(dated.c.n)).where(dated.c.as_of == dated.c.first)
 
 
-def change_by_customers(database: Database, pace: Pace, change: Change[T]) -> Iterator[T]:
+def change_by_customers(database: Database, pace: AdaptiveBatchSize, change: Change[T]) -> Iterator[T]:
     """Apply `change(connection, after, until)` to the customers with `after` < id <= `until`, range by range."""
     c = tables.customers
     with database.read() as connection:
         last = connection.execute(select(func.coalesce(func.max(c.c.id), 0))).scalar_one()
-    keys, at = Pace(20_000, 500, 200_000), 0
+    keys, at = AdaptiveBatchSize(20_000, 500, 200_000), 0
     while at < last:
         until = at + keys.size
         with keys.timed(database.write()) as connection:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from database.customers import customer_base, facts
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.importing import apply_import, imports
 from database.importing.apply_rows import ChunkStatements
@@ -41,7 +41,7 @@ class ImportWriter:
 
     def __init__(self, database: Database, pending: Pending, plan: Plan, staging: Staging) -> None:
         self._database, self._pending, self._staging = database, pending, staging
-        self._pace = Pace()
+        self._pace = AdaptiveBatchSize()
         self.plan, self.declared_gone = plan, 0
 
     @property
@@ -117,17 +117,17 @@ def open_lifetimes(database: Database, now: str, *, also: str | None = None) -> 
         days = facts.snapshot_dates(connection)
     if known:
         return
-    pace = Pace()
+    pace = AdaptiveBatchSize()
     for day in sorted({*days, *((also,) if also else ())}):
         _open_lifetimes_from(database, pace, day, now)
 
 
-def _open_lifetimes_from(database: Database, pace: Pace, day: str, now: str) -> None:
+def _open_lifetimes_from(database: Database, pace: AdaptiveBatchSize, day: str, now: str) -> None:
     changed = change_by_customers(database, pace, lambda c, a, b: apply_import.open_lifetimes(c, day, now, a, b))
     deque(changed, maxlen=0)
 
 
-def hide_gone(database: Database, pace: Pace) -> None:
+def hide_gone(database: Database, pace: AdaptiveBatchSize) -> None:
     """Take customers who have left, or are known to end, out of the scores that are shown."""
     with database.read() as connection:
         shown = runs.published(connection)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from database.customers import facts
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.importing import apply_outcomes
 from database.importing.apply_outcomes import OutcomeStatements
@@ -48,7 +48,7 @@ def apply(database: Database, staging: Staging, *, now: str, report: Callable[[i
         Called with the number of those who have left so far.
     """
     open_lifetimes(database, now)
-    left, ahead, pace = 0, 0, Pace(ROWS)
+    left, ahead, pace = 0, 0, AdaptiveBatchSize(ROWS)
     statements = OutcomeStatements(staging, now)
     with closing(change_by_rows(database, staging, pace, statements.apply)) as chunks:
         for _, (gone, going) in chunks:

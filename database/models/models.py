@@ -1,4 +1,4 @@
-"""What the gateway knows of models: versions, figures, and which one was live when.
+"""Records of models: versions, figures, and which one was live when.
 
 Law: `model_timeline` is appended, never changed; the newest row names the live model.
 """
@@ -209,7 +209,7 @@ def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, u
 
 
 def timeline(connection: Connection) -> Sequence[AnyRow]:
-    """What was live when, newest first: (version, live_from, reason, user_id)."""
+    """Versions that were live, newest first: (version, live_from, reason, user_id)."""
     query = select(m.c.version, t.c.live_from, t.c.reason, t.c.user_id).join_from(t, m, m.c.id == t.c.model_id)
     return connection.execute(query.order_by(t.c.id.desc())).all()
 

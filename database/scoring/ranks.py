@@ -67,7 +67,7 @@ def _unrank(connection: Connection, run_id: int, customer_ids: Sequence[int] | S
 
 
 def _shown(run_id: int, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Of customers of whom something is shown while a run is the published one."""
+    """Select from the customers who have a displayed score while this run is the published one."""
     query = select(*columns).select_from(tables.with_scores(c, c.c.id, run_id))
     return query.where(ledger.c.customer_id.is_not(None))
 

@@ -1,4 +1,4 @@
-"""What a scoring run counts as its scores pass: customers by probability, and their order.
+"""Roll-up and ranking of a scoring run, made while its scores pass.
 
 Law: memory holds 16 bytes for each customer that is ranked.
 """

@@ -14,7 +14,7 @@ from typing import Any
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.bulk_read import Floats, Ints
 from database.engine.session import Database
 from database.engine.sqlite.columns import ColumnInserter, column_inserter
@@ -23,7 +23,7 @@ from database.scoring.roll_up import Ranking, RollUp
 from database.tables import tables
 from shared.clock import Clock, iso
 
-#: Rows of the first transaction; `Pace` finds how many the next one may hold, up to the other.
+#: Rows of the first transaction; `AdaptiveBatchSize` finds how many the next one may hold, up to the other.
 FIRST_BATCH, LARGEST_BATCH = 5_000, 20_000
 
 
@@ -58,7 +58,7 @@ class RunWriter:
     def __init__(self, database: Database, inserter: ColumnInserter, run: _Run, clock: Clock) -> None:
         self.run_id, self.started_at = run.run_id, run.started_at
         self._database, self._inserter, self._run, self._clock = database, inserter, run, clock
-        self._pace = Pace(FIRST_BATCH, most=LARGEST_BATCH)
+        self._pace = AdaptiveBatchSize(FIRST_BATCH, most=LARGEST_BATCH)
         self._roll_up, self._ranking = RollUp(), Ranking()
         self.is_finished = False
 
@@ -129,7 +129,7 @@ class RunWriter:
         )
 
     def _refresh(self, shown_run_id: int) -> None:
-        pace = Pace(FIRST_BATCH)
+        pace = AdaptiveBatchSize(FIRST_BATCH)
         after: int | None = 0
         while after is not None:
             with pace.timed(self._database.write()) as connection:
@@ -189,7 +189,7 @@ def _drop(database: Database, run_ids: Iterable[int]) -> None:
 
 def _repeat(database: Database, drop: Callable[..., int]) -> None:
     """Delete in short transactions until nothing is left."""
-    pace, gone = Pace(FIRST_BATCH), 1
+    pace, gone = AdaptiveBatchSize(FIRST_BATCH), 1
     while gone:
         with pace.timed(database.write()) as connection:
             gone = drop(connection, limit=pace.size)

@@ -100,7 +100,7 @@ present_ranks = Table(
     sqlite_with_rowid=False,
     info={"descending": ("churn_probability",)},
 )
-# Of whom something else is shown than what the published run says: the score of a later sample, or (null) nothing.
+# Customers for whom something else is shown than the published run's score: that of a later sample, or (null) nothing.
 present_changes = Table(
     "present_changes",
     metadata,

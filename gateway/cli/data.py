@@ -29,7 +29,7 @@ SHOWN_REJECTS = 10
 
 @click.group()
 def schema() -> None:
-    """What the columns of a customer table mean."""
+    """Propose, check, show and extend the schema of a customer table."""
 
 
 @schema.command()

@@ -109,7 +109,7 @@ class ThresholdQuery(Query):
 
 
 class ThresholdOut(BaseModel):
-    """What a cut catches."""
+    """Customers and expected leavers above a cut."""
 
     cut: float
     customers: int | None

@@ -32,7 +32,7 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """What is there to show real numbers, and what is missing."""
+    """Conditions for real numbers, and those that are missing."""
 
     status: Literal["ready", "not ready"]
     timestamp: str

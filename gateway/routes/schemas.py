@@ -36,7 +36,7 @@ class AllowedMissing(BaseModel):
 
 
 class RunOut(BaseModel):
-    """What a scoring run came to."""
+    """Result of a scoring run."""
 
     predictions_generated: int
     average_probability: float | None

@@ -47,7 +47,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "POST /api/auth/logout",
         "POST /api/auth/password",
     ),
-    # Whoever may start a job may follow it.
+    # A caller who may start a job may follow it.
     ("viewer", SCOPES): (
         "GET /api/jobs",
         "GET /api/jobs/<int:job_id>",

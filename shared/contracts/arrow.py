@@ -102,7 +102,7 @@ def decode(body: bytes) -> pa.Table:
 
 
 def metadata(table: pa.Table) -> dict[str, Any]:
-    """What travelled beside the columns."""
+    """Metadata that travelled beside the columns."""
     raw: bytes | None = (table.schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
         raise MalformedRequest("The Arrow stream carries no `retainstream` metadata.")

@@ -1,4 +1,4 @@
-"""What an Arrow IPC stream may hold, looked at in its messages before anything of it is unpacked.
+"""Limits of an Arrow IPC stream, checked in its message headers before anything is unpacked.
 
 Law: nothing here takes memory that the stream does not take already: a batch that is not packed is read where it lies.
 """

@@ -1,4 +1,4 @@
-"""What the columns of a customer table mean: the feature schema, read and checked.
+"""The feature schema: the meaning of the columns of a customer table, read and checked.
 
 Law: both services ask this module what a feature is; neither keeps a list of its own.
 """
@@ -127,7 +127,7 @@ class Schema(_Frozen):
 
     @cached_property
     def wording(self) -> Mapping[str, tuple[str, str | None]]:
-        """What features are called, and their units: at hand for sentences, of which a score has several."""
+        """Labels and units of the features, cached for sentences."""
         return {name: (self.feature_label(name), feature.unit) for name, feature in self.features.items()}
 
     @cached_property

@@ -14,7 +14,7 @@ from shared.simulation.records import Bools, Floats, Ints
 
 @dataclass
 class Persons:
-    """What stays with a person whether subscribed or not: shape (n,) each.
+    """Properties that stay with a person, subscribed or not: shape (n,) each.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a simulation hands out: the snapshots, the lifetimes behind them, and both together."""
+"""Results of a simulation: the snapshots, the lifetimes behind them, and both together."""
 
 from dataclasses import dataclass, fields
 from typing import Self

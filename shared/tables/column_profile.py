@@ -1,4 +1,4 @@
-"""What one column of a table nobody has described looks like, read as each thing it might be.
+"""Profile of one column of an undescribed table, read as each kind it might be.
 
 Law: a column is something only if every cell of it is; its name decides only what the values leave open.
 """
@@ -23,7 +23,7 @@ _CODES = frozenset(("code", "type", "flag", "is", "has", "plan", "status", "id",
 
 
 class Column:
-    """What one column looks like, read as each thing it might be."""
+    """Profile of one column, read as each kind it might be."""
 
     def __init__(self, name: str, values: pa.Array, comma: bool) -> None:
         self.name, self.snake, self.values = name, snake(name), values
@@ -55,7 +55,7 @@ class Column:
 
     @property
     def unit(self) -> str | None:
-        """What the name says the numbers count, where the numbers agree."""
+        """The unit that the column's name suggests, if the numbers agree with it."""
         named = (unit for unit, words in UNIT_WORDS.items() if self.words & words)
         unit = next(named, "months" if "tenure" in self.words and self.largest <= 240 else None)
         wrong = (is_never_negative(unit) and self.smallest < 0) or (unit == "count" and not self.whole)

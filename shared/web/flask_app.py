@@ -1,4 +1,4 @@
-"""What both services install on their Flask app: JSON, logs, metrics, security headers, error responses."""
+"""Defaults of both services' Flask apps: JSON, logs, metrics, security headers, error responses."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _dumped(obj: Any) -> bytes:
 
 
 def security_headers(*, behind_tls: bool) -> Secure:
-    """What Helmet sent on the old backend, with a policy that needs no inline script."""
+    """The headers that Helmet sent on the old backend, with a policy that needs no inline script."""
     policy = ContentSecurityPolicy().default_src("'self'").img_src("'self'", "data:").object_src("'none'")
     policy = policy.base_uri("'self'").frame_ancestors("'none'").form_action("'self'")
     return Secure(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 from sqlalchemy import Connection, Table, text
 
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database, transaction
 from database.engine.sqlite.column_image import FIRST_ROW, TABLE, image
 
@@ -34,7 +34,7 @@ class ColumnInserter:
         columns: Mapping[str, Array],
         *,
         run_id: int,
-        pace: Pace,
+        pace: AdaptiveBatchSize,
         check: Check | None = None,
     ) -> None:
         """Insert rows under a run, as many in one transaction as the pace allows.

@@ -23,7 +23,7 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Content:
-    """What a database file holds."""
+    """Contents of a database file."""
 
     revision: str
     counts: dict[str, int]

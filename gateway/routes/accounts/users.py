@@ -36,7 +36,7 @@ class NewUser(Body):
 
 
 class Change(Body):
-    """What is given is changed, all of it or nothing."""
+    """Fields to change; all of them are changed, or none."""
 
     role: Role | None = None
     disabled: bool | None = None

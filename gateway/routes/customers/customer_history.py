@@ -1,4 +1,4 @@
-"""What happened to customers: one over time, and whose risk moved most.
+"""History of one customer, and the customers whose risk moved most.
 
 Law: stored facts and scores only; no model is called, nothing is smoothed over.
 """
@@ -39,7 +39,7 @@ class CustomerPath(BaseModel):
 
 
 class Fact(BaseModel):
-    """What was known of a date."""
+    """Facts of one date."""
 
     as_of: str
     known_at: str

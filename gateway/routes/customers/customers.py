@@ -117,7 +117,7 @@ class SegmentBody(Legacy):
 
 
 class Actions(BaseModel):
-    """What could be done for one customer, best first."""
+    """Actions for one customer, the largest estimated change first."""
 
     customer_id: str
     score: Explained

@@ -69,7 +69,7 @@ class PredictionsManifest(PredictionsExport):
 
 
 class Manifest(BaseModel):
-    """What an export of this question holds now."""
+    """Rows and checksum of the export that the same question gives now."""
 
     content: str
     format: str

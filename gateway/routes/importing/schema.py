@@ -1,4 +1,4 @@
-"""What the columns of this customer base mean.
+"""The schema of this customer base: the meaning of its columns.
 
 Law: a base has one schema; it can be given further features, and nothing else of it changes.
 """

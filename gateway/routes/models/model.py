@@ -144,7 +144,7 @@ class Entry(BaseModel):
 
 
 class Timeline(BaseModel):
-    """What was live when, newest first."""
+    """Versions that were live, newest first."""
 
     timeline: list[Entry]
 

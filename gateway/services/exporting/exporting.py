@@ -153,7 +153,7 @@ class Export:
         self._open.close()
 
     def __del__(self) -> None:
-        # Whoever loses an export, before its first row or after it, keeps neither its place nor its connection.
+        # An export that is dropped, before its first row or after it, gives back its slot and its connection.
         if hasattr(self, "_open"):
             self.close()
 

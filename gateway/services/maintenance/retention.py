@@ -16,7 +16,7 @@ import structlog
 
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE, Actor
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.jobs import retention as rows
 from gateway.settings import Settings
@@ -91,7 +91,7 @@ def run(
         return _count(database, limits, now)
     gone = {"ledger": 0, "audit": 0, "jobs": 0}
     for done, (what, drop) in enumerate(_drops(database, limits, now)):
-        pace = Pace(CHUNK)
+        pace = AdaptiveBatchSize(CHUNK)
         while not stops.is_set():
             size = pace.size
             with pace.timed(database.write()) as connection:

@@ -1,4 +1,4 @@
-"""What the database holds to Arrow columns: the bridge between the two services' forms of a customer.
+"""Rows of the database as Arrow batches for the ML service.
 
 Law: worker and commands only; the web process imports no Arrow.
 """

@@ -6,7 +6,7 @@ Law: an outcome is appended when its date has matured, never before; a predictio
 from __future__ import annotations
 
 from database.customers import facts
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.scoring import runs
 from gateway.services.jobs.work import Work
 from shared.clock import days_later, iso
@@ -32,7 +32,7 @@ def settle(work: Work) -> int:
                 for customer_id in runs.without_outcome(connection, run.id)
                 if customer_id in labels
             ]
-        at, pace = 0, Pace(CHUNK)
+        at, pace = 0, AdaptiveBatchSize(CHUNK)
         while at < len(known):
             part = known[at : at + pace.size]
             at += len(part)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from database.engine.batch_sizing import AIM_S, HELD_S, Pace
+from database.engine.batch_sizing import AIM_S, HELD_S, AdaptiveBatchSize
 from database.engine.migrate import migrate
 from database.engine.session import REST_S, RETRY_S, SLOW_WRITE_S, Database
 from tests.virtual_time import VirtualTime
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
 
 
 def test_slow_transactions_get_smaller_and_quick_ones_grow_within_their_limits() -> None:
-    pace = Pace(1_000, 250, 8_000)
+    pace = AdaptiveBatchSize(1_000, 250, 8_000)
     pace.took(10 * AIM_S)
     assert pace.size == 250
     for _ in range(20):
@@ -40,7 +40,7 @@ def test_slow_transactions_get_smaller_and_quick_ones_grow_within_their_limits()
 
 
 def test_the_wait_for_the_lock_is_not_taken_for_work(database: Database, clock: VirtualTime) -> None:
-    pace, waited = Pace(), []
+    pace, waited = AdaptiveBatchSize(), []
 
     def holds() -> None:
         with database.write():
@@ -61,7 +61,7 @@ def test_the_wait_for_the_lock_is_not_taken_for_work(database: Database, clock: 
 def test_a_rest_is_taken_only_where_the_lock_was_not_free_for_as_long_anyway(
     database: Database, clock: VirtualTime, free_s: float, rests: int
 ) -> None:
-    pace, began = Pace(), clock.monotonic()
+    pace, began = AdaptiveBatchSize(), clock.monotonic()
     for _ in range(4):
         with pace.timed(database.write()):
             clock.sleep(0.6 * HELD_S)
@@ -70,7 +70,7 @@ def test_a_rest_is_taken_only_where_the_lock_was_not_free_for_as_long_anyway(
 
 
 def test_who_writes_chunk_after_chunk_lets_others_in_between(database: Database, clock: VirtualTime) -> None:
-    stop, pace, chunk_s = threading.Event(), Pace(), 0.05
+    stop, pace, chunk_s = threading.Event(), AdaptiveBatchSize(), 0.05
     waits: list[float] = []
 
     def writes() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from database.customers import customer_base, facts
 from database.customers.customer_base import column_names, customers_table, snapshots_table
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.importing import imports
 from database.importing.apply_rows import ChunkStatements
@@ -129,7 +129,7 @@ def test_a_chunk_ends_with_its_date_where_customers_have_several(
 ) -> None:
     staging = staged(tmp_path)
     staging.resolve(database, several=True)
-    pace = Pace(first=3, fewest=3, most=3)
+    pace = AdaptiveBatchSize(first=3, fewest=3, most=3)
     chunks = change_by_rows(database, staging, pace, lambda _, after, until: (after, until), one_date=one_date)
     assert [chunk for _, chunk in chunks] == ends
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, func, select
 
-from database.engine.batch_sizing import Pace
+from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.engine.sqlite.column_image import FIRST_ROW, MOST_ROWS, image
 from database.engine.sqlite.columns import column_inserter
@@ -97,7 +97,7 @@ def test_columns_arrive_row_by_row_under_their_run_in_transactions_of_the_paces_
         inserted = connection.execute(select(func.count()).select_from(KEPT)).scalar_one()
         parts.append((part.stop - part.start, inserted))
 
-    pace = Pace(2, fewest=2, most=2)
+    pace = AdaptiveBatchSize(2, fewest=2, most=2)
     with column_inserter(database) as inserter:
         inserter.insert(KEPT, numbers(1, 2, 3, 4, 5), run_id=7, pace=pace, check=count)
         inserter.insert(KEPT, numbers(), run_id=7, pace=pace)
@@ -109,9 +109,9 @@ def test_columns_arrive_row_by_row_under_their_run_in_transactions_of_the_paces_
 def test_a_transaction_that_fails_leaves_nothing_of_itself_and_the_next_one_goes_on(database: Database) -> None:
     with column_inserter(database) as inserter:
         with pytest.raises(Exception, match="UNIQUE"):
-            inserter.insert(KEPT, numbers(1, 2, 2, 3), run_id=1, pace=Pace())
+            inserter.insert(KEPT, numbers(1, 2, 2, 3), run_id=1, pace=AdaptiveBatchSize())
         assert kept(database) == []
-        inserter.insert(KEPT, numbers(2, 3), run_id=1, pace=Pace())
+        inserter.insert(KEPT, numbers(2, 3), run_id=1, pace=AdaptiveBatchSize())
     assert kept(database) == [(1, 2, 1.0), (1, 3, 1.5)]
 
 
@@ -121,7 +121,7 @@ def test_a_check_that_raises_rolls_its_transaction_back(database: Database) -> N
             raise LookupError("not there")
 
     with column_inserter(database) as inserter, pytest.raises(LookupError):
-        inserter.insert(KEPT, numbers(1, 2, 3, 4), run_id=1, pace=Pace(2, fewest=2, most=2), check=refuse)
+        inserter.insert(KEPT, numbers(1, 2, 3, 4), run_id=1, pace=AdaptiveBatchSize(2, fewest=2, most=2), check=refuse)
     assert [row[1] for row in kept(database)] == [1, 2]
 
 
@@ -134,7 +134,7 @@ def test_nobody_else_sees_what_is_attached_and_it_is_gone_with_its_block_even_af
 
     def break_off() -> None:
         with column_inserter(database) as inserter:
-            inserter.insert(KEPT, numbers(1, 2), run_id=1, pace=Pace())
+            inserter.insert(KEPT, numbers(1, 2), run_id=1, pace=AdaptiveBatchSize())
             assert attached() == ["main"]
             raise RuntimeError("broke")
 
@@ -151,4 +151,4 @@ def test_a_connection_that_could_not_be_prepared_is_given_to_nobody_else(databas
     with pytest.raises(Exception, match="too many attached"), column_inserter(database):
         pass
     with column_inserter(database) as inserter:
-        inserter.insert(KEPT, numbers(1), run_id=1, pace=Pace())
+        inserter.insert(KEPT, numbers(1), run_id=1, pace=AdaptiveBatchSize())
