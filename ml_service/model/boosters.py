@@ -239,8 +239,8 @@ class Trees:
         """Rows; whose they are, the final booster's or a fold's; and 0, or the rank of what stands in for it."""
         width = 1 + len(self._lacks)
         code = (folds.astype(np.intp) - UNSEEN) * width
-        if self._lacks:
-            gaps = np.isnan(values[:, self._lacks])
+        gaps = np.isnan(values[:, self._lacks])
+        if gaps.any():
             code += np.where(gaps.any(axis=1), 1 + gaps.argmax(axis=1), 0)
         for each in np.flatnonzero(np.bincount(code)):
             rows = np.flatnonzero(code == each)

@@ -30,7 +30,7 @@ ROWS = 40_000
 #: Training rows that tell which features need one.
 ASKED = 10_000
 #: Share of these that it learns from once more with other features hidden too, each at odds of the row's own.
-SEVERAL = 0.1
+SEVERAL = 0.05
 #: A feature needs one where blanking it raises the log loss by more than this share of it; below, nothing is lost.
 WORTH = 0.005
 
