@@ -255,8 +255,8 @@ class Trees:
         """Rows, the position of their booster (0: final), and the rank of the stand-in that scores them, or 0."""
         width = 1 + len(self._lacks)
         code = (folds.astype(np.intp) - UNSEEN) * width
-        if self._lacks:
-            gaps = np.isnan(values[:, self._lacks])
+        gaps = np.isnan(values[:, self._lacks])
+        if gaps.any():
             code += np.where(gaps.any(axis=1), 1 + gaps.argmax(axis=1), 0)
         for each in np.flatnonzero(np.bincount(code)):
             rows = np.flatnonzero(code == each)
