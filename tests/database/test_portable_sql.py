@@ -20,11 +20,6 @@ from tests.portable_sql import NotPortable, compiled_for_postgresql
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "database" / "engine"
-#: Modules outside database/engine that write SQL as text, and why.
-AS_TEXT = {
-    "database/scoring/ranks.py": "ranks are copied from columns that are attached, by row number",
-    "database/scoring/runs.py": "scores are copied from columns that are attached, by row number",
-}
 
 
 class _OnlySqlite(FunctionElement[str]):
@@ -74,10 +69,9 @@ def test_no_module_outside_the_engine_imports_what_only_sqlite_has() -> None:
         assert not foreign, (name, foreign)
 
 
-def test_sql_as_text_stands_in_the_engine_but_for_what_is_listed_here() -> None:
+def test_sql_as_text_stands_in_the_engine_alone() -> None:
     for name, tree in modules():
-        if name not in AS_TEXT:
-            assert not text_as_sql(tree), (name, text_as_sql(tree))
+        assert not text_as_sql(tree), (name, text_as_sql(tree))
 
 
 def test_a_statement_that_postgresql_can_not_run_fails_the_test_that_executes_it(database: Database) -> None:
