@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import insert, select
 
 from database.customers import customer_base
@@ -153,6 +154,15 @@ def _portable() -> Iterator[None]:
     """No statement of these tests is one that PostgreSQL could not run."""
     with compiled_for_postgresql():
         yield
+
+
+@pytest.fixture
+def unfiltered_logs() -> Iterator[None]:
+    """Log lines of every level, whatever level an earlier test configured."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ def test_who_writes_chunk_after_chunk_lets_others_in_between(database: Database,
 
 
 def test_a_write_that_held_the_lock_too_long_is_logged_and_a_read_is_not(
-    database: Database, clock: VirtualTime
+    database: Database, clock: VirtualTime, unfiltered_logs: None
 ) -> None:
     with capture_logs() as logs:
         with database.read():
