@@ -162,14 +162,14 @@ def open_run(
     started_at = iso(clock())
     with database.write() as connection:
         run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=job_id, now=started_at)
-    finished = False
+    writer: RunWriter | None = None
     try:
         with column_inserter(database) as inserter:
             writer = RunWriter(database, inserter, _Run(run_id, kind, model_id, started_at), clock)
             yield writer
-            finished = writer.is_finished
     finally:
-        if not finished:
+        # A failure after publishing leaves the run: it is the one that is shown.
+        if writer is None or not writer.is_finished:
             _drop(database, [run_id])
 
 

@@ -198,6 +198,25 @@ def test_a_run_that_is_neither_published_nor_finished_leaves_nothing(facts_of: M
     ]
 
 
+@pytest.mark.parametrize("kind", ["full", "past"])
+def test_a_failure_after_a_run_has_ended_leaves_it_whole(facts_of: Make, kind: runs.Kind) -> None:
+    here = facts_of()
+    ids, model = here.people(3), here.model()
+
+    def end_and_fail() -> None:
+        with open_run(here.database, utc_now, kind=kind, model_id=model, as_of="2026-06-30", job_id=None) as run:
+            run.append(scores_of(dict.fromkeys(ids, 0.5)))
+            run.publish() if kind == "full" else run.finish()
+            raise RuntimeError("broke")
+
+    with pytest.raises(RuntimeError, match="broke"):
+        end_and_fail()
+    assert count(here.database, tables.ledger) == 3
+    assert count(here.database, tables.present_ranks) == (3 if kind == "full" else 0)
+    with here.database.read() as connection:
+        assert (runs.published(connection) is not None) == (kind == "full")
+
+
 def test_a_published_run_is_shown_ranked_and_counted_whole(facts_of: Make) -> None:
     here = facts_of()
     ids, model = here.people(5), here.model()
