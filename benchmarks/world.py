@@ -1,4 +1,4 @@
-"""What the benchmarks measure on: simulated customers in a database, one trained model, and both services' parts."""
+"""Data of the benchmarks: simulated customers in a database, one trained model, and both services' parts."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ Stored = dict[str, list[tuple[Any, ...]]]
 
 
 def stored_rows(path: Path) -> Stored:
-    """What a run stored, by table, in the order it is written."""
+    """Rows that a run stored, by table, in the order they are written."""
     with closing(sqlite3.connect(path)) as raw:
         tables = ("ledger", "present_ranks")
         return {table: raw.execute(f"SELECT * FROM {table}").fetchall() for table in tables}

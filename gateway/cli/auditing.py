@@ -28,7 +28,7 @@ FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "reques
 @click.option("--after", type=click.IntRange(1, MAX_INT64), help="Only rows older than this one: the next page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def audit(action: str | None, who: str | None, since: str | None, limit: int, after: int | None, as_json: bool) -> None:
-    """Who did what, newest first."""
+    """List the audit log, newest entries first."""
     environment = prepare()
     try:
         from_then = moment(since) if since is not None else None

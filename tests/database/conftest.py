@@ -65,7 +65,7 @@ class Facts:
             return connection.execute(query.returning(tables.customers.c.id)).scalar_one()
 
     def people(self, count: int) -> list[int]:
-        """So many customers u0000, u0001 .. at once; their keys."""
+        """Add a number of customers u0000, u0001 .. and return their keys."""
         c = tables.customers
         same = {"churn": 0, "as_of": "2026-06-30", "created_at": NOW, "updated_at": NOW}
         with self.database.write() as connection:

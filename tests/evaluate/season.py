@@ -26,7 +26,7 @@ Labels = npt.NDArray[np.int8]
 
 
 def level(probability: Floats, label: Labels) -> float:
-    """What has to be added to the log-odds for the mean probability to be the rate."""
+    """The shift of the log-odds that makes the mean probability equal the rate."""
     z = logit(probability)
     return float(brentq(lambda added: expit(z + added).mean() - label.mean(), -2, 2))
 

@@ -85,7 +85,7 @@ class World:
         return found
 
     def work(self, kind: str, params: Mapping[str, Any] | None = None, **more: Any) -> Work:
-        """What a handler is called with."""
+        """Arguments of a job's function."""
         return Work(self.environment, self.job(kind, params), **more)
 
     def run(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None, **more: Any) -> Job:

@@ -105,7 +105,7 @@ function subtitle(view, { predictedChurners: p, modelAuc }, schema) {
   view.onFigures({ asOf: p.as_of, version: p.model_version ?? modelAuc.version });
 }
 
-/** What to do first, where there is nothing to show yet. */
+/** First steps, shown while there is nothing else to show. */
 function firstSteps({ mayRun, work }, { hasCustomers, hasModel, isScored, isTraining }) {
   if (isScored) return [];
   const box = (title, ...content) => [h("section", { class: "panel wide first", id: "first-steps", "aria-labelledby": "first-title" },

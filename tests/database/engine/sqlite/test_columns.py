@@ -31,7 +31,7 @@ def read(columns: dict[str, np.ndarray]) -> list[tuple[Any, ...]]:
 
 
 def stated(columns: dict[str, np.ndarray]) -> list[tuple[Any, ...]]:
-    """What they should be: NaN is no number."""
+    """The rows as they should be: NaN becomes NULL."""
     values = [[None if value != value else value for value in column.tolist()] for column in columns.values()]
     return [(FIRST_ROW + at, *row) for at, row in enumerate(zip(*values, strict=True))]
 
