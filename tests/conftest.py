@@ -11,6 +11,7 @@ import pytest
 import requests
 from _pytest.nodeid import coerce_node_id
 
+from tests import prefork
 from tests.stack import Stack
 
 LOG_LINES = 40
@@ -64,6 +65,12 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 def trained(stack: Stack) -> requests.Response:
     """What an old client gets that asks for a training."""
     return stack.analyst().post("/api/model/train", {})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """End what programs were forked of."""
+    prefork.end()
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,7 +9,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -19,7 +18,9 @@ from typing import Any
 
 import requests
 
-ROOT = Path(__file__).parents[1]
+from tests import prefork
+from tests.prefork import ROOT, Program
+
 DEMO_CUSTOMERS = 1500
 DEMO_EMAIL, DEMO_PASSWORD = "alex.chen@netflix.com", "password"
 PASSWORD = "correct horse battery"
@@ -27,9 +28,9 @@ MUCH = "1000000 per minute"
 SECRET = "a secret of these tests, long enough for HS256"
 SERVICE_TOKEN = "a-service-token-of-these-tests-of-32-characters"
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
-    "ml": ("-m", "ml_service"),
-    "gateway": ("-m", "gateway", "gateway"),
-    "worker": ("-m", "gateway", "worker"),
+    "ml": ("ml_service",),
+    "gateway": ("gateway", "gateway"),
+    "worker": ("gateway", "worker"),
 }
 
 
@@ -59,7 +60,7 @@ class Stack:
     variables: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     ml_port: int = field(default_factory=free_port)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, Program] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,19 +112,11 @@ class Stack:
         path = self.log_path(name)
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
-    def launch(self, name: str, **variables: str) -> subprocess.Popen[bytes]:
+    def launch(self, name: str, **variables: str) -> Program:
         """Start one process, without waiting until it serves."""
-        with self.log_path(name).open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *PROGRAMS[name]],
-                cwd=self.folder,
-                env=self.environment | variables,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.running[name] = process
-        return process
+        how: Any = {"folder": self.folder, "env": self.environment | variables}
+        self.running[name] = prefork.start(*PROGRAMS[name], out=self.log_path(name), **how)
+        return self.running[name]
 
     def start(self, *names: str) -> Stack:
         """Start the processes (all of them if none is named) and wait until they serve."""
@@ -178,15 +171,7 @@ class Stack:
 
     def command(self, *words: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m gateway ...` to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "gateway", *words],
-            cwd=self.folder,
-            env=self.environment | variables,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return prefork.run("gateway", *words, folder=self.folder, env=self.environment | variables, timeout=timeout)
 
     # --- its data ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests import prefork
 from tests.stack import PASSWORD, PROGRAMS, Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("restarts")
@@ -223,15 +223,7 @@ def test_a_file_with_an_odd_name_works(new_stack: Callable[..., Stack]) -> None:
 
 
 def _start(stack: Stack, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *PROGRAMS[name]],
-        cwd=stack.folder,
-        env=stack.environment | variables,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return prefork.run(*PROGRAMS[name], folder=stack.folder, env=stack.environment | variables, timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -261,15 +253,8 @@ def test_production_refuses_secrets_that_are_none(
 def test_node_env_counts_where_app_env_is_absent(new_stack: Callable[..., Stack]) -> None:
     stack = new_stack(empty=True)
     environment = {k: v for k, v in stack.environment.items() if k not in ("APP_ENV", "JWT_SECRET")}
-    done = subprocess.run(
-        [sys.executable, *PROGRAMS["gateway"]],
-        cwd=stack.folder,
-        env=environment | {"NODE_ENV": "production", "ML_SERVICE_TOKEN": OWN_TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    variables = {"NODE_ENV": "production", "ML_SERVICE_TOKEN": OWN_TOKEN}
+    done = prefork.run(*PROGRAMS["gateway"], folder=stack.folder, env=environment | variables, timeout=30)
     assert done.returncode not in (0, None)
     assert "JWT_SECRET" in done.stderr
 
@@ -312,17 +297,11 @@ def test_an_old_env_file_works_as_it_is(new_stack: Callable[..., Stack]) -> None
     )
     kept = {k: v for k, v in stack.environment.items() if k in ("PATH", "HOME", "LANG", "PYTHONPATH")}
     for name in ("ml", "gateway"):
-        with stack.log_path(name).open("wb") as log:
-            stack.running[name] = subprocess.Popen(
-                [sys.executable, *PROGRAMS[name]],
-                cwd=stack.folder,
-                env=kept,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        how: Any = {"folder": stack.folder, "env": kept, "out": stack.log_path(name)}
+        stack.running[name] = prefork.start(*PROGRAMS[name], **how)
     for name in ("ml", "gateway"):
         wait_until(lambda name=name: stack._serves(name, ""), f"{name} serves", 60)
-    assert stack.anonymous().get("/api/health").json()["dependencies"]["ml_service"] == "OK"
+    health = stack.anonymous()
+    wait_until(lambda: health.get("/api/health").json()["dependencies"]["ml_service"] == "OK", "they talk", 10)
     assert stack.database_path.exists()
     assert "the file itself is never read" in stack.log("ml")

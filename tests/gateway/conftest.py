@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +29,7 @@ from gateway.services.jobs.work import Work
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import ServiceUnavailable
+from tests import prefork
 from tests.portable_sql import compiled_for_postgresql
 
 ROOT = Path(__file__).parents[2]
@@ -150,8 +150,7 @@ def ml_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "APP_ENV": "test", "ML_SERVICE_TOKEN": TOKEN, "PYTHON_PORT": str(port), "ML_MODEL_PATH": str(folder / "models"),
         "ML_THREADS": "1", "LOG_LEVEL": "warning", "PYTHONPATH": str(ROOT),
     }  # fmt: skip
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "ml_service"], cwd=folder, env=env, stdout=log, stderr=log)
+    process = prefork.start("ml_service", folder=folder, env=env, out=folder / "log")
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -238,8 +236,8 @@ def test_help_shows_an_example(command: object, capsys: pytest.CaptureFixture[st
 @needs_data
 def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
     file, schema = str(DATA / "telco" / "telco.csv"), str(ROOT / "examples" / "telco.toml")
-    command = [sys.executable, "-m", "ml_service.train_model", "--data", file, "--schema", schema, "--trials", "1"]
-    subprocess.run([*command, "--out", str(tmp_path / "m"), "--report", str(tmp_path / "r.json")], cwd=ROOT, check=True)
+    line = ["--data", file, "--schema", schema, "--trials", "1", "--out", str(tmp_path / "m")]
+    assert train_model.main([*line, "--report", str(tmp_path / "r.json")]) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["auc"] > 0.84 and report["test"]["log_loss"] < 0.43 and report["test"]["ece"] < 0.05
     assert report["out_of_fold_rows"] == report["training_samples"] == 7043 - report["test"]["n"]

@@ -8,7 +8,6 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests import prefork
 from tests.printed import check_printed
 from tests.stack import ROOT, Stack
 
@@ -35,8 +35,7 @@ def model_command(folder: Path, module: str, *words: object) -> Done:
     """Run `python -m ml_service.<module> ...` to its end."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env = kept | {"PYTHONPATH": str(ROOT), "APP_ENV": "test", "ML_MODEL_PATH": str(folder / "models")}
-    line = [sys.executable, "-m", f"ml_service.{module}", *map(str, words)]
-    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False)
+    return prefork.run(f"ml_service.{module}", *map(str, words), folder=folder, env=env, timeout=200)
 
 
 def without(source: Path, target: Path, column: str) -> Path:

@@ -9,7 +9,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from gateway.services.exporting.exporting import Export
 from gateway.settings import Role
 from gateway.worker import Worker
 from shared.clock import utc_now
+from tests import prefork
 from tests.gateway.customers_conftest import SCHEMA, Small, small
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     made.database.close()
 
 
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`python -m gateway ...` on the database of a folder."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     env = kept | {
@@ -49,8 +49,7 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
         "APP_ENV": "test",
         "DATABASE_PATH": str(folder / "retainstream.db"),
     }
-    line = [sys.executable, "-m", "gateway", *words]
-    return subprocess.run(line, cwd=folder, env=env, capture_output=True, timeout=120, check=False)
+    return prefork.run("gateway", *words, folder=folder, env=env)
 
 
 def records(text: str) -> list[dict[str, str]]:
@@ -271,12 +270,12 @@ def facts(path: Path) -> list[Any]:
 def test_an_export_comes_back_in_without_loss(base: Small, tmp_path: Path, form: str) -> None:
     out = tmp_path / f"customers.{form}"
     done = command(base.settings.database_path.parent, "export", "customers", "--out", str(out))
-    assert done.returncode == 0, done.stderr.decode()
-    assert f"Wrote {len(base.people)} rows".encode() in done.stderr
-    assert hashlib.sha256(out.read_bytes()).hexdigest().encode() in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert f"Wrote {len(base.people)} rows" in done.stderr
+    assert hashlib.sha256(out.read_bytes()).hexdigest() in done.stderr
     (tmp_path / "schema.toml").write_text(tomli_w.dumps(SCHEMA.as_dict()), encoding="utf-8")
     back = command(tmp_path, "import", str(out), "--schema", "schema.toml", "--as-of", "2026-06-30")
-    assert back.returncode == 0, back.stderr.decode()
+    assert back.returncode == 0, back.stderr
     assert facts(tmp_path / "retainstream.db") == facts(base.settings.database_path)
 
 
@@ -285,12 +284,12 @@ def test_the_command_writes_what_the_route_sends(base: Small, tmp_path: Path) ->
     sent = base.get(f"/api/customers/export?format=ndjson&{FILTER}").get_data()
     where = ("--where", "plan=Standard", "--where", "feature.tenure_months.min=1")
     done = command(folder, "export", "customers", "--format", "ndjson", *where)
-    assert (done.returncode, done.stdout) == (0, sent), done.stderr.decode()
+    assert (done.returncode, done.stdout.encode()) == (0, sent), done.stderr
     out = tmp_path / "out.csv"
     out.write_text("mine")
     refused = command(folder, "export", "risk", "--out", str(out))
     assert refused.returncode == 2
     assert out.read_text() == "mine"
     wrong = command(folder, "export", "predictions", "--where", "plam=x")
-    assert (wrong.returncode, wrong.stdout) == (2, b"")
-    assert b"plam" in wrong.stderr
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "plam" in wrong.stderr

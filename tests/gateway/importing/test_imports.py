@@ -7,8 +7,6 @@ import io
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import pytest
 import requests
 
 from shared.schema.features import built_in_schema
+from tests import prefork
 from tests.stack import ROOT, Stack, is_failure, serving, wait_until
 
 pytestmark = pytest.mark.xdist_group("imports")
@@ -373,10 +372,9 @@ def test_extending_the_schema_keeps_history_and_the_earlier_schema_still_imports
 def test_an_import_killed_while_it_writes_is_finished_by_the_next(new_stack: Callable[..., Stack]) -> None:
     stack = new_stack()
     big = _file(stack, "big.csv", table(*(line(f"usr_{k}") for k in range(150_000))))
-    words = ("-m", "gateway", "import", str(big), "--schema", "retainstream", "--as-of", "2026-09-01")
-    process = subprocess.Popen(
-        [sys.executable, *words], cwd=stack.folder, env=stack.environment, stderr=subprocess.DEVNULL
-    )
+    words = ("import", str(big), "--schema", "retainstream", "--as-of", "2026-09-01")
+    how: Any = {"folder": stack.folder, "env": stack.environment, "out": Path(os.devnull)}
+    process = prefork.start("gateway", *words, **how)
     wait_until(lambda: stack.database_path.exists() and _written(stack) > 0, "rows are being written", 60, 0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -32,7 +33,7 @@ from gateway.services.maintenance.restoring import Target
 from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
-from tests import ledger
+from tests import ledger, prefork
 from tests.database.conftest import Facts, full_run, plain_schema
 from tests.ledger import a_score
 
@@ -96,15 +97,15 @@ class Place:
         ]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A system with 300 scored customers, a live model on disk and a person."""
-    made = Place(tmp_path / "here")
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A system with 300 scored customers, a live model on disk and a person; nobody changes it."""
+    made = Place(tmp_path_factory.mktemp("made") / "once")
     migrate(made.path)
     with closing(Database(made.path, pooled=False)) as database:
         facts = Facts(database, plain_schema("x"))
-        ids = [facts.customer(f"usr_{number}", price=9.0) for number in range(300)]
-        facts.snapshot("usr_0", "2026-06-30")
+        ids = facts.people(300)
+        facts.snapshot("u0000", "2026-06-30")
         full_run(database, facts.model("1.0.0"), {key: key / 301 for key in ids}, prices=dict.fromkeys(ids, 9.0))
         accounts.create_user(
             database, clock=utc_now, cost=4, email="ann@example.com", password=PASSWORD, name="Ann", role="admin"
@@ -114,6 +115,12 @@ def place(tmp_path: Path) -> Place:
     (made.registry / "1.0.0" / "deep" / "manifest.json").write_text("{}")
     (made.registry / "0.9.9").mkdir()
     return made
+
+
+@pytest.fixture
+def place(made_once: Place, tmp_path: Path) -> Place:
+    """A copy of that system, to do with as a test likes."""
+    return Place(Path(shutil.copytree(made_once.folder, tmp_path / "here")))
 
 
 # --- making one -----------------------------------------------------------------------------------------------------
@@ -255,10 +262,9 @@ def test_a_backup_killed_at_any_moment_leaves_the_one_before_whole_and_the_next_
     variables = {"APP_ENV": "test", "DATABASE_PATH": str(place.path), "ML_MODEL_PATH": str(place.registry)}
     killed = 0
     for delay_s in (0.0, 0.05, 0.1, 0.2, 0.3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "backup", str(kept)],
-            env={**os.environ, **variables, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = prefork.start(
+            "gateway", "backup", str(kept), folder=tmp_path, env={**os.environ, **variables}, out=Path(os.devnull)
+        )
         while process.poll() is None and not [
             p for p in kept.glob("data-*/retainstream.db") if old.data not in p.parts
         ]:
@@ -414,8 +420,7 @@ def test_a_system_that_runs_is_never_restored_into(place: Place, kept: Path, for
 def test_nothing_starts_while_a_backup_is_being_restored(place: Place, environment: dict[str, str]) -> None:
     with file_lock.alone(place.path):
         for words in (("gateway",), ("worker",), ("score",)):
-            line = [sys.executable, "-m", "gateway", *words]
-            done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            done = prefork.run("gateway", *words, folder=place.folder, env=environment)
             assert done.returncode == 2, words
             assert "being restored" in done.stderr
             assert "Traceback" not in done.stderr
@@ -446,14 +451,7 @@ def test_the_commands_say_what_they_did_and_what_is_wrong(
     place: Place, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "gateway", *words],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-        )
+        return prefork.run("gateway", *words, folder=tmp_path, env=environment)
 
     made = run("backup", "kept")
     assert made.returncode == 0, made.stderr

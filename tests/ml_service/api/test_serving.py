@@ -8,8 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import pytest
 
 from ml_service.data.simulated import simulated
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE
+from tests import prefork
 from tests.ml_service.conftest import DATED, SLOW_S, TOKEN, UNDATED, as_stream
 
 ROOT = Path(__file__).parents[3]
@@ -41,10 +40,7 @@ def serving(models: Path, log_file: Path) -> Iterator[int]:
         "APP_ENV": "test",
         "ML_THREADS": "1",
     }
-    with log_file.open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ml_service"], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
+    server = prefork.start("ml_service", folder=ROOT, env=environment, out=log_file)
     try:
         until(lambda: answers(number), 30)
         yield number
