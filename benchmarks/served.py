@@ -45,7 +45,7 @@ def bars(data: world.Data, folder: Path, rounds: int, million: int, peers: str |
 
 
 def _stack(data: world.Data, folder: Path, name: str, rows: int) -> Stack:
-    stack = Stack(folder / name, {"LOG_LEVEL": "error"})
+    stack = Stack(folder / name, {"LOG_LEVEL": "error"}, interpreters=True)
     world.make_database(stack.database_path, data, rows).close()
     shutil.copytree(data.registry_folder, stack.models)
     stack.start()

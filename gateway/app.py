@@ -5,7 +5,10 @@ Law: importing this module creates nothing; `create_app` does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Flask
+from flask_openapi import APIBlueprint
 
 from database.engine.session import Database
 from gateway import openapi, web_environment
@@ -27,6 +30,7 @@ def create_app(
     clock: Clock = utc_now,
     database: Database | None = None,
     ml: MLClient | None = None,
+    blueprints: Sequence[APIBlueprint] = ALL_BLUEPRINTS,
 ) -> Flask:
     """Build the web process.
 
@@ -36,6 +40,8 @@ def create_app(
         Read from the environment if absent.
     clock, database, ml
         As `open_environment` takes them.
+    blueprints
+        The routes that are served.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def create_app(
     web_environment.install(app, environment)
     install_defaults(app, behind_tls=settings.behind_tls)
     guards.install(app, settings, environment.database)
-    for each in ALL_BLUEPRINTS:
+    for each in blueprints:
         app.register_api(each)
     openapi.serve_docs(app, guards.scopes_of)
     guards.require_roles(app)

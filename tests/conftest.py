@@ -1,9 +1,12 @@
-"""The running product, made once per test run and copied from then on."""
+"""Worlds and stacks for all tests, and the one demo that they copy."""
 
 from __future__ import annotations
 
 import fcntl
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import pytest
 import requests
 from _pytest.nodeid import coerce_node_id
 
+from shared.clock import Clock
 from tests import prefork
 from tests.stack import Stack
+from tests.world import NOBODY, TOKEN, World, clock, on, open_world
 
 LOG_LINES = 40
 
@@ -38,6 +43,57 @@ def _make(folder: Path) -> None:
         stack.stop()
     assert done.returncode == 0, done.stderr
     stack.folder.rename(folder)
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Makes worlds: an empty database, and an ML service that is not there unless given."""
+    made: list[World] = []
+
+    def make(source: Path | None = None, *, url: str = NOBODY, at: Clock = clock, **variables: Any) -> World:
+        path = tmp_path / f"world{len(made)}.db"
+        if source is not None:
+            shutil.copyfile(source, path)
+        made.append(open_world(path, url=url, at=at, **variables))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.database.close()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """An empty base without an ML service."""
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def demo_file(template: Path) -> Path:
+    """The demo's database, to be copied."""
+    return template / "database" / "retainstream.db"
+
+
+@pytest.fixture(scope="session")
+def demo_clock(demo_file: Path) -> Clock:
+    """The day on which the demo was made."""
+    with closing(sqlite3.connect(demo_file)) as raw:
+        return on(raw.execute("SELECT max(as_of) FROM customer_snapshots").fetchone()[0])
+
+
+@pytest.fixture(scope="session")
+def ml_url(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real ML service in a process of its own, with the demo's models."""
+    stack = Stack(tmp_path_factory.mktemp("ml"), {"ML_SERVICE_TOKEN": TOKEN, "ML_THREADS": "1", "LOG_LEVEL": "warning"})
+    stack.copy_of(template).start("ml")
+    yield stack.ml_url
+    stack.stop()
+
+
+@pytest.fixture
+def demo_world(make_world: Callable[..., World], demo_file: Path, demo_clock: Clock, ml_url: str) -> World:
+    """A copy of the demo on the day on which it was made, with the real ML service."""
+    return make_world(demo_file, url=ml_url, at=demo_clock)
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +127,17 @@ def trained(stack: Stack) -> requests.Response:
 def pytest_sessionfinish() -> None:
     """End what programs were forked of."""
     prefork.end()
+
+
+#: What is made once a process and costs seconds, and the group of the tests that share it.
+SHARED = {"stack": "stack", "demo_world": "real ml service", "ml_url": "real ml service"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests that share something dear on one process."""
+    for name, group in SHARED.items():
+        if name in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -20,13 +21,10 @@ import requests
 
 from tests import prefork
 from tests.prefork import ROOT, Program
+from tests.world import MUCH, PASSWORD, SECRET, TOKEN
 
-DEMO_CUSTOMERS = 1500
+DEMO_CUSTOMERS = 600
 DEMO_EMAIL, DEMO_PASSWORD = "alex.chen@netflix.com", "password"
-PASSWORD = "correct horse battery"
-MUCH = "1000000 per minute"
-SECRET = "a secret of these tests, long enough for HS256"
-SERVICE_TOKEN = "a-service-token-of-these-tests-of-32-characters"
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "ml": ("ml_service",),
     "gateway": ("gateway", "gateway"),
@@ -58,9 +56,11 @@ class Stack:
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    #: Start interpreters, as an operator does, where speed or memory is measured; otherwise `tests.prefork`.
+    interpreters: bool = False
     port: int = field(default_factory=free_port)
     ml_port: int = field(default_factory=free_port)
-    running: dict[str, Program] = field(default_factory=dict)
+    running: dict[str, Program | subprocess.Popen[bytes]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Stack:
             "PYTHON_SERVICE_URL": self.ml_url,
             "DATABASE_PATH": str(self.database_path),
             "ML_MODEL_PATH": str(self.models),
-            "ML_SERVICE_TOKEN": SERVICE_TOKEN,
+            "ML_SERVICE_TOKEN": TOKEN,
             "JWT_SECRET": SECRET,
             "BCRYPT_COST": "4",
             "REQUEST_LIMIT": MUCH,
@@ -112,10 +112,11 @@ class Stack:
         path = self.log_path(name)
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
-    def launch(self, name: str, **variables: str) -> Program:
+    def launch(self, name: str, **variables: str) -> Program | subprocess.Popen[bytes]:
         """Start one process, without waiting until it serves."""
-        how: Any = {"folder": self.folder, "env": self.environment | variables}
-        self.running[name] = prefork.start(*PROGRAMS[name], out=self.log_path(name), **how)
+        start = _interpret if self.interpreters else prefork.start
+        how: Any = {"folder": self.folder, "env": self.environment | variables, "out": self.log_path(name)}
+        self.running[name] = start(*PROGRAMS[name], **how)
         return self.running[name]
 
     def start(self, *names: str) -> Stack:
@@ -214,8 +215,16 @@ class Stack:
 
     def ml(self, method: str, path: str, **how: Any) -> requests.Response:
         """Ask the ML service as the gateway does."""
-        headers = {"Authorization": f"Bearer {SERVICE_TOKEN}", **how.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {TOKEN}", **how.pop("headers", {})}
         return requests.request(method, f"{self.ml_url}{path}", headers=headers, timeout=120, **how)
+
+
+def _interpret(*words: str, folder: Path, env: Mapping[str, str], out: Path) -> subprocess.Popen[bytes]:
+    """Start `python -m words...` in an interpreter of its own."""
+    line = [sys.executable, "-m", *words]
+    how: Any = {"cwd": folder, "env": dict(env), "stderr": subprocess.STDOUT, "start_new_session": True}
+    with out.open("ab") as log:
+        return subprocess.Popen(line, stdout=log, **how)
 
 
 @dataclass

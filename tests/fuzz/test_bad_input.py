@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-import time
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,99 +15,34 @@ from urllib.parse import quote
 import jwt
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from database.engine.migrate import migrate
-from gateway.app import create_app
-from gateway.environment import open_environment
-from gateway.services.accounts import accounts
-from gateway.settings import Settings
-from gateway.worker import Worker
+from gateway.settings import Role, Settings
 from shared.clock import utc_now
-from tests.stack import DEMO_EMAIL, LEAKS, MUCH, PASSWORD, SECRET, Stack, fits, free_port, is_failure
+from tests.stack import DEMO_EMAIL, LEAKS, PASSWORD, SECRET, Stack, fits, is_failure
+from tests.world import World, open_world
 
 pytestmark = pytest.mark.xdist_group("bad-input")
 JSON = "application/json"
-
-
-def _settings(database: Path, **more: Any) -> Settings:
-    given: dict[str, Any] = {
-        "APP_ENV": "test",
-        "DATABASE_PATH": database,
-        "JWT_SECRET": SECRET,
-        "BCRYPT_COST": 4,
-        "CREDENTIALS_LIMIT": MUCH,
-        "REQUEST_LIMIT": MUCH,
-        "PYTHON_SERVICE_URL": f"http://127.0.0.1:{free_port()}",  # nobody listens there
-        "LOG_LEVEL": "error",
-        **more,
-    }
-    return Settings(_env_file=None, **given)
-
-
-class Gateway:
-    """An app in this process, a worker beside it, and no ML service behind it."""
-
-    def __init__(self, path: Path, **more: Any) -> None:
-        migrate(path)
-        self.settings = _settings(path, **more)
-        self.app: Flask = create_app(self.settings)
-        self.environment = self.app.extensions["retainstream"]
-        self._stops = threading.Event()
-        self._worker: threading.Thread | None = None
-        self.tokens = {role: self._token(role) for role in ("viewer", "analyst", "admin")}
-
-    def _token(self, role: Any) -> str:
-        email = f"{role}@example.org"
-        accounts.create_user(
-            self.environment.database, clock=utc_now, cost=4, email=email, password=PASSWORD, name=role, role=role
-        )
-        answer = self.app.test_client().post("/api/auth/login", json={"email": email, "password": PASSWORD})
-        return str(answer.get_json()["data"]["token"])
-
-    def start_worker(self) -> None:
-        worker = Worker(open_environment(self.settings), name="in-process", stops=self._stops)
-        self._worker = threading.Thread(target=worker.run, daemon=True)
-        self._worker.start()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if self.ask("POST", "/api/dashboard/predict", headers={"Prefer": "respond-async"}).status_code == 202:
-                return
-        raise AssertionError("no worker within 10 s")
-
-    def stop(self) -> None:
-        self._stops.set()
-        if self._worker:
-            self._worker.join(10)
-        self.environment.database.close()
-
-    @property
-    def client(self) -> FlaskClient:
-        return self.app.test_client()
-
-    def ask(self, method: str, path: str, role: str = "analyst", **how: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.tokens[role]}", **how.pop("headers", {})}
-        return self.client.open(path, method=method, headers=headers, **how)
+ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
 
 
 @pytest.fixture(scope="module")
-def demo(new_stack: Callable[..., Stack]) -> Iterator[Gateway]:
+def demo(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The demo's data, a worker, and an ML service that is away."""
-    gateway = Gateway(new_stack().database_path)
-    gateway.start_worker()
-    yield gateway
-    gateway.stop()
+    folder = Path(shutil.copytree(template / "database", tmp_path_factory.mktemp("demo") / "database"))
+    world = open_world(folder / "retainstream.db")
+    with world.working():
+        yield world
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Nothing at all: no customers, no model."""
-    gateway = Gateway(tmp_path_factory.mktemp("empty") / "retainstream.db")
-    gateway.start_worker()
-    yield gateway
-    gateway.stop()
+    world = open_world(tmp_path_factory.mktemp("empty") / "retainstream.db")
+    with world.working():
+        yield world
 
 
 # --- bodies ---------------------------------------------------------------------------------------------------------
@@ -142,26 +76,26 @@ WITH_BODY = (
     ],
     ids=["cut", "no value", "quotes", "word", "NaN", "Infinity", "-Infinity", "null byte", "two", "surrogate", "deep"],
 )
-def test_a_body_that_is_no_json_is_400(demo: Gateway, path: str, body: str) -> None:
+def test_a_body_that_is_no_json_is_400(demo: World, path: str, body: str) -> None:
     answer = demo.ask("POST", path, data=body.encode("utf-8", "surrogatepass"), content_type=JSON)
     is_failure(answer, 400, "malformed_request")
 
 
 @pytest.mark.parametrize("path", WITH_BODY)
 @pytest.mark.parametrize("body", ["[]", '"text"', "7", "null", "true", "[{}]"])
-def test_json_that_is_no_object_is_422(demo: Gateway, path: str, body: str) -> None:
+def test_json_that_is_no_object_is_422(demo: World, path: str, body: str) -> None:
     said = is_failure(demo.ask("POST", path, data=body, content_type=JSON), 422, "validation_failed")
     fits(said["error"]["details"], [{"field": str, "message": str}], "details")
 
 
 @pytest.mark.parametrize("path", WITH_BODY)
-def test_bytes_that_are_no_text_are_400(demo: Gateway, path: str) -> None:
+def test_bytes_that_are_no_text_are_400(demo: World, path: str) -> None:
     is_failure(demo.ask("POST", path, data=b'{"email": "\xff\xfe"}', content_type=JSON), 400, "malformed_request")
 
 
 @pytest.mark.parametrize("path", WITH_BODY)
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data", "nonsense", "text/json; x"])
-def test_another_content_type_is_415(demo: Gateway, path: str, kind: str) -> None:
+def test_another_content_type_is_415(demo: World, path: str, kind: str) -> None:
     is_failure(demo.ask("POST", path, data="<a/>", content_type=kind), 415, "unsupported_media_type")
 
 
@@ -170,7 +104,7 @@ def test_another_content_type_is_415(demo: Gateway, path: str, kind: str) -> Non
 @pytest.mark.parametrize(
     "value", ["10", 1.5, 10.0, True, False, [], [10], {}, 0, -1, -(10**18), 10**9, 10**30, "", "NaN"]
 )
-def test_a_sample_size_that_is_none_is_422_and_named(demo: Gateway, path: str, name: str, value: Any) -> None:
+def test_a_sample_size_that_is_none_is_422_and_named(demo: World, path: str, name: str, value: Any) -> None:
     jobs = demo.ask("GET", "/api/jobs").get_json()["data"]["jobs"][0]["id"]
     body = json.dumps({name: value})
     said = is_failure(demo.ask("POST", path, data=body, content_type=JSON), 422, "validation_failed")
@@ -185,7 +119,7 @@ def test_a_sample_size_that_is_none_is_422_and_named(demo: Gateway, path: str, n
         ("/api/customers/segment", {"field": "plan", "nested": {"a": [1]}}),
     ],
 )
-def test_old_routes_ignore_fields_they_do_not_know(demo: Gateway, path: str, body: Any) -> None:
+def test_old_routes_ignore_fields_they_do_not_know(demo: World, path: str, body: Any) -> None:
     assert demo.ask("POST", path, json=body).status_code == 200
 
 
@@ -200,7 +134,7 @@ def test_old_routes_ignore_fields_they_do_not_know(demo: Gateway, path: str, bod
         ("/api/auth/logout", {"all": True}, "viewer"),
     ],
 )
-def test_our_own_routes_refuse_fields_they_do_not_know(demo: Gateway, path: str, body: Any, role: str) -> None:
+def test_our_own_routes_refuse_fields_they_do_not_know(demo: World, path: str, body: Any, role: str) -> None:
     is_failure(demo.ask("POST", path, role, json=body), 422, "validation_failed")
 
 
@@ -219,7 +153,7 @@ def test_our_own_routes_refuse_fields_they_do_not_know(demo: Gateway, path: str,
         {"features": {"plan": {"a": 1}}},
     ],
 )
-def test_a_score_of_nobody_is_422(demo: Gateway, body: Any) -> None:
+def test_a_score_of_nobody_is_422(demo: World, body: Any) -> None:
     is_failure(demo.ask("POST", "/api/predictions/score", json=body), 422, "validation_failed")
 
 
@@ -227,14 +161,14 @@ def test_a_score_of_nobody_is_422(demo: Gateway, body: Any) -> None:
     "changes",
     [{}, None, [], {"tenure_months": 3}, {"no_such": 1}, {"plan": "Standard"}, {"device_count": [1]}, "device_count"],
 )
-def test_a_what_if_that_cannot_be_is_422(demo: Gateway, changes: Any) -> None:
+def test_a_what_if_that_cannot_be_is_422(demo: World, changes: Any) -> None:
     body = {"customer_id": "usr_942183", "changes": changes}
     is_failure(demo.ask("POST", "/api/predictions/what-if", json=body), 422, "validation_failed")
 
 
 @pytest.mark.parametrize("field", ["email", "password", "name"])
 @pytest.mark.parametrize("value", [None, 1, True, [], {}, "", " ", "\x00", "x" * 5000])
-def test_registering_with_anything_else_is_422_and_never_repeated(demo: Gateway, field: str, value: Any) -> None:
+def test_registering_with_anything_else_is_422_and_never_repeated(demo: World, field: str, value: Any) -> None:
     body = {"email": "fine@example.com", "password": PASSWORD, "name": "Fine", field: value}
     answer = demo.ask("POST", "/api/auth/register", json=body)
     said = is_failure(answer, 422, "validation_failed")
@@ -246,20 +180,17 @@ def test_registering_with_anything_else_is_422_and_never_repeated(demo: Gateway,
 # --- sizes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_body_that_is_too_large_is_413(demo: Gateway) -> None:
+def test_a_body_that_is_too_large_is_413(demo: World) -> None:
     body = b'{"a": "' + b"x" * (1024 * 1024 + 10) + b'"}'
     for path in WITH_BODY:
         is_failure(demo.ask("POST", path, data=body, content_type=JSON), 413, "too_large")
 
 
 def test_the_limit_of_uploads_is_the_configured_one(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "small.db", MAX_UPLOAD_MB=1)
-    try:
-        assert gateway.app.config["MAX_CONTENT_LENGTH"] == 1024 * 1024
-        body = b"x" * (1024 * 1024 + 10)
-        is_failure(gateway.ask("POST", "/api/dashboard/predict", data=body, content_type=JSON), 413, "too_large")
-    finally:
-        gateway.stop()
+    gateway = open_world(tmp_path / "small.db", MAX_UPLOAD_MB=1)
+    assert gateway.app.config["MAX_CONTENT_LENGTH"] == 1024 * 1024
+    body = b"x" * (1024 * 1024 + 10)
+    is_failure(gateway.ask("POST", "/api/dashboard/predict", data=body, content_type=JSON), 413, "too_large")
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------
@@ -286,12 +217,12 @@ def test_the_limit_of_uploads_is_the_configured_one(tmp_path: Path) -> None:
         "page=1;limit=2",
     ],
 )
-def test_paging_that_cannot_be_is_422(demo: Gateway, query: str) -> None:
+def test_paging_that_cannot_be_is_422(demo: World, query: str) -> None:
     said = is_failure(demo.ask("GET", f"/api/customers/high-risk?{query}"), 422, "validation_failed")
     assert {each["field"] for each in said["error"]["details"]} <= {"page", "limit"}
 
 
-def test_a_page_behind_the_last_is_empty(demo: Gateway) -> None:
+def test_a_page_behind_the_last_is_empty(demo: World) -> None:
     answer = demo.ask("GET", "/api/customers/high-risk?page=1000000&limit=100")
     assert answer.status_code == 200
     assert answer.get_json()["data"]["customers"] == []
@@ -321,7 +252,7 @@ ODD_IDS = [
 
 
 @pytest.mark.parametrize("user_id", ODD_IDS, ids=range(len(ODD_IDS)))
-def test_an_odd_id_is_an_unknown_customer(demo: Gateway, user_id: str) -> None:
+def test_an_odd_id_is_an_unknown_customer(demo: World, user_id: str) -> None:
     for path in ("", "/actions"):
         answer = demo.ask("GET", f"/api/customers/{quote(user_id, safe='')}{path}")
         said = is_failure(answer, 404, "not_found")
@@ -330,25 +261,25 @@ def test_an_odd_id_is_an_unknown_customer(demo: Gateway, user_id: str) -> None:
     is_failure(demo.ask("POST", "/api/predictions/score", json=body), 404 if len(user_id) <= 200 else 422)
 
 
-def test_bytes_that_are_no_text_in_an_address_are_an_unknown_customer(demo: Gateway) -> None:
+def test_bytes_that_are_no_text_in_an_address_are_an_unknown_customer(demo: World) -> None:
     is_failure(demo.ask("GET", "/api/customers/%ff%fe"), 404, "not_found")
     assert demo.ask("GET", "/api/customers?q=%ff%fe").status_code == 200
 
 
 @pytest.mark.parametrize("q", ["%25", "_", "%25%25%25", "usr_%25", "us_", "\\", "%27", "%22", "usr%5C", "*", "[a-z]"])
-def test_wildcards_of_sql_are_letters(demo: Gateway, q: str) -> None:
+def test_wildcards_of_sql_are_letters(demo: World, q: str) -> None:
     found = demo.ask("GET", f"/api/customers?q={q}").get_json()["data"]["customers"]
     assert found == []
 
 
 @pytest.mark.parametrize("q", ["usr_9", "usr_942183", "USR_942183@EXAMPLE.COM"])
-def test_a_search_finds_ids_and_addresses_that_begin_so(demo: Gateway, q: str) -> None:
+def test_a_search_finds_ids_and_addresses_that_begin_so(demo: World, q: str) -> None:
     found = demo.ask("GET", f"/api/customers?q={q}&limit=100").get_json()["data"]["customers"]
     assert "usr_942183" in [each["user_id"] for each in found]
 
 
 @pytest.mark.parametrize("q", ["", "x" * 201])
-def test_a_search_that_is_empty_or_endless_is_422(demo: Gateway, q: str) -> None:
+def test_a_search_that_is_empty_or_endless_is_422(demo: World, q: str) -> None:
     is_failure(demo.ask("GET", f"/api/customers?q={q}"), 422)
 
 
@@ -374,19 +305,19 @@ def test_a_search_that_is_empty_or_endless_is_422(demo: Gateway, q: str) -> None
         "0.5:1:2",
     ],
 )
-def test_a_position_that_is_none_is_422(demo: Gateway, after: str) -> None:
+def test_a_position_that_is_none_is_422(demo: World, after: str) -> None:
     said = is_failure(demo.ask("GET", f"/api/customers?after={after}"), 422, "validation_failed")
     assert [each["field"] for each in said["error"]["details"]] == ["after"]
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "1.5", "9" * 30, "%00", "²", "1" * 201])
-def test_a_position_in_jobs_and_users_that_is_none_is_422(demo: Gateway, after: str) -> None:
+def test_a_position_in_jobs_and_users_that_is_none_is_422(demo: World, after: str) -> None:
     is_failure(demo.ask("GET", f"/api/jobs?after={after}"), 422)
     is_failure(demo.ask("GET", f"/api/users?after={after}", "admin"), 422)
 
 
 @pytest.mark.parametrize("number", ["0", "99999999999", "9223372036854775807", "9223372036854775808", "9" * 50])
-def test_a_job_by_any_number_is_told(demo: Gateway, number: str) -> None:
+def test_a_job_by_any_number_is_told(demo: World, number: str) -> None:
     for method in ("GET", "DELETE"):
         answer = demo.ask(method, f"/api/jobs/{number}")
         assert answer.status_code in (404, 422)
@@ -394,7 +325,7 @@ def test_a_job_by_any_number_is_told(demo: Gateway, number: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/abc", "/api/jobs/-1", "/api/jobs/1.5", "/api/nothing", "/nothing", "/api"])
-def test_an_unknown_path_is_404(demo: Gateway, path: str) -> None:
+def test_an_unknown_path_is_404(demo: World, path: str) -> None:
     said = is_failure(demo.ask("GET", path), 404, "not_found")
     assert said["message"] == "Route not found"
 
@@ -411,14 +342,14 @@ def test_an_unknown_path_is_404(demo: Gateway, path: str) -> None:
     ],
 )
 def test_an_unknown_method_is_405_and_says_which_are_known(
-    demo: Gateway, method: str, path: str, allowed: set[str]
+    demo: World, method: str, path: str, allowed: set[str]
 ) -> None:
     answer = demo.ask(method, path)
     is_failure(answer, 405, "method_not_allowed")
     assert {name.strip() for name in answer.headers["Allow"].split(",")} == allowed
 
 
-def test_invented_methods_leave_no_trace_in_the_metrics(demo: Gateway) -> None:
+def test_invented_methods_leave_no_trace_in_the_metrics(demo: World) -> None:
     """A label whose values a client chooses grows without end."""
     for k in range(5):
         demo.ask(f"INVENTED{k}", "/api/health")
@@ -428,7 +359,7 @@ def test_invented_methods_leave_no_trace_in_the_metrics(demo: Gateway) -> None:
     assert not re.search(r"INVENTED\d|invented-\d", page)
 
 
-def test_head_and_options_answer_without_a_body(demo: Gateway) -> None:
+def test_head_and_options_answer_without_a_body(demo: World) -> None:
     for path in ("/api/health", "/api/dashboard/metrics", "/api/customers/usr_942183"):
         answer = demo.ask("HEAD", path)
         assert (answer.status_code, answer.data) == (200, b"")
@@ -439,13 +370,13 @@ def test_head_and_options_answer_without_a_body(demo: Gateway) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["wait=abc", "wait=1e9", "respond-async; x", ",,,", "x" * 5000, "wait=\xff", "é"])
-def test_a_strange_preference_is_no_failure_of_ours(demo: Gateway, prefer: str) -> None:
+def test_a_strange_preference_is_no_failure_of_ours(demo: World, prefer: str) -> None:
     answer = demo.ask("POST", "/api/dashboard/predict", json={"sample_size": 1}, headers={"Prefer": prefer})
     assert answer.status_code in (202, 503)
 
 
 @pytest.mark.parametrize("key", ["x" * 5000, "é", "' OR 1=1", " "])
-def test_a_strange_idempotency_key_is_no_failure_of_ours(demo: Gateway, key: str) -> None:
+def test_a_strange_idempotency_key_is_no_failure_of_ours(demo: World, key: str) -> None:
     headers = {"Idempotency-Key": key, "Prefer": "respond-async"}
     assert demo.ask("POST", "/api/dashboard/predict", json={"sample_size": 1}, headers=headers).status_code in (
         202,
@@ -491,21 +422,21 @@ BAD_TOKENS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_a_token_that_does_not_count_is_403(demo: Gateway, kind: str) -> None:
-    token = BAD_TOKENS[kind](demo.tokens["analyst"])
+def test_a_token_that_does_not_count_is_403(demo: World, kind: str) -> None:
+    token = BAD_TOKENS[kind](demo.signed_in("analyst")["Authorization"].split()[1])
     headers = {"Authorization": f"Bearer {token}".encode().decode("latin-1")}
     said = is_failure(demo.client.get("/api/dashboard/metrics", headers=headers), 403, "token_rejected")
     assert said["message"] == "Invalid or expired token"
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x", "bearer"])
-def test_a_header_without_a_token_is_401(demo: Gateway, header: str) -> None:
+def test_a_header_without_a_token_is_401(demo: World, header: str) -> None:
     answer = demo.client.get("/api/dashboard/metrics", headers={"Authorization": header})
     said = is_failure(answer, 401, "unauthenticated")
     assert said["message"] == "Access token required"
 
 
-def test_a_body_is_not_looked_at_before_the_token(demo: Gateway) -> None:
+def test_a_body_is_not_looked_at_before_the_token(demo: World) -> None:
     answer = demo.client.post("/api/model/train", data=b"x" * 2_000_000, content_type=JSON)
     is_failure(answer, 401, "unauthenticated")
 
@@ -514,25 +445,24 @@ def test_a_body_is_not_looked_at_before_the_token(demo: Gateway) -> None:
 
 
 def test_guessing_passwords_is_slowed_down(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "limits.db", CREDENTIALS_LIMIT="5 per minute", REQUEST_LIMIT="20 per minute")
-    try:
-        body = {"email": "viewer@example.org", "password": "a guess"}
-        answers = [gateway.client.post("/api/auth/login", json=body) for _ in range(6)]
-        # Three people signed in as the gateway was made.
-        assert [a.status_code for a in answers] == [401, 401, 429, 429, 429, 429]
-        said = is_failure(answers[-1], 429, "rate_limited")
-        assert re.search(r"in \d+ s", said["message"])
-        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
-        assert answers[-1].headers["X-RateLimit-Limit"] == "5"
-        assert answers[-1].headers["X-RateLimit-Remaining"] == "0"
-        right = {"email": "viewer@example.org", "password": PASSWORD}
-        is_failure(gateway.client.post("/api/auth/login", json=right), 429)
-        statuses = [gateway.ask("GET", "/api/dashboard/metrics").status_code for _ in range(25)]
-        assert statuses == [200] * 20 + [429] * 5
-        assert gateway.ask("GET", "/api/dashboard/metrics", "admin").status_code == 200, "limits are a client's"
-        assert all(gateway.client.get("/api/health").status_code == 200 for _ in range(30))
-    finally:
-        gateway.stop()
+    gateway = open_world(tmp_path / "limits.db", CREDENTIALS_LIMIT="5 per minute", REQUEST_LIMIT="20 per minute")
+    for role in ROLES:
+        gateway.signed_in(role)
+    body = {"email": "viewer@example.com", "password": "a guess"}
+    answers = [gateway.client.post("/api/auth/login", json=body) for _ in range(6)]
+    # Three people have signed in.
+    assert [a.status_code for a in answers] == [401, 401, 429, 429, 429, 429]
+    said = is_failure(answers[-1], 429, "rate_limited")
+    assert re.search(r"in \d+ s", said["message"])
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    assert answers[-1].headers["X-RateLimit-Limit"] == "5"
+    assert answers[-1].headers["X-RateLimit-Remaining"] == "0"
+    right = {"email": "viewer@example.com", "password": PASSWORD}
+    is_failure(gateway.client.post("/api/auth/login", json=right), 429)
+    statuses = [gateway.ask("GET", "/api/dashboard/metrics").status_code for _ in range(25)]
+    assert statuses == [200] * 20 + [429] * 5
+    assert gateway.ask("GET", "/api/dashboard/metrics", "admin").status_code == 200, "limits are a client's"
+    assert all(gateway.client.get("/api/health").status_code == 200 for _ in range(30))
 
 
 def test_the_default_limits_are_the_documented_ones() -> None:
@@ -554,7 +484,7 @@ def test_the_default_limits_are_the_documented_ones() -> None:
         ("POST", "/api/model/train", {}),
     ],
 )
-def test_what_needs_the_ml_service_is_503_while_it_is_away(demo: Gateway, method: str, path: str, body: Any) -> None:
+def test_what_needs_the_ml_service_is_503_while_it_is_away(demo: World, method: str, path: str, body: Any) -> None:
     answer = demo.ask(method, path, json=body) if body is not None else demo.ask(method, path)
     said = is_failure(answer, 503, "service_unavailable")
     assert "ML service" in said["message"]
@@ -583,13 +513,13 @@ READS = (
 
 
 @pytest.mark.parametrize("path", [*READS, "/api/customers/usr_942183", "/api/model/versions/2.4.1"])
-def test_reads_go_on_while_the_ml_service_is_away(demo: Gateway, path: str) -> None:
+def test_reads_go_on_while_the_ml_service_is_away(demo: World, path: str) -> None:
     answer = demo.ask("GET", path)
     assert answer.status_code == 200
     assert answer.get_json()["success"] is True
 
 
-def test_health_says_that_the_ml_service_is_away(demo: Gateway) -> None:
+def test_health_says_that_the_ml_service_is_away(demo: World) -> None:
     answer = demo.client.get("/api/health")
     assert (answer.status_code, answer.get_json()["status"]) == (200, "OK")
     assert answer.get_json()["dependencies"] == {"database": "OK", "ml_service": "unavailable"}
@@ -602,13 +532,13 @@ def test_health_says_that_the_ml_service_is_away(demo: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", READS)
-def test_every_read_answers_before_there_is_anything(empty: Gateway, path: str) -> None:
+def test_every_read_answers_before_there_is_anything(empty: World, path: str) -> None:
     answer = empty.ask("GET", path)
     assert answer.status_code == 200, answer.text
     assert answer.get_json()["success"] is True
 
 
-def test_what_cannot_be_computed_yet_is_null_and_never_invented(empty: Gateway) -> None:
+def test_what_cannot_be_computed_yet_is_null_and_never_invented(empty: World) -> None:
     read = lambda path: empty.ask("GET", path).get_json()["data"]  # noqa: E731
     metrics = read("/api/dashboard/metrics")
     assert {metrics["churnRate"][name] for name in ("current", "previous", "change")} == {None}
@@ -640,18 +570,18 @@ def test_what_cannot_be_computed_yet_is_null_and_never_invented(empty: Gateway) 
         ("/api/predictions/what-if", {"customer_id": "usr_942183", "changes": {"device_count": 2}}),
     ],
 )
-def test_work_on_nobody_is_409_and_says_what_to_do(empty: Gateway, path: str, body: Any) -> None:
+def test_work_on_nobody_is_409_and_says_what_to_do(empty: World, path: str, body: Any) -> None:
     said = is_failure(empty.ask("POST", path, json=body), 409, "no_customers")
     assert "import" in said["message"]
 
 
-def test_a_customer_of_an_empty_base_is_404(empty: Gateway) -> None:
+def test_a_customer_of_an_empty_base_is_404(empty: World) -> None:
     said = is_failure(empty.ask("GET", "/api/customers/usr_942183"), 404, "not_found")
     assert said["message"] == "Customer not found"
     assert empty.ask("GET", "/api/customers/usr_942183/actions").status_code in (404, 409)
 
 
-def test_an_empty_gateway_is_alive_but_not_ready(empty: Gateway) -> None:
+def test_an_empty_gateway_is_alive_but_not_ready(empty: World) -> None:
     assert empty.client.get("/api/health").status_code == 200
     assert empty.client.get("/api/health/ready").status_code == 503
     assert empty.ask("POST", "/api/model/promote", "admin", json={"version": "2.4.1", "reason": "x"}).status_code == 404
@@ -659,7 +589,7 @@ def test_an_empty_gateway_is_alive_but_not_ready(empty: Gateway) -> None:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory, new_stack: Callable[..., Stack]) -> Iterator[Gateway]:
+def imported(tmp_path_factory: pytest.TempPathFactory, new_stack: Callable[..., Stack]) -> Iterator[World]:
     """Customers, and no model yet."""
     stack = new_stack(empty=True)
     table = stack.folder / "customers.csv"
@@ -671,19 +601,18 @@ def imported(tmp_path_factory: pytest.TempPathFactory, new_stack: Callable[..., 
     table.write_text("\n".join([header, *rows]) + "\n")
     done = stack.command("import", str(table), "--schema", "retainstream")
     assert done.returncode == 0, done.stderr
-    gateway = Gateway(stack.database_path)
-    gateway.start_worker()
-    yield gateway
-    gateway.stop()
+    world = open_world(stack.database_path)
+    with world.working():
+        yield world
 
 
 @pytest.mark.parametrize("path", [*READS, "/api/customers/u7"])
-def test_every_read_answers_before_there_is_a_model(imported: Gateway, path: str) -> None:
+def test_every_read_answers_before_there_is_a_model(imported: World, path: str) -> None:
     answer = imported.ask("GET", path)
     assert answer.status_code == 200, answer.text
 
 
-def test_without_a_model_a_customer_is_shown_unscored(imported: Gateway) -> None:
+def test_without_a_model_a_customer_is_shown_unscored(imported: World) -> None:
     found = imported.ask("GET", "/api/customers/u7").get_json()["data"]
     assert (found["user_id"], found["plan"], found["watch_time_hours"]) == ("u7", "Standard", 7.0)
     assert (found["churn_probability"], found["prediction_date"], found["model_version"]) == (None, None, None)
@@ -773,7 +702,7 @@ def _address(rule: Any, value: str) -> str:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
-def test_nonsense_on_any_route_is_told_and_breaks_nothing(empty: Gateway, data: st.DataObject) -> None:
+def test_nonsense_on_any_route_is_told_and_breaks_nothing(empty: World, data: st.DataObject) -> None:
     chosen = data.draw(st.sampled_from(_rules(empty.app)))
     value = data.draw(st.sampled_from(["1", "0", "usr_942183", "%", "'", "\x00", "x" * 2000, "é", "2.4.1", "-1"]))
     role = data.draw(st.sampled_from(["viewer", "analyst", "admin"]))
@@ -807,7 +736,7 @@ GARBAGE = (
 
 @pytest.mark.parametrize("role", ["nobody", "analyst", "admin"])
 @pytest.mark.parametrize("number", range(len(GARBAGE)))
-def test_each_route_takes_garbage_calmly(demo: Gateway, role: str, number: int) -> None:
+def test_each_route_takes_garbage_calmly(demo: World, role: str, number: int) -> None:
     body, kind = GARBAGE[number]
     query = "" if number % 3 == 0 else "?page=x&limit=-1&after=%00&q=%25&cut=nan&state=x&since=x&view=x"
     how = {"data": body, "content_type": kind, "headers": {"Prefer": "respond-async"}}

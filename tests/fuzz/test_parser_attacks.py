@@ -30,24 +30,23 @@ from shared.schema.features import load_schema
 from shared.tables.open import open_table
 from shared.tables.read import read_table
 from shared.tables.schema_inference import infer_schema
-from tests.fuzz.test_bad_input import Gateway
-from tests.gateway.conftest import World, make_world, migrated_file
 from tests.ml_service.conftest import Caller, as_stream, make_app, make_undated
 from tests.shared.test_parsing_limits import TOML_ATTACKS
+from tests.world import World, open_world
 
-__all__ = ["make_app", "make_world", "migrated_file"]
+__all__ = ["make_app"]
 
 pytestmark = pytest.mark.xdist_group("parser-attacks")
 SECONDS, MEGABYTES = 1.0, 150
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Nothing but accounts."""
-    made = Gateway(tmp_path_factory.mktemp("attacked") / "retainstream.db")
+    made = open_world(tmp_path_factory.mktemp("attacked") / "retainstream.db")
     made.ask("GET", "/api/auth/me")  # what is loaded once is loaded
     yield made
-    made.environment.database.close()
+    made.database.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def refused(answer: Any) -> None:
 
 @pytest.mark.parametrize("attack", TOML_ATTACKS)
 @pytest.mark.parametrize("door", ["import", "extend"])
-def test_a_schema_that_is_hard_to_read(gateway: Gateway, door: str, attack: str) -> None:
+def test_a_schema_that_is_hard_to_read(gateway: World, door: str, attack: str) -> None:
     text = TOML_ATTACKS[attack]
     with Measured():
         if door == "extend":
@@ -106,7 +105,7 @@ JSON_ATTACKS = {
 
 @pytest.mark.parametrize("attack", JSON_ATTACKS)
 @pytest.mark.parametrize("path", ["auth/keys", "predictions/score", "schema/extend", "auth/login", "dashboard/predict"])
-def test_json_that_is_hard_to_read(gateway: Gateway, path: str, attack: str) -> None:
+def test_json_that_is_hard_to_read(gateway: World, path: str, attack: str) -> None:
     with Measured():
         answer = gateway.ask(
             "POST", f"/api/{path}", "admin", data=JSON_ATTACKS[attack], content_type="application/json"
@@ -143,7 +142,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_that_is_hard_to_read(gateway: Gateway, form: str) -> None:
+def test_a_form_that_is_hard_to_read(gateway: World, form: str) -> None:
     with Measured():
         refused(gateway.ask("POST", "/api/customers/import", data=FORMS[form], content_type=EDGE))
 
@@ -151,7 +150,7 @@ def test_a_form_that_is_hard_to_read(gateway: Gateway, form: str) -> None:
 @pytest.mark.parametrize(
     "query", ["&".join(f"plan=x{n}" for n in range(20_000)), "after=" + "A" * 100_000, "q=" + "x" * 100_000]
 )
-def test_an_address_that_is_hard_to_read(gateway: Gateway, query: str) -> None:
+def test_an_address_that_is_hard_to_read(gateway: World, query: str) -> None:
     with Measured():
         refused(gateway.ask("GET", f"/api/customers?{query}"))
 
@@ -162,7 +161,7 @@ def test_an_address_that_is_hard_to_read(gateway: Gateway, query: str) -> None:
      ("Idempotency-Key", "x" * 8_000), ("Prefer", "wait=" + "9" * 8_000), ("Prefer", ";" * 8_000),
      ("Cookie", "a=b;" * 2_000), ("Accept", "a/b;q=0.1," * 800), ("X-Request-ID", "x" * 8_000)],
 )  # fmt: skip
-def test_a_header_of_any_kind_costs_nothing(gateway: Gateway, name: str, value: str) -> None:
+def test_a_header_of_any_kind_costs_nothing(gateway: World, name: str, value: str) -> None:
     with Measured():
         assert gateway.ask("GET", "/api/dashboard/history", headers={name: value}).status_code == 200
 

@@ -14,21 +14,17 @@ from werkzeug.test import TestResponse
 from database.customers import customer_base
 from database.customers.customer_base import column_names, customers_table, snapshots_table
 from database.engine.bulk_insert import insert_dicts
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.models import models
 from database.scoring import runs
 from database.tables import tables
-from gateway.app import create_app
-from gateway.services.accounts import accounts
 from gateway.settings import Settings
 from shared.clock import utc_now
 from shared.schema.features import Schema, schema_from_dict
 from tests import ledger
+from tests.world import World, open_world
 
 NOW, DAY, BEFORE = "2026-06-30T12:00:00.000Z", "2026-06-30", "2026-05-20"
-PASSWORD = "correct horse battery"
-MUCH = "1000000 per minute"
 PLANS = ("Standard", "Basic Ads", "=cmd()", None)
 SCHEMA = schema_from_dict(
     {
@@ -51,14 +47,27 @@ SCHEMA = schema_from_dict(
 
 @dataclass
 class Small:
-    """The base, what is in it, and somebody who may see it."""
+    """A world with the base, what is in it, and how an analyst asks for it."""
 
-    database: Database
-    settings: Settings
-    client: FlaskClient
+    world: World
     people: list[dict[str, Any]]
-    schema: Schema
-    headers: dict[str, str]
+    schema: Schema = SCHEMA
+
+    @property
+    def database(self) -> Database:
+        return self.world.database
+
+    @property
+    def settings(self) -> Settings:
+        return self.world.settings
+
+    @property
+    def client(self) -> FlaskClient:
+        return self.world.client
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.world.signed_in("analyst")
 
     def get(self, path: str, **how: Any) -> TestResponse:
         return self.client.get(path, headers=self.headers, **how)
@@ -101,28 +110,11 @@ def people(count: int, seed: int = 7) -> list[dict[str, Any]]:
 
 
 def small(folder: Path, count: int = 60) -> Small:
-    """Make the base and sign somebody in."""
-    path = folder / "retainstream.db"
-    migrate(path)
-    database = Database(path)
+    """Make the base."""
+    world = open_world(folder / "retainstream.db")
     given = people(count)
-    _fill(database, given)
-    variables: dict[str, Any] = {
-        "_env_file": None,
-        "APP_ENV": "test",
-        "DATABASE_PATH": path,
-        "JWT_SECRET": "a secret of this test, long enough for HS256",
-        "CREDENTIALS_LIMIT": MUCH,
-        "REQUEST_LIMIT": MUCH,
-    }
-    settings = Settings(**variables)
-    accounts.create_user(
-        database, clock=utc_now, cost=4, email="v@example.com", password=PASSWORD, name="V", role="analyst"
-    )
-    client = create_app(settings, database=database).test_client()
-    answer = client.post("/api/auth/login", json={"email": "v@example.com", "password": PASSWORD})
-    headers = {"Authorization": f"Bearer {answer.get_json()['data']['token']}"}
-    return Small(database, settings, client, given, SCHEMA, headers)
+    _fill(world.database, given)
+    return Small(world, given)
 
 
 def _fill(database: Database, given: list[dict[str, Any]]) -> None:

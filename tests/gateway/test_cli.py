@@ -16,7 +16,7 @@ from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.params import FileParams, ScoreParams
 from shared.errors import InvalidInput, InvalidTable
-from tests.gateway.conftest import World
+from tests.world import World
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | None:

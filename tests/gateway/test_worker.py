@@ -18,7 +18,7 @@ from gateway.services.jobs.params import FileParams, ScoreParams, TrainingParams
 from gateway.services.jobs.work import Work
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
-from tests.gateway.conftest import World
+from tests.world import World
 
 
 @pytest.fixture

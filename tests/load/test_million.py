@@ -46,7 +46,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Million]:
     """A model of a thousand rows, then the million through REST."""
     folder = tmp_path_factory.mktemp("million")
     count = write_million(folder / "million.csv")
-    stack = Stack(folder / "rest", {"DEMO": "0", "MAX_UPLOAD_MB": "400"}).start()
+    stack = Stack(folder / "rest", {"DEMO": "0", "MAX_UPLOAD_MB": "400"}, interpreters=True).start()
     try:
         journey.by_rest(stack, EXAMPLE, schema="retainstream", as_of="2026-08-01")
         trained = stack.person("analyst").post("/api/model/train", {})
@@ -101,7 +101,7 @@ def test_no_write_held_the_lock_over_the_limit_and_requests_went_on(million: Mil
 
 
 def test_the_same_by_command_gives_the_same_rows_and_scores(million: Million, tmp_path: Path) -> None:
-    other = Stack(tmp_path / "cli", {"DEMO": "0"}).copy_of(million.template)
+    other = Stack(tmp_path / "cli", {"DEMO": "0"}, interpreters=True).copy_of(million.template)
     million.stack.stop("gateway", "worker")
     other.ml_port = million.stack.ml_port
     words = ("import", str(million.file), "--schema", "retainstream", "--as-of", "2026-09-01")

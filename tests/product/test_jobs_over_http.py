@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack import JOB, RUN, Api, Stack, fits, is_failure, wait_until
+from tests.stack import DEMO_CUSTOMERS, JOB, RUN, Api, Stack, fits, is_failure, wait_until
 
 pytestmark = pytest.mark.xdist_group("jobs")
 ASYNC = {"Prefer": "respond-async"}
@@ -255,7 +255,7 @@ def test_a_job_whose_worker_is_killed_is_done_again_and_nothing_half_is_seen(new
     assert own.value("SELECT count(*) FROM scoring_runs WHERE state = 'running'") == 0
     orphans = "SELECT count(*) FROM ledger WHERE run_id NOT IN (SELECT id FROM scoring_runs WHERE state != 'failed')"
     assert own.value(orphans) == 0
-    assert own.value("SELECT count(*) FROM predictions WHERE run_id = ?", scored["result"]["run_id"]) == 1500
+    assert own.value("SELECT count(*) FROM predictions WHERE run_id = ?", scored["result"]["run_id"]) == DEMO_CUSTOMERS
     now = [each["version"] for each in api.data("/api/model/versions")["versions"]]
     assert now[1:] == versions, "one new version, not two"
     assert own.value("SELECT count(*) FROM models WHERE state != 'ready'") == 0

@@ -20,7 +20,7 @@ from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.tables import tables
 from shared.clock import days_later
-from tests.database.conftest import NOW, clock, plain_schema
+from tests.facts import NOW, clock, plain_schema
 
 T = "2026-03-01"
 SCHEMA = plain_schema("x", "y")

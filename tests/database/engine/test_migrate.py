@@ -25,16 +25,21 @@ def _schema_of(path: Path) -> set[tuple[str, str]]:
     return found
 
 
-def test_the_baseline_makes_the_tables_with_their_checks_and_what_only_sqlite_can_say(migrated_file: Path) -> None:
-    made = dict(_schema_of(migrated_file))
+def test_the_baseline_makes_the_tables_with_their_checks_and_what_only_sqlite_can_say(tmp_path: Path) -> None:
+    migrate(tmp_path / "a.db")
+    made = dict(_schema_of(tmp_path / "a.db"))
     assert "CHECK (state IN ('running', 'published', 'done', 'failed'))" in made["scoring_runs"]
     assert "PRIMARY KEY (run_id, churn_probability DESC, customer_id)" in made["present_ranks"]
     assert made["ix_customers_email_nocase"].endswith("(email COLLATE NOCASE)")
     assert {"predictions", "audit_log_is_never_changed", "subscriptions_remember_ends"} <= set(made)
 
 
-def test_a_value_that_a_check_excludes_is_refused(migrated_file: Path) -> None:
-    with closing(sqlite3.connect(migrated_file)) as raw, pytest.raises(sqlite3.IntegrityError, match="ck_users_role"):
+def test_a_value_that_a_check_excludes_is_refused(tmp_path: Path) -> None:
+    migrate(tmp_path / "a.db")
+    with (
+        closing(sqlite3.connect(tmp_path / "a.db")) as raw,
+        pytest.raises(sqlite3.IntegrityError, match="ck_users_role"),
+    ):
         raw.execute(
             "INSERT INTO users (email, password_hash, name, role, created_at, updated_at) VALUES ('e', 'h', 'n', 'king', 't', 't')"
         )

@@ -21,7 +21,7 @@ from database.tables import tables
 from shared.clock import utc_now
 from shared.errors import Conflict
 from tests import ledger
-from tests.database.conftest import NOW, Facts, full_run
+from tests.facts import NOW, Facts, full_run
 from tests.ledger import a_score, scores_of
 
 Make = Callable[..., Facts]

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select
 
 from database.accounts.audit import Actor
 from database.accounts.users import User
+from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.tables import tables
 from gateway.services.accounts import accounts
@@ -31,8 +32,8 @@ HOW: dict[str, Any] = {"clock": clock, "cost": 4}
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
+    migrate(tmp_path / "accounts.db")
     made = Database(tmp_path / "accounts.db", pooled=False)
-    tables.metadata.create_all(made.engine)
     yield made
     made.close()
 

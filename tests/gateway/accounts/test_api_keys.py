@@ -15,13 +15,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from database.engine.migrate import migrate
 from database.engine.session import Database
-from gateway.app import create_app
 from gateway.security import roles
 from gateway.services.accounts import accounts, api_keys
-from gateway.settings import Role, Settings
-from tests.gateway.auth_conftest import MUCH, PASSWORD, REJECTED, refused
+from gateway.settings import Role
+from tests.gateway.auth_conftest import REJECTED, refused
+from tests.world import PASSWORD, open_world
 
 METRICS, PREDICT = "/api/dashboard/metrics", "/api/dashboard/predict"
 
@@ -78,14 +77,9 @@ class Shop:
 
 
 def build(folder: Path, **variables: Any) -> Shop:
-    given: dict[str, Any] = {
-        "_env_file": None, "APP_ENV": "test", "BCRYPT_COST": 4, "JWT_SECRET": "a secret of this test, long enough for HS256",
-        "CREDENTIALS_LIMIT": MUCH, "REQUEST_LIMIT": MUCH, "DATABASE_PATH": folder / "keys.db",
-        "PYTHON_SERVICE_URL": "http://127.0.0.1:9", **variables,
-    }  # fmt: skip
-    migrate(folder / "keys.db")
-    database, watch = Database(folder / "keys.db"), Watch()
-    return Shop(create_app(Settings(**given), clock=watch, database=database), database, watch)
+    watch = Watch()
+    world = open_world(folder / "keys.db", at=watch, **variables)
+    return Shop(world.app, world.database, watch)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from gateway.services.models import promotions
 from shared.clock import iso
 from shared.schema.features import schema_from_dict
 from tests.gateway.accounts.test_api_keys import PREDICT, Shop, build
-from tests.gateway.auth_conftest import PASSWORD
+from tests.world import PASSWORD
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from flask_jwt_extended import create_access_token
 from database.tables import tables
 from gateway.services.accounts import accounts
 from shared.clock import utc_now
-from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PASSWORD, REJECTED, World, build, refused
+from tests.gateway.auth_conftest import METRICS, NO_TOKEN, REJECTED, build, refused
+from tests.world import PASSWORD, World
 
 
 @pytest.fixture

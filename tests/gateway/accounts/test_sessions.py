@@ -12,8 +12,9 @@ from flask_jwt_extended import create_access_token
 from sqlalchemy import func, select
 
 from database.tables import tables
-from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PASSWORD, PREDICT, REJECTED, World, build, refused
+from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PREDICT, REJECTED, build, refused
 from tests.stack import wait_until
+from tests.world import PASSWORD, World
 
 
 @pytest.fixture

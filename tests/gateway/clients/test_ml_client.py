@@ -18,7 +18,8 @@ from gateway.clients import ml_client
 from gateway.clients.ml_client import MLClient
 from shared.contracts.api import ARROW_TYPE, PredictRequest
 from shared.errors import InsufficientData, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
-from tests.gateway.conftest import NOBODY, free_port
+from tests.stack import free_port
+from tests.world import NOBODY
 
 FEW = PredictRequest(model_version="2.4.1", columns={"x": [1.0]})
 LINES = [{"progress": 0.5, "stage": "fitting"}, {"report": {"auc": 0.8}}]

@@ -12,7 +12,7 @@ from gateway.services.exporting import parquet
 from gateway.services.importing import import_file, uploads
 from shared.errors import ServiceError
 from shared.schema.features import schema_from_dict
-from tests.gateway.conftest import World
+from tests.world import World
 
 PLAIN = schema_from_dict({"id": "id", "features": {"x": {"kind": "number"}}})
 

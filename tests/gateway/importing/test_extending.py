@@ -22,7 +22,8 @@ from gateway.services.models import training
 from gateway.services.scoring import reasons, scoring_run
 from gateway.services.scoring.lookups import live_schema, present_facts
 from shared.schema.features import Schema, built_in_schema, load_schema
-from tests.gateway.conftest import Run, World
+from tests.gateway.conftest import Run
+from tests.world import World
 
 HEADER = ("user_id,email,plan,watch_time_hours,subscription_age_months,device_count,last_login_days,payment_failures,"
           "tenure_months,monthly_price,churn,support_tickets,language")  # fmt: skip

@@ -22,8 +22,9 @@ from gateway.services.jobs.work import Work
 from shared.errors import ServiceError
 from shared.schema.features import Schema, built_in_schema, load_schema, schema_from_dict
 from tests import ledger
-from tests.gateway.conftest import ROOT, World
 from tests.ledger import a_score
+from tests.stack import ROOT
+from tests.world import World
 
 EXAMPLE = ROOT / "examples" / "customers.csv"
 ALL = [table for name, table in tables.metadata.tables.items() if name not in ("jobs", "workers", "audit_log")]

@@ -13,8 +13,8 @@ from database.tables import tables
 from gateway.services.importing import import_outcomes, uploads
 from shared.errors import ServiceError
 from shared.schema.features import schema_from_dict
-from tests.gateway.conftest import World
 from tests.gateway.importing.test_import_file import DATED, bring, customer, write
+from tests.world import World
 
 PLAIN = schema_from_dict({"id": "id", "features": {"x": {"kind": "number"}}})
 WITH_START = "user_id,started_at,ended_at,end_reason"

@@ -20,8 +20,8 @@ from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
 from shared.clock import iso, utc_now
 from shared.schema.features import built_in_schema
-from tests.gateway.conftest import settings_of
 from tests.stack import ROOT
+from tests.world import settings_of
 
 CUSTOMERS = ROOT / "examples" / "customers.csv"
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from database.customers.customer_base import customers_table
 from gateway.services.importing import import_file, uploads
 from shared.schema.features import Schema, schema_from_dict
-from tests.gateway.conftest import World
+from tests.world import World
 
 FEATURES = {"hours": {"kind": "number", "unit": "hours"}, "city": {"kind": "category"}, "paid": {"kind": "number"}}
 WITH_ID = schema_from_dict({"id": "id", "features": FEATURES, "subscription": {"start": "since", "price": "price"}})

@@ -26,7 +26,7 @@ from gateway.services.jobs.params import (
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Cancelled, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
-from tests.gateway.conftest import World
+from tests.world import World
 
 
 def test_what_a_handler_returns_is_the_jobs_result(world: World) -> None:

@@ -23,7 +23,7 @@ from gateway.services.importing import import_file
 from gateway.services.jobs import work
 from gateway.services.scoring import scoring_run
 from shared.schema.features import built_in_schema, schema_from_dict
-from tests.gateway.conftest import World
+from tests.world import World
 
 SCHEMA = built_in_schema()
 DEADLINE_S = 30
@@ -91,7 +91,7 @@ def neglected(world: World, tmp_path: Path) -> dict[str, Any]:
         writer.writerows(
             [{**row, "last_login_days": 55, "watch_time_hours": 0.5}[name] for name in names] for row in rows
         )
-    return {"path": str(path), "file_name": path.name, "schema": SCHEMA.as_dict(), "as_of": "2026-06-30"}
+    return {"path": str(path), "file_name": path.name, "schema": SCHEMA.as_dict(), "as_of": world.clock().date().isoformat()}
 
 
 def held(monkeypatch: pytest.MonkeyPatch, until: Callable[[], None]) -> None:

@@ -34,7 +34,7 @@ from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
 from tests import ledger, prefork
-from tests.database.conftest import Facts, full_run, plain_schema
+from tests.facts import Facts, full_run, plain_schema
 from tests.ledger import a_score
 
 ROOT = Path(__file__).parents[3]

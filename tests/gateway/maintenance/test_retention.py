@@ -25,7 +25,7 @@ from gateway.services.maintenance import retention
 from gateway.services.maintenance.retention import Limits, months_before
 from shared.clock import days_later, iso, utc_now
 from tests import ledger
-from tests.database.conftest import Facts, full_run, plain_schema
+from tests.facts import Facts, full_run, plain_schema
 from tests.ledger import a_score
 
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from database.tables import tables
 from gateway.services.models import promotions
 from shared.errors import Conflict, NotFound
 from shared.schema.features import built_in_schema
-from tests.gateway.conftest import World, clock
+from tests.world import World, clock
 
 CHECKSUM = built_in_schema().checksum()
 

@@ -17,7 +17,7 @@ from gateway.services.models import training
 from shared.contracts import arrow
 from shared.errors import InsufficientData, ServiceError
 from shared.schema.features import built_in_schema
-from tests.gateway.conftest import World, clock
+from tests.world import World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from database.models import models
-from tests.gateway.conftest import Run, World
+from tests.gateway.conftest import Run
+from tests.world import World
 
 Row = dict[str, str]
 Change = Callable[[int, Row], None]

@@ -14,7 +14,8 @@ from gateway.query_cache import QueryCache
 from gateway.services.scoring import reasons, scoring_run
 from gateway.services.scoring.lookups import given_facts, live_model
 from shared.errors import ServiceError
-from tests.gateway.conftest import Run, World, settings_of
+from tests.gateway.conftest import Run
+from tests.world import World, settings_of
 
 pytestmark = pytest.mark.xdist_group("real ml service")
 

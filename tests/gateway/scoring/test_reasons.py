@@ -21,7 +21,8 @@ from gateway.services.scoring.reasons import (
 )
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
 from shared.schema.features import Feature, Schema, built_in_schema, load_schema, schema_from_dict
-from tests.gateway.conftest import ROOT, World
+from tests.stack import ROOT
+from tests.world import World
 
 SCHEMA = built_in_schema()
 real_ml = pytest.mark.xdist_group("real ml service")

@@ -21,7 +21,7 @@ from shared.clock import iso
 from shared.contracts import arrow
 from shared.errors import ServiceError
 from shared.schema.features import built_in_schema
-from tests.gateway.conftest import NOBODY, World, clock
+from tests.world import NOBODY, World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
 

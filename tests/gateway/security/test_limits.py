@@ -12,7 +12,8 @@ from sqlalchemy import event, select
 
 from database.tables import tables
 from gateway.security.limits import Counter, LocalCounter, SharedCounter
-from tests.gateway.auth_conftest import World, build
+from tests.gateway.auth_conftest import build
+from tests.world import World
 
 METRICS = "/api/dashboard/metrics"
 

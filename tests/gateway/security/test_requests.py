@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PREDICT, World, build, refused
+from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PREDICT, build, refused
+from tests.world import World
 
 
 @pytest.fixture

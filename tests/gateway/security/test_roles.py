@@ -12,7 +12,8 @@ from gateway.openapi import blueprint
 from gateway.security import roles
 from gateway.security.roles import require_roles
 from gateway.settings import Role, Settings
-from tests.gateway.auth_conftest import PASSWORD, World, build
+from tests.gateway.auth_conftest import build
+from tests.world import PASSWORD, World
 
 VIEWED, WORKED, ADMINISTERED = "/api/dashboard/metrics", "/api/dashboard/predict", "/api/model/promote"
 
@@ -68,14 +69,11 @@ def test_every_route_of_the_gateway_has_a_role(settings: Settings, monkeypatch: 
     assert routes - set(roles.ACCESS) == set()
 
 
-def test_the_gateway_does_not_start_with_a_route_that_has_no_role(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_gateway_does_not_start_with_a_route_that_has_no_role(settings: Settings) -> None:
     forgotten = blueprint("forgotten", __name__, prefix="/api/forgotten")
     forgotten.get("")(lambda: "secret")
-    monkeypatch.setattr("gateway.app.ALL_BLUEPRINTS", (forgotten,))
     with pytest.raises(LookupError, match="GET /api/forgotten"):
-        create_app(settings)
+        create_app(settings, blueprints=[forgotten])
 
 
 def test_a_route_without_a_role_is_refused_at_start_and_on_request(world: World) -> None:
