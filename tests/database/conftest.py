@@ -10,7 +10,7 @@ import structlog
 
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from tests.facts import Facts, plain_schema
+from tests.database.facts import Facts, plain_schema
 from tests.portable_sql import compiled_for_postgresql
 
 

@@ -21,7 +21,7 @@ from database.tables import tables
 from gateway.settings import Settings
 from shared.clock import utc_now
 from shared.schema.features import Schema, schema_from_dict
-from tests import ledger
+from tests.database import ledger
 from tests.world import World, open_world
 
 NOW, DAY, BEFORE = "2026-06-30T12:00:00.000Z", "2026-06-30", "2026-05-20"

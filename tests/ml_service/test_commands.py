@@ -233,6 +233,7 @@ def test_help_shows_an_example(command: object, capsys: pytest.CaptureFixture[st
     assert done.value.code == 0 and f"python -m {command.__name__} " in out  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @needs_data
 def test_telco_end_to_end_is_as_good_as_its_peers(tmp_path: Path) -> None:
     file, schema = str(DATA / "telco" / "telco.csv"), str(ROOT / "examples" / "telco.toml")

@@ -123,6 +123,7 @@ def test_the_example_table_is_trained_on_and_scored_by_command(example: Offline)
     check_scores(example, "user_id", "churn", "1", within=0.02)
 
 
+@pytest.mark.slow
 @telco_group
 @needs_telco
 def test_the_telco_table_is_trained_on_and_scored_by_command(telco: Offline) -> None:
@@ -133,12 +134,14 @@ def test_the_telco_table_is_trained_on_and_scored_by_command(telco: Offline) -> 
     check_scores(telco, "customerID", "Churn", "Yes", within=0.02)
 
 
+@pytest.mark.slow
 @telco_group
 @needs_telco
 def test_the_readme_prints_what_training_on_the_telco_table_prints(telco: Offline) -> None:
     check_printed("train_model", telco.printed.replace("Written to model", "Written to telco-model"))
 
 
+@pytest.mark.slow
 @telco_group
 @needs_telco
 def test_the_scores_need_no_label_and_are_the_same_without_it(telco: Offline, tmp_path: Path) -> None:
@@ -147,6 +150,7 @@ def test_the_scores_need_no_label_and_are_the_same_without_it(telco: Offline, tm
     assert read(tmp_path / "out.csv") == telco.scores
 
 
+@pytest.mark.slow
 @telco_group
 @needs_telco
 def test_a_row_that_was_trained_on_is_scored_by_a_model_that_had_not_seen_it(telco: Offline, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from database.customers import churn_history, facts
 from shared.clock import days_later
-from tests.facts import Facts
+from tests.database.facts import Facts
 
 Make = Callable[..., Facts]
 START, END = "2026-01-01", "2026-01-31"

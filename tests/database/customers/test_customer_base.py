@@ -13,7 +13,7 @@ from database.customers import customer_base, customers, facts
 from database.engine.session import Database
 from database.tables import tables
 from shared.schema.features import MAX_FEATURES, Schema, built_in_schema, schema_from_dict
-from tests.facts import Facts, clock, plain_schema
+from tests.database.facts import Facts, clock, plain_schema
 
 NARROW = {name: {c.name for c in tables.metadata.tables[name].columns} for name in ("customers", "customer_snapshots")}
 RESERVED = ("email", "id", "label", "as_of", "user_id", "known_at", "import_id", "churn", "customer_id", "ends_on")

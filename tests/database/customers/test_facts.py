@@ -9,7 +9,7 @@ import pytest
 
 from database.customers import facts
 from shared.clock import days_later
-from tests.facts import Facts, plain_schema
+from tests.database.facts import Facts, plain_schema
 
 T = "2026-03-01"
 LAST_DAY = days_later(T, 30)

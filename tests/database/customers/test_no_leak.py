@@ -20,7 +20,7 @@ from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.tables import tables
 from shared.clock import days_later
-from tests.facts import NOW, clock, plain_schema
+from tests.database.facts import NOW, clock, plain_schema
 
 T = "2026-03-01"
 SCHEMA = plain_schema("x", "y")
@@ -159,7 +159,7 @@ def seen(database: Database, past: Any, future: Any) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds())
 def test_populations_features_and_score_inputs_do_not_depend_on_what_becomes_known_later(
     empty_base: Database, world: tuple[Any, Any, Any]
@@ -171,7 +171,7 @@ def test_populations_features_and_score_inputs_do_not_depend_on_what_becomes_kno
             assert repr(first[name]) == repr(second[name]), name
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(worlds())
 def test_labels_change_only_through_ends_after_the_day(empty_base: Database, world: tuple[Any, Any, Any]) -> None:
     past, one, other = world

@@ -24,7 +24,7 @@ from database.importing.staging import Counts, Staging, open_staging
 from database.tables import tables
 from shared.errors import Conflict
 from shared.schema.features import Schema, schema_from_dict
-from tests.facts import NOW, clock
+from tests.database.facts import NOW, clock
 
 SCHEMA = schema_from_dict({"id": "id", "as_of": "day", "features": {"x": {"kind": "number"}}})
 Row = tuple[str, str, float]

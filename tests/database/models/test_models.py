@@ -11,7 +11,7 @@ from database.engine.session import Database
 from database.jobs import jobs
 from database.models import models
 from database.tables import tables
-from tests.facts import NOW
+from tests.database.facts import NOW
 
 REPORT = {
     "auc": 0.87, "precision": 0.4, "recall": 0.5, "f1_score": 0.44, "training_samples": 750, "model_version": "2.4.1",

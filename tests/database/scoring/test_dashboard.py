@@ -15,7 +15,7 @@ from database.customers.listing import Position
 from database.scoring import dashboard, runs
 from database.tables import tables
 from shared.clock import days_later
-from tests.facts import Facts, full_run
+from tests.database.facts import Facts, full_run
 
 Make = Callable[..., Facts]
 

@@ -20,9 +20,9 @@ from database.scoring.run_writer import drop_unfinished, open_run
 from database.tables import tables
 from shared.clock import utc_now
 from shared.errors import Conflict
-from tests import ledger
-from tests.facts import NOW, Facts, full_run
-from tests.ledger import a_score, scores_of
+from tests.database import ledger
+from tests.database.facts import NOW, Facts, full_run
+from tests.database.ledger import a_score, scores_of
 
 Make = Callable[..., Facts]
 EDGES = (0.0, 0.0005, 0.001, 0.05, 0.051, 0.6, 0.601, 0.7, 0.701, 0.8, 0.801, 0.999, 1.0)

@@ -21,8 +21,8 @@ from gateway.services.jobs import work
 from gateway.services.jobs.work import Work
 from shared.errors import ServiceError
 from shared.schema.features import Schema, built_in_schema, load_schema, schema_from_dict
-from tests import ledger
-from tests.ledger import a_score
+from tests.database import ledger
+from tests.database.ledger import a_score
 from tests.stack import ROOT
 from tests.world import World
 

@@ -162,7 +162,7 @@ def csv_files(draw: st.DrawFn) -> bytes:
     return text.encode(draw(ENCODINGS))
 
 
-CHECKED = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+CHECKED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 
 
 @CHECKED

@@ -91,7 +91,12 @@ def neglected(world: World, tmp_path: Path) -> dict[str, Any]:
         writer.writerows(
             [{**row, "last_login_days": 55, "watch_time_hours": 0.5}[name] for name in names] for row in rows
         )
-    return {"path": str(path), "file_name": path.name, "schema": SCHEMA.as_dict(), "as_of": world.clock().date().isoformat()}
+    return {
+        "path": str(path),
+        "file_name": path.name,
+        "schema": SCHEMA.as_dict(),
+        "as_of": world.clock().date().isoformat(),
+    }
 
 
 def held(monkeypatch: pytest.MonkeyPatch, until: Callable[[], None]) -> None:
@@ -139,7 +144,7 @@ def test_a_run_waits_for_the_import_and_scores_all_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     params, both = neglected(demo_world, tmp_path), meanwhile(demo_world)
-    alone = make_world(demo_file, url=ml_url)
+    alone = make_world(demo_file, url=ml_url, at=demo_world.clock)
     alone.do("import", import_file.run, params)
     expected = scores(alone, alone.do("score", scoring_run.run)["run_id"])
     runs: list[Future[Job]] = []

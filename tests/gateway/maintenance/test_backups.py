@@ -33,9 +33,10 @@ from gateway.services.maintenance.restoring import Target
 from gateway.settings import Settings
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
-from tests import ledger, prefork
-from tests.facts import Facts, full_run, plain_schema
-from tests.ledger import a_score
+from tests import prefork
+from tests.database import ledger
+from tests.database.facts import Facts, full_run, plain_schema
+from tests.database.ledger import a_score
 
 ROOT = Path(__file__).parents[3]
 PASSWORD = "correct horse battery"

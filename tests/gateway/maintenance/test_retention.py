@@ -24,9 +24,9 @@ from database.tables import tables
 from gateway.services.maintenance import retention
 from gateway.services.maintenance.retention import Limits, months_before
 from shared.clock import days_later, iso, utc_now
-from tests import ledger
-from tests.facts import Facts, full_run, plain_schema
-from tests.ledger import a_score
+from tests.database import ledger
+from tests.database.facts import Facts, full_run, plain_schema
+from tests.database.ledger import a_score
 
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ from database.customers import customers
 from database.scoring import runs
 from database.tables import tables
 from gateway.services.scoring import outcomes
-from tests import ledger
+from tests.database import ledger
+from tests.database.ledger import a_score
 from tests.gateway.importing.test_import_file import DATED, bring, write
-from tests.ledger import a_score
 from tests.world import World
 
 DAY = "2026-01-31"

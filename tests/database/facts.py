@@ -15,8 +15,8 @@ from database.models import models
 from database.scoring import runs
 from database.tables import tables
 from shared.schema.features import Schema, schema_from_dict
-from tests import ledger
-from tests.ledger import a_score
+from tests.database import ledger
+from tests.database.ledger import a_score
 
 NOW = "2026-06-30T12:00:00.000Z"
 
