@@ -12,7 +12,7 @@ PEERS_STAMP := .venv-evaluate/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser test-install bench bench-scale evaluate lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser crash test-install bench bench-scale evaluate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -84,6 +84,9 @@ test-slow: $(TEST) ## Slow tests: ten seeds, the documented floors, a million ro
 
 test-browser: $(TEST) ## Tests in a real browser (needs Chromium)
 	@$(BIN)/python -m pytest -m browser -n 0 $(ARGS)
+
+crash: $(TEST) ## Kill services and commands 200 times at random moments (see --help in ARGS)
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 test-install: $(TEST) ## Both commands in fresh clones, oldest and newest pip of each Python; the wheel (needs the index)
 	@$(BIN)/python -m pytest -m install -n 0 $(ARGS)
