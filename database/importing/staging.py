@@ -138,7 +138,7 @@ class Staging:
 
     def attached(self, database: Database) -> AbstractContextManager[Attached]:
         """The database with these rows beside it."""
-        return self._file.attached(database)
+        return self._file.attached(database.engine)
 
     def exists(self) -> bool:
         """Whether the rows are still there."""
@@ -146,7 +146,7 @@ class Staging:
 
     def require_room(self, database: Database) -> None:
         """Raise DiskFull or Conflict where the disk, or the database by its own limit, has no room for the rows."""
-        needed, free = GROWTH * self._file.size(), space.free_disk(database)
+        needed, free = GROWTH * self._file.size(), space.free_disk(database.path)
         if free < needed + HEADROOM:
             raise DiskFull(DISK_FULL.format(needed=needed / 1e6, free=free / 1e6))
         with database.read() as connection:

@@ -164,7 +164,7 @@ def open_run(
         run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=job_id, now=started_at)
     writer: RunWriter | None = None
     try:
-        with column_inserter(database) as inserter:
+        with column_inserter(database.engine) as inserter:
             writer = RunWriter(database, inserter, _Run(run_id, kind, model_id, started_at), clock)
             yield writer
     finally:

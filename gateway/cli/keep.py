@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from database.engine import files
-from database.engine.revisions import refuse_foreign_file
 from gateway.cli.setup import ProgressLine, prepare
 from gateway.services.maintenance import backups, restoring, retention
 from gateway.services.maintenance.backups import Backup
@@ -94,7 +93,7 @@ def _shrink(dry_run: bool) -> None:
     if not path.exists():
         raise NotFound(f"There is no database at {path}. Set DATABASE_PATH.")
     with files.exclusive_use(path):
-        refuse_foreign_file(path)
+        files.refuse_foreign_file(path)
         before, after = files.shrink(path)
     click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 

@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from database.engine.session import Database, is_full, transaction
+from database.engine.sqlite.transactions import READ, WRITE, is_full, transaction
 from shared.errors import DiskFull
 
 #: The name under which the file is attached: `staged.rows`.
@@ -95,7 +95,7 @@ class Attached:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One moment of the database, in which the scratch file may be changed."""
-        with transaction(self._connection, "BEGIN"):
+        with transaction(self._connection, READ):
             yield self._connection
 
     @property
@@ -106,7 +106,7 @@ class Attached:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction, as `Database.write`."""
-        with transaction(self._connection, "BEGIN IMMEDIATE"):
+        with transaction(self._connection, WRITE):
             yield self._connection
 
 
@@ -158,9 +158,9 @@ class StagingFile:
             raise
 
     @contextmanager
-    def attached(self, database: Database) -> Iterator[Attached]:
+    def attached(self, engine: Engine) -> Iterator[Attached]:
         """The database with this file beside it."""
-        with database.engine.connect() as connection:
+        with engine.connect() as connection:
             connection.exec_driver_sql(f"ATTACH DATABASE ? AS {SCHEMA}", (str(self.path),))
             connection.exec_driver_sql(f"PRAGMA {SCHEMA}.synchronous=OFF")
             connection.exec_driver_sql(f"PRAGMA {SCHEMA}.journal_mode=OFF")
