@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from database.customers.customer_base import SHARED_COLUMNS, column_names, customers_table, snapshots_table
 from database.customers.last_activity import last_activity_sql
-from database.engine.expressions import larger, smaller
+from database.engine.expressions import floor, larger, smaller
 from database.engine.upsert import Excluded, upsert
 from database.importing import imports
 from database.importing.import_plan import Plan
@@ -139,7 +139,7 @@ class ChunkStatements:
         name = given.tenure_feature
         tenure = self._feature(name)
         is_number = name is not None and given.features[name].kind == "number"
-        return cast(tenure, Integer) if tenure is not None and is_number else None
+        return floor(tenure) if tenure is not None and is_number else None
 
     def _snapshots(self) -> Insert:
         r, names = self._staging.rows, list(column_names(self._staging.schema).values())

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, case, cast, delete, func, insert, select, update
-from sqlalchemy.types import Integer
+from sqlalchemy import Connection, and_, case, delete, func, insert, select, update
 
 from database.engine.bulk_insert import AnyRow, insert_rows
+from database.engine.expressions import ceiling
 from database.scoring import ranks as present
 from database.tables import tables
 from shared.contracts.api import HORIZON_DAYS
@@ -88,11 +88,8 @@ def measure_bins(connection: Connection, run_id: int, *, shown: bool = True) -> 
         Count what is shown while this run is the published one, or else what it said itself: a past run never was.
     """
     p, price = ledger.c.churn_probability, ledger.c.monthly_price
-    scaled = p * BINS
-    whole = cast(scaled, Integer)
-    edge = whole + case((scaled > whole, 1), else_=0)  # ceiling, which not every SQL dialect has
     query = select(
-        edge.label("bin"),
+        ceiling(p * BINS).label("bin"),
         func.count(),
         func.sum(p),
         func.coalesce(func.sum(p * price), 0.0),
