@@ -25,7 +25,7 @@ from database.importing import imports
 from database.models import models
 from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
-from gateway.services.importing.finishing import bring_up_to_date
+from gateway.services.importing.publish_import import refresh_figures
 from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
@@ -78,7 +78,7 @@ def run(work: Work, params: NoParams) -> Mapping[str, Any]:
     assert today is not None
     training.train(work.within(0.65, 0.92), today=today)
     scored = score(work.within(0.92, 1.0), ScoreParams())
-    bring_up_to_date(work)
+    refresh_figures(work)
     with work.database.write() as connection:
         customer_base.mark_ready(connection)
     return {"unchanged": False, **scored}

@@ -14,8 +14,7 @@ from database.importing import outcomes_writer
 from database.importing.staging import Staging, open_staging
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import check_file, refusal
-from gateway.services.importing.finishing import bring_up_to_date
-from gateway.services.importing.publish_import import pending_import, publish_import
+from gateway.services.importing.publish_import import pending_import, publish_import, refresh_figures
 from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import OutcomesParams
@@ -94,5 +93,5 @@ def _apply(work: Work, staging: Staging) -> tuple[int, int]:
 
     with locks.facts_alone(work):
         done = outcomes_writer.apply(work.database, staging, now=iso(work.clock()), report=report)
-        bring_up_to_date(work)
+        refresh_figures(work)
     return done
