@@ -70,7 +70,7 @@ class Query(BaseModel):
 
 
 class AssetPath(BaseModel):
-    """Which file."""
+    """A file of the page."""
 
     name: str
 

@@ -25,7 +25,7 @@ def present_run(connection: Connection) -> int:
 
 
 def population(connection: Connection) -> int:
-    """How many can be scored: active, and not already known to end."""
+    """Return the number of customers that can be scored: active, and not already known to end."""
     return connection.execute(select(func.count()).select_from(c).where(*_scorable())).scalar_one()
 
 
@@ -53,7 +53,7 @@ def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] 
 def lacking(
     connection: Connection, schema: Schema, features: Sequence[str], among: Sequence[int] | None = None
 ) -> tuple[int, dict[str, int]]:
-    """How many can be scored, and of each feature how many of these lack it: one pass over the customers.
+    """Return the number of customers that can be scored, and how many of these lack each feature, in one pass.
 
     Parameters
     ----------

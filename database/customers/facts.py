@@ -50,7 +50,7 @@ def matured_dates(connection: Connection, today: str) -> list[str]:
 
 
 def has_subscriptions(connection: Connection) -> bool:
-    """Whether labels can be derived from lifetimes."""
+    """Return whether labels can be derived from lifetimes."""
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
 
 

@@ -61,7 +61,7 @@ class Filters:
 
     @property
     def has_table_conditions(self) -> bool:
-        """Whether any condition is on the customers' own columns, not on their scores."""
+        """Return whether any condition is on the customers' own columns, not on their scores."""
         given = (self.prefix, self.plans, self.features, self.has_left)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
@@ -140,7 +140,7 @@ def _one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[
 
 
 def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]:
-    """Whether a probability is of a level of risk."""
+    """A condition: a probability is of a level of risk."""
     if level == "High":
         return probability > HIGH_ABOVE
     return (

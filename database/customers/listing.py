@@ -70,7 +70,7 @@ def _unsorted_in(connection: Connection, filters: Filters, run_id: int) -> Table
 
 
 def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
-    """Whether the conditions on the probability match few customers."""
+    """Return whether the conditions on the probability match few customers."""
     asked = score_conditions(ranks.c.churn_probability, filters)
     some = select(ranks.c.customer_id).where(ranks.c.run_id == run_id, *asked).limit(MAX_RANK_SCAN + 1)
     return (

@@ -1,4 +1,4 @@
-"""How many rows fit into one short write transaction here and now, learned from those before.
+"""Finds how many rows fit into one short write transaction, from how long the ones before took.
 
 Law: the write lock is held for about as long as is aimed at, on any machine and under any load, and is left free in
 between for longer than a waiting writer sleeps (`database.engine.sqlite.transactions`).

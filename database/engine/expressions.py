@@ -53,7 +53,7 @@ def _nocase(element: _AnyCase, compiler: Any, **how: Any) -> str:
 
 
 def begins_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
-    """Whether a text begins so, whatever the case of A to Z."""
+    """A condition: a text begins with a prefix, whatever the case of A to Z."""
     text, above = _AnyCase(column), prefix + chr(0x10FFFF)
     return and_(text >= _AnyCase(literal(prefix)), text < _AnyCase(literal(above)))
 

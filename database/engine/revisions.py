@@ -16,21 +16,21 @@ MADE_BY_1_0 = tuple(f"{number:04}" for number in range(1, 10))
 
 @cache
 def revisions() -> Mapping[str, str | None]:
-    """Every migration of this program and the one before it, read from the files: Alembic is slow to import."""
+    """Return every migration with its predecessor, read from the files: Alembic is slow to import."""
     texts = [script.read_text(encoding="utf-8") for script in MIGRATIONS.glob("[0-9]*.py")]
     found = {name: _NAMED.findall(text) for text in texts for name in _REVISION.findall(text)}
     return {name: before[0] or None for name, before in found.items()}
 
 
 def newest_revision() -> str:
-    """The migration that no other one comes after."""
+    """Return the last migration."""
     known = revisions()
     (newest,) = set(known) - set(known.values())
     return newest
 
 
 def why_unreadable(revision: str) -> str | None:
-    """Why this version can't read a database of a migration, as the end of a sentence; None where it can."""
+    """Return the reason why this version can't read a database of a migration, as the end of a sentence, or None."""
     if revision in revisions():
         return None
     if revision in MADE_BY_1_0:

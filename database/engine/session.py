@@ -1,4 +1,4 @@
-"""How the database is opened: one engine, readers and writers.
+"""Opens the database: one engine, readers and writers.
 
 Law: nobody commits by hand: leaving the block does, and it ends every statement that was begun in it, read to its end
 or not. A reader sees one moment; a writer has the lock from its first statement.

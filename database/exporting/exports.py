@@ -49,7 +49,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class LedgerFilters:
-    """Which predictions. Dates are those of the facts (`as_of`), both ends included."""
+    """Filters on predictions. Dates are those of the facts (`as_of`), both ends included."""
 
     since: str | None = None
     until: str | None = None
@@ -85,7 +85,7 @@ def customers(connection: Connection, schema: Schema, filters: Filters, negative
     Parameters
     ----------
     negative
-        What stands in the label's column for somebody who stayed.
+        The value that the label's column has for customers who stayed.
     """
     wide, run_id = customers_table(schema), present_run(connection)
     made = [*_table_columns(schema, wide, negative if _outcomes_are_known(connection) else None)]
@@ -103,7 +103,7 @@ def _renamed(made: _Made) -> _Made:
 
 
 def _outcomes_are_known(connection: Connection) -> bool:
-    """Whether anything says of anybody that he left or stayed."""
+    """Return whether any customer is known to have left or stayed."""
     labelled = select(snap.c.id).where(snap.c.label.is_not(None)).limit(1)
     left = select(c.c.id).where(c.c.churn == 1).limit(1)
     return any(connection.execute(query).first() is not None for query in (left, labelled))
@@ -150,7 +150,7 @@ def _label(wide: Table) -> ColumnElement[Any]:
 
 
 def _identity(schema: Schema, wide: Table) -> Iterator[_Made]:
-    """Who and when, where the schema has no column for it."""
+    """Columns for the customer and the date, where the schema has none."""
     if schema.id is None:
         yield _Made(Column("user_id", "text"), wide.c.user_id)
     if schema.as_of is None:
@@ -204,7 +204,7 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
 
 
 def segments(connection: Connection, schema: Schema, filters: Filters) -> Selection:
-    """How many at which risk, what they are expected to come to. Prices that are unknown count as nothing."""
+    """Customers, expected leavers and revenue at risk by level of risk; an unknown price counts as 0."""
     totals = level_totals(connection, schema, filters)
     scored = sum(customers for customers, _, _ in totals.values())
     rows = [

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """How to finish one import.
+    """All that is needed to finish one import.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ SIMULATED = "simulated-"
 
 
 def seen(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
-    """Whether this very file was imported before, with this schema and for this date."""
+    """Return whether the same file was imported before, with the same schema and for the same date."""
     query = select(imports.c.id).where(
         imports.c.sha256 == sha256,
         imports.c.schema_checksum == schema_checksum,
@@ -110,6 +110,6 @@ def page(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
 
 
 def has_own(connection: Connection) -> bool:
-    """Whether anything but the demo's simulated months was imported."""
+    """Return whether anything but the demo's simulated months was imported."""
     query = select(imports.c.id).where(imports.c.sha256.not_like(f"{SIMULATED}%"))
     return connection.execute(query.limit(1)).one_or_none() is not None

@@ -74,7 +74,7 @@ def feature_column(name: str) -> str:
 
 @dataclass(frozen=True)
 class Counts:
-    """How an import changes the customers that are known."""
+    """Customers that an import adds, changes and leaves."""
 
     rows: int
     customers: int
@@ -125,7 +125,7 @@ class Staging:
         return self.rows.c[role_column(role)]
 
     def has(self, role: str) -> bool:
-        """Whether the file has a column of this role."""
+        """Return whether the file has a column of this role."""
         return role in self.roles
 
     def feature(self, name: str) -> ColumnElement[Any]:
@@ -141,7 +141,7 @@ class Staging:
         return self._file.attached(database.engine)
 
     def exists(self) -> bool:
-        """Whether the rows are still there."""
+        """Return whether the rows are still there."""
         return self._file.exists()
 
     def require_room(self, database: Database) -> None:
@@ -220,7 +220,7 @@ class Staging:
         return Counts(rows, everyone, fresh, changed, everyone - fresh - changed, there - here)
 
     def _is_same(self, wide: Table) -> ColumnElement[bool]:
-        """Whether a row says of a customer what is known already."""
+        """A condition: a row repeats the facts that are known of its customer."""
         names = [name for name in column_names(self.schema).values() if name in wide.columns]
         pairs: list[tuple[str, Any]] = [(name, self.feature(name)) for name in names]
         fixed = {"email": "email", "price": "monthly_price", "currency": "currency"}

@@ -192,7 +192,7 @@ def record(connection: Connection, model_id: int, report: Mapping[str, Any], now
 
 
 def decide(connection: Connection, model_id: int, decision: str) -> None:
-    """Why a model was, or was not, made live."""
+    """Store the reason why a model was, or was not, made live."""
     connection.execute(update(m).where(m.c.id == model_id).values(decision=decision))
 
 

@@ -91,7 +91,7 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
 def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
     """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment.
 
-    Of the run that is shown: who has left since is no longer among them.
+    Of the published run, customers who have left since are left out.
     """
     visible = runs.c.state.in_(("done", "published"))
     newest = connection.execute(

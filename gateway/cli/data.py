@@ -209,7 +209,7 @@ def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
 
 
 @click.command("high-risk")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="How many to show.")
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Customers to show.")
 def high_risk(limit: int) -> None:
     """The customers most likely to leave, with their reasons."""
     environment = prepare()

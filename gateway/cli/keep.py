@@ -60,7 +60,7 @@ def restore(folder: Path, force: bool) -> None:
     line.end()
     click.echo(f"Restored: {_summary(done.backup)}")
     if done.safety_copy is not None:
-        click.echo(f"What was there is in {done.safety_copy}.")
+        click.echo(f"The state from before is in {done.safety_copy}.")
     if done.overwritten:
         click.echo("Start gateway and worker; an ML service that runs reads the restored models.")
 

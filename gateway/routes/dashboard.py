@@ -218,7 +218,7 @@ def history() -> Response:
     return ok([MonthOut.model_validate(period, from_attributes=True) for period in periods])
 
 
-@bp.get("/threshold", summary="What a cut catches", responses=answers(ThresholdOut))
+@bp.get("/threshold", summary="Customers above a cut, and expected leavers among them", responses=answers(ThresholdOut))
 def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
     with environment().database.read() as connection:

@@ -223,7 +223,7 @@ def _documented_facts(given: Documented) -> dict[str, Any]:
 
 
 def documented_customers(months: SimulatedMonths) -> dict[int, Documented]:
-    """Which simulated customer takes which documented one's place today: same plan, same age of subscription.
+    """Match each documented customer with a simulated one of the same plan and age of subscription, by position.
 
     Only today's facts are replaced, and they are too young to train on: no label is touched.
     """

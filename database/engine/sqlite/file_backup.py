@@ -128,7 +128,7 @@ def refuse_unreadable(revision: str) -> None:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether a file is a whole SQLite database."""
+    """Return whether a file is a whole SQLite database."""
     try:
         with _opened(path) as connection:
             return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)

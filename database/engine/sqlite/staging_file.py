@@ -64,7 +64,7 @@ class StagedRows:
         return found
 
     def rejected_records(self) -> int:
-        """How many records have a cell that can't be used."""
+        """Return the number of records with a cell that can't be used."""
         return int(self._raw.execute("SELECT count(DISTINCT record) FROM rejects").fetchone()[0])
 
     def rejects(self, limit: int = -1) -> Iterator[StagedReject]:
@@ -118,7 +118,7 @@ class StagingFile:
     path
         A file of its own; made by `create`.
     columns
-        Of `rows`, the first of them `n`.
+        Columns of the table `rows`; the first is `n`.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -181,7 +181,7 @@ class StagingFile:
             connection.exec_driver_sql(statement)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Return whether the file is there."""
         return self.path.exists()
 
     def size(self) -> int:

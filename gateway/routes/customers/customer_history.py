@@ -25,7 +25,7 @@ MAX_LIFETIMES = 100
 
 
 class HistoryQuery(Query):
-    """How much of it, and what lies before."""
+    """A page of a history."""
 
     limit: int = Field(24, ge=1, le=100, description="Facts and scores, each")
     facts_before: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the page before")
@@ -33,7 +33,7 @@ class HistoryQuery(Query):
 
 
 class CustomerPath(BaseModel):
-    """Which customer, by user_id."""
+    """A customer, by user_id."""
 
     customer_id: str
 
@@ -109,7 +109,7 @@ class History(BaseModel):
 
 
 class MoversQuery(Query):
-    """Which way, and how many."""
+    """The direction of the change, and a page."""
 
     direction: Literal["up", "down"] = "up"
     limit: int = Field(20, ge=1, le=100)

@@ -73,7 +73,7 @@ class HighRisk(BaseModel):
 
 
 class CustomerPath(BaseModel):
-    """Which customer, by user_id."""
+    """A customer, by user_id."""
 
     customer_id: str
 
@@ -166,7 +166,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
     )
 
 
-@bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
+@bp.post("/segment", summary="Active customers by level of risk", responses=answers(Segments))
 def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
     with environment().database.read() as connection:
@@ -213,7 +213,7 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 
 @bp.get(
     "/<customer_id>/actions",
-    summary="What could be done for one customer",
+    summary="Actions that could keep one customer",
     responses=answers(Actions, also=(404, 409, 503)),
 )
 def actions(path: CustomerPath) -> Response:

@@ -27,7 +27,7 @@ from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("exports", __name__, prefix="/api")
 PARQUET_TYPE = "application/vnd.apache.parquet"
-BUSY = "As many exports as this server allows at once are running; try again."
+BUSY = "This server is running as many exports as it allows at once; try again."
 RETRY_S = 5
 STREAM: dict[Any, Any] = {
     "200": {
@@ -44,14 +44,14 @@ FILE: dict[Any, Any] = {
 
 
 class CustomersExport(filtering.FilterFields, Query):
-    """Which customers, and how."""
+    """Customers to export, and the format."""
 
-    content: Literal["customers", "risk", "segments"] = Field("customers", description="Which table")
+    content: Literal["customers", "risk", "segments"] = Field("customers", description="The table")
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
 
 
 class PredictionsExport(filtering.LedgerFields, Query):
-    """Which predictions, and how."""
+    """Predictions to export, and the format."""
 
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
 
@@ -85,7 +85,7 @@ class Manifest(BaseModel):
 
 
 class JobPath(BaseModel):
-    """Which job."""
+    """A job, by its number."""
 
     job_id: int = Field(ge=1, le=MAX_INT64)
 

@@ -168,7 +168,7 @@ def import_outcomes(form: OutcomesForm) -> Response:
     return _hand_over(kinds.IMPORT_OUTCOMES, form.file, options)
 
 
-@bp.get("/import", summary="What was imported", responses=answers(ImportsOut))
+@bp.get("/import", summary="Imports, newest first", responses=answers(ImportsOut))
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
     with environment().database.read() as connection:

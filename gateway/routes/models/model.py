@@ -123,7 +123,7 @@ class Versions(BaseModel):
 
 
 class VersionPath(BaseModel):
-    """Which version."""
+    """A version of the model."""
 
     version: str
 
@@ -150,7 +150,7 @@ class Timeline(BaseModel):
 
 
 class PromoteBody(Body):
-    """Which version, why, and whether against the gate."""
+    """The version to promote, the reason, and whether to overrule the gate."""
 
     version: str = Field(min_length=1, max_length=32)
     reason: str = Field(min_length=1, max_length=500)
@@ -266,7 +266,7 @@ def _version(model: models.Model, live: tuple[int, str] | None) -> VersionOut:
     )
 
 
-@bp.get("/timeline", summary="What was live when", responses=answers(Timeline))
+@bp.get("/timeline", summary="Models that were live, with their times", responses=answers(Timeline))
 def timeline() -> Response:
     """Newest first, each with its reason."""
     with environment().database.read() as connection:

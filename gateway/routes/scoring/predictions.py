@@ -70,7 +70,7 @@ class ScoreBody(Body):
 
     customer_id: str | None = Field(None, min_length=1, max_length=200)
     features: dict[str, Cell] | None = None
-    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
+    reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
 
 
 class WhatIfBody(Body):
@@ -124,7 +124,7 @@ def generate(body: SampleBody) -> Response:
     return answer_job(kinds.SCORE, body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
-@bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))
+@bp.get("/performance", summary="Performance of the live model", responses=answers(Performance, also=(422,)))
 def performance() -> Response:
     """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
     if "view" in request.args:
@@ -167,7 +167,7 @@ def score(body: ScoreBody) -> Response:
 
 @bp.post(
     "/what-if",
-    summary="What the model would say if a fact were changed",
+    summary="The score with changed facts",
     responses=answers(WhatIfOut, also=(404, 409, 503)),
 )
 def what_if(body: WhatIfBody) -> Response:

@@ -29,7 +29,7 @@ SORTS = tuple(f"{sign}{key}" for key in SORT_KEYS for sign in ("-", ""))
 
 
 class FilterFields(BaseModel):
-    """Which customers; `feature.<name>=`, `feature.<name>.min=` and `feature.<name>.max=` beside these."""
+    """Filters on customers; `feature.<name>=`, `feature.<name>.min=` and `feature.<name>.max=` beside these."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -97,7 +97,7 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
 
 
 class LedgerFields(BaseModel):
-    """Which predictions of the ledger."""
+    """Filters on the predictions of the ledger."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, protected_namespaces=())
 

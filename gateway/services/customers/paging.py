@@ -59,7 +59,7 @@ def page_of(
     pairs
         The query string as (name, value).
     everyone
-        How many are active and scored, from the roll-up: the total when no filter is given.
+        Number of active customers with a score, from the roll-up: the total when no filter is given.
 
     Raises
     ------

@@ -101,7 +101,7 @@ class Export:
     columns
         In order.
     rows, size, sha256
-        Of what has been read so far: rows, bytes, and their checksum in hexadecimal.
+        Rows and bytes read so far, and the SHA-256 of those bytes in hexadecimal.
     etag
         The same for the same question about the same data.
     """
@@ -175,7 +175,7 @@ class Export:
 
 
 def _written(form: Format, selection: Selection) -> Iterator[tuple[int, bytes]]:
-    """How many rows, and their bytes; no part of `Export`, which would then refer to itself and live on."""
+    """Yield (number of rows, their bytes). As a method it would make `Export` refer to itself, and live on."""
     write = _csv_lines if form == "csv" else _json_lines
     if form == "csv":
         yield 0, _csv_lines((), [[guard_cell(column.name) for column in selection.columns]])

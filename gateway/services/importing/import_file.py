@@ -164,7 +164,7 @@ def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
 
 
 def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
-    """Whether this very file was imported before."""
+    """Return whether the same file was imported before."""
     with work.database.read() as connection:
         return imports.seen(connection, **_identity(table, checked))
 

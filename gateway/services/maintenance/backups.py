@@ -65,7 +65,7 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
     Parameters
     ----------
     database, registry
-        What is copied: the SQLite file, and the folder with one folder per model version.
+        The database file, and the folder with one folder per model version.
     folder
         New, empty, or a backup that this one takes the place of.
 
@@ -78,7 +78,7 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
     Conflict
         Another backup is writing here.
     CorruptBackup
-        What was written reads back otherwise; the backup before is as it was.
+        The copy does not read back as it was written; the backup before is as it was.
     """
     if not database.exists():
         raise NotFound(f"There is no database at {database}. Set DATABASE_PATH.")

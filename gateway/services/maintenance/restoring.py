@@ -94,7 +94,7 @@ def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
 
 
 def _differs(found: Backup, version: str, registry: Path) -> bool:
-    """Whether the registry has this version with other bytes than the backup."""
+    """Return whether the registry has this version with a content other than the backup's."""
     there, saved = registry / version, found.models / version
     if not there.exists():
         return False

@@ -1,4 +1,4 @@
-"""How long rows are kept, and the deleting of those that are older.
+"""Deletes rows that are older than they are to be kept.
 
 Law: nothing goes unless a limit is set; many short transactions, so that nobody waits; what went is recorded.
 """

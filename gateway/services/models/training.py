@@ -122,7 +122,7 @@ def train(
 
 
 def gate(report: TrainReport) -> tuple[bool, str]:
-    """Whether a new model may go live, and why.
+    """Return whether a new model may go live, and why.
 
     On the same test rows its log loss must not be worse than the live model's (paired bootstrap over customers: the
     95 % interval of the difference must not lie above 0), and no segment may collapse.
