@@ -18,7 +18,6 @@ from shared.schema.features import Schema
 
 c, s, o, runs = tables.customers, tables.subscriptions, tables.outcomes, tables.scoring_runs
 ledger, imports, jobs = tables.ledger, tables.imports, tables.jobs
-VISIBLE = ("done", "published")
 
 
 def facts(
@@ -88,7 +87,7 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
         )
         .join(runs, runs.c.id == ledger.c.run_id)
         .join(tables.models, tables.models.c.id == runs.c.model_id)
-        .where(ledger.c.customer_id == customer_id, runs.c.state.in_(VISIBLE))
+        .where(ledger.c.customer_id == customer_id, tables.is_finished)
         .order_by(runs.c.id.desc())
         .limit(limit)
     )

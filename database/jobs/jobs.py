@@ -278,7 +278,7 @@ def worker_seen(connection: Connection, name: str, now: str) -> None:
 
 
 def has_worker(connection: Connection, seen_since: str) -> bool:
-    """Return whether a worker has been seen since a moment."""
+    """Whether any worker said so lately."""
     w = tables.workers
     return connection.execute(select(w.c.name).where(w.c.seen_at >= seen_since).limit(1)).one_or_none() is not None
 

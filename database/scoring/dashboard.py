@@ -62,7 +62,7 @@ def run_before(connection: Connection, as_of: str) -> int | None:
         select(runs.c.id)
         .where(
             runs.c.kind.in_(("full", "past")),
-            runs.c.state.in_(("done", "published")),
+            tables.is_finished,
             runs.c.as_of <= days_later(as_of, -HORIZON_DAYS),
         )
         .order_by(runs.c.as_of.desc(), runs.c.id.desc())
@@ -93,7 +93,7 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
 
     Of the published run, customers who have left since are left out.
     """
-    visible = runs.c.state.in_(("done", "published"))
+    visible = tables.is_finished
     newest = connection.execute(
         select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
     ).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""The tables of scores: runs, predictions, what is published, and what came of it.
+"""The tables of scores: runs, the ledger of predictions, the published run, ranks, outcomes.
 
 Law: a score is kept once, under its run and its customer, and repeats no personal data; what is shown is looked up
 there.
@@ -45,12 +45,14 @@ scoring_runs = Table(
     Column("customers", Integer),
     Column("average_probability", Float),
     reference("job_id", "jobs.id", nullable=True),
-    # Its share of the numbers of predictions: above the one, up to the other.
+    # The ids of its predictions are above `ids_after`, up to `ids_until`.
     Column("ids_after", Integer, nullable=False, server_default="0"),
     Column("ids_until", Integer, nullable=False, server_default="0"),
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
 )
+#: A condition: the run is whole, so that its scores may be shown.
+is_finished = scoring_runs.c.state.in_(("done", "published"))
 Index("ix_scoring_runs_kind_as_of", scoring_runs.c.kind, scoring_runs.c.as_of)
 published_run = Table(
     "published_run",

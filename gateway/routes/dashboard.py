@@ -63,7 +63,7 @@ class ModelAuc(BaseModel):
 
 
 class RiskLevels(BaseModel):
-    """The probabilities above which a risk is high, and above which it is medium."""
+    """Probabilities above which a customer's risk is high, and medium."""
 
     high_above: float
     medium_above: float
@@ -79,14 +79,14 @@ class Metrics(BaseModel):
 
 
 class Bucket(BaseModel):
-    """Customers whose probability rounds to this."""
+    """The number of customers whose probability rounds to `bucket`."""
 
     bucket: float
     count: int
 
 
 class FeatureValue(BaseModel):
-    """Share of mean |SHAP|."""
+    """A feature and its share of mean |SHAP|."""
 
     name: str
     value: float
