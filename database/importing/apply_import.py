@@ -13,7 +13,7 @@ from database.tables import tables
 c, s, k = tables.customers, tables.subscriptions, tables.customer_snapshots
 
 
-def knows_dates_between(connection: Connection, first: str, last: str) -> bool:
+def has_dates_between(connection: Connection, first: str, last: str) -> bool:
     """Return whether the database has facts of these dates."""
     query = select(k.c.id).where(k.c.as_of >= first, k.c.as_of <= last).limit(1)
     return connection.execute(query).one_or_none() is not None

@@ -30,7 +30,7 @@ def change_by_rows(
 ) -> Generator[tuple[int, T], None, None]:
     """Apply `change(connection, after, until)` to the staged rows with `after` < n <= `until`, chunk by chunk.
 
-    To be closed by the caller: the rows are attached until then.
+    The caller closes the iterator: until then the rows are attached.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def change_by_rows(
 
     Yields
     ------
-    how many rows the chunk was to have, and what the change came to.
+    the number of rows that the chunk was to have, and the result of the change.
     """
     ends = _chunk_end(staging, one_date=one_date)
     with staging.attached(database) as beside:
         while True:
             size = pace.size
-            until = beside.glance.execute(ends, {"after": after, "size": size}).scalar_one()
+            until = beside.connection.execute(ends, {"after": after, "size": size}).scalar_one()
             if until is None:
                 return
             with pace.timed(beside.write()) as connection:
@@ -57,7 +57,7 @@ def change_by_rows(
 
 
 def _chunk_end(staging: Staging, *, one_date: bool) -> Select[Any]:
-    """The n up to which so many further rows reach; with `one_date` no further than the first one's date."""
+    """Select the last n of the next `size` rows; with `one_date`, of those that have the first row's date."""
     r = staging.rows
     some = select(r.c.n, r.c.as_of).where(r.c.n > bindparam("after")).order_by(r.c.n).limit(bindparam("size"))
     chunk = some.subquery("chunk")

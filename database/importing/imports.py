@@ -19,7 +19,7 @@ from database.tables.tables import imports
 SIMULATED = "simulated-"
 
 
-def seen(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
+def was_imported(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
     """Return whether the same file was imported before, with the same schema and for the same date."""
     query = select(imports.c.id).where(
         imports.c.sha256 == sha256,

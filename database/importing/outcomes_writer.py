@@ -28,9 +28,9 @@ def unusable(database: Database, staging: Staging) -> list[StagedReject]:
         missing = rows.lacking(role_column("end"))
     staging.resolve(database, several=False)
     with staging.open() as rows:
-        strangers = rows.strangers()
+        unknown = rows.new_customers()
     rejects: list[StagedReject] = [(n, "ended_at", None, messages.END_MISSING) for n in missing]
-    rejects += [(n, "user_id", who[: messages.MAX_QUOTED], messages.unknown_customer(who)) for n, who in strangers]
+    rejects += [(n, "user_id", who[: messages.MAX_QUOTED], messages.unknown_customer(who)) for n, who in unknown]
     with database.read() as connection:
         known = facts.has_subscriptions(connection)
     if known:

@@ -89,24 +89,23 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
 
 
 def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
-    """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment.
+    """Return rows of the newest finished run, highest probability first, and the number of scores since a moment.
 
     Of the published run, customers who have left since are left out.
     """
-    visible = tables.is_finished
     newest = connection.execute(
-        select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
+        select(runs.c.id).where(tables.is_finished).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
     ).scalar_one_or_none()
     total = connection.execute(
         select(func.coalesce(func.sum(runs.c.customers), 0)).where(
-            visible, runs.c.kind != "past", runs.c.started_at >= since
+            tables.is_finished, runs.c.kind != "past", runs.c.started_at >= since
         )
     ).scalar_one()
     if newest is None:
         return [], int(total)
     shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
     if newest == shown:
-        # The whole base is ranked; a sample or a past month is gathered and sorted.
+        # Only the published run is ranked; the rows of another are gathered and sorted.
         scored: FromClause = tables.with_scores(ranks, ranks.c.customer_id, newest)
         first, here = ranks.c.churn_probability, ranks.c.run_id == newest
     else:
