@@ -1,7 +1,7 @@
 """Finds how many rows fit into one short write transaction, from how long the ones before took.
 
-Law: the write lock is held for about as long as is aimed at, on any machine and under any load, and is left free in
-between for longer than a waiting writer sleeps (`database.engine.sqlite.transactions`).
+Law: transactions hold the write lock for about the time aimed at, on any machine and under any load, and leave it free
+in between for longer than a waiting writer sleeps (`database.engine.sqlite.transactions`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
-#: Far below the limit of 250 ms, so that a machine that gets busy at once does not break it.
+#: Far below the limit of 250 ms, so that a machine that suddenly gets busy stays below it.
 AIM_S = 0.03
 #: Seconds that the lock is held, by one transaction after the other, before it is left free for a moment.
 HELD_S = 0.1
@@ -47,7 +47,7 @@ class AdaptiveBatchSize:
     def timed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
         """Hold a write transaction, learn from how long that took, and leave the lock free for a moment.
 
-        The time until the transaction is begun is somebody else's and does not count.
+        The time until the transaction begins does not count: another writer holds the lock.
         """
         with transaction as opened:
             began = time.monotonic()

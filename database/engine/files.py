@@ -1,4 +1,4 @@
-"""The database as a file, as the rest of the system sees it: whose it is, use of it, copies of it, its space.
+"""The database as a file, for the rest of the system: its origin, locks on it, copies of it, its space.
 
 With another database, other modules stand behind the same names.
 """

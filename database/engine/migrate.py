@@ -1,4 +1,4 @@
-"""Brings a database file to the newest migration, once, whoever asks.
+"""Brings a database file to the newest migration, once, however many processes ask.
 
 Law: a lock file makes several processes take turns; another program's file is refused before anything is touched.
 """

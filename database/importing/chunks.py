@@ -1,6 +1,6 @@
 """Changes to many rows in short write transactions: chunks of staged rows, ranges of customers.
 
-Law: how many rows one transaction changes follows from how long those before it took.
+Law: the number of rows in a transaction follows from how long those before it took.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def change_by_rows(
     Parameters
     ----------
     after
-        Rows up to this one are done already.
+        The last row that was applied before.
     one_date
         No chunk has rows of two dates.
 

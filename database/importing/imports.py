@@ -1,7 +1,7 @@
-"""The imports that were made, so that importing the same file twice changes nothing.
+"""Records of imports, so that importing the same file twice changes nothing.
 
-Law: a file is known by its bytes, its schema and its date; the facts of an import do not count until it is
-whole (`facts.published`); all that is needed to finish it stands in its row.
+Law: a file is identified by its bytes, its schema and its date; the facts of an import do not count until it is
+published (`facts.published`); its row has all that is needed to finish it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from database.tables.tables import imports
 
-#: How the checksum of a simulated month begins: no file's does.
+#: Prefix of the checksum of a simulated month; no file's checksum has it.
 SIMULATED = "simulated-"
 
 
@@ -42,7 +42,7 @@ def record(
     updated: int,
     now: str,
 ) -> int:
-    """Add an import that is whole, and return its id."""
+    """Add a complete import, and return its id."""
     return connection.execute(
         insert(imports)
         .values(
@@ -61,7 +61,7 @@ def record(
 
 @dataclass(frozen=True)
 class Pending:
-    """An import that was accepted and is not whole yet."""
+    """An accepted import that is not published yet."""
 
     id: int
     job_id: int | None
@@ -88,12 +88,12 @@ def pending(connection: Connection) -> Pending | None:
 
 
 def advance(connection: Connection, import_id: int, written: int) -> None:
-    """Record up to which staged row an import is written, in the transaction that writes the rows."""
+    """Record the last staged row that is written, in the transaction that writes it."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(written=written))
 
 
 def publish(connection: Connection, import_id: int) -> None:
-    """Let the facts of a whole import count."""
+    """Publish an import: its facts count from now on."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(state="published", plan_json=None))
 
 

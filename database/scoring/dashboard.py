@@ -23,7 +23,7 @@ ranks, pointer = tables.present_ranks, tables.published_run
 
 @dataclass(frozen=True)
 class Tail:
-    """Customers of one run whose probability is above a cut, and the whole beside them."""
+    """Customers of a run whose probability is above a cut, and totals of the run."""
 
     customers: int
     probability_sum: float
@@ -33,7 +33,7 @@ class Tail:
 
 
 def tail(connection: Connection, run_id: int, cut: float) -> Tail:
-    """Count above a cut with at most three decimals.
+    """Count the customers above a cut with at most three decimals.
 
     `revenue_at_risk` is over all customers (docs/definitions.md#revenue-at-risk); None where a price is
     unknown.
@@ -57,7 +57,7 @@ def bins(connection: Connection, run_id: int) -> Sequence[AnyRow]:
 
 
 def run_before(connection: Connection, as_of: str) -> int | None:
-    """The last finished whole run dated 30 days or more before `as_of`."""
+    """Return the last full run that is dated 30 days or more before `as_of`."""
     query = (
         select(runs.c.id)
         .where(
@@ -75,7 +75,7 @@ def distribution(connection: Connection, run_id: int | None) -> list[int]:
     """Customers by probability rounded to one decimal: 11 counts for 0.0, 0.1 .. 1.0."""
     counts = [0] * 11
     for row in bins(connection, run_id) if run_id is not None else ():
-        # A bin is (k-1, k] thousandths: its upper edge minus a half decides on which side of .05 it lies.
+        # A bin is (k-1, k] thousandths: round by its middle, which never lies on a boundary.
         counts[int((row.bin - 0.5) / 100 + 0.5) if row.bin else 0] += row.customers
     return counts
 

@@ -61,9 +61,9 @@ published_run = Table(
     reference("run_id", "scoring_runs.id"),
     Column("published_at", Text, nullable=False),
 )
-# Its key is also its order: a run appends at the end, and is read from there like a table of its own. That run and
-# customer exist is looked after by `runs.append` and by triggers: a foreign key is checked row by row, which would
-# take a quarter of the time that storing takes.
+# Rows stand in the order of the key: a run appends at the end, and is read from there like a table of its own.
+# `runs.require_customers` and triggers make sure that run and customer exist: a foreign key is checked row by row,
+# which would take a quarter of the time that storing takes.
 ledger = Table(
     "ledger",
     metadata,

@@ -1,6 +1,6 @@
-"""Commands that keep what there is: backup, restore, retention.
+"""Commands of maintenance: backup, restore, retention.
 
-Law: what is checked, overwritten or deleted is said in figures.
+Law: each prints in figures what it checked, overwrote or deleted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _summary(found: Backup) -> str:
 @_folder
 @click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy.")
 def restore(folder: Path, force: bool) -> None:
-    """Put the backup in DIR in place, checked first, and migrate it; with gateway and worker stopped."""
+    """Restore the backup in DIR after verifying it, and migrate it; stop gateway and worker first."""
     settings, line = load_settings(), ProgressLine()
     target = restoring.Target(settings.database_path, settings.registry_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)

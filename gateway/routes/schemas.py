@@ -47,7 +47,7 @@ class RunOut(BaseModel):
 
 
 class Balanced(BaseModel):
-    """At prevalence 1/2, at a threshold of its own."""
+    """Figures at prevalence 1/2, at a threshold of their own."""
 
     threshold: float
     precision: float | None

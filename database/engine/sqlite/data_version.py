@@ -1,4 +1,4 @@
-"""Tells whether anything was committed to a database file since the last time it was asked."""
+"""A number by which one sees whether a database file has changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class DataVersion:
-    """SQLite's number of a file's content, over a connection that is opened when it is first asked."""
+    """Reads SQLite's data_version, over a connection of its own that the first read opens."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()

@@ -1,4 +1,4 @@
-"""A database file copied while it is in use, and what a copy holds.
+"""Copies a database file while it is in use, and reads the content of a copy.
 
 Law: the copy is of one moment: the source is read inside one transaction, page by page, which blocks no writer (WAL)
 and never starts anew because somebody wrote.

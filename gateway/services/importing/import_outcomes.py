@@ -1,6 +1,6 @@
-"""Importing outcomes: a file that says who left when, and why, ends the lifetimes of known customers.
+"""Imports outcomes: a file of ends, with reasons, ends the lifetimes of known customers.
 
-Law: checked whole before anything is written; applying it twice changes nothing more than applying it once.
+Law: the file is checked whole before anything is written; applying it twice changes nothing more than applying it once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
     today = work.clock().date()
     with work.database.read() as connection:
         if customer_base.get(connection) is None:
-            raise NoCustomers("There are no customers yet whose outcomes these could be: import a table first.")
+            raise NoCustomers("There are no customers yet for these outcomes: import a table first.")
     checked = check_file(table, staging, as_of=today.isoformat(), today=today)
     checked = checked.with_late(table, outcomes_writer.unusable(work.database, staging))
     if checked.rejected:

@@ -1,4 +1,4 @@
-"""An accepted import is written to its end and published, and the figures that follow from the facts are renewed.
+"""Writes an accepted import to its end, publishes it, and renews the figures that follow from the facts.
 
 Law: an import that was accepted is finished: by this process, by the next attempt of its job, or by the next import.
 """
@@ -36,14 +36,14 @@ def pending_import(work: Work) -> Pending | None:
 
 
 def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
-    """Write the rest of an accepted import, publish it, and renew the figures, while nobody reads the facts.
+    """Write the rest of an accepted import, publish it, and renew the figures, while no other job reads the facts.
 
     Raises
     ------
     Conflict
         Its staged rows are gone; the import was given up.
     DiskFull
-        The import waits.
+        The import stays accepted, and waits.
     """
     with locks.facts_alone(work):
         result = _write(work, pending)
