@@ -40,7 +40,7 @@ def _by_rank(row: tuple[Any, ...]) -> tuple[float, int]:
 
 
 def equal(ours: world.Stored, theirs: world.Stored) -> bool:
-    """Whether both stored the same: numbers within 1e-5, the same three reasons for 99.99 % of the customers."""
+    """Return whether both stored the same: numbers within 1e-5, the same three reasons for 99.99 % of the customers."""
     same_reasons = 0
     for mine, other in zip(ours["ledger"], theirs["ledger"], strict=True):
         if (mine[0], mine[1]) != (other[0], other[1]) or abs(mine[2] - other[2]) > 1e-5:

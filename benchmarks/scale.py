@@ -1,4 +1,4 @@
-"""How time grows with the base: 10,000 to 1,000,000 customers, and the exponent of the line through the points.
+"""Growth of time with the base: 10,000 to 1,000,000 customers, and the exponent of the line through the points.
 
 Law: the same code paths as `benchmarks.bench`; an exponent of 1 is linear, 0 is no growth.
 """

@@ -16,7 +16,8 @@ import xgboost as xgb
 from database.customers import customer_base, customers
 from database.engine.bulk_insert import insert_rows
 from database.engine.migrate import migrate
-from database.engine.session import PRAGMAS, Database
+from database.engine.session import Database
+from database.engine.sqlite.connections import PRAGMAS
 from database.jobs import jobs
 from database.models import models
 from gateway.environment import Environment

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from database.engine.revisions import refuse_foreign_file
+from database.engine.files import refuse_foreign_file
 from database.engine.session import Database
 from gateway.clients.ml_client import MLClient
 from gateway.settings import Settings, load_settings

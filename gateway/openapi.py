@@ -70,7 +70,7 @@ class Query(BaseModel):
 
 
 class AssetPath(BaseModel):
-    """Which file."""
+    """A file of the page."""
 
     name: str
 
@@ -133,7 +133,7 @@ def ok(data: Any, *, message: str | None = None, status: int = 200) -> Response:
     Parameters
     ----------
     data
-        The model that documents the route (or a list of them), or what a job came to. A field that was not given is
+        The model that documents the route, a list of them, or the result of a job. Fields that were not set are
         left out.
     """
     body: dict[str, Any] = {"success": True, "data": _plain(data)}
@@ -160,7 +160,7 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
     Parameters
     ----------
     scopes_of
-        The scopes that let a key reach a method and rule, to be told beside the other ways in.
+        Returns the scopes that let a key use a method and rule; the document lists them as a further way to sign in.
     """
     spec = find_spec("flask_openapi_swagger")
     assert spec is not None

@@ -2,7 +2,7 @@
 
 Law: an entry belongs to the version of the database at which it was read, and is returned under no other: the version
 is the same before the reading and after it, and no reader sees an older moment than its beginning
-(`database.engine.connections`). Any commit of any process makes another version, so no entry can be out of date.
+(`database.engine.sqlite.connections`). Any commit of any process makes another version, so no entry can be out of date.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ECE_BINS = 15
 
 
 def both_classes(label: Labels) -> bool:
-    """Whether leavers and stayers both occur."""
+    """Return whether leavers and stayers both occur."""
     return 0 < int(np.count_nonzero(label)) < len(label)
 
 

@@ -202,7 +202,7 @@ class DiskFull(ServiceError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the system refused to write for want of room."""
+    """Return whether a write failed because the disk, or a quota, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

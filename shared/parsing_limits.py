@@ -1,4 +1,4 @@
-"""How large, deep and wide a caller's text may be, known before a parser sees it.
+"""Limits on the size, depth and width of a caller's text, checked before a parser sees it.
 
 Law: each limit stands here once, with its unit; what is beyond one is refused in a sentence that says the limit, before
 anything is parsed. Parsers are quadratic, recursive, or give out more than they take in; looking for that first is one

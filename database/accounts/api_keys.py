@@ -35,7 +35,7 @@ class Key:
     secret_sha256: str = field(repr=False)
 
     def is_valid_at(self, now: str) -> bool:
-        """Whether it is neither revoked nor expired."""
+        """Return whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 

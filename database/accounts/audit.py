@@ -1,4 +1,4 @@
-"""Who did what: appended, read page by page, deleted by age alone.
+"""The audit log: appended, read page by page, deleted by age alone.
 
 Law: rows name people, keys and things by number and hold no personal data; triggers refuse whoever would change one,
 or delete one younger than a month.
@@ -21,12 +21,12 @@ ActorKind = Literal["user", "key", "command line", "worker", "nobody"]
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asked for a change.
+    """The person who asked for a change, and the request.
 
     Parameters
     ----------
     user_id
-        Who is signed in, or whose key it is.
+        The account that is signed in, or that the key belongs to.
     request_id
         The request it came by; None for the command line and the worker.
     key_id
@@ -61,13 +61,13 @@ def record(connection: Connection, action: str, *, at: str, actor: Actor, subjec
     Parameters
     ----------
     action
-        What was done, from the general to the special, such as `user.disabled` or `job.submitted.train`.
+        The action, from the general to the special, such as `user.disabled` or `job.submitted.train`.
     at
         When.
     by
-        Who did it.
+        The person who did it.
     subject
-        To what, without personal data, such as `user:3 viewer -> admin`.
+        The thing it was done to, without personal data, such as `user:3 viewer -> admin`.
     """
     values = {"user_id": actor.user_id, "key_id": actor.key_id, "actor": actor.kind, "request_id": actor.request_id}
     connection.execute(insert(a).values(at=at, action=action, subject=subject, **values))
@@ -91,7 +91,7 @@ def page(
     action
         This action, or all that begin with it and a dot: `user` finds `user.disabled`.
     user_id
-        What this person did, keys of theirs included.
+        Only what this person or their keys did.
     since
         Not before this moment, ISO 8601 with `Z`.
     """

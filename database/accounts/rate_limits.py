@@ -21,7 +21,7 @@ def hit(connection: Connection, key: str, *, window_s: float, now_s: float) -> t
     connection
         Inside a write transaction.
     key
-        Who and what is counted.
+        The caller and the kind of request that are counted together.
     window_s
         Length of a window, seconds.
     now_s

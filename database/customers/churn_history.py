@@ -1,6 +1,6 @@
-"""Roll-up of who was there and who left, period by period of 30 days, counted back from the data's last date.
+"""Roll-up of active customers and leavers by periods of 30 days, counted back from the data's last date.
 
-Law: rebuilt whole whenever facts change, so that a dashboard reads a handful of rows however large the base.
+Law: it is rebuilt whenever facts change, so that the dashboard reads a few rows however large the base is.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Period:
 
     @property
     def rate(self) -> float | None:
-        """Logo churn rate in [0, 1]; None where nobody was there."""
+        """Logo churn rate in [0, 1]; None where there was no active customer."""
         return self.left / self.active_at_start if self.active_at_start else None
 
 
 def measure(connection: Connection) -> list[Period]:
-    """Count the periods from the subscriptions, newest first. Empty where there are none."""
+    """Compute the periods from the subscriptions, newest first; empty without subscriptions."""
     last, first = facts.last_date(connection), facts.first_start(connection)
     if last is None or first is None:
         return []
-    # Before the first snapshot only survivors are known: a rate from there would be too low.
+    # Before the first snapshot only survivors are known: a rate of those days would be too low.
     earliest = facts.snapshot_dates(connection)[0]
     periods = []
     end = last
@@ -64,7 +64,7 @@ def store(connection: Connection, periods: list[Period]) -> None:
 
 
 def history(connection: Connection) -> list[Period]:
-    """The roll-up, newest period first."""
+    """Read the roll-up, newest period first."""
     h = tables.population_history
     rows = connection.execute(select(h).order_by(h.c.period_end.desc()))
     return [Period(r.period_start, r.period_end, r.active_at_start, r.left) for r in rows]

@@ -1,7 +1,7 @@
 """The one customer base of this database: its schema, and the feature columns made from it.
 
 Law: a base has one schema. Its features are typed columns of `customers` (present state) and
-`customer_snapshots` (dated facts), named by `column_names`; nobody else adds or drops a column.
+`customer_snapshots` (dated facts), named by `column_names`; no other module adds or drops a column.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def get(connection: Connection) -> Base | None:
 
 @lru_cache(maxsize=8)
 def schema_of_text(text: str) -> Schema:
-    """A schema as it stands in the database."""
+    """Parse a schema as the database keeps it."""
     return schema_from_dict(json.loads(text))
 
 
@@ -99,7 +99,7 @@ def _with_features(table: Table, schema: Schema) -> Table:
 
 
 def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock) -> None:
-    """Make an empty database the home of a base with this schema: adds its columns. `mark_ready` ends the loading."""
+    """Create the base in an empty database, with columns for its schema; `mark_ready` ends the loading."""
     _add_columns(connection, schema)
     connection.execute(
         insert(tables.base).values(
@@ -120,26 +120,26 @@ def _add_columns(connection: Connection, schema: Schema) -> None:
 
 
 def versions(connection: Connection) -> dict[str, Schema]:
-    """Every schema this base has had, by checksum, the oldest first."""
+    """Return every schema that this base has had, by checksum, oldest first."""
     v = tables.schema_versions
     rows = connection.execute(select(v).order_by(v.c.created_at, v.c.checksum))
     return {row.checksum: schema_of_text(row.schema_json) for row in rows}
 
 
 def schema_of(connection: Connection, checksum: str) -> Schema | None:
-    """The schema this base had under a checksum, such as that of a model trained before it was extended."""
+    """Return the schema of a checksum, such as a model's that was trained before the base was extended."""
     v = tables.schema_versions
     found = connection.execute(select(v.c.schema_json).where(v.c.checksum == checksum)).scalar_one_or_none()
     return None if found is None else schema_of_text(found)
 
 
 def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, ...]:
-    """Give the base further features: new columns, in which earlier facts are missing. Returns their names.
+    """Add features to the base, as new columns that are NULL in earlier facts; return their names.
 
     Raises
     ------
     SchemaMismatch
-        Where the schema changes anything else, or a new feature may not be missing.
+        The schema changes anything else, or has a new feature that may not be missing.
     """
     present = get(connection)
     if present is None:
@@ -156,7 +156,7 @@ def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, .
 
 
 def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]:
-    """The present schema with the further features of `wanted` at its end, and their names. Raises SchemaMismatch."""
+    """Return the present schema, extended by the new features of `wanted`, and their names. Raises SchemaMismatch."""
     roles = ("id", "label", "positive", "as_of", "subscription")
     changed = [role for role in roles if getattr(present, role) != getattr(wanted, role)]
     gone = [name for name in present.features if name not in wanted.features]
@@ -184,12 +184,12 @@ def _remember(connection: Connection, schema: Schema, clock: Clock) -> None:
 
 
 def mark_ready(connection: Connection) -> None:
-    """The base is whole: its first customers are in."""
+    """Note that the base has all of its first customers."""
     connection.execute(update(tables.base).values(state="ready"))
 
 
 def forget(connection: Connection, schema: Schema) -> None:
-    """Drop the base: every customer, fact, score and feature column. Users, jobs and the models' records stay."""
+    """Delete the base: every customer, fact, score and feature column; users, jobs and records of models stay."""
     for table in (
         tables.outcomes,
         tables.published_run,

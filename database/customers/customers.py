@@ -1,4 +1,4 @@
-"""Customers: their present state, to list, to read one, to score.
+"""Customers in their present state: one of them, the ranked list, those to score.
 
 Law: a query never commits; present means the published scoring run (`database.scoring.runs`).
 """
@@ -20,17 +20,17 @@ c, ranks, ledger = tables.customers, tables.present_ranks, tables.ledger
 
 
 def present_run(connection: Connection) -> int:
-    """The run whose scores are shown; 0, which none has, before the first."""
+    """Return the id of the published run; 0, which no run has, before the first."""
     return connection.execute(select(tables.published_run.c.run_id)).scalar_one_or_none() or 0
 
 
 def population(connection: Connection) -> int:
-    """How many can be scored: active, and not already known to end."""
+    """Return the number of customers that can be scored: active, and not already known to end."""
     return connection.execute(select(func.count()).select_from(c).where(*_scorable())).scalar_one()
 
 
 def count(connection: Connection) -> int:
-    """All customers, also those who left."""
+    """Return the number of customers, including those who left."""
     return connection.execute(select(func.count()).select_from(c)).scalar_one()
 
 
@@ -39,7 +39,7 @@ def _scorable() -> tuple[Any, ...]:
 
 
 def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] | None = None) -> Select[Any]:
-    """Rows of (id, monthly_price, feature ...) of the population, in the order of id, after `after_id`."""
+    """Select (id, monthly_price, feature ...) of customers that can be scored, in the order of id, after `after_id`."""
     wide = customers_table(schema)
     query = (
         select(wide.c.id, wide.c.monthly_price, *[wide.c[name] for name in column_names(schema).values()])
@@ -50,10 +50,10 @@ def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] 
     return query if among is None else query.where(wide.c.id.in_(among))
 
 
-def lacking(
+def count_missing(
     connection: Connection, schema: Schema, features: Sequence[str], among: Sequence[int] | None = None
 ) -> tuple[int, dict[str, int]]:
-    """How many can be scored, and of each feature how many of these lack it: one pass over the customers.
+    """Return the number of customers that can be scored, and how many of these lack each feature, in one pass.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ def lacking(
 
 
 def population_ids(connection: Connection) -> Sequence[int]:
-    """Ids of everyone who can be scored, ascending."""
+    """Return the ids of the customers that can be scored, ascending."""
     return connection.execute(select(c.c.id).where(*_scorable()).order_by(c.c.id)).scalars().all()
 
 
 def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str, int]:
-    """Integer keys of the customers that are known already."""
+    """Return the keys of those customers that the database has, by user_id."""
     known: dict[str, int] = {}
     wanted = list(user_ids)
     for at in range(0, len(wanted), 10_000):
@@ -91,7 +91,7 @@ _REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("r
 
 
 def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] | None:
-    """Every column of one customer, with its present score (None fields where unscored)."""
+    """Return every column of one customer and its present score (None where unscored)."""
     query = select(
         c,
         ledger.c.churn_probability,

@@ -1,4 +1,4 @@
-"""Dated facts: snapshots and subscriptions, appended; and the training rows and labels that follow from them.
+"""Dated facts (snapshots and subscriptions), and the training rows and labels that follow from them.
 
 Law: what is read for a date uses only what was known by the end of that date (docs/architecture.md#data-over-time).
 """
@@ -23,20 +23,20 @@ NEVER = "9999"
 
 
 def published(snapshots: Any) -> Any:
-    """Only rows of imports that are whole: what is being written counts for nobody."""
+    """A condition: the row's import is published, so that rows of an unfinished import count nowhere."""
     i = tables.imports
     return snapshots.c.import_id.not_in(select(i.c.id).where(i.c.state != "published"))
 
 
 def last_date(connection: Connection) -> str | None:
-    """The data's last date: the newest snapshot."""
+    """Return the data's last date, that of the newest snapshot."""
     snap = tables.customer_snapshots
     query = select(snap.c.as_of).where(published(snap)).order_by(snap.c.as_of.desc()).limit(1)
     return connection.execute(query).scalar_one_or_none()
 
 
 def snapshot_dates(connection: Connection) -> list[str]:
-    """Every date with snapshots, oldest first."""
+    """Return every date with snapshots, oldest first."""
     snap = tables.customer_snapshots
     return list(
         connection.execute(select(snap.c.as_of).where(published(snap)).distinct().order_by(snap.c.as_of)).scalars()
@@ -44,18 +44,18 @@ def snapshot_dates(connection: Connection) -> list[str]:
 
 
 def matured_dates(connection: Connection, today: str) -> list[str]:
-    """Snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
+    """Return the snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
     latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
     return [day for day in snapshot_dates(connection) if day <= latest]
 
 
 def has_subscriptions(connection: Connection) -> bool:
-    """Whether labels can be derived from lifetimes."""
+    """Return whether labels can be derived from lifetimes."""
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
 
 
 def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Sequence[Any]]:
-    """The population at a matured date with its labels, derived from subscriptions.
+    """Return the population at a matured date with its labels, which follow from subscriptions.
 
     Population: active at `as_of` and not known by then to end. Label 1: the subscription ends within 30 days after
     `as_of` and none starts within the grace gap (docs/definitions.md#churn-label).
@@ -79,7 +79,7 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
 
 
 def to_score(schema: Schema, as_of: str, *, after_id: int, limit: int) -> Select[Any]:
-    """The population at any date: rows of (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
+    """Select the population at any date: (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
     snap = snapshots_table(schema)
     columns = [snap.c[n] for n in column_names(schema).values()]
     query = _population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns)
@@ -113,9 +113,9 @@ def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
 
 
 def _end(as_of: str) -> Any:
-    """When the last of a customer's subscriptions that are active at `as_of` ends; NEVER while one is open.
+    """SQL of the last end of a customer's subscriptions that are active at `as_of`; NEVER while one is open.
 
-    This looks ahead: it is for labels alone, never for what is chosen or scored at `as_of`.
+    It looks ahead: use it for labels alone, never to select or score customers at `as_of`.
     """
     other = s.alias("running")
     last = select(func.max(func.coalesce(other.c.ended_at, NEVER)))
@@ -123,7 +123,7 @@ def _end(as_of: str) -> Any:
 
 
 def _back_at(as_of: str) -> Any:
-    """When the customer's next subscription began that outlasts those active at `as_of`, if one did."""
+    """SQL of the start of the customer's next subscription that outlasts those active at `as_of`; NULL if none."""
     again = s.alias("again")
     following = select(func.min(again.c.started_at)).where(
         again.c.customer_id == s.c.customer_id,
@@ -134,7 +134,7 @@ def _back_at(as_of: str) -> Any:
 
 
 def _active(day: str, which: Any = s) -> tuple[Any, ...]:
-    """Active at `day`, and not known on that day to end, whatever was told later."""
+    """Conditions: active at `day`, and not known on that day to end, whatever became known later."""
     was_known = exists().where(
         w.c.customer_id == which.c.customer_id,
         w.c.started_at == which.c.started_at,
@@ -150,7 +150,7 @@ def _active(day: str, which: Any = s) -> tuple[Any, ...]:
 
 
 def _newest(day: str) -> Any:
-    """Keep the newest of a customer's subscriptions that are active at `day`, so that a customer counts once."""
+    """A condition: the newest of a customer's subscriptions active at `day`, so that each customer counts once."""
     other = s.alias("other")
     newer = or_(other.c.started_at > s.c.started_at, and_(other.c.started_at == s.c.started_at, other.c.id > s.c.id))
     return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), newer)
@@ -163,16 +163,16 @@ def _left(end: str, back_at: str | None, horizon_end: str) -> int:
 
 
 def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
-    """Customer to label (1 left, 0 stayed) for the population of a matured date; features are not read."""
+    """Return the label (1 left, 0 stayed) of each customer of the population at a matured date."""
     query = select(s.c.customer_id, _end(as_of), _back_at(as_of)).where(*_active(as_of), _newest(as_of))
     horizon_end = days_later(as_of, HORIZON_DAYS)
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
 
 
 def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:
-    """Rows that carry a given label: (customer_id, as_of, label, feature ...), oldest first.
+    """Return rows with a given label: (customer_id, as_of, label, feature ...), oldest first.
 
-    The newest row of a customer, or of a customer and date where the schema has an `as_of` column.
+    One row of each customer, the newest; one of each customer and date where the schema has an `as_of` column.
     """
     snap = snapshots_table(schema)
     labelled = and_(snap.c.label.is_not(None), published(snap))
@@ -184,7 +184,7 @@ def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]
 
 
 def churn_between(connection: Connection, start: str, end: str) -> tuple[int, int]:
-    """Customers active at `start`, and those of them not active at `end` (docs/definitions.md#logo-churn)."""
+    """Count the customers active at `start`, and those of them not active at `end` (docs/definitions.md#logo-churn)."""
     later = s.alias("later")
     still = exists().where(
         later.c.customer_id == s.c.customer_id,
@@ -199,5 +199,5 @@ def churn_between(connection: Connection, start: str, end: str) -> tuple[int, in
 
 
 def first_start(connection: Connection) -> str | None:
-    """When the first subscription began."""
+    """Return the date on which the first subscription began."""
     return connection.execute(select(func.min(s.c.started_at))).scalar_one()

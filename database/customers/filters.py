@@ -1,4 +1,4 @@
-"""Filters of customers, as SQL: of a list, a count or an export.
+"""Filters of customers as SQL, for lists, counts and exports.
 
 Each filter is translated once, in `conditions`, over the join that `source` makes.
 """
@@ -43,7 +43,7 @@ class FeatureRule:
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions on customers: all parts that are given have to hold, and one of the values of each part."""
+    """Conditions on customers: every given part has to hold; of several values of a part, one."""
 
     prefix: str | None = None
     plans: tuple[str | None, ...] = ()
@@ -61,7 +61,7 @@ class Filters:
 
     @property
     def has_table_conditions(self) -> bool:
-        """Whether any condition is on the customers' own columns, not on their scores."""
+        """Return whether any condition is on the customers' own columns, not on their scores."""
         given = (self.prefix, self.plans, self.features, self.has_left)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
@@ -78,7 +78,7 @@ def force_population_index(wide: Table) -> ColumnElement[bool]:
 
 
 def probability_in(scores: Table) -> ColumnElement[float]:
-    """The present probability, from the ranking or from the ledger; null where there is none."""
+    """The present probability, from the ranking or from the ledger; NULL where there is none."""
     # `coalesce` leaves an outer join the outer join it is: an inner one SQLite may begin with the whole ledger.
     return scores.c.churn_probability if scores is ranks else func.coalesce(ledger.c.churn_probability, null())
 
@@ -96,7 +96,7 @@ def conditions(
     found = [
         *score_conditions(probability_in(scores), filters),
         *_within(confidence, filters.confidence),
-        # `+ 0`: their indexes are there to sort by; a range of them is half of everybody, read one by one.
+        # `+ 0` keeps the planner from these indexes, which are for sorting: a range is often half of all customers.
         *_within(wide.c.tenure_months + 0, filters.tenure),
         *_within(wide.c.monthly_price + 0, filters.price),
     ]
@@ -140,7 +140,7 @@ def _one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[
 
 
 def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]:
-    """Whether a probability is of a level of risk."""
+    """A condition: a probability is of a level of risk."""
     if level == "High":
         return probability > HIGH_ABOVE
     return (
@@ -151,7 +151,7 @@ def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[boo
 
 
 def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
-    """Ids or e-mails that begin so, whatever the case of A to Z: by the index where few do."""
+    """A condition: user_id or e-mail begins with a prefix, whatever the case; looked up first where few match."""
     begins = [begins_with(column, prefix) for column in (wide.c.user_id, wide.c.email)]
     keys: set[int] = set()
     for each in begins:

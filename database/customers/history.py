@@ -1,6 +1,6 @@
-"""One customer over time: facts, contracts, scores, and the work that touched them; and whose score moved most.
+"""The history of a customer (facts, subscriptions, scores, jobs, imports), and the largest changes of scores.
 
-Law: newest first, never more than asked for; what was known when is told as it was recorded.
+Law: newest first, never more than `limit`; dates of knowledge are as they were recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from shared.schema.features import Schema
 
 c, s, o, runs = tables.customers, tables.subscriptions, tables.outcomes, tables.scoring_runs
 ledger, imports, jobs = tables.ledger, tables.imports, tables.jobs
-VISIBLE = ("done", "published")
 
 
 def facts(
@@ -29,7 +28,7 @@ def facts(
     Parameters
     ----------
     before
-        Only of earlier dates (ISO); a date's corrections stay together, so a page may be a little longer than `limit`.
+        Only earlier dates (ISO). The corrections of a date stay together, so a page may exceed `limit`.
     """
     snap = snapshots_table(schema)
     # The table's index begins with the date: walk the dates, newest first, and look the customer up in each.
@@ -58,13 +57,13 @@ def facts(
 
 
 def subscriptions(connection: Connection, customer_id: int, *, limit: int) -> Sequence[AnyRow]:
-    """Lifetimes, the newest first."""
+    """Return lifetimes, newest first."""
     query = select(s).where(s.c.customer_id == customer_id).order_by(s.c.started_at.desc()).limit(limit)
     return connection.execute(query).all()
 
 
 def scores(connection: Connection, customer_id: int, *, limit: int, before_id: int | None = None) -> Sequence[AnyRow]:
-    """Ledger rows of finished runs with their run, model and outcome (None until the days have passed)."""
+    """Return ledger rows of finished runs with their run, model and outcome (None until it is known)."""
     outcome = [
         select(column)
         .where(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
@@ -88,7 +87,7 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
         )
         .join(runs, runs.c.id == ledger.c.run_id)
         .join(tables.models, tables.models.c.id == runs.c.model_id)
-        .where(ledger.c.customer_id == customer_id, runs.c.state.in_(VISIBLE))
+        .where(ledger.c.customer_id == customer_id, tables.is_finished)
         .order_by(runs.c.id.desc())
         .limit(limit)
     )
@@ -112,7 +111,7 @@ def imports_of(connection: Connection, import_ids: Sequence[int]) -> Sequence[An
 def movers(
     connection: Connection, schema: Schema, *, run_id: int, earlier_run_id: int, rising: bool, limit: int
 ) -> list[dict[str, Any]]:
-    """Customers whose present score differs most from an earlier run's.
+    """Return the customers whose present score differs most from that of an earlier run.
 
     Parameters
     ----------
@@ -141,5 +140,5 @@ def movers(
 
 
 def run_date(connection: Connection, run_id: int) -> str:
-    """The date of a run's facts."""
+    """Return the date of a run's facts."""
     return connection.execute(select(runs.c.as_of).where(runs.c.id == run_id)).scalar_one()

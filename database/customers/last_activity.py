@@ -5,9 +5,12 @@ Law: both say the same of every number of days.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Text, case, cast, literal, null
+from sqlalchemy import ColumnElement, Text, case, cast, literal, null
+
+from database.engine.expressions import floor
 
 
 def last_activity(days: float | None) -> str | None:
@@ -18,11 +21,12 @@ def last_activity(days: float | None) -> str | None:
     """
     if days is None:
         return None
-    return {0: "Today", 1: "Yesterday"}.get(int(days), f"{int(days)} days ago")
+    whole = math.floor(days)
+    return {0: "Today", 1: "Yesterday"}.get(whole, f"{whole} days ago")
 
 
 def last_activity_sql(days: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the same as an SQL expression over another one."""
-    whole = cast(days, Integer)
+    whole = floor(days)
     text = cast(whole, Text) + literal(" days ago", Text)
     return case((days.is_(None), null()), (whole == 0, "Today"), (whole == 1, "Yesterday"), else_=text)

@@ -1,4 +1,4 @@
-"""Lists of customers: sorted, page by page, counted as far as counting is cheap.
+"""Lists of customers: sorted, page by page, with a count that ends where it would get expensive.
 
 Law: a page begins after a position (value, id), never at an offset; customers without the value come last in either
 direction.
@@ -33,18 +33,18 @@ from shared.schema.features import Schema
 
 #: Counting ends here: larger results are shown as "10,000+".
 COUNTED = 10_000
-#: A list of fewer is gathered and sorted; a longer one is walked in its order until the page is full.
+#: Fewer matches are gathered and sorted; more are read in the order of an index until the page is full.
 GATHERED = 2_000
 #: Up to so many matches of a probability, a query is driven by the ranking; above, it scans the ledger.
 MAX_RANK_SCAN = 50_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("reason", "points"))
-#: The feature that says how long ago somebody was last seen, in days.
+#: The feature that holds the days since the last login.
 LAST_SEEN = "last_login_days"
 
 
 @dataclass(frozen=True)
 class Sort:
-    """By which value, and whether the largest comes first."""
+    """A value to sort by, and its direction."""
 
     key: str = "churn_probability"
     descending: bool = True
@@ -70,7 +70,7 @@ def _unsorted_in(connection: Connection, filters: Filters, run_id: int) -> Table
 
 
 def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
-    """Whether the conditions on the probability match few customers."""
+    """Return whether the conditions on the probability match few customers."""
     asked = score_conditions(ranks.c.churn_probability, filters)
     some = select(ranks.c.customer_id).where(ranks.c.run_id == run_id, *asked).limit(MAX_RANK_SCAN + 1)
     return (
@@ -88,7 +88,7 @@ def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int
 
 
 def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
-    """The value of a list's order: the larger `last_activity`, the more recent; revenue is that of the run."""
+    """The SQL value to sort by: a larger `last_activity` is a more recent one; revenue is as the run stored it."""
     if sort.key == "churn_probability":
         return probability_in(scores)
     if sort.key == "revenue_at_risk":
@@ -108,21 +108,21 @@ def page(
     after: Position | None = None,
     by_table: bool = False,
 ) -> list[dict[str, Any]]:
-    """The next customers of a list.
+    """Return the next customers of a list.
 
     Parameters
     ----------
     by_table
-        Few match: found customer by customer, and sorted.
+        Few match: gather and sort them, instead of reading the ranking in order.
 
     Returns
     -------
-    rows of every customer column, score columns (None where unscored), `score_run_id`, and `sort_value`.
+    rows with every customer column, score columns (None where unscored), `score_run_id`, and `sort_value`.
     """
     wide, run_id = customers_table(schema), present_run(connection)
     scores = ledger if by_table else _sorted_in(connection, filters, sort, run_id)
     rows: list[dict[str, Any]] = []
-    # Nobody without a score has a value that comes of one.
+    # Customers without a score have no probability and no revenue at risk.
     can_be_known = filters.is_scored is not False or sort.key not in ("churn_probability", "revenue_at_risk")
     can_be_missing = not (filters.is_scored and sort.key == "churn_probability") and sort.key != "user_id"
     if can_be_known and (after is None or after.value is not None):
@@ -142,11 +142,11 @@ def page(
 def _keys(
     connection: Connection, schema: Schema, filters: Filters, sort: Sort, scores: Table, run_id: int, *, gathered: bool
 ) -> tuple[ColumnElement[Any], Select[Any]]:
-    """The value to sort by, and the query of (id, value) of those who match."""
+    """Return the SQL value to sort by, and a query of (id, value) of the matches."""
     wide = customers_table(schema)
     value = sort_value(schema, wide, scores, sort)
     if gathered and sort.key in ("monthly_price", "tenure_months"):
-        value = value + 0  # few match: gathered and sorted, not looked for along the whole index
+        value = value + 0  # keeps the planner from reading the whole index for a few matches
     keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, run_id))
     if sort.key in UNINDEXED:
         keys = keys.where(force_population_index(wide))
@@ -156,20 +156,20 @@ def _keys(
 def _in_order(
     query: Select[Any], value: ColumnElement[Any], key: ColumnElement[int], sort: Sort, after: Position | None
 ) -> Select[Any]:
-    """Sorted, and begun after a position; ties by key in the direction that the index of the value has."""
+    """Sort a query and begin it after a position; ties are sorted by key, in the direction of the value's index."""
     key_descends = sort.descending != (sort.key == "churn_probability")
     query = query.order_by(value.desc() if sort.descending else value, key.desc() if key_descends else key)
     if after is None:
         return query
     beyond = value < after.value if sort.descending else value > after.value
     tied = key < after.id if key_descends else key > after.id
-    # The bound on the value alone is what an index can begin at.
+    # An index can begin at a bound on the value alone.
     edge = value <= after.value if sort.descending else value >= after.value
     return query.where(edge, or_(beyond, and_(value == after.value, tied)))
 
 
 def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any]) -> list[dict[str, Any]]:
-    """All columns of a page's few customers, in the page's order."""
+    """Read all columns of a page's customers, in the page's order."""
     found = connection.execute(keys).all()
     query = (
         select(
@@ -189,7 +189,7 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
 
 
 def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: int = COUNTED) -> tuple[int, bool]:
-    """Number of matches, and whether it is exact: counting ends at `up_to`."""
+    """Return the number of matches, and whether it is exact: counting ends at `up_to`."""
     wide, run_id = customers_table(schema), present_run(connection)
     scores = _unsorted_in(connection, filters, run_id)
     where = [
@@ -202,7 +202,7 @@ def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: in
 
 
 def level_totals(connection: Connection, schema: Schema, filters: Filters) -> Mapping[str, tuple[int, float, float]]:
-    """By risk level of those scored: customers, leavers expected, revenue at risk (of those whose price is known)."""
+    """Return customers, expected leavers and revenue at risk by risk level; an unknown price counts as 0."""
     wide, run_id = customers_table(schema), present_run(connection)
     scores = ranks if filters.is_scored else ledger
     probability = probability_in(scores)

@@ -1,6 +1,6 @@
 """Columns added to and dropped from a table that is in use.
 
-Law: a column is added once, whoever asks again.
+Law: a column that exists is not added again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How many rows fit into one short write transaction here and now, learned from those before.
+"""Finds how many rows fit into one short write transaction, from how long the ones before took.
 
-Law: the write lock is held for about as long as is aimed at, on any machine and under any load, and is left free in
-between for longer than a waiting writer sleeps (`database.engine.session`).
+Law: transactions hold the write lock for about the time aimed at, on any machine and under any load, and leave it free
+in between for longer than a waiting writer sleeps (`database.engine.sqlite.transactions`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from database.engine.session import REST_S
-
 T = TypeVar("T")
-#: Far below the limit of 250 ms, so that a machine that gets busy at once does not break it.
+#: Far below the limit of 250 ms, so that a machine that suddenly gets busy stays below it.
 AIM_S = 0.03
 #: Seconds that the lock is held, by one transaction after the other, before it is left free for a moment.
 HELD_S = 0.1
+#: Seconds that it is then left free: longer than a waiting writer sleeps between two tries, so nobody waits for more
+#: than the chunk under way.
+REST_S = 0.008
 
 
 class AdaptiveBatchSize:
@@ -46,7 +47,7 @@ class AdaptiveBatchSize:
     def timed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
         """Hold a write transaction, learn from how long that took, and leave the lock free for a moment.
 
-        The time until the transaction is begun is somebody else's and does not count.
+        The time until the transaction begins does not count: another writer holds the lock.
         """
         with transaction as opened:
             began = time.monotonic()

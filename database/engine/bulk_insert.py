@@ -1,7 +1,7 @@
-"""Bulk rows through the driver itself: how rows that are Python objects anyway are written.
+"""Inserts many rows that are Python objects, through the driver itself.
 
-Law: rows come as tuples in the order of `columns`; every value is bound, never pasted. (Numbers that come in columns
-go by `database.engine.sqlite.columns`.)
+Law: rows come as tuples in the order of `columns`; every value is bound, never pasted. (NumPy columns are
+inserted by `database.engine.sqlite.columns`.)
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Expressions that SQLite and PostgreSQL spell differently, under one name each."""
+"""Expressions that SQLite and PostgreSQL spell or understand differently, under one name each."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, literal, literal_column
+from sqlalchemy import ColumnElement, Integer, Text, and_, case, cast, literal, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -17,6 +17,21 @@ def smaller(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
 def larger(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
     """The larger of two values that are known."""
     return case((a > b, a), else_=b)
+
+
+# A CAST to a whole number rounds in PostgreSQL and truncates in SQLite: either way it is less than one away.
+
+
+def floor(number: ColumnElement[Any]) -> ColumnElement[int]:
+    """The largest whole number that is not above a number; NULL of NULL."""
+    whole = cast(number, Integer)
+    return whole - case((whole > number, 1), else_=0)
+
+
+def ceiling(number: ColumnElement[Any]) -> ColumnElement[int]:
+    """The smallest whole number that is not below a number; NULL of NULL."""
+    whole = cast(number, Integer)
+    return whole + case((whole < number, 1), else_=0)
 
 
 class _AnyCase(FunctionElement[str]):
@@ -38,7 +53,7 @@ def _nocase(element: _AnyCase, compiler: Any, **how: Any) -> str:
 
 
 def begins_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
-    """Whether a text begins so, whatever the case of A to Z."""
+    """A condition: a text begins with a prefix, whatever the case of A to Z."""
     text, above = _AnyCase(column), prefix + chr(0x10FFFF)
     return and_(text >= _AnyCase(literal(prefix)), text < _AnyCase(literal(above)))
 

@@ -1,4 +1,4 @@
-"""The database as a file, as the rest of the system sees it: use of it, copies of it, the space it takes.
+"""The database as a file, for the rest of the system: its origin, locks on it, copies of it, its space.
 
 With another database, other modules stand behind the same names.
 """
@@ -11,6 +11,7 @@ from database.engine.sqlite.file_backup import copy as copy_database
 from database.engine.sqlite.file_backup import replace as replace_database
 from database.engine.sqlite.file_lock import alone as exclusive_use
 from database.engine.sqlite.file_lock import share as shared_use
+from database.engine.sqlite.foreign_file import refuse_foreign_file
 from database.engine.sqlite.space import free_bytes, shrink
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "free_bytes",
     "is_readable",
     "read_content",
+    "refuse_foreign_file",
     "refuse_unreadable",
     "replace_database",
     "shared_use",

@@ -1,4 +1,4 @@
-"""Brings a database file to the newest migration, once, whoever asks.
+"""Brings a database file to the newest migration, once, however many processes ask.
 
 Law: a lock file makes several processes take turns; another program's file is refused before anything is touched.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from database.engine.revisions import refuse_foreign_file
+from database.engine.sqlite.foreign_file import refuse_foreign_file
 from database.engine.sqlite.version import require_version
 from shared.errors import InvalidInput
 

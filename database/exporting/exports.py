@@ -16,12 +16,12 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, fun
 from database.customers.customer_base import column_names, customers_table
 from database.customers.customers import present_run
 from database.customers.facts import published
-from database.customers.filters import Filters, conditions, probability_in, ranks, revenue_in, source
+from database.customers.filters import Filters, at_level, conditions, probability_in, ranks, revenue_in, source
 from database.customers.listing import level_totals
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
 from shared.contracts.api import REASON_NUMBERS
-from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
+from shared.risk import LEVELS
 from shared.schema.features import Schema
 
 c, ledger, runs = tables.customers, tables.ledger, tables.scoring_runs
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Selection:
-    """Columns, and the rows that fill them when somebody iterates."""
+    """The columns of an export, and its rows, which are read while somebody iterates."""
 
     columns: tuple[Column, ...]
     rows: Iterator[Sequence[Any]]
@@ -49,7 +49,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class LedgerFilters:
-    """Which predictions. Dates are those of the facts (`as_of`), both ends included."""
+    """Filters on predictions. Dates are those of the facts (`as_of`), both ends included."""
 
     since: str | None = None
     until: str | None = None
@@ -62,7 +62,7 @@ class LedgerFilters:
 
 @dataclass(frozen=True)
 class _Made:
-    """A column, where its value comes from, and what has to be done to it."""
+    """A column, the SQL of its value, and the conversion of what is read, if it needs one."""
 
     column: Column
     value: ColumnElement[Any]
@@ -70,7 +70,7 @@ class _Made:
 
 
 def state(connection: Connection) -> tuple[Any, ...]:
-    """A value that changes with everything that an export shows."""
+    """Return a value that changes whenever the content of an export may have changed."""
     published = connection.execute(select(tables.published_run.c.run_id, tables.published_run.c.published_at)).first()
     customers = connection.execute(select(func.count(), func.max(c.c.updated_at)).select_from(c)).one()
     newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, o)]
@@ -80,12 +80,12 @@ def state(connection: Connection) -> tuple[Any, ...]:
 
 
 def customers(connection: Connection, schema: Schema, filters: Filters, negative: str) -> Selection:
-    """Every column of the table as the schema names it, and the present score beside them.
+    """Select every column of the customers under the schema's names, and their present scores.
 
     Parameters
     ----------
     negative
-        What stands in the label's column for somebody who stayed.
+        The value that the label's column has for customers who stayed.
     """
     wide, run_id = customers_table(schema), present_run(connection)
     made = [*_table_columns(schema, wide, negative if _outcomes_are_known(connection) else None)]
@@ -103,7 +103,7 @@ def _renamed(made: _Made) -> _Made:
 
 
 def _outcomes_are_known(connection: Connection) -> bool:
-    """Whether anything says of anybody that he left or stayed."""
+    """Return whether any customer is known to have left or stayed."""
     labelled = select(snap.c.id).where(snap.c.label.is_not(None)).limit(1)
     left = select(c.c.id).where(c.c.churn == 1).limit(1)
     return any(connection.execute(query).first() is not None for query in (left, labelled))
@@ -135,7 +135,7 @@ _ROLE_KINDS: Mapping[str, Kind] = {"start": "date", "end": "date", "price": "num
 
 
 def _role(wide: Table, role: str) -> ColumnElement[Any]:
-    """The contract's columns: the newest lifetime's, and the present price, plan and currency."""
+    """The column of a subscription role: of the newest lifetime, or the present price, plan and currency."""
     if role in ("price", "plan", "currency"):
         return wide.c[{"price": "monthly_price"}.get(role, role)]
     column = {"start": s.c.started_at, "end": s.c.ended_at, "end_reason": s.c.end_reason}[role]
@@ -144,13 +144,13 @@ def _role(wide: Table, role: str) -> ColumnElement[Any]:
 
 
 def _label(wide: Table) -> ColumnElement[Any]:
-    """The label as the newest facts carry it; unknown stays unknown."""
+    """The label of the newest facts; NULL where it is unknown."""
     newest = select(snap.c.label).where(snap.c.as_of == wide.c.as_of, snap.c.customer_id == wide.c.id, published(snap))
     return newest.order_by(snap.c.known_at.desc(), snap.c.id.desc()).limit(1).scalar_subquery()
 
 
 def _identity(schema: Schema, wide: Table) -> Iterator[_Made]:
-    """Who and when, where the schema has no column for it."""
+    """Columns for the customer and the date, where the schema has none."""
     if schema.id is None:
         yield _Made(Column("user_id", "text"), wide.c.user_id)
     if schema.as_of is None:
@@ -160,9 +160,7 @@ def _identity(schema: Schema, wide: Table) -> Iterator[_Made]:
 def _score_columns(connection: Connection, schema: Schema, scores: Table) -> Iterator[_Made]:
     """The present score: probability, level, confidence, model and reasons."""
     probability = probability_in(scores)
-    level = case(
-        (probability > HIGH_ABOVE, "High"), (probability > MEDIUM_ABOVE, "Medium"), (probability.is_not(None), "Low")
-    )
+    level = case(*((at_level(probability, each), each) for each in LEVELS))
     finished = _finished(connection)
     versions = {run_id: run.version for run_id, run in finished.items()}
     moments = {run_id: run.started_at for run_id, run in finished.items()}
@@ -182,7 +180,7 @@ def _feature_name(schema: Schema) -> Callable[[Any], str | None]:
 
 
 def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
-    """Those at risk, highest probability first: what somebody calls from."""
+    """Select the call list: customers at risk, highest probability first."""
     wide, run_id = customers_table(schema), present_run(connection)
     scores = ranks if filters.is_scored else ledger
     made = [
@@ -204,7 +202,7 @@ def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
 
 
 def segments(connection: Connection, schema: Schema, filters: Filters) -> Selection:
-    """How many at which risk, what they are expected to come to. Prices that are unknown count as nothing."""
+    """Customers, expected leavers and revenue at risk by level of risk; an unknown price counts as 0."""
     totals = level_totals(connection, schema, filters)
     scored = sum(customers for customers, _, _ in totals.values())
     rows = [
@@ -221,7 +219,7 @@ def segments(connection: Connection, schema: Schema, filters: Filters) -> Select
 
 
 def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) -> Selection:
-    """The ledger in the order it was written, finished runs only, each row with its outcome once that is known."""
+    """Select the ledger's rows of finished runs in the order they were written, with their outcomes where known."""
     finished = {key: run for key, run in _finished(connection).items() if _is_wanted(run, filters)}
     own = and_(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
     known = select(o.c.churned).where(own).order_by(o.c.id.desc()).limit(1)
@@ -264,11 +262,11 @@ def _is_wanted(run: AnyRow, filters: LedgerFilters) -> bool:
 
 
 def _finished(connection: Connection) -> dict[int, AnyRow]:
-    """Runs whose rows may be shown, by key, with their model's version."""
+    """Finished runs by key, with the version of their model."""
     query = (
         select(runs, tables.models.c.version)
         .join(tables.models, tables.models.c.id == runs.c.model_id)
-        .where(runs.c.state.in_(("done", "published")))
+        .where(tables.is_finished)
     )
     return {row.id: row for row in connection.execute(query)}
 
@@ -278,7 +276,7 @@ def _selection(connection: Connection, made: Sequence[_Made], query: Select[Any]
 
 
 def _rows(connection: Connection, made: Sequence[_Made], query: Select[Any]) -> Iterator[Sequence[Any]]:
-    """Rows of the open cursor, `CHUNK` at a time."""
+    """Yield rows of one open cursor, fetched `CHUNK` at a time."""
     readers = [(k, each.read) for k, each in enumerate(made) if each.read is not None]
     found = connection.execution_options(stream_results=True).execute(query)
     try:

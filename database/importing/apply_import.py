@@ -1,4 +1,4 @@
-"""Changes that an import makes beyond its own rows: absent customers, first lifetimes, scores that are shown no more.
+"""Changes that an import makes beyond its own rows: absent customers, first lifetimes, scores that are no longer shown.
 
 Law: every statement may be repeated, over ranges of customers, each in a short transaction of the caller's.
 """
@@ -13,14 +13,14 @@ from database.tables import tables
 c, s, k = tables.customers, tables.subscriptions, tables.customer_snapshots
 
 
-def knows_dates_between(connection: Connection, first: str, last: str) -> bool:
-    """Whether there are facts of these dates already."""
+def has_dates_between(connection: Connection, first: str, last: str) -> bool:
+    """Return whether the database has facts of these dates."""
     query = select(k.c.id).where(k.c.as_of >= first, k.c.as_of <= last).limit(1)
     return connection.execute(query).one_or_none() is not None
 
 
 def declare_gone(connection: Connection, as_of: str, now: str, after: int, until: int) -> int:
-    """End, as of a full snapshot's date, the customers with `after` < id <= `until` who are not in it; how many."""
+    """End the customers with `after` < id <= `until` whom a full snapshot lacks, on its date; return their number."""
     absent = (c.c.id > after, c.c.id <= until, c.c.churn == 0, c.c.as_of < as_of)
     runs = (s.c.started_at <= as_of, or_(s.c.ended_at.is_(None), s.c.ended_at > as_of))
     theirs = s.c.customer_id.in_(select(c.c.id).where(*absent))
@@ -31,7 +31,7 @@ def declare_gone(connection: Connection, as_of: str, now: str, after: int, until
 
 
 def open_lifetimes(connection: Connection, day: str, now: str, after: int, until: int) -> None:
-    """Give active customers without a lifetime one from `day` on, if they had facts on it."""
+    """Give each active customer that has facts of `day` and no lifetime a lifetime that starts on it."""
     values = (c.c.id, literal(day), c.c.plan, c.c.monthly_price, c.c.currency, literal(now))
     source = (
         select(*values)
@@ -45,6 +45,6 @@ def open_lifetimes(connection: Connection, day: str, now: str, after: int, until
 
 
 def hide_gone(connection: Connection, run_id: int, after: int, until: int) -> None:
-    """Take customers who have left, or are known to end, out of the present scores."""
+    """Hide the present scores of customers who have left or are known to end."""
     gone = select(c.c.id).where(c.c.id > after, c.c.id <= until, (c.c.churn == 1) | c.c.ends_on.is_not(None))
     ranks.drop(connection, run_id, gone)

@@ -1,4 +1,4 @@
-"""The statements by which staged outcomes become the ends of lifetimes.
+"""The statements that apply staged outcomes: each ends a lifetime.
 
 Law: every statement may be repeated: a customer who was ended is ended again on the same day.
 """
@@ -24,19 +24,18 @@ from sqlalchemy import (
     update,
 )
 
+from database.customers.facts import NEVER
 from database.engine.upsert import Excluded, upsert
 from database.importing.staging import StagedReject, Staging
 from database.tables import tables
 from shared.tables import messages
 
 c, s = tables.customers, tables.subscriptions
-#: Later than any date, as text sorts.
-NEVER = "9999"
 _TODAY, _NOW = bindparam("today", type_=Text), bindparam("now", type_=Text)
 
 
 def without_lifetime(connection: Connection, staging: Staging) -> list[StagedReject]:
-    """Rows that end a lifetime which is not known: none began by that day. The rows are attached."""
+    """Return the rows for which no lifetime began by the day of the end; the rows have to be attached."""
     r, end = staging.rows, staging.role("end")
     began = exists().where(s.c.customer_id == r.c.customer_id, s.c.started_at <= end)
     blank = staging.role("start").is_(None) if staging.has("start") else true()
@@ -46,7 +45,7 @@ def without_lifetime(connection: Connection, staging: Staging) -> list[StagedRej
 
 
 def _other_lifetime(connection: Connection, staging: Staging) -> list[StagedReject]:
-    """Rows that end another lifetime than the one that runs on that day: the customer would stay for all that."""
+    """A condition: the row ends a lifetime other than the one that runs on that day, so the customer would stay."""
     r, start, end = staging.rows, staging.role("start"), staging.role("end")
     query = (
         select(r.c.n, func.max(start), func.max(s.c.started_at))
@@ -63,7 +62,7 @@ def _ended_at() -> ColumnElement[Any]:
 
 
 class OutcomeStatements:
-    """The statements that apply one chunk of staged outcomes, made once."""
+    """Statements that apply any chunk of staged outcomes."""
 
     def __init__(self, staging: Staging, now: str) -> None:
         self._staging, self._given = staging, {"now": now, "today": now[:10]}
@@ -81,14 +80,14 @@ class OutcomeStatements:
         self._leave = theirs.where(end > _TODAY).values(ends_on=end, updated_at=_NOW)
 
     def apply(self, connection: Connection, after: int, until: int) -> tuple[int, int]:
-        """Apply the rows with `after` < n <= `until`; how many customers have left, and how many will."""
+        """Apply the rows with `after` < n <= `until`; return the numbers of customers who have left, and who will."""
         given = {**self._given, "after": after, "until": until}
         for statement in self._contracts:
             connection.execute(statement, given)
         return connection.execute(self._left, given).rowcount, connection.execute(self._leave, given).rowcount
 
     def _named(self) -> Any:
-        """End the lifetimes that the rows name by their start, known before or not."""
+        """End the lifetimes that the rows name by their start, whether or not the database has them."""
         r, start = self._staging.rows, self._staging.role("start")
         values = {
             "customer_id": c.c.id, "started_at": start, "cancelled_at": self._announced,
@@ -105,7 +104,7 @@ class OutcomeStatements:
         return upsert(s, source, key=["customer_id", "started_at"], changes=changes)
 
     def _latest(self) -> Any:
-        """End the lifetime that began last by that day."""
+        """End the last lifetime that had begun by the day."""
         r, end, o = self._staging.rows, self._staging.role("end"), s.alias("o")
         latest = select(func.max(o.c.started_at)).where(o.c.customer_id == r.c.customer_id, o.c.started_at <= end)
         mine = and_(s.c.customer_id == r.c.customer_id, s.c.started_at == latest.correlate(r).scalar_subquery())

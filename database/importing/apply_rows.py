@@ -1,7 +1,7 @@
 """The statements by which staged rows become facts: customers, snapshots and lifetimes, a chunk of rows at a time.
 
-Law: a chunk and the note of how far the rows are written are one transaction, so that an import that was broken off
-goes on where it stopped; snapshots count once the import is published (`facts.published`).
+Law: a chunk and the number of its last row are written in one transaction, so that an interrupted import goes on
+where it stopped; snapshots count once the import is published (`facts.published`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from database.customers.customer_base import SHARED_COLUMNS, column_names, customers_table, snapshots_table
 from database.customers.last_activity import last_activity_sql
-from database.engine.expressions import larger, smaller
+from database.engine.expressions import floor, larger, smaller
 from database.engine.upsert import Excluded, upsert
 from database.importing import imports
 from database.importing.import_plan import Plan
@@ -51,7 +51,7 @@ _NOW, _IMPORT, _TODAY = (
 
 
 class ChunkStatements:
-    """The statements that apply one chunk of an import's staged rows, made once."""
+    """Statements that apply any chunk of an import's staged rows."""
 
     def __init__(self, plan: Plan, staging: Staging, import_id: int) -> None:
         self._plan, self._staging, self._import_id = plan, staging, import_id
@@ -88,7 +88,7 @@ class ChunkStatements:
         return None if feature is None else self._staging.feature(column_names(schema)[feature])
 
     def _shared(self, column: str) -> Value | None:
-        """The feature that fills a documented column of its own name: as it is, for the model reads it there."""
+        """The feature that fills a documented column, unchanged: the model reads it from there."""
         names = column_names(self._staging.schema)
         return self._feature(next((feature for feature, name in names.items() if name == column), None))
 
@@ -99,7 +99,7 @@ class ChunkStatements:
 
         def changes(new: Excluded) -> dict[str, Any]:
             changed = {name: new[name] for name in values if name not in kept}
-            if not self._staging.has("end"):  # an end announced elsewhere stands as long as it lies ahead
+            if not self._staging.has("end"):  # an end that was announced elsewhere stays while it lies in the future
                 changed["ends_on"] = case((wide.c.ends_on > new.as_of, wide.c.ends_on))
             return changed
 
@@ -139,7 +139,7 @@ class ChunkStatements:
         name = given.tenure_feature
         tenure = self._feature(name)
         is_number = name is not None and given.features[name].kind == "number"
-        return cast(tenure, Integer) if tenure is not None and is_number else None
+        return floor(tenure) if tenure is not None and is_number else None
 
     def _snapshots(self) -> Insert:
         r, names = self._staging.rows, list(column_names(self._staging.schema).values())
@@ -150,7 +150,7 @@ class ChunkStatements:
         return insert(snapshots_table(self._staging.schema)).from_select(columns, source)
 
     def _known(self) -> Value:
-        """The day from which a row is known: its date, or today if facts of that date were known before."""
+        """SQL of the day from which a row is known: its date, or today if facts of that date were known before."""
         r = self._staging.rows
         if not self._plan.corrects:
             return r.c.as_of
@@ -158,7 +158,7 @@ class ChunkStatements:
         return case((before, larger(r.c.as_of, _TODAY)), else_=r.c.as_of)
 
     def _told(self) -> Subquery:
-        """The chunk's rows, and from which day they are known."""
+        """The chunk's rows with `told_on`, the day from which they are known."""
         return self._chunk(*self._staging.rows.c, self._known().label("told_on")).subquery("r")
 
     def _older_ends(self) -> Insert:
@@ -188,7 +188,7 @@ class ChunkStatements:
         named = (
             r.c[feature_column(column_names(given)[plan])] if plan and not self._staging.has("plan") else value("plan")
         )
-        # An end that lies ahead is known from the day it is told.
+        # An end in the future is known from the day on which it was told.
         announced = case((end > r.c.as_of, smaller(r.c.told_on, end)))
         # Older facts never take back an end that newer ones state.
         other = exists().where(
@@ -217,7 +217,7 @@ class ChunkStatements:
 
 
 def _lifetime_changes(new: Excluded) -> dict[str, Any]:
-    # The first day an end was known ahead stays; of an end that changes, a trigger keeps when it was known.
+    # The first day on which an end was known stays; a trigger remembers an end that changes.
     same = and_(s.c.ended_at == new.ended_at, s.c.cancelled_at.is_not(None))
     earliest = smaller(s.c.cancelled_at, func.coalesce(new.cancelled_at, s.c.cancelled_at))
     names = ("ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on")
@@ -225,5 +225,5 @@ def _lifetime_changes(new: Excluded) -> dict[str, Any]:
 
 
 def _first(*values: Value | None) -> Value | None:
-    """The first of the values that there is."""
+    """Return the first value that is not None."""
     return next((value for value in values if value is not None), None)

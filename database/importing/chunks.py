@@ -1,6 +1,6 @@
 """Changes to many rows in short write transactions: chunks of staged rows, ranges of customers.
 
-Law: how many rows one transaction changes follows from how long those before it took.
+Law: the number of rows in a transaction follows from how long those before it took.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ def change_by_rows(
 ) -> Generator[tuple[int, T], None, None]:
     """Apply `change(connection, after, until)` to the staged rows with `after` < n <= `until`, chunk by chunk.
 
-    To be closed by the caller: the rows are attached until then.
+    The caller closes the iterator: until then the rows are attached.
 
     Parameters
     ----------
     after
-        Rows up to this one are done already.
+        The last row that was applied before.
     one_date
         No chunk has rows of two dates.
 
     Yields
     ------
-    how many rows the chunk was to have, and what the change came to.
+    the number of rows that the chunk was to have, and the result of the change.
     """
     ends = _chunk_end(staging, one_date=one_date)
     with staging.attached(database) as beside:
         while True:
             size = pace.size
-            until = beside.glance.execute(ends, {"after": after, "size": size}).scalar_one()
+            until = beside.connection.execute(ends, {"after": after, "size": size}).scalar_one()
             if until is None:
                 return
             with pace.timed(beside.write()) as connection:
@@ -57,7 +57,7 @@ def change_by_rows(
 
 
 def _chunk_end(staging: Staging, *, one_date: bool) -> Select[Any]:
-    """The n up to which so many further rows reach; with `one_date` no further than the first one's date."""
+    """Select the last n of the next `size` rows; with `one_date`, of those that have the first row's date."""
     r = staging.rows
     some = select(r.c.n, r.c.as_of).where(r.c.n > bindparam("after")).order_by(r.c.n).limit(bindparam("size"))
     chunk = some.subquery("chunk")

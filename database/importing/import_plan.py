@@ -1,6 +1,6 @@
 """The plan of an accepted import: all that is needed to finish it, by whichever process.
 
-Law: it is plain values, which stand as JSON in the import's row.
+Law: it has plain values only, which the import's row keeps as JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """How to finish one import.
+    """All that is needed to finish one import.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Plan:
     corrects
         Facts of these dates were known before: the new ones carry today's date as `known_at`.
     lifetimes
-        The base knows lifetimes and the file has none: who is in it and has no running one gets one from its date on.
+        The base has lifetimes and the file has none: its customers without a running one get one from its date on.
     absent_on
         The date of a full snapshot whose absent customers are declared gone; None where they are not.
     """

@@ -1,7 +1,7 @@
 """The writer of an accepted import: its staged rows become facts, and count once it is published.
 
-Law: every transaction is short, and notes how far the import is, so that one that was broken off goes on from there;
-repeating the last of them changes nothing.
+Law: every transaction is short and records how far the import is, so that an interrupted one goes on from there;
+repeating the last transaction changes nothing.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Report = Callable[[int, int], None]
 
 
 class ImportWriter:
-    """One accepted import that is being written.
+    """An accepted import that is being written.
 
     Attributes
     ----------
     plan
-        As it was accepted.
+        The plan that was accepted.
     declared_gone
         Customers that `apply` ended because the file does not have them.
     """
@@ -50,7 +50,7 @@ class ImportWriter:
         return self._pace.longest_s
 
     def apply(self, report: Report = lambda done, total: None) -> None:
-        """Write the rows that are not written yet, then what follows from them for customers. Raises DiskFull.
+        """Write the rows that are not written yet, then the changes to customers that follow. Raises DiskFull.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class ImportWriter:
         self.declared_gone = sum(gone)
 
     def publish(self) -> None:
-        """Make the import count, at once and whole, and remove its staged rows. Raises DiskFull."""
+        """Make all facts of the import count at once, and remove its staged rows. Raises DiskFull."""
         with self._database.write() as connection:
             imports.publish(connection, self._pending.id)
             customer_base.mark_ready(connection)
@@ -91,7 +91,7 @@ class ImportWriter:
 
 @contextmanager
 def open_import(database: Database, pending: Pending) -> Iterator[ImportWriter]:
-    """The writer of an import that was accepted, by this process or by one before it.
+    """A writer of an accepted import, whichever process accepted it.
 
     Raises
     ------
@@ -108,9 +108,9 @@ def open_import(database: Database, pending: Pending) -> Iterator[ImportWriter]:
 
 
 def open_lifetimes(database: Database, now: str, *, also: str | None = None) -> None:
-    """In a base without lifetimes, give every active customer one, from the first day there are facts of them.
+    """In a base without lifetimes, give every active customer one, from their first facts on.
 
-    `also` is a date whose facts are written and do not count yet.
+    `also` is a date whose facts are written, but not published yet.
     """
     with database.read() as connection:
         known = facts.has_subscriptions(connection)
@@ -128,7 +128,7 @@ def _open_lifetimes_from(database: Database, pace: AdaptiveBatchSize, day: str, 
 
 
 def hide_gone(database: Database, pace: AdaptiveBatchSize) -> None:
-    """Take customers who have left, or are known to end, out of the scores that are shown."""
+    """Hide the present scores of customers who have left or are known to end."""
     with database.read() as connection:
         shown = runs.published(connection)
     if shown is not None:

@@ -1,7 +1,7 @@
-"""The imports that were made, so that importing the same file twice changes nothing.
+"""Records of imports, so that importing the same file twice changes nothing.
 
-Law: a file is known by its bytes, its schema and its date; the facts of an import do not count until it is
-whole (`facts.published`); all that is needed to finish it stands in its row.
+Law: a file is identified by its bytes, its schema and its date; the facts of an import do not count until it is
+published (`facts.published`); its row has all that is needed to finish it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sqlalchemy import Connection, insert, select, update
 
 from database.tables.tables import imports
 
-#: How the checksum of a simulated month begins: no file's does.
+#: Prefix of the checksum of a simulated month; no file's checksum has it.
 SIMULATED = "simulated-"
 
 
-def seen(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
-    """Whether this very file was imported before, with this schema and for this date."""
+def was_imported(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
+    """Return whether the same file was imported before, with the same schema and for the same date."""
     query = select(imports.c.id).where(
         imports.c.sha256 == sha256,
         imports.c.schema_checksum == schema_checksum,
@@ -42,7 +42,7 @@ def record(
     updated: int,
     now: str,
 ) -> int:
-    """Add an import that is whole, and return its id."""
+    """Add a complete import, and return its id."""
     return connection.execute(
         insert(imports)
         .values(
@@ -61,7 +61,7 @@ def record(
 
 @dataclass(frozen=True)
 class Pending:
-    """An import that was accepted and is not whole yet."""
+    """An accepted import that is not published yet."""
 
     id: int
     job_id: int | None
@@ -88,12 +88,12 @@ def pending(connection: Connection) -> Pending | None:
 
 
 def advance(connection: Connection, import_id: int, written: int) -> None:
-    """Record up to which staged row an import is written, in the transaction that writes the rows."""
+    """Record the last staged row that is written, in the transaction that writes it."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(written=written))
 
 
 def publish(connection: Connection, import_id: int) -> None:
-    """Let the facts of a whole import count."""
+    """Publish an import: its facts count from now on."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(state="published", plan_json=None))
 
 
@@ -110,6 +110,6 @@ def page(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
 
 
 def has_own(connection: Connection) -> bool:
-    """Whether anything but the demo's simulated months was imported."""
+    """Return whether anything but the demo's simulated months was imported."""
     query = select(imports.c.id).where(imports.c.sha256.not_like(f"{SIMULATED}%"))
     return connection.execute(query.limit(1)).one_or_none() is not None

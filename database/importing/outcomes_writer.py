@@ -1,4 +1,4 @@
-"""The writer of outcomes: staged rows of who left when end the lifetimes of customers that are known.
+"""The writer of outcomes: staged rows end the lifetimes of known customers.
 
 Law: applying them twice changes nothing more than applying them once.
 """
@@ -23,14 +23,14 @@ ROWS = 2_000
 
 
 def unusable(database: Database, staging: Staging) -> list[StagedReject]:
-    """Rows without an end, about people who are no customers, or about a lifetime that is not known."""
+    """Return rows without an end, with an unknown customer, or with an unknown lifetime."""
     with staging.open() as rows:
         missing = rows.lacking(role_column("end"))
     staging.resolve(database, several=False)
     with staging.open() as rows:
-        strangers = rows.strangers()
+        unknown = rows.new_customers()
     rejects: list[StagedReject] = [(n, "ended_at", None, messages.END_MISSING) for n in missing]
-    rejects += [(n, "user_id", who[: messages.MAX_QUOTED], messages.unknown_customer(who)) for n, who in strangers]
+    rejects += [(n, "user_id", who[: messages.MAX_QUOTED], messages.unknown_customer(who)) for n, who in unknown]
     with database.read() as connection:
         known = facts.has_subscriptions(connection)
     if known:
@@ -40,12 +40,12 @@ def unusable(database: Database, staging: Staging) -> list[StagedReject]:
 
 
 def apply(database: Database, staging: Staging, *, now: str, report: Callable[[int], None]) -> tuple[int, int]:
-    """End the lifetimes that the rows name; how many customers have left, and how many will.
+    """End the lifetimes that the rows name; return the numbers of customers who have left, and who will.
 
     Parameters
     ----------
     report
-        Called with the number of those who have left so far.
+        Called with the number of customers who have left so far.
     """
     open_lifetimes(database, now)
     left, ahead, pace = 0, 0, AdaptiveBatchSize(ROWS)

@@ -1,4 +1,4 @@
-"""Rows of an import between the file and the database: staged in a scratch file, compared with the customers there are.
+"""Rows of an import on their way from the file to the database: staged in a scratch file, compared with customers.
 
 Law: the database itself is only read here.
 """
@@ -63,18 +63,18 @@ ROLES: dict[str, type[Any]] = {
 
 
 def role_column(role: str) -> str:
-    """The staged column of a role; no feature's begins so."""
+    """Return the name of the staged column of a role; no feature's column has this prefix."""
     return f"role_{role}"
 
 
 def feature_column(name: str) -> str:
-    """The staged column of a feature, by the feature's column name in the database."""
+    """Return the name of the staged column of a feature, given its column name in the database."""
     return f"x_{name}"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How an import changes the customers that are known."""
+    """Customers that an import adds, changes and leaves."""
 
     rows: int
     customers: int
@@ -90,16 +90,16 @@ class Staging:
     Parameters
     ----------
     path
-        A file of its own; made by `begin`.
+        The scratch file, which `begin` makes.
     schema
         The meaning of the imported file's columns.
     roles
-        Those the file has, of `ROLES`.
+        The roles of `ROLES` that the file has.
 
     Attributes
     ----------
     rows
-        The table of them, as statements see it while it is attached to the database.
+        Their table, for statements while the file is attached to the database.
     """
 
     def __init__(self, path: Path, schema: Schema, roles: Sequence[str] = ()) -> None:
@@ -116,7 +116,7 @@ class Staging:
         self.rows = Table("rows", MetaData(), *given, *own, schema=SCHEMA)
 
     def begin(self, roles: Sequence[str]) -> None:
-        """Begin empty, with columns for these roles. Raises DiskFull."""
+        """Make the file, empty, with columns for these roles. Raises DiskFull."""
         self._describe(roles)
         self._file.create()
 
@@ -125,7 +125,7 @@ class Staging:
         return self.rows.c[role_column(role)]
 
     def has(self, role: str) -> bool:
-        """Whether the file has a column of this role."""
+        """Return whether the file has a column of this role."""
         return role in self.roles
 
     def feature(self, name: str) -> ColumnElement[Any]:
@@ -133,20 +133,20 @@ class Staging:
         return self.rows.c[feature_column(name)]
 
     def open(self) -> AbstractContextManager[StagedRows]:
-        """The rows alone, to add, reject and look at them. Raises DiskFull."""
+        """Open the rows alone, to add, reject and read them. Raises DiskFull."""
         return self._file.open()
 
     def attached(self, database: Database) -> AbstractContextManager[Attached]:
-        """The database with these rows beside it."""
-        return self._file.attached(database)
+        """Connect to the database with these rows attached."""
+        return self._file.attached(database.engine)
 
     def exists(self) -> bool:
-        """Whether the rows are still there."""
+        """Return whether the rows are still there."""
         return self._file.exists()
 
     def require_room(self, database: Database) -> None:
-        """Raise DiskFull or Conflict where the disk, or the database by its own limit, has no room for the rows."""
-        needed, free = GROWTH * self._file.size(), space.free_disk(database)
+        """Raise DiskFull where the disk, or Conflict where the database's own limit, has no room for the rows."""
+        needed, free = GROWTH * self._file.size(), space.free_disk(database.path)
         if free < needed + HEADROOM:
             raise DiskFull(DISK_FULL.format(needed=needed / 1e6, free=free / 1e6))
         with database.read() as connection:
@@ -159,7 +159,7 @@ class Staging:
         self._file.seal()
 
     def keep(self) -> None:
-        """Leave the rows where they are: somebody has promised to apply them."""
+        """Keep the file when the block of `open_staging` ends: the import was accepted and will be applied."""
         self.is_kept = True
 
     def discard(self) -> None:
@@ -167,12 +167,12 @@ class Staging:
         self._file.discard()
 
     def resolve(self, database: Database, *, several: bool) -> None:
-        """Find who each row is about: the key of a customer that is known, a fresh one of another.
+        """Set the customer's key of each row: the present one of a known customer, a new one of another.
 
         Parameters
         ----------
         several
-            Whether a customer may have several rows (of several dates).
+            Whether a customer may have several rows, of several dates.
         """
         r = self.rows
         with self.attached(database) as beside, beside.read() as connection:
@@ -188,7 +188,7 @@ class Staging:
             connection.execute(fresh.values(customer_id=last + r.c.n, is_new=1))
 
     def _number_several(self, connection: Connection, last: int) -> None:
-        """Give those who are not known a key by their first row."""
+        """Give each new customer a key, by the number of their first row."""
         r = self.rows
         fresh = Table(
             "fresh", MetaData(), Column("user_id", Text, primary_key=True), Column("n", Integer), schema=SCHEMA
@@ -201,7 +201,7 @@ class Staging:
         connection.execute(unknown.values(is_new=1, customer_id=last + number))
 
     def counts(self, database: Database, present: Schema | None) -> Counts:
-        """Compare with the customers that are known; `present` is the base's schema, None for an empty database."""
+        """Compare the rows with the present customers; `present` is the base's schema, None in an empty database."""
         r = self.rows
         people, new = distinct(r.c.customer_id), distinct(case((r.c.is_new == 1, r.c.customer_id)))
         with self.attached(database) as beside, beside.read() as connection:
@@ -220,7 +220,7 @@ class Staging:
         return Counts(rows, everyone, fresh, changed, everyone - fresh - changed, there - here)
 
     def _is_same(self, wide: Table) -> ColumnElement[bool]:
-        """Whether a row says of a customer what is known already."""
+        """A condition: a row repeats the facts that are known of its customer."""
         names = [name for name in column_names(self.schema).values() if name in wide.columns]
         pairs: list[tuple[str, Any]] = [(name, self.feature(name)) for name in names]
         fixed = {"email": "email", "price": "monthly_price", "currency": "currency"}
@@ -232,7 +232,7 @@ class Staging:
 
 @contextmanager
 def open_staging(path: Path, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Staging]:
-    """Staged rows, removed when the block ends unless they are to be kept."""
+    """Staged rows, which are removed when the block ends unless they are to be kept."""
     staging = Staging(path, schema, roles)
     try:
         yield staging

@@ -1,7 +1,7 @@
 """Deletion of old rows: ledger rows by whole runs, audit rows, ended jobs.
 
-Law: deleted in chunks, each a short transaction of the caller's; never what is shown, never a prediction whose outcome
-may still come, never a row that something else refers to.
+Law: rows are deleted in chunks, each a short transaction of the caller's; never a score on display, never a prediction
+whose outcome may still come, never a row that another one refers to.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ FINAL = ("done", "failed", "cancelled")
 
 
 def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Sequence[int]:
-    """Runs whose ledger rows may go, oldest first.
+    """Return the runs whose ledger rows may be deleted, oldest first.
 
     Parameters
     ----------
     before
         ISO date: only runs of data older than this.
     hopeless_before
-        ISO date: a run older than this goes even if a prediction of it never learnt its outcome.
+        ISO date: a run older than this is deleted even if some of its predictions have no outcome.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def ledger_rows(connection: Connection, run_id: int) -> int:
 
 
 def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
-    """Delete up to `limit` ledger rows of a run with their outcomes; how many. The run and its roll-up stay."""
+    """Delete up to `limit` ledger rows of a run with their outcomes, not the run itself; return their number."""
     query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).order_by(ledger.c.customer_id).limit(limit)
     found = connection.execute(query).scalars().all()
     if not found:
@@ -69,13 +69,13 @@ def old_audit(before: str) -> ColumnElement[bool]:
 
 
 def old_jobs(before: str) -> ColumnElement[bool]:
-    """Jobs that ended before a moment and that no row needs."""
+    """Jobs that ended before a moment and that no other row needs."""
     needed = [~exists().where(column == jobs.c.id) for column in _referring(nullable=False)]
     return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, *needed)
 
 
 def count(connection: Connection, *, audit_before: str | None, jobs_before: str | None) -> tuple[int, int]:
-    """Numbers of audit rows and jobs that would be deleted."""
+    """Return the numbers of audit rows and jobs that would be deleted."""
 
     def one(table: Any, before: str | None, old: Any) -> int:
         if before is None:
@@ -86,13 +86,13 @@ def count(connection: Connection, *, audit_before: str | None, jobs_before: str 
 
 
 def drop_audit(connection: Connection, before: str, limit: int) -> int:
-    """Delete up to `limit` audit rows, oldest first; how many."""
+    """Delete up to `limit` audit rows, oldest first; return their number."""
     ids = select(audit.c.id).where(old_audit(before)).order_by(audit.c.at).limit(limit)
     return connection.execute(delete(audit).where(audit.c.id.in_(ids))).rowcount
 
 
 def drop_jobs(connection: Connection, before: str, limit: int) -> int:
-    """Delete up to `limit` ended jobs; models and runs made by them stay, without a job. How many."""
+    """Delete up to `limit` ended jobs, not the models and runs that they made; return their number."""
     query = select(jobs.c.id).where(old_jobs(before)).order_by(jobs.c.id).limit(limit)
     ids = list(connection.execute(query).scalars())
     for column in _referring(nullable=True):

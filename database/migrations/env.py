@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: all of them in one transaction, so that a killed migration leaves nothing."""
+"""Runs the migrations for Alembic: all of them in one transaction, so that a killed migration leaves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of models: versions, figures, and which one was live when.
+"""Records of models: versions, figures, and the timeline of what was live.
 
 Law: `model_timeline` is appended, never changed; the newest row names the live model.
 """
@@ -40,7 +40,7 @@ class Model:
 
     @property
     def complete_features(self) -> tuple[str, ...]:
-        """Features that training had complete; none are known of a model from before this was noted."""
+        """Features that training had complete; none where the report of an older version does not name them."""
         return tuple(each["feature"] for each in self.figures.get("blanked", ()))
 
 
@@ -57,7 +57,7 @@ def _model(row: AnyRow) -> Model:
 
 
 def live(connection: Connection) -> Model | None:
-    """The model that is live now."""
+    """Return the live model."""
     newest = select(t.c.model_id).order_by(t.c.id.desc()).limit(1).scalar_subquery()
     row = connection.execute(select(m).where(m.c.id == newest)).one_or_none()
     return _model(row) if row else None
@@ -80,8 +80,7 @@ _LIVE_SCHEMA = (
 
 
 def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] | None:
-    """Version and schema of the live model, and what its training had complete: what a single score needs, as fast as
-    it can be had, without the rest of the report."""
+    """Return version, schema and complete features of the live model: all that a single score needs, in one query."""
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
     if row is None:
         return None
@@ -94,12 +93,12 @@ def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] |
 
 
 def live_since(connection: Connection) -> AnyRow | None:
-    """The newest entry of the timeline."""
+    """Return the newest entry of the timeline."""
     return connection.execute(select(t).order_by(t.c.id.desc()).limit(1)).one_or_none()
 
 
 def before(connection: Connection) -> Model | None:
-    """The model that was live before the present one: the timeline read as a stack that a rollback pops."""
+    """Return the model that was live before the present one; a rollback takes the newest off the timeline."""
     went: list[int] = []
     for model_id, is_rollback in connection.execute(select(t.c.model_id, t.c.is_rollback).order_by(t.c.id)):
         if is_rollback:
@@ -123,12 +122,12 @@ def versions(connection: Connection) -> Sequence[Model]:
 
 
 def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> str:
-    """The first model carries MODEL_VERSION; each further one adds 1 to the patch of the highest so far.
+    """Return MODEL_VERSION for the first model; for others, the highest version with 1 added to its patch.
 
     Parameters
     ----------
     on_disk
-        Versions the ML service holds: a number that names a folder is never given again.
+        Versions that the ML service holds: none of them is given again.
     """
     known = {*connection.execute(select(m.c.version)).scalars(), *on_disk}
     if not known:
@@ -140,9 +139,9 @@ def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> 
 def reserve(
     connection: Connection, *, version: str, schema_checksum: str, trained_on: str, job_id: int, now: str
 ) -> int:
-    """Take a version for a training that begins; `trained_on` is the date of the newest data."""
+    """Reserve a version for a training and return its id; `trained_on` is the date of the newest data."""
     running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running", tables.jobs.c.id != job_id)
-    # What a killed training reserved is free again; a training that runs elsewhere keeps its number.
+    # A version that a killed training reserved is free again; one of a running training is not.
     connection.execute(delete(m).where(m.c.state == "training", m.c.job_id.not_in(running)))
     return connection.execute(
         insert(m)
@@ -159,12 +158,12 @@ def reserve(
 
 
 def release(connection: Connection, model_id: int) -> None:
-    """Give a reserved version back: its training came to nothing."""
+    """Delete a reserved version whose training failed."""
     connection.execute(delete(m).where(m.c.id == model_id, m.c.state == "training"))
 
 
 def record(connection: Connection, model_id: int, report: Mapping[str, Any], now: str) -> None:
-    """Keep a finished training's figures, in the documented tables too."""
+    """Store the report of a finished training, and its figures in the documented tables."""
     connection.execute(update(m).where(m.c.id == model_id).values(state="ready", report_json=json.dumps(report)))
     connection.execute(
         insert(tables.model_metrics).values(
@@ -192,7 +191,7 @@ def record(connection: Connection, model_id: int, report: Mapping[str, Any], now
 
 
 def decide(connection: Connection, model_id: int, decision: str) -> None:
-    """Why a model was, or was not, made live."""
+    """Store the reason why a model was, or was not, made live."""
     connection.execute(update(m).where(m.c.id == model_id).values(decision=decision))
 
 
@@ -203,7 +202,7 @@ def promote(connection: Connection, model_id: int, *, reason: str, live_from: st
 
 
 def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, user_id: int | None) -> None:
-    """Make the model `before` the live one again."""
+    """Make an earlier model the live one again."""
     values = {"model_id": to, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 1}
     connection.execute(insert(t).values(values))
 

@@ -23,7 +23,7 @@ ranks, pointer = tables.present_ranks, tables.published_run
 
 @dataclass(frozen=True)
 class Tail:
-    """Customers of one run whose probability is above a cut, and the whole beside them."""
+    """Customers of a run whose probability is above a cut, and totals of the run."""
 
     customers: int
     probability_sum: float
@@ -33,7 +33,7 @@ class Tail:
 
 
 def tail(connection: Connection, run_id: int, cut: float) -> Tail:
-    """Count above a cut with at most three decimals.
+    """Count the customers above a cut with at most three decimals.
 
     `revenue_at_risk` is over all customers (docs/definitions.md#revenue-at-risk); None where a price is
     unknown.
@@ -57,12 +57,12 @@ def bins(connection: Connection, run_id: int) -> Sequence[AnyRow]:
 
 
 def run_before(connection: Connection, as_of: str) -> int | None:
-    """The last finished whole run dated 30 days or more before `as_of`."""
+    """Return the last full run that is dated 30 days or more before `as_of`."""
     query = (
         select(runs.c.id)
         .where(
             runs.c.kind.in_(("full", "past")),
-            runs.c.state.in_(("done", "published")),
+            tables.is_finished,
             runs.c.as_of <= days_later(as_of, -HORIZON_DAYS),
         )
         .order_by(runs.c.as_of.desc(), runs.c.id.desc())
@@ -75,7 +75,7 @@ def distribution(connection: Connection, run_id: int | None) -> list[int]:
     """Customers by probability rounded to one decimal: 11 counts for 0.0, 0.1 .. 1.0."""
     counts = [0] * 11
     for row in bins(connection, run_id) if run_id is not None else ():
-        # A bin is (k-1, k] thousandths: its upper edge minus a half decides on which side of .05 it lies.
+        # A bin is (k-1, k] thousandths: round by its middle, which never lies on a boundary.
         counts[int((row.bin - 0.5) / 100 + 0.5) if row.bin else 0] += row.customers
     return counts
 
@@ -89,24 +89,23 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
 
 
 def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
-    """Rows of the newest finished run, highest probability first, and how many the ledger took in since a moment.
+    """Return rows of the newest finished run, highest probability first, and the number of scores since a moment.
 
-    Of the run that is shown: who has left since is no longer among them.
+    Of the published run, customers who have left since are left out.
     """
-    visible = runs.c.state.in_(("done", "published"))
     newest = connection.execute(
-        select(runs.c.id).where(visible).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
+        select(runs.c.id).where(tables.is_finished).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
     ).scalar_one_or_none()
     total = connection.execute(
         select(func.coalesce(func.sum(runs.c.customers), 0)).where(
-            visible, runs.c.kind != "past", runs.c.started_at >= since
+            tables.is_finished, runs.c.kind != "past", runs.c.started_at >= since
         )
     ).scalar_one()
     if newest is None:
         return [], int(total)
     shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
     if newest == shown:
-        # The whole base is ranked; a sample or a past month is gathered and sorted.
+        # Only the published run is ranked; the rows of another are gathered and sorted.
         scored: FromClause = tables.with_scores(ranks, ranks.c.customer_id, newest)
         first, here = ranks.c.churn_probability, ranks.c.run_id == newest
     else:

@@ -1,7 +1,7 @@
-"""Present scores: who is ranked, and of whom something else is shown than the published run says.
+"""The scores on display: the ranking, and changes since the run was published.
 
-Law: what is shown of a customer is one row of the ledger (`tables.with_scores`), of which the ranking holds the
-probability; a run is shown only once it is published (`database.scoring.runs`).
+Law: the displayed score of a customer is one row of the ledger (`tables.with_scores`), whose probability the ranking
+repeats; a run is shown only once it is published (`database.scoring.runs`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ranks, changes, c = tables.present_ranks, tables.present_changes, tables.custome
 
 
 def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:
-    """Show a sample's scores instead, `limit` customers after `after_id`; the last id, None at the end."""
+    """Show a sample's scores of `limit` customers after `after_id`; return the last id, None at the end."""
     rows = connection.execute(
         select(ledger.c.customer_id, ledger.c.churn_probability)
         .join(c, c.c.id == ledger.c.customer_id)
@@ -53,7 +53,7 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
 
 
 def drop(connection: Connection, run_id: int, customer_ids: Select[tuple[int]]) -> None:
-    """Show nothing of customers while a run is the published one."""
+    """Hide the scores of customers while a run is the published one."""
     _unrank(connection, run_id, customer_ids)
     theirs = and_(changes.c.run_id == run_id, changes.c.customer_id.in_(customer_ids))
     connection.execute(update(changes).where(theirs).values(scored_run_id=None))
@@ -73,9 +73,9 @@ def _shown(run_id: int, *columns: ColumnElement[Any]) -> Select[Any]:
 
 
 def drop_stale(connection: Connection, limit: int) -> int:
-    """Delete up to `limit` ranks and changes of runs that are not shown (superseded or failed); return how many."""
+    """Delete up to `limit` ranks or changes of a run that is superseded or failed; return their number."""
     live = select(pointer.c.run_id).union(select(runs.c.id).where(runs.c.state == "running"))
-    # Run by run: looking for others among the ranks would read all of those that are shown.
+    # Run by run: a search among the ranks would read all ranks of the published run.
     some = [select(table.c.run_id).where(table.c.run_id == runs.c.id).exists() for table in (ranks, changes)]
     stale = select(runs.c.id).where(runs.c.id.not_in(live), or_(*some)).limit(1)
     found = connection.execute(stale).scalar_one_or_none()
@@ -83,11 +83,11 @@ def drop_stale(connection: Connection, limit: int) -> int:
 
 
 def drop_some(connection: Connection, run_id: int, limit: int) -> int:
-    """Delete up to `limit` ranks, then changes, of a run that goes whole; return how many, 0 when all are gone."""
+    """Delete up to `limit` ranks, or then changes, of a run; return their number, 0 once all are gone."""
     p, who = ranks.c.churn_probability, ranks.c.customer_id
     of_run = select(p, who).where(ranks.c.run_id == run_id).order_by(p.desc(), who)
     last = connection.execute(of_run.offset(limit - 1).limit(1)).one_or_none()
-    # From the first to the last: a stretch goes five times as fast as rows that are looked for one by one.
+    # A range of the key is deleted five times as fast as a list of rows.
     stretch = () if last is None else (p >= last[0], or_(p > last[0], who <= last[1]))
     if gone := connection.execute(delete(ranks).where(ranks.c.run_id == run_id, *stretch)).rowcount:
         return gone

@@ -1,4 +1,4 @@
-"""Roll-up and ranking of a scoring run, made while its scores pass.
+"""Roll-up and ranking of a scoring run, made while its scores are written.
 
 Law: memory holds 16 bytes for each customer that is ranked.
 """
@@ -15,7 +15,7 @@ from database.scoring.runs import BINS
 
 
 class RollUp:
-    """Scores counted in bins (k-1, k] / BINS as they pass, as `runs.measure_bins` counts them in the database."""
+    """Counts scores in bins (k-1, k] / BINS, as `runs.measure_bins` does in the database."""
 
     def __init__(self) -> None:
         self._sums: Floats = np.zeros((4, BINS + 1))
@@ -36,7 +36,7 @@ class RollUp:
         self._total += float(p.sum())
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """(bin, customers, probability_sum, revenue_at_risk, unpriced) of every bin that has customers."""
+        """Return (bin, customers, probability_sum, revenue_at_risk, unpriced) of every bin that has customers."""
         return [
             (at, int(self._sums[0, at]), float(self._sums[1, at]), float(self._sums[2, at]), int(self._sums[3, at]))
             for at in np.flatnonzero(self._sums[0]).tolist()
@@ -44,7 +44,7 @@ class RollUp:
 
 
 class Ranking:
-    """Scores kept as they pass, to be read from the highest probability down; ties by customer, in the order added."""
+    """Keeps scores, and returns them from the highest probability down; ties in the order in which they were added."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Floats, Ints]] = []
@@ -54,7 +54,7 @@ class Ranking:
         self._parts.append((p, customer_ids))
 
     def parts(self, rows: int) -> Iterator[tuple[Floats, Ints]]:
-        """(probabilities, customer ids) of so many customers at a time."""
+        """Yield (probabilities, customer ids) of `rows` customers at a time."""
         if not self._parts:
             return
         p, customer_ids = (np.concatenate(each) for each in zip(*self._parts, strict=True))

@@ -73,12 +73,12 @@ class RunWriter:
         return self._roll_up.average
 
     def append(self, scores: Scores) -> None:
-        """Add scores, seen by nobody yet.
+        """Append scores; they are not shown yet.
 
         Raises
         ------
         Conflict
-            A customer, or the run, is not there any more.
+            A customer, or the run, no longer exists.
         """
         ids, probabilities = scores.customer_ids, scores.columns["churn_probability"]
 
@@ -93,7 +93,7 @@ class RunWriter:
             self._ranking.add(probabilities, ids)
 
     def publish(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Rank the customers and make this the run whose scores are shown; ranks of older runs go.
+        """Rank the customers and make this the run whose scores are shown; delete the ranks of older runs.
 
         Parameters
         ----------
@@ -111,12 +111,12 @@ class RunWriter:
         _repeat(self._database, ranks.drop_stale)
 
     def finish(self) -> None:
-        """End the run without showing it; a sample refreshes what is shown where the same model made that."""
+        """End the run without publishing it; a sample updates the scores on display if the same model made them."""
         with self._database.write() as connection:
             self._close(connection, "done")
             shown = runs.published(connection)
         self.is_finished = True
-        # Nobody is shown scores of two models.
+        # Scores of two models are never shown together.
         if self._run.kind == "sample" and shown is not None and shown.model_id == self._run.model_id:
             self._refresh(shown.run_id)
             refresh_roll_up(self._database)
@@ -148,7 +148,7 @@ class _Run:
 def open_run(
     database: Database, clock: Clock, *, kind: runs.Kind, model_id: int, as_of: str, job_id: int | None
 ) -> Iterator[RunWriter]:
-    """Begin a scoring run; end the block after `publish` or `finish`, or nothing of the run stays.
+    """Begin a scoring run, which is deleted when the block ends without `publish` or `finish`.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def open_run(
         run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=job_id, now=started_at)
     writer: RunWriter | None = None
     try:
-        with column_inserter(database) as inserter:
+        with column_inserter(database.engine) as inserter:
             writer = RunWriter(database, inserter, _Run(run_id, kind, model_id, started_at), clock)
             yield writer
     finally:
@@ -174,7 +174,7 @@ def open_run(
 
 
 def drop_unfinished(database: Database, job_id: int) -> None:
-    """Remove the runs that a broken attempt of a job left behind."""
+    """Delete the runs that a failed attempt of a job left behind."""
     with database.read() as connection:
         unfinished = runs.unfinished(connection, job_id)
     _drop(database, unfinished)
@@ -188,7 +188,7 @@ def _drop(database: Database, run_ids: Iterable[int]) -> None:
 
 
 def _repeat(database: Database, drop: Callable[..., int]) -> None:
-    """Delete in short transactions until nothing is left."""
+    """Call `drop` in short transactions until it deletes nothing."""
     pace, gone = AdaptiveBatchSize(FIRST_BATCH), 1
     while gone:
         with pace.timed(database.write()) as connection:

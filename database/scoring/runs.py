@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, case, cast, delete, func, insert, select, update
-from sqlalchemy.types import Integer
+from sqlalchemy import Connection, and_, case, delete, func, insert, select, update
 
 from database.engine.bulk_insert import AnyRow, insert_rows
+from database.engine.expressions import ceiling
 from database.scoring import ranks as present
 from database.tables import tables
 from shared.contracts.api import HORIZON_DAYS
@@ -71,7 +71,7 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
 
 
 def require_customers(connection: Connection, run_id: int, *, first_id: int, last_id: int, count: int) -> None:
-    """Raise Conflict where the run, or one of the `count` customers just added to it between two keys, is not there."""
+    """Raise Conflict where the run, or one of the `count` customers added to it from key to key, no longer exists."""
     there = ledger.join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
     present = select(func.count()).select_from(there.join(runs, runs.c.id == ledger.c.run_id))
     query = present.where(ledger.c.run_id == run_id, ledger.c.customer_id.between(first_id, last_id))
@@ -85,14 +85,11 @@ def measure_bins(connection: Connection, run_id: int, *, shown: bool = True) -> 
     Parameters
     ----------
     shown
-        Count what is shown while this run is the published one, or else what it said itself: a past run never was.
+        Count the scores on display while this run is the published one; else the run's own scores, as for a past run.
     """
     p, price = ledger.c.churn_probability, ledger.c.monthly_price
-    scaled = p * BINS
-    whole = cast(scaled, Integer)
-    edge = whole + case((scaled > whole, 1), else_=0)  # ceiling, which not every SQL dialect has
     query = select(
-        edge.label("bin"),
+        ceiling(p * BINS).label("bin"),
         func.count(),
         func.sum(p),
         func.coalesce(func.sum(p * price), 0.0),
@@ -123,7 +120,7 @@ def finish(
     average: float | None,
     now: str,
 ) -> None:
-    """Close a run with what it came to."""
+    """Close a run with its number of customers and their mean probability."""
     connection.execute(
         update(runs)
         .where(runs.c.id == run_id)
@@ -159,13 +156,13 @@ def published(connection: Connection) -> Published | None:
 
 
 def unfinished(connection: Connection, job_id: int) -> Sequence[int]:
-    """Runs of a job that were neither published nor finished."""
+    """Return the runs of a job that were not finished."""
     query = select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")
     return connection.execute(query).scalars().all()
 
 
 def drop_rows(connection: Connection, run_id: int, limit: int) -> int:
-    """Delete up to `limit` ranks and ledger rows of a run; return how many, 0 when all are gone."""
+    """Delete up to `limit` ranks or ledger rows of a run; return their number, 0 once all are gone."""
     if gone := present.drop_some(connection, run_id, limit):
         return gone
     some = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).limit(limit)
@@ -194,9 +191,7 @@ def without_outcome(connection: Connection, run_id: int) -> Sequence[int]:
 def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
     """Finished runs up to a date with predictions that have no outcome yet: (id, as_of)."""
     some = select(ledger.c.customer_id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
-    query = select(runs.c.id, runs.c.as_of).where(
-        runs.c.state.in_(("done", "published")), runs.c.as_of <= as_of_until, some
-    )
+    query = select(runs.c.id, runs.c.as_of).where(tables.is_finished, runs.c.as_of <= as_of_until, some)
     return connection.execute(query.order_by(runs.c.id)).all()
 
 

@@ -52,7 +52,7 @@ api_keys = Table(
     Column("revoked_at", Text),
 )
 Index("ix_api_keys_user_id", api_keys.c.user_id, api_keys.c.id)
-# Two triggers (`database.engine.sqlite.ddl`) keep its rows as they are and as long as they are young.
+# Two triggers (`database.engine.sqlite.ddl`) refuse changes of its rows, and the deletion of young ones.
 audit_log = Table(
     "audit_log",
     metadata,

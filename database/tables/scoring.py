@@ -1,4 +1,4 @@
-"""The tables of scores: runs, predictions, what is published, and what came of it.
+"""The tables of scores: runs, the ledger of predictions, the published run, ranks, outcomes.
 
 Law: a score is kept once, under its run and its customer, and repeats no personal data; what is shown is looked up
 there.
@@ -45,12 +45,14 @@ scoring_runs = Table(
     Column("customers", Integer),
     Column("average_probability", Float),
     reference("job_id", "jobs.id", nullable=True),
-    # Its share of the numbers of predictions: above the one, up to the other.
+    # The ids of its predictions are above `ids_after`, up to `ids_until`.
     Column("ids_after", Integer, nullable=False, server_default="0"),
     Column("ids_until", Integer, nullable=False, server_default="0"),
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
 )
+#: A condition: the run is whole, so that its scores may be shown.
+is_finished = scoring_runs.c.state.in_(("done", "published"))
 Index("ix_scoring_runs_kind_as_of", scoring_runs.c.kind, scoring_runs.c.as_of)
 published_run = Table(
     "published_run",
@@ -59,9 +61,9 @@ published_run = Table(
     reference("run_id", "scoring_runs.id"),
     Column("published_at", Text, nullable=False),
 )
-# Its key is also its order: a run appends at the end, and is read from there like a table of its own. That run and
-# customer exist is looked after by `runs.append` and by triggers: a foreign key is checked row by row, which would
-# take a quarter of the time that storing takes.
+# Rows stand in the order of the key: a run appends at the end, and is read from there like a table of its own.
+# `runs.require_customers` and triggers make sure that run and customer exist: a foreign key is checked row by row,
+# which would take a quarter of the time that storing takes.
 ledger = Table(
     "ledger",
     metadata,
@@ -89,8 +91,8 @@ predictions = table(
     column("prediction_date", Text),
     column("run_id", Integer),
 )
-# Whose score is shown is what is ranked. Written in its order, once all are scored: an index on the ledger would be
-# written in the order of customers, all over the place: six times the work of a run.
+# Ranks of the customers whose scores are shown, written in their order once all are scored. An index on the ledger
+# would be written in the order of customers, page by page at random: six times the work of a run.
 present_ranks = Table(
     "present_ranks",
     metadata,
@@ -100,7 +102,7 @@ present_ranks = Table(
     sqlite_with_rowid=False,
     info={"descending": ("churn_probability",)},
 )
-# Customers for whom something else is shown than the published run's score: that of a later sample, or (null) nothing.
+# Customers whose displayed score is not the published run's: it is that of a later sample, or (NULL) none is shown.
 present_changes = Table(
     "present_changes",
     metadata,
@@ -131,19 +133,18 @@ outcomes = Table(
 )
 Index("ix_outcomes_run_id_customer_id", outcomes.c.run_id, outcomes.c.customer_id)
 
-# A score's moment is that of its run.
 prediction_date = (
     select(scoring_runs.c.started_at)
     .where(scoring_runs.c.id == ledger.c.run_id)
     .scalar_subquery()
     .label("prediction_date")
 )
-#: A prediction's number: its run's share of the numbers, and its customer's key.
+#: The id of a prediction: its run's offset plus its customer's key.
 prediction_id = (scoring_runs.c.ids_after + ledger.c.customer_id).label("id")
 
 
 def with_scores(customers: FromClause, customer_id: ColumnElement[int], run_id: int) -> Join:
-    """Customers, each beside the ledger row that is shown of them while this run is the published one, if there is."""
+    """LEFT JOIN customers to the ledger rows that are on display while this run is the published one."""
     x = present_changes
     of = case((x.c.customer_id.is_(None), run_id), else_=x.c.scored_run_id)
     both = customers.outerjoin(x, and_(x.c.run_id == run_id, x.c.customer_id == customer_id))

@@ -20,6 +20,7 @@ from database.tables.customer_base import (
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
+    is_finished,
     ledger,
     outcomes,
     prediction_date,
@@ -43,6 +44,7 @@ __all__ = [
     "customers",
     "feature_importance",
     "imports",
+    "is_finished",
     "jobs",
     "ledger",
     "metadata",

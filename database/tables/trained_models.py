@@ -1,6 +1,6 @@
-"""The tables of models: their versions, which was live when, and what was measured.
+"""The tables of models: versions, the timeline of live ones, metrics.
 
-Law: a model is its report and its version here, never its bytes.
+Law: the database keeps a model's version and report, never its files.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "reques
 
 
 @click.command()
-@click.option("--action", help="`user.disabled`, or `user` for all that begin so.")
-@click.option("--user", "who", help="What this person did, by keys too: a number or an e-mail address.")
-@click.option("--since", help="Date or timestamp, ISO 8601; UTC unless it says.")
+@click.option("--action", help="An action (`user.disabled`) or a group of them (`user`).")
+@click.option("--user", "who", help="Only what this person or their keys did: a number or an e-mail address.")
+@click.option("--since", help="Date or timestamp, ISO 8601; without an offset UTC.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Rows to show.")
 @click.option("--after", type=click.IntRange(1, MAX_INT64), help="Only rows older than this one: the next page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -1,4 +1,4 @@
-"""Commands of those who bring data: schema, import, train, score, the risk list.
+"""Commands from data to scores: schema, import, train, score, high-risk.
 
 Law: the same use cases as the routes and the worker; figures are printed with what they need to be judged.
 """
@@ -39,7 +39,7 @@ def schema() -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing schema file.")
 def infer(file: Path, out: Path | None, force: bool) -> None:
-    """Propose a schema for FILE (CSV or Parquet): read it, correct it, keep it."""
+    """Propose a schema for FILE (CSV or Parquet), to be read and corrected."""
     from shared.tables.schema_inference import infer_schema
 
     found = infer_schema(file)
@@ -78,12 +78,12 @@ def show() -> None:
 @schema.command()
 @click.argument("file")
 def extend(file: str) -> None:
-    """Add the further features of schema FILE to this database's customers; earlier facts lack them."""
+    """Add the new features of schema FILE to this database's customers; earlier facts lack them."""
     wanted = load_schema(file)
     env = prepare()
     added = extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
     if not added:
-        click.echo("The base has these features already; nothing changed.")
+        click.echo("The customers have these features already; nothing changed.")
         return
     click.echo(f"Added {', '.join(added)}. Import facts with the new schema, then train: older models go on without.")
 
@@ -95,9 +95,9 @@ def extend(file: str) -> None:
     "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the facts where the file names none; today if absent."
 )
 @click.option("--dry-run", is_flag=True, help="Check and count; write nothing.")
-@click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
-@click.option("--full-snapshot", is_flag=True, help="FILE holds every customer there is on its date.")
-@click.option("--absent-are-gone", is_flag=True, help="With --full-snapshot: who is not in FILE has left.")
+@click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
+@click.option("--full-snapshot", is_flag=True, help="FILE holds every customer of its date.")
+@click.option("--absent-are-gone", is_flag=True, help="With --full-snapshot: customers who are not in FILE have left.")
 def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
 ) -> None:
@@ -120,7 +120,7 @@ def import_command(
     result = run_here(environment, kinds.IMPORT, params)
     _print_rejects(environment, result)
     if result["unchanged"]:
-        click.echo("This file is imported already; nothing changed.")
+        click.echo("This file was imported before; nothing changed.")
         return
     new, updated, same = (result[f"customers_{what}"] for what in ("new", "updated", "unchanged"))
     verb = "Would import" if result["dry_run"] else "Imported"
@@ -134,7 +134,7 @@ def _present_schema(environment: Environment) -> Schema:
     with environment.database.read() as connection:
         present = customer_base.get(connection)
     if present is None:
-        raise InvalidInput("There are no customers yet: say with --schema what the columns of the first table mean.")
+        raise InvalidInput("There are no customers yet: the first import needs a schema (--schema).")
     return present.schema
 
 
@@ -158,9 +158,9 @@ def _print_rejects(environment: Environment, result: dict[str, Any]) -> None:
 @click.command("import-outcomes")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check and count; write nothing.")
-@click.option("--keep-good", is_flag=True, help="Take the rows that fit, even if others do not.")
+@click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
 def import_outcomes(file: Path, **flags: bool) -> None:
-    """Import who left when, and why: FILE has user_id, ended_at, and perhaps end_reason and started_at."""
+    """Import ends of subscriptions: FILE has user_id, ended_at, and optionally end_reason and started_at."""
     environment = prepare()
     params = OutcomesParams(str(file.resolve()), file.name, **flags)
     result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
@@ -174,7 +174,7 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.command()
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
-    """Train a model on what has matured; it goes live if it is not worse than the live one."""
+    """Train a model on the matured snapshots; it goes live if it is not worse than the live one."""
     result = run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks))
     figures = result["metrics"]
     click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows.")
@@ -209,15 +209,15 @@ def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
 
 
 @click.command("high-risk")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="How many to show.")
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Customers to show.")
 def high_risk(limit: int) -> None:
-    """The customers most likely to leave, with their reasons."""
+    """List the customers most likely to leave, with their reasons."""
     environment = prepare()
     with environment.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
         if present is None or run is None:
             raise NoCustomers(
-                "Nobody is scored yet: import a table, then `retainstream train` and `retainstream score`."
+                "No customer is scored yet: import a table, then `retainstream train` and `retainstream score`."
             )
         rows = customers.ranked(connection, present.schema, limit=limit)
         tail = dashboard.tail(connection, run.run_id, environment.settings.cut)

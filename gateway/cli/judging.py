@@ -1,4 +1,4 @@
-"""Commands of those who doubt: how the model would have done at each past date.
+"""The backtest: how a model would have done at each past date.
 
 Law: nothing is kept and nothing goes live; unknown is a dash.
 """
@@ -16,7 +16,7 @@ from gateway.cli.setup import ProgressLine, prepare
 @click.option("--trials", type=click.IntRange(1, 1000), default=4, show_default=True, help="Configurations per date.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here too.")
 def backtest(trials: int, json_file: Path | None) -> None:
-    """Train at each matured date on what was known then; judge on that date's customers (needs the ML service)."""
+    """Train at each matured date on what was known then, and test on that date's customers (needs the ML service)."""
     from gateway.services.models import training
 
     environment = prepare()

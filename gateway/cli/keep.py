@@ -1,6 +1,6 @@
-"""Commands that keep what there is: backup, restore, retention.
+"""Commands of maintenance: backup, restore, retention.
 
-Law: what is checked, overwritten or deleted is said in figures.
+Law: each prints in figures what it checked, overwrote or deleted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from database.engine import files
-from database.engine.revisions import refuse_foreign_file
 from gateway.cli.setup import ProgressLine, prepare
 from gateway.services.maintenance import backups, restoring, retention
 from gateway.services.maintenance.backups import Backup
@@ -54,14 +53,14 @@ def _summary(found: Backup) -> str:
 @_folder
 @click.option("--force", is_flag=True, help="Overwrite what is there, after a safety copy.")
 def restore(folder: Path, force: bool) -> None:
-    """Put the backup in DIR in place, checked first, and migrate it; with gateway and worker stopped."""
+    """Restore the backup in DIR after verifying it, and migrate it; stop gateway and worker first."""
     settings, line = load_settings(), ProgressLine()
     target = restoring.Target(settings.database_path, settings.registry_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
     line.end()
     click.echo(f"Restored: {_summary(done.backup)}")
     if done.safety_copy is not None:
-        click.echo(f"What was there is in {done.safety_copy}.")
+        click.echo(f"The state from before is in {done.safety_copy}.")
     if done.overwritten:
         click.echo("Start gateway and worker; an ML service that runs reads the restored models.")
 
@@ -94,7 +93,7 @@ def _shrink(dry_run: bool) -> None:
     if not path.exists():
         raise NotFound(f"There is no database at {path}. Set DATABASE_PATH.")
     with files.exclusive_use(path):
-        refuse_foreign_file(path)
+        files.refuse_foreign_file(path)
         before, after = files.shrink(path)
     click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 

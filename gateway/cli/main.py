@@ -1,7 +1,7 @@
-"""`retainstream`: the use cases by a second door.
+"""`retainstream`: the use cases as commands.
 
-Law: a command reads its arguments, calls the same function a route or the worker calls, and prints; what is wrong is
-said in a sentence, with exit status 2, and never as a traceback.
+Law: a command reads its arguments, calls the function that a route or the worker calls, and prints; an error is a
+sentence and exit status 2, never a traceback.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def key() -> None:
 
 @key.command("create")
 @click.argument("who")
-@click.option("--name", required=True, help="Which machine this is for.")
+@click.option("--name", required=True, help="The machine that will use it.")
 @click.option("--scope", "scopes", type=click.Choice(api_keys.SCOPES), multiple=True, required=True)
 @click.option("--expires-days", type=click.IntRange(1, api_keys.MAX_DAYS), help="Life in days; for ever if absent.")
 def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:

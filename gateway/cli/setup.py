@@ -26,7 +26,7 @@ from shared.web.logs import configure_logs
 
 
 def prepare() -> Environment:
-    """Read the settings, migrate the database, open it. No backup is restored into it until the command ends."""
+    """Read the settings, migrate the database, open it. Until the command ends, no backup is restored into it."""
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False)
     click.get_current_context().with_resource(files.shared_use(settings.database_path))

@@ -1,6 +1,6 @@
 """Coalesces concurrent requests: while one call is in flight, later requests queue and are sent as one batch.
 
-Law: everybody gets their own answer or their own failure; nobody waits for anything but the call before theirs.
+Law: each request gets its own answer or its own failure, and waits for no call but the one before its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Pending(Generic[T, R]):
     item: T
     #: Held until the item leads a call or has its answer. An Event would do ten times a lock's work.
     done: threading.Lock = field(default_factory=threading.Lock)
-    #: The items of the next call, for the one that leads it.
+    #: The items of the next call; the thread of the first one sends it.
     batch: list[_Pending[T, R]] = field(default_factory=list)
     answer: R | None = None
     failure: ServiceUnavailable | None = None
@@ -52,7 +52,7 @@ class RequestCoalescer(Generic[T, R]):
         Raises
         ------
         ServiceUnavailable
-            To everybody whose call found nobody there.
+            The call did not reach the service.
         """
         own = _Pending[T, R](item)
         own.done.acquire()

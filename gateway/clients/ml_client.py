@@ -1,6 +1,6 @@
 """The only module that calls the ML service: time-outs, retries where safe, breaker, error mapping.
 
-Law: whatever goes wrong on the way comes out as one of `shared.errors`; bytes in, bytes out, no Arrow in here.
+Law: every failure is raised as one of `shared.errors`; bodies are bytes, Arrow is not read here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONNECT_TIMEOUT_S = 2.0
 SCORE_TIMEOUT_S = 120.0
 # The trainer sends a line at least every two seconds; silence of this length means it is gone.
 TRAIN_SILENCE_S = 60.0
-#: A connection that can't be made is tried three times. What was sent is never sent again.
+#: A connection that can't be made is tried three times. A request that was sent is never sent again.
 RETRIES = urllib3.Retry(
     connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1, respect_retry_after_header=False
 )
@@ -43,7 +43,7 @@ class _Models(TypedDict):
 
 
 T = TypeVar("T")
-#: A request, and the id of the request that it serves.
+#: A request to the ML service, and the id of the HTTP request that it serves.
 _Asked = tuple[PredictRequest, str | None]
 _object = TypeAdapter(dict[str, Any])
 _models = TypeAdapter(_Models)
@@ -55,9 +55,9 @@ class MLClient:
     Parameters
     ----------
     url
-        Where it listens.
+        Its address.
     token
-        The service token both sides know.
+        The service token, which both services know.
     """
 
     def __init__(self, url: str, token: str, *, pool: int = 32) -> None:
@@ -96,7 +96,7 @@ class MLClient:
         lengths = {len(cells) for cells in request.columns.values()}
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
-        # Only what is asked alike shares a call: the same version, the same features, keys or none.
+        # Requests share a call where these are the same: version, reasons, with or without keys, features.
         alike = (request.model_version, request.reasons, request.row_keys is None, tuple(request.columns))
         answer = self._coalescer.submit(alike, (request, request_id))
         return answer if answer is not None else self._score_alone(request, request_id)
@@ -117,21 +117,21 @@ class MLClient:
         except errors.ServiceUnavailable:
             raise
         except errors.ServiceError:
-            # Something is wrong with one of them: each is told about its own rows only.
+            # One of them is invalid: each is sent alone, so that an error is about its own rows.
             return [None] * len(asked)
         return _parted(requests_, answer)
 
     def train(
         self, snapshot: Iterable[bytes], *, request_id: str | None = None
     ) -> Generator[dict[str, Any], None, None]:
-        """Send a training snapshot (Arrow stream) and yield the answer's lines as they come.
+        """Send a training snapshot (Arrow stream) and yield the answer's lines as they arrive.
 
         Each line is a `Progress`; the last one is `{"report": ...}`. Closing the iterator cancels the training.
         """
         yield from self._stream("/api/train", snapshot, request_id)
 
     def backtest(self, snapshot: Iterable[bytes]) -> Generator[dict[str, Any], None, None]:
-        """As `train`; the last line is `{"backtest": ...}`."""
+        """Send a snapshot for a backtest, as `train` does; the last line is `{"backtest": ...}`."""
         yield from self._stream("/api/backtest", snapshot, None)
 
     def _stream(
@@ -223,7 +223,7 @@ def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:
 def _parted(asked: Sequence[PredictRequest], answer: PredictResponse) -> list[PredictResponse | None]:
     sizes = [len(next(iter(each.columns.values()), ())) for each in asked]
     if answer.unknown_categories or sum(sizes) != len(answer.predictions):
-        # Whose they are can't be told from a sum.
+        # The counts are of all rows together: each request is sent alone to get its own.
         return [None] * len(asked)
     ends = list(accumulate(sizes))
     rows = [answer.predictions[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -1,6 +1,6 @@
 """Translates failures of the ML service to `shared.errors`.
 
-Law: whatever it says, something of `shared.errors` comes out.
+Law: every answer becomes one of `shared.errors`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def from_body(body: Any) -> errors.ServiceError:
         return errors.ServiceUnavailable(OTHER)
     code = body["code"]
     if code in ("unauthenticated", "token_rejected"):
-        # Our own token is wrong: the caller can't mend that by signing in again.
+        # The gateway's own token is wrong, which the caller can't mend by signing in again.
         return Refused("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
     if code == "internal":
         return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")

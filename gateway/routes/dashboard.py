@@ -63,7 +63,7 @@ class ModelAuc(BaseModel):
 
 
 class RiskLevels(BaseModel):
-    """The probabilities above which a risk is high, and above which it is medium."""
+    """Probabilities above which a customer's risk is high, and medium."""
 
     high_above: float
     medium_above: float
@@ -79,14 +79,14 @@ class Metrics(BaseModel):
 
 
 class Bucket(BaseModel):
-    """Customers whose probability rounds to this."""
+    """The number of customers whose probability rounds to `bucket`."""
 
     bucket: float
     count: int
 
 
 class FeatureValue(BaseModel):
-    """Share of mean |SHAP|."""
+    """A feature and its share of mean |SHAP|."""
 
     name: str
     value: float
@@ -218,7 +218,7 @@ def history() -> Response:
     return ok([MonthOut.model_validate(period, from_attributes=True) for period in periods])
 
 
-@bp.get("/threshold", summary="What a cut catches", responses=answers(ThresholdOut))
+@bp.get("/threshold", summary="Customers above a cut, and expected leavers among them", responses=answers(ThresholdOut))
 def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
     with environment().database.read() as connection:

@@ -1,7 +1,7 @@
 """ETags and cached answers for reads whose data change only with a run or an import.
 
-Law: the tag is of the body itself, so what is called unchanged is unchanged, whoever changed what. A cached
-answer was computed from the very database that stands now (`gateway.query_cache`).
+Law: the tag is the body's checksum, so an answer that is called unchanged is unchanged. A cached answer was computed
+from the present state of the database (`gateway.query_cache`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gateway.web_environment import environment
 
 
 def install(bp: APIBlueprint) -> None:
-    """Cache and tag a blueprint's GETs, whose answers depend on the database and the question alone."""
+    """Cache and tag a blueprint's GETs, whose answers depend on the database and the request alone."""
     bp.before_request(_from_cache)
     bp.after_request(_tagged)
 

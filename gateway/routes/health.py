@@ -1,4 +1,4 @@
-"""Is it alive, and can it serve real numbers. No envelope, no token.
+"""Health: whether the gateway runs, and whether it can serve scores. No envelope, no token.
 
 Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show.
 """
@@ -22,7 +22,7 @@ bp = blueprint("health", __name__, prefix="/api/health", signed_in=False)
 
 
 class Health(BaseModel):
-    """It runs."""
+    """The gateway runs; its dependencies may not."""
 
     status: Literal["OK"]
     timestamp: str
@@ -32,7 +32,7 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """Conditions for real numbers, and those that are missing."""
+    """Conditions for serving scores, and those that are missing."""
 
     status: Literal["ready", "not ready"]
     timestamp: str
@@ -44,7 +44,7 @@ class Ready(BaseModel):
 
 @bp.get("", summary="Is the gateway alive, and what of its dependencies", responses={"200": Health})
 def health() -> Response:
-    """200 as long as the process runs; `dependencies` tells of the rest."""
+    """200 as long as the process runs; `dependencies` has the state of the rest."""
     env = environment()
     database = "OK" if env.database.is_reachable() else "unavailable"
     state = Health(
@@ -63,7 +63,7 @@ def health() -> Response:
     responses={"200": Ready, "503": Ready},
 )
 def ready() -> Response:
-    """503 with the reasons before that."""
+    """503 with the reasons until then."""
     env = environment()
     database, ml_service = env.database.is_reachable(), _ml_state() == "OK"
     live, published = None, False

@@ -24,5 +24,5 @@ def index() -> Response:
 @bp.get("/page/<path:name>", doc_ui=False)
 def asset(path: AssetPath) -> Response:
     """Its modules and styles."""
-    # Asked for anew each time, answered 304 while unchanged: modules of two versions never mix.
+    # Revalidated each time, and answered 304 while unchanged: modules of two versions never mix.
     return send_from_directory(PAGE, path.name)

@@ -11,7 +11,7 @@ from gateway.services.jobs.params import ScoreParams
 
 
 class SampleBody(Legacy):
-    """How many customers; absent means every active one."""
+    """Number of customers to score; absent means every active one."""
 
     sample_size: Annotated[StrictInt, Field(ge=1, le=100_000_000)] | None = Field(
         None, validation_alias=AliasChoices("sample_size", "sampleSize")
@@ -47,7 +47,7 @@ class RunOut(BaseModel):
 
 
 class Balanced(BaseModel):
-    """At prevalence 1/2, at a threshold of its own."""
+    """Figures at prevalence 1/2, at a threshold of their own."""
 
     threshold: float
     precision: float | None

@@ -25,7 +25,7 @@ from database.importing import imports
 from database.models import models
 from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
-from gateway.services.importing.finishing import bring_up_to_date
+from gateway.services.importing.publish_import import refresh_figures
 from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
@@ -69,7 +69,7 @@ DOCUMENTED = (
 
 
 def run(work: Work, params: NoParams) -> Mapping[str, Any]:
-    """The job: make the demo, train and score as time went by, publish today's scores."""
+    """The job: make the demo data, replay past trainings and scorings, publish today's scores."""
     if not load(work.within(0.0, 0.15)):
         return {"unchanged": True}
     replay(work.within(0.15, 0.65))
@@ -78,19 +78,19 @@ def run(work: Work, params: NoParams) -> Mapping[str, Any]:
     assert today is not None
     training.train(work.within(0.65, 0.92), today=today)
     scored = score(work.within(0.92, 1.0), ScoreParams())
-    bring_up_to_date(work)
+    refresh_figures(work)
     with work.database.write() as connection:
         customer_base.mark_ready(connection)
     return {"unchanged": False, **scored}
 
 
 def load(work: Work) -> bool:
-    """Write the simulated facts; False where the demo is there already.
+    """Write the simulated facts; return False where they are there already.
 
     Raises
     ------
     Conflict
-        The database holds somebody's own customers.
+        The database holds customers that are not the demo's.
     """
     with work.database.read() as connection:
         present = customer_base.get(connection)
@@ -119,7 +119,7 @@ def load(work: Work) -> bool:
 
 
 class _Writer:
-    """Rows of a simulation, as the database wants them."""
+    """Writes the rows of a simulation to the database."""
 
     def __init__(self, connection: Connection, simulated: Simulation, dates: Sequence[str], now: str) -> None:
         self._connection = connection
@@ -131,7 +131,7 @@ class _Writer:
         self._renamed = documented_customers(simulated.months)
 
     def write_customers(self) -> None:
-        """Everyone who was ever there, in the state of their last facts."""
+        """Write everyone who was ever a customer, in the state of their last facts."""
         numbers, last = _last_rows(self._months)
         present = self._months.month[last] == MONTHS - 1
         facts_of = self._features(self._months.rows(last))
@@ -156,7 +156,7 @@ class _Writer:
         insert_dicts(self._connection, customers_table(self._schema), rows)
 
     def write_subscriptions(self) -> None:
-        """Lifetimes as known today."""
+        """Write the lifetimes as they are known today."""
         lives = self._lives
         known = set(np.unique(self._months.customer).tolist())
         rows = [
@@ -176,7 +176,7 @@ class _Writer:
         insert_dicts(self._connection, subscriptions, rows)
 
     def write_month(self, month: int) -> None:
-        """One month's snapshots."""
+        """Write the snapshots of one month."""
         day = self._dates[month]
         part = self._months.rows(self._months.month == month)
         import_id = imports.record(
@@ -213,7 +213,7 @@ def _rows_of(lives: SimulatedSubscriptions) -> Iterator[tuple[Any, ...]]:
 
 
 def _last_rows(months: SimulatedMonths) -> tuple[np.ndarray, np.ndarray]:
-    """Customer numbers, and the position of each one's newest row."""
+    """Return the customer numbers, and the position of each one's newest row."""
     numbers, from_end = np.unique(months.customer[::-1], return_index=True)
     return numbers, len(months) - 1 - from_end
 
@@ -223,7 +223,7 @@ def _documented_facts(given: Documented) -> dict[str, Any]:
 
 
 def documented_customers(months: SimulatedMonths) -> dict[int, Documented]:
-    """Which simulated customer takes which documented one's place today: same plan, same age of subscription.
+    """Match each documented customer with a simulated one of the same plan and age of subscription, by position.
 
     Only today's facts are replaced, and they are too young to train on: no label is touched.
     """
@@ -240,7 +240,7 @@ def documented_customers(months: SimulatedMonths) -> dict[int, Documented]:
 
 
 def replay(work: Work) -> None:
-    """Train and score as time went by: each past month by the model that was live then."""
+    """Train and score the past months, each with the model that was live then."""
     with work.database.read() as connection:
         dates = facts.snapshot_dates(connection)
     steps = len(dates) - 1 - TRAINED_AT[0]
@@ -269,12 +269,12 @@ def _score_past(work: Work, day: str) -> None:
 
 
 def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -> bool:
-    """Take the demo out, its customers, facts and scores; the models' records stay. False where there is none.
+    """Remove the demo's customers, facts and scores, not its models' records; return False where there is no demo.
 
     Raises
     ------
     Conflict
-        The database holds somebody's own customers, alone or (unless `force`) beside the demo's.
+        The database holds customers that are not the demo's, and no demo, or (unless `force`) one beside them.
     """
     with database.write() as connection:
         present = customer_base.get(connection)

@@ -60,7 +60,7 @@ def _service() -> MLService:
 
 @blueprint.operation("GET", "/health", {JSON_TYPE: Health}, public=True)
 def health() -> Response:
-    """Whether the service runs, and whether it holds a verified model in memory."""
+    """Answer that the service runs, and whether it holds a verified model in memory."""
     registry = _service().registry
     return jsonify(
         status="OK",
@@ -73,7 +73,7 @@ def health() -> Response:
 
 @blueprint.operation("GET", "/health/ready", {JSON_TYPE: Readiness}, also={503: {JSON_TYPE: Readiness}}, public=True)
 def ready() -> Response:
-    """Whether the newest model can score, and by what; 503 with the reason if it can't."""
+    """Answer that the newest model can score, and how; 503 with the reason if it can't."""
     problem, fallback = _service().problem(), _service().fallback()
     response = jsonify(
         ready=problem is None,

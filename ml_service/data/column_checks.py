@@ -50,7 +50,7 @@ def _varies(column: pa.ChunkedArray) -> bool:
 
 
 def looks_like_an_id(column: Floats) -> bool:
-    """Whether every row has a different whole number."""
+    """Return whether every row has a different whole number."""
     known = column[~np.isnan(column)]
     are_whole = len(known) >= MIN_ROWS and bool((known == np.floor(known)).all())
     return are_whole and len(np.unique(known)) == len(known)

@@ -15,7 +15,7 @@ def missed_floors(report: TrainReport) -> list[str]:
     Parameters
     ----------
     report : TrainReport
-        Of a model that was trained on the preset `documented`.
+        Report of a model that was trained on the preset `documented`.
 
     Returns
     -------

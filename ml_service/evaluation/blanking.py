@@ -1,4 +1,4 @@
-"""How the scores change where a feature is missing that was complete in training."""
+"""Change of the scores where a feature is missing that was complete in training."""
 
 from __future__ import annotations
 

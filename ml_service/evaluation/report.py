@@ -46,7 +46,7 @@ class Evaluation:
     snapshot : Snapshot
         Training and test rows.
     split : Split
-        Which rows are which.
+        The training rows and the test rows.
     model : ChurnModel
         Fitted on the training rows.
     champion : ChurnModel or None
@@ -85,7 +85,7 @@ class Evaluation:
 
     @property
     def champion_fits(self) -> bool:
-        """Whether there is a champion with the same features."""
+        """Return whether there is a champion with the same features."""
         if self.champion is None:
             return False
         both = [{(name, f.kind) for name, f in m.schema.features.items()} for m in (self.champion, self.model)]

@@ -34,7 +34,7 @@ def unfinished_name() -> str:
 
 
 def is_abandoned(name: str) -> bool:
-    """Whether a folder was being written by a process that no longer exists."""
+    """Return whether a folder was being written by a process that no longer exists."""
     owner = _UNFINISHED.fullmatch(name)
     return owner is not None and _started(int(owner[1])) != int(owner[2])
 

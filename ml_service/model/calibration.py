@@ -133,7 +133,7 @@ def shift_prior(probability: npt.ArrayLike, *, cohort: float, natural: float) ->
     Returns
     -------
     probability : ndarray of float64
-        Of the same shape.
+        Natural probabilities, in the shape given.
 
     Raises
     ------

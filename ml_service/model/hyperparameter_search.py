@@ -58,7 +58,7 @@ class Trial:
 
     @property
     def is_shallow(self) -> bool:
-        """Whether the trees can be compiled to tables."""
+        """Return whether the trees can be compiled to tables."""
         return bool(self.params["max_depth"] <= SHALLOW)
 
 
@@ -72,7 +72,7 @@ class SearchResult:
     bag : int
         Number of boosters whose margins are averaged.
     cross_validation : CrossValidation
-        Of the chosen configuration, and of its bag if `bag` is above 1, on all rows.
+        Cross-validation of the chosen configuration, and of its bag if `bag` is above 1, on all rows.
     folds : ndarray of int8, shape (n_rows,)
         The fold that held out each row in that cross-validation.
     summary : dict

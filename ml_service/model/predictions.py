@@ -87,7 +87,7 @@ class Predictor:
     threshold : float
         Decision threshold with the best F1 out of fold.
     training_folds : TrainingFolds or None
-        Which rows were in training, if that was kept.
+        The rows that were in training, if that was kept.
     """
 
     schema: Schema

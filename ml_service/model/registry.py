@@ -82,7 +82,7 @@ class Registry:
 
     @property
     def holds_a_model(self) -> bool:
-        """Whether a verified version is in memory."""
+        """Return whether a verified version is in memory."""
         return bool(self._models)
 
     def get(self, version: str | None = None) -> ChurnModel:

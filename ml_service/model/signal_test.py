@@ -20,7 +20,7 @@ MIN_Z = 3.0
 
 @dataclass(frozen=True)
 class Signal:
-    """How far the out-of-fold ranking is from chance.
+    """Distance of the out-of-fold ranking from chance.
 
     Attributes
     ----------

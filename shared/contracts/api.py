@@ -53,7 +53,7 @@ class PredictRequest(Strict):
     row_keys: list[int] | None = Field(
         None, description="Keys of rows, so that rows used in training get out-of-fold scores"
     )
-    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
+    reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
 
 
 # A plain dict, unlike the others: an answer has many of these.
@@ -183,7 +183,9 @@ class TrainReport(Strict):
     base_probability: Probability
     out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")
     data_sha256: str
-    model_sha256: str = Field("", description="Of what decides a score: the same data, seed and trials give it again")
+    model_sha256: str = Field(
+        "", description="SHA-256 of what decides a score; repeated by the same data, seed, trials"
+    )
     seed: int = 0
     search: dict[str, Any] = Field(default_factory=dict, description="Trials made, whether truncated, what each found")
     allowed_leaks: list[Leak] = Field(default_factory=list)

@@ -61,7 +61,7 @@ def _messages(body: bytes) -> Iterator[Any]:
 
 
 def _is_packed(message: Any) -> bool:
-    """Whether the buffers of a batch are compressed; pyarrow has checked that its offsets hold."""
+    """Return whether the buffers of a batch are compressed; pyarrow has checked that its offsets hold."""
     about = message.metadata.to_pybytes()
     table = _follow(about, 0)
     if message.type == "dictionary":
@@ -79,7 +79,7 @@ def _child(about: bytes, table: int, field: int) -> int:
 
 
 def _field(about: bytes, table: int, field: int) -> int:
-    """How far behind a table's beginning a field stands; 0 where it is absent."""
+    """Return the offset of a field from its table's beginning; 0 where it is absent."""
     offsets = table - int(struct.unpack_from("<i", about, table)[0])
     size = int(struct.unpack_from("<H", about, offsets)[0])
     place = 4 + 2 * field

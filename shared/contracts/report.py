@@ -44,7 +44,7 @@ class Curves(Strict):
 class CalibrationCheck(Strict):
     """Calibration of the probabilities on the test rows."""
 
-    slope: float | None = Field(description="Of a logistic regression of the outcome on logit(p); 1 is perfect")
+    slope: float | None = Field(description="Slope of a logistic regression of the outcome on logit(p); 1 is perfect")
     intercept: float | None
     ece: float
     ece_limit: float = Field(description="99th percentile of a perfectly calibrated model on as many rows")
@@ -92,7 +92,7 @@ class Dependence(Strict):
 
 
 class Blanked(Strict):
-    """How the scores change if a feature is missing that was complete in training."""
+    """Change of the scores if a feature is missing that was complete in training."""
 
     feature: str
     factor: float = Field(

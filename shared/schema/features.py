@@ -38,9 +38,9 @@ class Feature(_Frozen):
     whole: bool = Field(False, description="Numbers are whole: counts, full months")
     missing: bool = Field(True, description="May be missing")
     actionable: bool = Field(False, description="Somebody in the business can change it")
-    direction: Literal["up", "down", "none"] = Field("none", description="What a larger value should do to churn")
-    action: str | None = Field(None, description="What to do about it, as a sentence")
-    purpose: str | None = Field(None, description="What that is for")
+    direction: Literal["up", "down", "none"] = Field("none", description="Effect of a larger value on churn")
+    action: str | None = Field(None, description="Action that may keep the customer, as a sentence")
+    purpose: str | None = Field(None, description="Purpose of the action")
     step: float | None = Field(None, description="Change one action is expected to bring, in units")
     target: float | str | None = Field(None, description="Value one action is expected to bring it to")
 

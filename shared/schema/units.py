@@ -30,7 +30,7 @@ WHOLE_UNITS = frozenset(("days", "months", "years", "failures", "devices", "call
 
 
 def is_never_negative(unit: str | None) -> bool:
-    """Whether a value in this unit below zero must be a mistake; "minutes per day" counts as minutes.
+    """Return whether a value below zero must be a mistake in this unit; "minutes per day" counts as minutes.
 
     >>> is_never_negative("hours"), is_never_negative("USD/month"), is_never_negative("percent")
     (True, True, False)

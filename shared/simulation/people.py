@@ -92,7 +92,7 @@ class Subscribers:
     rng
         The one source of chance.
     persons
-        Who they are; the arrays are changed in place from now on.
+        The subscribers; the arrays are changed in place from now on.
     started_day
         First day of each present subscription.
     day, month_days, season

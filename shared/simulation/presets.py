@@ -23,7 +23,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Preset:
-    """How strongly each part of a subscriber's state moves the log-odds of leaving by choice.
+    """Weight of each part of a subscriber's state in the log-odds of leaving by choice.
 
     Attributes
     ----------

@@ -65,7 +65,7 @@ def simulate(
     preset
         A key of `PRESETS`.
     customers, months
-        How many are active on each snapshot day (who leaves is replaced within the month); how many snapshots.
+        Active subscribers on each snapshot day (leavers are replaced within the month); number of snapshots.
     seed
         The same seed gives the same arrays, bit for bit.
     last_calendar_month

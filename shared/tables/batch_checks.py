@@ -79,7 +79,7 @@ class TableCheck:
     today
         No date but an end lies after it.
     label
-        Whether the outcome has to be there, may be, or is not read.
+        The label's column is required, optional, or not read.
     """
 
     def __init__(self, table: OpenTable, schema: Schema, today: date, *, label: LabelUse = "optional") -> None:
@@ -220,12 +220,12 @@ class TableCheck:
 
     @property
     def label_is_blank(self) -> bool:
-        """Whether the file has a label column in which nothing stands, and none is required."""
+        """Return whether the file's label column is empty, and the label is optional."""
         return bool(self._label_seen) and not self._labelled and self.label != "required"
 
     @property
     def several(self) -> bool:
-        """Whether an id stands in several rows."""
+        """Return whether an id occurs in several rows."""
         return self._ids.several
 
     def repeated(self, identities: Identities) -> list[Reject]:

@@ -69,12 +69,12 @@ class CellProblems:
 
 
 def any_like(texts: pa.Array, pattern: str) -> bool:
-    """Whether a text of the column matches."""
+    """Return whether a text of the column matches."""
     return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
 
 
 def uses_decimal_comma(columns: Iterable[pa.Array]) -> bool:
-    """Whether these columns of numbers are written 1,5: some are, and none is written 1.5."""
+    """Return whether numbers are written with a decimal comma: some are, and none has a decimal point."""
     texts = [column for column in columns if pa.types.is_string(column.type)]
 
     return any(any_like(text, DECIMAL_COMMA) for text in texts) and not any(
@@ -99,7 +99,7 @@ def numbers(
     field, problems
         Where to note cells that are no finite number, and under which name.
     decimal_comma
-        Whether text is written 1,5.
+        Numbers are written with a decimal comma, as 1,5.
     truth
         Words, in lower case, that stand for 1 and 0 in this column, where it is written so.
     """

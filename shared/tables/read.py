@@ -31,7 +31,7 @@ class CustomerTable:
     Attributes
     ----------
     schema
-        What the table was checked against.
+        The schema that the table was checked against.
     features
         Exactly the schema's features in their order: number as float64, category as string; null means missing.
     ids
@@ -45,9 +45,9 @@ class CustomerTable:
     subscription
         Role to column, of the roles the file has: start and end date32, price float64, the others text.
     notes
-        What was recognised or left out, one sentence each.
+        Formats that were recognised and columns that were left out, a sentence each.
     sha256
-        Of the file's bytes.
+        SHA-256 of the file's bytes.
     """
 
     schema: Schema
@@ -76,11 +76,11 @@ def read_table(
     path
         The file. Its bytes decide what it is, not its name.
     schema
-        What its columns mean.
+        The meaning of its columns.
     label
-        Whether the outcome has to be there, may be, or is not read.
+        The label's column is required, optional, or not read.
     max_problems
-        How many unusable cells are listed; all rows are counted.
+        Unusable cells to list; rows are counted to the end.
     today
         No date but an end lies after it; by the clock if absent.
 

@@ -49,7 +49,7 @@ class IdHashes:
 
     @property
     def several(self) -> bool:
-        """Whether an id stands in several rows."""
+        """Return whether an id occurs in several rows."""
         ids = _joined(self._ids)
         return len(np.unique(ids)) < len(ids)
 

@@ -61,7 +61,7 @@ class InferredSchema:
 def infer_schema(path: Path | str, *, name: str | None = None, folder: Path | None = None) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
 
-    Of a file above 32 MB (unpacked) the first 200,000 rows are judged, and a note says so.
+    Only the first 200,000 rows of a file above 32 MB (unpacked) are read, and a note says so.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a file writes its numbers, truth values and dates, judged by whole columns.
+"""Recognises how a file writes numbers, truth values and dates, from whole columns.
 
 Law: only what is unambiguous over the whole column is recognised, and what was recognised is said.
 """
@@ -31,7 +31,7 @@ MAX_WORDS = 20
 
 @dataclass(frozen=True)
 class Recognised:
-    """How a file is written, as far as that is not as usual.
+    """Unusual formats that a file has.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def recognise(batches: Iterable[Mapping[str, pa.Array]], schema: Schema, *, deli
     batches
         Name in the schema to column; read to the end.
     delimiter
-        Of the file; None for Parquet. Where it is the comma there is no decimal comma.
+        The file's delimiter; None for Parquet. Where it is the comma there is no decimal comma.
     """
     commas = points = False
     words: dict[str, set[str] | None] = {}
@@ -104,7 +104,7 @@ def recognise(batches: Iterable[Mapping[str, pa.Array]], schema: Schema, *, deli
 
 
 def written_dates(column: pa.Array) -> str | None:
-    """How a column's dates are written, such as `D.M.Y`; None where they are ISO, or nobody can tell."""
+    """Return the format of a column's dates, such as `D.M.Y`; None where they are ISO or ambiguous."""
     if not pa.types.is_string(column.type):
         return None
     shape = _DateShapes()
@@ -155,7 +155,7 @@ class _DateShapes:
                 self.largest[separator][at] = max(self.largest[separator][at], most)
 
     def written(self) -> str | None:
-        """How the dates are written, if one way fits and no other could: dots mean day first."""
+        """Return the format of the dates, if it is the only one that fits; dots mean day first."""
         separator, count = max(self.like.items(), key=lambda pair: pair[1])
         if not count or count * 2 < self.cells or sum(self.like.values()) > count:
             return None

@@ -1,4 +1,4 @@
-"""How both services are served: gunicorn, one worker process, threads.
+"""Serves both services: gunicorn, one worker process, threads.
 
 Law: a port that is taken is said in one sentence before anything starts.
 """
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 
 def why_not(host: str, port: int, variable: str) -> str | None:
-    """Why an address can't be listened on; None where it can.
+    """Return the reason why an address can't be listened on, or None.
 
     Parameters
     ----------

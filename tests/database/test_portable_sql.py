@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Text, column, func, literal, select, table
+from sqlalchemy import Float, Text, column, func, literal, select, table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from database.engine.expressions import begins_with, json_member, larger, smaller
+from database.engine.expressions import begins_with, ceiling, floor, json_member, larger, smaller
 from database.engine.session import Database
 from database.engine.upsert import upsert
 from database.tables import tables
@@ -74,6 +76,14 @@ def test_sql_as_text_stands_in_the_engine_alone() -> None:
         assert not text_as_sql(tree), (name, text_as_sql(tree))
 
 
+def test_no_number_is_cast_to_a_whole_one_outside_the_engine() -> None:
+    """PostgreSQL rounds and SQLite truncates: `floor` and `ceiling` are the same in both."""
+    for name, tree in modules():
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2]
+        casts = [node for node in calls if ast.unparse(node.func) == "cast" and ast.unparse(node.args[1]) == "Integer"]
+        assert not [node.lineno for node in casts if ast.unparse(node.args[0]) != "null()"], name
+
+
 def test_a_statement_that_postgresql_can_not_run_fails_the_test_that_executes_it(database: Database) -> None:
     with compiled_for_postgresql() as looked, database.read() as connection:
         connection.execute(select(tables.users.c.id))
@@ -101,6 +111,22 @@ def test_the_smaller_and_the_larger_of_two_values(database: Database, a: str, b:
     with database.read() as connection:
         found = connection.execute(select(smaller(literal(a), literal(b)), larger(literal(a), literal(b)))).one()
     assert tuple(found) == (min(a, b), max(a, b))
+
+
+@pytest.mark.parametrize("number", [0.0, 0.4, 0.5, 1.5, 2.5, 2.999, 3.0, 1e6, -0.4, -0.5, -2.5, -3.0, None])
+def test_floor_and_ceiling_are_the_same_where_a_cast_truncates_and_where_it_rounds(
+    database: Database, number: float | None
+) -> None:
+    value = literal(number, Float)
+    expected = (None, None) if number is None else (math.floor(number), math.ceil(number))
+    for dialect, cast_to in ((sqlite.dialect(), "CAST("), (postgresql.dialect(), "CAST(round(")):
+        query = str(
+            select(floor(value), ceiling(value)).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        )
+        # PostgreSQL's CAST rounds: this one's is made to.
+        asked = re.sub(r"CAST\((\S+) AS", rf"{cast_to}\1{')' * (cast_to.count('(') - 1)} AS", query)
+        with database.read() as connection:
+            assert tuple(connection.execute(text(asked)).one()) == expected, asked
 
 
 def test_an_upsert_inserts_changes_or_leaves_as_it_is(database: Database) -> None:

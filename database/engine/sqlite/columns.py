@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy.typing as npt
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Engine, Table, text
 
 from database.engine.batch_sizing import AdaptiveBatchSize
-from database.engine.session import Database, transaction
 from database.engine.sqlite.column_image import FIRST_ROW, TABLE, image
+from database.engine.sqlite.transactions import WRITE, transaction
 
 Array = npt.NDArray[Any]
 #: Looks at the rows of one transaction before it ends: those of these positions.
@@ -58,7 +58,7 @@ class ColumnInserter:
         at = 0
         while at < rows:
             until = min(at + pace.size, rows)
-            with pace.timed(transaction(self._connection, "BEGIN IMMEDIATE")):
+            with pace.timed(transaction(self._connection, WRITE)):
                 given = {"run_id": run_id, "first": FIRST_ROW + at, "last": FIRST_ROW + until - 1}
                 self._connection.execute(copy, given)
                 if check is not None:
@@ -67,9 +67,9 @@ class ColumnInserter:
 
 
 @contextmanager
-def column_inserter(database: Database) -> Iterator[ColumnInserter]:
+def column_inserter(engine: Engine) -> Iterator[ColumnInserter]:
     """An inserter with a connection of its own, which is closed at the end."""
-    with database.engine.connect() as connection:
+    with engine.connect() as connection:
         # Taken out of the pool: what is attached goes with it, whatever happens.
         connection.detach()
         connection.exec_driver_sql(f"ATTACH ':memory:' AS {_ATTACHED}")

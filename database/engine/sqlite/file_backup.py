@@ -1,4 +1,4 @@
-"""A database file copied while it is in use, and what a copy holds.
+"""Copies a database file while it is in use, and reads the content of a copy.
 
 Law: the copy is of one moment: the source is read inside one transaction, page by page, which blocks no writer (WAL)
 and never starts anew because somebody wrote.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from database.engine.revisions import why_unreadable
-from database.engine.session import BUSY_TIMEOUT_S
+from database.engine.sqlite.connections import BUSY_TIMEOUT_S
 from shared.errors import Conflict, CorruptBackup, InvalidInput
 
 PAGES_A_STEP = 2_000
@@ -128,7 +128,7 @@ def refuse_unreadable(revision: str) -> None:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether a file is a whole SQLite database."""
+    """Return whether a file is a whole SQLite database."""
     try:
         with _opened(path) as connection:
             return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)

@@ -1,4 +1,4 @@
-"""Who uses the database file: each process of the system, and a restore, which needs it for itself.
+"""Locks on the database file: shared by each process of the system, exclusive for a restore.
 
 Law: the kernel frees what a dead process held, so nothing is guessed from how lately somebody was seen.
 """

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from database.engine.session import BUSY_TIMEOUT_S, Database, is_full
+from database.engine.sqlite.connections import BUSY_TIMEOUT_S
+from database.engine.sqlite.transactions import is_full
 from shared.errors import DiskFull
 
 #: A limit of so many pages is SQLite's own, and none to speak of.
 NO_LIMIT = 2**30
 
 
-def free_disk(database: Database) -> int:
-    """Free bytes of the disk that the database grows on."""
-    return shutil.disk_usage(database.path.parent).free
+def free_disk(path: Path) -> int:
+    """Return the free bytes of the disk that the database file grows on."""
+    return shutil.disk_usage(path.parent).free
 
 
 def free_pages(connection: Connection) -> int | None:

@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from database.engine.session import Database, is_full, transaction
+from database.engine.sqlite.transactions import READ, WRITE, is_full, transaction
 from shared.errors import DiskFull
 
 #: The name under which the file is attached: `staged.rows`.
@@ -45,7 +45,7 @@ class StagedRows:
         self._many("INSERT INTO rejects VALUES (?, ?, ?, ?)", rejects)
 
     def drop(self, records: Iterable[int]) -> None:
-        """Delete rows that turned out to be unusable."""
+        """Delete rows that were found to be unusable."""
         self._many("DELETE FROM rows WHERE n = ?", ((n,) for n in records))
 
     def _many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -54,7 +54,7 @@ class StagedRows:
         self._raw.execute("COMMIT")
 
     def identities(self, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
-        """Record to (user_id, as_of), of those that are staged."""
+        """Return the (user_id, as_of) of records that are staged, by record."""
         found: dict[int, tuple[str, str | None]] = {}
         for at in range(0, len(records), _AT_ONCE):
             part = [int(n) for n in records[at : at + _AT_ONCE]]
@@ -64,25 +64,25 @@ class StagedRows:
         return found
 
     def rejected_records(self) -> int:
-        """How many records have a cell that can't be used."""
+        """Return the number of records with a cell that can't be used."""
         return int(self._raw.execute("SELECT count(DISTINCT record) FROM rejects").fetchone()[0])
 
     def rejects(self, limit: int = -1) -> Iterator[StagedReject]:
-        """Cells that can't be used, by record; -1 is no limit."""
+        """Yield cells that can't be used, by record; -1 is no limit."""
         yield from self._raw.execute(
             "SELECT record, field, value, expected FROM rejects ORDER BY record, rowid LIMIT ?", [limit]
         )
 
     def lacking(self, column: str) -> list[int]:
-        """Records without a value in a column."""
+        """Return the records without a value in a column."""
         return [n for (n,) in self._raw.execute(f"SELECT n FROM rows WHERE {_quoted(column)} IS NULL")]
 
-    def strangers(self) -> list[tuple[int, str]]:
-        """(record, user_id) of rows about people who are no customers yet."""
+    def new_customers(self) -> list[tuple[int, str]]:
+        """Return (record, user_id) of the rows about customers that the database does not have."""
         return list(self._raw.execute("SELECT n, user_id FROM rows WHERE is_new = 1"))
 
     def dates(self) -> tuple[int, str | None, str | None]:
-        """Number of rows, and the first and last date among them."""
+        """Return the number of rows, and their first and last date."""
         return self._raw.execute("SELECT count(*), min(as_of), max(as_of) FROM rows").fetchone()
 
 
@@ -94,19 +94,19 @@ class Attached:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One moment of the database, in which the scratch file may be changed."""
-        with transaction(self._connection, "BEGIN"):
+        """One consistent view of the database; the scratch file may be changed in it."""
+        with transaction(self._connection, READ):
             yield self._connection
 
     @property
-    def glance(self) -> Connection:
+    def connection(self) -> Connection:
         """For a single statement, which sees one moment by itself."""
         return self._connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction, as `Database.write`."""
-        with transaction(self._connection, "BEGIN IMMEDIATE"):
+        with transaction(self._connection, WRITE):
             yield self._connection
 
 
@@ -118,14 +118,14 @@ class StagingFile:
     path
         A file of its own; made by `create`.
     columns
-        Of `rows`, the first of them `n`.
+        Columns of the table `rows`; the first is `n`.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path, self._columns = path, tuple(columns)
 
     def create(self) -> None:
-        """Begin empty. Raises DiskFull."""
+        """Make the file, empty. Raises DiskFull."""
         self.discard()
         with self._opened() as raw:
             raw.execute("PRAGMA page_size=8192")
@@ -134,14 +134,14 @@ class StagingFile:
             raw.execute("CREATE TABLE rejects (record INTEGER, field TEXT, value TEXT, expected TEXT)")
 
     def _declared(self) -> str:
-        # Without types: every value stays what it is.
+        # Columns without types: SQLite converts no value.
         return (
             f"n INTEGER PRIMARY KEY, {', '.join(map(_quoted, self._columns[1:]))}, customer_id INTEGER, is_new INTEGER"
         )
 
     @contextmanager
     def open(self) -> Iterator[StagedRows]:
-        """The file alone. Raises DiskFull."""
+        """Open the file alone, without the database. Raises DiskFull."""
         with self._opened() as raw:
             for pragma in _PRAGMAS:
                 raw.execute(f"PRAGMA {pragma}")
@@ -158,9 +158,9 @@ class StagingFile:
             raise
 
     @contextmanager
-    def attached(self, database: Database) -> Iterator[Attached]:
-        """The database with this file beside it."""
-        with database.engine.connect() as connection:
+    def attached(self, engine: Engine) -> Iterator[Attached]:
+        """Connect to the database with this file attached."""
+        with engine.connect() as connection:
             connection.exec_driver_sql(f"ATTACH DATABASE ? AS {SCHEMA}", (str(self.path),))
             connection.exec_driver_sql(f"PRAGMA {SCHEMA}.synchronous=OFF")
             connection.exec_driver_sql(f"PRAGMA {SCHEMA}.journal_mode=OFF")
@@ -170,7 +170,7 @@ class StagingFile:
                 connection.exec_driver_sql(f"DETACH DATABASE {SCHEMA}")
 
     def number_by_date(self, connection: Connection) -> None:
-        """Number the rows anew by `as_of`, then as they were; the file is attached."""
+        """Renumber the rows by `as_of`, then by their old numbers; the file has to be attached."""
         names = ", ".join(map(_quoted, (*self._columns[1:], "customer_id", "is_new")))
         for statement in (
             f"CREATE TABLE {SCHEMA}.dated ({self._declared()})",
@@ -181,11 +181,11 @@ class StagingFile:
             connection.exec_driver_sql(statement)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Return whether the file is there."""
         return self.path.exists()
 
     def size(self) -> int:
-        """Bytes."""
+        """Return its size in bytes."""
         return self.path.stat().st_size
 
     def seal(self) -> None:

@@ -41,7 +41,7 @@ class KeyOut(BaseModel):
     user_id: int
     made_by: int | None
     name: str
-    prefix: str = Field(description="What the key begins with, to recognise it by")
+    prefix: str = Field(description="First characters of the key, to recognise it by")
     scopes: list[Scope]
     created_at: str
     expires_at: str | None

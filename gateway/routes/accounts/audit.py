@@ -1,4 +1,4 @@
-"""Who did what, for administrators.
+"""The audit log, for administrators.
 
 Law: the log is read here, and changed by nobody.
 """
@@ -22,9 +22,11 @@ bp = blueprint("audit", __name__, prefix="/api/audit")
 
 class AuditQuery(Keyset):
     after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
-    action: str | None = Field(None, max_length=60, description="`user.disabled`, or `user` for all that begin so")
-    user: int | None = Field(None, ge=1, le=MAX_INT64, description="What this person did, by keys too")
-    since: str | None = Field(None, max_length=40, description="Date or timestamp, ISO 8601; UTC unless it says")
+    action: str | None = Field(
+        None, max_length=60, description="An action (`user.disabled`) or a group of them (`user`)"
+    )
+    user: int | None = Field(None, ge=1, le=MAX_INT64, description="Only what this person or their keys did")
+    since: str | None = Field(None, max_length=40, description="Date or timestamp, ISO 8601; without an offset UTC")
 
 
 class Entry(BaseModel):
@@ -43,7 +45,7 @@ class Entries(BaseModel):
     next: str | None
 
 
-@bp.get("", summary="Who did what, newest first", responses=answers(Entries))
+@bp.get("", summary="Audit log, newest first", responses=answers(Entries))
 def list_entries(query: AuditQuery) -> Response:
     """People, keys and things by number; `nobody` is a request without a token, such as a registration."""
     since = _moment(query.since) if query.since is not None else None

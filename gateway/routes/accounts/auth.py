@@ -124,7 +124,7 @@ def logout(body: Logout) -> Response:
     return response
 
 
-@bp.get("/me", summary="Who am I", responses=answers(Person, also=(401, 403)), security=_SIGNED_IN)
+@bp.get("/me", summary="The signed-in account", responses=answers(Person, also=(401, 403)), security=_SIGNED_IN)
 def me() -> Response:
     """The account this token belongs to."""
     return ok(Person.model_validate(current_user(), from_attributes=True))

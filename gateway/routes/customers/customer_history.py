@@ -25,7 +25,7 @@ MAX_LIFETIMES = 100
 
 
 class HistoryQuery(Query):
-    """How much of it, and what lies before."""
+    """A page of a history."""
 
     limit: int = Field(24, ge=1, le=100, description="Facts and scores, each")
     facts_before: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the page before")
@@ -33,7 +33,7 @@ class HistoryQuery(Query):
 
 
 class CustomerPath(BaseModel):
-    """Which customer, by user_id."""
+    """A customer, by user_id."""
 
     customer_id: str
 
@@ -63,7 +63,7 @@ class Lifetime(BaseModel):
 
 
 class PastReason(BaseModel):
-    """A feature's part in a past score."""
+    """The contribution of a feature to a past score."""
 
     feature: str
     label: str
@@ -109,14 +109,14 @@ class History(BaseModel):
 
 
 class MoversQuery(Query):
-    """Which way, and how many."""
+    """The direction of the change, and a page."""
 
     direction: Literal["up", "down"] = "up"
     limit: int = Field(20, ge=1, le=100)
 
 
 class Mover(BaseModel):
-    """Somebody whose risk changed."""
+    """A customer whose risk changed."""
 
     user_id: str
     plan: str | None
@@ -127,7 +127,7 @@ class Mover(BaseModel):
 
 
 class Movers(BaseModel):
-    """The largest changes between the present run and the one of 30 days or more before; nulls where there is none."""
+    """The largest changes since the last full run that is 30 days older or more; nulls where there is none."""
 
     customers: list[Mover]
     as_of: str | None
@@ -137,7 +137,7 @@ class Movers(BaseModel):
 
 @bp.get("/<customer_id>/history", summary="One customer over time", responses=answers(History, also=(404,)))
 def one(path: CustomerPath, query: HistoryQuery) -> Response:
-    """Facts, lifetimes, scores with outcomes, and what wrote them."""
+    """Facts, lifetimes and scores with outcomes, and the imports and jobs that wrote them."""
     with environment().database.read() as connection:
         present = customer_base.get(connection)
         key = customers.ids_by_user_id(connection, [path.customer_id]).get(path.customer_id)
@@ -188,9 +188,9 @@ def _score(schema: Schema, row: AnyRow) -> PastScore:
     )
 
 
-@bp.get("/movers", summary="Whose risk changed most", responses=answers(Movers))
+@bp.get("/movers", summary="Customers whose risk changed most", responses=answers(Movers))
 def movers(query: MoversQuery) -> Response:
-    """The present run beside the last whole run dated 30 days or more before it."""
+    """Compares the present run with the last full run dated 30 days or more before it."""
     with environment().database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
         earlier = dashboard.run_before(connection, run.as_of) if run else None

@@ -1,4 +1,4 @@
-"""Customers: who is at risk, one of them, what to do.
+"""Customers over REST: the high-risk list, risk segments, one customer, recommended actions.
 
 Law: a list is read from stored scores, never by calling the model.
 """
@@ -54,7 +54,7 @@ class AtRisk(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where in the list."""
+    """The page's place in the list."""
 
     page: int
     limit: int
@@ -73,7 +73,7 @@ class HighRisk(BaseModel):
 
 
 class CustomerPath(BaseModel):
-    """Which customer, by user_id."""
+    """A customer, by user_id."""
 
     customer_id: str
 
@@ -107,13 +107,13 @@ class Segment(BaseModel):
 
 
 class Segments(BaseModel):
-    """Always all three."""
+    """Customers by risk level; always all three levels."""
 
     segments: list[Segment]
 
 
 class SegmentBody(Legacy):
-    """Nothing yet; old clients send `{}`."""
+    """An empty body; old clients send `{}`."""
 
 
 class Actions(BaseModel):
@@ -166,7 +166,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
     )
 
 
-@bp.post("/segment", summary="How many at which risk", responses=answers(Segments))
+@bp.post("/segment", summary="Active customers by level of risk", responses=answers(Segments))
 def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
     with environment().database.read() as connection:
@@ -213,11 +213,11 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 
 @bp.get(
     "/<customer_id>/actions",
-    summary="What could be done for one customer",
+    summary="Actions that could keep one customer",
     responses=answers(Actions, also=(404, 409, 503)),
 )
 def actions(path: CustomerPath) -> Response:
-    """From the reasons that can be acted on, with the change the model expects (an estimate, labelled so)."""
+    """Actions on features that raise the risk, each with the model's estimate of the change it would bring."""
     env = environment()
     schema, version, complete = lookups.live_model(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, path.customer_id)

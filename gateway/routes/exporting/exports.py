@@ -1,7 +1,7 @@
-"""Exports: customers, the risk list, segments and the ledger, whole, as CSV, NDJSON or Parquet.
+"""Exports over REST: customers, the risk list, segments and the ledger, as CSV, NDJSON or Parquet.
 
 Law: a stream is read from one moment of the database and never cut short: a failure breaks the connection, so that
-no client takes half an answer for the whole. Row count and SHA-256 stand in the manifest of the same question.
+no client takes half an answer for the whole. The manifest of an export has its row count and SHA-256.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("exports", __name__, prefix="/api")
 PARQUET_TYPE = "application/vnd.apache.parquet"
-BUSY = "As many exports as this server allows at once are running; try again."
+BUSY = "This server is running as many exports as it allows at once; try again."
 RETRY_S = 5
 STREAM: dict[Any, Any] = {
     "200": {
@@ -44,32 +44,32 @@ FILE: dict[Any, Any] = {
 
 
 class CustomersExport(filtering.FilterFields, Query):
-    """Which customers, and how."""
+    """Customers to export, and the format."""
 
-    content: Literal["customers", "risk", "segments"] = Field("customers", description="Which table")
+    content: Literal["customers", "risk", "segments"] = Field("customers", description="The table")
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
 
 
 class PredictionsExport(filtering.LedgerFields, Query):
-    """Which predictions, and how."""
+    """Predictions to export, and the format."""
 
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
 
 
 class CustomersManifest(CustomersExport):
-    """The question that the manifest is of."""
+    """The export of customers to describe."""
 
-    format: Literal["csv", "ndjson"] = Field("csv")  # of Parquet the job's result tells
+    format: Literal["csv", "ndjson"] = Field("csv")  # the result of a Parquet job has its own
 
 
 class PredictionsManifest(PredictionsExport):
-    """The question that the manifest is of."""
+    """The export of predictions to describe."""
 
     format: Literal["csv", "ndjson"] = Field("csv")
 
 
 class Manifest(BaseModel):
-    """Rows and checksum of the export that the same question gives now."""
+    """Rows and checksum of an export as it would be sent now."""
 
     content: str
     format: str
@@ -85,7 +85,7 @@ class Manifest(BaseModel):
 
 
 class JobPath(BaseModel):
-    """Which job."""
+    """A job, by its number."""
 
     job_id: int = Field(ge=1, le=MAX_INT64)
 
@@ -112,7 +112,7 @@ def export_predictions(query: PredictionsExport) -> Response:
 
 @bp.get("/customers/export/manifest", summary="Rows and SHA-256 of an export", responses=answers(Manifest, also=(503,)))
 def customers_manifest(query: CustomersManifest) -> Response:
-    """Reads what the export would send, and sends how much it was; good for a stream with the same `ETag`."""
+    """Reads the whole export without sending it; describes every stream that has the same `ETag`."""
     return _manifest(query.content, query.format)
 
 
@@ -120,7 +120,7 @@ def customers_manifest(query: CustomersManifest) -> Response:
     "/predictions/export/manifest", summary="Rows and SHA-256 of an export", responses=answers(Manifest, also=(503,))
 )
 def predictions_manifest(query: PredictionsManifest) -> Response:
-    """Reads what the export would send, and sends how much it was."""
+    """Reads the whole export without sending it."""
     return _manifest("predictions", query.format)
 
 
@@ -128,7 +128,7 @@ def predictions_manifest(query: PredictionsManifest) -> Response:
     "/jobs/<int:job_id>/file", summary="The file an export wrote", responses={**FILE, "404": Failure, "409": Failure}
 )
 def job_file(path: JobPath) -> Response:
-    """From disk; parts of it (`Range`) too."""
+    """Ranges (`Range`) are served too."""
     env = environment()
     job = work.read(env.database, path.job_id)
     file = export_files.finished(
@@ -144,7 +144,7 @@ def _pairs() -> list[tuple[str, str]]:
 
 
 def _opened(content: Content, form: Format) -> Export:
-    """An export whose end gives its place to the next."""
+    """Begin an export; it takes one of the slots until it is closed."""
     env = environment()
     if not env.export_slots.acquire(blocking=False):
         raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
@@ -161,7 +161,7 @@ def _stream(content: Content, form: Format) -> Response:
     env = environment()
     export = _opened(content, form)
     try:
-        exporting.note(
+        exporting.record_export(
             env.database,
             content=content,
             form=form,
@@ -190,7 +190,7 @@ def _manifest(content: Content, form: Format) -> Response:
 
 
 def _job(content: Content) -> Response:
-    """Queue it once its filters are known to be good."""
+    """Check the filters and queue a Parquet export."""
     env = environment()
     pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
     with env.database.read() as connection:

@@ -36,7 +36,7 @@ WAIT_S = 60.0
 
 
 class FileForm(BaseModel):
-    """A file to look at."""
+    """A file to preview."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,7 +44,7 @@ class FileForm(BaseModel):
 
 
 class ImportForm(FileForm):
-    """A file of customers, and how to take it."""
+    """A file of customers, and options of the import."""
 
     schema_: str | None = Field(
         None, alias="schema", max_length=MAX_SCHEMA_CHARACTERS,
@@ -52,9 +52,9 @@ class ImportForm(FileForm):
     )  # fmt: skip
     as_of: date | None = Field(None, description="Date of the facts where the file names none; today if absent")
     dry_run: bool = Field(False, description="Check and count, write nothing")
-    keep_good: bool = Field(False, description="Take the rows that fit, even if others do not")
-    full_snapshot: bool = Field(False, description="The file holds every customer there is on its date")
-    absent_are_gone: bool = Field(False, description="With full_snapshot: declare those gone who are not in it")
+    keep_good: bool = Field(False, description="Import the valid rows even if others are rejected")
+    full_snapshot: bool = Field(False, description="The file holds every customer of its date")
+    absent_are_gone: bool = Field(False, description="With full_snapshot: customers who are not in the file have left")
 
 
 class OutcomesForm(FileForm):
@@ -125,7 +125,7 @@ class ImportsOut(BaseModel):
 
 
 class ImportsQuery(Query):
-    """Number of imports to list."""
+    """The number of imports to list."""
 
     limit: int = Field(50, ge=1, le=100)
 
@@ -151,33 +151,33 @@ def import_file(form: ImportForm) -> Response:
 
 @bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES))
 def preview(form: FileForm) -> Response:
-    """Twenty rows as they are read: encoding, delimiter, header."""
+    """The first twenty rows as an import would read them, with encoding, delimiter and header."""
     return _hand_over(kinds.PREVIEW, form.file, FileParams)
 
 
 @bp.post("/import/schema", summary="Propose a schema for a file", responses=answers(ProposalOut, also=FAILURES))
 def propose(form: FileForm) -> Response:
-    """From its headers and values; every guess is named."""
+    """A schema inferred from headers and values; each guess is noted."""
     return _hand_over(kinds.PROPOSE_SCHEMA, form.file, FileParams)
 
 
-@bp.post("/outcomes", summary="Import who left when, and why", responses=answers(OutcomesOut, also=FAILURES))
+@bp.post("/outcomes", summary="Import ends of subscriptions", responses=answers(OutcomesOut, also=FAILURES))
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
     options = partial(OutcomesParams, dry_run=form.dry_run, keep_good=form.keep_good)
     return _hand_over(kinds.IMPORT_OUTCOMES, form.file, options)
 
 
-@bp.get("/import", summary="What was imported", responses=answers(ImportsOut))
+@bp.get("/import", summary="Imports, newest first", responses=answers(ImportsOut))
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
     with environment().database.read() as connection:
         return ok(ImportsOut(imports=imports.page(connection, query.limit)))
 
 
-@bp.get("/import/<int:job_id>/rejects", summary="The rows an import rejected", responses=answers(str, also=(404,)))
+@bp.get("/import/<int:job_id>/rejects", summary="Rows that an import rejected", responses=answers(str, also=(404,)))
 def rejects(path: JobPath) -> Response:
-    """CSV: the reason, then the row as it stood in the file. Put it right and import it."""
+    """CSV: the reason, then the row as it stands in the file; correct it and import it again."""
     found = uploads.rejects(environment().settings.data_folder, path.job_id)
     return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
 
@@ -190,13 +190,13 @@ def _schema(given: str | None) -> Schema:
     with environment().database.read() as connection:
         present = customer_base.get(connection)
     if present is None:
-        raise InvalidSchema("schema: there are no customers yet, so say what the columns mean.",
+        raise InvalidSchema("schema: there are no customers yet, so the first import needs one.",
                             details=[{"field": "schema", "message": "needed for the first import"}])  # fmt: skip
     return present.schema
 
 
 def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
-    """Keep an upload for the worker and queue its job, whose parameters are made of the file's path and name."""
+    """Keep an upload for the worker and queue a job, whose parameters `params` makes of the file's path and name."""
     env = environment()
     work.require_worker(env.database, env.clock)
     path = uploads.keep(env.settings.data_folder, lambda to: file.save(to))

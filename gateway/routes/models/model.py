@@ -1,4 +1,4 @@
-"""The model: what is live, how it was made, what was live before.
+"""Models over REST: the live version, training, all versions and their reports, promotion and rollback.
 
 Law: every figure comes from the training's report on held-out rows.
 """
@@ -35,7 +35,7 @@ _PAGE: dict[Any, Any] = {
 
 
 class Improvement(BaseModel):
-    """Against the champion before, on the same test set; for a first model against the v1.0 baseline."""
+    """AUC beside that of the champion before, on the same test set; beside the v1.0 baseline for a first model."""
 
     improved: bool | None
     previous_auc: float | None
@@ -65,7 +65,7 @@ class TrainBody(Legacy):
 
 
 class TrainMetrics(BaseModel):
-    """On held-out rows at natural prevalence; balanced beside."""
+    """Figures on held-out rows at natural prevalence, and balanced ones."""
 
     auc: float | None
     precision: float | None
@@ -89,20 +89,20 @@ class Trained(BaseModel):
 
 
 class ImportanceOut(BaseModel):
-    """Share of mean |SHAP|."""
+    """A feature and its share of mean |SHAP|."""
 
     name: str
     importance: float
 
 
 class Features(BaseModel):
-    """Every feature, descending."""
+    """The importance of every feature, descending."""
 
     features: list[ImportanceOut]
 
 
 class VersionOut(BaseModel):
-    """One version."""
+    """A version with its main figures."""
 
     version: str
     state: str
@@ -117,13 +117,13 @@ class VersionOut(BaseModel):
 
 
 class Versions(BaseModel):
-    """Newest first."""
+    """Every version, newest first."""
 
     versions: list[VersionOut]
 
 
 class VersionPath(BaseModel):
-    """Which version."""
+    """A version of the model."""
 
     version: str
 
@@ -135,7 +135,7 @@ class VersionReport(VersionOut):
 
 
 class Entry(BaseModel):
-    """A version went live."""
+    """A version, from when it was live, and why."""
 
     version: str
     live_from: str
@@ -150,7 +150,7 @@ class Timeline(BaseModel):
 
 
 class PromoteBody(Body):
-    """Which version, why, and whether against the gate."""
+    """The version to promote, the reason, and whether to overrule the gate."""
 
     version: str = Field(min_length=1, max_length=32)
     reason: str = Field(min_length=1, max_length=500)
@@ -158,7 +158,7 @@ class PromoteBody(Body):
 
 
 class RollbackBody(Body):
-    """Why."""
+    """The reason for the rollback."""
 
     reason: str = Field(min_length=1, max_length=500)
 
@@ -238,14 +238,14 @@ def version(path: VersionPath) -> Response:
 
 @bp.get("/versions/<version>/report", summary="One version's report as a page", responses=_PAGE)
 def report(path: VersionPath) -> Response:
-    """Self-contained HTML: figures, curves, segments, what the model looks at."""
+    """Self-contained HTML: figures, curves, segments, dependence of the score on each feature."""
     env = environment()
     with env.database.read() as connection:
         model = models.get(connection, path.version)
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
     response = Response(env.ml.report_page(model.version), content_type=HTML_TYPE)
-    # Nothing of the page may run or fetch: it is drawn, not programmed.
+    # The page has neither scripts nor requests, and may have none.
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
@@ -266,7 +266,7 @@ def _version(model: models.Model, live: tuple[int, str] | None) -> VersionOut:
     )
 
 
-@bp.get("/timeline", summary="What was live when", responses=answers(Timeline))
+@bp.get("/timeline", summary="Models that were live, with their times", responses=answers(Timeline))
 def timeline() -> Response:
     """Newest first, each with its reason."""
     with environment().database.read() as connection:
@@ -276,7 +276,7 @@ def timeline() -> Response:
 
 @bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409)))
 def promote(body: PromoteBody) -> Response:
-    """Against the gate only with `force`; recorded either way."""
+    """A version that the gate refused needs `force`; the reason is recorded."""
     env = environment()
     model = promotions.promote(
         env.database, env.clock, version=body.version, reason=body.reason, force=body.force, actor=current_user().actor
@@ -286,7 +286,7 @@ def promote(body: PromoteBody) -> Response:
 
 @bp.post("/rollback", summary="Go back to the model before", responses=answers(VersionOut, also=(409,)))
 def rollback(body: RollbackBody) -> Response:
-    """Recorded with its reason."""
+    """The reason is recorded."""
     env = environment()
     model = promotions.roll_back(env.database, env.clock, reason=body.reason, actor=current_user().actor)
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live again.")

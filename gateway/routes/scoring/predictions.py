@@ -1,4 +1,4 @@
-"""Predictions: runs of them, the newest, one at a time, and how good they are.
+"""Predictions over REST: scoring runs, the newest predictions, performance, single scores, what-if.
 
 Law: a run is a job; a single score is explained and never written to the ledger.
 """
@@ -66,15 +66,15 @@ class Performance(BaseModel):
 
 
 class ScoreBody(Body):
-    """A customer by its id, or facts of one who may not exist."""
+    """A customer by user_id, or facts, of a customer who need not exist."""
 
     customer_id: str | None = Field(None, min_length=1, max_length=200)
     features: dict[str, Cell] | None = None
-    reasons: Shown = Field("top", description="Which reasons: the top three, every feature's, or none")
+    reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
 
 
 class WhatIfBody(Body):
-    """A customer, and facts that somebody could change."""
+    """A customer, and changed values of features that can be acted on."""
 
     customer_id: str = Field(min_length=1, max_length=200)
     changes: dict[str, Cell] = Field(min_length=1)
@@ -124,7 +124,7 @@ def generate(body: SampleBody) -> Response:
     return answer_job(kinds.SCORE, body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
-@bp.get("/performance", summary="How good the live model is", responses=answers(Performance, also=(422,)))
+@bp.get("/performance", summary="Performance of the live model", responses=answers(Performance, also=(422,)))
 def performance() -> Response:
     """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
     if "view" in request.args:
@@ -152,7 +152,7 @@ def performance() -> Response:
 
 @bp.post("/score", summary="Score one customer, or facts", responses=answers(Explained, also=(404, 409, 503)))
 def score(body: ScoreBody) -> Response:
-    """Explained, and not written to the ledger."""
+    """The score is explained, and not written to the ledger."""
     if (body.customer_id is None) == (body.features is None):
         raise invalid("body", "send either customer_id or features")
     env = environment()
@@ -167,11 +167,11 @@ def score(body: ScoreBody) -> Response:
 
 @bp.post(
     "/what-if",
-    summary="What the model would say if a fact were changed",
+    summary="The score with changed facts",
     responses=answers(WhatIfOut, also=(404, 409, 503)),
 )
 def what_if(body: WhatIfBody) -> Response:
-    """Only facts that can be acted on; scored by the code that scores everything."""
+    """Features that can be acted on may be changed; the score is computed as every other one."""
     env = environment()
     schema, version, complete = lookups.live_model(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, body.customer_id)

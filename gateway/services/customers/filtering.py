@@ -1,8 +1,8 @@
 """Filters as people write them (`plan=Standard`, `feature.device_count.min=2`) become
 `database.customers.filters.Filters`.
 
-Law: one reading for lists, exports, jobs and commands; what can't be read is refused with its field, never ignored:
-an export that left out a misspelt filter would give away more than was asked for.
+Law: lists, exports, jobs and commands read filters here; one that can't be read is refused with its field, never
+ignored: an export without a misspelt filter would give away more than was asked for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SORTS = tuple(f"{sign}{key}" for key in SORT_KEYS for sign in ("-", ""))
 
 
 class FilterFields(BaseModel):
-    """Which customers; `feature.<name>=`, `feature.<name>.min=` and `feature.<name>.max=` beside these."""
+    """Filters on customers; `feature.<name>=`, `feature.<name>.min=` and `feature.<name>.max=` beside these."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -58,14 +58,14 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
     pairs
         (name, value), as in a query string; a name may come several times.
     unsure_below
-        CONFIDENCE_THRESHOLD: what `low_confidence` means.
+        CONFIDENCE_THRESHOLD: below it a prediction is of low confidence.
     allowed
-        Further names that are somebody else's.
+        Further names to skip: parameters that are not filters.
 
     Raises
     ------
     InvalidInput
-        With a detail for each name or value that can't be used.
+        A name or value can't be used; there is a detail for each.
     """
     given = list(pairs)
     details: list[Detail] = []
@@ -97,7 +97,7 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
 
 
 class LedgerFields(BaseModel):
-    """Which predictions of the ledger."""
+    """Filters on the predictions of the ledger."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
@@ -154,7 +154,7 @@ def _fields(given: Sequence[Pair], details: list[Detail]) -> FilterFields:
 
 
 def _feature(schema: Schema, name: str, field: str, details: list[Detail]) -> str | None:
-    """The feature that is meant: by its name, or by its name in snake case."""
+    """Return the feature's name, given as it is or in snake case; add a detail where there is no such feature."""
     if name in schema.features:
         return name
     if name in schema.by_snake:
@@ -169,7 +169,7 @@ def _listed(schema: Schema) -> str:
 
 
 def _rules(schema: Schema, pairs: Iterable[Pair], details: list[Detail]) -> list[FeatureRule]:
-    """One rule for each feature that is named."""
+    """Return one rule for each feature that is named."""
     rules: dict[str, dict[str, Any]] = {}
     for field, value in pairs:
         name = field.removeprefix(PREFIX)
@@ -219,11 +219,11 @@ def parse_sort(schema: Schema, text: str) -> Sort:
     Raises
     ------
     InvalidInput
-        No such key, or one that this customer base has no column for.
+        There is no such key, or these customers have no column for it.
     """
-    key = text.lstrip("-+ ")  # a plus in an address may come as a space
+    key = text.lstrip("-+ ")  # a plus in a URL is decoded as a space
     if key not in SORT_KEYS:
         raise invalid("sort", f"expected one of {', '.join(SORTS)}")
     if key == "last_activity" and LAST_SEEN not in schema.features:
-        raise invalid("sort", f"these customers have no feature {LAST_SEEN}, so nobody knows their last activity")
+        raise invalid("sort", f"these customers have no feature {LAST_SEEN}, so their last activity is unknown")
     return Sort(key, text.lstrip("+ ").startswith("-"))

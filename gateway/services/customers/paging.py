@@ -59,7 +59,7 @@ def page_of(
     pairs
         The query string as (name, value).
     everyone
-        How many are active and scored, from the roll-up: the total when no filter is given.
+        Number of active customers with a score, from the roll-up: the total when no filter is given.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def page_of(
         and not filters.has_left
         and not any(value == "any" for name, value in pairs if name == "scored")
     ):
-        # The list is of those at risk unless somebody asks for others; who has left has no present score.
+        # The list is of scored customers unless others are asked for; a customer who has left has no present score.
         filters = replace(filters, is_scored=True)
     position = read_cursor(filters, sort, after) if after is not None else None
     if filters == Filters(is_scored=True, unsure_below=unsure_below):

@@ -49,7 +49,7 @@ def finished(data_folder: Path, job: Job, *, keep_hours: float, now: datetime) -
     NotFound
         The job is no export, or its file has been removed.
     Conflict
-        It has not ended well yet.
+        It has not finished, or it failed.
     """
     if job.kind != "export":
         raise NotFound(f"Job {job.id} writes no file.")

@@ -35,18 +35,18 @@ from shared.tables.formula_guard import guard_cell
 
 Format = Literal["csv", "ndjson"]
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
-#: Names in the query string that are no filters.
+#: Parameters of the query string that are not filters.
 NAMES = ("content", "format")
 ROWS_AT_ONCE = 500
 NOBODY = "There are no customers yet: import a table first."
-#: The other word of a pair, for a label's column: who left is `Yes`, so who stayed is `No`.
+#: Counterparts of labels: where customers who left are `Yes`, those who stayed are `No`.
 STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
 
 
 def select(
     connection: Connection, content: Content, pairs: Sequence[Pair], *, unsure_below: float
 ) -> tuple[Schema, Selection]:
-    """Select the rows that were asked for, without reading them yet.
+    """Select the rows of an export, without reading them yet.
 
     Raises
     ------
@@ -70,8 +70,10 @@ def select(
     return schema, exports.segments(connection, schema, filters)
 
 
-def note(database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, actor: Actor) -> None:
-    """Record who is about to be sent what: names of filters, never their values, which may be somebody's address."""
+def record_export(
+    database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, actor: Actor
+) -> None:
+    """Audit an export that begins, with the names of its filters; their values may be personal data."""
     filtered = ", ".join(sorted({name for name, _ in pairs if name not in NAMES})) or "none"
     with database.write() as connection:
         audit.record(
@@ -80,7 +82,7 @@ def note(database: Database, *, content: Content, form: Format, pairs: Sequence[
 
 
 def negative_label(schema: Schema) -> str:
-    """Return a value of the label's column that does not mean churned: the database keeps only which of both it was."""
+    """Return a value for the label's column that does not mean churned; the database keeps 0 and 1 only."""
     means = [value.strip().casefold() for value in schema.positive]
     words = (*(STAYED[word] for word in means if word in STAYED), *STAYED.values())
     return next((word for word in words if word.casefold() not in means), "stayed")
@@ -92,18 +94,18 @@ class Export:
     Parameters
     ----------
     content, form, pairs
-        What, how it is written, and the filters as (name, value).
+        The table, the format, and the filters as (name, value).
     unsure_below
         CONFIDENCE_THRESHOLD.
 
     Attributes
     ----------
     columns
-        In order.
+        The columns in order.
     rows, size, sha256
-        Of what has been read so far: rows, bytes, and their checksum in hexadecimal.
+        Rows and bytes read so far, and the SHA-256 of those bytes in hexadecimal.
     etag
-        The same for the same question about the same data.
+        Entity tag: the same for the same table, format, filters and data.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class Export:
         try:
             rows, part = next(self._parts)
         except BaseException:
-            self.close()  # at the end too, whether or not somebody else does
+            self.close()  # at the end too: the caller may forget to
             raise
         self.rows += rows
         self._digest.update(part)
@@ -158,7 +160,7 @@ class Export:
             self.close()
 
     def manifest(self) -> dict[str, Any]:
-        """Describe what was read: how much, its checksum, and of which data."""
+        """Return the size and checksum of what was read, and the run and schema it comes from."""
         return {
             "content": self.content,
             "format": self.form,
@@ -175,7 +177,7 @@ class Export:
 
 
 def _written(form: Format, selection: Selection) -> Iterator[tuple[int, bytes]]:
-    """How many rows, and their bytes; no part of `Export`, which would then refer to itself and live on."""
+    """Yield (number of rows, their bytes). As a method it would make `Export` refer to itself, and live on."""
     write = _csv_lines if form == "csv" else _json_lines
     if form == "csv":
         yield 0, _csv_lines((), [[guard_cell(column.name) for column in selection.columns]])
@@ -184,7 +186,7 @@ def _written(form: Format, selection: Selection) -> Iterator[tuple[int, bytes]]:
 
 
 def _csv_lines(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> bytes:
-    """RFC 4180, UTF-8 without a mark at its beginning, an unknown value blank."""
+    """Write rows as RFC 4180 in UTF-8 without a byte order mark; an unknown value is blank."""
     texts = [k for k, column in enumerate(columns) if column.kind == "text"]
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -198,6 +200,6 @@ def _csv_lines(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> byte
 
 
 def _json_lines(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> bytes:
-    """One object a line, an unknown value null, text as it is."""
+    """Write rows as one JSON object a line; an unknown value is null."""
     names = [column.name for column in columns]
     return b"".join(orjson.dumps(dict(zip(names, row, strict=True))) + b"\n" for row in rows)

@@ -1,7 +1,7 @@
 """Exports as Parquet files: written by the worker as a job, kept for a while, fetched from disk.
 
-Law: worker and commands only; the web process imports no Arrow. A file is written aside and renamed, so what stands
-under its name is whole; which files there are is known from the folder, and from nowhere else.
+Law: worker and commands only; the web process imports no Arrow. A file is written aside and renamed, so a file
+under its name is whole; the folder is the only record of which files exist.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
 
 
 def write(work: Work, params: ExportParams, path: Path) -> int:
-    """Write the rows that were asked for to `path` and return how many they are."""
+    """Write the rows to `path` and return their number."""
     aside = path.with_suffix(export_files.UNFINISHED)
     done = 0
     try:

@@ -1,4 +1,4 @@
-"""A file checked from end to end: rows that fit are staged, cells that do not are noted.
+"""Checks a file from end to end: valid rows are staged, cells that can't be used are noted.
 
 Law: the database is not written here; accepted and rejected rows add up to the rows of the file.
 """
@@ -48,7 +48,7 @@ class CheckedFile:
     rejects: list[Detail]
 
     def with_late(self, table: OpenTable, rejects: Sequence[StagedReject]) -> CheckedFile:
-        """The same after further rows turned out to be unusable."""
+        """Return the result after further rows were found to be unusable."""
         with self.staging.open() as rows:
             _reject_rows(rows, rejects)
             accepted, first, last = rows.dates()
@@ -61,14 +61,14 @@ class CheckedFile:
 def check_file(
     table: OpenTable, staging: Staging, *, as_of: str, today: date, report: Report = lambda rows: None
 ) -> CheckedFile:
-    """Check every row of a file, and stage those that fit.
+    """Check every row of a file, and stage the valid ones.
 
     Parameters
     ----------
     staging
         Takes the rows, as its schema describes them.
     as_of
-        Dates the rows where the file does not.
+        The date of rows where the file has none.
     report
         Called with the rows done so far.
     """
@@ -134,6 +134,6 @@ def _details(table: OpenTable, rows: StagedRows) -> list[Detail]:
 
 
 def refusal(table: OpenTable, checked: CheckedFile, where: str) -> InvalidTable:
-    """The refusal of an import, with the first rejects and the place of the file that holds all of them."""
+    """Return the error that refuses an import, with the first rejects and the place of the file with all of them."""
     wrong = messages.rows_rejected(checked.rejected, checked.total, table.place_name, checked.rejects[0])
     return InvalidTable(wrong + messages.nothing_imported(where), details=checked.rejects)

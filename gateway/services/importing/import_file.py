@@ -35,8 +35,8 @@ from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
 
 OTHER_BASE = (
-    "This database holds the customer base {name!r}, whose columns mean something else. "
-    "One database is one customer base: start a new one with "
+    "This database holds the customer base {name!r}, whose columns have another meaning. "
+    "One database holds one customer base: start a new one with "
     "`DATABASE_PATH=./database/another.db retainstream import FILE --schema SCHEMA`{demo}."
 )
 DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
@@ -61,7 +61,7 @@ def run(work: Work, params: ImportParams) -> Mapping[str, Any]:
 
 
 def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
-    """Check the file, and unless that was all, accept and publish it."""
+    """Check the file; unless this is a dry run, accept and publish it."""
     schema = schema_from_dict(params.schema)
     _sweep_spool(work)
     as_of = (params.as_of or work.clock().date()).isoformat()
@@ -69,7 +69,7 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
     work.step(0.0, "Looking at the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
-        notes = _fits(connection, present, schema)
+        notes = _schema_notes(connection, present, schema)
     spool = uploads.folder(work.settings.data_folder)
     with (
         closing(open_table(params.path, folder=spool)) as table,
@@ -82,7 +82,7 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
         if params.dry_run:
             return result
         staging.require_room(work.database)
-        # A file that declares customers absent is taken again.
+        # A file that declares absent customers gone is imported again: others may be absent now.
         if not params.absent_are_gone and _is_imported(work, table, checked):
             return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
         accepted = _accept(work, table, checked, present, params, result)
@@ -110,8 +110,8 @@ def _refuse_future(work: Work, as_of: str) -> None:
         raise invalid("as_of", f"{as_of} lies in the future (today is {today}).")
 
 
-def _fits(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
-    """Notes on the schema. Raises SchemaMismatch where the base can't take a file of it."""
+def _schema_notes(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
+    """Return notes on the schema. Raises SchemaMismatch where the base can't take a file with it."""
     if present is None or present.checksum == schema.checksum():
         return []
     if customer_base.schema_of(connection, schema.checksum()) is None:
@@ -158,15 +158,15 @@ def _result(work: Work, checked: CheckedFile, present: Base | None, params: Impo
 
 
 def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
-    """The columns by which an import is known again."""
+    """Return the columns that identify an import."""
     schema = checked.staging.schema
     return {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": checked.last_date}
 
 
 def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
-    """Whether this very file was imported before."""
+    """Return whether the same file was imported before."""
     with work.database.read() as connection:
-        return imports.seen(connection, **_identity(table, checked))
+        return imports.was_imported(connection, **_identity(table, checked))
 
 
 def _accept(
@@ -177,13 +177,13 @@ def _accept(
     params: ImportParams,
     result: dict[str, Any],
 ) -> Pending:
-    """Note the import: from this moment it will be finished."""
+    """Record the import as accepted: from now on it will be finished, whatever happens."""
     now, staging = iso(work.clock()), checked.staging
     staging.seal()
     with work.database.write() as connection:
         if present is None:
             if customer_base.get(connection) is not None:
-                raise Conflict("Another customer base came in between; look at it, then import again.")
+                raise Conflict("Another import created the customers meanwhile; look at them, then import again.")
             customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
         plan = _plan(connection, checked, params, result, now)
         imports.begin(
@@ -206,7 +206,7 @@ def _plan(connection: Connection, checked: CheckedFile, params: ImportParams, re
     return Plan(
         staging=str(staging.path), present=present.schema.as_dict(), given=staging.schema.as_dict(),
         roles=list(staging.roles), several=checked.several,
-        corrects=apply_import.knows_dates_between(connection, first, last),
+        corrects=apply_import.has_dates_between(connection, first, last),
         lifetimes=facts.has_subscriptions(connection), absent_on=last if params.absent_are_gone else None,
         today=now[:10], now=now, file=params.path, result=result,
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Importing outcomes: a file that says who left when, and why, ends the lifetimes of known customers.
+"""Imports outcomes: a file of ends, with reasons, ends the lifetimes of known customers.
 
-Law: checked whole before anything is written; applying it twice changes nothing more than applying it once.
+Law: the file is checked whole before anything is written; applying it twice changes nothing more than applying it once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from database.importing import outcomes_writer
 from database.importing.staging import Staging, open_staging
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import check_file, refusal
-from gateway.services.importing.finishing import bring_up_to_date
-from gateway.services.importing.publish_import import pending_import, publish_import
+from gateway.services.importing.publish_import import pending_import, publish_import, refresh_figures
 from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import OutcomesParams
@@ -66,7 +65,7 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
     today = work.clock().date()
     with work.database.read() as connection:
         if customer_base.get(connection) is None:
-            raise NoCustomers("There are no customers yet whose outcomes these could be: import a table first.")
+            raise NoCustomers("There are no customers yet for these outcomes: import a table first.")
     checked = check_file(table, staging, as_of=today.isoformat(), today=today)
     checked = checked.with_late(table, outcomes_writer.unusable(work.database, staging))
     if checked.rejected:
@@ -94,5 +93,5 @@ def _apply(work: Work, staging: Staging) -> tuple[int, int]:
 
     with locks.facts_alone(work):
         done = outcomes_writer.apply(work.database, staging, now=iso(work.clock()), report=report)
-        bring_up_to_date(work)
+        refresh_figures(work)
     return done

@@ -1,6 +1,6 @@
 """Preview of a file, and a proposed schema for it, before anything is imported.
 
-Law: nothing is written; of a long file only its beginning is judged, and that is said.
+Law: nothing is written; only the beginning of a long file is read, and a note says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An accepted import is written to its end and published, and the figures that follow from the facts are renewed.
+"""Writes an accepted import to its end, publishes it, and renews the figures that follow from the facts.
 
 Law: an import that was accepted is finished: by this process, by the next attempt of its job, or by the next import.
 """
@@ -10,13 +10,15 @@ from typing import Any
 
 import structlog
 
+from database.customers import churn_history
 from database.importing import imports
 from database.importing.import_writer import open_import
 from database.importing.imports import Pending
+from database.scoring.run_writer import refresh_roll_up
 from gateway.services.importing import uploads
-from gateway.services.importing.finishing import bring_up_to_date
 from gateway.services.jobs import locks
 from gateway.services.jobs.work import Work
+from gateway.services.scoring import outcomes
 from shared.errors import DiskFull
 
 log = structlog.get_logger()
@@ -34,18 +36,18 @@ def pending_import(work: Work) -> Pending | None:
 
 
 def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
-    """Write the rest of an accepted import, publish it, and renew the figures, while nobody reads the facts.
+    """Write the rest of an accepted import, publish it, and renew the figures, while no other job reads the facts.
 
     Raises
     ------
     Conflict
         Its staged rows are gone; the import was given up.
     DiskFull
-        The import waits.
+        The import stays accepted, and waits.
     """
     with locks.facts_alone(work):
         result = _write(work, pending)
-        bring_up_to_date(work)
+        refresh_figures(work)
         return result
 
 
@@ -63,3 +65,13 @@ def _write(work: Work, pending: Pending) -> Mapping[str, Any]:
     uploads.discard(plan.file)
     log.info("import_published", import_id=pending.id, rows=plan.result["rows"], longest_write_s=round(longest_s, 3))
     return {**plan.result, "declared_gone": writer.declared_gone, "longest_write_ms": round(longest_s * 1000)}
+
+
+def refresh_figures(work: Work) -> None:
+    """Compute anew what follows from the facts alone: churn by period, outcomes, the roll-up of present scores."""
+    with work.database.read() as connection:
+        periods = churn_history.measure(connection)
+    with work.database.write() as connection:
+        churn_history.store(connection, periods)
+    outcomes.settle(work)
+    refresh_roll_up(work.database)

@@ -1,7 +1,7 @@
-"""The rejected rows of a file as a file: to put right and import again.
+"""Writes the rejected rows of a file as a file, to be corrected and imported again.
 
-Law: what stood in the file stands here, so that a row that is put right means what it would have meant there; what
-only the whole file could tell (how its dates are written) is written out.
+Law: cells are copied as they are, so that a corrected row means what it would have meant in the file; formats that only
+the whole file shows (how its dates are written) are converted.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _reasons(rows: StagedRows) -> Iterator[tuple[int, str]]:
 
 
 def _rows(table: OpenTable, dates: Any) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Record number and cells of every row, as they stood."""
+    """Yield record number and cells of every row, unchanged."""
     if table.delimiter is None:
         yield from _parquet_rows(table)
         return
@@ -91,12 +91,12 @@ def _values(column: pa.Array) -> list[Any]:
 
 
 def _safe(cell: str) -> str:
-    """A cell of a CSV so that no spreadsheet runs it; an import reads the same from both."""
+    """Guard a cell against spreadsheets, which run formulas; an import reads it as the same value."""
     return cell if re.match(NUMBER, cell) else guard_cell(unguard_cell(cell))
 
 
 def _iso(cell: str, written: str) -> str:
-    """A date of a column written in another way as ISO: the rejected rows alone may not say which way that was."""
+    """Write a date as ISO: the rejected rows alone may not show the format of their column."""
     parts = _LOCAL.fullmatch(cell)
     if parts is None:
         return _safe(cell)

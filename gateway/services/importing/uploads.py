@@ -1,6 +1,6 @@
 """The spool: uploaded files for the worker, and files of rejected rows.
 
-Law: they lie in a folder of their own in DATA_FOLDER, bear names of our own, and are removed when nobody needs them.
+Law: they stand in a folder of their own in DATA_FOLDER, under generated names, and are removed when no longer needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEPT_S = 7 * 24 * 3600.0
 
 
 def folder(data_folder: Path) -> Path:
-    """The folder, made if it is not there; only its owner reads it."""
+    """Return the folder, made where it does not exist; only its owner may read it."""
     made = data_folder / FOLDER
     made.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
@@ -44,7 +44,7 @@ def staging_path(folder: Path, job: Job) -> Path:
 
 
 def discard(params_path: str | None) -> None:
-    """Remove an upload; a file of somebody's own that a command read is no upload and stays."""
+    """Remove an upload; a file that a command read in place is none, and stays."""
     if params_path and Path(params_path).name.startswith("upload-") and Path(params_path).parent.name == FOLDER:
         Path(params_path).unlink(missing_ok=True)
 

@@ -90,7 +90,7 @@ class ExportParams:
     Attributes
     ----------
     content
-        Which rows.
+        The table: customers, risk, segments or predictions.
     filters
         (name, value) pairs, as in the query string.
     """

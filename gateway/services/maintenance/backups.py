@@ -1,7 +1,7 @@
 """Backups: a folder with a copy of the database, the models it names, and a manifest with the SHA-256 of each file.
 
-Law: the manifest is the backup. It is put in place last, in one rename, when everything it names was written, read
-back and found right; whatever kills a backup leaves the one before as it was.
+Law: a backup is complete once its manifest is there. It is put in place last, in one rename, after all that it names
+was written, read back and verified; a backup that is killed leaves the one before as it was.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DATA = re.compile(r"data-\d{8}T\d{6}-[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup as its manifest tells of it."""
+    """A backup as its manifest describes it."""
 
     folder: Path
     made_at: str
@@ -65,9 +65,9 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
     Parameters
     ----------
     database, registry
-        What is copied: the SQLite file, and the folder with one folder per model version.
+        The database file, and the folder with one folder per model version.
     folder
-        New, empty, or a backup that this one takes the place of.
+        A new or empty folder, or one with a backup, which this one replaces.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
     Conflict
         Another backup is writing here.
     CorruptBackup
-        What was written reads back otherwise; the backup before is as it was.
+        The copy does not read back as it was written; the backup before is as it was.
     """
     if not database.exists():
         raise NotFound(f"There is no database at {database}. Set DATABASE_PATH.")
@@ -145,7 +145,7 @@ def _write(database: Path, registry: Path, folder: Path, data: str, clock: Clock
     (target / DATABASE).chmod(0o600)
     progress(0.4, "Reading the copy back")
     found = files.read_content(target / DATABASE, check=True)
-    # After the database: a model it names was whole on disk before it was named, and never changes.
+    # After the database: each model that it names was complete on disk before, and never changes.
     missing = _copy_models(found, registry, target / MODELS)
     progress(0.55, "Computing checksums")
     paths = sorted(path for path in target.rglob("*") if path.is_file())
@@ -195,7 +195,7 @@ def _sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """A file's checksum, read in blocks."""
+    """Return the SHA-256 of a file."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
@@ -211,7 +211,7 @@ def verify_manifest(folder: Path) -> Backup:
     NotFound
         There is no backup.
     CorruptBackup
-        The manifest is not the one that was written, or of a form this program does not know.
+        The manifest was changed since it was written, or has an unknown format.
     """
     try:
         manifest: Any = orjson.loads((folder / MANIFEST).read_bytes())
@@ -225,7 +225,7 @@ def verify_manifest(folder: Path) -> Backup:
     if said != hashlib.sha256(_dump(manifest)).hexdigest():
         raise CorruptBackup(f"{MANIFEST} is damaged: it is not what was written.")
     if manifest.get("format") != FORMAT:
-        raise CorruptBackup(f"{MANIFEST} has a form that this version does not know.")
+        raise CorruptBackup(f"{MANIFEST} has a format that this version does not know.")
     return _read(folder, manifest)
 
 
@@ -243,7 +243,7 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Backup:
 
 
 def verify(folder: Path, *, progress: Progress) -> Backup:
-    """Read a backup back: every checksum, the database's integrity, what it holds.
+    """Verify a backup: every checksum, the database's integrity, its content.
 
     Raises
     ------

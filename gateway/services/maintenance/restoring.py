@@ -1,8 +1,8 @@
 """Restoring a backup.
 
-Law: checked whole before anything is touched; what would be overwritten is named, and copied aside first; models
-come before the database that names them; never under a process that uses the database: a job that went on in data
-which are not its own would write half a run into them.
+Law: the backup is verified before anything is touched; whatever it overwrites is named, and copied aside first; models
+are restored before the database that names them; no other process may use the database meanwhile: a job that went on
+would write half a run into data that are not its own.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
 
 
 def _differs(found: Backup, version: str, registry: Path) -> bool:
-    """Whether the registry has this version with other bytes than the backup."""
+    """Return whether the registry has this version with a content other than the backup's."""
     there, saved = registry / version, found.models / version
     if not there.exists():
         return False
@@ -117,7 +117,7 @@ def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
     if files.is_readable(path):
         files.copy_database(path, aside / backups.DATABASE)
     else:
-        # Damaged, or no database at all: it can't be written into, so it goes aside as it is, with what lies beside it.
+        # Damaged, or no database at all: it can't be written into, so it is moved aside with its log files.
         for ending in ENDINGS:
             if (each := path.with_name(path.name + ending)).exists():
                 each.rename(aside / f"{backups.DATABASE}{ending}")

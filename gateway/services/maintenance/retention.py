@@ -1,6 +1,6 @@
-"""How long rows are kept, and the deleting of those that are older.
+"""Deletes rows that are older than they are to be kept.
 
-Law: nothing goes unless a limit is set; many short transactions, so that nobody waits; what went is recorded.
+Law: nothing is deleted unless a limit is set; transactions are short, so that nobody waits; deletions are audited.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.clock import Clock, days_later, iso
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 
 log = structlog.get_logger()
-#: Rows of the first transaction; how many those after it delete follows from how long it took.
+#: Rows of the first transaction; `AdaptiveBatchSize` finds the number for the others.
 CHUNK = 1_000
 EVERY_S = 86_400.0
 Report = Callable[[float, str], None]
@@ -40,7 +40,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As they are set."""
+        """Take the limits from the settings."""
         return cls(settings.ledger_months, settings.audit_months, settings.jobs_months)
 
     @property
@@ -49,7 +49,7 @@ class Limits:
 
 
 def months_before(day: date, months: int) -> date:
-    """The same day some months ago, or the last one of a shorter month.
+    """Return the same day some months ago, or the last day of a shorter month.
 
     >>> months_before(date(2026, 3, 31), 1), months_before(date(2026, 1, 15), 13)
     (datetime.date(2026, 2, 28), datetime.date(2024, 12, 15))
@@ -73,7 +73,7 @@ def run(
     stops: threading.Event | None = None,
     report: Report = lambda share, what: None,
 ) -> Mapping[str, int]:
-    """Delete what is older than its limit.
+    """Delete rows that are older than their limit.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def run(
 
     Returns
     -------
-    rows by what they were: ledger, audit, jobs.
+    number of rows by kind: ledger, audit, jobs.
     """
     now, stops = clock(), stops or threading.Event()
     if dry_run:
@@ -120,7 +120,7 @@ def _runs(database: Database, months: int | None, now: datetime) -> list[int]:
     if months is None:
         return []
     before = months_before(now.date(), months).isoformat()
-    # An outcome is known after the horizon and the grace gap; whoever has none by then never gets one.
+    # An outcome is known after the horizon and the grace gap; a prediction without one by then never gets one.
     hopeless = days_later(before, -(HORIZON_DAYS + GRACE_DAYS))
     with database.read() as connection:
         return list(rows.old_runs(connection, before=before, hopeless_before=hopeless))
@@ -148,6 +148,6 @@ def daily(database: Database, limits: Limits, *, clock: Clock, stops: threading.
         try:
             gone = run(database, limits, clock=clock, actor=audit.WORKER, stops=stops)
             log.info("retention_ran", **gone)
-        except Exception:  # a day's failure is told, and must not end the days after it
-            log.exception("retention_broke")
+        except Exception:  # one day's failure is logged, and must not end the days after it
+            log.exception("retention_failed")
         stops.wait(EVERY_S)

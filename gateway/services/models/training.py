@@ -1,6 +1,6 @@
-"""Training: the matured snapshot goes to the ML service, the report comes back, the gate decides.
+"""Training: sends the matured snapshots to the ML service, keeps the report, and asks the gate.
 
-Law: only rows whose outcome is known go in; what the gateway calls live is what its timeline says, never a folder.
+Law: only rows whose outcome is known are sent; the live model is the newest one of the timeline, never of a folder.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from shared.schema.features import Schema
 
 log = structlog.get_logger()
 
+NO_CUSTOMERS = "There are no customers to train on yet: import a table first."
 NOT_YET = (
     "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
     "Import earlier snapshots with their subscriptions, or a table with a label column."
@@ -37,11 +38,11 @@ NOT_YET = (
 
 
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
-    """The job: train on what has matured by the data's last date, promote if the gate allows."""
+    """The job: train on the snapshots matured by the data's last date; promote if the gate allows."""
     with work.database.read() as connection:
         last = facts.last_date(connection)
     if last is None:
-        raise NoCustomers("There are no customers to train on yet: import a table first.")
+        raise NoCustomers(NO_CUSTOMERS)
     model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=params.allow_leaks)
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
@@ -75,11 +76,11 @@ def train(
     Parameters
     ----------
     today
-        ISO date; nothing after it is used. The demo gives past dates, everybody else the data's last date.
+        ISO date; nothing after it is used. The demo passes past dates, all others the data's last date.
     live_from
-        Moment written to the timeline if it is promoted; the moment of the promotion unless a past one is replayed.
+        Moment that the timeline gets if the model is promoted; now if absent. The demo replays past ones.
     allow_leaks
-        Features that somebody let pass by name although they tell the outcome; the report names them.
+        Features that the leak guard lets pass, although they give the outcome away; the report names them.
     """
     schema, checksum = _base(work.database)
     on_disk = work.ml.versions()
@@ -122,7 +123,7 @@ def train(
 
 
 def gate(report: TrainReport) -> tuple[bool, str]:
-    """Whether a new model may go live, and why.
+    """Return whether a new model may go live, and why.
 
     On the same test rows its log loss must not be worse than the live model's (paired bootstrap over customers: the
     95 % interval of the difference must not lie above 0), and no segment may collapse.
@@ -146,16 +147,16 @@ def _base(database: Database) -> tuple[Schema, str]:
     with database.read() as connection:
         found = customer_base.get(connection)
     if found is None:
-        raise NoCustomers("There are no customers to train on yet: import a table first.")
+        raise NoCustomers(NO_CUSTOMERS)
     return found.schema, found.checksum
 
 
 def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
-    rows = _undisturbed(work, schema, today)
+    rows = _locked_snapshot(work, schema, today)
     stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
     work.step(0.0, "Sending the training data")
-    # Closing the answer's lines closes the connection, which cancels the training at the other end; closing the rows
-    # ends their transaction, however far they were read.
+    # Closing the lines closes the connection, which cancels the training in the ML service; closing the rows ends
+    # their transaction, however far they were read.
     with closing(rows), closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
         for line in lines:
             if "report" in line:
@@ -164,13 +165,13 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
     raise AssertionError("the client ends with a report or raises")
 
 
-def _undisturbed(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
+def _locked_snapshot(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     with locks.standing_still(work):
         yield from _snapshot(work.database, schema, today)
 
 
 def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[float, str], None]) -> Backtest:
-    """Judge a model of each matured month by what was known then; nothing is kept.
+    """Evaluate a model of each matured month, trained on what was known then; nothing is stored.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
 
 
 def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
-    """Labelled rows, date by date: derived from subscriptions where those exist and have matured, else as given."""
+    """Yield labelled rows, date by date: labels follow from matured subscriptions, or else were given in the file."""
     with database.read() as connection:
         matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
         empty = True
@@ -202,10 +203,10 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
                 ids, labels, *features = by_column(rows)
                 yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
         if empty:
-            yield from _given(connection, schema, today)
+            yield from _given_labels(connection, schema, today)
 
 
-def _given(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+def _given_labels(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
     rows = facts.given_label_rows(connection, schema)
     if not rows:
         raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today))

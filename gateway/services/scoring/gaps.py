@@ -1,4 +1,4 @@
-"""Features that the model's training had complete and that many customers lack now: a feed that did not come.
+"""Features that the model's training had complete and that many customers lack now: a feed that did not arrive.
 
 Law: a run stops before anything of it is stored, unless each such feature is allowed by name.
 """
@@ -20,7 +20,7 @@ SHARE, COUNT = 0.05, 20
 
 @dataclass(frozen=True)
 class Gap:
-    """A feature that many of the customers lack."""
+    """A feature that many customers lack."""
 
     feature: str
     missing: int
@@ -33,15 +33,15 @@ class Gap:
         return f"missing for {self.missing:,} of {self.customers:,} customers ({share:.1f} %)"
 
 
-def demand_features(
+def require_features(
     work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None, *, allow: Sequence[str] = ()
 ) -> list[dict[str, str | int]]:
-    """Refuse a run where a feature is missing for many; return those that are allowed to be, with their counts.
+    """Refuse a run if many customers lack such a feature, unless it is allowed; return the allowed ones with counts.
 
     Parameters
     ----------
     among
-        Ids of a sample; everybody who can be scored without it.
+        Ids of a sample; all customers that can be scored if absent.
     allow
         Features that the job allows to be missing.
 
@@ -49,7 +49,7 @@ def demand_features(
     ------
     FeatureMissing
     InvalidInput
-        Where `allow` names what is no feature.
+        `allow` names a feature that does not exist.
     """
     for name in allow:
         if name not in schema.features:
@@ -58,7 +58,7 @@ def demand_features(
     if not complete:
         return []
     with work.database.read() as connection:
-        size, missing = customers.lacking(connection, schema, complete, among)
+        size, missing = customers.count_missing(connection, schema, complete, among)
     found = [Gap(name, count, size) for name, count in missing.items() if count > COUNT and count > SHARE * size]
     _refuse(found, {*allow, *work.settings.allow_missing})
     return [asdict(gap) for gap in found]

@@ -1,6 +1,6 @@
 """Explains scores: reasons in words, recommended actions, what-if.
 
-Law: points are probabilities' differences and add up to churn_probability - base_probability; an expected change is
+Law: points are differences of probability and add up to churn_probability - base_probability; an expected change is
 the model's estimate for a changed fact, and is always labelled as that.
 """
 
@@ -33,7 +33,7 @@ class ReasonOut(BaseModel):
 
 
 class Action(BaseModel):
-    """Something to do."""
+    """A recommended action."""
 
     feature: str
     label: str
@@ -47,7 +47,7 @@ class Action(BaseModel):
 
 
 class Explained(BaseModel):
-    """A score for people."""
+    """A score with its reasons in words."""
 
     churn_probability: float
     confidence: float
@@ -56,7 +56,7 @@ class Explained(BaseModel):
     base_probability: float
     reasons: list[ReasonOut]
     other_points: float
-    warnings: list[str] = Field(description="Features that are missing here and that the model's training had complete")
+    warnings: list[str] = Field(description="Features that this customer lacks and that training had complete")
 
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonOut:
@@ -69,7 +69,7 @@ def in_words(schema: Schema, feature: str, value: Cell, points: float) -> Reason
 def _shown(value: Cell, unit: str | None) -> str:
     if value is None:
         return "unknown"
-    # 0 and -0.0 are one fact.
+    # `+ 0` makes 0.0 of -0.0.
     told = str(value) if isinstance(value, str | bool) else f"{value + 0:,.10g}"
     return f"{told} {unit}" if unit else told
 
@@ -129,7 +129,7 @@ def score(
     reasons: Shown = "top",
     request_id: str | None = None,
 ) -> PredictResponse:
-    """Score a few rows of facts with one version; `row_key` is one customer's, for all of them."""
+    """Score a few rows of facts, all of the customer `row_key` if that is given, with one version."""
     request = PredictRequest(
         model_version=version,
         columns={name: [row[name] for row in facts] for name in schema.feature_names},
@@ -145,7 +145,7 @@ def changed(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cel
     Raises
     ------
     InvalidInput
-        A feature that does not exist or can't be acted on.
+        A changed feature does not exist, or can't be acted on.
     """
     details: list[Detail] = []
     for name in changes:
@@ -170,12 +170,12 @@ def recommend(
 ) -> tuple[Explained, list[Action]]:
     """Recommend actions for one customer, best first.
 
-    Only for features that can be acted on and that raise this customer's risk. Facts and changed facts are scored in
-    one call by the same code.
+    Only features that can be acted on and that raise this customer's risk get one. Facts and changed facts are scored
+    in one call.
 
     Returns
     -------
-    the customer's explanation with every reason, and the recommendations.
+    the customer's score with every reason, and the actions.
     """
     targets = {
         name: target for name, about in schema.features.items() if (target := _target(about, facts[name])) is not None
@@ -209,7 +209,7 @@ def _action(schema: Schema, name: str, value: Cell, target: Cell, now: float, th
 
 
 def _target(about: Feature, value: Cell) -> Cell:
-    """Return the value one action is expected to bring; None where nothing can or need be done."""
+    """Return the value that an action is expected to bring; None where none is possible or needed."""
     if not about.actionable or value is None:
         return None
     if about.kind == "category":

@@ -1,4 +1,4 @@
-"""Scoring runs: everyone who is active, or a sample, through the ML service and into the ledger.
+"""Scoring runs: all active customers, or a sample, are sent to the ML service and stored in the ledger.
 
 Law: one model version from the first row to the last (law 8 of docs/architecture.md#laws).
 """
@@ -34,13 +34,13 @@ from shared.contracts import arrow
 from shared.errors import Conflict, NoCustomers, NoModel
 from shared.schema.features import Schema
 
-#: Customers in one call of the ML service; few in the first one, which storing waits for.
+#: Customers in one call of the ML service; fewer in the first call, for which storing has to wait.
 CHUNK, FIRST_CHUNK = 20_000, 5_000
-#: Cells in one call: of a wide table fewer customers go in it, so that memory does not grow with the width either.
+#: Cells in one call: customers of a wide table are sent in smaller chunks, so that memory does not grow with width.
 MOST_CELLS = 1_000_000
 NO_MODEL = "No model is live yet: train one first (POST /api/model/train, or `retainstream train`)."
 UNFINISHED = (
-    "An import was broken off and is half written; it is finished by its own next attempt or by the next import. "
+    "An import was interrupted and is only partly written; its next attempt, or the next import, finishes it. "
     "Score after that."
 )
 NO_CUSTOMERS = "There are no customers to score yet: import a table first."
@@ -84,16 +84,16 @@ def _run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     if live is None:
         raise NoModel(NO_MODEL)
     with work.database.read() as connection:
-        # A model goes on with the features it was trained on, whatever the base has been given since.
+        # A model keeps the features that it was trained on, whatever features the base was given since.
         schema = customer_base.schema_of(connection, live.schema_checksum) or found.schema
     wanted = params.sample_size
-    sample = None if wanted is None or wanted >= size else _drawn(work, wanted)
-    allowed = gaps.demand_features(work, schema, live, sample, allow=params.allow_missing)
+    sample = None if wanted is None or wanted >= size else _sample_ids(work, wanted)
+    allowed = gaps.require_features(work, schema, live, sample, allow=params.allow_missing)
     result = _score(work, schema, live, as_of, size if sample is None else len(sample), sample)
     return {**result, "allowed_missing": allowed}
 
 
-def _drawn(work: Work, size: int) -> Sequence[int]:
+def _sample_ids(work: Work, size: int) -> Sequence[int]:
     with work.database.read() as connection:
         everyone = customers.population_ids(connection)
     return sorted(random.SystemRandom().sample(list(everyone), min(size, len(everyone))))
@@ -122,7 +122,7 @@ def _score(
 
 
 def _scored(work: Work, schema: Schema, version: str, sample: Sequence[int] | None) -> Generator[Scores, None, None]:
-    """Scores, batch by batch. One batch is scored while the caller stores the one before and the next one is read."""
+    """Yield scores batch by batch: one is scored while the caller stores the one before, and the next one is read."""
     if sample is None:
         batches = batches_to_score(work.database, schema, partial(customers.to_score, schema))
     else:
@@ -131,17 +131,17 @@ def _scored(work: Work, schema: Schema, version: str, sample: Sequence[int] | No
 
 
 def batches_to_score(database: Database, schema: Schema, query: Callable[..., Query]) -> Iterator[Batch]:
-    """Customers in batches, the first one small.
+    """Yield customers in batches, the first one small.
 
     Parameters
     ----------
     query
         Makes the query for up to `limit` customers after the key `after_id`.
     """
-    after, limit = 0, _most(schema, FIRST_CHUNK)
+    after, limit = 0, _chunk_rows(schema, FIRST_CHUNK)
     while len((part := _fetch(database, query(after_id=after, limit=limit))).keys):
         yield to_batch(schema, part)
-        after, limit = int(part.keys[-1]), _most(schema, CHUNK)
+        after, limit = int(part.keys[-1]), _chunk_rows(schema, CHUNK)
 
 
 def _fetch(database: Database, query: Query) -> Fetched:
@@ -149,12 +149,12 @@ def _fetch(database: Database, query: Query) -> Fetched:
         return fetch_columns(connection, query)
 
 
-def _most(schema: Schema, rows: int) -> int:
+def _chunk_rows(schema: Schema, rows: int) -> int:
     return min(rows, max(1, MOST_CELLS // len(schema.features)))
 
 
 def _sampled(database: Database, schema: Schema, chosen: Sequence[int]) -> Iterator[Batch]:
-    step = _most(schema, FIRST_CHUNK)
+    step = _chunk_rows(schema, FIRST_CHUNK)
     for at in range(0, len(chosen), step):
         # Customers who have left since the ids were drawn are not among the rows.
         part = _fetch(database, customers.to_score(schema, after_id=0, limit=step, among=chosen[at : at + step]))
@@ -163,7 +163,7 @@ def _sampled(database: Database, schema: Schema, chosen: Sequence[int]) -> Itera
 
 
 def to_batch(schema: Schema, part: Fetched) -> Batch:
-    """Customers as the database returns them (key, price, features), as they are sent."""
+    """Encode customers as the database returns them (key, price, features)."""
     prices, *features = part.columns
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, part.keys, features)])
     assert not isinstance(prices, list)
@@ -178,7 +178,7 @@ def score(work: Work, version: str, batch: Batch) -> Scores:
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    # A base of fewer features than reasons has points that are null, of a reason -1: they count for nothing.
+    # With fewer features than reasons, a surplus reason is -1 and its points are null: stored as 0.
     if column.null_count:
         column = pc.fill_null(column, 0)
     return column.to_numpy()

@@ -10,7 +10,7 @@ from sqlalchemy import Float, create_engine, literal, select
 from database.customers.last_activity import last_activity, last_activity_sql
 
 
-@pytest.mark.parametrize("days", [None, 0, 1, 2, 12, 400, 0.0, 0.9, 1.0, 1.99, 12.5])
+@pytest.mark.parametrize("days", [None, 0, 1, 2, 12, 400, 0.0, 0.9, 1.0, 1.99, 12.5, -0.5, -1.0])
 def test_python_and_sql_say_the_same(days: float | None) -> None:
     given = select(literal(days, Float).label("days")).subquery()
     with closing(create_engine("sqlite://").connect()) as connection:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from database.engine.batch_sizing import AIM_S, HELD_S, AdaptiveBatchSize
+from database.engine.batch_sizing import AIM_S, HELD_S, REST_S, AdaptiveBatchSize
 from database.engine.migrate import migrate
-from database.engine.session import REST_S, RETRY_S, SLOW_WRITE_S, Database
+from database.engine.session import Database
+from database.engine.sqlite.transactions import RETRY_S, SLOW_WRITE_S
 from tests.virtual_time import VirtualTime
 
 
@@ -25,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     """The time of writers and of those who wait for the lock; the lock and its waiting are real."""
     made = VirtualTime()
     monkeypatch.setattr("database.engine.batch_sizing.time", made)
-    monkeypatch.setattr("database.engine.session.time", made)
+    monkeypatch.setattr("database.engine.sqlite.transactions.time", made)
     return made
 
 

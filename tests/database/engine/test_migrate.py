@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import inspect
 
 from database.engine.migrate import migrate
-from database.engine.revisions import NotOurDatabase
 from database.engine.session import Database, require_migrated
+from database.engine.sqlite.foreign_file import NotOurDatabase
 from database.tables import tables
 from shared.errors import InvalidInput, ServiceUnavailable
 

@@ -461,7 +461,7 @@ def test_the_commands_say_what_they_did_and_what_is_wrong(
     assert run("backup", "--verify", "kept").returncode == 0
     refused = run("restore", "kept")
     assert (refused.returncode, "would overwrite" in refused.stderr) == (2, True)
-    assert "What was there is in" in run("restore", "kept", "--force").stdout
+    assert "The state from before is in" in run("restore", "kept", "--force").stdout
     _flip(backups.verify_manifest(tmp_path / "kept").database, 9000)
     broken = run("backup", "--verify", "kept")
     assert (broken.returncode, "damaged" in broken.stderr, "Traceback" in broken.stderr) == (2, True, False)

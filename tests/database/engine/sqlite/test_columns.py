@@ -98,7 +98,7 @@ def test_columns_arrive_row_by_row_under_their_run_in_transactions_of_the_paces_
         parts.append((part.stop - part.start, inserted))
 
     pace = AdaptiveBatchSize(2, fewest=2, most=2)
-    with column_inserter(database) as inserter:
+    with column_inserter(database.engine) as inserter:
         inserter.insert(KEPT, numbers(1, 2, 3, 4, 5), run_id=7, pace=pace, check=count)
         inserter.insert(KEPT, numbers(), run_id=7, pace=pace)
         inserter.insert(KEPT, numbers(1), run_id=8, pace=pace)
@@ -107,7 +107,7 @@ def test_columns_arrive_row_by_row_under_their_run_in_transactions_of_the_paces_
 
 
 def test_a_transaction_that_fails_leaves_nothing_of_itself_and_the_next_one_goes_on(database: Database) -> None:
-    with column_inserter(database) as inserter:
+    with column_inserter(database.engine) as inserter:
         with pytest.raises(Exception, match="UNIQUE"):
             inserter.insert(KEPT, numbers(1, 2, 2, 3), run_id=1, pace=AdaptiveBatchSize())
         assert kept(database) == []
@@ -120,7 +120,7 @@ def test_a_check_that_raises_rolls_its_transaction_back(database: Database) -> N
         if part.start:
             raise LookupError("not there")
 
-    with column_inserter(database) as inserter, pytest.raises(LookupError):
+    with column_inserter(database.engine) as inserter, pytest.raises(LookupError):
         inserter.insert(KEPT, numbers(1, 2, 3, 4), run_id=1, pace=AdaptiveBatchSize(2, fewest=2, most=2), check=refuse)
     assert [row[1] for row in kept(database)] == [1, 2]
 
@@ -133,7 +133,7 @@ def test_nobody_else_sees_what_is_attached_and_it_is_gone_with_its_block_even_af
             return [row[1] for row in other.exec_driver_sql("PRAGMA database_list")]
 
     def break_off() -> None:
-        with column_inserter(database) as inserter:
+        with column_inserter(database.engine) as inserter:
             inserter.insert(KEPT, numbers(1, 2), run_id=1, pace=AdaptiveBatchSize())
             assert attached() == ["main"]
             raise RuntimeError("broke")
@@ -148,7 +148,7 @@ def test_a_connection_that_could_not_be_prepared_is_given_to_nobody_else(databas
         raw = connection.connection.dbapi_connection
         assert raw is not None
         raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    with pytest.raises(Exception, match="too many attached"), column_inserter(database):
+    with pytest.raises(Exception, match="too many attached"), column_inserter(database.engine):
         pass
-    with column_inserter(database) as inserter:
+    with column_inserter(database.engine) as inserter:
         inserter.insert(KEPT, numbers(1), run_id=1, pace=AdaptiveBatchSize())

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from database.engine.connections import TrackedConnection
-from database.engine.session import Database, transaction
+from database.engine.session import Database
+from database.engine.sqlite.connections import TrackedConnection
+from database.engine.sqlite.transactions import WRITE, transaction
 
 MANY = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 5000) SELECT x FROM n, users"
 THROWN_AWAY = "connection_thrown_away"
@@ -189,7 +190,7 @@ def test_a_transaction_on_a_connection_that_cannot_be_changed_fails_at_once(pool
     with (
         pytest.raises(RuntimeError, match="old moment"),
         pool.engine.connect() as connection,
-        transaction(connection, "BEGIN IMMEDIATE"),
+        transaction(connection, WRITE),
     ):
         pass
     assert time.monotonic() - began < 1

@@ -1,0 +1,40 @@
+"""Refuses a database file that this version can't read, before anything of it is altered."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from database.engine.revisions import why_unreadable
+from shared.errors import ServiceError
+
+OLD_DATABASE = (
+    "{path} is a database of the backend that RetainStream replaces, or of another program. It was left untouched. "
+    "Set DATABASE_PATH to a new file; customers can be brought over with `retainstream import`."
+)
+
+
+class NotOurDatabase(ServiceError):
+    """A file at DATABASE_PATH that this product did not make. Never altered."""
+
+    code = "conflict"
+
+
+def refuse_foreign_file(path: Path) -> None:
+    """Raise NotOurDatabase where the file has tables but no migration that this version knows."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        uri = path.resolve().as_uri() + "?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as raw:
+            names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            query = "SELECT version_num FROM alembic_version" if "alembic_version" in names else "SELECT NULL"
+            revision = (raw.execute(query).fetchone() or (None,))[0]
+    except sqlite3.DatabaseError as error:
+        raise NotOurDatabase(f"{path} is no SQLite database ({error}). Set DATABASE_PATH to another file.") from None
+    if names and "alembic_version" not in names:
+        raise NotOurDatabase(OLD_DATABASE.format(path=path))
+    why = None if revision is None else why_unreadable(revision)
+    if why is not None:
+        raise NotOurDatabase(f"{path} {why}. It was left untouched.")
