@@ -87,7 +87,15 @@ def start(
     asked = {"module": module, "words": words, "folder": str(folder), "env": dict(env), "out": str(out)}
     told.sendall(json.dumps({**asked, "err": str(err or out)}).encode() + b"\n")
     told.settimeout(START_S)
-    return Program([module, *words], int(told.recv(100)), _told=told)
+    return Program([module, *words], int(_line(told)), _told=told)
+
+
+def _line(told: socket.socket) -> bytes:
+    """Read up to the end of a line and no further: the exit status may follow at once."""
+    read = b""
+    while not read.endswith(b"\n"):
+        read += told.recv(1)
+    return read
 
 
 def run(
