@@ -81,8 +81,13 @@ class Settings(BaseSettings):
         validation_alias="CREDENTIALS_LIMIT",
         description="Limit per client and route on sign-in, registration and password routes.",
     )
+    account_limit: str = Field(
+        "50 per hour",
+        validation_alias="ACCOUNT_LIMIT",
+        description="Wrong passwords at one account, from wherever; the places it signed in from count apart.",
+    )
     request_limit: str = Field(
-        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per client on everything else."
+        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per person or address on the rest."
     )
     python_service_url: str = Field(
         "http://localhost:5001", validation_alias="PYTHON_SERVICE_URL", description="Where the ML service listens."
@@ -160,7 +165,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("credentials_limit", "request_limit")
+    @field_validator("credentials_limit", "account_limit", "request_limit")
     @classmethod
     def _can_be_read(cls, value: str) -> str:
         try:

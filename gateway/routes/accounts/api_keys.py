@@ -32,7 +32,7 @@ class KeyPath(BaseModel):
 class NewKey(Body):
     name: str = Field(description="1 to 100 characters: which machine this is for")
     scopes: list[Scope] = Field(min_length=1, max_length=3)
-    expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="For ever if absent")
+    expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="365 if absent")
     user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="Whose it will be; oneself if absent")
 
 

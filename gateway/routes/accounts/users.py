@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from database.accounts import users
 from database.accounts.users import User
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
+from gateway.security import limits
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
@@ -41,7 +42,8 @@ class Change(Body):
     role: Role | None = None
     disabled: bool | None = None
     name: str | None = None
-    new_password: str | None = Field(None, description="8 to 200 characters; ends every session of the account")
+    new_password: str | None = Field(None, description="8 to 200 characters; ends the account's sessions and keys")
+    current_password: str | None = Field(None, description="The present one; for one's own new password")
 
 
 class Account(BaseModel):
@@ -104,6 +106,7 @@ def create_user(body: NewUser) -> Response:
 def change_user(path: UserPath, body: Change) -> Response:
     """The last administrator who can sign in keeps that role and stays enabled."""
     env = environment()
+    proof = None if body.current_password is None else (body.current_password, limits.guesses())
     user = accounts.change_user(
         env.database,
         path.user_id,
@@ -114,5 +117,6 @@ def change_user(path: UserPath, body: Change) -> Response:
         disabled=body.disabled,
         name=body.name,
         new_password=body.new_password,
+        proof=proof,
     )
     return ok(_account(user))
