@@ -104,7 +104,7 @@ class Limiter:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._strict = _limit("CREDENTIALS_LIMIT", settings.credentials_limit)
         self._general = _limit("REQUEST_LIMIT", settings.request_limit)
-        self._secret = settings.jwt_secret.get_secret_value().encode()
+        self._secret = settings.signing_secret.encode()
         self._shared: Counter = SharedCounter(database)
         self._local: Counter = LocalCounter()
 
@@ -151,7 +151,7 @@ class Limiter:
 def guesses() -> Guesses:
     """Return the count of wrong passwords that the present request adds to."""
     env, name = environment(), client()
-    secret = env.settings.jwt_secret.get_secret_value().encode()
+    secret = env.settings.signing_secret.encode()
     limit = _limit("ACCOUNT_LIMIT", env.settings.account_limit)
     return Guesses(env.database, limit, secret, name, is_known=name.startswith("user:"))
 

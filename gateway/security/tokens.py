@@ -78,7 +78,7 @@ class Tokens:
 def install(app: Flask, settings: Settings) -> None:
     """Configure the JWT library for our tokens and cookies."""
     app.config.update(
-        JWT_SECRET_KEY=settings.jwt_secret.get_secret_value(),
+        JWT_SECRET_KEY=settings.signing_secret,
         JWT_ALGORITHM="HS256",
         JWT_TOKEN_LOCATION=["headers", "cookies"],
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(hours=settings.access_token_hours),
