@@ -106,6 +106,7 @@ def make_app(import_name: str) -> OpenAPI:
         static_folder=None,
     )
     app.openapi_version = "3.1.0"
+    app.url_map.merge_slashes = False  # `//` is another path, and no redirect to whatever host the request names
     return app
 
 

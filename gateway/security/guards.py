@@ -51,7 +51,15 @@ def install(app: Flask, settings: Settings, database: Database) -> None:
             bodies.check()
 
     app.after_request(limiter.write_headers)
+    app.after_request(_keep_out_of_caches)
     _allow_origins(app, settings)
+
+
+def _keep_out_of_caches(response: Response) -> Response:
+    # People or secrets may stand in any answer; what has a rule of its own says so before.
+    if request.path.startswith("/api/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def _allow_origins(app: Flask, settings: Settings) -> None:

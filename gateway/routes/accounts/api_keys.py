@@ -88,9 +88,7 @@ def create_key(body: NewKey) -> Response:
         actor=me.actor,
     )
     made = MadeKey(**_key_out(key).model_dump(), key=secret)
-    response = ok(made, message="Keep the key now: it is not shown again.", status=201)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return ok(made, message="Keep the key now: it is not shown again.", status=201)
 
 
 @bp.delete("/<int:key_id>", summary="Revoke a key", responses=answers(KeyOut, also=(404,)))

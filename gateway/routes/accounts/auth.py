@@ -164,7 +164,6 @@ def _signed_in(
     person = Person.model_validate(user, from_attributes=True)
     signed_in = SignedIn(token=pair.access, refresh_token=pair.refresh, user=person)
     response = ok(signed_in, message=message, status=status)
-    response.headers["Cache-Control"] = "no-store"
     if by_cookie:
         tokens.set_cookies(response, pair)
     return response

@@ -79,6 +79,31 @@ def test_an_origin_is_allowed_as_it_stands_and_as_no_pattern(
     assert ("Access-Control-Allow-Credentials" in headers) == is_let_in
 
 
+# --- caches and redirects -------------------------------------------------------------------------------------------
+
+
+def test_no_cache_keeps_what_has_no_rule_of_its_own(world: World) -> None:
+    headers = world.bearer("admin")
+    for path in (
+        "/api/users",
+        "/api/audit",
+        "/api/auth/me",
+        "/api/auth/keys",
+        METRICS,
+        "/api/no/such/route",
+        "/api/health",
+    ):
+        assert world.client.get(path, headers=headers).headers.getlist("Cache-Control") == ["no-store"], path
+    for path in ("/api/users", "/api/auth/me"):
+        assert world.client.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_two_slashes_lead_nowhere_and_least_of_all_elsewhere(world: World) -> None:
+    sent = world.client.get("/api//health", headers={"Host": "evil.example.com"})
+    assert refused(sent) == (404, "not_found", "Route not found")
+    assert "Location" not in sent.headers
+
+
 # --- what is asked, in which order ----------------------------------------------------------------------------------
 
 
