@@ -22,6 +22,9 @@ from shared.validation import details_of
 from shared.web.error_responses import error_response
 
 T = TypeVar("T")
+#: What any request with a body may be answered, and any request: the texts stand beside the failures' one schema.
+_OF_BODIES = {"400": "The body is no JSON", "413": "The body is too large", "415": "The body is of another type"}
+_OF_ALL = {"414": "The path and its query are too long", "503": "Something that this needs is away or busy"}
 _CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
@@ -170,7 +173,7 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
 
     @app.get("/api/openapi.json", doc_ui=False)
     def openapi_json() -> Response:
-        return jsonify(_with_keys(app, scopes_of))
+        return jsonify(_completed(_with_keys(app, scopes_of)))
 
     @app.get("/api/docs", doc_ui=False)
     def docs_page() -> Response:
@@ -184,6 +187,18 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
     @app.get("/api/docs/assets/<path:name>", doc_ui=False)
     def docs_asset(path: AssetPath) -> Response:
         return send_from_directory(assets, path.name, max_age=86_400)
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the failures that every operation of its kind may answer."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            answered = operation["responses"]
+            if path.startswith("/api/health"):
+                continue
+            for status, text in {**(_OF_BODIES if method != "get" else {}), **_OF_ALL}.items():
+                answered.setdefault(status, {**answered["429"], "description": text})
+    return document
 
 
 def _with_keys(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from database.accounts.users import User
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
+from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
 from gateway.security import limits, tokens
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts, sessions
@@ -32,9 +33,9 @@ class Login(Legacy):
 
 
 class Register(Legacy):
-    email: str = Field(examples=["name@example.com"])
-    password: str = Field(description="8 to 200 characters")
-    name: str = Field(description="1 to 100 characters")
+    email: NewEmail
+    password: NewPassword
+    name: PersonName
 
 
 class Logout(Body):
@@ -42,9 +43,9 @@ class Logout(Body):
     everywhere: bool = Field(False, description="End every session of this account")
 
 
-class NewPassword(Body):
+class PasswordChange(Body):
     current_password: str
-    new_password: str = Field(description="8 to 200 characters")
+    new_password: NewPassword
 
 
 class Person(BaseModel):
@@ -141,7 +142,7 @@ def me() -> Response:
 
 
 @bp.post("/password", summary="Change my password", responses=answers(SignedIn, also=(401, 403)), security=_SIGNED_IN)
-def password(body: NewPassword) -> Response:
+def password(body: PasswordChange) -> Response:
     """Every session and every API key ends; the answer holds the tokens of a new session."""
     env, session = environment(), tokens.session()
     user = accounts.change_password(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from database.accounts import users
 from database.accounts.users import User
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
+from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
 from gateway.security import limits
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
@@ -30,9 +31,9 @@ class UserPath(BaseModel):
 
 
 class NewUser(Body):
-    email: str = Field(examples=["name@example.com"])
-    password: str = Field(description="8 to 200 characters")
-    name: str = Field(description="1 to 100 characters")
+    email: NewEmail
+    password: NewPassword
+    name: PersonName
     role: Role
 
 
@@ -41,8 +42,8 @@ class Change(Body):
 
     role: Role | None = None
     disabled: bool | None = None
-    name: str | None = None
-    new_password: str | None = Field(None, description="8 to 200 characters; ends the account's sessions and keys")
+    name: PersonName | None = None
+    new_password: NewPassword | None = Field(None, description="Ends the account's sessions and keys")
     current_password: str | None = Field(None, description="The present one; for one's own new password")
 
 
