@@ -196,9 +196,19 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
             answered = operation["responses"]
             if path.startswith("/api/health"):
                 continue
+            _let_empty_bodies_be(document, operation)
             for status, text in {**(_OF_BODIES if method != "get" else {}), **_OF_ALL}.items():
                 answered.setdefault(status, {**answered["429"], "description": text})
     return document
+
+
+def _let_empty_bodies_be(document: dict[str, Any], operation: dict[str, Any]) -> None:
+    # An empty body is `{}`: where no field is needed, none need be sent.
+    body = operation.get("requestBody", {})
+    reference = body.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+    schema = document["components"]["schemas"].get(reference.rpartition("/")[2])
+    if schema is not None:
+        body["required"] = bool(schema.get("required"))
 
 
 def _with_keys(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ MIN_SECRET_LENGTH = 32
 MIN_VARIETY = 8
 #: Texts that stood in this repository or in the example of the backend it replaces.
 _PUBLIC = ("development-only-secret-change-me-now", "development-only-service-token", "your-secret-key")
-_TOKEN_FILE = ".service-token"
+_SHARED_FILE = ".service-token"
 
 
 def why_no_secret(value: str) -> str | None:
@@ -97,7 +97,7 @@ def _keep(path: Path) -> None:
 
 def kept_service_token(ml_model_path: Path) -> str:
     """Return the token that both services share where none was given: it is kept in the folder both know."""
-    return kept_secret(registry_folder(ml_model_path) / _TOKEN_FILE)
+    return kept_secret(registry_folder(ml_model_path) / _SHARED_FILE)
 
 
 def registry_folder(ml_model_path: Path) -> Path:

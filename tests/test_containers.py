@@ -147,6 +147,24 @@ def test_an_image_is_not_roots_and_is_checked(image: str) -> None:
         assert re.search(r'CMD \["python", ', line), "exec form: no shell between the engine and the process"
 
 
+def test_no_program_of_an_image_runs_as_somebody_else() -> None:
+    assert "RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} +" in stages()["base"]
+    for image in IMAGES:
+        assert stages()[image][0] == f"FROM base AS {image}"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_images_user_owns_and_writes_its_volumes_alone(image: str) -> None:
+    lines = [line for line in stages()["base"] + stages()[image] if not line.startswith("#")]
+    (made,) = [line for line in lines if "10001" in line and not re.match("USER|RUN groupadd", line)]
+    volumes = {volume.split(":")[1] for volume in service({"gateway": "gateway", "ml": "ml_service"}[image])["volumes"]}
+    assert made.split("-m 0750 ")[1].split() == sorted(volumes)
+    copied = [line for line in lines if line.startswith("COPY")]
+    assert copied
+    assert not any("--chown" in line or "--chmod" in line for line in copied)
+    assert not any(re.search(r"chmod (?!a-s)|chown", line) for line in lines)
+
+
 @pytest.mark.parametrize(
     ("stage", "packages"),
     [("gateway-build", {"shared", "database", "gateway"}), ("ml-build", {"shared", "ml_service"})],

@@ -100,13 +100,13 @@ def _on_http_exception(error: HTTPException) -> Response:
         return error.get_response()  # type: ignore[return-value]  # a redirect
     code, message = _HTTP_CODES.get(error.code or 500, ("malformed_request", "The request can't be served."))
     response = error_response(_HttpError(code, message))
-    allowed = _methods_of_path() or getattr(error, "valid_methods", None)
+    allowed = methods_of_path() or getattr(error, "valid_methods", None)
     if allowed and error.code == 405:
         response.headers["Allow"] = ", ".join(sorted(allowed))
     return response
 
 
-def _methods_of_path() -> set[str]:
+def methods_of_path() -> set[str]:
     """The methods of a path that is a rule by itself; a rule with a name in it (`/<id>`) fits that path by chance."""
     rules = (rule for rule in current_app.url_map.iter_rules() if rule.rule == request.path)
     return {method for rule in rules for method in rule.methods or ()}
