@@ -58,6 +58,26 @@ def test_an_expired_access_token_is_renewed_unnoticed(visitor: Visitor) -> None:
     assert visitor.page.locator("#email").count() == 0
 
 
+def test_tabs_that_find_the_session_expired_at_once_all_go_on(visitor: Visitor) -> None:
+    """A refresh token that two of them used would end the session of both."""
+    visitor.allow("40[13]")
+    visitor.sign_in()
+    tabs = [visitor.page, *(visitor.page.context.new_page() for _ in range(3))]
+    for tab in tabs[1:]:
+        tab.goto(visitor.stack.url)
+        tab.wait_for_selector("table.list tbody tr")
+    spoil(visitor, "access_token_cookie")
+    ask = "import('/page/api.js').then(api => { window.asked = api.get('/api/auth/me').then(me => me.email, e => e.code) }) && 0"
+    for tab in tabs:
+        tab.evaluate(ask)
+    for tab in tabs:
+        assert tab.evaluate("window.asked") == "alex.chen@netflix.com"
+    assert (
+        visitor.page.evaluate("import('/page/api.js').then(api => api.get('/api/auth/me')).then(me => me.role)")
+        == "analyst"
+    )
+
+
 def test_an_ended_session_returns_to_sign_in_with_a_sentence(visitor: Visitor) -> None:
     visitor.allow("40[13]")
     visitor.sign_in()

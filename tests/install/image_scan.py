@@ -1,8 +1,8 @@
 """Finds in an image's files what a break-in could use: setuid programs, and paths that the service's user may write.
 
-    docker export "$(docker create retainstream-gateway)" | python -m tests.image_scan /data /models
+    docker export "$(docker create retainstream-gateway)" | python -m tests.install.image_scan /data /models
 
-or, of an unpacked tree: `python -m tests.image_scan --tree FOLDER /data /models`. Exit status 1 where anything is found.
+or, of an unpacked tree: `python -m tests.install.image_scan --tree FOLDER /data /models`. Exit status 1 where anything is found.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def findings(entries: Iterable[Entry], *, writable: Iterable[str] = (), user: in
 
 def main() -> int:
     """Print what was found; 1 where there is anything."""
-    parser = argparse.ArgumentParser(prog="python -m tests.image_scan", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.install.image_scan", description=__doc__.splitlines()[0])
     parser.add_argument("--tree", type=Path, help="an unpacked file system; without it an archive on standard input")
     parser.add_argument("writable", nargs="*", help="folders that the user is meant to write")
     given = parser.parse_args()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.image_scan import findings, of_archive, of_tree
+from tests.install.image_scan import findings, of_archive, of_tree
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_an_archive_is_read_as_a_tree_is(tree: Path) -> None:
 
 def test_the_command_ends_with_1_where_anything_is_found(tree: Path) -> None:
     (tree / "usr/bin/python").chmod(0o4755)
-    words = [sys.executable, "-m", "tests.image_scan", "--tree", str(tree), "/data"]
+    words = [sys.executable, "-m", "tests.install.image_scan", "--tree", str(tree), "/data"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "/usr/bin/python" in done.stdout
