@@ -8,47 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
-from database.engine.migrate import migrate
-from database.engine.session import Database
-from gateway.app import create_app
-from gateway.security import tokens
-from gateway.services.accounts import accounts
-from gateway.settings import Settings
-from shared.clock import utc_now
-from tests.gateway.auth_conftest import MUCH, PASSWORD
+from tests.world import World, open_world
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    path = tmp_path_factory.mktemp("rules") / "rules.db"
-    migrate(path)
-    given: dict[str, Any] = {
-        "_env_file": None, "APP_ENV": "test", "BCRYPT_COST": 4, "CREDENTIALS_LIMIT": MUCH, "REQUEST_LIMIT": MUCH,
-        "DATABASE_PATH": path, "PYTHON_SERVICE_URL": "http://127.0.0.1:9", "ML_SERVICE_TOKEN": "x", "LOG_LEVEL": "error",
-    }  # fmt: skip
-    database = Database(path)
-    yield create_app(Settings(**given), database=database)
-    database.close()
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = open_world(tmp_path_factory.mktemp("rules") / "rules.db")
+    yield made
+    made.database.close()
 
 
 @pytest.fixture(scope="module")
-def admin(app: Flask) -> dict[str, str]:
-    database = app.extensions["retainstream"].database
-    user = accounts.create_user(
-        database, clock=utc_now, cost=4, email="root@example.com", password=PASSWORD, name="Root", role="admin"
-    )
-    with app.test_request_context():
-        return {"Authorization": f"Bearer {tokens.issue(user).access}"}
+def admin(world: World) -> dict[str, str]:
+    return world.signed_in("admin")
 
 
 @pytest.fixture(scope="module")
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
+def client(world: World) -> FlaskClient:
+    return world.client
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +54,7 @@ def test_the_audit_log_and_the_timeline_are_described_each_as_it_is(document: di
 
 def test_no_two_models_of_the_routes_have_one_name() -> None:
     named: dict[str, list[str]] = {}
-    for path in Path("gateway/routes").resolve().rglob("*.py"):
+    for path in (Path(__file__).parents[2] / "gateway" / "routes").rglob("*.py"):
         for name in re.findall(r"^class (\w+)\(", path.read_text("utf-8"), re.M):
             named.setdefault(name, []).append(path.name)
     # A model of a path is taken apart into parameters and has no name in the document.

@@ -16,7 +16,8 @@ from werkzeug.test import TestResponse
 
 from database.tables import tables
 from gateway.services.accounts import credentials
-from tests.gateway.auth_conftest import METRICS, PASSWORD, World, build, refused
+from tests.gateway.auth_conftest import METRICS, build, refused
+from tests.world import PASSWORD, World
 
 WRONG = "not the password"
 HOME, STRANGER = "198.51.100.7", "203.0.113.9"

@@ -11,7 +11,8 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.gateway.auth_conftest import METRICS, PASSWORD, REJECTED, World, build, refused
+from tests.gateway.auth_conftest import METRICS, REJECTED, build, refused
+from tests.world import PASSWORD, World
 
 OTHER = "another long one"
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
 
-from database.engine.migrate import migrate
-from database.engine.session import Database
-from gateway.app import create_app
 from gateway.security import roles, tokens
 from gateway.services.accounts import accounts, api_keys
-from gateway.settings import Role, Settings
+from gateway.settings import Role
 from shared.clock import utc_now
-from tests.gateway.auth_conftest import MUCH, PASSWORD
+from tests.world import PASSWORD, open_world
 
 ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
 GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
@@ -26,20 +22,12 @@ Headers = Mapping[str, str]
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    path = tmp_path_factory.mktemp("rights") / "rights.db"
-    migrate(path)
-    given: dict[str, Any] = {
-        "_env_file": None, "APP_ENV": "test", "BCRYPT_COST": 4, "CREDENTIALS_LIMIT": MUCH, "REQUEST_LIMIT": MUCH,
-        "DATABASE_PATH": path, "PYTHON_SERVICE_URL": "http://127.0.0.1:9", "ML_SERVICE_TOKEN": "x", "LOG_LEVEL": "error",
-        "MAX_WAITING": 0,
-    }  # fmt: skip
-    database = Database(path)
-    made = create_app(Settings(**given), database=database)
+    world = open_world(tmp_path_factory.mktemp("rights") / "rights.db")
     # What a route does is no matter here, only whether it is reached: guards come before.
-    for endpoint in made.view_functions:
-        made.view_functions[endpoint] = lambda **_: ("reached", 200)
-    yield made
-    database.close()
+    for endpoint in world.app.view_functions:
+        world.app.view_functions[endpoint] = lambda **_: ("reached", 200)
+    yield world.app
+    world.database.close()
 
 
 @pytest.fixture(scope="module")
