@@ -12,7 +12,14 @@ from database.accounts import audit, users
 from database.accounts.audit import Actor
 from database.accounts.users import User
 from database.engine.session import Database
-from gateway.services.accounts.credentials import accepted_email, cost_of, hash_of, hash_of_nobody, matches
+from gateway.services.accounts.credentials import (
+    MAX_EMAIL_LENGTH,
+    accepted_email,
+    cost_of,
+    hash_of,
+    hash_of_nobody,
+    matches,
+)
 from gateway.services.accounts.guesses import Guesses
 from shared.clock import Clock, iso
 from shared.errors import Detail, Unauthenticated
@@ -42,14 +49,15 @@ def authenticate(
     """
     faults: list[Detail] = []
     address = accepted_email(email, faults)
-    guesses.count(address)
+    account = address or email[:MAX_EMAIL_LENGTH]
+    guesses.count(account)
     with database.read() as connection:
         user = None if faults else users.by_email(connection, address)
         to_spend = max(cost, users.highest_cost(connection))
     is_right = matches(password, user.password_hash if user else hash_of_nobody(to_spend), spend=to_spend)
     if user is None or not is_right or user.is_disabled or (user.is_demo and not demo_allowed):
         raise Unauthenticated(WRONG_CREDENTIALS)
-    guesses.was_right(address)
+    guesses.was_right(account)
     if cost_of(user.password_hash) != cost:
         renewed = hash_of(password, cost)
         with database.write() as connection:
