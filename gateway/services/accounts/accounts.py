@@ -136,8 +136,7 @@ def change_password(
 
 
 def _prove(user: User, current_password: str, guesses: Guesses, faults: list[Detail]) -> None:
-    guesses.count(user.email)
-    if matches(current_password, user.password_hash):
+    if guesses.compare(user.email, lambda: matches(current_password, user.password_hash)):
         guesses.was_right(user.email)
     else:
         faults.append({"field": "current_password", "message": "This is not your present password."})

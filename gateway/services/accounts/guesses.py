@@ -9,13 +9,14 @@ from __future__ import annotations
 import hmac
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from limits import RateLimitItem
 
 from database.accounts import rate_limits as counters
-from database.engine.session import Database
-from shared.errors import RateLimited
+from database.engine.session import Connection, Database
+from shared.errors import RateLimited, ServiceUnavailable
 
 REMEMBERED_S = 30 * 86_400.0
 _RENEW_S = REMEMBERED_S - 86_400.0
@@ -43,17 +44,28 @@ class Guesses:
     client: str
     is_known: bool = False
 
-    def count(self, account: str) -> None:
-        """Count a password as wrong before it is compared.
+    def compare(self, account: str, is_right: Callable[[], bool]) -> bool:
+        """Count a password as wrong, and only then compare it; `was_right` takes the count back.
 
         Raises
         ------
         RateLimited
-            There were too many already.
+            There were too many already, so it was not compared.
+        ServiceUnavailable
+            It could not be compared now, so it does not count.
         """
+        self._count(account)
+        try:
+            return is_right()
+        except ServiceUnavailable:
+            with self.database.write() as connection:
+                counters.give_back(connection, self._key(connection, account))
+            raise
+
+    def _count(self, account: str) -> None:
         now_s = time.time()
-        key = self._key(account)
         with self.database.read() as connection:
+            key = self._key(connection, account)
             hits, ends_at_s = counters.count_of(connection, key, now_s=now_s)
         if hits < self.limit.amount:
             with self.database.write() as connection:
@@ -66,18 +78,15 @@ class Guesses:
     def was_right(self, account: str) -> None:
         """Take the count back, and know this client again for 30 days."""
         now_s = time.time()
-        key, known = self._key(account), self._name("known", account, self.client)
+        known = self._name("known", account, self.client)
         with self.database.write() as connection:
-            counters.give_back(connection, key)
+            counters.give_back(connection, self._key(connection, account))
             if not self.is_known and counters.count_of(connection, known, now_s=now_s)[1] < now_s + _RENEW_S:
                 counters.keep(connection, known, until_s=now_s + REMEMBERED_S)
 
-    def _key(self, account: str) -> str:
-        is_known = self.is_known
-        if not is_known:
-            with self.database.read() as connection:
-                known = self._name("known", account, self.client)
-                is_known = counters.count_of(connection, known, now_s=time.time())[0] > 0
+    def _key(self, connection: Connection, account: str) -> str:
+        known = self._name("known", account, self.client)
+        is_known = self.is_known or counters.count_of(connection, known, now_s=time.time())[0] > 0
         return self._name("wrong", account, self.client if is_known else "")
 
     def _name(self, *parts: str) -> str:

@@ -49,12 +49,11 @@ def authenticate(
     """
     faults: list[Detail] = []
     address = accepted_email(email, faults)
-    account = address or email[:MAX_EMAIL_LENGTH]
-    guesses.count(account)
     with database.read() as connection:
         user = None if faults else users.by_email(connection, address)
         to_spend = max(cost, users.highest_cost(connection))
-    is_right = matches(password, user.password_hash if user else hash_of_nobody(to_spend), spend=to_spend)
+    account, hashed = address or email[:MAX_EMAIL_LENGTH], user.password_hash if user else hash_of_nobody(to_spend)
+    is_right = guesses.compare(account, lambda: matches(password, hashed, spend=to_spend))
     if user is None or not is_right or user.is_disabled or (user.is_demo and not demo_allowed):
         raise Unauthenticated(WRONG_CREDENTIALS)
     guesses.was_right(account)
