@@ -12,7 +12,7 @@ PEERS_STAMP := .venv-evaluate/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check test test-slow test-browser crash test-install bench bench-scale evaluate lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser crash test-install bench bench-scale evaluate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -69,12 +69,26 @@ train: $(RUN) ## Train a model on what has matured (needs the ML service)
 score: $(RUN) ## Score every active customer (needs the ML service)
 	@$(BIN)/retainstream score $(ARGS)
 
-check: $(TEST) ## Lint, types, import contracts, dependencies
+check: $(TEST) audit sbom ## Lint, security rules, types, import contracts, dependencies, their known holes, the SBOM
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pip check
+
+AUDIT := .venv-suites/bin/pip-audit --disable-pip --no-deps --strict --progress-spinner off --timeout 10 -r
+# Asked about one package first: an index that tells of no holes answers nothing about the others either.
+audit: $(SUITES) ## Known holes of what the product needs, by the index; skipped, saying so, where it tells of none
+	@mkdir -p build && sed -n '/^flask==/s/ .*//p' requirements/run.lock > build/audit-probe.txt
+	@if $(AUDIT) build/audit-probe.txt 2>&1 | grep -qE 'not found on PyPI|[Cc]onnect|resolve|[Tt]imed out'; then \
+	  echo "Known holes were not looked up: the package index can't be asked for them from here."; \
+	else $(AUDIT) requirements/run.lock; fi
+
+# Made of the locks, with their hashes: what an image holds is what its lock names.
+sbom: $(SUITES) ## What is in each image, as CycloneDX: build/sbom-gateway.json, build/sbom-ml.json
+	@mkdir -p build
+	@for part in gateway ml; do PYTHONWARNINGS=ignore .venv-suites/bin/cyclonedx-py requirements requirements/$$part.lock \
+	  --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom-$$part.json || exit 1; done
 
 test: $(TEST) ## The default tests
 	@$(BIN)/python -m pytest $(ARGS)

@@ -53,5 +53,5 @@ def open_environment(
     settings = settings or load_settings()
     database = database or Database(settings.database_path, pooled=pooled)
     refuse_foreign_file(database.path)
-    ml = ml or MLClient(settings.python_service_url, settings.ml_service_token.get_secret_value())
+    ml = ml or MLClient(settings.python_service_url, settings.service_token)
     return Environment(settings, database, ml, clock)

@@ -22,6 +22,9 @@ from shared.validation import details_of
 from shared.web.error_responses import error_response
 
 T = TypeVar("T")
+#: What any request with a body may be answered, and any request: the texts stand beside the failures' one schema.
+_OF_BODIES = {"400": "The body is no JSON", "413": "The body is too large", "415": "The body is of another type"}
+_OF_ALL = {"414": "The path and its query are too long", "503": "Something that this needs is away or busy"}
 _CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
@@ -106,6 +109,7 @@ def make_app(import_name: str) -> OpenAPI:
         static_folder=None,
     )
     app.openapi_version = "3.1.0"
+    app.url_map.merge_slashes = False  # `//` is another path, and no redirect to whatever host the request names
     return app
 
 
@@ -169,7 +173,7 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
 
     @app.get("/api/openapi.json", doc_ui=False)
     def openapi_json() -> Response:
-        return jsonify(_with_keys(app, scopes_of))
+        return jsonify(_completed(_with_keys(app, scopes_of)))
 
     @app.get("/api/docs", doc_ui=False)
     def docs_page() -> Response:
@@ -183,6 +187,28 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
     @app.get("/api/docs/assets/<path:name>", doc_ui=False)
     def docs_asset(path: AssetPath) -> Response:
         return send_from_directory(assets, path.name, max_age=86_400)
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the failures that every operation of its kind may answer."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            answered = operation["responses"]
+            if path.startswith("/api/health"):
+                continue
+            _let_empty_bodies_be(document, operation)
+            for status, text in {**(_OF_BODIES if method != "get" else {}), **_OF_ALL}.items():
+                answered.setdefault(status, {**answered["429"], "description": text})
+    return document
+
+
+def _let_empty_bodies_be(document: dict[str, Any], operation: dict[str, Any]) -> None:
+    # An empty body is `{}`: where no field is needed, none need be sent.
+    body = operation.get("requestBody", {})
+    reference = body.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+    schema = document["components"]["schemas"].get(reference.rpartition("/")[2])
+    if schema is not None:
+        body["required"] = bool(schema.get("required"))
 
 
 def _with_keys(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ Law: the environment (and `.env`) is read here and nowhere else. docs/operations
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -14,11 +17,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.contracts.api import Version
 from shared.errors import InvalidInput
-from shared.settings import DEV_ML_TOKEN, registry_folder, require_secret
+from shared.settings import kept_secret, kept_service_token, registry_folder, require_secret
 from shared.validation import details_of
 from shared.web.logs import LogLevel
 
-DEV_JWT_SECRET = "development-only-secret-change-me-now"
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9-]+(\.[a-z0-9-]+)*)(:[0-9]{1,5})?")
 Role = Literal["viewer", "analyst", "admin"]
 
 
@@ -30,7 +33,7 @@ class Settings(BaseSettings):
     app_env: Literal["development", "production", "test"] = Field(
         "development",
         validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
-        description="development, test or production; NODE_ENV is read too. Production refuses default secrets.",
+        description="development, test or production; NODE_ENV is read too. Production makes no secrets itself.",
     )
     host: str = Field("127.0.0.1", validation_alias="HOST", description="Address the gateway listens on.")
     port: int = Field(5000, ge=1, le=65535, validation_alias="PORT", description="Port of the gateway.")
@@ -44,10 +47,14 @@ class Settings(BaseSettings):
         description="Folder of uploads, exports and lock files, the same for every process; the database's unless set.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("http://localhost:3000",), validation_alias="ALLOWED_ORIGINS", description="CORS origins, comma separated."
+        ("http://localhost:3000",),
+        validation_alias="ALLOWED_ORIGINS",
+        description="CORS origins, exact, comma separated: scheme, host, port; no path, no star.",
     )
     behind_tls: bool = Field(
-        False, validation_alias="BEHIND_TLS", description="Served over HTTPS: secure cookies, HSTS."
+        False,
+        validation_alias="BEHIND_TLS",
+        description="Served over HTTPS: secure cookies, HSTS. In production it has to be said, 0 too.",
     )
     trusted_proxies: int = Field(
         0,
@@ -56,10 +63,10 @@ class Settings(BaseSettings):
         validation_alias="TRUSTED_PROXIES",
         description="Reverse proxies in front whose X-Forwarded-For is believed.",
     )
-    jwt_secret: SecretStr = Field(
-        SecretStr(DEV_JWT_SECRET),
+    jwt_secret: SecretStr | None = Field(
+        None,
         validation_alias="JWT_SECRET",
-        description="Signs tokens; 32 characters or more in production.",
+        description="Signs tokens; 32 characters or more in production. Unset elsewhere: random, kept in DATA_FOLDER.",
     )
     access_token_hours: int = Field(
         24, ge=1, le=168, validation_alias="ACCESS_TOKEN_HOURS", description="Life of an access token."
@@ -81,16 +88,21 @@ class Settings(BaseSettings):
         validation_alias="CREDENTIALS_LIMIT",
         description="Limit per client and route on sign-in, registration and password routes.",
     )
+    account_limit: str = Field(
+        "50 per hour",
+        validation_alias="ACCOUNT_LIMIT",
+        description="Wrong passwords at one account, from wherever; the places it signed in from count apart.",
+    )
     request_limit: str = Field(
-        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per client on everything else."
+        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per person or address on the rest."
     )
     python_service_url: str = Field(
         "http://localhost:5001", validation_alias="PYTHON_SERVICE_URL", description="Where the ML service listens."
     )
-    ml_service_token: SecretStr = Field(
-        SecretStr(DEV_ML_TOKEN),
+    ml_service_token: SecretStr | None = Field(
+        None,
         validation_alias="ML_SERVICE_TOKEN",
-        description="Shared with the ML service; a secret in production.",
+        description="Shared with the ML service; as JWT_SECRET, and another one. Kept in ML_MODEL_PATH where unset.",
     )
     confidence_threshold: float = Field(
         0.7,
@@ -160,7 +172,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("credentials_limit", "request_limit")
+    @field_validator("credentials_limit", "account_limit", "request_limit")
     @classmethod
     def _can_be_read(cls, value: str) -> str:
         try:
@@ -176,16 +188,48 @@ class Settings(BaseSettings):
             raise ValueError("use at most three decimals: scores are counted in steps of 0.001")
         return value
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_exact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        exact = tuple(each.lower().removesuffix("/") for each in value)
+        try:
+            ports = [urlsplit(each).port for each in exact]  # above 65535 it raises
+        except ValueError:
+            ports = []
+        if len(ports) < len(exact) or not all(map(_ORIGIN.fullmatch, exact)):
+            raise ValueError("give exact origins, such as https://board.example.com: no star, no path")
+        return exact
+
     @model_validator(mode="after")
-    def _production_needs_secrets(self) -> Self:
+    def _secrets_are_secret(self) -> Self:
+        given = (self.jwt_secret, self.ml_service_token)
+        jwt, token = (each.get_secret_value() if each is not None else None for each in given)
+        require_secret("JWT_SECRET", jwt, app_env=self.app_env, host=self.host)
+        require_secret("ML_SERVICE_TOKEN", token, app_env=self.app_env, host=self.host)
         if self.app_env != "production":
             return self
-        for name, secret, default in (
-            ("JWT_SECRET", self.jwt_secret, DEV_JWT_SECRET),
-            ("ML_SERVICE_TOKEN", self.ml_service_token, DEV_ML_TOKEN),
-        ):
-            require_secret(name, secret.get_secret_value(), default=default)
+        if jwt == token:
+            raise ValueError("JWT_SECRET and ML_SERVICE_TOKEN are the same; each needs a secret of its own")
+        if "behind_tls" not in self.model_fields_set:
+            raise ValueError(
+                "BEHIND_TLS is not set; in production say 1, behind a proxy that ends TLS, "
+                "or 0 where cookies and tokens may be read on their way"
+            )
         return self
+
+    @cached_property
+    def signing_secret(self) -> str:
+        """What signs tokens; made and kept at the first use where none was given."""
+        if self.jwt_secret is not None:
+            return self.jwt_secret.get_secret_value()
+        return kept_secret(self.data_folder / f"{self.database_path.name}.jwt-secret")
+
+    @cached_property
+    def service_token(self) -> str:
+        """What the ML service knows the gateway by; made and kept at the first use where none was given."""
+        if self.ml_service_token is not None:
+            return self.ml_service_token.get_secret_value()
+        return kept_service_token(self.ml_model_path)
 
     @property
     def registration_is_open(self) -> bool:

@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
     # Only the gateway calls this service; headers for browsers are added there.
     install_defaults(app, for_browsers=False)
-    _guard(app, settings.ml_service_token.get_secret_value())
+    _guard(app, settings.service_token)
     registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
     trainer = Trainer(registry, threads=settings.ml_threads, log_level=settings.log_level)
     service = MLService(registry, trainer, first_version=settings.model_version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -9,7 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contracts.api import Version
-from shared.settings import DEV_ML_TOKEN, registry_folder, require_secret
+from shared.settings import kept_service_token, registry_folder, require_secret
 from shared.validation import details_of
 from shared.web.logs import LogLevel
 
@@ -45,15 +46,15 @@ class Settings(BaseSettings):
         validation_alias="ML_MODEL_PATH",
         description="Folder of the model registry; a path to a .pkl file means the folder of that file",
     )
-    ml_service_token: SecretStr = Field(
-        default=SecretStr(DEV_ML_TOKEN),
+    ml_service_token: SecretStr | None = Field(
+        default=None,
         validation_alias="ML_SERVICE_TOKEN",
-        description="Secret that callers send as a bearer token; must be set in production",
+        description="Secret that callers send; must be set in production, elsewhere random and kept in ML_MODEL_PATH",
     )
     app_env: Literal["development", "test", "production"] = Field(
         default="development",
         validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
-        description="In production the development token is refused; NODE_ENV is read if APP_ENV is absent",
+        description="In production no token is made; NODE_ENV is read if APP_ENV is absent",
     )
     log_level: LogLevel = Field(default="info", validation_alias="LOG_LEVEL", description="Lowest level that is logged")
     log_format: Literal["json", "text"] = Field(
@@ -89,10 +90,17 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _production_has_its_own_token(self) -> Self:
-        if self.app_env == "production":
-            require_secret("ML_SERVICE_TOKEN", self.ml_service_token.get_secret_value(), default=DEV_ML_TOKEN)
+    def _token_is_secret(self) -> Self:
+        given = self.ml_service_token.get_secret_value() if self.ml_service_token is not None else None
+        require_secret("ML_SERVICE_TOKEN", given, app_env=self.app_env, host=self.ml_host)
         return self
+
+    @cached_property
+    def service_token(self) -> str:
+        """What callers have to know; made and kept at the first use where none was given."""
+        if self.ml_service_token is not None:
+            return self.ml_service_token.get_secret_value()
+        return kept_service_token(self.ml_model_path)
 
     @property
     def registry_folder(self) -> Path:

@@ -1,21 +1,103 @@
-"""Rules that the settings of both services share: secrets in production, and the registry's folder."""
+"""Rules that the settings of both services share: secrets, what loopback is, and the registry's folder.
+
+Law: no secret stands in the repository. Who gives none gets a random one that is kept, but in production.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import secrets
 from pathlib import Path
 
-#: The same in both services, so that both start together without a word of configuration.
-DEV_ML_TOKEN = "development-only-service-token"
+from shared.errors import InvalidInput
+
 MIN_SECRET_LENGTH = 32
+#: Different characters: random hex of that length has fewer once in millions.
+MIN_VARIETY = 8
+#: Texts that stood in this repository or in the example of the backend it replaces.
+_PUBLIC = ("development-only-secret-change-me-now", "development-only-service-token", "your-secret-key")
+_SHARED_FILE = ".service-token"
 
 
-def require_secret(name: str, value: str, *, default: str) -> None:
-    """Raise ValueError unless a production secret is long enough and not the development default."""
-    if value == default or len(value) < MIN_SECRET_LENGTH:
-        raise ValueError(
-            f"{name} must be set to a secret of {MIN_SECRET_LENGTH} characters or more in production, "
-            "for example the output of: openssl rand -hex 32"
-        )
+def why_no_secret(value: str) -> str | None:
+    """Return why a text is no secret, as the end of a sentence; None where it may be one."""
+    if len(value) < MIN_SECRET_LENGTH:
+        return f"has fewer than {MIN_SECRET_LENGTH} characters"
+    if value in _PUBLIC:
+        return "is public"
+    if len(set(value)) < MIN_VARIETY:
+        return f"has fewer than {MIN_VARIETY} different characters"
+    return None
+
+
+def require_secret(name: str, value: str | None, *, app_env: str, host: str) -> None:
+    """Raise ValueError where a variable holds no secret: in production, or where others reach the address.
+
+    Outside production none need be given.
+    """
+    is_production = app_env == "production"
+    if not is_production and (value is None or is_loopback(host)):
+        return
+    why = "is not set" if value is None else why_no_secret(value)
+    if why is not None:
+        where = "in production" if is_production else f"on {host}, which others reach"
+        raise ValueError(f"{name} {why}; {where} it must be a secret, for example the output of: openssl rand -hex 32")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret that a file keeps, made at random by whoever asks first; its owner alone reads it.
+
+    Raises
+    ------
+    InvalidInput
+        It can't be kept there, or what stands there is no secret.
+    """
+    try:
+        if not path.exists():
+            _keep(path)
+        found = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        message = f"A random secret can't be kept in {path}: {error.strerror}. Set JWT_SECRET and ML_SERVICE_TOKEN."
+        raise InvalidInput(message) from None
+    why = why_no_secret(found)
+    if why is not None:
+        raise InvalidInput(f"{path} holds no secret: it {why}. Remove it, and another one is made.")
+    return found
+
+
+def _keep(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+        # Whole or not at all, and the first one stays: processes start together.
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    finally:
+        aside.unlink()
+
+
+def kept_service_token(ml_model_path: Path) -> str:
+    """Return the token that both services share where none was given: it is kept in the folder both know."""
+    return kept_secret(registry_folder(ml_model_path) / _SHARED_FILE)
 
 
 def registry_folder(ml_model_path: Path) -> Path:

@@ -1,8 +1,12 @@
-"""Problems found by pydantic, as details of our errors."""
+"""Problems found by pydantic, as details of our errors; and dates that are dates."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationError
 
 from shared.errors import Detail
 
@@ -22,3 +26,14 @@ def details_of(error: ValidationError, *, whole: str = "body") -> list[Detail]:
         }
         for fault in error.errors(include_url=False, include_input=False, include_context=False)
     ]
+
+
+def _written_as_a_date(value: Any) -> Any:
+    # pydantic takes numbers for seconds since 1970, `0` among them.
+    if isinstance(value, date) or (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
+        return value
+    raise ValueError("expected a date such as 2026-01-31")
+
+
+#: A date as people write it in ISO 8601, and nothing else.
+IsoDate = Annotated[date, BeforeValidator(_written_as_a_date)]

@@ -99,6 +99,7 @@ class Stack:
             "BCRYPT_COST": "4",
             "REQUEST_LIMIT": MUCH,
             "CREDENTIALS_LIMIT": MUCH,
+            "ACCOUNT_LIMIT": MUCH,
             "DEMO_CUSTOMERS": str(DEMO_CUSTOMERS),
             **self.variables,
         }

@@ -107,7 +107,7 @@ def test_the_example_starts_a_development_stack(monkeypatch: pytest.MonkeyPatch)
     example = ROOT / ".env.example"
     for made in (GatewaySettings(_env_file=example), MLSettings(_env_file=example)):  # type: ignore[call-arg]
         assert made.app_env == "development"
-        assert made.ml_service_token.get_secret_value()
+        assert made.ml_service_token is None, "made at random, and kept"
 
 
 def test_only_the_gateway_is_published_and_on_loopback_unless_told_otherwise() -> None:
@@ -145,6 +145,24 @@ def test_an_image_is_not_roots_and_is_checked(image: str) -> None:
     for instruction in ("CMD", "HEALTHCHECK"):
         line = next(line for line in lines if line.startswith(f"{instruction} "))
         assert re.search(r'CMD \["python", ', line), "exec form: no shell between the engine and the process"
+
+
+def test_no_program_of_an_image_runs_as_somebody_else() -> None:
+    assert "RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} +" in stages()["base"]
+    for image in IMAGES:
+        assert stages()[image][0] == f"FROM base AS {image}"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_images_user_owns_and_writes_its_volumes_alone(image: str) -> None:
+    lines = [line for line in stages()["base"] + stages()[image] if not line.startswith("#")]
+    (made,) = [line for line in lines if "10001" in line and not re.match("USER|RUN groupadd", line)]
+    volumes = {volume.split(":")[1] for volume in service({"gateway": "gateway", "ml": "ml_service"}[image])["volumes"]}
+    assert made.split("-m 0750 ")[1].split() == sorted(volumes)
+    copied = [line for line in lines if line.startswith("COPY")]
+    assert copied
+    assert not any("--chown" in line or "--chmod" in line for line in copied)
+    assert not any(re.search(r"chmod (?!a-s)|chown", line) for line in lines)
 
 
 @pytest.mark.parametrize(

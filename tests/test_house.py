@@ -127,7 +127,8 @@ def test_every_route_of_the_gateway_is_in_the_api_guide(tmp_path: Path) -> None:
     from gateway.app import create_app
     from gateway.settings import Settings
 
-    app = create_app(Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=tmp_path / "a.db"))  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=tmp_path / "a.db", ML_SERVICE_TOKEN="x")  # type: ignore[call-arg]
+    app = create_app(settings)
     text = doc("api.md")
     missing = []
     for rule in app.url_map.iter_rules():

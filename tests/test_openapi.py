@@ -22,7 +22,7 @@ OUTSIDE = re.compile(r"""(?:src|href|url\(|import|fetch\()\s*[=(]?\s*["'`]?\s*(?
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     folder = tmp_path_factory.mktemp("openapi")
-    return create_app(Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=folder / "none.db"))
+    return create_app(Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=folder / "none.db", ML_SERVICE_TOKEN="x"))
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ def settings_of(path: Path, **variables: Any) -> Settings:
         "ML_SERVICE_TOKEN": TOKEN,
         "BCRYPT_COST": 4,
         "CREDENTIALS_LIMIT": MUCH,
+        "ACCOUNT_LIMIT": MUCH,
         "REQUEST_LIMIT": MUCH,
         **variables,
     }

@@ -95,6 +95,13 @@ def revoke(connection: Connection, key_id: int, now: str) -> bool:
     return connection.execute(statement).rowcount > 0
 
 
+def revoke_of(connection: Connection, user_id: int, now: str) -> list[tuple[int, int]]:
+    """Revoke every key that a person has or has made for others; the number and the owner of each."""
+    theirs = or_(k.c.user_id == user_id, k.c.made_by == user_id)
+    statement = update(k).where(theirs, k.c.revoked_at.is_(None)).values(revoked_at=now).returning(k.c.id, k.c.user_id)
+    return sorted((row.id, row.user_id) for row in connection.execute(statement))
+
+
 def used(connection: Connection, key_id: int, *, now: str, unless_since: str) -> None:
     """Note that a key was used, unless it was noted at or after `unless_since`."""
     stale = or_(k.c.last_used_at.is_(None), k.c.last_used_at < unless_since)

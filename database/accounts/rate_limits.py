@@ -1,11 +1,11 @@
-"""Counters of the rate limits that all processes share.
+"""Counters of the rate limits and of wrong passwords, that all processes share.
 
 Law: counting is one statement under the write lock, so that of many requests at once exactly the allowed number passes.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select, update
 
 from database.engine.upsert import upsert
 from database.tables import tables
@@ -37,3 +37,21 @@ def hit(connection: Connection, key: str, *, window_s: float, now_s: float) -> t
     statement = upsert(r, first, key=["key"], changes=lambda new: {"count": r.c.count + 1})
     row = connection.execute(statement.returning(r.c.count, r.c.expires_at_s)).one()
     return int(row[0]), float(row[1])
+
+
+def count_of(connection: Connection, key: str, *, now_s: float) -> tuple[int, float]:
+    """The count in the window that runs and its end, without counting; 0 and now where none runs."""
+    query = select(r.c.count, r.c.expires_at_s).where(r.c.key == key, r.c.expires_at_s > now_s)
+    row = connection.execute(query).one_or_none()
+    return (int(row[0]), float(row[1])) if row else (0, now_s)
+
+
+def give_back(connection: Connection, key: str) -> None:
+    """Take one count back."""
+    connection.execute(update(r).where(r.c.key == key, r.c.count > 0).values(count=r.c.count - 1))
+
+
+def keep(connection: Connection, key: str, *, until_s: float) -> None:
+    """Remember a key until a moment, seconds since 1970."""
+    row = {"key": key, "count": 1, "expires_at_s": until_s}
+    connection.execute(upsert(r, row, key=["key"], changes=lambda new: {"expires_at_s": new.expires_at_s}))

@@ -63,18 +63,18 @@ def by_email(connection: Connection, email: str) -> User | None:
     return _user(row) if row else None
 
 
-# One statement by two primary keys, made once: it runs for every request, and making it takes three times as long.
+# One statement by primary keys, made once: it runs for every request, and making it takes three times as long.
 _SIGNED_IN = select(u).where(
     u.c.id == bindparam("user_id"),
     u.c.token_version == bindparam("token_version"),
     u.c.disabled_at.is_(None),
-    ~exists().where(revoked.c.jti == bindparam("jti")),
+    ~exists().where(revoked.c.jti.in_([bindparam("jti"), bindparam("family")])),
 )
 
 
-def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str) -> User | None:
-    """The user of a token; None where the token no longer counts."""
-    given = {"user_id": user_id, "token_version": token_version, "jti": jti}
+def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str, family: str) -> User | None:
+    """The user of a token; None where the token or its family no longer counts."""
+    given = {"user_id": user_id, "token_version": token_version, "jti": jti, "family": family}
     row = connection.execute(_SIGNED_IN, given).one_or_none()
     return _user(row) if row else None
 
@@ -83,6 +83,16 @@ def page(connection: Connection, *, limit: int, after_id: int = 0) -> list[User]
     """People in order of their numbers."""
     query = select(u).where(u.c.id > after_id).order_by(u.c.id).limit(limit)
     return [_user(row) for row in connection.execute(query)]
+
+
+def highest_cost(connection: Connection) -> int:
+    """The highest work factor among the hashes of passwords; 0 where there is none."""
+    return int(connection.execute(select(func.max(func.substr(u.c.password_hash, 5, 2)))).scalar_one() or 0)
+
+
+def renew_hash(connection: Connection, user_id: int, *, old: str, new: str) -> None:
+    """Put another hash of the same password in the place of the old one, if that is still there."""
+    connection.execute(update(u).where(u.c.id == user_id, u.c.password_hash == old).values(password_hash=new))
 
 
 def enabled_admins(connection: Connection) -> int:
@@ -127,7 +137,7 @@ def _forget(connection: Connection, key: Column[int], gone: Any) -> None:
 
 
 def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bool:
-    """Refuse a token from now on, and forget those that have expired by themselves.
+    """Refuse a token, or a whole family by its id, from now on, and forget those that have expired by themselves.
 
     Returns
     -------

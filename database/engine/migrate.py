@@ -11,9 +11,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from database.engine.sqlite import private_files
 from database.engine.sqlite.foreign_file import refuse_foreign_file
 from database.engine.sqlite.version import require_version
-from shared.errors import InvalidInput
 
 LOCK_ENDING = ".migrate-lock"
 SCRIPTS = Path(__file__).parents[1] / "migrations"
@@ -40,14 +40,8 @@ def migrate(path: Path) -> None:
         This Python's SQLite is too old.
     """
     require_version()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(path.name + LOCK_ENDING).touch()
-    except OSError as error:
-        raise InvalidInput(
-            f"The database folder {path.parent} can't be written: {error.strerror}. Set DATABASE_PATH."
-        ) from None
-    with path.with_name(path.name + LOCK_ENDING).open("w", encoding="ascii") as lock:
+    with private_files.opened(path.with_name(path.name + LOCK_ENDING)) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         refuse_foreign_file(path)
+        private_files.close_to_others(path)
         command.upgrade(config(path), "head")

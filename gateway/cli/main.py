@@ -1,11 +1,12 @@
 """`retainstream`: the use cases as commands.
 
 Law: a command reads its arguments, calls the function that a route or the worker calls, and prints; an error is a
-sentence and exit status 2, never a traceback.
+sentence and exit status 2, never a traceback. Only their owner may read the files that commands write.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -30,6 +31,7 @@ for module in (operate, data, judging, exporting, people, auditing, keep):
 
 def main() -> None:
     """Run the command line."""
+    os.umask(0o077)
     try:
         retainstream(standalone_mode=False)
     except click.ClickException as error:

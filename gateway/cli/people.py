@@ -129,8 +129,14 @@ def key() -> None:
 @click.argument("who")
 @click.option("--name", required=True, help="The machine that will use it.")
 @click.option("--scope", "scopes", type=click.Choice(api_keys.SCOPES), multiple=True, required=True)
-@click.option("--expires-days", type=click.IntRange(1, api_keys.MAX_DAYS), help="Life in days; for ever if absent.")
-def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
+@click.option(
+    "--expires-days",
+    type=click.IntRange(1, api_keys.MAX_DAYS),
+    default=api_keys.DEFAULT_DAYS,
+    show_default=True,
+    help="Life in days.",
+)
+def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int) -> None:
     """Make a key for WHO, whose role it never exceeds; prints its secret, once."""
     environment = prepare()
     person = _person(environment, who)
@@ -142,8 +148,8 @@ def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int |
         scopes=scopes,
         expires_in_days=expires_days,
     )
-    until = f"until {made.expires_at}" if made.expires_at else "until it is revoked"
-    click.echo(f"Key {made.id} of {person.email}: {', '.join(made.scopes)}, {until}. Keep it now:", err=True)
+    scope = ", ".join(made.scopes)
+    click.echo(f"Key {made.id} of {person.email}: {scope}, until {made.expires_at}. Keep it now:", err=True)
     click.echo(secret)
 
 

@@ -44,16 +44,20 @@ async function call(method, path, options = {}) {
     return await send(method, path, options);
   } catch (error) {
     if (!(error instanceof ApiError) || !error.isSignedOut) throw error;
-    // Another tab may have renewed the session meanwhile.
-    if (cookie(ACCESS) === before || !before) await renew(error);
+    await renew(error, before);
     return send(method, path, options);
   }
 }
 
-/** One renewal for all requests that wait for it: a refresh token works only once. */
-async function renew(reason) {
+/** One renewal for all requests and all tabs that wait for it: a refresh token that is used twice ends the session. */
+async function renew(reason, before) {
+  // Another tab may have renewed the session meanwhile.
+  const isOld = () => cookie(ACCESS) === before || !before;
+  const refresh = () => isOld() && send("POST", "/api/auth/refresh", { body: {}, csrf: REFRESH });
+  if (!isOld()) return;
   if (!cookie(REFRESH)) throw reason;
-  renewal ??= send("POST", "/api/auth/refresh", { body: {}, csrf: REFRESH }).finally(() => {
+  // Browsers have locks on https and on localhost.
+  renewal ??= (navigator.locks ? navigator.locks.request("renewal", refresh) : refresh()).finally(() => {
     renewal = null;
   });
   await renewal;

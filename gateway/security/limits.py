@@ -23,6 +23,7 @@ from database.accounts import rate_limits as counters
 from database.accounts.audit import Actor
 from database.engine.session import Database
 from gateway.security import callers, roles
+from gateway.services.accounts.guesses import Guesses
 from gateway.settings import Settings
 from gateway.web_environment import environment
 from shared.clock import iso
@@ -103,7 +104,7 @@ class Limiter:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._strict = _limit("CREDENTIALS_LIMIT", settings.credentials_limit)
         self._general = _limit("REQUEST_LIMIT", settings.request_limit)
-        self._secret = settings.jwt_secret.get_secret_value().encode()
+        self._secret = settings.signing_secret.encode()
         self._shared: Counter = SharedCounter(database)
         self._local: Counter = LocalCounter()
 
@@ -147,13 +148,22 @@ class Limiter:
         return response
 
 
+def guesses() -> Guesses:
+    """Return the count of wrong passwords that the present request adds to."""
+    env, name = environment(), client()
+    secret = env.settings.signing_secret.encode()
+    limit = _limit("ACCOUNT_LIMIT", env.settings.account_limit)
+    return Guesses(env.database, limit, secret, name, is_known=name.startswith("user:"))
+
+
 def client() -> str:
-    """Return the client that a request counts for: a valid key or user, else the address."""
+    """Return the client that a request counts for: whose valid token or key it bears, else the address."""
     rule = request.url_rule
     if rule is not None and roles.access_of(request.method, rule.rule) != "public":
         try:
             caller = callers.caller()
-            return f"key:{caller.key.id}" if caller.key else f"user:{caller.user.id}"
+            # All keys of a person, and the person, share one count: fifty keys are not fifty times as much.
+            return f"user:{caller.user.id}"
         except ServiceError:
             pass  # told to the caller once it has been counted
     return f"address:{_home(request.remote_addr or '')}"

@@ -28,7 +28,6 @@ WORK: Scopes = ("score", "import")
 _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
     ("public", NO_KEY): (
         "GET /",
-        "GET /favicon.ico",
         "GET /metrics",
         "GET /page/<path:name>",
         "GET /api/docs",
@@ -53,7 +52,6 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "GET /api/jobs/<int:job_id>",
     ),
     ("viewer", READ): (
-        "GET /api/actions",
         "GET /api/customers",
         "GET /api/customers/<customer_id>",
         "GET /api/customers/<customer_id>/actions",

@@ -1,12 +1,15 @@
 """Tokens: issued, read from header or cookie, and checked against the user's row.
 
-Law: a token is valid only while its user's row says so: known, not disabled, the same token version, not revoked. One
-that was found good is looked up again after any commit (`gateway.query_cache`). Tokens live by the wall clock,
-whatever the app's clock says: the library asks no other; whether one has expired is asked on every request.
+Law: a token is valid only while its user's row says so: known, not disabled, the same token version, neither it nor its
+family revoked (a family is all tokens that came of one sign-in). One that was found good is looked up again after any
+commit (`gateway.query_cache`). Tokens live by the wall clock, whatever the app's clock says: the library asks no other;
+whether one has expired is asked on every request.
 """
 
 from __future__ import annotations
 
+import re
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -37,6 +40,11 @@ MISSING = "Access token required"
 REJECTED = "Invalid or expired token"
 CSRF_HEADER = "X-CSRF-TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_LAST_SECOND = 253_402_300_799  # of the year 9999, which dates end with
+#: Longer than any token of the family lives.
+_FAMILY_MARGIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -47,11 +55,7 @@ class Claims:
     token_version: int
     jti: str
     expires_at: str
-
-    @property
-    def mark(self) -> tuple[str, str]:
-        """The id and expiry that are kept of a revoked token."""
-        return self.jti, self.expires_at
+    family: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Tokens:
 def install(app: Flask, settings: Settings) -> None:
     """Configure the JWT library for our tokens and cookies."""
     app.config.update(
-        JWT_SECRET_KEY=settings.jwt_secret.get_secret_value(),
+        JWT_SECRET_KEY=settings.signing_secret,
         JWT_ALGORITHM="HS256",
         JWT_TOKEN_LOCATION=["headers", "cookies"],
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(hours=settings.access_token_hours),
@@ -86,9 +90,9 @@ def install(app: Flask, settings: Settings) -> None:
     JWTManager(app)
 
 
-def issue(user: User) -> Tokens:
-    """Issue tokens to an authenticated user."""
-    claims = {"role": user.role, "token_version": user.token_version}
+def issue(user: User, family: str | None = None) -> Tokens:
+    """Issue tokens to an authenticated user: of a family that goes on, or of a new one."""
+    claims = {"role": user.role, "token_version": user.token_version, "family": family or secrets.token_hex(16)}
     identity = str(user.id)
     return Tokens(
         access=create_access_token(identity, additional_claims=claims),
@@ -120,7 +124,7 @@ def session() -> Session:
     """
     if "session" not in g:
         try:
-            g.session = _session("access")
+            g.session = _session()
         except ServiceError as error:
             g.session = error
     found: Session | ServiceError = g.session
@@ -129,9 +133,22 @@ def session() -> Session:
     return found
 
 
-def refresh_session() -> Session:
-    """Return the present request's refresh token, checked; raises as `session` does."""
-    return _session("refresh")
+def refresh_claims() -> tuple[Claims, bool]:
+    """Return the claims of the present request's refresh token, and whether it came by cookie.
+
+    Whether it still counts is not asked here: a token that was used before has to be known as such.
+
+    Raises
+    ------
+    Unauthenticated, TokenRejected
+    """
+    token, csrf, by_cookie = _presented("refresh")
+    return read(token, "refresh", csrf), by_cookie
+
+
+def family_end() -> str:
+    """Return until when a family that ends now has to be remembered."""
+    return iso(datetime.now(UTC) + timedelta(days=environment().settings.refresh_token_days) + _FAMILY_MARGIN)
 
 
 def refresh_token_of(user: User, given: str | None) -> Claims | None:
@@ -155,33 +172,46 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     """
     try:
         said: dict[str, Any] = decode_token(token, csrf)
-    except (PyJWTError, JWTExtendedException):
-        raise TokenRejected(REJECTED) from None
+        claims = _claims(said) if said.get("type") == kind else None
+    # The last three: numbers and types that nobody but a holder of the secret can write, and the library trips over.
+    except (PyJWTError, JWTExtendedException, ValueError, OverflowError, TypeError):
+        claims = None
+    if claims is None:
+        raise TokenRejected(REJECTED)
+    return claims
+
+
+def _claims(said: dict[str, Any]) -> Claims | None:
     sub, version, jti, expires = (said.get(name) for name in ("sub", "token_version", "jti", "exp"))
+    family = said.get("family", jti)
     # A token of the old backend may bear the same signature; it lacks these.
     if not (isinstance(sub, str) and isinstance(version, int) and isinstance(jti, str) and isinstance(expires, int)):
-        raise TokenRejected(REJECTED)
-    if said["type"] != kind or not sub.isdecimal() or int(sub) > MAX_INT64:
-        raise TokenRejected(REJECTED)
-    return Claims(int(sub), version, jti, iso(datetime.fromtimestamp(expires, UTC)))
+        return None
+    if not (isinstance(family, str) and _ID.fullmatch(jti) and _ID.fullmatch(family) and _NUMBER.fullmatch(sub)):
+        return None
+    if int(sub) > MAX_INT64 or not 0 <= version <= MAX_INT64 or expires > _LAST_SECOND:
+        return None
+    return Claims(int(sub), version, jti, iso(datetime.fromtimestamp(expires, UTC)), family)
 
 
-def _session(kind: Kind) -> Session:
-    token, csrf, by_cookie = _presented(kind)
+def _session() -> Session:
+    token, csrf, by_cookie = _presented("access")
     if csrf is not None:
-        return _checked(token, kind, csrf, by_cookie)
-    asked = ("session", kind, by_cookie, token)
-    found = environment().query_cache.get_or_read(asked, lambda: _checked(token, kind, None, by_cookie))
+        return _checked(token, csrf, by_cookie)
+    asked = ("session", by_cookie, token)
+    found = environment().query_cache.get_or_read(asked, lambda: _checked(token, None, by_cookie))
     # Everything else about it is as true as it was; only time has gone on.
     if found.claims.expires_at <= iso(datetime.now(UTC)):
         raise TokenRejected(REJECTED)
     return found
 
 
-def _checked(token: str, kind: Kind, csrf: str | None, by_cookie: bool) -> Session:
-    claims = read(token, kind, csrf)
+def _checked(token: str, csrf: str | None, by_cookie: bool) -> Session:
+    claims = read(token, "access", csrf)
     with environment().database.connect() as connection:
-        user = users.signed_in(connection, claims.user_id, token_version=claims.token_version, jti=claims.jti)
+        user = users.signed_in(
+            connection, claims.user_id, token_version=claims.token_version, jti=claims.jti, family=claims.family
+        )
     if user is None:
         raise TokenRejected(REJECTED)
     return Session(user, claims, by_cookie)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
@@ -100,10 +100,16 @@ def _on_http_exception(error: HTTPException) -> Response:
         return error.get_response()  # type: ignore[return-value]  # a redirect
     code, message = _HTTP_CODES.get(error.code or 500, ("malformed_request", "The request can't be served."))
     response = error_response(_HttpError(code, message))
-    allowed = getattr(error, "valid_methods", None)
-    if allowed:
+    allowed = methods_of_path() or getattr(error, "valid_methods", None)
+    if allowed and error.code == 405:
         response.headers["Allow"] = ", ".join(sorted(allowed))
     return response
+
+
+def methods_of_path() -> set[str]:
+    """The methods of a path that is a rule by itself; a rule with a name in it (`/<id>`) fits that path by chance."""
+    rules = (rule for rule in current_app.url_map.iter_rules() if rule.rule == request.path)
+    return {method for rule in rules for method in rule.methods or ()}
 
 
 def _on_broken_body(_: Exception) -> Response:

@@ -22,7 +22,7 @@ from secure import (
     XFrameOptions,
 )
 
-from shared.web.error_responses import register_error_handlers
+from shared.web.error_responses import methods_of_path, register_error_handlers
 from shared.web.request_ids import coalesced_request_ids, request_id
 
 POLICY = "Content-Security-Policy"
@@ -80,6 +80,17 @@ class _Metrics:
         seconds.observe(took_s)
 
 
+def _allow_own_methods(app: Flask) -> None:
+    as_flask_does = app.make_default_options_response
+
+    def options_response() -> Response:
+        response = as_flask_does()
+        response.allow = sorted(methods_of_path()) or response.allow
+        return response
+
+    app.make_default_options_response = options_response  # type: ignore[method-assign]
+
+
 def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool = True) -> None:
     """Install on a Flask app what both services have in common.
 
@@ -93,6 +104,7 @@ def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool
     headers = tuple(security_headers(behind_tls=behind_tls).headers.items()) if for_browsers else ()
     app.extensions["metrics_registry"] = metrics.registry
     register_error_handlers(app)
+    _allow_own_methods(app)
 
     @app.before_request
     def _start() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.e2e.conftest import Visitor
@@ -56,6 +58,27 @@ def test_an_expired_access_token_is_renewed_unnoticed(visitor: Visitor) -> None:
     visitor.page.click("text=Load more")
     visitor.until("document.querySelectorAll('table.list tbody tr').length > 90")
     assert visitor.page.locator("#email").count() == 0
+
+
+def test_tabs_that_find_the_session_expired_at_once_all_go_on(visitor: Visitor) -> None:
+    """A refresh token that two of them used would end the session of both."""
+    visitor.allow("40[13]")
+    visitor.sign_in()
+    tabs = [visitor.page, *(visitor.page.context.new_page() for _ in range(3))]
+    for tab in tabs[1:]:
+        tab.goto(visitor.stack.url)
+        tab.wait_for_selector("table.list tbody tr")
+    spoil(visitor, "access_token_cookie")
+    at_once = f"new Promise(go => setTimeout(go, {time.time() * 1000 + 700:.0f} - Date.now()))"
+    ask = "api.get('/api/auth/me').then(me => me.email, error => error.code)"
+    for tab in tabs:
+        tab.evaluate(f"{{ window.asked = import('/page/api.js').then(api => {at_once}.then(() => {ask})) }} 0")
+    for tab in tabs:
+        assert tab.evaluate("window.asked") == "alex.chen@netflix.com"
+    assert (
+        visitor.page.evaluate("import('/page/api.js').then(api => api.get('/api/auth/me')).then(me => me.role)")
+        == "analyst"
+    )
 
 
 def test_an_ended_session_returns_to_sign_in_with_a_sentence(visitor: Visitor) -> None:

@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from ml_service.__main__ import main
 from ml_service.app import create_app
 from ml_service.settings import Settings, SettingsError, load_settings
-from shared.settings import DEV_ML_TOKEN
 from shared.web.gunicorn import gunicorn_line, why_not
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +30,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_defaults_are_the_documented_ones() -> None:
     settings = load_settings()
     assert (settings.python_port, settings.ml_host, settings.registry_folder) == (5001, "127.0.0.1", Path("models"))
-    assert settings.ml_service_token.get_secret_value() == DEV_ML_TOKEN
+    assert settings.ml_service_token is None
     assert settings.model_version == "2.4.1"
 
 
@@ -50,7 +49,7 @@ def test_an_old_environment_works_as_it_is(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("variable", ["APP_ENV", "NODE_ENV"])
-@pytest.mark.parametrize("token", [None, "", DEV_ML_TOKEN, "short"])
+@pytest.mark.parametrize("token", [None, "", "development-only-service-token", "short"])
 def test_production_refuses_a_token_that_is_known_or_short(
     monkeypatch: pytest.MonkeyPatch, variable: str, token: str | None
 ) -> None:
@@ -63,7 +62,7 @@ def test_production_refuses_a_token_that_is_known_or_short(
 
 def test_production_starts_with_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "production")
-    monkeypatch.setenv("ML_SERVICE_TOKEN", "x" * 32)
+    monkeypatch.setenv("ML_SERVICE_TOKEN", "0123456789abcdef" * 2)
     assert load_settings().app_env == "production"
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from database.engine.sqlite import private_files
 from shared.errors import Conflict, ServiceUnavailable
 
 IN_USE = (
@@ -33,6 +34,8 @@ def share(path: Path, *, survive_exec: bool = False) -> TextIO:
     ------
     ServiceUnavailable
         A backup is being restored into it.
+    InvalidInput
+        The folder can't be written.
     """
     lock = _opened(path)
     try:
@@ -56,5 +59,4 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def _opened(path: Path) -> TextIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f"{path.name}.use-lock").open("a", encoding="ascii")
+    return private_files.opened(path.with_name(f"{path.name}.use-lock"))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from database.accounts import api_keys as queries
 from database.accounts.api_keys import Key
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
+from gateway.routes.accounts.fields import PersonName
 from gateway.security.callers import current_user
 from gateway.services.accounts import api_keys
 from gateway.services.accounts.api_keys import MAX_DAYS, Scope
@@ -30,9 +31,9 @@ class KeyPath(BaseModel):
 
 
 class NewKey(Body):
-    name: str = Field(description="1 to 100 characters: which machine this is for")
+    name: PersonName = Field(description="Which machine this is for: 1 to 100 characters, as a person's name")
     scopes: list[Scope] = Field(min_length=1, max_length=3)
-    expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="For ever if absent")
+    expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="365 if absent")
     user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="Whose it will be; oneself if absent")
 
 
@@ -88,9 +89,7 @@ def create_key(body: NewKey) -> Response:
         actor=me.actor,
     )
     made = MadeKey(**_key_out(key).model_dump(), key=secret)
-    response = ok(made, message="Keep the key now: it is not shown again.", status=201)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return ok(made, message="Keep the key now: it is not shown again.", status=201)
 
 
 @bp.delete("/<int:key_id>", summary="Revoke a key", responses=answers(KeyOut, also=(404,)))

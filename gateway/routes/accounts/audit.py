@@ -29,7 +29,7 @@ class AuditQuery(Keyset):
     since: str | None = Field(None, max_length=40, description="Date or timestamp, ISO 8601; without an offset UTC")
 
 
-class Entry(BaseModel):
+class AuditEntry(BaseModel):
     id: int
     at: str
     actor: Literal["user", "key", "command line", "worker", "nobody"]
@@ -40,12 +40,12 @@ class Entry(BaseModel):
     request_id: str | None
 
 
-class Entries(BaseModel):
-    entries: list[Entry]
+class AuditEntries(BaseModel):
+    entries: list[AuditEntry]
     next: str | None
 
 
-@bp.get("", summary="Audit log, newest first", responses=answers(Entries))
+@bp.get("", summary="Audit log, newest first", responses=answers(AuditEntries))
 def list_entries(query: AuditQuery) -> Response:
     """People, keys and things by number; `nobody` is a request without a token, such as a registration."""
     since = _moment(query.since) if query.since is not None else None
@@ -59,8 +59,8 @@ def list_entries(query: AuditQuery) -> Response:
             user_id=query.user,
             since=since,
         )
-    page = [Entry.model_validate(row, from_attributes=True) for row in found[: query.limit]]
-    return ok(Entries(entries=page, next=str(page[-1].id) if len(found) > query.limit else None))
+    page = [AuditEntry.model_validate(row, from_attributes=True) for row in found[: query.limit]]
+    return ok(AuditEntries(entries=page, next=str(page[-1].id) if len(found) > query.limit else None))
 
 
 def _moment(text: str) -> str:

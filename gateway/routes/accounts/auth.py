@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from database.accounts.users import User
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
-from gateway.security import tokens
+from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
+from gateway.security import limits, tokens
 from gateway.security.callers import current_user
-from gateway.services.accounts import accounts
+from gateway.services.accounts import accounts, sessions
 from gateway.settings import Role
 from gateway.web_environment import environment
 from shared.clock import iso, utc_now
@@ -32,19 +33,19 @@ class Login(Legacy):
 
 
 class Register(Legacy):
-    email: str = Field(examples=["name@example.com"])
-    password: str = Field(description="8 to 200 characters")
-    name: str = Field(description="1 to 100 characters")
+    email: NewEmail
+    password: NewPassword
+    name: PersonName
 
 
 class Logout(Body):
-    refresh_token: str | None = Field(None, description="Also give this one back")
+    refresh_token: str | None = Field(None, description="Of another session of this account: end that one too")
     everywhere: bool = Field(False, description="End every session of this account")
 
 
-class NewPassword(Body):
+class PasswordChange(Body):
     current_password: str
-    new_password: str = Field(description="8 to 200 characters")
+    new_password: NewPassword
 
 
 class Person(BaseModel):
@@ -68,12 +69,13 @@ class SignedOut(BaseModel):
 def login(body: Login) -> Response:
     """Wrong credentials are answered alike, and in the same time, whoever they are for."""
     env = environment()
-    user = accounts.authenticate(
+    user = sessions.authenticate(
         env.database,
         email=body.email,
         password=body.password,
         cost=env.settings.bcrypt_cost,
         demo_allowed=env.settings.app_env != "production",
+        guesses=limits.guesses(),
     )
     return _signed_in(user, by_cookie=body.cookie, message="Login successful")
 
@@ -103,22 +105,31 @@ def register(body: Register) -> Response:
     security=_SIGNED_IN,
 )
 def refresh() -> Response:
-    """Send the refresh token as bearer, or by cookie. It works once; the answer holds the next one."""
-    session = tokens.refresh_session()
-    if not accounts.sign_out(environment().database, [session.claims.mark], now=iso(utc_now())):
-        raise TokenRejected(tokens.REJECTED)  # another request was first
-    return _signed_in(session.user, by_cookie=session.by_cookie)
+    """Send the refresh token as bearer, or by cookie. It works once; used twice, it ends the session it belongs to."""
+    claims, by_cookie = tokens.refresh_claims()
+    user = sessions.renew(
+        environment().database,
+        user_id=claims.user_id,
+        token_version=claims.token_version,
+        token=(claims.jti, claims.expires_at),
+        family=(claims.family, tokens.family_end()),
+        now=iso(utc_now()),
+        request_id=request_id(),
+    )
+    if user is None:
+        raise TokenRejected(tokens.REJECTED)
+    return _signed_in(user, family=claims.family, by_cookie=by_cookie)
 
 
 @bp.post("/logout", summary="Sign out", responses=answers(SignedOut, also=(401, 403)), security=_SIGNED_IN)
 def logout(body: Logout) -> Response:
-    """Gives back the access token and, where sent, the refresh token."""
+    """Ends the session: this token, its refresh token and all that came of them; and another one's, where sent."""
     env, session = environment(), tokens.session()
     also = tokens.refresh_token_of(session.user, body.refresh_token)
-    given_back = [session.claims.mark, *([also.mark] if also else [])]
-    accounts.sign_out(env.database, given_back, now=iso(utc_now()))
+    families = {session.claims.family, *([also.family] if also else [])}
+    sessions.sign_out(env.database, families, until=tokens.family_end(), now=iso(utc_now()))
     if body.everywhere:
-        accounts.sign_out_everywhere(env.database, clock=env.clock, user_id=session.user.id, actor=current_user().actor)
+        sessions.sign_out_everywhere(env.database, clock=env.clock, user_id=session.user.id, actor=current_user().actor)
     response = ok(SignedOut(signed_out=True), message="Signed out")
     tokens.unset_cookies(response)
     return response
@@ -131,8 +142,8 @@ def me() -> Response:
 
 
 @bp.post("/password", summary="Change my password", responses=answers(SignedIn, also=(401, 403)), security=_SIGNED_IN)
-def password(body: NewPassword) -> Response:
-    """Every session ends; the answer holds the tokens of a new one."""
+def password(body: PasswordChange) -> Response:
+    """Every session and every API key ends; the answer holds the tokens of a new session."""
     env, session = environment(), tokens.session()
     user = accounts.change_password(
         env.database,
@@ -142,16 +153,18 @@ def password(body: NewPassword) -> Response:
         current_password=body.current_password,
         new_password=body.new_password,
         actor=current_user().actor,
+        guesses=limits.guesses(),
     )
     return _signed_in(user, by_cookie=session.by_cookie, message="Password changed")
 
 
-def _signed_in(user: User, *, by_cookie: bool = False, message: str | None = None, status: int = 200) -> Response:
-    pair = tokens.issue(user)
+def _signed_in(
+    user: User, *, family: str | None = None, by_cookie: bool = False, message: str | None = None, status: int = 200
+) -> Response:
+    pair = tokens.issue(user, family)
     person = Person.model_validate(user, from_attributes=True)
     signed_in = SignedIn(token=pair.access, refresh_token=pair.refresh, user=person)
     response = ok(signed_in, message=message, status=status)
-    response.headers["Cache-Control"] = "no-store"
     if by_cookie:
         tokens.set_cookies(response, pair)
     return response

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 from database.accounts import users
 from database.accounts.users import User
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
+from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
+from gateway.security import limits
 from gateway.security.callers import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
@@ -29,9 +31,9 @@ class UserPath(BaseModel):
 
 
 class NewUser(Body):
-    email: str = Field(examples=["name@example.com"])
-    password: str = Field(description="8 to 200 characters")
-    name: str = Field(description="1 to 100 characters")
+    email: NewEmail
+    password: NewPassword
+    name: PersonName
     role: Role
 
 
@@ -40,8 +42,9 @@ class Change(Body):
 
     role: Role | None = None
     disabled: bool | None = None
-    name: str | None = None
-    new_password: str | None = Field(None, description="8 to 200 characters; ends every session of the account")
+    name: PersonName | None = None
+    new_password: NewPassword | None = Field(None, description="Ends the account's sessions and keys")
+    current_password: str | None = Field(None, description="The present one; for one's own new password")
 
 
 class Account(BaseModel):
@@ -104,6 +107,7 @@ def create_user(body: NewUser) -> Response:
 def change_user(path: UserPath, body: Change) -> Response:
     """The last administrator who can sign in keeps that role and stays enabled."""
     env = environment()
+    proof = None if body.current_password is None else (body.current_password, limits.guesses())
     user = accounts.change_user(
         env.database,
         path.user_id,
@@ -114,5 +118,6 @@ def change_user(path: UserPath, body: Change) -> Response:
         disabled=body.disabled,
         name=body.name,
         new_password=body.new_password,
+        proof=proof,
     )
     return ok(_account(user))

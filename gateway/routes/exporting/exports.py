@@ -12,7 +12,7 @@ from flask import Response, request, send_file
 from pydantic import BaseModel, Field
 
 from gateway.openapi import Failure, Query, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import answer_job
+from gateway.routes.jobs.job_responses import ACCEPTED, answer_job
 from gateway.security.callers import current_user
 from gateway.services import kinds
 from gateway.services.customers import filtering
@@ -93,7 +93,7 @@ class JobPath(BaseModel):
 @bp.get(
     "/customers/export",
     summary="Customers, risk list or segments, whole",
-    responses={**answers(Manifest, also=(409, 503)), **STREAM},
+    responses={**answers(Manifest, also=(409, 503)), **STREAM, **ACCEPTED},
 )
 def export_customers(query: CustomersExport) -> Response:
     """CSV and NDJSON are streamed; Parquet is a job (202), whose file is at /api/jobs/<id>/file once it is done."""
@@ -103,7 +103,7 @@ def export_customers(query: CustomersExport) -> Response:
 @bp.get(
     "/predictions/export",
     summary="The ledger of predictions, with outcomes",
-    responses={**answers(Manifest, also=(409, 503)), **STREAM},
+    responses={**answers(Manifest, also=(409, 503)), **STREAM, **ACCEPTED},
 )
 def export_predictions(query: PredictionsExport) -> Response:
     """CSV and NDJSON are streamed; Parquet is a job (202)."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from database.customers import customer_base
 from database.importing import imports
 from gateway.openapi import Query, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import answer_queued, queue
+from gateway.routes.jobs.job_responses import ACCEPTED, answer_queued, queue
 from gateway.services import kinds
 from gateway.services.importing import uploads
 from gateway.services.jobs import work
@@ -29,6 +28,7 @@ from gateway.web_environment import environment
 from shared.errors import InvalidSchema, invalid
 from shared.parsing_limits import MAX_INT64, MAX_SCHEMA_CHARACTERS
 from shared.schema.features import Schema, built_in_schema, parse_schema
+from shared.validation import IsoDate
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
 F = TypeVar("F", bound=FileParams)
@@ -50,7 +50,7 @@ class ImportForm(FileForm):
         None, alias="schema", max_length=MAX_SCHEMA_CHARACTERS,
         description="TOML, or `retainstream` for the built-in one; that of the customer base if absent",
     )  # fmt: skip
-    as_of: date | None = Field(None, description="Date of the facts where the file names none; today if absent")
+    as_of: IsoDate | None = Field(None, description="Date of the facts where the file names none; today if absent")
     dry_run: bool = Field(False, description="Check and count, write nothing")
     keep_good: bool = Field(False, description="Import the valid rows even if others are rejected")
     full_snapshot: bool = Field(False, description="The file holds every customer of its date")
@@ -139,7 +139,7 @@ class JobPath(BaseModel):
 FAILURES = (409, 413, 422, 503)
 
 
-@bp.post("/import", summary="Import customers", responses=answers(ImportOut, also=FAILURES))
+@bp.post("/import", summary="Import customers", responses=answers(ImportOut, also=FAILURES) | ACCEPTED)
 def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; whole or not at all, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
@@ -149,19 +149,21 @@ def import_file(form: ImportForm) -> Response:
     return _hand_over(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 
 
-@bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES))
+@bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES) | ACCEPTED)
 def preview(form: FileForm) -> Response:
     """The first twenty rows as an import would read them, with encoding, delimiter and header."""
     return _hand_over(kinds.PREVIEW, form.file, FileParams)
 
 
-@bp.post("/import/schema", summary="Propose a schema for a file", responses=answers(ProposalOut, also=FAILURES))
+@bp.post(
+    "/import/schema", summary="Propose a schema for a file", responses=answers(ProposalOut, also=FAILURES) | ACCEPTED
+)
 def propose(form: FileForm) -> Response:
     """A schema inferred from headers and values; each guess is noted."""
     return _hand_over(kinds.PROPOSE_SCHEMA, form.file, FileParams)
 
 
-@bp.post("/outcomes", summary="Import ends of subscriptions", responses=answers(OutcomesOut, also=FAILURES))
+@bp.post("/outcomes", summary="Import ends of subscriptions", responses=answers(OutcomesOut, also=FAILURES) | ACCEPTED)
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
     options = partial(OutcomesParams, dry_run=form.dry_run, keep_good=form.keep_good)

@@ -49,9 +49,13 @@ class JobOut(BaseModel):
     finished_at: str | None
 
 
+#: The answer of work that goes on after it.
+ACCEPTED: dict[Any, Any] = answers(JobOut, status=202)
+
+
 def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
     """Document a route whose work is a job: done in time, or accepted."""
-    return answers(data, also=(409, 503)) | answers(JobOut, status=202)
+    return answers(data, also=(409, 503)) | ACCEPTED
 
 
 def job_out(job: Job) -> JobOut:

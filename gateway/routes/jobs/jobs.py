@@ -28,6 +28,7 @@ class JobPath(BaseModel):
 class JobsQuery(Keyset):
     """Filters of the list."""
 
+    after: str | None = Field(None, pattern=r"^[0-9]{1,19}$", description="`next` of the page before")
     state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None
     kind: str | None = Field(None, max_length=40)
 

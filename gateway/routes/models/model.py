@@ -6,7 +6,7 @@ Law: every figure comes from the training's report on held-out rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Response
 from pydantic import BaseModel, Field
@@ -134,7 +134,7 @@ class VersionReport(VersionOut):
     report: dict[str, Any] | None
 
 
-class Entry(BaseModel):
+class TimelineEntry(BaseModel):
     """A version, from when it was live, and why."""
 
     version: str
@@ -146,21 +146,26 @@ class Entry(BaseModel):
 class Timeline(BaseModel):
     """Versions that were live, newest first."""
 
-    timeline: list[Entry]
+    timeline: list[TimelineEntry]
+
+
+Reason = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"\S", description="1 to 500 characters, not blanks alone")
+]
 
 
 class PromoteBody(Body):
     """The version to promote, the reason, and whether to overrule the gate."""
 
     version: str = Field(min_length=1, max_length=32)
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Reason
     force: bool = False
 
 
 class RollbackBody(Body):
     """The reason for the rollback."""
 
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Reason
 
 
 @bp.get("/status", summary="The live model", responses=answers(Status))
@@ -271,7 +276,7 @@ def timeline() -> Response:
     """Newest first, each with its reason."""
     with environment().database.read() as connection:
         rows = models.timeline(connection)
-    return ok(Timeline(timeline=[Entry.model_validate(row, from_attributes=True) for row in rows]))
+    return ok(Timeline(timeline=[TimelineEntry.model_validate(row, from_attributes=True) for row in rows]))
 
 
 @bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409)))

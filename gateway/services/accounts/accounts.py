@@ -1,4 +1,4 @@
-"""Accounts: sign-in, registration, passwords, roles.
+"""Accounts: registration, passwords, roles.
 
 Law: a password is hashed and compared outside of any write transaction, and never stands in a message, a log or an
 error. Every function here takes a database and owns its transaction.
@@ -6,103 +6,38 @@ error. Every function here takes a database and owns its transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
-from database.accounts import audit, users
+from database.accounts import api_keys, audit, users
 from database.accounts.audit import COMMAND_LINE, Actor
 from database.accounts.users import User
-from database.engine.session import Database
+from database.engine.session import Connection, Database
 from gateway.services.accounts.credentials import (
     accepted_email,
     accepted_name,
     accepted_password,
     hash_of,
-    hash_of_nobody,
     matches,
     refuse,
 )
 from gateway.services.accounts.demo_account import create_demo_account, remove_demo_account
+from gateway.services.accounts.guesses import Guesses
 from gateway.settings import Role
 from shared.clock import Clock, iso
-from shared.errors import Conflict, Detail, Forbidden, NotFound, Unauthenticated
+from shared.errors import Conflict, Detail, Forbidden, NotFound
 
 __all__ = [
     "COMMAND_LINE",
     "Actor",
-    "authenticate",
     "change_password",
     "change_user",
     "create_demo_account",
     "create_user",
     "register",
     "remove_demo_account",
-    "sign_out",
-    "sign_out_everywhere",
 ]
-WRONG_CREDENTIALS = "Invalid email or password"
-ENDS_SESSIONS = frozenset({"disabled_at", "password_hash"})
+ENDS_ACCESS = frozenset({"disabled_at", "password_hash"})
 LAST_ADMIN = "This is the last administrator who can sign in. Make another one first."
-
-
-# --- signing in -----------------------------------------------------------------------------------------------------
-
-
-def authenticate(database: Database, *, email: str, password: str, cost: int, demo_allowed: bool) -> User:
-    """Return the user of an address and a password.
-
-    Takes as long, and says the same, whether the account exists, is disabled or the password is wrong.
-
-    Parameters
-    ----------
-    cost
-        Work factor to spend where there is no hash to compare with.
-    demo_allowed
-        Whether the demo account, whose password is public, may sign in; never in production.
-
-    Raises
-    ------
-    Unauthenticated
-    """
-    faults: list[Detail] = []
-    address = accepted_email(email, faults)
-    user = None
-    if not faults:
-        with database.read() as connection:
-            user = users.by_email(connection, address)
-    is_right = matches(password, user.password_hash if user else hash_of_nobody(cost))
-    if user is None or not is_right or user.is_disabled or (user.is_demo and not demo_allowed):
-        raise Unauthenticated(WRONG_CREDENTIALS)
-    return user
-
-
-def sign_out(database: Database, tokens: Iterable[tuple[str, str]], *, now: str) -> bool:
-    """Refuse tokens from now on.
-
-    Parameters
-    ----------
-    tokens
-        The id (`jti`) of each, and when it expires.
-    now
-        The present moment by the clock that tokens live by.
-
-    Returns
-    -------
-    bool
-        False where one of them was refused already.
-    """
-    with database.write() as connection:
-        fresh = [users.revoke(connection, jti, expires_at=expires_at, now=now) for jti, expires_at in tokens]
-    return all(fresh)
-
-
-def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, actor: Actor) -> None:
-    """End every session of one person."""
-    now = iso(clock())
-    with database.write() as connection:
-        users.change(connection, user_id, now=now, end_sessions=True)
-        action, subject = "user.signed_out_everywhere", f"user:{user_id}"
-        audit.record(connection, action, at=now, actor=actor, subject=subject)
 
 
 # --- accounts are made ----------------------------------------------------------------------------------------------
@@ -148,7 +83,7 @@ def create_user(
     """
     faults: list[Detail] = []
     address, called = accepted_email(new["email"], faults), accepted_name(new["name"], faults)
-    accepted_password(new["password"], address, "password", faults)
+    accepted_password(new["password"], "password", faults, about=(address, called))
     refuse(faults)
     hashed, role = hash_of(new["password"], new["cost"]), new["role"]
     now = iso(new["clock"]())
@@ -165,21 +100,30 @@ def create_user(
 
 
 def change_password(
-    database: Database, *, clock: Clock, cost: int, user_id: int, current_password: str, new_password: str, actor: Actor
+    database: Database,
+    *,
+    clock: Clock,
+    cost: int,
+    user_id: int,
+    current_password: str,
+    new_password: str,
+    actor: Actor,
+    guesses: Guesses,
 ) -> User:
-    """Set a new password, knowing the present one. Every session ends.
+    """Set a new password, knowing the present one. Every session ends, and every key.
 
     Raises
     ------
     InvalidInput
         The present password is wrong, or the new one won't do.
+    RateLimited
+        Too many wrong ones were given.
     """
     with database.read() as connection:
         user = _there(users.by_id(connection, user_id))
     faults: list[Detail] = []
-    if not matches(current_password, user.password_hash):
-        faults.append({"field": "current_password", "message": "This is not your present password."})
-    accepted_password(new_password, user.email, "new_password", faults)
+    _prove(user, current_password, guesses, faults)
+    accepted_password(new_password, "new_password", faults, about=(user.email, user.name))
     refuse(faults)
     hashed = hash_of(new_password, cost)
     now = iso(clock())
@@ -187,7 +131,21 @@ def change_password(
         users.change(connection, user_id, now=now, end_sessions=True, password_hash=hashed)
         action, subject = "user.password_changed", f"user:{user_id}"
         audit.record(connection, action, at=now, actor=actor, subject=subject)
+        _end_keys(connection, user_id, now, actor)
         return _there(users.by_id(connection, user_id))
+
+
+def _prove(user: User, current_password: str, guesses: Guesses, faults: list[Detail]) -> None:
+    if guesses.compare(user.email, lambda: matches(current_password, user.password_hash)):
+        guesses.was_right(user.email)
+    else:
+        faults.append({"field": "current_password", "message": "This is not your present password."})
+
+
+def _end_keys(connection: Connection, user_id: int, now: str, actor: Actor) -> None:
+    # Whoever knew the old password may have made them.
+    for key_id, owner in api_keys.revoke_of(connection, user_id, now):
+        audit.record(connection, "key.revoked", at=now, actor=actor, subject=f"key:{key_id} user:{owner}")
 
 
 def change_user(
@@ -201,10 +159,16 @@ def change_user(
     disabled: bool | None = None,
     name: str | None = None,
     new_password: str | None = None,
+    proof: tuple[str, Guesses] | None = None,
 ) -> User:
     """Change what is given of one person, all of it or nothing.
 
-    A new password, and being disabled, end every session; a new role holds from the next request.
+    A new password, and being disabled, end every session and every key; a new role holds from the next request.
+
+    Parameters
+    ----------
+    proof
+        The present password, and who guesses it: for a new password of the actor's own.
 
     Raises
     ------
@@ -214,8 +178,8 @@ def change_user(
         It would leave nobody who can administer.
     """
     with database.read() as connection:
-        email = _there(users.by_id(connection, user_id)).email
-    called = _accepted(name, new_password, email)
+        user = _there(users.by_id(connection, user_id))
+    called = _accepted(user, name, new_password, proof, is_own=actor.user_id == user_id)
     hashed = None if new_password is None else hash_of(new_password, cost)
     now = iso(clock())
     with database.write() as connection:
@@ -223,17 +187,26 @@ def change_user(
         if _gives_up_admin(user, role, disabled) and users.enabled_admins(connection) == 1:
             raise Conflict(LAST_ADMIN)
         columns, said = _changes(user, called, role, disabled, hashed, now)
+        ends_access = not ENDS_ACCESS.isdisjoint(columns)
         if columns:
-            users.change(connection, user_id, now=now, end_sessions=not ENDS_SESSIONS.isdisjoint(columns), **columns)
+            users.change(connection, user_id, now=now, end_sessions=ends_access, **columns)
         for action, subject in said:
             audit.record(connection, action, at=now, actor=actor, subject=subject)
+        if ends_access:
+            _end_keys(connection, user_id, now, actor)
         return _there(users.by_id(connection, user_id))
 
 
-def _accepted(name: str | None, password: str | None, email: str) -> str | None:
+def _accepted(
+    user: User, name: str | None, password: str | None, proof: tuple[str, Guesses] | None, *, is_own: bool
+) -> str | None:
     faults: list[Detail] = []
     if password is not None:
-        accepted_password(password, email, "new_password", faults)
+        if is_own and proof is not None:
+            _prove(user, *proof, faults)
+        elif is_own:
+            faults.append({"field": "current_password", "message": "Your own password changes with your present one."})
+        accepted_password(password, "new_password", faults, about=(user.email, name or user.name))
     called = None if name is None else accepted_name(name, faults)
     refuse(faults)
     return called

@@ -29,7 +29,7 @@ SCOPES: tuple[Scope, ...] = ("read", "score", "import")
 RANK: Mapping[str, int] = {"viewer": 1, "analyst": 2, "admin": 3}
 BEGINNING = "rs_"
 MAX_LIVE = 50
-MAX_DAYS = 3650
+DEFAULT_DAYS, MAX_DAYS = 365, 3650
 SECRET_BYTES = 32
 USED_EVERY = timedelta(minutes=1)
 _SHAPE = re.compile(r"(rs_[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
@@ -68,7 +68,7 @@ def create(
     scopes
         What it may do, of `read`, `score` and `import`.
     expires_in_days
-        Life in days, 1 to 3650; for ever if absent.
+        Life in days, 1 to 3650; a year if absent.
 
     Returns
     -------
@@ -82,18 +82,18 @@ def create(
         Nobody has this number; it is not for this maker to decide; the owner has 50 live keys.
     """
     now = clock()
-    expires_at = None if expires_in_days is None else iso(now + timedelta(days=expires_in_days))
+    days = DEFAULT_DAYS if expires_in_days is None else expires_in_days
     prefix = f"{BEGINNING}{secrets.token_hex(4)}"
     secret = f"{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     with database.write() as connection:
         owner = _owner(connection, user_id, actor)
-        called = _accepted(name, scopes, expires_in_days, owner)
+        called = _accepted(name, scopes, days, owner)
         if api_keys.live_of(connection, user_id, iso(now)) >= MAX_LIVE:
             raise Conflict(f"This account has {MAX_LIVE} live keys. Revoke one first.")
         wanted = [scope for scope in SCOPES if scope in scopes]
         key = api_keys.add(
             connection, user_id=user_id, made_by=actor.user_id, name=called, prefix=prefix, secret_sha256=_hash(secret),
-            scopes=wanted, now=iso(now), expires_at=expires_at,
+            scopes=wanted, now=iso(now), expires_at=iso(now + timedelta(days=days)),
         )  # fmt: skip
         subject = f"key:{key.id} user:{user_id} {' '.join(wanted)}"
         audit.record(connection, "key.created", at=iso(now), actor=actor, subject=subject)
@@ -110,14 +110,14 @@ def _owner(connection: Connection, user_id: int, actor: Actor) -> User:
     return owner
 
 
-def _accepted(name: str, scopes: Sequence[str], days: int | None, owner: User) -> str:
+def _accepted(name: str, scopes: Sequence[str], days: int, owner: User) -> str:
     faults: list[Detail] = []
     called = accepted_name(name, faults)
     if not scopes or not set(scopes) <= set(SCOPES):
         faults.append({"field": "scopes", "message": f"Give at least one of {', '.join(SCOPES)}."})
     elif RANK[owner.role] < RANK["analyst"] and set(scopes) != {"read"}:
         faults.append({"field": "scopes", "message": f"The role {owner.role} only reads: give read."})
-    if days is not None and not 1 <= days <= MAX_DAYS:
+    if not 1 <= days <= MAX_DAYS:
         faults.append({"field": "expires_in_days", "message": f"Give 1 to {MAX_DAYS} days."})
     refuse(faults)
     return called

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +20,7 @@ from shared.errors import Detail, InvalidInput, invalid
 from shared.parsing_limits import MAX_INT64
 from shared.risk import RiskLevel
 from shared.schema.features import Schema
-from shared.validation import details_of
+from shared.validation import IsoDate, details_of
 
 Pair = tuple[str, str]
 PREFIX = "feature."
@@ -101,8 +100,8 @@ class LedgerFields(BaseModel):
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
-    since: date | None = Field(None, description="Date of the facts, this day included")
-    until: date | None = Field(None, description="Date of the facts, this day included")
+    since: IsoDate | None = Field(None, description="Date of the facts, this day included; not after `until`")
+    until: IsoDate | None = Field(None, description="Date of the facts, this day included")
     run_id: int | None = Field(None, ge=1, le=MAX_INT64)
     model_version: str | None = Field(None, max_length=40)
     customer_id: str | None = Field(None, min_length=1, max_length=500, description="user_id")

@@ -42,7 +42,7 @@ def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
     export_files.remove_old(folder, keep_hours=work.settings.export_keep_hours, now=work.clock())
     path = export_files.path(work.settings.data_folder, work.job.id)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         rows = write(work, params, path)
         size, sha256 = path.stat().st_size, _sha256(path)
     except OSError as error:

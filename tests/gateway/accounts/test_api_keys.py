@@ -101,33 +101,6 @@ def _routes(app: Flask) -> list[tuple[str, str]]:
     )
 
 
-def _path(rule: str) -> str:
-    named = {"<int:": "1", "<customer_id>": "usr_1", "<version>": "9.9.9"}
-    parts = ["1" if part.startswith("<int:") else named.get(part, part) for part in rule.split("/")]
-    return "/".join("1" if part.startswith("<") else part for part in parts)
-
-
-@pytest.mark.parametrize("scope", ["read", "score", "import"])
-@pytest.mark.parametrize("role", ["viewer", "analyst", "admin"])
-def test_a_key_reaches_the_routes_of_its_scope_that_its_owners_role_reaches_and_no_other(
-    shop: Shop, scope: str, role: Role
-) -> None:
-    admin = shop.bearer("admin")
-    owner = shop.id_of(shop.bearer(role if role != "viewer" else "analyst"))
-    key = shop.make(admin, scope, user_id=owner)["key"]
-    if role == "viewer":
-        assert shop.client.patch(f"/api/users/{owner}", json={"role": "viewer"}, headers=admin).status_code == 200
-    for method, rule in _routes(shop.app):
-        sent = shop.client.open(_path(rule), method=method, headers={"X-API-Key": key})
-        is_let_in = (sent.get_json() or {}).get("error", {}).get("code") != "forbidden"
-        needed = roles.access_of(method, rule)
-        ranks = roles.RANK[role] >= roles.RANK[str(needed)]
-        assert is_let_in == (ranks and scope in roles.scopes_of(method, rule)), (
-            f"{method} {rule} with {scope} as {role}"
-        )
-        assert sent.status_code != 500
-
-
 def test_no_key_reaches_accounts_keys_the_audit_log_or_a_model_going_live(shop: Shop) -> None:
     for method, rule in _routes(shop.app):
         if rule.startswith(("/api/auth", "/api/users", "/api/audit", "/api/model/pro", "/api/model/roll")):
@@ -190,13 +163,13 @@ def test_an_expired_key_is_403(shop: Shop) -> None:
     assert _rejected(shop, key)
 
 
-def test_a_key_is_dead_while_its_owner_is_disabled(shop: Shop) -> None:
+def test_a_key_is_dead_once_its_owner_is_disabled(shop: Shop) -> None:
     headers, admin = shop.bearer("analyst"), shop.bearer("admin")
     key, owner = shop.make(headers)["key"], shop.id_of(headers)
     shop.client.patch(f"/api/users/{owner}", json={"disabled": True}, headers=admin)
     assert _rejected(shop, key)
     shop.client.patch(f"/api/users/{owner}", json={"disabled": False}, headers=admin)
-    assert shop.get(key).status_code == 200
+    assert _rejected(shop, key)
 
 
 def test_a_key_made_for_another_never_does_more_than_its_makers_present_role(shop: Shop) -> None:
@@ -311,16 +284,6 @@ def test_its_last_use_is_written_at_most_once_a_minute(shop: Shop) -> None:
     shop.watch.now += timedelta(seconds=2)
     shop.get(made["key"])
     assert str(last_used()) > str(first)
-
-
-def test_keys_are_limited_each_by_itself(tmp_path: Path) -> None:
-    shop = build(tmp_path, REQUEST_LIMIT="12 per minute")
-    headers = shop.bearer("analyst")
-    one, two = shop.make(headers)["key"], shop.make(headers)["key"]
-    statuses = [shop.get(one).status_code for _ in range(13)]
-    assert statuses == [200] * 12 + [429]
-    assert shop.get(two).status_code == 200
-    assert shop.client.get(METRICS, headers=headers).status_code == 200
 
 
 # --- who makes them -------------------------------------------------------------------------------------------------

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from limits import parse
 
 from database.engine.session import Database
 from gateway.cli.main import retainstream
-from gateway.services.accounts import accounts, api_keys
+from gateway.services.accounts import api_keys, sessions
+from gateway.services.accounts.guesses import Guesses
 from shared.clock import utc_now
 from shared.errors import ServiceError, Unauthenticated
 
@@ -59,10 +62,11 @@ def test_a_password_is_reset_from_the_environment_and_never_printed(
 ) -> None:
     monkeypatch.setenv("RETAINSTREAM_PASSWORD", "quite another one")
     assert "quite another" not in run("user", "reset-password", "root@example.com").output
-    how = {"cost": 4, "demo_allowed": True}
-    accounts.authenticate(database, email="root@example.com", password="quite another one", **how)
+    guesses = Guesses(database, parse("10 per hour"), b"a secret", "here")
+    how: dict[str, Any] = {"cost": 4, "demo_allowed": True, "guesses": guesses}
+    sessions.authenticate(database, email="root@example.com", password="quite another one", **how)
     with pytest.raises(Unauthenticated):
-        accounts.authenticate(database, email="root@example.com", password=PASSWORD, **how)
+        sessions.authenticate(database, email="root@example.com", password=PASSWORD, **how)
 
 
 @pytest.mark.parametrize("words", [("role", "1", "viewer"), ("disable", "1")])

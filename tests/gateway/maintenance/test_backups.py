@@ -84,7 +84,7 @@ class Place:
         """What the dashboard and the list show, asked of the whole gateway in process."""
         given: dict[str, Any] = {
             "_env_file": None, "APP_ENV": "test", "BCRYPT_COST": 4, "DATABASE_PATH": self.path,
-            "PYTHON_SERVICE_URL": "http://127.0.0.1:9",
+            "PYTHON_SERVICE_URL": "http://127.0.0.1:9", "ML_SERVICE_TOKEN": "x",
         }  # fmt: skip
         with closing(Database(self.path)) as database:
             client = create_app(Settings(**given), database=database).test_client()

@@ -60,9 +60,48 @@ def test_a_cache_learns_that_answers_differ_by_origin_whoever_asks(world: World,
     assert all(answer.headers.getlist("Access-Control-Expose-Headers") for answer in answers)
 
 
-def test_a_star_gives_no_credentials(tmp_path: Path) -> None:
-    response = preflight(build(tmp_path, ALLOWED_ORIGINS="*"), "https://any.example.com")
-    assert "Access-Control-Allow-Credentials" not in response.headers
+@pytest.mark.parametrize(
+    ("allowed", "asks", "is_let_in"),
+    [
+        ("https://board.example.com", "https://board-example.com", False),
+        ("https://board.example.com", "https://xboard.example.com", False),
+        ("https://board.example.com", "https://board.example.com.evil.test", False),
+        ("http://[::1]:3000", "http://[::1]:3000", True),
+        ("http://[::1]:3000", "http://:", False),
+        ("http://[::1]:3000", "http://[::1]:30001", False),
+    ],
+)
+def test_an_origin_is_allowed_as_it_stands_and_as_no_pattern(
+    tmp_path: Path, allowed: str, asks: str, is_let_in: bool
+) -> None:
+    headers = preflight(build(tmp_path, ALLOWED_ORIGINS=allowed), asks).headers
+    assert ("Access-Control-Allow-Origin" in headers) == is_let_in
+    assert ("Access-Control-Allow-Credentials" in headers) == is_let_in
+
+
+# --- caches and redirects -------------------------------------------------------------------------------------------
+
+
+def test_no_cache_keeps_what_has_no_rule_of_its_own(world: World) -> None:
+    headers = world.bearer("admin")
+    for path in (
+        "/api/users",
+        "/api/audit",
+        "/api/auth/me",
+        "/api/auth/keys",
+        METRICS,
+        "/api/no/such/route",
+        "/api/health",
+    ):
+        assert world.client.get(path, headers=headers).headers.getlist("Cache-Control") == ["no-store"], path
+    for path in ("/api/users", "/api/auth/me"):
+        assert world.client.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_two_slashes_lead_nowhere_and_least_of_all_elsewhere(world: World) -> None:
+    sent = world.client.get("/api//health", headers={"Host": "evil.example.com"})
+    assert refused(sent) == (404, "not_found", "Route not found")
+    assert "Location" not in sent.headers
 
 
 # --- what is asked, in which order ----------------------------------------------------------------------------------

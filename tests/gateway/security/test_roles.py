@@ -54,7 +54,7 @@ def test_head_needs_what_get_needs(world: World) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=tmp_path / "roles.db")  # type: ignore[call-arg]
+    return Settings(_env_file=None, APP_ENV="test", DATABASE_PATH=tmp_path / "roles.db", ML_SERVICE_TOKEN="x")  # type: ignore[call-arg]
 
 
 def test_every_route_of_the_gateway_has_a_role(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
