@@ -19,7 +19,7 @@ from typing import Any
 
 from tests import prefork
 from tests.prefork import ROOT
-from tests.stack import PASSWORD, Stack
+from tests.stack import Stack
 from tests.world import TOKEN
 
 SCHEMATHESIS = ROOT / ".venv-suites" / "bin" / "schemathesis"
