@@ -11,6 +11,7 @@ from flask import Flask
 from flask_openapi import APIBlueprint
 
 from database.engine.session import Database
+from database.engine.waiting import Waiting
 from gateway import openapi, web_environment
 from gateway.clients.ml_client import MLClient
 from gateway.environment import open_environment
@@ -22,6 +23,8 @@ from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
+#: A request waits for the write lock for so long, then answers 503.
+WRITE_WAIT_S = 5.0
 
 
 def create_app(
@@ -52,7 +55,9 @@ def create_app(
     """
     settings = settings or load_settings()
     configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
-    environment = open_environment(settings, clock=clock, database=database, ml=ml)
+    # Half of the threads may wait for the write lock: the others answer reads meanwhile.
+    waiting = Waiting(WRITE_WAIT_S, places=settings.threads // 2)
+    environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting)
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
     web_environment.install(app, environment)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from database.engine.files import refuse_foreign_file
 from database.engine.session import Database
+from database.engine.waiting import AS_LONG_AS_IT_TAKES, Waiting
 from gateway.clients.ml_client import MLClient
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, utc_now
@@ -31,6 +32,7 @@ def open_environment(
     database: Database | None = None,
     ml: MLClient | None = None,
     pooled: bool = True,
+    waiting: Waiting = AS_LONG_AS_IT_TAKES,
 ) -> Environment:
     """Open the database and the ML client that the settings name.
 
@@ -42,6 +44,8 @@ def open_environment(
         Given by tests; made from the settings otherwise.
     pooled
         Whether the database keeps connections; a command, which ends soon, needs none.
+    waiting
+        How this process's writers wait for the write lock.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def open_environment(
         Another program's file stands at DATABASE_PATH.
     """
     settings = settings or load_settings()
-    database = database or Database(settings.database_path, pooled=pooled)
+    database = database or Database(settings.database_path, pooled=pooled, waiting=waiting)
     refuse_foreign_file(database.path)
     ml = ml or MLClient(settings.python_service_url, settings.service_token)
     return Environment(settings, database, ml, clock)

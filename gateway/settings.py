@@ -140,6 +140,28 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
     )
+    max_queued: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        validation_alias="MAX_QUEUED",
+        description="Jobs of one kind a person may have waiting.",
+    )
+    max_queue: int = Field(200, ge=1, le=10_000, validation_alias="MAX_QUEUE", description="Jobs that may wait in all.")
+    max_spool_mb: int = Field(
+        2_000,
+        ge=1,
+        le=1_000_000,
+        validation_alias="MAX_SPOOL_MB",
+        description="Room for uploads and rejected rows that are kept, megabytes.",
+    )
+    worker_memory_mb: int = Field(
+        4_096,
+        ge=512,
+        le=1_000_000,
+        validation_alias="WORKER_MEMORY_MB",
+        description="Most memory of the worker's data, megabytes: a job that needs more fails.",
+    )
     ml_model_path: Path = Field(
         Path("./models"),
         validation_alias="ML_MODEL_PATH",
@@ -153,6 +175,13 @@ class Settings(BaseSettings):
     )
     jobs_months: int | None = Field(
         None, ge=1, le=1200, validation_alias="JOBS_MONTHS", description="Months ended jobs are kept; for ever unset."
+    )
+    job_results_days: int = Field(
+        30,
+        ge=1,
+        le=36_500,
+        validation_alias="JOB_RESULTS_DAYS",
+        description="Days that results and details of errors of ended jobs are kept.",
     )
     demo: bool = Field(
         True,

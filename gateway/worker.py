@@ -6,21 +6,26 @@ Law: a job has one worker at a time; one that fell silent is taken back, so a re
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
+import time
 from types import FrameType
 
 import structlog
 
 from database.engine import files
 from database.engine.session import Database, require_migrated
-from database.jobs import jobs
+from database.importing import imports
+from database.jobs import job_lists, jobs, lost_jobs, workers
 from database.jobs.jobs import Job, Lane
 from gateway.environment import Environment, open_environment
 from gateway.services import kinds
 from gateway.services.exporting import export_files
-from gateway.services.jobs import work
+from gateway.services.importing import uploads
+from gateway.services.jobs import running
+from gateway.services.jobs.silence import Silence
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
 from gateway.settings import load_settings
@@ -32,6 +37,8 @@ log = structlog.get_logger()
 
 IDLE_S = 0.1
 SEEN_EVERY_S = 3.0
+SWEEP_EVERY_S = 60.0
+MEGABYTE = 1024 * 1024
 
 
 class Worker:
@@ -41,14 +48,23 @@ class Worker:
     ----------
     name
         Unique among workers; host and process id by default.
+    silence
+        Tells which jobs have lost their worker.
     """
 
     def __init__(
-        self, environment: Environment, *, name: str | None = None, stops: threading.Event | None = None
+        self,
+        environment: Environment,
+        *,
+        name: str | None = None,
+        stops: threading.Event | None = None,
+        silence: Silence | None = None,
     ) -> None:
         self._environment, self._database, self._clock = environment, environment.database, environment.clock
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._stops = stops or threading.Event()
+        self._silence = silence or Silence()
+        self._swept_at_s = float("-inf")
 
     def stop(self) -> None:
         """Claim no further jobs."""
@@ -73,8 +89,10 @@ class Worker:
     def _look_around(self) -> None:
         with self._database.write() as connection:
             now = iso(self._clock())
-            jobs.worker_seen(connection, self._name, now)
-            settled = jobs.settle_lost(connection, silent_since=work.silent_since(self._clock), now=now)
+            workers.seen(connection, self._name, now)
+            silent = self._silence.look(lost_jobs.beats(connection))
+            settled = lost_jobs.take_back(connection, silent, now)
+        self._sweep()
         export_files.remove_old(
             export_files.folder(self._environment.settings.data_folder),
             keep_hours=self._environment.settings.export_keep_hours,
@@ -82,6 +100,14 @@ class Worker:
         )
         if settled:
             log.warning("jobs_taken_back", jobs=settled)
+
+    def _sweep(self) -> None:
+        if time.monotonic() - self._swept_at_s < SWEEP_EVERY_S:
+            return
+        self._swept_at_s = time.monotonic()
+        with self._database.read() as connection:
+            needed = {*job_lists.unfinished_params(connection, "path"), *imports.files(connection)}
+        uploads.sweep(self._environment.settings.data_folder, needed=needed)
 
     def _keep(self) -> None:
         limits = retention.Limits.of(self._environment.settings)
@@ -100,19 +126,20 @@ class Worker:
     def run_one(self, lane: Lane) -> Job | None:
         """Claim and run the oldest job of a lane; None where there is none."""
         with self._database.read() as connection:
-            if not jobs.has_queued(connection, lane):
+            if not job_lists.has_queued(connection, lane):
                 return None
         with self._database.write() as connection:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
-        return work.run(Work(self._environment, job), kinds.by_name(job.kind))
+        return running.run(Work(self._environment, job), kinds.by_name(job.kind))
 
 
 def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
+    _bound_memory(settings.worker_memory_mb * MEGABYTE)
     using = files.shared_use(settings.database_path)
     environment = open_environment(settings)
     stops = threading.Event()
@@ -125,6 +152,13 @@ def main() -> None:
     _wait_for_migrations(environment.database, stops)
     with using:
         Worker(environment, stops=stops).run()
+
+
+def _bound_memory(most_bytes: int) -> None:
+    """Make the system refuse memory beyond this: the job that asks for it fails, and not the machine."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if hard == resource.RLIM_INFINITY or hard > most_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
 
 
 def _wait_for_migrations(database: Database, stops: threading.Event) -> None:

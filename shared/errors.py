@@ -132,6 +132,12 @@ class RateLimited(ServiceError):
     code = "rate_limited"
 
 
+class TooManyQueued(ServiceError):
+    """One person has as many jobs of a kind waiting as anybody may have."""
+
+    code = "too_many_queued"
+
+
 class NoModel(ServiceError):
     """No model is live yet."""
 
@@ -184,6 +190,24 @@ class ServiceUnavailable(ServiceError):
     """The other service does not answer."""
 
     code = "service_unavailable"
+
+
+class QueueFull(ServiceError):
+    """As many jobs wait as the system takes."""
+
+    code = "queue_full"
+
+
+class SpoolFull(ServiceError):
+    """As many uploads wait as there is room set aside for."""
+
+    code = "spool_full"
+
+
+class DatabaseBusy(ServiceUnavailable):
+    """Somebody else holds the database's write lock for longer than one waits."""
+
+    code = "database_busy"
 
 
 class DiskFull(ServiceError):

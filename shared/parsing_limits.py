@@ -33,10 +33,12 @@ MAX_JSON_PARTS = 10_000
 #: Problems that one answer lists.
 MAX_DETAILS = 1_000
 
-#: Columns of a file, of which a schema names those that count; and of one whose columns are all looked at.
-MAX_FILE_COLUMNS, MAX_COLUMNS = 20_000, 2_000
+#: Columns of a file, by whichever door it comes in.
+MAX_COLUMNS = 2_000
 #: Characters of a preview, cells and headers together.
-MAX_PREVIEW_CHARACTERS = 1_000_000
+MAX_PREVIEW_CHARACTERS = 500_000
+#: Bytes of what a job came to, and of the details of its error, as they are stored.
+MAX_RESULT_BYTES, MAX_ERROR_BYTES = 8 * 1024 * 1024, 512 * 1024
 #: Bytes of a Parquet file's metadata, which stand at its end.
 MAX_FOOTER_BYTES = 16 * 1024 * 1024
 

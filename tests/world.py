@@ -30,7 +30,7 @@ from gateway.environment import Environment, open_environment
 from gateway.routes.blueprints import ALL_BLUEPRINTS
 from gateway.services import kinds
 from gateway.services.accounts import accounts
-from gateway.services.jobs import work
+from gateway.services.jobs import running, work
 from gateway.services.jobs.work import Work
 from gateway.settings import Role, Settings
 from gateway.worker import Worker
@@ -113,7 +113,7 @@ class World:
 
     def run(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None, **more: Any) -> Job:
         """A job, run to its end by a function of work and typed parameters."""
-        return work.run(self.work(kind, params, **more), replace(kinds.KINDS[kind], run=handler))
+        return running.run(self.work(kind, params, **more), replace(kinds.KINDS[kind], run=handler))
 
     def do(self, kind: str, handler: Any, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run a job and return its result; its failure is raised."""

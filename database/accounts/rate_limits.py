@@ -5,12 +5,15 @@ Law: counting is one statement under the write lock, so that of many requests at
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from database.engine.upsert import upsert
 from database.tables import tables
 
 r = tables.rate_limits
+#: A window that ends so much later than one that begins now was begun before the clock was put back, and would last too
+#: long. (Whoever waited for the lock has an older moment than who was let in before: that is no such thing.)
+SLACK_S = 60.0
 
 
 def hit(connection: Connection, key: str, *, window_s: float, now_s: float) -> tuple[int, float]:
@@ -32,7 +35,8 @@ def hit(connection: Connection, key: str, *, window_s: float, now_s: float) -> t
     tuple of int and float
         Requests in this window, this one included, and when it ends, seconds since 1970.
     """
-    connection.execute(delete(r).where(r.c.expires_at_s <= now_s))
+    too_long = and_(r.c.key == key, r.c.expires_at_s > now_s + window_s + SLACK_S)
+    connection.execute(delete(r).where(or_(r.c.expires_at_s <= now_s, too_long)))
     first = {"key": key, "count": 1, "expires_at_s": now_s + window_s}
     statement = upsert(r, first, key=["key"], changes=lambda new: {"count": r.c.count + 1})
     row = connection.execute(statement.returning(r.c.count, r.c.expires_at_s)).one()

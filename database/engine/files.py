@@ -12,13 +12,14 @@ from database.engine.sqlite.file_backup import replace as replace_database
 from database.engine.sqlite.file_lock import alone as exclusive_use
 from database.engine.sqlite.file_lock import share as shared_use
 from database.engine.sqlite.foreign_file import refuse_foreign_file
-from database.engine.sqlite.space import free_bytes, shrink
+from database.engine.sqlite.space import free_bytes, free_disk, shrink
 
 __all__ = [
     "Content",
     "copy_database",
     "exclusive_use",
     "free_bytes",
+    "free_disk",
     "is_readable",
     "read_content",
     "refuse_foreign_file",

@@ -14,10 +14,12 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
+from database.engine.interruption import watched
 from database.engine.revisions import newest_revision
 from database.engine.sqlite.connections import end_statements, make_engine
 from database.engine.sqlite.data_version import DataVersion
 from database.engine.sqlite.transactions import READ, WRITE, begin, commit_at_end
+from database.engine.waiting import AS_LONG_AS_IT_TAKES, Waiting
 from shared.errors import ServiceUnavailable
 
 __all__ = ["Connection", "Database", "require_migrated"]
@@ -34,10 +36,13 @@ class Database:
         Where the file is or will be.
     pooled
         Keep connections open between uses (servers), or open one each time (commands, tests).
+    waiting
+        How long a writer waits for the write lock, and how many do.
     """
 
-    def __init__(self, path: Path | str, *, pooled: bool = True) -> None:
+    def __init__(self, path: Path | str, *, pooled: bool = True, waiting: Waiting = AS_LONG_AS_IT_TAKES) -> None:
         self.path = Path(path)
+        self._waiting = waiting
         self.engine: Engine = make_engine(self.path, pooled=pooled)
         self._in_use: set[Connection] = set()
         self._version = DataVersion(self.path)
@@ -58,9 +63,16 @@ class Database:
                 end_statements(connection)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        with self._begin(WRITE) as connection:
+    def write(self, *, waiting: Waiting | None = None) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises
+        ------
+        DatabaseBusy
+            Somebody else holds the lock for longer than one waits (`waiting`, else as all writers of this process do).
+        DiskFull
+        """
+        with self._begin(WRITE, waiting or self._waiting) as connection:
             yield connection
 
     @contextmanager
@@ -75,11 +87,11 @@ class Database:
                 self._in_use.discard(connection)
 
     @contextmanager
-    def _begin(self, how: str) -> Iterator[Connection]:
+    def _begin(self, how: str, waiting: Waiting = AS_LONG_AS_IT_TAKES) -> Iterator[Connection]:
         while True:
             with self._connected() as connection:
-                if begin(connection, how):
-                    with commit_at_end(connection, how):
+                if begin(connection, how, waiting):
+                    with commit_at_end(connection, how), watched(connection, how):
                         yield connection
                     return
                 # It reads an old moment and can never write: another one, without waiting.

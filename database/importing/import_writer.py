@@ -7,9 +7,10 @@ repeating the last transaction changes nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from database.customers import customer_base, facts
 from database.engine.batch_sizing import AdaptiveBatchSize
@@ -20,6 +21,7 @@ from database.importing.chunks import change_by_customers, change_by_rows
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging
+from database.jobs import jobs
 from database.scoring import runs
 from shared.errors import Conflict
 from shared.schema.features import schema_from_dict
@@ -81,12 +83,32 @@ class ImportWriter:
         )
         self.declared_gone = sum(gone)
 
-    def publish(self) -> None:
-        """Make all facts of the import count at once, and remove its staged rows. Raises DiskFull."""
+    def publish(self) -> Mapping[str, Any]:
+        """Make the import count, at once and whole, and note in its job what it came to, which is returned.
+
+        Raises
+        ------
+        DiskFull
+        """
+        longest_ms = round(self.longest_write_s * 1000)
+        result = {**self.plan.result, "declared_gone": self.declared_gone, "longest_write_ms": longest_ms}
         with self._database.write() as connection:
             imports.publish(connection, self._pending.id)
             customer_base.mark_ready(connection)
-        self._staging.discard()
+            if self._pending.job_id is not None:
+                jobs.note_result(connection, self._pending.job_id, result)
+        return result
+
+
+def settle(database: Database, pending: Pending) -> None:
+    """Note that the figures that follow from an import are renewed, and remove its staged rows."""
+    with database.write() as connection:
+        imports.settle(connection, pending.id)
+    _staged(Plan(**pending.plan)).discard()
+
+
+def _staged(plan: Plan) -> Staging:
+    return Staging(Path(plan.staging), schema_from_dict(plan.given), plan.roles)
 
 
 @contextmanager
@@ -99,7 +121,7 @@ def open_import(database: Database, pending: Pending) -> Iterator[ImportWriter]:
         Its staged rows are gone; the import was given up.
     """
     plan = Plan(**pending.plan)
-    staging = Staging(Path(plan.staging), schema_from_dict(plan.given), plan.roles)
+    staging = _staged(plan)
     if not staging.exists():
         with database.write() as connection:
             imports.fail(connection, pending.id)

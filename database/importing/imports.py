@@ -1,7 +1,7 @@
 """Records of imports, so that importing the same file twice changes nothing.
 
 Law: a file is identified by its bytes, its schema and its date; the facts of an import do not count until it is
-published (`facts.published`); its row has all that is needed to finish it.
+published (`facts.published`); its row has all that is needed to finish it, until the figures that follow are renewed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from database.jobs import jobs
 from database.tables.tables import imports
 
 #: Prefix of the checksum of a simulated month; no file's checksum has it.
@@ -70,7 +71,14 @@ class Pending:
 
 
 def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejected: int, **noted: Any) -> int:
-    """Accept an import (`noted` as in `record`): from here on it will be finished, whatever happens to the process."""
+    """Accept an import (`noted` as in `record`): from here on it will be finished, whatever happens to the process.
+
+    Raises
+    ------
+    Cancelled
+        Somebody has asked its job to stop.
+    """
+    jobs.bind(connection, job_id)
     import_id = record(connection, **noted)
     connection.execute(
         update(imports)
@@ -82,9 +90,24 @@ def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejec
 
 def pending(connection: Connection) -> Pending | None:
     """The accepted import that is not published yet; there is at most one."""
-    query = select(imports.c.id, imports.c.job_id, imports.c.written, imports.c.plan_json)
-    row = connection.execute(query.where(imports.c.state == "publishing").order_by(imports.c.id).limit(1)).one_or_none()
-    return Pending(row.id, row.job_id, row.written, json.loads(row.plan_json)) if row else None
+    return next(iter(_planned(connection, "publishing")), None)
+
+
+def unsettled(connection: Connection) -> list[Pending]:
+    """The published imports whose figures are not renewed yet."""
+    return _planned(connection, "published")
+
+
+def files(connection: Connection) -> set[str]:
+    """The paths of the files by which imports that are not settled go on."""
+    planned = [*_planned(connection, "publishing"), *unsettled(connection)]
+    return {each.plan[name] for each in planned for name in ("staging", "file") if each.plan[name]}
+
+
+def _planned(connection: Connection, state: str) -> list[Pending]:
+    query = select(imports.c.id, imports.c.job_id, imports.c.written, imports.c.plan_json).order_by(imports.c.id)
+    rows = connection.execute(query.where(imports.c.state == state, imports.c.plan_json.is_not(None)))
+    return [Pending(row.id, row.job_id, row.written, json.loads(row.plan_json)) for row in rows]
 
 
 def advance(connection: Connection, import_id: int, written: int) -> None:
@@ -93,8 +116,13 @@ def advance(connection: Connection, import_id: int, written: int) -> None:
 
 
 def publish(connection: Connection, import_id: int) -> None:
-    """Publish an import: its facts count from now on."""
-    connection.execute(update(imports).where(imports.c.id == import_id).values(state="published", plan_json=None))
+    """Let the facts of a whole import count; the figures that follow from them are still to be renewed."""
+    connection.execute(update(imports).where(imports.c.id == import_id).values(state="published"))
+
+
+def settle(connection: Connection, import_id: int) -> None:
+    """Note that the figures are renewed: nothing is needed any more to finish this import."""
+    connection.execute(update(imports).where(imports.c.id == import_id).values(plan_json=None))
 
 
 def fail(connection: Connection, import_id: int) -> None:

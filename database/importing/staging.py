@@ -46,7 +46,8 @@ c = tables.customers
 GROWTH = 3
 HEADROOM = 64 * 1024 * 1024
 DISK_FULL = (
-    "The disk is too full: this import needs about {needed:,.0f} MB, {free:,.0f} MB are free. Nothing was written."
+    "The disk is too full: this import needs about {needed:,.0f} MB and {spare:,.0f} MB to spare, {free:,.0f} MB are "
+    "free. Nothing was written."
 )
 NO_ROOM = "The database has no room for this import (its limit of pages); nothing was written."
 #: Roles that a file may have beside its features, with the types of their columns.
@@ -148,7 +149,7 @@ class Staging:
         """Raise DiskFull where the disk, or Conflict where the database's own limit, has no room for the rows."""
         needed, free = GROWTH * self._file.size(), space.free_disk(database.path)
         if free < needed + HEADROOM:
-            raise DiskFull(DISK_FULL.format(needed=needed / 1e6, free=free / 1e6))
+            raise DiskFull(DISK_FULL.format(needed=needed / 1e6, spare=HEADROOM / 1e6, free=free / 1e6))
         with database.read() as connection:
             left = space.free_pages(connection)
         if left is not None and left < needed:

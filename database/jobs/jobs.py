@@ -1,14 +1,16 @@
 """The jobs table: long work, claimed, followed and ended here.
 
 Law: one UPDATE .. RETURNING claims a job, so that it has one worker; a state is final once it is done, failed or
-cancelled; a job whose worker fell silent is never left running.
+cancelled; what is stored of a result or an error is bounded. A bound job is one whose work counts whatever happens: it
+can't be cancelled any more, and is taken up again until its end is written.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
@@ -16,19 +18,33 @@ from sqlalchemy import Connection, insert, select, update
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.bulk_insert import AnyRow
+from database.engine.interruption import CANCELLED
 from database.tables import tables
-from shared.errors import ServiceError
+from shared.errors import Cancelled, ServiceError, TooLarge, invalid
+from shared.parsing_limits import MAX_DETAILS, MAX_ERROR_BYTES, MAX_RESULT_BYTES
 
 j = tables.jobs
 Lane = Literal["training", "rest"]
 FINAL = ("done", "failed", "cancelled")
-MAX_ATTEMPTS = 2
-LOST = "The worker stopped while this ran and its second attempt is used up. Nothing was published; start it again."
+MAX_BOUND_ATTEMPTS = 5
+COUNTS = "What this brought counts, and what is missing of it or follows from it is finished by the next import. "
+TOO_LARGE = "What this came to takes {size:,} bytes, and a job keeps {most:,} at most. Ask for less at once."
+KEY_IS_USED = "was used for another request, or by another key of this account: every request has one of its own"
+#: Columns of a job that may be large: lists leave them out.
+LARGE = ("params_json", "result_json", "error_details_json")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of long work."""
+    """One piece of long work.
+
+    Attributes
+    ----------
+    result
+        What it came to; noted already while it runs where that counts already.
+    is_bound
+        Whether its work counts whatever happens.
+    """
 
     id: int
     kind: str
@@ -38,9 +54,11 @@ class Job:
     stage: str | None
     attempt: int
     cancel_requested: bool
+    is_bound: bool
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     user_id: int | None
+    key_id: int | None
     request_id: str | None
     created_at: str
     started_at: str | None
@@ -51,24 +69,28 @@ class Job:
         return self.state in FINAL
 
 
-def _job(row: AnyRow) -> Job:
-    error = None
+def job_of(row: AnyRow) -> Job:
+    """Make a job of its row; what was not read of it is empty."""
+    values = row._mapping
+    error: dict[str, Any] | None = None
     if row.error_code is not None:
         error = {"code": row.error_code, "message": row.error_message}
-        if row.error_details_json:
-            error["details"] = json.loads(row.error_details_json)
+        if details := values.get("error_details_json"):
+            error["details"] = json.loads(details)
     return Job(
         id=row.id,
         kind=row.kind,
         state=row.state,
-        params=json.loads(row.params_json),
+        params=json.loads(values.get("params_json") or "{}"),
         progress=row.progress,
         stage=row.stage,
         attempt=row.attempt,
         cancel_requested=bool(row.cancel_requested),
-        result=json.loads(row.result_json) if row.result_json else None,
+        is_bound=bool(row.is_bound),
+        result=json.loads(result) if (result := values.get("result_json")) else None,
         error=error,
         user_id=row.user_id,
+        key_id=row.key_id,
         request_id=row.request_id,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -87,6 +109,7 @@ def create(
     request_id: str | None = None,
     idempotency_key: str | None = None,
     key_id: int | None = None,
+    question: str | None = None,
 ) -> int:
     """Queue a job and record who did; with an idempotency key that this user has used for this kind, the job of then.
 
@@ -94,20 +117,30 @@ def create(
     ----------
     key_id
         The API key that it was asked for with.
+    question
+        Text of what is asked, where that is not the parameters.
+
+    Raises
+    ------
+    InvalidInput
+        The idempotency key was used for another question, or by another API key.
     """
-    if idempotency_key is not None:
-        query = select(j.c.id).where(j.c.user_id == user_id, j.c.kind == kind, j.c.idempotency_key == idempotency_key)
-        known = connection.execute(query).scalar_one_or_none()
-        if known is not None:
-            return int(known)
+    known_id = known(
+        connection, kind=kind, params=params, user_id=user_id, idempotency_key=idempotency_key, key_id=key_id,
+        question=question,
+    )  # fmt: skip
+    if known_id is not None:
+        return known_id
     values = {
         "kind": kind,
         "lane": lane,
         "state": "queued",
         "params_json": json.dumps(dict(params)),
         "user_id": user_id,
+        "key_id": key_id,
         "request_id": request_id,
         "idempotency_key": idempotency_key,
+        "question_sha256": sha_of(params, question),
         "created_at": now,
     }
     job_id = connection.execute(insert(j).values(values).returning(j.c.id)).scalar_one()
@@ -116,35 +149,40 @@ def create(
     return job_id
 
 
+def sha_of(params: Mapping[str, Any], question: str | None = None) -> str:
+    """SHA-256 of what is asked: of the parameters, unless another text says it."""
+    text = question if question is not None else json.dumps(dict(params))
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def known(
+    connection: Connection,
+    *,
+    kind: str,
+    params: Mapping[str, Any],
+    user_id: int | None = None,
+    idempotency_key: str | None = None,
+    key_id: int | None = None,
+    question: str | None = None,
+    **_: Any,
+) -> int | None:
+    """Id of the job that an idempotency key made before. Raises InvalidInput where that was for another question."""
+    if idempotency_key is None:
+        return None
+    query = select(j.c.id, j.c.key_id, j.c.question_sha256)
+    used = (j.c.user_id == user_id, j.c.kind == kind, j.c.idempotency_key == idempotency_key)
+    row = connection.execute(query.where(*used)).one_or_none()
+    if row is None:
+        return None
+    if (row.key_id, row.question_sha256) != (key_id, sha_of(params, question)):
+        raise invalid("Idempotency-Key", KEY_IS_USED)
+    return int(row.id)
+
+
 def get(connection: Connection, job_id: int) -> Job | None:
     """One job."""
     row = connection.execute(select(j).where(j.c.id == job_id)).one_or_none()
-    return _job(row) if row else None
-
-
-def page(
-    connection: Connection,
-    *,
-    limit: int,
-    before_id: int | None = None,
-    state: str | None = None,
-    kind: str | None = None,
-) -> Sequence[Job]:
-    """Jobs, newest first."""
-    query = select(j).order_by(j.c.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(j.c.id < before_id)
-    if state is not None:
-        query = query.where(j.c.state == state)
-    if kind is not None:
-        query = query.where(j.c.kind == kind)
-    return [_job(row) for row in connection.execute(query)]
-
-
-def has_queued(connection: Connection, lane: Lane) -> bool:
-    """Return whether a lane has a queued job; takes no lock."""
-    query = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).limit(1)
-    return connection.execute(query).one_or_none() is not None
+    return job_of(row) if row else None
 
 
 def claim(connection: Connection, *, lane: Lane, worker: str, now: str) -> Job | None:
@@ -165,14 +203,14 @@ def _claim(connection: Connection, which: Any, worker: str, now: str) -> Job | N
         .values(state="running", worker=worker, attempt=j.c.attempt + 1, started_at=now, heartbeat_at=now)
         .returning(j)
     ).one_or_none()
-    return _job(row) if row else None
+    return job_of(row) if row else None
 
 
 def beat(
     connection: Connection, job: Job, *, now: str, progress: float | None = None, stage: str | None = None
 ) -> bool:
     """Say that the job is alive and how far it is; return whether somebody asked it to stop."""
-    values: dict[str, Any] = {"heartbeat_at": now}
+    values: dict[str, Any] = {"heartbeat_at": now, "beats": j.c.beats + 1}
     if progress is not None:
         values["progress"] = progress
     if stage is not None:
@@ -182,25 +220,60 @@ def beat(
     return row is None or bool(row.cancel_requested)
 
 
+def bind(connection: Connection, job_id: int) -> None:
+    """Note that what a job does will count, whatever happens: from here on it is not cancelled, but finished.
+
+    Raises
+    ------
+    Cancelled
+        Somebody has asked it to stop.
+    """
+    row = connection.execute(update(j).where(j.c.id == job_id).values(is_bound=1).returning(j.c.cancel_requested))
+    if row.scalar_one_or_none():
+        raise Cancelled(CANCELLED)
+
+
+def note_result(connection: Connection, job_id: int, result: Mapping[str, Any]) -> None:
+    """Note what a bound job came to, in the transaction that makes it count. Raises TooLarge."""
+    values = {"is_bound": 1, "result_json": _stored(result)}
+    connection.execute(update(j).where(j.c.id == job_id, j.c.state.not_in(FINAL)).values(values))
+
+
 def finish(connection: Connection, job: Job, result: Mapping[str, Any], now: str) -> None:
-    """The work is done."""
-    _end(
-        connection,
-        job,
-        {"state": "done", "progress": 1.0, "result_json": json.dumps(dict(result)), "finished_at": now},
-    )
+    """The work is done. Raises TooLarge where it came to more than is kept."""
+    values = {"state": "done", "progress": 1.0, "result_json": _stored(result), "finished_at": now}
+    connection.execute(update(j).where(*_held(job)).values(values))
 
 
 def fail(connection: Connection, job: Job, error: ServiceError, now: str) -> None:
-    """The work came to nothing; a cancelled job ends as such."""
-    details = json.dumps(error.details) if error.details else None
+    """The work came to nothing; a cancelled job ends as such. One whose work counts, and will be finished, goes on."""
+    counts = (*_held(job), j.c.is_bound == 1)
+    if error.code != Cancelled.code:
+        counts = (*counts, j.c.result_json.is_not(None))
+    going_on = connection.execute(select(j.c.id).where(*counts)).one_or_none() is not None
+    if going_on and job.attempt < MAX_BOUND_ATTEMPTS:
+        again = {"state": "queued", "worker": None, "stage": "Starting again"}
+        connection.execute(update(j).where(*_held(job)).values(again))
+        return
+    details = error.details[:MAX_DETAILS]
+    while details and len(json.dumps(details)) > MAX_ERROR_BYTES:
+        details = details[: len(details) // 2]
     state = "cancelled" if error.code == "cancelled" else "failed"
-    values = {"state": state, "error_code": error.code, "error_message": error.message, "error_details_json": details}
-    _end(connection, job, {**values, "finished_at": now})
+    values = {
+        "state": state,
+        "error_code": error.code,
+        "error_message": (COUNTS if going_on else "") + error.message[:MAX_ERROR_BYTES],
+        "error_details_json": json.dumps(details) if details else None,
+        "finished_at": now,
+    }
+    connection.execute(update(j).where(*_held(job)).values(values))
 
 
-def _end(connection: Connection, job: Job, values: Mapping[str, Any]) -> None:
-    connection.execute(update(j).where(*_held(job)).values(dict(values)))
+def _stored(result: Mapping[str, Any]) -> str:
+    text = json.dumps(dict(result))
+    if len(text) > MAX_RESULT_BYTES:
+        raise TooLarge(TOO_LARGE.format(size=len(text), most=MAX_RESULT_BYTES))
+    return text
 
 
 def _held(job: Job) -> tuple[Any, ...]:
@@ -209,87 +282,14 @@ def _held(job: Job) -> tuple[Any, ...]:
 
 
 def request_cancel(connection: Connection, job_id: int, now: str, actor: Actor = COMMAND_LINE) -> Job | None:
-    """Ask a job to stop: a queued one ends at once, a running one at its next step, a finished one stays as it is."""
+    """Ask a job to stop: a queued one ends at once, a running one at its next step; finished and bound ones stay."""
     ended = connection.execute(
         update(j)
-        .where(j.c.id == job_id, j.c.state == "queued")
+        .where(j.c.id == job_id, j.c.state == "queued", j.c.is_bound == 0)
         .values(state="cancelled", error_code="cancelled", error_message="Cancelled before it began.", finished_at=now)
     )
-    running = (j.c.id == job_id, j.c.state == "running", j.c.cancel_requested == 0)
+    running = (j.c.id == job_id, j.c.state == "running", j.c.cancel_requested == 0, j.c.is_bound == 0)
     asked = connection.execute(update(j).where(*running).values(cancel_requested=1))
     if ended.rowcount or asked.rowcount:
         audit.record(connection, "job.cancelled", at=now, actor=actor, subject=f"job:{job_id}")
     return get(connection, job_id)
-
-
-def settle_lost(connection: Connection, *, silent_since: str, now: str, lane: Lane | None = None) -> list[int]:
-    """Deal with jobs whose worker fell silent: queue them again, or fail them after the second attempt.
-
-    Returns
-    -------
-    ids of all the jobs concerned.
-    """
-    lost = [j.c.state == "running", j.c.heartbeat_at < silent_since]
-    if lane is not None:
-        lost.append(j.c.lane == lane)
-    stopped = (
-        connection.execute(
-            update(j)
-            .where(*lost, j.c.cancel_requested == 1)
-            .values(
-                state="cancelled",
-                error_code="cancelled",
-                error_message="Cancelled; its worker had stopped.",
-                finished_at=now,
-            )
-            .returning(j.c.id)
-        )
-        .scalars()
-        .all()
-    )
-    failed = (
-        connection.execute(
-            update(j)
-            .where(*lost, j.c.attempt >= MAX_ATTEMPTS)
-            .values(state="failed", error_code="service_unavailable", error_message=LOST, finished_at=now)
-            .returning(j.c.id)
-        )
-        .scalars()
-        .all()
-    )
-    again = (
-        connection.execute(
-            update(j)
-            .where(*lost)
-            .values(state="queued", worker=None, progress=0.0, stage="Starting again")
-            .returning(j.c.id)
-        )
-        .scalars()
-        .all()
-    )
-    return [*stopped, *failed, *again]
-
-
-def worker_seen(connection: Connection, name: str, now: str) -> None:
-    """A worker says that it is there."""
-    w = tables.workers
-    if connection.execute(update(w).where(w.c.name == name).values(seen_at=now)).rowcount == 0:
-        connection.execute(insert(w).values(name=name, seen_at=now))
-
-
-def has_worker(connection: Connection, seen_since: str) -> bool:
-    """Whether any worker said so lately."""
-    w = tables.workers
-    return connection.execute(select(w.c.name).where(w.c.seen_at >= seen_since).limit(1)).one_or_none() is not None
-
-
-def active(connection: Connection, kind: str) -> int | None:
-    """Id of a queued or running job of this kind."""
-    query = select(j.c.id).where(j.c.kind == kind, j.c.state.in_(("queued", "running"))).limit(1)
-    return connection.execute(query).scalar_one_or_none()
-
-
-def unfinished_params(connection: Connection, name: str) -> list[str]:
-    """A parameter of every job that is queued or running."""
-    rows = connection.execute(select(j.c.params_json).where(j.c.state.in_(("queued", "running")))).scalars()
-    return [value for text in rows if isinstance(value := json.loads(text).get(name), str)]

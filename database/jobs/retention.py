@@ -1,4 +1,4 @@
-"""Deletion of old rows: ledger rows by whole runs, audit rows, ended jobs.
+"""Deletion of old rows: ledger rows by whole runs, audit rows, ended jobs; and of what jobs came to.
 
 Law: rows are deleted in chunks, each a short transaction of the caller's; never a score on display, never a prediction
 whose outcome may still come, never a row that another one refers to.
@@ -74,21 +74,38 @@ def old_jobs(before: str) -> ColumnElement[bool]:
     return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, *needed)
 
 
-def count(connection: Connection, *, audit_before: str | None, jobs_before: str | None) -> tuple[int, int]:
-    """Return the numbers of audit rows and jobs that would be deleted."""
+def old_results(before: str) -> ColumnElement[bool]:
+    """Jobs that ended before a moment, and whose result or details of an error are still there."""
+    there = or_(jobs.c.result_json.is_not(None), jobs.c.error_details_json.is_not(None))
+    return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, there)
+
+
+def count(
+    connection: Connection, *, audit_before: str | None, jobs_before: str | None, results_before: str | None
+) -> tuple[int, int, int]:
+    """Numbers of audit rows, jobs, and results of jobs that would be deleted."""
 
     def one(table: Any, before: str | None, old: Any) -> int:
         if before is None:
             return 0
         return int(connection.execute(select(func.count()).select_from(table).where(old(before))).scalar_one())
 
-    return one(audit, audit_before, old_audit), one(jobs, jobs_before, old_jobs)
+    return (
+        one(audit, audit_before, old_audit), one(jobs, jobs_before, old_jobs), one(jobs, results_before, old_results)
+    )  # fmt: skip
 
 
 def drop_audit(connection: Connection, before: str, limit: int) -> int:
     """Delete up to `limit` audit rows, oldest first; return their number."""
     ids = select(audit.c.id).where(old_audit(before)).order_by(audit.c.at).limit(limit)
     return connection.execute(delete(audit).where(audit.c.id.in_(ids))).rowcount
+
+
+def drop_results(connection: Connection, before: str, limit: int) -> int:
+    """Delete up to `limit` results of ended jobs; the jobs stay, with their state. How many."""
+    ids = list(connection.execute(select(jobs.c.id).where(old_results(before)).limit(limit)).scalars())
+    nothing = {"result_json": None, "error_details_json": None}
+    return connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(nothing)).rowcount
 
 
 def drop_jobs(connection: Connection, before: str, limit: int) -> int:

@@ -1,6 +1,7 @@
 """The tables of work: jobs and the workers that do them.
 
-Law: what a job needs and what came of it is JSON text in its row; whoever asked is an integer key.
+Law: what a job needs and what came of it is JSON text in its row; whoever asked, and by which API key, are integer
+keys. `is_bound`: what the job does will count, whatever happens to its worker. `beats` grows with every sign of life.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ jobs = Table(
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("worker", Text),
     Column("heartbeat_at", Text),
+    Column("beats", Integer, nullable=False, server_default=text("0")),
+    Column("is_bound", Integer, nullable=False, server_default=text("0")),
     Column("cancel_requested", Integer, nullable=False, server_default=text("0")),
     Column("result_json", Text),
     Column("error_code", Text),
     Column("error_message", Text),
     Column("error_details_json", Text),
     reference("user_id", "users.id", nullable=True),
+    reference("key_id", "api_keys.id", nullable=True),
     Column("request_id", Text),
     Column("idempotency_key", Text),
+    Column("question_sha256", Text),
     Column("created_at", Text, nullable=False),
     Column("started_at", Text),
     Column("finished_at", Text),

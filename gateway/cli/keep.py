@@ -69,7 +69,7 @@ def restore(folder: Path, force: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--shrink", is_flag=True, help="Only give free space back; with gateway and worker stopped.")
 def retention_command(dry_run: bool, shrink: bool) -> None:
-    """Delete ledger, audit and job rows older than LEDGER_MONTHS, AUDIT_MONTHS, JOBS_MONTHS; unset keeps all."""
+    """Delete ledger, audit and job rows older than LEDGER_MONTHS, AUDIT_MONTHS, JOBS_MONTHS, and results of jobs."""
     if shrink:
         _shrink(dry_run)
         return
@@ -81,6 +81,7 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
     for what, kept in (("ledger", limits.ledger), ("audit", limits.audit), ("jobs", limits.jobs)):
         limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
         click.echo(f"{what:<7} {limit}")
+    click.echo(f"results {gone['results']:,} of jobs that ended more than {limits.results} days ago {verb}")
     with environment.database.read() as connection:
         free = files.free_bytes(connection)
     click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows take them first.")

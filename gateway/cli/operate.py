@@ -17,7 +17,7 @@ from database.customers import customer_base
 from database.engine import files
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.jobs import jobs
+from database.jobs import job_lists
 from gateway.cli.setup import follow, prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
@@ -164,7 +164,7 @@ def _queue_demo(environment: Environment) -> int | None:
     """Queue the demo where the database is empty and it is wanted; None where there is nothing to do."""
     with environment.database.read() as connection:
         present = customer_base.get(connection)
-        running = jobs.active(connection, kinds.DEMO.name)
+        running = job_lists.active(connection, kinds.DEMO.name)
     wanted = environment.settings.demo and environment.settings.app_env != "production"
     if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
         return None

@@ -18,7 +18,7 @@ from database.engine.migrate import migrate
 from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.environment import Environment, open_environment
-from gateway.services.jobs import work
+from gateway.services.jobs import running, work
 from gateway.services.jobs.work import JobKind, P, Work
 from gateway.settings import load_settings
 from shared.clock import iso
@@ -43,7 +43,7 @@ def run_here(environment: Environment, kind: JobKind[P], params: P) -> dict[str,
         job = jobs.claim_one(connection, job_id, worker=f"cli-{socket.gethostname()}-{os.getpid()}", now=now)
     assert job is not None
     line = ProgressLine()
-    ended = work.run(Work(environment, job, report=line.show), kind)
+    ended = running.run(Work(environment, job, report=line.show), kind)
     line.end()
     return work.result_or_raise(ended)
 

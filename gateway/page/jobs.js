@@ -94,6 +94,7 @@ function draw({ root, mayRun }, job) {
   if (status.textContent !== text) status.textContent = text;
   const button = root.querySelector("button");
   if (button && job.id) {
+    button.hidden = job.may_cancel === false && !job.cancel_requested;
     button.disabled = Boolean(job.cancel_requested);
     button.onclick = () => {
       button.disabled = true;

@@ -43,6 +43,11 @@ class Window(NamedTuple):
     ends_at_s: float
 
 
+def _runs(window: Window, now_s: float, window_s: float) -> bool:
+    """Whether a window has not ended; one that ends later than a whole one would is of a clock that was put back."""
+    return now_s < window.ends_at_s <= now_s + window_s + counters.SLACK_S
+
+
 class Counter(Protocol):
     """Counts requests in fixed windows."""
 
@@ -67,7 +72,7 @@ class LocalCounter:
                 self._windows = {k: w for k, w in self._windows.items() if w.ends_at_s > now}
                 self._sweep_at_s = now + window_s
             found = self._windows.get(key)
-            if found is None or found.ends_at_s <= now:
+            if found is None or not _runs(found, now, window_s):
                 found = Window(0, now + window_s)
             self._windows[key] = found._replace(hits=min(found.hits, limit) + 1)
             return self._windows[key]
@@ -88,7 +93,7 @@ class SharedCounter:
         """Count one request."""
         now = self._now()
         over = self._over.get(key)
-        if over is not None and over.ends_at_s > now:
+        if over is not None and _runs(over, now, window_s):
             self._over[key] = over._replace(hits=over.hits + 1)
             return self._over[key]
         with self._database.write() as connection:

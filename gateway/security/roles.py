@@ -1,6 +1,7 @@
-"""Authorisation: one table of routes, the least role each needs, and the scopes of keys that reach it.
+"""Authorisation: one table of routes: the least role, the scopes of keys that reach each, and whose things it is of.
 
-Law: a route that is not in the table is refused at start, and on request if it got in later. Accounts, passwords,
+Law: a route that is not in the table is refused at start, and on request if it got in later; so is a route of a job or
+a key whose row does not say whose it is. Accounts, passwords,
 keys, models going live and the audit log are for people: no key reaches them.
 """
 
@@ -11,22 +12,30 @@ from typing import Literal
 
 from flask import Flask, request
 
-from gateway.security import callers
+from gateway.security import callers, job_access
 from gateway.services.accounts.api_keys import RANK, SCOPES, Scope
 from gateway.settings import Role
 from shared.errors import Forbidden
 
 Access = Role | Literal["public"]
+#: Whose things a route is of: everybody's who may call it, the caller's own account's (the use case looks at nothing
+#: else), or jobs (`job_access` looks at every one).
+Ownership = Literal["everybody's", "own account", "jobs", "own job"]
+ALL: Ownership = "everybody's"
+ACCOUNT: Ownership = "own account"
+JOBS: Ownership = "jobs"
+OWN_JOB: Ownership = "own job"
+#: What a row must say of a route that names one of these.
+_OWNED: Mapping[str, tuple[Ownership, ...]] = {"job_id": (JOBS, OWN_JOB), "key_id": (ACCOUNT,)}
 Scopes = tuple[Scope, ...]
 NO_KEY: Scopes = ()
 READ: Scopes = ("read",)
 SCORE: Scopes = ("score",)
 IMPORT: Scopes = ("import",)
-WORK: Scopes = ("score", "import")
 
 # `METHOD rule`, as the routes declare them; any one of the scopes will do. Routes under "public" look after themselves.
-_BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
-    ("public", NO_KEY): (
+_BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
+    ("public", NO_KEY, ALL): (
         "GET /",
         "GET /metrics",
         "GET /page/<path:name>",
@@ -39,19 +48,19 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "POST /api/auth/refresh",
         "POST /api/auth/register",
     ),
-    ("viewer", NO_KEY): (
+    ("viewer", NO_KEY, ACCOUNT): (
         "GET /api/auth/keys",
         "DELETE /api/auth/keys/<int:key_id>",
         "GET /api/auth/me",
         "POST /api/auth/logout",
         "POST /api/auth/password",
     ),
-    # A caller who may start a job may follow it.
-    ("viewer", SCOPES): (
+    # Who started a job sees what it came to, everybody that it is there.
+    ("viewer", SCOPES, JOBS): (
         "GET /api/jobs",
         "GET /api/jobs/<int:job_id>",
     ),
-    ("viewer", READ): (
+    ("viewer", READ, ALL): (
         "GET /api/customers",
         "GET /api/customers/<customer_id>",
         "GET /api/customers/<customer_id>/actions",
@@ -73,35 +82,35 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "GET /api/predictions/results",
         "GET /api/schema",
     ),
-    ("analyst", NO_KEY): (
-        "POST /api/auth/keys",
-        "POST /api/model/train",
-    ),
+    ("analyst", NO_KEY, ACCOUNT): ("POST /api/auth/keys",),
+    ("analyst", NO_KEY, ALL): ("POST /api/model/train",),
     # Everybody's data in one go is more than a page of them: docs/decisions/0009.
-    ("analyst", READ): (
+    ("analyst", READ, ALL): (
         "GET /api/customers/export",
+        "POST /api/customers/export",
         "GET /api/customers/export/manifest",
-        "GET /api/jobs/<int:job_id>/file",
         "GET /api/predictions/export",
+        "POST /api/predictions/export",
         "GET /api/predictions/export/manifest",
         "POST /api/customers/segment",
     ),
-    ("analyst", IMPORT): (
+    ("analyst", READ, OWN_JOB): ("GET /api/jobs/<int:job_id>/file",),
+    ("analyst", IMPORT, OWN_JOB): ("GET /api/customers/import/<int:job_id>/rejects",),
+    ("analyst", IMPORT, ALL): (
         "GET /api/customers/import",
-        "GET /api/customers/import/<int:job_id>/rejects",
         "POST /api/customers/import",
         "POST /api/customers/import/preview",
         "POST /api/customers/import/schema",
         "POST /api/customers/outcomes",
     ),
-    ("analyst", WORK): ("DELETE /api/jobs/<int:job_id>",),
-    ("analyst", SCORE): (
+    ("analyst", SCOPES, OWN_JOB): ("DELETE /api/jobs/<int:job_id>",),
+    ("analyst", SCORE, ALL): (
         "POST /api/dashboard/predict",
         "POST /api/predictions/generate",
         "POST /api/predictions/score",
         "POST /api/predictions/what-if",
     ),
-    ("admin", NO_KEY): (
+    ("admin", NO_KEY, ALL): (
         "GET /api/audit",
         "POST /api/model/promote",
         "POST /api/model/rollback",
@@ -111,26 +120,32 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes], tuple[str, ...]] = {
         "PATCH /api/users/<int:user_id>",
     ),
 }
-ACCESS: Mapping[tuple[str, str], Access] = {
-    (method, rule): access
-    for (access, _), routes in _BY_ACCESS.items()
-    for method, _, rule in (r.partition(" ") for r in routes)
+_RULES: Mapping[tuple[str, str], tuple[Access, Scopes, Ownership]] = {
+    (method, rule): row for row, routes in _BY_ACCESS.items() for method, _, rule in (r.partition(" ") for r in routes)
 }
-_SCOPES: Mapping[tuple[str, str], Scopes] = {
-    (method, rule): scopes
-    for (_, scopes), routes in _BY_ACCESS.items()
-    for method, _, rule in (r.partition(" ") for r in routes)
-}
+ACCESS: Mapping[tuple[str, str], Access] = {route: access for route, (access, _, _) in _RULES.items()}
 
 
 def access_of(method: str, rule: str) -> Access | None:
     """Return the least role a route needs, or "public"; None where the table has no entry."""
-    return ACCESS.get(("GET" if method == "HEAD" else method, rule))
+    row = _row(method, rule)
+    return row[0] if row else None
 
 
 def scopes_of(method: str, rule: str) -> Scopes:
     """The scopes that let a key reach a route, any one of them; none where no key does."""
-    return _SCOPES.get(("GET" if method == "HEAD" else method, rule), NO_KEY)
+    row = _row(method, rule)
+    return row[1] if row else NO_KEY
+
+
+def ownership_of(method: str, rule: str) -> Ownership:
+    """Return whose things a route is of."""
+    row = _row(method, rule)
+    return row[2] if row else ALL
+
+
+def _row(method: str, rule: str) -> tuple[Access, Scopes, Ownership] | None:
+    return _RULES.get(("GET" if method == "HEAD" else method, rule))
 
 
 def admit() -> None:
@@ -141,7 +156,9 @@ def admit() -> None:
     Unauthenticated, TokenRejected
         See `callers.caller`.
     Forbidden
-        The role is too low, or the key lacks the scope.
+        The role is too low, the key lacks the scope, or the job is somebody else's.
+    NotFound
+        The job is of a kind that the key does not reach.
     """
     assert request.url_rule is not None
     rule = request.url_rule.rule
@@ -156,6 +173,9 @@ def admit() -> None:
         raise Forbidden(f"This needs the role {needed}; yours is {role}.")
     if caller.key is not None:
         _admit_key(caller.key.scopes, scopes_of(request.method, rule))
+    owned, job_id = ownership_of(request.method, rule), (request.view_args or {}).get("job_id")
+    if (owned == "jobs" or owned == "own job") and job_id is not None:
+        job_access.admit(caller, owned, job_id)
 
 
 def _admit_key(held: Iterable[str], needed: Scopes) -> None:
@@ -173,11 +193,17 @@ def require_roles(app: Flask) -> None:
     LookupError
         Naming the routes.
     """
-    without = sorted(
-        f"{method} {rule.rule}"
-        for rule in app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if access_of(method, rule.rule) is None
-    )
+    routes = [
+        (method, rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ]
+    without = sorted(f"{method} {rule.rule}" for method, rule in routes if access_of(method, rule.rule) is None)
     if without:
         raise LookupError(f"Routes without an entry in gateway/security/roles.py: {', '.join(without)}")
+    nobodys = sorted(
+        f"{method} {rule.rule}"
+        for method, rule in routes
+        for name in rule.arguments & set(_OWNED)
+        if ownership_of(method, rule.rule) not in _OWNED[name]
+    )
+    if nobodys:
+        raise LookupError(f"Routes of things whose owner gateway/security/roles.py does not name: {', '.join(nobodys)}")

@@ -26,6 +26,7 @@ from database.models import models
 from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
 from gateway.services.importing.publish_import import refresh_figures
+from gateway.services.jobs.apart import apart
 from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
@@ -102,9 +103,8 @@ def load(work: Work) -> bool:
         remove(work.database)
     today = work.clock().date()
     work.step(0.0, "Simulating subscribers")
-    simulated = simulate(
-        PRESET, customers=work.settings.demo_customers, months=MONTHS, seed=SEED, last_calendar_month=today.month
-    )
+    plan = {"customers": work.settings.demo_customers, "months": MONTHS, "last_calendar_month": today.month}
+    simulated = apart(work, partial(simulate, PRESET, seed=SEED, **plan))
     dates = [(today - timedelta(days=MONTH_DAYS * (MONTHS - 1 - m))).isoformat() for m in range(MONTHS)]
     with work.database.write() as connection:
         customer_base.adopt(connection, built_in_schema(), is_demo=True, clock=work.clock)

@@ -1,12 +1,12 @@
 """The kinds of jobs: web, worker and commands share this registry.
 
-A kind names the function that runs it. Those functions need NumPy and Arrow, which the web process never loads: each is
-imported when a job starts.
+A kind names the scope of API keys that reaches its jobs, and the function that runs it. Those functions need NumPy and
+Arrow, which the web process never loads: each is imported when a job starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.services.jobs.params import (
@@ -70,14 +70,14 @@ def _demo(work: Work, params: NoParams) -> Result:
     return demo.run(work, params)
 
 
-TRAIN = JobKind("train", "training", TrainingParams, _train)
-DEMO = JobKind("demo", "training", NoParams, _demo)
-SCORE = JobKind("score", "rest", ScoreParams, _score)
-IMPORT = JobKind("import", "rest", ImportParams, _import)
-IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", OutcomesParams, _import_outcomes)
-PREVIEW = JobKind("preview", "rest", FileParams, _preview)
-PROPOSE_SCHEMA = JobKind("propose-schema", "rest", FileParams, _propose_schema)
-EXPORT = JobKind("export", "rest", ExportParams, _export)
+TRAIN = JobKind("train", "training", None, TrainingParams, _train)
+DEMO = JobKind("demo", "training", None, NoParams, _demo)
+SCORE = JobKind("score", "rest", "score", ScoreParams, _score)
+IMPORT = JobKind("import", "rest", "import", ImportParams, _import)
+IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", "import", OutcomesParams, _import_outcomes)
+PREVIEW = JobKind("preview", "rest", "import", FileParams, _preview)
+PROPOSE_SCHEMA = JobKind("propose-schema", "rest", "import", FileParams, _propose_schema)
+EXPORT = JobKind("export", "rest", "read", ExportParams, _export)
 
 KINDS: Mapping[str, JobKind[Any]] = {
     kind.name: kind for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, EXPORT)
@@ -86,7 +86,13 @@ KINDS: Mapping[str, JobKind[Any]] = {
 
 def by_name(name: str) -> JobKind[Any]:
     """Return the kind that a stored job names; a kind whose run fails where there is none."""
-    return KINDS.get(name) or JobKind(name, "rest", NoParams, _refuse)
+    return KINDS.get(name) or JobKind(name, "rest", None, NoParams, _refuse)
+
+
+def of_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    """Return the names of the kinds that a key with these scopes reaches."""
+    held = set(scopes)
+    return frozenset(kind.name for kind in KINDS.values() if kind.scope in held)
 
 
 def _refuse(work: Work, params: NoParams) -> Result:

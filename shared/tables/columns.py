@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import Detail, InvalidTable
-from shared.parsing_limits import MAX_FILE_COLUMNS
+from shared.parsing_limits import MAX_COLUMNS
 from shared.tables import messages
+
+Between = Callable[[], None]
 
 #: A file of more rows is imported in parts: what is remembered of each row would no longer fit beside the services.
 MAX_ROWS = 10_000_000
 #: Text of one column in one batch, unpacked.
 MAX_TEXT_BYTES = 256 * 1024**2
+
+
+def nothing() -> None:
+    """Between two pieces of a file that nobody wants to leave."""
 
 
 @dataclass
@@ -35,6 +42,8 @@ class FileFormat:
         None for Parquet.
     utf8
         A copy in UTF-8, where the file is in another encoding.
+    between
+        Called between the pieces in which the file is read; whatever it raises ends the reading.
     """
 
     path: Path
@@ -46,6 +55,7 @@ class FileFormat:
     encoding: str | None = None
     delimiter: str | None = None
     utf8: Path | None = None
+    between: Between = nothing
 
 
 @dataclass(frozen=True)
@@ -63,18 +73,29 @@ class FileColumns:
     delimiter: str | None
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
+    def _stripped(self) -> dict[str, list[str]]:
+        close: dict[str, list[str]] = {}
+        for own in self.names:
+            close.setdefault(own.strip(), []).append(own)
+        return close
+
     def actual(self, name: str) -> str | None:
         """The header meant by `name`: the same text, else the same but for surrounding whitespace."""
-        if name in self.names:
+        if name in self._places:
             return name
-        close = [own for own in self.names if own.strip() == name.strip()]
+        close = self._stripped.get(name.strip(), [])
         if len(close) > 1:
             raise InvalidTable(messages.ambiguous_header(name.strip(), len(close)))
         return close[0] if close else None
 
     def column(self, name: str) -> pa.Array:
         """The column with exactly this header."""
-        return self.columns[self.names.index(name)]
+        return self.columns[self._places[name]]
 
 
 def plain(column: pa.Array) -> pa.Array:
@@ -119,10 +140,10 @@ def _is_bytes(kind: Any) -> bool:
     return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
-def refuse_wide(columns: int, most: int = MAX_FILE_COLUMNS) -> None:
+def refuse_wide(columns: int) -> None:
     """Raise InvalidTable where a file has more columns than can be read."""
-    if columns > most:
-        raise InvalidTable(messages.too_many_columns(columns, most))
+    if columns > MAX_COLUMNS:
+        raise InvalidTable(messages.too_many_columns(columns, MAX_COLUMNS))
 
 
 def refuse_twice(names: Sequence[str]) -> None:

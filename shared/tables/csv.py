@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from shared.errors import InvalidTable
 from shared.tables import messages
-from shared.tables.columns import FileFormat, refuse_twice, refuse_wide, require_rows
+from shared.tables.columns import Between, FileFormat, nothing, refuse_twice, refuse_wide, require_rows
 from shared.tables.formula_guard import unguard_cell
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -45,7 +45,7 @@ class _Bytes:
     quotes: int = 0
 
 
-def recognise_csv(path: Path, folder: Path | None) -> FileFormat:
+def recognise_csv(path: Path, folder: Path | None, between: Between = nothing) -> FileFormat:
     """Recognise a CSV file; a copy in UTF-8 goes to `folder`, or to the system's folder for temporary files.
 
     Raises
@@ -53,10 +53,10 @@ def recognise_csv(path: Path, folder: Path | None) -> FileFormat:
     InvalidTable
         Where the file is empty, no text, too wide, or has a header used twice or a quotation mark left open.
     """
-    counts = _count_bytes(path)
+    counts = _count_bytes(path, between)
     encoding, utf8, notes = counts.encoding, None, []
     if encoding != "UTF-8":
-        encoding, utf8 = _transcode(path, folder, encoding)
+        encoding, utf8 = _transcode(path, folder, encoding, between)
         notes.append(messages.other_encoding(encoding))
     try:
         delimiter, names = _header(utf8 or path)
@@ -65,7 +65,7 @@ def recognise_csv(path: Path, folder: Path | None) -> FileFormat:
         if counts.pairs and (counts.feeds > counts.pairs or counts.returns > counts.pairs):
             notes.append(messages.MIXED_LINE_ENDS)
         if counts.quotes % 2:
-            _refuse_open_quote(utf8 or path, delimiter)
+            _refuse_open_quote(utf8 or path, delimiter, between)
     except BaseException:
         if utf8 is not None:
             utf8.unlink(missing_ok=True)
@@ -74,17 +74,18 @@ def recognise_csv(path: Path, folder: Path | None) -> FileFormat:
     return FileFormat(path, names, counts.sha256, size, size, tuple(notes), encoding, delimiter, utf8)
 
 
-def blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path, between: Between = nothing) -> Iterator[bytes]:
     """The bytes of a file, block by block."""
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
+            between()
             yield block
 
 
-def _count_bytes(path: Path) -> _Bytes:
+def _count_bytes(path: Path, between: Between) -> _Bytes:
     counts, digest, last = _Bytes(), hashlib.sha256(), b""
     utf8: Any = codecs.getincrementaldecoder("utf-8")()
-    for block in blocks(path):
+    for block in blocks(path, between):
         if not counts.size and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             counts.encoding, utf8 = "UTF-16", None
         digest.update(block)
@@ -111,14 +112,14 @@ def _decodes(decoder: Any, block: bytes, *, final: bool = False) -> bool:
     return True
 
 
-def _transcode(path: Path, folder: Path | None, encoding: str) -> tuple[str, Path]:
+def _transcode(path: Path, folder: Path | None, encoding: str, between: Between) -> tuple[str, Path]:
     """Copy the text in UTF-8; return the encoding that fits, and where the copy is."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix="utf8-", suffix=".csv", delete=False) as made:
         out = Path(made.name)
     try:
         for codec in _CODECS[encoding]:
             with suppress(UnicodeError):
-                _copy_as_utf8(path, codec, out)
+                _copy_as_utf8(path, codec, out, between)
                 return _CODEC_NAMES[codec], out
         raise InvalidTable(messages.NOT_UTF_16)
     except BaseException:
@@ -126,9 +127,10 @@ def _transcode(path: Path, folder: Path | None, encoding: str) -> tuple[str, Pat
         raise
 
 
-def _copy_as_utf8(path: Path, codec: str, out: Path) -> None:
+def _copy_as_utf8(path: Path, codec: str, out: Path, between: Between) -> None:
     with path.open(encoding=codec, newline="") as text, out.open("w", encoding="utf-8", newline="") as to:
         while part := text.read(BLOCK_BYTES):
+            between()
             if "\0" in part:
                 raise InvalidTable(messages.NUL_BYTES)
             to.write(part)
@@ -190,8 +192,9 @@ def open_text(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
-def _refuse_open_quote(path: Path, delimiter: str) -> None:
+def _refuse_open_quote(path: Path, delimiter: str, between: Between) -> None:
     """An odd count of quotation marks may be an inch sign, or a cell that swallows the rest of the file."""
     with open_text(path) as text:
-        for _ in records(text, delimiter, strict=True):
-            pass
+        for number, _ in enumerate(records(text, delimiter, strict=True)):
+            if number % 10_000 == 0:
+                between()

@@ -200,8 +200,8 @@ OTHER_FILES = {
 }
 
 
-def no_file(path: object) -> str:
-    return f"There is no file {path}."
+def no_file(name: str) -> str:
+    return f"There is no file {name}."
 
 
 def unreadable(path: object, why: object) -> str:

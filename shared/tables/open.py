@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from shared.errors import Detail, DiskFull, InvalidTable, is_disk_full
-from shared.parsing_limits import MAX_COLUMNS
 from shared.tables import messages
-from shared.tables.columns import FileColumns, FileFormat, refuse_wide, unnamed
+from shared.tables.columns import Between, FileColumns, FileFormat, nothing, unnamed
 from shared.tables.csv import BLOCK_BYTES, open_text, recognise_csv, records
 from shared.tables.formula_guard import GUARDED, MARK, unguard_cell
 from shared.tables.parquet import parquet_batches, recognise_parquet
@@ -25,9 +24,11 @@ from shared.tables.parquet import parquet_batches, recognise_parquet
 #: More of them are not put right by hand: the file is another table than its header says.
 MAX_RAGGED = 100_000
 SHOWN_RAGGED = 100
+#: Records that are read one by one before anybody is asked whether to go on.
+RECORDS_AT_ONCE = 10_000
 
 
-def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
+def open_table(path: Path | str, *, folder: Path | None = None, between: Between = nothing) -> OpenTable:
     """Recognise a CSV or Parquet file by its bytes.
 
     Parameters
@@ -35,6 +36,8 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
     folder
         Where a copy in UTF-8 may be written if the file is in another encoding; the system's folder for temporary
         files if absent.
+    between
+        Called between the pieces in which the file is read, now and later: what it raises ends the reading.
 
     Raises
     ------
@@ -49,14 +52,15 @@ def open_table(path: Path | str, *, folder: Path | None = None) -> OpenTable:
             begin = file.read(64)
         if refusal := next((text for magic, text in messages.OTHER_FILES.items() if begin.startswith(magic)), None):
             raise InvalidTable(refusal)
-        found = recognise_parquet(path) if begin.startswith(b"PAR1") else recognise_csv(path, folder)
+        found = recognise_parquet(path, between) if begin.startswith(b"PAR1") else recognise_csv(path, folder, between)
     except FileNotFoundError:
-        raise InvalidTable(messages.no_file(path)) from None
+        raise InvalidTable(messages.no_file(path.name)) from None
     except OSError as error:
         if is_disk_full(error):
             raise DiskFull from None
         raise InvalidTable(messages.unreadable(path.name, error.strerror or error)) from None
     found.notes += unnamed(found.names)
+    found.between = between
     return OpenTable(**vars(found))
 
 
@@ -102,8 +106,13 @@ class OpenTable(FileFormat):
         asked = None if wanted is None else frozenset(wanted)
         chosen = [n for n in self.names if n.strip() and (asked is None or n in asked)]
         if self.delimiter is None:
-            return parquet_batches(self.path, chosen)
-        return self._csv_batches(chosen, self.ragged)
+            return self._one_by_one(parquet_batches(self.path, chosen))
+        return self._one_by_one(self._csv_batches(chosen, self.ragged))
+
+    def _one_by_one(self, batches: Iterator[dict[str, pa.Array]]) -> Iterator[dict[str, pa.Array]]:
+        for batch in batches:
+            self.between()
+            yield batch
 
     def _csv_batches(self, chosen: list[str], ragged: list[Ragged]) -> Iterator[dict[str, pa.Array]]:
         places = {name: place for place, name in enumerate(self.names)}
@@ -150,7 +159,10 @@ class OpenTable(FileFormat):
         """Line number and cells of each record of a CSV, the header first: slow, for mistakes."""
         assert self.delimiter is not None
         with open_text(self.utf8 or self.path) as text:
-            yield from records(text, self.delimiter)
+            for number, record in enumerate(records(text, self.delimiter)):
+                if number % RECORDS_AT_ONCE == 0:
+                    self.between()
+                yield record
 
     def lines_of(self, numbers: Sequence[int]) -> dict[int, int]:
         """Record number (the header is 1) to the line of a CSV, or the row of a Parquet file."""
@@ -191,9 +203,8 @@ def read_columns(table: OpenTable, rows: int | None = None) -> FileColumns:
     Raises
     ------
     InvalidTable
-        Where there are no rows, or more columns than can be looked at.
+        Where there are no rows.
     """
-    refuse_wide(len(table.names), MAX_COLUMNS)
     parts: list[dict[str, pa.Array]] = []
     done = 0
     for part in table.batches():

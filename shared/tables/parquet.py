@@ -17,14 +17,24 @@ import pyarrow.parquet
 from shared.errors import InvalidTable
 from shared.parsing_limits import MAX_FOOTER_BYTES
 from shared.tables import messages
-from shared.tables.columns import MAX_ROWS, FileFormat, plain, refuse_columns, refuse_twice, refuse_wide, require_rows
+from shared.tables.columns import (
+    MAX_ROWS,
+    Between,
+    FileFormat,
+    nothing,
+    plain,
+    refuse_columns,
+    refuse_twice,
+    refuse_wide,
+    require_rows,
+)
 from shared.tables.csv import blocks
 
 MAX_CHUNK_BYTES = 256 * 1024**2
 BATCH_ROWS = 32_768
 
 
-def recognise_parquet(path: Path) -> FileFormat:
+def recognise_parquet(path: Path, between: Between = nothing) -> FileFormat:
     """Read the metadata of a Parquet file.
 
     Raises
@@ -33,7 +43,7 @@ def recognise_parquet(path: Path) -> FileFormat:
         Where the file is broken, too large, or has a header used twice.
     """
     digest, size = hashlib.sha256(), 0
-    for block in blocks(path):
+    for block in blocks(path, between):
         digest.update(block)
         size += len(block)
     _refuse_large_footer(path, size)

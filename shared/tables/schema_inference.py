@@ -6,6 +6,7 @@ Law: the proposed schema reads the file it was made from, and every guess that m
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from shared.schema.toml import schema_toml
 from shared.schema.units import WHOLE_UNITS
 from shared.tables import cells
 from shared.tables.column_profile import Column, read_whole
-from shared.tables.columns import FileColumns
+from shared.tables.columns import Between, FileColumns, nothing
 from shared.tables.open import open_table, read_columns
 
 #: Rows from which a coincidence between two columns is none.
@@ -58,7 +59,9 @@ class InferredSchema:
         return schema_toml(self.schema, self.notes, self.seen)
 
 
-def infer_schema(path: Path | str, *, name: str | None = None, folder: Path | None = None) -> InferredSchema:
+def infer_schema(
+    path: Path | str, *, name: str | None = None, folder: Path | None = None, between: Between = nothing
+) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
 
     Only the first 200,000 rows of a file above 32 MB (unpacked) are read, and a note says so.
@@ -69,17 +72,19 @@ def infer_schema(path: Path | str, *, name: str | None = None, folder: Path | No
         The file's name, where `path` is a name of ours.
     folder
         Where a copy in UTF-8 may be written, as for `open_table`.
+    between
+        Called between the pieces of the file, and between its columns: what it raises ends the work.
 
     Raises
     ------
     InvalidTable
         Where the file is no table, or holds no column that could be a feature.
     """
-    with closing(open_table(path, folder=folder)) as table:
+    with closing(open_table(path, folder=folder, between=between)) as table:
         long = table.unpacked > WHOLE_BYTES
         file = read_columns(table, MANY_ROWS if long else None)
         table.refuse_ragged()
-    guess = _Guess(file)
+    guess = _Guess(file, between)
     if long:
         guess.notes.append(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
     guess.find_roles()
@@ -106,14 +111,15 @@ def _comma_numbers(values: pa.Array, name: str, problems: cells.CellProblems) ->
 class _Guess:
     """One pass over the columns: who plays which part, and what is left for the model."""
 
-    def __init__(self, file: FileColumns) -> None:
+    def __init__(self, file: FileColumns, between: Between) -> None:
+        self._between = between
         pairs = list(zip(file.names, file.columns, strict=True))
         comma = file.delimiter not in (None, ",") and cells.uses_decimal_comma(
             values for _, values in pairs if read_whole(_comma_numbers, values) is not None
         )
-        stripped = [name.strip() for name in file.names]
+        stripped = Counter(name.strip() for name in file.names)
         self.columns = [
-            Column(name.strip() if stripped.count(name.strip()) == 1 else name, column, comma)
+            Column(name.strip() if stripped[name.strip()] == 1 else name, column, comma)
             for name, column in pairs if len(name) <= MAX_NAME
         ]  # fmt: skip
         self.notes = [*file.notes, *(["Numbers are written with a decimal comma."] if comma else [])]
@@ -127,7 +133,11 @@ class _Guess:
 
     def _first(self, name: re.Pattern[str], fits: Callable[[Column], Any]) -> Column | None:
         free = (c for c in self.columns if c not in self.roles.values() and c.name not in self.subscription.values())
-        return next((c for c in free if name.fullmatch(c.snake) and fits(c)), None)
+        return next((c for c in free if name.fullmatch(c.snake) and self._looked_at(c, fits)), None)
+
+    def _looked_at(self, column: Column, fits: Callable[[Column], Any]) -> Any:
+        self._between()
+        return fits(column)
 
     def find_roles(self) -> None:
         """The columns that aren't features, and those that are more than that."""
@@ -171,6 +181,7 @@ class _Guess:
         for column in self.columns:
             if column in self.roles.values() or column.name in taken:
                 continue
+            self._between()
             why = self._why_not(column)
             if why:
                 out.setdefault(why, []).append(column.name)

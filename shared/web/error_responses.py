@@ -41,12 +41,16 @@ STATUS_OF: Mapping[str, int] = {
     "no_signal": 422,
     "feature_missing": 409,
     "rate_limited": 429,
+    "too_many_queued": 429,
     "corrupt_model": 500,
     "corrupt_backup": 500,
     "internal": 500,
     "service_error": 500,
     "service_unavailable": 503,
+    "database_busy": 503,
     "disk_full": 503,
+    "queue_full": 503,
+    "spool_full": 503,
 }
 _HTTP_CODES = {
     400: ("malformed_request", "The request can't be read."),

@@ -22,7 +22,6 @@ from shared.errors import InvalidTable, MalformedRequest, ServiceError, TooLarge
 from shared.parsing_limits import (
     MAX_ARROW_MESSAGES,
     MAX_COLUMNS,
-    MAX_FILE_COLUMNS,
     MAX_FOOTER_BYTES,
     MAX_PREVIEW_CHARACTERS,
 )
@@ -188,11 +187,11 @@ def large_footer() -> bytes:
 
 FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a CSV of 300,000 columns": (lambda: csv_of(300_000), "300,000 columns"),
-    "a CSV of one column too many": (lambda: csv_of(MAX_FILE_COLUMNS + 1), "20,001 columns"),
+    "a CSV of one column too many": (lambda: csv_of(MAX_COLUMNS + 1), "2,001 columns"),
     "a CSV whose header is all commas": (lambda: b"," * 3_000_000 + b"\n1\n", "columns, and at most"),
     "a CSV of semicolons": (lambda: csv_of(50_000).replace(b",", b";"), "columns, and at most"),
     "a Parquet file of too many columns": (
-        lambda: parquet_of(pa.table({f"c{n}": [1] for n in range(MAX_FILE_COLUMNS + 1)})), "columns, and at most"
+        lambda: parquet_of(pa.table({f"c{n}": [1] for n in range(MAX_COLUMNS + 1)})), "columns, and at most"
     ),
     "a Parquet file of much metadata": (large_footer, "larger than 16 MB"),
 }  # fmt: skip

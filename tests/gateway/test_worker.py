@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from database.jobs import jobs
+from database.jobs import job_lists, jobs
 from database.jobs.jobs import Job
 from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.params import FileParams, ScoreParams, TrainingParams
+from gateway.services.jobs.silence import Silence
 from gateway.services.jobs.work import Work
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
@@ -31,8 +32,8 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return made
 
 
-def a_worker(world: World) -> Worker:
-    return Worker(replace(world, clock=utc_now).environment, name="w")
+def a_worker(world: World, silence: Silence | None = None) -> Worker:
+    return Worker(replace(world, clock=utc_now).environment, name="w", silence=silence)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict
 
 
 def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failures = jobs.has_queued, []
+    real, failures = job_lists.has_queued, []
 
     def sometimes(*args: Any, **more: Any) -> bool:
         if len(failures) < 4:
@@ -92,7 +93,7 @@ def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, mon
             raise OSError("database is locked")
         return real(*args, **more)
 
-    monkeypatch.setattr(jobs, "has_queued", sometimes)
+    monkeypatch.setattr(job_lists, "has_queued", sometimes)
     job_id = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert ended(running, job_id, 8).state == "done"
     assert len(failures) == 4
@@ -110,7 +111,11 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, hand
     job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     with world.database.write() as connection:
         jobs.claim(connection, lane="rest", worker="dead", now="2020-01-01T00:00:00.000Z")
-    made = a_worker(world)
+    seconds = iter(range(0, 60, 5))
+    made = a_worker(world, Silence(lambda: next(seconds)))
+    for _ in range(3):
+        made._look_around()
+        assert work.read(world.database, job_id).state == "running"
     made._look_around()
     assert work.read(world.database, job_id).state == "queued"
     assert made.run_one("rest").attempt == 2  # type: ignore[union-attr]

@@ -16,7 +16,8 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-BUSY_TIMEOUT_S = 15
+from database.engine.waiting import BUSY_TIMEOUT_S
+
 #: The log may grow to 64 MB before it is written back: each time, the disk is waited for.
 PRAGMAS = (
     "journal_mode=WAL",

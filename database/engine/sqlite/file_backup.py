@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from database.engine.revisions import why_unreadable
-from database.engine.sqlite.connections import BUSY_TIMEOUT_S
+from database.engine.waiting import BUSY_TIMEOUT_S
 from shared.errors import Conflict, CorruptBackup, InvalidInput
 
 PAGES_A_STEP = 2_000

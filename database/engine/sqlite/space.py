@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from database.engine.sqlite.connections import BUSY_TIMEOUT_S
 from database.engine.sqlite.transactions import is_full
+from database.engine.waiting import BUSY_TIMEOUT_S
 from shared.errors import DiskFull
 
 #: A limit of so many pages is SQLite's own, and none to speak of.

@@ -16,14 +16,15 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from database.engine.sqlite.connections import BUSY_TIMEOUT_S, end_statements
-from shared.errors import DiskFull
+from database.engine.interruption import CANCELLED, watched
+from database.engine.sqlite.connections import end_statements
+from database.engine.waiting import AS_LONG_AS_IT_TAKES, BUSY_TIMEOUT_S, Waiting
+from shared.errors import Cancelled, DatabaseBusy, DiskFull
 
 READ, WRITE = "BEGIN", "BEGIN IMMEDIATE"
 SLOW_WRITE_S = 0.25
-#: A waiting writer tries this often: several times in the `REST_S` for which bulk writers leave the lock free
-#: (`database.engine.batch_sizing`). SQLite itself waits up to 0.1 s between two tries.
-RETRY_S = 0.002
+BUSY = "Somebody else keeps the database locked for writing; nothing of this was done. Try again in a few seconds."
+BUSY_RETRY_S = 5
 log = structlog.get_logger()
 
 
@@ -38,7 +39,7 @@ def transaction(connection: Connection, how: str) -> Iterator[None]:
     """
     if not begin(connection, how):
         raise RuntimeError("The connection reads an old moment of the database, so it can't write.")
-    with commit_at_end(connection, how):
+    with commit_at_end(connection, how), watched(connection, how):
         yield
 
 
@@ -55,10 +56,20 @@ def commit_at_end(connection: Connection, how: str) -> Iterator[None]:
         _roll_back(connection)
         if is_full(error):
             raise DiskFull from None
+        if isinstance(error, OperationalError):
+            _refuse_known(error)
         raise
     ended = time.monotonic()
     if ended - began > SLOW_WRITE_S and how == WRITE:
         log.warning("slow_write", seconds=round(ended - began, 3), commit_seconds=round(ended - committing, 3))
+
+
+def _refuse_known(error: OperationalError) -> None:
+    """Raise what an error of the database means: the lock of somebody else, or a read that was broken off."""
+    if _is_busy(error):
+        raise DatabaseBusy(BUSY, retry_after_s=BUSY_RETRY_S) from None
+    if _code(error) == sqlite3.SQLITE_INTERRUPT:
+        raise Cancelled(CANCELLED) from None
 
 
 def _roll_back(connection: Connection) -> None:
@@ -70,31 +81,31 @@ def _roll_back(connection: Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
 
 
-def begin(connection: Connection, how: str) -> bool:
+def begin(connection: Connection, how: str, waiting: Waiting = AS_LONG_AS_IT_TAKES) -> bool:
     """Begin a transaction; False where the connection still reads an old moment and so can't write.
 
     Raises
     ------
-    DiskFull
+    DatabaseBusy, DiskFull
     """
     if how == READ:
         connection.exec_driver_sql(how)
         return True
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
-        while True:
-            try:
-                connection.exec_driver_sql(how)
-                return True
-            except OperationalError as error:
-                if _code(error) == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                    return False
-                if is_full(error):
-                    raise DiskFull from None
-                if not _is_busy(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(RETRY_S)
+        with waiting.turns() as turns:
+            for _ in turns:
+                try:
+                    connection.exec_driver_sql(how)
+                    return True
+                except OperationalError as error:
+                    if _code(error) == sqlite3.SQLITE_BUSY_SNAPSHOT:
+                        return False
+                    if is_full(error):
+                        raise DiskFull from None
+                    if not _is_busy(error):
+                        raise
+        raise DatabaseBusy(BUSY, retry_after_s=BUSY_RETRY_S)
     finally:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
 

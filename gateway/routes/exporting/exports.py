@@ -12,7 +12,7 @@ from flask import Response, request, send_file
 from pydantic import BaseModel, Field
 
 from gateway.openapi import Failure, Query, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import ACCEPTED, answer_job
+from gateway.routes.jobs.job_responses import ACCEPTED, answer_job, answers_job
 from gateway.security.callers import current_user
 from gateway.services import kinds
 from gateway.services.customers import filtering
@@ -54,6 +54,31 @@ class PredictionsExport(filtering.LedgerFields, Query):
     """Predictions to export, and the format."""
 
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
+
+
+class CustomersFile(CustomersExport):
+    """The question that a file answers."""
+
+    format: Literal["parquet"] = Field("parquet")
+
+
+class PredictionsFile(PredictionsExport):
+    """The question that a file answers."""
+
+    format: Literal["parquet"] = Field("parquet")
+
+
+class FileMade(BaseModel):
+    """A file that a job wrote."""
+
+    file: str
+    content: str
+    format: str
+    filters: list[list[str]]
+    rows: int
+    bytes: int
+    sha256: str
+    expires_at: str
 
 
 class CustomersManifest(CustomersExport):
@@ -108,6 +133,20 @@ def export_customers(query: CustomersExport) -> Response:
 def export_predictions(query: PredictionsExport) -> Response:
     """CSV and NDJSON are streamed; Parquet is a job (202)."""
     return _job("predictions") if query.format == "parquet" else _stream("predictions", query.format)
+
+
+@bp.post(
+    "/customers/export", summary="Write customers, risk list or segments to a file", responses=answers_job(FileMade)
+)
+def write_customers(query: CustomersFile) -> Response:
+    """The same question as for a stream; the answer is 202 and a job, whose file is at /api/jobs/<id>/file."""
+    return _job(query.content)
+
+
+@bp.post("/predictions/export", summary="Write the ledger of predictions", responses=answers_job(FileMade))
+def write_predictions(query: PredictionsFile) -> Response:
+    """The same question as for a stream; the answer is 202 and a job."""
+    return _job("predictions")
 
 
 @bp.get("/customers/export/manifest", summary="Rows and SHA-256 of an export", responses=answers(Manifest, also=(503,)))
@@ -190,9 +229,9 @@ def _manifest(content: Content, form: Format) -> Response:
 
 
 def _job(content: Content) -> Response:
-    """Check the filters and queue a Parquet export."""
+    """Check the filters and queue a Parquet export; the same question while it waits is the same job."""
     env = environment()
     pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
     with env.database.read() as connection:
         exporting.select(connection, content, pairs, unsure_below=env.settings.confidence_threshold)
-    return answer_job(kinds.EXPORT, ExportParams(content, tuple(pairs)), default_wait_s=0.0, done=ok)
+    return answer_job(kinds.EXPORT, ExportParams(content, tuple(pairs)), default_wait_s=0.0, done=ok, share=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from database.customers import customer_base
 from database.importing import imports
 from gateway.openapi import Query, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import ACCEPTED, answer_queued, queue
+from gateway.routes.jobs.job_responses import ACCEPTED, answer_queued, idempotency_key, queue
 from gateway.services import kinds
 from gateway.services.importing import uploads
 from gateway.services.jobs import work
@@ -33,6 +34,7 @@ from shared.validation import IsoDate
 bp = blueprint("imports", __name__, prefix="/api/customers")
 F = TypeVar("F", bound=FileParams)
 WAIT_S = 60.0
+MEGABYTE = 1024 * 1024
 
 
 class FileForm(BaseModel):
@@ -136,7 +138,7 @@ class JobPath(BaseModel):
     job_id: int = Field(ge=1, le=MAX_INT64)
 
 
-FAILURES = (409, 413, 422, 503)
+FAILURES = (409, 413, 422, 429, 503)
 
 
 @bp.post("/import", summary="Import customers", responses=answers(ImportOut, also=FAILURES) | ACCEPTED)
@@ -201,13 +203,17 @@ def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str],
     """Keep an upload for the worker and queue a job, whose parameters `params` makes of the file's path and name."""
     env = environment()
     work.require_worker(env.database, env.clock)
-    path = uploads.keep(env.settings.data_folder, lambda to: file.save(to))
+    most = env.settings.max_spool_mb * MEGABYTE
+    path = uploads.keep(env.settings.data_folder, lambda to: file.save(to), most_bytes=most).resolve()
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
-        job_id = queue(kind, params(str(path.resolve()), name))
+        made = params(str(path), name)
+        # Asked again, it is the same request if the same bytes come with it: where they lie is ours to say.
+        question = repr(replace(made, path=uploads.sha256(path))) if idempotency_key() else None
+        job_id = queue(kind, made, question=question)
     except BaseException:
-        uploads.discard(str(path.resolve()))
+        uploads.discard(str(path))
         raise
-    if kind.read(work.read(env.database, job_id).params).path != str(path.resolve()):
-        uploads.discard(str(path.resolve()))  # a repeated request: its first upload is the one that counts
+    if kind.read(work.read(env.database, job_id).params).path != str(path):
+        uploads.discard(str(path))  # a repeated request: its first upload is the one that counts
     return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

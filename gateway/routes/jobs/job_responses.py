@@ -14,12 +14,17 @@ from pydantic import BaseModel
 
 from database.jobs.jobs import Job
 from gateway.openapi import answers, ok
-from gateway.security.callers import current_user
+from gateway.security import job_access
+from gateway.security.callers import caller, current_user
 from gateway.services.jobs import work
+from gateway.services.jobs.queue_limits import QueueLimits
 from gateway.services.jobs.work import JobKind, P
 from gateway.web_environment import environment
 from shared.web.request_ids import request_id
 
+OTHERS = "What a job came to, and why it failed, is for whoever started it, and for administrators."
+IN_LIST = "A list holds no results: ask for the job."
+FAILED = "This job failed; whoever started it can read why."
 MAX_WAIT_S = 600.0
 MAX_KEY_LENGTH = 200
 
@@ -33,7 +38,7 @@ class JobError(BaseModel):
 
 
 class JobOut(BaseModel):
-    """One job, as its owner sees it."""
+    """One job; what it came to is for whoever started it and for administrators: `withheld` says why it is absent."""
 
     id: int
     kind: str
@@ -42,8 +47,10 @@ class JobOut(BaseModel):
     stage: str | None
     attempt: int
     cancel_requested: bool
+    may_cancel: bool
     result: dict[str, Any] | None
     error: JobError | None
+    withheld: str | None
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -55,12 +62,30 @@ ACCEPTED: dict[Any, Any] = answers(JobOut, status=202)
 
 def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
     """Document a route whose work is a job: done in time, or accepted."""
-    return answers(data, also=(409, 503)) | ACCEPTED
+    return answers(data, also=(409, 429, 503)) | ACCEPTED
 
 
-def job_out(job: Job) -> JobOut:
-    """Return a job for the wire: without its parameters, which may name files of this machine."""
-    return JobOut.model_validate(job, from_attributes=True)
+def job_out(job: Job, *, in_list: bool = False) -> JobOut:
+    """Return a job for the wire: without its parameters, which may name files of this machine.
+
+    Parameters
+    ----------
+    in_list
+        Without its result and the details of its error, whoever asks.
+    """
+    is_own = job_access.owns(caller(), job)
+    error = job.error
+    if error is not None and not is_own:
+        error = {"code": error["code"], "message": FAILED}
+    elif error is not None and in_list:
+        error = {"code": error["code"], "message": error["message"]}
+    shown = {
+        "result": job.result if is_own and not in_list and job.state == "done" else None,
+        "error": error,
+        "withheld": OTHERS if not is_own else IN_LIST if in_list else None,
+        "may_cancel": is_own and not job.is_final and not job.is_bound and not job.cancel_requested,
+    }
+    return JobOut.model_validate({**vars(job), **shown})
 
 
 def preferred_wait_s(default_s: float) -> float:
@@ -73,14 +98,27 @@ def preferred_wait_s(default_s: float) -> float:
 
 
 def answer_job(
-    kind: JobKind[P], params: P, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]
+    kind: JobKind[P],
+    params: P,
+    *,
+    default_wait_s: float,
+    done: Callable[[dict[str, Any]], Response],
+    share: bool = False,
 ) -> Response:
     """Queue a job and answer: `done(result)` if it ends in time, its failure raised, or 202 and the job."""
-    return answer_queued(queue(kind, params), default_wait_s=default_wait_s, done=done)
+    return answer_queued(queue(kind, params, share=share), default_wait_s=default_wait_s, done=done)
 
 
-def queue(kind: JobKind[P], params: P) -> int:
-    """Queue a job, or find the one that this `Idempotency-Key` made before; return its id."""
+def queue(kind: JobKind[P], params: P, *, question: str | None = None, share: bool = False) -> int:
+    """Queue a job, or find the one that this `Idempotency-Key` made before; return its id.
+
+    Parameters
+    ----------
+    question
+        Text of what is asked, where the parameters hold more than that.
+    share
+        Take the queued job by which this caller asked the same already.
+    """
     env = environment()
     user = current_user()
     work.require_worker(env.database, env.clock)
@@ -89,11 +127,19 @@ def queue(kind: JobKind[P], params: P) -> int:
         env.clock,
         kind,
         params,
+        limits=QueueLimits.of(env.settings),
+        share=share,
         user_id=user.id,
         key_id=user.key_id,
         request_id=request_id(),
-        idempotency_key=request.headers.get("Idempotency-Key", "")[:MAX_KEY_LENGTH] or None,
+        idempotency_key=idempotency_key(),
+        question=question,
     )
+
+
+def idempotency_key() -> str | None:
+    """Return the key by which the client knows its request again, if it sent one."""
+    return request.headers.get("Idempotency-Key", "")[:MAX_KEY_LENGTH] or None
 
 
 def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[str, Any]], Response]) -> Response:

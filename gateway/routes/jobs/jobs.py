@@ -7,10 +7,11 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database.jobs import jobs as queries
+from database.jobs import job_lists
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import JobOut, job_out
-from gateway.security.callers import current_user
+from gateway.security.callers import caller, current_user
+from gateway.security.job_access import visible_kinds
 from gateway.services.jobs import work
 from gateway.web_environment import environment
 from shared.errors import invalid
@@ -42,27 +43,36 @@ class JobPage(BaseModel):
 
 @bp.get("", summary="Jobs, newest first", responses=answers(JobPage))
 def list_jobs(query: JobsQuery) -> Response:
-    """Keyset paging by id."""
+    """Keyset paging by id; without results. A key sees the kinds of its scopes."""
     before = None
     if query.after is not None:
         if not query.after.isdecimal() or int(query.after) > MAX_INT64:
             raise invalid("after", "expected the `next` of the page before")
         before = int(query.after)
     with environment().database.read() as connection:
-        found = queries.page(connection, limit=query.limit + 1, before_id=before, state=query.state, kind=query.kind)
+        found = job_lists.page(
+            connection, limit=query.limit + 1, before_id=before, state=query.state, kinds=_kinds(query.kind)
+        )
     page = found[: query.limit]
     more = str(page[-1].id) if len(found) > query.limit else None
-    return ok(JobPage(jobs=[job_out(job) for job in page], next=more))
+    return ok(JobPage(jobs=[job_out(job, in_list=True) for job in page], next=more))
+
+
+def _kinds(wanted: str | None) -> frozenset[str] | None:
+    seen = visible_kinds(caller())
+    if wanted is None:
+        return seen
+    return frozenset({wanted}) if seen is None else seen & {wanted}
 
 
 @bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))
 def get_job(path: JobPath) -> Response:
-    """State, progress in [0, 1], result or error."""
+    """State and progress in [0, 1]; result or error for whoever started it, and for administrators."""
     return ok(job_out(work.read(environment().database, path.job_id)))
 
 
-@bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(404,)))
+@bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(403, 404)))
 def cancel_job(path: JobPath) -> Response:
-    """A queued job ends at once, a running one at its next step; a finished one stays as it is."""
+    """A queued job ends at once, a running one within seconds; a finished one, and one whose work counts, stays."""
     env = environment()
     return ok(job_out(work.cancel(env.database, env.clock, path.job_id, actor=current_user().actor)))

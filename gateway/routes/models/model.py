@@ -12,7 +12,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.customers import customer_base
-from database.jobs import jobs
+from database.jobs import job_lists
 from database.models import models
 from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
@@ -174,7 +174,7 @@ def status() -> Response:
     with environment().database.read() as connection:
         live = models.live(connection)
         since = models.live_since(connection)
-        training = jobs.active(connection, kinds.TRAIN.name) is not None
+        training = job_lists.active(connection, kinds.TRAIN.name) is not None
     report = live.figures if live else {}
     return ok(
         Status(

@@ -12,17 +12,22 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
+
+import structlog
 
 from database.accounts import api_keys, audit, users
 from database.accounts.api_keys import Key
 from database.accounts.audit import COMMAND_LINE, Actor
 from database.accounts.users import User
 from database.engine.session import Connection, Database
+from database.engine.waiting import NOT_AT_ALL
 from gateway.services.accounts.credentials import accepted_name, refuse
 from shared.clock import Clock, iso
-from shared.errors import Conflict, Detail, Forbidden, NotFound
+from shared.errors import Conflict, DatabaseBusy, Detail, DiskFull, Forbidden, NotFound
+
+log = structlog.get_logger()
 
 Scope = Literal["read", "score", "import"]
 SCOPES: tuple[Scope, ...] = ("read", "score", "import")
@@ -139,9 +144,17 @@ def authenticate_key(database: Database, secret: str, *, clock: Clock, demo_allo
         is_right = hmac.compare_digest(_hash(secret), key.secret_sha256 if key else _NOBODYS)
         found = _live(connection, key, iso(now), demo_allowed) if key and is_right else None
     if found is not None and (found.key.last_used_at or "") < iso(now - USED_EVERY):
-        with database.write() as connection:
-            api_keys.used(connection, found.key.id, now=iso(now), unless_since=iso(now - USED_EVERY))
+        _note_use(database, found.key, now)
     return found
+
+
+def _note_use(database: Database, key: Key, now: datetime) -> None:
+    """Note the use of a key where the database can be written at once; else one of its next uses is noted."""
+    try:
+        with database.write(waiting=NOT_AT_ALL) as connection:
+            api_keys.used(connection, key.id, now=iso(now), unless_since=iso(now - USED_EVERY))
+    except (DatabaseBusy, DiskFull) as error:
+        log.info("key_use_not_noted", key=key.id, reason=error.code)
 
 
 def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> AuthenticatedKey | None:

@@ -24,7 +24,8 @@ from gateway.services.jobs.params import ExportParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column
 from shared.clock import iso
-from shared.errors import ServiceUnavailable
+from shared.errors import DiskFull, ServiceUnavailable, is_disk_full
+from shared.tables.csv import blocks
 
 ROWS_AT_ONCE = 20_000
 TYPES: Mapping[str, Any] = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "date": pa.date32()}
@@ -35,8 +36,9 @@ def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
 
     Raises
     ------
+    DiskFull
     ServiceUnavailable
-        The file can't be written: the disk is full, or the folder is not ours.
+        The file can't be written: the folder is not ours.
     """
     folder = export_files.folder(work.settings.data_folder)
     export_files.remove_old(folder, keep_hours=work.settings.export_keep_hours, now=work.clock())
@@ -44,8 +46,10 @@ def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         rows = write(work, params, path)
-        size, sha256 = path.stat().st_size, _sha256(path)
+        size, sha256 = path.stat().st_size, _sha256(work, path)
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull from None
         raise ServiceUnavailable(f"The export can't be written: {error.strerror or error}. Nothing was kept.") from None
     return {
         "file": f"/api/jobs/{work.job.id}/file",
@@ -98,6 +102,8 @@ def _batch(form: pa.Schema, columns: Sequence[Column], rows: Sequence[Sequence[A
     return pa.RecordBatch.from_arrays(arrays, schema=form)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(work: Work, path: Path) -> str:
+    digest = hashlib.sha256()
+    for block in blocks(path, work.check):
+        digest.update(block)
+    return digest.hexdigest()

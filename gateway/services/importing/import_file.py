@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from typing import Any
 
 from database.customers import customer_base, facts
@@ -20,14 +21,13 @@ from database.importing import apply_import, imports
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging, open_staging
-from database.jobs import jobs
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import CheckedFile, check_file, refusal
-from gateway.services.importing.publish_import import pending_import, publish_import
+from gateway.services.importing.publish_import import finish_earlier, publish_import
 from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import ImportParams
-from gateway.services.jobs.work import Work
+from gateway.services.jobs.work import Work, read
 from shared.clock import iso
 from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
 from shared.schema.features import Schema, schema_from_dict
@@ -44,26 +44,19 @@ DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
 
 def run(work: Work, params: ImportParams) -> Mapping[str, Any]:
     """The job: import a customer table, after finishing an import that was broken off."""
+    began = time.monotonic()
+    work.afterwards(partial(uploads.discard, params.path))
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
-        before = pending_import(work)
-        if before is not None:
-            published = publish_import(work, before)
-            if before.job_id == work.job.id:
-                return published
-        began = time.monotonic()
-        try:
-            result = _import(work, params)
-        finally:
-            kept = pending_import(work)
-            if kept is None or kept.job_id != work.job.id:
-                uploads.discard(params.path)
+        finish_earlier(work)
+        # Noted by an attempt before this one, or by another import's job that finished this one's work.
+        noted = read(work.database, work.job.id).result
+        result = _import(work, params) if noted is None else noted
     return {**result, "seconds": round(time.monotonic() - began, 2)}
 
 
 def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
     """Check the file; unless this is a dry run, accept and publish it."""
     schema = schema_from_dict(params.schema)
-    _sweep_spool(work)
     as_of = (params.as_of or work.clock().date()).isoformat()
     _refuse_future(work, as_of)
     work.step(0.0, "Looking at the file")
@@ -72,7 +65,7 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
         notes = _schema_notes(connection, present, schema)
     spool = uploads.folder(work.settings.data_folder)
     with (
-        closing(open_table(params.path, folder=spool)) as table,
+        closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table,
         open_staging(uploads.staging_path(spool, work.job), schema) as staging,
     ):
         checked = _check(work, table, staging, as_of)
@@ -87,12 +80,6 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
             return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
         accepted = _accept(work, table, checked, present, params, result)
     return publish_import(work, accepted)
-
-
-def _sweep_spool(work: Work) -> None:
-    with work.database.read() as connection:
-        needed = jobs.unfinished_params(connection, "path")
-    uploads.sweep(work.settings.data_folder, needed=frozenset(needed))
 
 
 def _check(work: Work, table: OpenTable, staging: Staging, as_of: str) -> CheckedFile:

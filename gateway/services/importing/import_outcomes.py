@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from database.customers import customer_base
+from database.engine.interruption import interruptible
 from database.importing import outcomes_writer
 from database.importing.staging import Staging, open_staging
+from database.jobs import jobs
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import check_file, refusal
-from gateway.services.importing.publish_import import pending_import, publish_import, refresh_figures
+from gateway.services.importing.publish_import import finish_earlier, refresh_figures
 from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import OutcomesParams
@@ -31,17 +34,14 @@ ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
 def run(work: Work, params: OutcomesParams) -> Mapping[str, Any]:
     """The job: end the lifetimes that the file names."""
     spool = uploads.folder(work.settings.data_folder)
+    work.afterwards(partial(uploads.discard, params.path))
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
-        before = pending_import(work)
-        if before is not None:
-            publish_import(work, before)
+        finish_earlier(work)
         with (
-            closing(open_table(params.path, folder=spool)) as table,
+            closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table,
             open_staging(uploads.staging_path(spool, work.job), _schema(table)) as staging,
         ):
-            result = _import(work, params, table, staging)
-        uploads.discard(params.path)
-        return result
+            return _import(work, params, table, staging)
 
 
 def _schema(table: OpenTable) -> Schema:
@@ -66,7 +66,10 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
     with work.database.read() as connection:
         if customer_base.get(connection) is None:
             raise NoCustomers("There are no customers yet for these outcomes: import a table first.")
-    checked = check_file(table, staging, as_of=today.isoformat(), today=today)
+    checked = check_file(
+        table, staging, as_of=today.isoformat(), today=today,
+        report=lambda rows: work.step(0.3, f"Checked {rows:,} rows"),
+    )  # fmt: skip
     checked = checked.with_late(table, outcomes_writer.unusable(work.database, staging))
     if checked.rejected:
         write_rejects(table, checked, uploads.rejects_path(work.settings.data_folder, work.job.id))
@@ -91,7 +94,9 @@ def _apply(work: Work, staging: Staging) -> tuple[int, int]:
     def report(left: int) -> None:
         work.note(0.8, f"Ended {left:,} subscriptions")
 
-    with locks.facts_alone(work):
+    with locks.facts_alone(work), interruptible(None):
+        with work.database.write() as connection:
+            jobs.bind(connection, work.job.id)
         done = outcomes_writer.apply(work.database, staging, now=iso(work.clock()), report=report)
         refresh_figures(work)
     return done

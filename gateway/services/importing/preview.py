@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from gateway.services.importing import uploads
@@ -23,14 +24,12 @@ MAX_CELL = 200
 
 def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
     """The job: the first rows as they stand in the file."""
-    path = params.path
-    try:
-        work.step(0.0, "Looking at the file")
-        with closing(open_table(path, folder=uploads.folder(work.settings.data_folder))) as table:
-            first = read_columns(table, PREVIEW_ROWS)
-            notes = [*first.notes, *_left_out(table)]
-    finally:
-        uploads.discard(path)
+    work.afterwards(partial(uploads.discard, params.path))
+    work.step(0.0, "Looking at the file")
+    spool = uploads.folder(work.settings.data_folder)
+    with closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table:
+        first = read_columns(table, PREVIEW_ROWS)
+        notes = [*first.notes, *_left_out(table)]
     longest = min(MAX_CELL, MAX_PREVIEW_CHARACTERS // ((PREVIEW_ROWS + 1) * len(first.names)))
     columns = [[_shown(value, longest) for value in column.to_pylist()] for column in first.columns]
     return {
@@ -59,12 +58,10 @@ def _shown(value: Any, longest: int) -> str | None:
 
 def propose(work: Work, params: FileParams) -> Mapping[str, Any]:
     """The job: a schema to read and correct, as TOML and as plain values."""
-    path = params.path
-    try:
-        work.step(0.0, "Reading the file")
-        found = infer_schema(path, name=params.file_name, folder=uploads.folder(work.settings.data_folder))
-    finally:
-        uploads.discard(path)
+    work.afterwards(partial(uploads.discard, params.path))
+    work.step(0.0, "Reading the file")
+    spool = uploads.folder(work.settings.data_folder)
+    found = infer_schema(uploads.present(params), name=params.file_name, folder=spool, between=work.check)
     return {
         "toml": found.to_toml(),
         "table_schema": found.schema.as_dict(),

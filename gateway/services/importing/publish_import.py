@@ -1,6 +1,8 @@
 """Writes an accepted import to its end, publishes it, and renews the figures that follow from the facts.
 
 Law: an import that was accepted is finished: by this process, by the next attempt of its job, or by the next import.
+What its job came to is noted in the transaction that publishes it; what is needed to go on stays until the figures are
+renewed.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from typing import Any
 import structlog
 
 from database.customers import churn_history
+from database.engine.interruption import interruptible
 from database.importing import imports
-from database.importing.import_writer import open_import
+from database.importing.import_writer import open_import, settle
 from database.importing.imports import Pending
 from database.scoring.run_writer import refresh_roll_up
 from gateway.services.importing import uploads
@@ -29,10 +32,15 @@ DISK_FULL = (
 )
 
 
-def pending_import(work: Work) -> Pending | None:
-    """The import that was accepted and is not published yet, if there is one."""
+def finish_earlier(work: Work) -> None:
+    """Finish the import that was accepted before and broken off, whoever's it is: write it, and renew the figures."""
     with work.database.read() as connection:
-        return imports.pending(connection)
+        pending, unsettled = imports.pending(connection), imports.unsettled(connection)
+    if pending is not None:
+        publish_import(work, pending)
+    elif unsettled:
+        with locks.facts_alone(work), interruptible(None):
+            _renew(work, *unsettled)
 
 
 def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
@@ -45,9 +53,9 @@ def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
     DiskFull
         The import stays accepted, and waits.
     """
-    with locks.facts_alone(work):
+    with locks.facts_alone(work), interruptible(None):
         result = _write(work, pending)
-        refresh_figures(work)
+        _renew(work, pending)
         return result
 
 
@@ -58,13 +66,18 @@ def _write(work: Work, pending: Pending) -> Mapping[str, Any]:
     with open_import(work.database, pending) as writer:
         try:
             writer.apply(report)
-            writer.publish()
+            result = writer.publish()
         except DiskFull:
             raise DiskFull(DISK_FULL) from None
-    plan, longest_s = writer.plan, writer.longest_write_s
-    uploads.discard(plan.file)
-    log.info("import_published", import_id=pending.id, rows=plan.result["rows"], longest_write_s=round(longest_s, 3))
-    return {**plan.result, "declared_gone": writer.declared_gone, "longest_write_ms": round(longest_s * 1000)}
+    log.info("import_published", import_id=pending.id, rows=result["rows"], longest_write_ms=result["longest_write_ms"])
+    return result
+
+
+def _renew(work: Work, *published: Pending) -> None:
+    refresh_figures(work)
+    for each in published:
+        settle(work.database, each)
+        uploads.discard(each.plan["file"])
 
 
 def refresh_figures(work: Work) -> None:

@@ -5,17 +5,29 @@ Law: they stand in a folder of their own in DATA_FOLDER, under generated names, 
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from database.jobs.jobs import Job
+from gateway.services.jobs.params import FileParams
 from gateway.settings import Settings
-from shared.errors import DiskFull, NotFound, ServiceUnavailable, is_disk_full
+from shared.errors import DiskFull, NotFound, ServiceUnavailable, SpoolFull, is_disk_full
 
 FOLDER = "spool"
 KEPT_S = 7 * 24 * 3600.0
+#: A copy is read for long after it was written; an upload is in its job's row moments after.
+LEFT_S, UPLOADED_S = 3600.0, 300.0
+FULL = (
+    "The uploads that wait, and rejected rows that are kept, take the {most:,.0f} MB that are set aside for them "
+    "(MAX_SPOOL_MB): try again when imports are done."
+)
+RETRY_S = 30
 
 
 def folder(data_folder: Path) -> Path:
@@ -25,17 +37,59 @@ def folder(data_folder: Path) -> Path:
     return made
 
 
-def keep(data_folder: Path, save: Callable[[Path], None]) -> Path:
-    """Write an upload into the folder by `save` and return where it is. Raises DiskFull, ServiceUnavailable."""
-    path = folder(data_folder) / f"upload-{secrets.token_hex(16)}"
-    try:
-        save(path)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        if is_disk_full(error):
-            raise DiskFull from None
-        raise ServiceUnavailable(f"The file can't be kept here ({error.strerror}); nothing was imported.") from None
+def keep(data_folder: Path, save: Callable[[Path], None], *, most_bytes: int) -> Path:
+    """Write an upload into the folder by `save` and return where it is.
+
+    Parameters
+    ----------
+    most_bytes
+        Of all uploads and rejected rows in the folder.
+
+    Raises
+    ------
+    SpoolFull, DiskFull, ServiceUnavailable
+    """
+    spool = folder(data_folder)
+    path = spool / f"upload-{secrets.token_hex(16)}"
+    with _alone(spool):  # or each of several would find the room that all of them take
+        try:
+            save(path)
+            kept = sum(file.stat().st_size for file in spool.glob("[ur]*-*"))
+            if kept > most_bytes:
+                raise SpoolFull(FULL.format(most=most_bytes / 1e6), retry_after_s=RETRY_S)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            if is_disk_full(error):
+                raise DiskFull from None
+            raise ServiceUnavailable(f"The file can't be kept here ({error.strerror}); nothing was imported.") from None
+        except SpoolFull:
+            path.unlink(missing_ok=True)
+            raise
     return path
+
+
+@contextmanager
+def _alone(spool: Path) -> Iterator[None]:
+    number = os.open(spool, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
+def present(params: FileParams) -> Path:
+    """The file that a job is about. Raises NotFound, by the name its owner gave it."""
+    path = Path(params.path)
+    if not path.exists():
+        raise NotFound(f"The file {params.file_name} is not here any more: send it again.")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The checksum of an upload, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def staging_path(folder: Path, job: Job) -> Path:
@@ -68,10 +122,16 @@ def rejects(data_folder: Path, job_id: int) -> Path:
     return path
 
 
-def sweep(data_folder: Path, *, needed: frozenset[str]) -> None:
-    """Remove what is older than seven days, or left by a process that died; `needed` are files of unfinished work."""
+def sweep(data_folder: Path, *, needed: Collection[str]) -> None:
+    """Remove rejected rows after seven days; uploads that no job needs, and after an hour what a dead process left.
+
+    Parameters
+    ----------
+    needed
+        Paths of the files of unfinished work.
+    """
     for path in folder(data_folder).iterdir():
-        old = time.time() - path.stat().st_mtime
-        left = path.name.startswith(("utf8-", "staged-")) and old > 3600
-        if str(path) not in needed and (old > KEPT_S or left):
-            path.unlink(missing_ok=True)
+        kept_s = {"rejects": KEPT_S, "upload": UPLOADED_S}.get(path.name.partition("-")[0], LEFT_S)
+        with suppress(FileNotFoundError):
+            if str(path.resolve()) not in needed and time.time() - path.stat().st_mtime > kept_s:
+                path.unlink()

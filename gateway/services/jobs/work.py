@@ -1,6 +1,6 @@
-"""Submits jobs, waits for them, and runs the claimed ones.
+"""Jobs as those see them who ask for work and those who do it: kinds, submitting, waiting, reporting.
 
-Law: a job ends in exactly one of done, failed, cancelled, and says why; nothing about it lives only in memory.
+Law: nothing about a job lives only in memory.
 """
 
 from __future__ import annotations
@@ -17,30 +17,39 @@ import structlog
 from pydantic import TypeAdapter
 
 from database.accounts.audit import COMMAND_LINE, Actor
+from database.engine import files
+from database.engine.interruption import CANCELLED
 from database.engine.session import Database
-from database.jobs import jobs
+from database.jobs import job_lists, jobs, workers
 from database.jobs.jobs import Job, Lane
 from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
+from gateway.services.accounts.api_keys import Scope
+from gateway.services.jobs.queue_limits import QueueLimits
 from gateway.settings import Settings
 from shared.clock import Clock, iso
 from shared.errors import (
     Cancelled,
+    DatabaseBusy,
     DiskFull,
-    Internal,
     NotFound,
-    ServiceError,
     ServiceUnavailable,
     from_code,
-    is_disk_full,
 )
 
 log = structlog.get_logger()
 
 P = TypeVar("P")
 Result = Mapping[str, Any]
-HEARTBEAT_S = 2.0
-SILENT_S = 15.0
+#: A worker that has not been seen for so long is taken for gone.
+UNSEEN_S = 15.0
+#: With less room than this on its disk, a worker may be there and can't say so.
+LEAST_FREE_BYTES = 1024 * 1024
+NO_WORKER = "No worker is running: start `retainstream worker` (or `make run`)."
+DISK_IS_FULL = "The disk is full, so that no worker can take this. Free some space and try again."
+UNFINISHED = (
+    "What this job wrote counts already; what follows from it is still to be renewed, by the job's next attempt."
+)
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
 
 
@@ -52,8 +61,9 @@ class Work:
     job: Job
     report: Callable[[float, str], None] = lambda progress, stage: None
     part: tuple[float, float] = (0.0, 1.0)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    stops: threading.Event = field(default_factory=threading.Event)
     _reported_at: list[float] = field(default_factory=lambda: [0.0])
+    at_end: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def database(self) -> Database:
@@ -78,11 +88,25 @@ class Work:
         self.report(overall, stage)
         if time.monotonic() - self._reported_at[0] > 0.5:
             self._reported_at[0] = time.monotonic()
+            self._tell(overall, stage)
+        self.check()
+
+    def _tell(self, progress: float, stage: str) -> None:
+        try:
             with self.database.write() as connection:
-                if jobs.beat(connection, self.job, now=iso(self.clock()), progress=overall, stage=stage):
-                    self._stop.set()
-        if self._stop.is_set():
-            raise Cancelled("Cancelled on request; nothing was published.")
+                if jobs.beat(connection, self.job, now=iso(self.clock()), progress=progress, stage=stage):
+                    self.stops.set()
+        except DatabaseBusy:  # told at the next step
+            log.warning("step_not_told", stage=stage)
+
+    def check(self) -> None:
+        """Raise Cancelled when somebody asked to stop."""
+        if self.stops.is_set():
+            raise Cancelled(CANCELLED)
+
+    def afterwards(self, do: Callable[[], None]) -> None:
+        """Do something once the job's end is written, and not before: another attempt may need what it removes."""
+        self.at_end.append(do)
 
     def note(self, progress: float, stage: str) -> None:
         """Report how far this part is where it is too late to stop."""
@@ -105,6 +129,8 @@ class JobKind(Generic[P]):
         As the jobs table and the API call it.
     lane
         The worker's thread that runs it.
+    scope
+        The scope of API keys that reaches it; None where no key does.
     params
         Dataclass of its parameters.
     run
@@ -113,6 +139,7 @@ class JobKind(Generic[P]):
 
     name: str
     lane: Lane
+    scope: Scope | None
     params: type[P]
     run: Callable[[Work, P], Result]
 
@@ -132,24 +159,38 @@ def submit(
     kind: JobKind[P],
     params: P,
     *,
-    user_id: int | None = None,
-    request_id: str | None = None,
-    idempotency_key: str | None = None,
-    key_id: int | None = None,
+    limits: QueueLimits | None = None,
+    share: bool = False,
+    **asker: Any,
 ) -> int:
-    """Queue a job and return its id."""
+    """Queue a job and return its id.
+
+    Parameters
+    ----------
+    limits
+        Of the queue; none for who runs the system.
+    share
+        Return the queued job by which the same caller asked the same already.
+    **asker
+        Who asks, and how: `user_id`, `key_id`, `request_id`, `idempotency_key`, `question`, as `jobs.create` has them.
+
+    Raises
+    ------
+    TooManyQueued, QueueFull
+    InvalidInput
+        The idempotency key was used for another question.
+    """
     with database.write() as connection:
-        return jobs.create(
-            connection,
-            kind=kind.name,
-            lane=kind.lane,
-            params=kind.store(params),
-            now=iso(clock()),
-            user_id=user_id,
-            request_id=request_id,
-            idempotency_key=idempotency_key,
-            key_id=key_id,
-        )
+        now = iso(clock())
+        asked = {"kind": kind.name, "lane": kind.lane, "params": kind.store(params), "now": now, **asker}
+        known = jobs.known(connection, **asked) if asker.get("idempotency_key") else None
+        if known is None and share:
+            known = job_lists.same_queued(connection, **asked)
+        if known is not None:
+            return known
+        if limits is not None:
+            limits.admit(connection, kind.name, asker.get("user_id"))
+        return jobs.create(connection, **asked)
 
 
 def read(database: Database, job_id: int) -> Job:
@@ -188,61 +229,22 @@ def result_or_raise(job: Job) -> dict[str, Any]:
     if job.state == "done":
         return job.result or {}
     if job.error is None:
-        raise ServiceUnavailable("The job ended without a result.")
+        raise ServiceUnavailable(UNFINISHED)
     raise from_code(job.error["code"], job.error["message"], job.error.get("details", ()))
 
 
-def run(work: Work, kind: JobKind[Any]) -> Job:
-    """Run a claimed job to its end: keep its heartbeat going and record how it ended."""
-    heart_stops = threading.Event()
-    heart = threading.Thread(target=_beat, args=(work, heart_stops), daemon=True, name=f"heart-{work.job.id}")
-    structlog.contextvars.bind_contextvars(job_id=work.job.id, request_id=work.job.request_id)
-    heart.start()
-    try:
-        result = kind.run(work, kind.read(work.job.params))
-        with work.database.write() as connection:
-            jobs.finish(connection, work.job, result, iso(work.clock()))
-        log.info("job_done", kind=work.job.kind)
-    except ServiceError as error:
-        _record_failure(work, error)
-    except Exception as error:  # the one place outside of the request handler that records an unknown failure
-        log.exception("job_broke", kind=work.job.kind)
-        broke = Internal("The job broke. Its id finds the reason in the worker's log.")
-        _record_failure(work, DiskFull() if is_disk_full(error) else broke)
-    except BaseException:
-        # Ctrl-C in a command: without this the job would be taken for lost and run again.
-        _record_failure(work, Cancelled("Stopped by whoever ran it; nothing was published."))
-        raise
-    finally:
-        heart_stops.set()
-        heart.join()
-        structlog.contextvars.clear_contextvars()
-    return read(work.database, work.job.id)
-
-
-def _record_failure(work: Work, error: ServiceError) -> None:
-    log.warning("job_failed", kind=work.job.kind, code=error.code, message=error.message)
-    with work.database.write() as connection:
-        jobs.fail(connection, work.job, error, iso(work.clock()))
-
-
-def _beat(work: Work, stops: threading.Event) -> None:
-    while not stops.wait(HEARTBEAT_S):
-        try:
-            with work.database.write() as connection:
-                if jobs.beat(connection, work.job, now=iso(work.clock())):
-                    work._stop.set()
-        except Exception:  # one missed beat is no reason to give the job up
-            log.exception("beat_failed")
-
-
-def silent_since(clock: Clock) -> str:
-    """Return the moment since which a worker must have been seen, or it is taken for gone."""
-    return iso(clock() - timedelta(seconds=SILENT_S))
-
-
 def require_worker(database: Database, clock: Clock) -> None:
-    """Raise ServiceUnavailable where no worker has been seen lately: a job would wait for ever."""
+    """Raise where no worker has been seen lately: a job would wait for ever.
+
+    Raises
+    ------
+    DiskFull
+        A worker may be there: it can't write that it is.
+    ServiceUnavailable
+        There is none.
+    """
+    now, around = clock(), timedelta(seconds=UNSEEN_S)
     with database.read() as connection:
-        if not jobs.has_worker(connection, silent_since(clock)):
-            raise ServiceUnavailable("No worker is running: start `retainstream worker` (or `make run`).")
+        if workers.any_seen(connection, since=iso(now - around), until=iso(now + around)):
+            return
+    raise DiskFull(DISK_IS_FULL) if files.free_disk(database.path) < LEAST_FREE_BYTES else ServiceUnavailable(NO_WORKER)

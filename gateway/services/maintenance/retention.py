@@ -1,6 +1,7 @@
 """Deletes rows that are older than they are to be kept.
 
-Law: nothing is deleted unless a limit is set; transactions are short, so that nobody waits; deletions are audited.
+Law: nothing but results of jobs is deleted unless a limit is set; transactions are short, so that nobody waits;
+deletions are audited.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Self
 
@@ -32,20 +33,21 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Months that rows are kept; None is for ever."""
+    """Months that rows are kept, and days that results of jobs are; None is for ever."""
 
     ledger: int | None
     audit: int | None
     jobs: int | None
+    results: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Take the limits from the settings."""
-        return cls(settings.ledger_months, settings.audit_months, settings.jobs_months)
+        return cls(settings.ledger_months, settings.audit_months, settings.jobs_months, settings.job_results_days)
 
     @property
     def any(self) -> bool:
-        return not self.ledger == self.audit == self.jobs is None
+        return not self.ledger == self.audit == self.jobs == self.results is None
 
 
 def months_before(day: date, months: int) -> date:
@@ -84,12 +86,12 @@ def run(
 
     Returns
     -------
-    number of rows by kind: ledger, audit, jobs.
+    number of rows by kind: ledger, audit, jobs, results.
     """
     now, stops = clock(), stops or threading.Event()
     if dry_run:
         return _count(database, limits, now)
-    gone = {"ledger": 0, "audit": 0, "jobs": 0}
+    gone = {"ledger": 0, "audit": 0, "jobs": 0, "results": 0}
     for done, (what, drop) in enumerate(_drops(database, limits, now)):
         pace = AdaptiveBatchSize(CHUNK)
         while not stops.is_set():
@@ -114,6 +116,8 @@ def _drops(database: Database, limits: Limits, now: datetime) -> Iterator[tuple[
         yield "audit", partial(rows.drop_audit, before=_cut(now, limits.audit))
     if limits.jobs is not None:
         yield "jobs", partial(rows.drop_jobs, before=_cut(now, limits.jobs))
+    if limits.results is not None:
+        yield "results", partial(rows.drop_results, before=_days_before(now, limits.results))
 
 
 def _runs(database: Database, months: int | None, now: datetime) -> list[int]:
@@ -130,16 +134,21 @@ def _count(database: Database, limits: Limits, now: datetime) -> Mapping[str, in
     runs = _runs(database, limits.ledger, now)
     with database.read() as connection:
         ledger = sum(rows.ledger_rows(connection, run_id) for run_id in runs)
-        audited, jobs = rows.count(
+        audited, jobs, results = rows.count(
             connection,
             audit_before=None if limits.audit is None else _cut(now, limits.audit),
             jobs_before=None if limits.jobs is None else _cut(now, limits.jobs),
+            results_before=None if limits.results is None else _days_before(now, limits.results),
         )
-    return {"ledger": ledger, "audit": audited, "jobs": jobs}
+    return {"ledger": ledger, "audit": audited, "jobs": jobs, "results": results}
 
 
 def _cut(now: datetime, months: int) -> str:
     return f"{months_before(now.date(), months).isoformat()}T00:00:00.000Z"
+
+
+def _days_before(now: datetime, days: int) -> str:
+    return iso(now - timedelta(days=days))
 
 
 def daily(database: Database, limits: Limits, *, clock: Clock, stops: threading.Event) -> None:

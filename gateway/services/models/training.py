@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
 from gateway.services.jobs import locks
+from gateway.services.jobs.apart import apart, items_apart
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column, train_batch
@@ -83,7 +85,7 @@ def train(
         Features that the leak guard lets pass, although they give the outcome away; the report names them.
     """
     schema, checksum = _base(work.database)
-    on_disk = work.ml.versions()
+    on_disk = apart(work, work.ml.versions)
     with work.database.write() as connection:
         champion = models.live(connection)
         version = models.next_version(connection, work.settings.model_version, on_disk)
@@ -152,12 +154,8 @@ def _base(database: Database) -> tuple[Schema, str]:
 
 
 def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
-    rows = _locked_snapshot(work, schema, today)
-    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
     work.step(0.0, "Sending the training data")
-    # Closing the lines closes the connection, which cancels the training in the ML service; closing the rows ends
-    # their transaction, however far they were read.
-    with closing(rows), closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
+    with closing(items_apart(work, partial(_lines, work, schema, params, today))) as lines:
         for line in lines:
             if "report" in line:
                 return TrainReport.model_validate(line["report"])
@@ -165,9 +163,20 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
     raise AssertionError("the client ends with a report or raises")
 
 
+def _lines(work: Work, schema: Schema, params: TrainParams, today: str) -> Generator[dict[str, Any], None, None]:
+    rows = _locked_snapshot(work, schema, today)
+    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
+    # Closing the answer's lines closes the connection, which cancels the training at the other end; closing the rows
+    # ends their transaction, however far they were read.
+    with closing(rows), closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
+        yield from lines
+
+
 def _locked_snapshot(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     with locks.standing_still(work):
-        yield from _snapshot(work.database, schema, today)
+        for batch in _snapshot(work.database, schema, today):
+            work.check()
+            yield batch
 
 
 def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[float, str], None]) -> Backtest:

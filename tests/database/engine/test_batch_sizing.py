@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from database.engine.batch_sizing import AIM_S, HELD_S, REST_S, AdaptiveBatchSize
 from database.engine.migrate import migrate
 from database.engine.session import Database
-from database.engine.sqlite.transactions import RETRY_S, SLOW_WRITE_S
+from database.engine.sqlite.transactions import SLOW_WRITE_S
+from database.engine.waiting import RETRY_S
 from tests.virtual_time import VirtualTime
 
 
@@ -27,6 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     made = VirtualTime()
     monkeypatch.setattr("database.engine.batch_sizing.time", made)
     monkeypatch.setattr("database.engine.sqlite.transactions.time", made)
+    monkeypatch.setattr("database.engine.waiting.time", made)
     return made
 
 

@@ -18,7 +18,7 @@ from database.importing import imports
 from database.importing.apply_rows import ChunkStatements
 from database.importing.chunks import change_by_rows
 from database.importing.import_plan import Plan
-from database.importing.import_writer import open_import
+from database.importing.import_writer import open_import, settle
 from database.importing.imports import Pending
 from database.importing.staging import Counts, Staging, open_staging
 from database.tables import tables
@@ -70,7 +70,8 @@ def written(database: Database) -> list[tuple[Any, ...]]:
 
 def test_rows_are_written_by_their_dates_and_count_once_they_are_published(database: Database, tmp_path: Path) -> None:
     staging = staged(tmp_path)
-    with open_import(database, accept(database, staging)) as writer:
+    accepted = accept(database, staging)
+    with open_import(database, accepted) as writer:
         writer.apply()
         with database.read() as connection:
             assert facts.last_date(connection) is None
@@ -83,6 +84,8 @@ def test_rows_are_written_by_their_dates_and_count_once_they_are_published(datab
         assert connection.execute(select(tables.customers.c.as_of).order_by(tables.customers.c.user_id)).scalars().all() == [
             "2026-02-01", "2026-01-01", "2026-02-01",
         ]  # fmt: skip
+    assert staging.exists(), "until the figures are renewed"
+    settle(database, accepted)
     assert not staging.exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from database.engine.session import Database
-from database.jobs import jobs
+from database.jobs import jobs, lost_jobs
 from database.models import models
 from database.tables import tables
 from tests.database.facts import NOW
@@ -76,7 +76,7 @@ def test_what_a_killed_training_reserved_is_free_again_and_a_running_ones_number
         killed, running = job(connection), job(connection)
         reserve(connection, "2.4.1", killed)
         reserve(connection, "2.4.2", running)
-        jobs.settle_lost(connection, silent_since="9999", now=NOW)
+        lost_jobs.take_back(connection, lost_jobs.beats(connection), now=NOW)
         jobs.claim_one(connection, running, worker="w", now=NOW)
         reserve(connection, "2.4.3")
         assert {model.version for model in models.versions(connection)} == {"2.4.2", "2.4.3"}

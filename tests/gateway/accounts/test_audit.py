@@ -19,7 +19,7 @@ import gateway.cli.main as cli
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE, Actor
 from database.customers import customer_base
-from database.jobs import jobs
+from database.jobs import jobs, workers
 from database.models import models
 from database.tables import tables
 from gateway.cli import auditing
@@ -47,7 +47,7 @@ def entries(shop: Shop, headers: dict[str, str] | None = None, **query: Any) -> 
 
 def a_worker_is_there(shop: Shop) -> None:
     with shop.database.write() as connection:
-        jobs.worker_seen(connection, "w", iso(shop.watch()))
+        workers.seen(connection, "w", iso(shop.watch()))
 
 
 def test_a_job_submitted_and_cancelled_with_a_key_tells_of_key_owner_and_request(shop: Shop) -> None:

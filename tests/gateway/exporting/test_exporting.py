@@ -266,6 +266,31 @@ def facts(path: Path) -> list[Any]:
     return found
 
 
+def test_the_same_question_while_it_waits_is_the_same_job_by_either_method(base: Small) -> None:
+    run_jobs(base)
+    question = f"/api/customers/export?content=risk&{FILTER}"
+
+    def asked(path: str, method: str = "POST") -> str:
+        answer = base.client.open(path, method=method, headers=base.headers)
+        assert answer.status_code == 202, answer.get_data(as_text=True)
+        return answer.headers["Location"]
+
+    first = asked(question)
+    assert asked(question) == first == asked(question + "&format=parquet", "GET")
+    assert asked("/api/customers/export?content=risk") != first
+    assert asked("/api/predictions/export") not in (first, None)
+    run_jobs(base)
+    assert base.data(first)["result"]["file"] == first + "/file"
+    assert asked(question) != first, "the data may be others by now"
+    run_jobs(base)
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_post_makes_a_file_and_streams_nothing(base: Small, form: str) -> None:
+    answer = base.client.post(f"/api/customers/export?format={form}", headers=base.headers)
+    assert (answer.status_code, answer.get_json()["error"]["details"][0]["field"]) == (422, "format")
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_an_export_comes_back_in_without_loss(base: Small, tmp_path: Path, form: str) -> None:
     out = tmp_path / f"customers.{form}"

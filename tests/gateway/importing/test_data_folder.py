@@ -29,7 +29,7 @@ def apart(make_world: Callable[..., World], folder: Path) -> World:
 
 
 def bring(world: World, text: str) -> None:
-    path = uploads.keep(world.settings.data_folder, lambda to: to.write_text(text) and None)
+    path = uploads.keep(world.settings.data_folder, lambda to: to.write_text(text) and None, most_bytes=10**9)
     params = {"path": str(path), "file_name": "a.csv", "schema": PLAIN.as_dict(), "as_of": "2026-06-01"}
     world.do("import", import_file.run, params)
 

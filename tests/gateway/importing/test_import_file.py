@@ -17,7 +17,7 @@ from database.scoring import runs
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.importing import import_file
-from gateway.services.jobs import work
+from gateway.services.jobs import running
 from gateway.services.jobs.work import Work
 from shared.errors import ServiceError
 from shared.schema.features import Schema, built_in_schema, load_schema, schema_from_dict
@@ -310,10 +310,10 @@ def test_a_cancel_that_comes_after_the_commit_does_not_call_a_finished_import_ca
 
     def report(progress: float, stage: str) -> None:
         if counts(world)["customers"]:
-            given[0]._stop.set()
+            given[0].stops.set()
 
     given.append(world.work("import", params, report=report))
-    job = work.run(given[0], kinds.IMPORT)
+    job = running.run(given[0], kinds.IMPORT)
     written = counts(world)["customers"] > 0
     assert (job.state == "done") is written
     if written:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
+from shared.parsing_limits import MAX_COLUMNS
 from shared.schema.features import built_in_schema
 from tests import prefork
 from tests.stack import ROOT, Stack, is_failure, serving, wait_until
@@ -236,10 +237,15 @@ def test_a_file_over_the_limit_is_413(base: Stack) -> None:
     is_failure(send(base, b"x" * (3 * 1024 * 1024 + 10_000)), 413, "too_large")
 
 
-def test_ten_thousand_columns_are_read_where_the_needed_ones_are_there(base: Stack) -> None:
-    names = HEADER + "," + ",".join(f"c{k}" for k in range(10_000))
-    content = (names + "\n" + line("wide") + ",1" * 10_000 + "\n").encode()
-    told = imported(base, content, as_of="2026-09-03")
+def test_two_thousand_columns_are_read_where_the_needed_ones_are_there_and_no_more(base: Stack) -> None:
+    def wide(more: int) -> bytes:
+        names = HEADER + "," + ",".join(f"c{k}" for k in range(more))
+        return (names + "\n" + line("wide") + ",1" * more + "\n").encode()
+
+    most = MAX_COLUMNS - HEADER.count(",") - 1
+    body = is_failure(send(base, wide(most + 1), as_of="2026-09-03"), 422)
+    assert "2,001 columns, and at most 2,000" in body["message"]
+    told = imported(base, wide(most), as_of="2026-09-03")
     assert told["accepted"] == 1
     assert any("left out" in note for note in told["notes"])
 

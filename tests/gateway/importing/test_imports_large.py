@@ -16,7 +16,7 @@ from database.importing import imports
 from database.jobs import jobs
 from gateway.environment import Environment
 from gateway.services import kinds
-from gateway.services.jobs import work
+from gateway.services.jobs import running
 from gateway.services.jobs.work import Work
 from shared.clock import iso, utc_now
 from shared.schema.features import built_in_schema
@@ -34,7 +34,7 @@ def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
         job_id = jobs.create(connection, kind="import", lane="rest", params=params, now=now)
         job = jobs.claim_one(connection, job_id, worker="test", now=now)
     assert job is not None
-    return work.run(
+    return running.run(
         Work(Environment(settings_of(database.path), database, cast(Any, None), utc_now), job), kinds.IMPORT
     )
 

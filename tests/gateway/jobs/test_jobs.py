@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from database.jobs import jobs
+from database.jobs import jobs, lost_jobs, workers
 from gateway.services import kinds
-from gateway.services.jobs import work
+from gateway.services.jobs import running, work
 from gateway.services.jobs.params import (
     ExportParams,
     FileParams,
@@ -69,7 +69,7 @@ def test_an_interrupt_cancels_the_job_so_that_nobody_runs_it_again(world: World)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work.run(begun, replace(kinds.TRAIN, run=handler))
+        running.run(begun, replace(kinds.TRAIN, run=handler))
     assert work.read(world.database, begun.job.id).state == "cancelled"
 
 
@@ -113,13 +113,13 @@ def test_a_running_job_stops_at_its_next_step_when_somebody_cancels_it(world: Wo
 def test_a_cancelled_job_stops_too_when_its_work_says_nothing_for_long(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(running, "HEARTBEAT_S", 0.05)
     seen = threading.Event()
 
     def handler(given: Work, params: Any) -> dict[str, Any]:
         work.cancel(world.database, world.clock, given.job.id)
         for _ in range(200):
-            if given._stop.is_set():
+            if given.stops.is_set():
                 seen.set()
                 break
             time.sleep(0.05)
@@ -130,7 +130,7 @@ def test_a_cancelled_job_stops_too_when_its_work_says_nothing_for_long(
 
 
 def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(running, "HEARTBEAT_S", 0.05)
     beats: list[str] = []
     real = jobs.beat
 
@@ -155,7 +155,7 @@ def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkey
 def test_a_job_lost_to_another_worker_stops_at_its_next_step_and_leaves_the_others_alone(world: World) -> None:
     def handler(given: Work, params: Any) -> dict[str, Any]:
         with world.database.write() as connection:
-            jobs.settle_lost(connection, silent_since="9999", now=iso(world.clock()))
+            lost_jobs.take_back(connection, lost_jobs.beats(connection), now=iso(world.clock()))
             assert jobs.claim_one(connection, given.job.id, worker="other", now=iso(world.clock())) is not None
         given.step(0.9, "late")
         return {"by": "the first"}
@@ -190,7 +190,7 @@ def test_without_a_worker_seen_lately_a_job_would_wait_for_ever(world: World) ->
     with pytest.raises(ServiceUnavailable, match="retainstream worker"):
         work.require_worker(world.database, world.clock)
     with world.database.write() as connection:
-        jobs.worker_seen(connection, "w", iso(world.clock()))
+        workers.seen(connection, "w", iso(world.clock()))
     work.require_worker(world.database, world.clock)
 
 
@@ -236,7 +236,7 @@ def test_parameters_that_cannot_be_read_fail_the_job(world: World) -> None:
         jobs.create(connection, kind="import", lane="rest", params={"path": 5}, now=iso(world.clock()))
         job = jobs.claim(connection, lane="rest", worker="w", now=iso(world.clock()))
     assert job is not None
-    ended = work.run(Work(world.environment, job), kinds.IMPORT)
+    ended = running.run(Work(world.environment, job), kinds.IMPORT)
     assert (ended.state, ended.error["code"]) == ("failed", "internal")  # type: ignore[index]
 
 

@@ -20,7 +20,7 @@ from database.scoring.run_writer import RunWriter
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.importing import import_file
-from gateway.services.jobs import work
+from gateway.services.jobs import running
 from gateway.services.scoring import scoring_run
 from shared.schema.features import built_in_schema, schema_from_dict
 from tests.world import World
@@ -47,7 +47,7 @@ class Meanwhile:
                 self.heard.notify_all()
 
         asked = self.world.work(kind, params, report=report)
-        return self.pool.submit(work.run, asked, replace(kinds.KINDS[kind], run=handler))
+        return self.pool.submit(running.run, asked, replace(kinds.KINDS[kind], run=handler))
 
     def says(self, name: str, word: str) -> None:
         """Wait until a job has reported this."""

@@ -24,7 +24,7 @@ from database.engine.revisions import newest_revision
 from database.engine.session import Database
 from database.engine.sqlite import file_backup as copies
 from database.engine.sqlite import file_lock
-from database.jobs import jobs
+from database.jobs import workers
 from database.scoring import ranks, runs
 from gateway.app import create_app
 from gateway.services.accounts import accounts
@@ -206,7 +206,7 @@ def test_a_copy_does_not_begin_again_because_somebody_wrote(
     def write_meanwhile(share: float) -> None:
         shares.append(share)
         with database.write() as connection:
-            jobs.worker_seen(connection, f"w{len(shares)}", "2026-01-01")
+            workers.seen(connection, f"w{len(shares)}", "2026-01-01")
 
     copies.copy(place.path, tmp_path / "copy.db", progress=write_meanwhile)
     assert shares == sorted(shares)
@@ -368,7 +368,7 @@ def test_nothing_is_overwritten_without_being_told_to(place: Place, kept: Path) 
 
 def test_told_to_it_keeps_a_copy_of_what_was_there(place: Place, kept: Path) -> None:
     with closing(Database(place.path)) as database, database.write() as connection:
-        jobs.worker_seen(connection, "later", "2020-01-01")
+        workers.seen(connection, "later", "2020-01-01")
     (place.registry / "1.0.0" / "model.ubj").write_bytes(b"another")
     done = place.restore(kept, force=True)
     assert done.safety_copy is not None
@@ -383,10 +383,10 @@ def test_told_to_it_keeps_a_copy_of_what_was_there(place: Place, kept: Path) -> 
 def test_a_running_reader_sees_the_restored_rows_at_once(place: Place, kept: Path) -> None:
     database = Database(place.path)
     with database.write() as connection:
-        jobs.worker_seen(connection, "later", "2020-01-01")
+        workers.seen(connection, "later", "2020-01-01")
     place.restore(kept, force=True)
     with database.read() as connection:
-        assert not jobs.has_worker(connection, "2000-01-01")
+        assert not workers.any_seen(connection, since="2000-01-01", until="9999")
     database.close()
 
 

@@ -18,7 +18,7 @@ from database.accounts.audit import COMMAND_LINE
 from database.engine.migrate import migrate
 from database.engine.session import Connection, Database
 from database.engine.sqlite import space
-from database.jobs import jobs
+from database.jobs import job_lists
 from database.scoring import ranks, runs
 from database.tables import tables
 from gateway.services.maintenance import retention
@@ -77,7 +77,7 @@ def scored(database: Database) -> dict[str, int]:
 
 def test_nothing_goes_unless_a_limit_is_set(database: Database, scored: dict[str, int]) -> None:
     before = ledgers(database)
-    assert keep(database) == {"ledger": 0, "audit": 0, "jobs": 0}
+    assert keep(database) == {"ledger": 0, "audit": 0, "jobs": 0, "results": 0}
     assert ledgers(database) == before
 
 
@@ -85,7 +85,7 @@ def test_old_ledger_rows_go_with_their_outcomes_and_the_run_and_its_roll_up_stay
     database: Database,
     scored: dict[str, int],
 ) -> None:
-    assert keep(database, ledger=3) == {"ledger": 10, "audit": 0, "jobs": 0}
+    assert keep(database, ledger=3) == {"ledger": 10, "audit": 0, "jobs": 0, "results": 0}
     assert ledgers(database) == {scored["recent"]: 5, scored["shown"]: 5}
     with database.read() as connection:
         assert connection.execute(select(tables.outcomes)).all() == []
@@ -169,7 +169,7 @@ def test_old_ended_jobs_go_and_what_they_made_stays(database: Database) -> None:
         runs.start(connection, kind="past", model_id=1, as_of="2020-01-01", job_id=2, now=iso(TODAY))
     assert keep(database, jobs=2)["jobs"] == 2
     with database.read() as connection:
-        assert [job.id for job in jobs.page(connection, limit=10)] == [5, 4, 3]
+        assert [job.id for job in job_lists.page(connection, limit=10)] == [5, 4, 3]
         assert connection.execute(select(tables.models.c.job_id)).scalar_one() is None
         assert connection.execute(select(tables.scoring_runs.c.job_id)).scalar_one() is None
 

@@ -121,11 +121,11 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
 
     def report(progress: float, stage: str) -> None:
         if progress > 0:
-            given[0]._stop.set()
+            given[0].stops.set()
 
     given.append(demo_world.work("train", report=report))
-    from gateway.services.jobs import work
+    from gateway.services.jobs import running
 
-    assert work.run(given[0], kinds.TRAIN).state == "cancelled"
+    assert running.run(given[0], kinds.TRAIN).state == "cancelled"
     with demo_world.database.read() as connection:
         assert [model.version for model in models.versions(connection)] == ["2.4.3", "2.4.2", "2.4.1"]

@@ -14,7 +14,7 @@ from database.models import models
 from database.scoring import dashboard, runs
 from database.tables import tables
 from gateway.services import kinds
-from gateway.services.jobs import work
+from gateway.services.jobs import running
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import scoring_run
 from shared.clock import iso
@@ -182,10 +182,10 @@ def test_a_cancel_that_comes_after_publishing_does_not_call_the_run_cancelled(de
 
     def report(progress: float, stage: str) -> None:
         if runs_published(demo_world) != first:
-            given[0]._stop.set()
+            given[0].stops.set()
 
     given.append(demo_world.work("score", report=report))
-    job = work.run(given[0], kinds.SCORE)
+    job = running.run(given[0], kinds.SCORE)
     assert (job.state == "done") is (runs_published(demo_world) != first)
 
 

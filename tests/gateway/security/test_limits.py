@@ -56,6 +56,20 @@ def test_requests_that_are_refused_for_another_reason_count_too(world: World) ->
     assert world.login().status_code == 429
 
 
+@pytest.mark.parametrize("kind", ["local", "shared"])
+def test_a_window_that_began_before_the_clock_was_put_back_does_not_last_an_hour_longer(
+    world: World, kind: str
+) -> None:
+    now = [10_000.0]
+    counter: Counter = (
+        LocalCounter(lambda: now[0]) if kind == "local" else SharedCounter(world.database, lambda: now[0])
+    )
+    assert [counter.hit("a", limit=1, window_s=60).hits for _ in range(3)] == [1, 2, 3 if kind == "shared" else 2]
+    now[0] -= 3600
+    window = counter.hit("a", limit=1, window_s=60)
+    assert window == (1, now[0] + 60)
+
+
 def test_two_processes_share_the_strict_count(tmp_path: Path) -> None:
     one, two = (build(tmp_path, CREDENTIALS_LIMIT="4 per minute") for _ in range(2))
     statuses = [world.login().status_code for world in (one, two, one, two, one, two)]

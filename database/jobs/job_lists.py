@@ -1,0 +1,89 @@
+"""Jobs looked at together: pages of them, how many wait, which are unfinished.
+
+Law: a list holds nothing that may be large: no parameters, no results, no details of errors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from database.jobs.jobs import LARGE, Job, Lane, job_of, sha_of
+from database.tables import tables
+
+j = tables.jobs
+WAITING = ("queued", "running")
+_SMALL = [column for column in j.columns if column.name not in LARGE]
+
+
+def page(
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    state: str | None = None,
+    kinds: Collection[str] | None = None,
+) -> Sequence[Job]:
+    """Jobs of these kinds (of all, if None), newest first, without parameters, results and details of errors."""
+    query = select(*_SMALL).order_by(j.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(j.c.id < before_id)
+    if state is not None:
+        query = query.where(j.c.state == state)
+    if kinds is not None:
+        query = query.where(j.c.kind.in_(kinds))
+    return [job_of(row) for row in connection.execute(query)]
+
+
+def one(connection: Connection, job_id: int) -> Job | None:
+    """One job as the list has it."""
+    row = connection.execute(select(*_SMALL).where(j.c.id == job_id)).one_or_none()
+    return job_of(row) if row else None
+
+
+def queued(connection: Connection) -> int:
+    """How many jobs wait to be begun."""
+    return int(connection.execute(select(func.count()).where(j.c.state == "queued")).scalar_one())
+
+
+def queued_by(connection: Connection, kind: str, user_id: int | None) -> int:
+    """How many jobs of a kind wait that one person asked for, by whichever key."""
+    theirs = (j.c.state == "queued", j.c.kind == kind, j.c.user_id == user_id)
+    return int(connection.execute(select(func.count()).where(*theirs)).scalar_one())
+
+
+def same_queued(
+    connection: Connection,
+    *,
+    kind: str,
+    params: Mapping[str, Any],
+    user_id: int | None = None,
+    key_id: int | None = None,
+    question: str | None = None,
+    **_: Any,
+) -> int | None:
+    """Id of the queued job by which the same caller asked the same."""
+    same = (j.c.state == "queued", j.c.kind == kind, j.c.question_sha256 == sha_of(params, question))
+    theirs = (j.c.user_id == user_id, j.c.key_id.is_not_distinct_from(key_id))
+    return connection.execute(select(j.c.id).where(*same, *theirs).limit(1)).scalar_one_or_none()
+
+
+def has_queued(connection: Connection, lane: Lane) -> bool:
+    """Return whether a lane has a queued job; takes no lock."""
+    query = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
+def active(connection: Connection, kind: str) -> int | None:
+    """Id of a queued or running job of this kind."""
+    query = select(j.c.id).where(j.c.kind == kind, j.c.state.in_(WAITING)).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def unfinished_params(connection: Connection, name: str) -> list[str]:
+    """A parameter of every job that is queued or running."""
+    rows = connection.execute(select(j.c.params_json).where(j.c.state.in_(WAITING))).scalars()
+    return [value for text in rows if isinstance(value := json.loads(text).get(name), str)]

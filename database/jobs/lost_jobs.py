@@ -1,0 +1,62 @@
+"""Jobs whose worker fell silent are found by their beats, and taken back.
+
+Law: a job that beats is never taken, whatever the clocks say: silence is a count that stands still. A job whose worker
+fell silent is never left running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from database.jobs.jobs import MAX_BOUND_ATTEMPTS
+from database.tables import tables
+
+j = tables.jobs
+MAX_ATTEMPTS = 2
+LOST = (
+    "The worker stopped while this ran, and its second attempt is used up: start it again. What was half done does "
+    "not count, or is finished then."
+)
+BOUND_LOST = (
+    "The worker stopped again and again while this was being finished. What was accepted is kept, and is finished by "
+    "the next import; the worker's log has the reason."
+)
+#: Id and attempt of a running job.
+Claim = tuple[int, int]
+
+
+def beats(connection: Connection) -> dict[Claim, int]:
+    """How often each running job has said that it is alive."""
+    rows = connection.execute(select(j.c.id, j.c.attempt, j.c.beats).where(j.c.state == "running"))
+    return {(row.id, row.attempt): row.beats for row in rows}
+
+
+def take_back(connection: Connection, silent: Mapping[Claim, int], now: str) -> list[int]:
+    """Deal with jobs that have not said anything since these beats: queue them again, or end them.
+
+    Returns
+    -------
+    ids of the jobs concerned.
+    """
+    taken = []
+    for (job_id, attempt), count in silent.items():
+        held = (j.c.id == job_id, j.c.attempt == attempt, j.c.beats == count, j.c.state == "running")
+        row = connection.execute(select(j.c.cancel_requested, j.c.is_bound).where(*held)).one_or_none()
+        if row is not None:
+            end = _end(attempt, is_bound=bool(row.is_bound), is_cancelled=bool(row.cancel_requested), now=now)
+            connection.execute(update(j).where(*held).values(end))
+            taken.append(job_id)
+    return taken
+
+
+def _end(attempt: int, *, is_bound: bool, is_cancelled: bool, now: str) -> dict[str, Any]:
+    if is_cancelled and not is_bound:
+        said = {"error_code": "cancelled", "error_message": "Cancelled; its worker had stopped."}
+        return {"state": "cancelled", "finished_at": now, **said}
+    if attempt >= (MAX_BOUND_ATTEMPTS if is_bound else MAX_ATTEMPTS):
+        said = {"error_code": "service_unavailable", "error_message": BOUND_LOST if is_bound else LOST}
+        return {"state": "failed", "finished_at": now, **said}
+    return {"state": "queued", "worker": None, "progress": 0.0, "stage": "Starting again"}
