@@ -5,14 +5,17 @@ Law: statuses stand here and nowhere else; no other handler catches an unknown e
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import structlog
 from flask import Flask, Response, current_app, request
+from gunicorn.http import errors as refusals
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from shared.errors import DiskFull, MalformedRequest, ServiceError, is_disk_full
 from shared.parsing_limits import MAX_DETAILS
@@ -57,8 +60,20 @@ _HTTP_CODES = {
     404: ("not_found", "Route not found"),
     405: ("method_not_allowed", "This route does not answer that method."),
     413: ("too_large", "The body is larger than this server accepts."),
+    414: ("too_large", "The path and its query are longer than this server accepts."),
     415: ("unsupported_media_type", "Send JSON with Content-Type: application/json."),
     429: ("rate_limited", "Too many requests; try again later."),
+    431: ("too_large", "The headers are larger than this server accepts."),
+    500: ("internal", "Something went wrong here. The request id finds it in the log."),
+    503: ("service_unavailable", "As many large bodies as this server takes at once are being sent; try again."),
+}
+#: What gunicorn finds before a request reaches Flask; 400 where it is none of these.
+_REFUSALS: Mapping[type[Exception], int] = {
+    refusals.LimitRequestLine: 414,
+    refusals.LimitRequestHeaders: 431,
+    refusals.ExpectationFailed: 417,
+    refusals.UnsupportedTransferCoding: 501,
+    refusals.ConfigurationProblem: 500,
 }
 RETRY_AFTER_S = 5
 
@@ -87,6 +102,28 @@ def error_response(error: ServiceError) -> Response:
     if wait is not None:
         response.headers["Retry-After"] = str(wait)
     return response
+
+
+def status_of_refusal(error: Exception) -> int:
+    """The status of a refusal before Flask; 500 where the sender is not at fault."""
+    return _REFUSALS.get(type(error), 400) if isinstance(error, ParseException) else 500
+
+
+def answer_before_flask(status: int) -> bytes:
+    """A whole answer, head and body, for a request that does not reach Flask."""
+    code, message = _HTTP_CODES.get(status, _HTTP_CODES[400])
+    found = secrets.token_hex(8)
+    log.info("refused", status=status, request_id=found)
+    body = orjson.dumps({"success": False, "message": message, "error": {"code": code, "request_id": found}})
+    lines = (
+        f"HTTP/1.1 {status} {HTTP_STATUS_CODES[status]}",
+        "Content-Type: application/json",
+        f"X-Request-ID: {found}",
+        f"Content-Length: {len(body)}",
+        *((f"Retry-After: {RETRY_AFTER_S}",) if status == 503 else ()),
+        "Connection: close",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 class _HttpError(ServiceError):
@@ -126,4 +163,4 @@ def _on_unknown(error: Exception) -> Response:
         log.error("disk_full", path=request.path)
         return error_response(DiskFull())
     log.exception("unhandled", path=request.path, method=request.method)
-    return error_response(_HttpError("internal", "Something went wrong here. The request id finds it in the log."))
+    return error_response(_HttpError(*_HTTP_CODES[500]))

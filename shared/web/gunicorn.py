@@ -11,6 +11,9 @@ import socket
 import sys
 from typing import NoReturn
 
+#: Clients that may be connected at once. Above it, those go that have waited longest.
+MAX_CONNECTIONS = 2_000
+
 
 def why_not(host: str, port: int, variable: str) -> str | None:
     """Return the reason why an address can't be listened on, or None.
@@ -45,8 +48,10 @@ def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: b
         f"{factory}()",
         "--no-control-socket",
         "--worker-class",
-        "gthread",
+        "shared.web.worker.Worker",
     ]
+    # No header of a client says where the application is mounted, whatever address it comes from.
+    line += ["--worker-connections", str(MAX_CONNECTIONS), "--forwarder-headers", "", "--forwarded-allow-ips", ""]
     line += ["--workers", "1", "--threads", str(threads), "--bind", f"{host}:{port}"]
     line += ["--keep-alive", "75", "--graceful-timeout", "10", "--timeout", "120", "--log-level", "warning"]
     if os.path.isdir("/dev/shm"):

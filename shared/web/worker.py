@@ -1,0 +1,263 @@
+"""gunicorn's threaded worker, but no client holds a thread by being slow.
+
+Law: a request comes in and an answer goes out in the event loop, which waits for any number of clients; a thread serves
+what is whole. When there is no room, whoever has kept us waiting longest goes.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import selectors
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from shared.web.client_socket import STALL_S, ClientSocket, StalledClients
+from shared.web.error_responses import answer_before_flask, status_of_refusal
+from shared.web.gunicorn import MAX_CONNECTIONS
+from shared.web.incoming import Incoming, State
+
+HEAD_S, BODY_S, LINGER_S, STOPPING_S = 10.0, 120.0, 2.0, 1.0
+MAX_PER_ADDRESS = 512
+#: Files, listeners and databases need descriptors beside.
+SPARE_DESCRIPTORS = 256
+#: Bytes of requests and answers that wait, all clients together.
+MAX_HELD = 64 * 1024 * 1024
+PIECE = 64 * 1024
+#: How long a thread may read what the application left of a body that has come already.
+DRAIN_S = 0.05
+
+
+class _Response(wsgi.Response):  # type: ignore[misc]
+    def default_headers(self) -> list[str]:
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client, what has come of its request, and until when the event loop waits for it."""
+
+    sock: ClientSocket
+
+    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.address = str(client[0] if isinstance(client, tuple) else client)
+        self.incoming = Incoming()
+        self.held = 0
+        self.keep = self.is_large = False
+        self.since = self.until = 0.0
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Serves with threads; waits without."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._half = max(1, self.cfg.threads // 2)
+        self.waiting: dict[Connection, None] = {}
+        self.by_address: Counter[str] = Counter()
+        self.held = 0
+        self.swept_at = 0.0
+        self.large, self.parked = 0, deque[Connection]()
+        self.stalled = StalledClients(self._half)
+
+    def init_process(self) -> None:
+        """Make room for descriptors, then serve."""
+        wsgi.Response = _Response
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MAX_CONNECTIONS + SPARE_DESCRIPTORS
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            self.worker_connections: int = min(MAX_CONNECTIONS, max(soft - SPARE_DESCRIPTORS, soft // 2))
+        super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection; above the caps, one that has waited longest goes for it."""
+        try:
+            accepted, client = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._make_room()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        conn = Connection(self.cfg, ClientSocket(accepted, self.stalled), client, listener.getsockname())
+        self.nr_conns += 1
+        self.by_address[conn.address] += 1
+        self._wait(conn, selectors.EVENT_READ, self._read, HEAD_S)
+        if self.by_address[conn.address] > MAX_PER_ADDRESS:
+            self._make_room(conn.address)
+        elif self.nr_conns >= self.worker_connections:
+            self._make_room()
+
+    def _make_room(self, address: str | None = None) -> None:
+        for conn in self.waiting:
+            if address is None or conn.address == address:
+                self._drop(conn)
+                return
+
+    def _wait(self, conn: Connection, event: int, ready: Callable[[Connection], None], seconds: float) -> None:
+        conn.since = time.monotonic()
+        conn.until = conn.since + (seconds if self.alive else min(seconds, STOPPING_S))
+        self.waiting[conn] = None
+        self.poller.register(conn.sock, event, partial(self._ready, conn, ready))
+
+    def _ready(self, conn: Connection, ready: Callable[[Connection], None], _: Any) -> None:
+        if conn in self.waiting:  # another of the same round of events may have made it go
+            try:
+                ready(conn)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._drop(conn)
+
+    def _stop_waiting(self, conn: Connection) -> None:
+        del self.waiting[conn]
+        with suppress(KeyError):  # the parked are not there
+            self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: Connection) -> None:
+        if conn in self.waiting:
+            self._stop_waiting(conn)
+        self._hold(conn, 0)
+        self.nr_conns -= 1
+        self.by_address[conn.address] -= 1
+        if not self.by_address[conn.address]:
+            del self.by_address[conn.address]
+        conn.close()
+
+    def _hold(self, conn: Connection, size: int) -> None:
+        self.held += size - conn.held
+        conn.held = size
+        while self.held > MAX_HELD:
+            self._drop(next(each for each in self.waiting if each.held))
+
+    def _read(self, conn: Connection) -> None:
+        piece = socket.socket.recv(conn.sock, PIECE)
+        if piece:
+            self._came(conn, piece)
+        elif conn.incoming.state is State.BODY:
+            self._serve(conn)  # which answers that the body breaks off
+        else:
+            self._drop(conn)
+
+    def _came(self, conn: Connection, piece: bytes) -> None:
+        was, was_idle = conn.incoming.state, not len(conn.incoming)
+        now = conn.incoming.add(piece)
+        if now is State.READY:
+            self._serve(conn)
+            return
+        if now is State.HEAD_TOO_LONG:
+            self._refuse(conn, 431)
+            return
+        if was_idle or was is not now:
+            conn.since = time.monotonic()
+        conn.until = min(conn.since + (HEAD_S if now is State.HEAD else BODY_S), time.monotonic() + STALL_S)
+        if conn.incoming.wants_to_be_asked:
+            conn.incoming.wants_to_be_asked = False
+            conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._hold(conn, len(conn.incoming))
+
+    def _refuse(self, conn: Connection, status: int) -> None:
+        conn.sock.send(answer_before_flask(status))
+        conn.keep = False
+        self._stop_waiting(conn)
+        self._after(conn)
+
+    def _serve(self, conn: Connection) -> None:
+        if conn in self.waiting:
+            self._stop_waiting(conn)
+        if conn.incoming.is_large and self.large >= self._half:
+            conn.until = time.monotonic() + STALL_S
+            self.waiting[conn] = None
+            self.parked.append(conn)
+            return
+        conn.is_large = conn.incoming.is_large
+        self.large += conn.is_large
+        conn.init()
+        conn.parser.unreader.unread(conn.incoming.take())
+        self._hold(conn, 0)
+        self.enqueue_req(conn)
+
+    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
+        """Send what the client has not taken yet; then wait for its next request, or for its end."""
+        if conn.is_large:
+            self.large, conn.is_large = self.large - 1, False
+            self._unpark()
+        conn.keep = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        conn.sock.setblocking(False)
+        if not conn.sock.unsent:
+            self._after(conn)
+            return
+        self._wait(conn, selectors.EVENT_WRITE, self._flush, STALL_S)
+        self._hold(conn, len(conn.sock.unsent))
+
+    def _unpark(self) -> None:
+        while self.parked and self.large < self._half:
+            conn = self.parked.popleft()
+            if conn in self.waiting:
+                self._serve(conn)
+
+    def _flush(self, conn: Connection) -> None:
+        now = time.monotonic()
+        conn.sock.waited(now - conn.since)
+        conn.sock.flush()
+        conn.since, conn.until = now, now + STALL_S
+        self._hold(conn, len(conn.sock.unsent))
+        if not conn.sock.unsent:
+            self._stop_waiting(conn)
+            self._after(conn)
+
+    def _after(self, conn: Connection) -> None:
+        if not conn.keep:
+            # Closed at once, what the client still sends would make the kernel take back our answer.
+            with suppress(OSError):
+                conn.sock.shutdown(socket.SHUT_WR)
+            self._wait(conn, selectors.EVENT_READ, self._discard, LINGER_S)
+            return
+        self._wait(conn, selectors.EVENT_READ, self._read, self.cfg.keepalive)
+        if read_ahead := conn.parser.unreader.take_buffered():
+            self._came(conn, read_ahead)
+
+    def _discard(self, conn: Connection) -> None:
+        if not socket.socket.recv(conn.sock, PIECE):
+            self._drop(conn)
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        # What has come of a body is read to its end; for what has not, nobody waits.
+        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_S))
+
+    def murder_pending(self) -> None:
+        """Let those go whose time is over; the event loop calls this often."""
+        now = time.monotonic()
+        if now - self.swept_at < (0.9 if self.alive else 0.1):
+            return
+        self.swept_at = now
+        self.stalled.relieve()
+        for conn in [each for each in self.waiting if each.until < now]:
+            if conn in self.parked:
+                self.parked.remove(conn)
+                self._refuse(conn, 503)
+            else:
+                self._drop(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for conn in self.waiting:
+            conn.until = min(conn.until, deadline)
+
+    def handle_error(self, req: Any, client: Any, _addr: Any, exc: Exception) -> None:
+        """Answer what gunicorn refuses with the body that every failure has."""
+        status = status_of_refusal(exc)
+        if status == 500:
+            self.log.exception("Error handling request %s", getattr(req, "uri", "before it was read"))
+        with suppress(OSError):
+            client.sendall(answer_before_flask(status))
