@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 from flask import Flask, current_app
 
+from gateway.clients.recent_answers import RecentAnswers
 from gateway.environment import Environment
 from gateway.query_cache import QueryCache
+from shared.errors import ServiceUnavailable
 
 MAX_EXPORTS = 4
+ML_STATE_LIFE_S = 1.0
 _NAME = "retainstream"
 
 
@@ -30,11 +33,14 @@ class WebEnvironment(Environment):
     export_slots
         One for each export that may be sent at once: an export holds a thread and a read of the database for as long
         as its reader takes.
+    ml_states
+        What the ML service said of itself, or of a version, a moment ago: None where all is well.
     """
 
     query_cache: QueryCache
     wait_slots: threading.BoundedSemaphore | None
     export_slots: threading.BoundedSemaphore
+    ml_states: RecentAnswers[ServiceUnavailable | None]
 
 
 def install(app: Flask, base: Environment) -> WebEnvironment:
@@ -48,6 +54,7 @@ def install(app: Flask, base: Environment) -> WebEnvironment:
         query_cache=QueryCache(base.database),
         wait_slots=threading.BoundedSemaphore(max_waiting) if max_waiting else None,
         export_slots=threading.BoundedSemaphore(MAX_EXPORTS),
+        ml_states=RecentAnswers(ML_STATE_LIFE_S),
     )
     app.extensions[_NAME] = made
     return made

@@ -61,9 +61,10 @@ def _guard(app: Flask, token: str) -> None:
 
     @app.before_request
     def _authenticate() -> None:
-        if request.endpoint in public:
-            return
         given = request.headers.get("Authorization", "").strip()
+        # A token that differs is told where none is needed too: whoever asks for health with one is a gateway.
+        if request.endpoint in public and not given:
+            return
         if not given or given.lower() == "bearer":
             raise Unauthenticated("Access token required")
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):

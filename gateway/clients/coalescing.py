@@ -1,6 +1,7 @@
 """Coalesces concurrent requests: while one call is in flight, later requests queue and are sent as one batch.
 
-Law: each request gets its own answer or its own failure, and waits for no call but the one before its own.
+Law: each request gets its own answer or its own failure, and waits for no call but the one before its own; where that
+call finds the service unavailable, it fails with it.
 """
 
 from __future__ import annotations
@@ -74,12 +75,18 @@ class RequestCoalescer(Generic[T, R]):
             for pending, answer in zip(batch, answers, strict=True):
                 pending.answer = answer
         except ServiceUnavailable as failure:
+            batch = batch + self._take_waiting(key)
             for pending in batch:
                 pending.failure = failure
         finally:
             self._start_next(key)
             for pending in batch[1:]:
                 pending.done.release()
+
+    def _take_waiting(self, key: Hashable) -> list[_Pending[T, R]]:
+        with self._lock:
+            waiting, self._queues[key] = self._queues[key], []
+        return waiting
 
     def _start_next(self, key: Hashable) -> None:
         with self._lock:

@@ -18,12 +18,19 @@ from typing_extensions import TypedDict
 from urllib3.exceptions import HTTPError
 
 from gateway.clients import ml_failures
+from gateway.clients.call_places import CallPlaces
 from gateway.clients.coalescing import RequestCoalescer
 from shared import errors
 from shared.contracts.api import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
 
-CONNECT_TIMEOUT_S = 2.0
-SCORE_TIMEOUT_S = 120.0
+CONNECT_TIMEOUT_S = 1.0
+#: For a chunk of many thousand rows, in a job.
+CHUNK_TIMEOUT_S = 120.0
+#: For what somebody waits for; with three tries to connect it stays under ten seconds.
+ANSWER_TIMEOUT_S = 6.0
+HEALTH_TIMEOUT_S = 1.0
+#: Threads of the gateway that may wait for the service at once; the others are for what needs no model.
+MOST_CALLS = 8
 # The trainer sends a line at least every two seconds; silence of this length means it is gone.
 TRAIN_SILENCE_S = 60.0
 #: A connection that can't be made is tried three times. A request that was sent is never sent again.
@@ -42,11 +49,17 @@ class _Models(TypedDict):
     models: list[_OnDisk]
 
 
+class _Model(TypedDict):
+    verified: bool
+    problem: str | None
+
+
 T = TypeVar("T")
 #: A request to the ML service, and the id of the HTTP request that it serves.
 _Asked = tuple[PredictRequest, str | None]
 _object = TypeAdapter(dict[str, Any])
 _models = TypeAdapter(_Models)
+_model = TypeAdapter(_Model)
 
 
 class MLClient:
@@ -64,6 +77,7 @@ class MLClient:
         self._prefix = urlsplit(url).path.rstrip("/")
         self._always = {"Authorization": f"Bearer {token}"}
         self._pool = urllib3.connection_from_url(url, maxsize=pool, retries=RETRIES)
+        self._places = CallPlaces(MOST_CALLS)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=5,
             reset_timeout=3,
@@ -75,7 +89,7 @@ class MLClient:
 
     def health(self) -> dict[str, Any]:
         """Return the ML service's health. Raises ServiceUnavailable."""
-        return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=2.0))
+        return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=HEALTH_TIMEOUT_S))
 
     def versions(self) -> list[str]:
         """Return the versions on its disk, verified or not."""
@@ -84,15 +98,42 @@ class MLClient:
 
     def report_page(self, version: str) -> bytes:
         """Return a version's report as HTML. Raises NotFound where it has none."""
-        return self._send("GET", f"/api/models/{version}/report")
+        with self._places.taken():
+            return self._send("GET", f"/api/models/{version}/report")
+
+    def require_intact(self, version: str) -> None:
+        """Return if a version is on its disk, verified now. Raises ModelUnavailable, ServiceUnavailable."""
+        try:
+            with self._places.taken():
+                body = self._send("GET", f"/api/models/{quote(version)}")
+        except errors.NotFound as error:
+            raise errors.ModelUnavailable(error.message) from None
+        found = _parsed(_model.validate_json, body)
+        if not found["verified"]:
+            raise errors.ModelUnavailable(found["problem"] or f"Model {version} is not intact.")
 
     def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
         """Score many rows: Arrow stream in, Arrow stream out (`shared.contracts.arrow`)."""
         path = f"/api/predict?model_version={quote(model_version)}"
-        return self._send("POST", path, body, content_type=ARROW_TYPE, request_id=request_id)
+        try:
+            return self._send(
+                "POST", path, body, content_type=ARROW_TYPE, request_id=request_id, read_timeout_s=CHUNK_TIMEOUT_S
+            )
+        except ml_failures.NO_SUCH_MODEL as error:
+            raise errors.ModelUnavailable(error.message) from None
 
     def score_few(self, request: PredictRequest, *, request_id: str | None = None) -> PredictResponse:
-        """Score a few rows, explained. Requests made while a call is in flight share the next call."""
+        """Score a few rows, explained. Requests made while a call is in flight share the next call.
+
+        Raises
+        ------
+        ServiceUnavailable
+            It does not answer, or too many wait for it. `ModelUnavailable` where it has not got the version.
+        """
+        with self._places.taken():
+            return self._score_few(request, request_id)
+
+    def _score_few(self, request: PredictRequest, request_id: str | None) -> PredictResponse:
         lengths = {len(cells) for cells in request.columns.values()}
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
@@ -104,7 +145,11 @@ class MLClient:
     def _score_alone(
         self, request: PredictRequest, request_id: str | None, *, also: Sequence[str] = ()
     ) -> PredictResponse:
-        body = self._send("POST", "/api/predict", request.model_dump_json().encode(), request_id=request_id, also=also)
+        sent = request.model_dump_json().encode()
+        try:
+            body = self._send("POST", "/api/predict", sent, request_id=request_id, also=also)
+        except ml_failures.NO_SUCH_MODEL as error:
+            raise errors.ModelUnavailable(error.message) from None
         return _parsed(PredictResponse.model_validate_json, body)
 
     def _score_together(self, asked: Sequence[_Asked]) -> list[PredictResponse | None]:
@@ -168,7 +213,7 @@ class MLClient:
         content_type: str = JSON_TYPE,
         request_id: str | None = None,
         also: Sequence[str] = (),
-        read_timeout_s: float = SCORE_TIMEOUT_S,
+        read_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> bytes:
         headers = self._headers(content_type, content_type, request_id, also)
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)

@@ -1,10 +1,12 @@
 """Health: whether the gateway runs, and whether it can serve scores. No envelope, no token.
 
-Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show.
+Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show, and
+the model that is live can make more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from flask import Response, jsonify
@@ -39,6 +41,7 @@ class Ready(BaseModel):
     database: bool
     ml_service: bool
     model: str | None
+    model_problem: str | None
     scores_published: bool
 
 
@@ -69,14 +72,16 @@ def ready() -> Response:
     live, published = None, False
     if database:
         with env.database.read() as connection:
-            live, published = models.live(connection), runs.published(connection) is not None
-    is_ready = bool(database and ml_service and live and published)
+            live, published = models.live_version(connection), runs.published(connection) is not None
+    problem = _problem_of(live[1]) if live and ml_service else None
+    is_ready = bool(database and ml_service and live and published and problem is None)
     state = Ready(
         status="ready" if is_ready else "not ready",
         timestamp=iso(env.clock()),
         database=database,
         ml_service=ml_service,
-        model=live.version if live else None,
+        model=live[1] if live else None,
+        model_problem=problem,
         scores_published=published,
     )
     response = jsonify(state.model_dump())
@@ -87,8 +92,20 @@ def ready() -> Response:
 
 
 def _ml_state() -> str:
-    try:
-        environment().ml.health()
-    except ServiceUnavailable:
-        return "unavailable"
-    return "OK"
+    return "OK" if _failure("", lambda: environment().ml.health()) is None else "unavailable"
+
+
+def _problem_of(version: str) -> str | None:
+    failure = _failure(version, lambda: environment().ml.require_intact(version))
+    return failure.message if failure else None
+
+
+def _failure(question: str, ask: Callable[[], object]) -> ServiceUnavailable | None:
+    def failure_of() -> ServiceUnavailable | None:
+        try:
+            ask()
+        except ServiceUnavailable as failure:
+            return failure
+        return None
+
+    return environment().ml_states.get(question, failure_of)

@@ -78,13 +78,15 @@ class ClientSocket(socket.socket):
     ----------
     unsent
         Of answers, what the client has not taken yet; whoever ends the request sends it.
+    gave_up
+        Nothing more is read: where the next request would begin is unknown.
     """
 
     def __init__(self, accepted: socket.socket, stalled: StalledClients) -> None:
         super().__init__(fileno=accepted.detach())
         self.unsent = bytearray()
         self._stalled = stalled
-        self._waited_s, self._moved, self._gave_up = 0.0, 0, False
+        self._waited_s, self._moved, self.gave_up = 0.0, 0, False
         # The kernel's own limit costs nothing on the way of requests that do not wait.
         limit = struct.pack("ll", STALL_S, 0)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -93,15 +95,15 @@ class ClientSocket(socket.socket):
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return the next piece of a body; nothing, as if the client had gone, where it stalls."""
         started = time.monotonic()
-        if self._gave_up:
+        if self.gave_up:
             return b""
         try:
             with self._stalled.waiting_for(self):
                 piece = super().recv(size, flags)
         except (BlockingIOError, BrokenPipeError):
             piece = b""
-        self._gave_up = not piece or self._is_too_slow(started, len(piece))
-        return b"" if self._gave_up else piece
+        self.gave_up = not piece or self._is_too_slow(started, len(piece))
+        return b"" if self.gave_up else piece
 
     def sendall(self, data: Any, _flags: int = 0) -> None:
         """Send what the client takes at once and keep the rest, up to a limit; above it, wait."""

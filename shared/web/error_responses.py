@@ -51,6 +51,7 @@ STATUS_OF: Mapping[str, int] = {
     "service_error": 500,
     "service_unavailable": 503,
     "database_busy": 503,
+    "model_unavailable": 503,
     "disk_full": 503,
     "queue_full": 503,
     "spool_full": 503,

@@ -234,7 +234,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         # What has come of a body is read to its end; for what has not, nobody waits.
-        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_S))
+        if not keepalive or conn.sock.gave_up:
+            return False
+        return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_S))
 
     def murder_pending(self) -> None:
         """Let those go whose time is over; the event loop calls this often."""

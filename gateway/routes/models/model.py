@@ -279,19 +279,27 @@ def timeline() -> Response:
     return ok(Timeline(timeline=[TimelineEntry.model_validate(row, from_attributes=True) for row in rows]))
 
 
-@bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409)))
+@bp.post("/promote", summary="Make a version live", responses=answers(VersionOut, also=(404, 409, 503)))
 def promote(body: PromoteBody) -> Response:
     """A version that the gate refused needs `force`; the reason is recorded."""
     env = environment()
     model = promotions.promote(
-        env.database, env.clock, version=body.version, reason=body.reason, force=body.force, actor=current_user().actor
+        env.database,
+        env.clock,
+        env.ml.require_intact,
+        version=body.version,
+        reason=body.reason,
+        force=body.force,
+        actor=current_user().actor,
     )
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
 
-@bp.post("/rollback", summary="Go back to the model before", responses=answers(VersionOut, also=(409,)))
+@bp.post("/rollback", summary="Go back to the model before", responses=answers(VersionOut, also=(409, 503)))
 def rollback(body: RollbackBody) -> Response:
     """The reason is recorded."""
     env = environment()
-    model = promotions.roll_back(env.database, env.clock, reason=body.reason, actor=current_user().actor)
+    model = promotions.roll_back(
+        env.database, env.clock, env.ml.require_intact, reason=body.reason, actor=current_user().actor
+    )
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live again.")

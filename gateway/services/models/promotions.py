@@ -1,21 +1,36 @@
 """Promotes a model by hand and rolls back to the one before.
 
-Law: every change is a row of the timeline with its reason and its actor; only a whole, trained model goes live.
+Law: every change is a row of the timeline with its reason and its actor; only a whole, trained model goes live, whose
+files the ML service has found intact just before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from database.accounts import audit
 from database.accounts.audit import Actor
 from database.customers import customer_base
-from database.engine.session import Database
+from database.engine.session import Connection, Database
 from database.models import models
 from database.models.models import Model
 from shared.clock import Clock, iso
 from shared.errors import Conflict, NotFound
 
+#: Returns if the files of a version are intact. Raises ModelUnavailable where not, ServiceUnavailable where unknown.
+RequireIntact = Callable[[str], None]
 
-def promote(database: Database, clock: Clock, *, version: str, reason: str, force: bool, actor: Actor) -> Model:
+
+def promote(
+    database: Database,
+    clock: Clock,
+    require_intact: RequireIntact,
+    *,
+    version: str,
+    reason: str,
+    force: bool,
+    actor: Actor,
+) -> Model:
     """Make a version live.
 
     Raises
@@ -25,19 +40,15 @@ def promote(database: Database, clock: Clock, *, version: str, reason: str, forc
     Conflict
         It is live already, was not trained to the end, belongs to another customer base, or the gate refused it
         and `force` is not set.
+    ServiceUnavailable
+        Its files are not intact (`ModelUnavailable`), or the ML service does not say.
     """
+    with database.read() as connection:
+        _candidate(connection, version, force=force)
+    # Before the write, which nobody may hold up.
+    require_intact(version)
     with database.write() as connection:
-        model = models.get(connection, version)
-        if model is None:
-            raise NotFound(f"There is no model version {version}.")
-        live = models.live(connection)
-        if live is not None and live.id == model.id:
-            raise Conflict(f"Version {version} is live already.")
-        present = customer_base.get(connection)
-        if model.state != "ready" or present is None or present.checksum != model.schema_checksum:
-            raise Conflict(f"Version {version} can't go live: it is {model.state} or made for another customer base.")
-        if not force and (model.decision or "").startswith("Not promoted"):
-            raise Conflict(f"The gate refused version {version}: {model.decision} Send force to override.")
+        model = _candidate(connection, version, force=force)
         why = f"Forced: {reason}" if force else f"By hand: {reason}"
         now = iso(clock())
         models.promote(connection, model.id, reason=why, live_from=now, user_id=actor.user_id)
@@ -46,16 +57,48 @@ def promote(database: Database, clock: Clock, *, version: str, reason: str, forc
     return model
 
 
-def roll_back(database: Database, clock: Clock, *, reason: str, actor: Actor) -> Model:
-    """Make the model that was live before the present one live again. Raises Conflict where there was none."""
+def _candidate(connection: Connection, version: str, *, force: bool) -> Model:
+    model = models.get(connection, version)
+    if model is None:
+        raise NotFound(f"There is no model version {version}.")
+    live = models.live(connection)
+    if live is not None and live.id == model.id:
+        raise Conflict(f"Version {version} is live already.")
+    present = customer_base.get(connection)
+    if model.state != "ready" or present is None or present.checksum != model.schema_checksum:
+        raise Conflict(f"Version {version} can't go live: it is {model.state} or made for another customer base.")
+    if not force and (model.decision or "").startswith("Not promoted"):
+        raise Conflict(f"The gate refused version {version}: {model.decision} Send force to override.")
+    return model
+
+
+def roll_back(database: Database, clock: Clock, require_intact: RequireIntact, *, reason: str, actor: Actor) -> Model:
+    """Make the model that was live before the present one live again.
+
+    Raises
+    ------
+    Conflict
+        There was none, or another model has gone live meanwhile.
+    ServiceUnavailable
+        Its files are not intact (`ModelUnavailable`), or the ML service does not say.
+    """
+    with database.read() as connection:
+        _, wanted = _live_and_previous(connection)
+    require_intact(wanted.version)
     with database.write() as connection:
-        live = models.live(connection)
-        previous = models.before(connection)
-        if live is None or previous is None or previous.schema_checksum != live.schema_checksum:
-            raise Conflict("There is no earlier live model to roll back to.")
+        live, previous = _live_and_previous(connection)
+        if previous.id != wanted.id:
+            raise Conflict("Another model has gone live meanwhile; look at the timeline, and ask again.")
         why = f"Rolled back from {live.version}: {reason}"
         now = iso(clock())
         models.roll_back(connection, previous.id, reason=why, live_from=now, user_id=actor.user_id)
         subject = f"model:{live.version} -> {previous.version}"
         audit.record(connection, "model.rolled_back", at=now, actor=actor, subject=subject)
     return previous
+
+
+def _live_and_previous(connection: Connection) -> tuple[Model, Model]:
+    live, previous = models.live(connection), models.before(connection)
+    if live is None or previous is None or previous.schema_checksum != live.schema_checksum:
+        raise Conflict("There is no earlier live model to roll back to.")
+    return live, previous

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +15,21 @@ from typing import Any, ClassVar
 import pytest
 
 from gateway.clients import ml_client
+from gateway.clients.call_places import CallPlaces
+from gateway.clients.coalescing import RequestCoalescer
 from gateway.clients.ml_client import MLClient
+from gateway.clients.recent_answers import RecentAnswers
 from shared.contracts.api import ARROW_TYPE, PredictRequest
-from shared.errors import InsufficientData, InvalidInput, NoModel, NotFound, ServiceError, ServiceUnavailable
+from shared.errors import (
+    InsufficientData,
+    InvalidInput,
+    ModelUnavailable,
+    NoModel,
+    NotFound,
+    ServiceError,
+    ServiceUnavailable,
+)
+from shared.web.error_responses import STATUS_OF
 from tests.stack import free_port
 from tests.world import NOBODY
 
@@ -206,7 +218,7 @@ def test_an_error_of_the_service_is_raised_as_what_it_was(code: str, kind: type[
     details = [{"field": "x", "message": "wrong"}]
     body = body_of(code, "So it is.", details=details)
     with answering(422, body) as (client, _), pytest.raises(kind, match="So it is") as caught:
-        client.score_few(FEW)
+        client.versions()
     assert caught.value.details == details
 
 
@@ -341,6 +353,109 @@ def test_ragged_columns_never_shift_the_rows_of_others() -> None:
     ]
     _, calls = asked_at_once(ragged * 4)
     assert all(len(call["columns"]["x"]) + len(call["columns"]["y"]) == 3 for call in calls)
+
+
+# --- a model that is gone -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["not_found", "no_model", "corrupt_model"])
+@pytest.mark.parametrize("ask", [lambda c: c.score_few(FEW), lambda c: c.score_columns(b"rows", "2.4.1")])
+def test_a_score_by_a_model_that_is_gone_is_no_unknown_customer(code: str, ask: Callable[[MLClient], Any]) -> None:
+    gone = answering(500 if code == "corrupt_model" else 404, body_of(code, "There is no model 2.4.1 on disk."))
+    with gone as (client, _), pytest.raises(ModelUnavailable, match="no model") as caught:
+        ask(client)
+    assert STATUS_OF[caught.value.code] == 503
+
+
+def test_a_model_is_intact_only_where_the_service_has_just_verified_it() -> None:
+    with answering(200, {"verified": True, "problem": None}) as (client, server):
+        client.require_intact("2.4.1")
+    assert server.asked[0].path == "/api/models/2.4.1"
+    with (
+        answering(200, {"verified": False, "problem": "model.ubj differs"}) as (client, _),
+        pytest.raises(ModelUnavailable, match=r"model\.ubj"),
+    ):
+        client.require_intact("2.4.1")
+    with answering(404, body_of("not_found", "There is no model.")) as (client, _), pytest.raises(ModelUnavailable):
+        client.require_intact("2.4.1")
+
+
+# --- a service that hangs -------------------------------------------------------------------------------------------
+
+
+def test_who_finds_no_place_is_told_so_at_once_when_none_has_come_back_for_a_moment() -> None:
+    places, entered, leave = CallPlaces(2), threading.Barrier(3), threading.Event()
+
+    def hang() -> None:
+        with places.taken():
+            entered.wait(5)
+            leave.wait(5)
+
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(hang) for _ in range(2)]
+        entered.wait(5)
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable), places.taken():
+            pass
+        first, began = time.monotonic() - began, time.monotonic()
+        with pytest.raises(ServiceUnavailable) as caught, places.taken():
+            pass
+        again = time.monotonic() - began
+        leave.set()
+        for each in held:
+            each.result()
+    assert first < 1 and again < 0.05 and caught.value.retry_after_s
+    with places.taken():
+        pass
+
+
+def test_while_places_are_given_back_nobody_is_refused() -> None:
+    places = CallPlaces(2)
+
+    def ask(_: int) -> None:
+        with places.taken():
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask, range(80)))
+
+
+def test_riders_fail_with_the_call_that_they_wait_for() -> None:
+    calls, begun, end = [], threading.Event(), threading.Event()
+
+    def send(items: Sequence[int]) -> list[int | None]:
+        calls.append(list(items))
+        begun.set()
+        end.wait(5)
+        raise ServiceUnavailable("nobody there")
+
+    coalescer: RequestCoalescer[int, int] = RequestCoalescer(send, max_batch=4)
+
+    def ask(item: int) -> str:
+        with pytest.raises(ServiceUnavailable) as caught:
+            coalescer.submit("key", item)
+        return caught.value.message
+
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(ask, 0)
+        begun.wait(5)
+        others = [pool.submit(ask, k) for k in range(1, 12)]
+        while len(coalescer._queues["key"]) < 11:
+            time.sleep(0.001)
+        end.set()
+        assert {each.result(5) for each in (first, *others)} == {"nobody there"}
+    assert calls == [[0]]
+
+
+def test_many_who_ask_how_the_service_is_cost_it_one_call() -> None:
+    asked, answers = [], RecentAnswers[int](life_s=60)
+
+    def ask() -> int:
+        asked.append(1)
+        return len(asked)
+
+    assert [answers.get("q", ask) for _ in range(5)] == [1] * 5
+    assert answers.get("another", ask) == 2
 
 
 # --- training lines -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from database.customers import customer_base
 from database.models import models
 from database.tables import tables
 from gateway.services.models import promotions
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, ModelUnavailable, NotFound
 from shared.schema.features import built_in_schema
 from tests.world import World, clock
 
@@ -45,8 +45,18 @@ def live(world: World) -> str:
     return found[1]
 
 
+def intact(_: str) -> None:
+    pass
+
+
+def gone(version: str) -> None:
+    raise ModelUnavailable(f"There is no model {version} on disk.")
+
+
 def promote(world: World, user: int, version: str, *, force: bool = False) -> None:
-    promotions.promote(world.database, clock, version=version, reason="because", force=force, actor=Actor(user_id=user))
+    promotions.promote(
+        world.database, clock, intact, version=version, reason="because", force=force, actor=Actor(user_id=user)
+    )
 
 
 def test_a_promotion_is_a_row_of_the_timeline_with_its_reason_and_who_said_so(world: World, user: int) -> None:
@@ -91,10 +101,10 @@ def test_rolling_back_goes_one_back_each_time_until_there_is_nothing_before(worl
     for version in ("1.0.1", "1.0.2"):
         promote(world, user, version)
     for expected in ("1.0.1", "1.0.0"):
-        found = promotions.roll_back(world.database, clock, reason="worse", actor=Actor(user_id=user))
+        found = promotions.roll_back(world.database, clock, intact, reason="worse", actor=Actor(user_id=user))
         assert (found.version, live(world)) == (expected, expected)
     with pytest.raises(Conflict, match="no earlier"):
-        promotions.roll_back(world.database, clock, reason="worse", actor=Actor(user_id=user))
+        promotions.roll_back(world.database, clock, intact, reason="worse", actor=Actor(user_id=user))
     with world.database.read() as connection:
         told = models.timeline(connection)
     assert [row.version for row in told] == ["1.0.0", "1.0.1", "1.0.2", "1.0.1", "1.0.0"]
@@ -103,4 +113,26 @@ def test_rolling_back_goes_one_back_each_time_until_there_is_nothing_before(worl
 
 def test_there_is_nothing_to_roll_back_to_before_the_first(world: World) -> None:
     with pytest.raises(Conflict):
-        promotions.roll_back(world.database, clock, reason="x", actor=Actor(user_id=1))
+        promotions.roll_back(world.database, clock, intact, reason="x", actor=Actor(user_id=1))
+
+
+def test_a_version_whose_files_are_gone_does_not_go_live(world: World, user: int) -> None:
+    promote(world, user, "1.0.1")
+    by = Actor(user_id=user)
+    with pytest.raises(ModelUnavailable, match=r"1\.0\.2"):
+        promotions.promote(world.database, clock, gone, version="1.0.2", reason="x", force=True, actor=by)
+    with pytest.raises(ModelUnavailable, match=r"1\.0\.0"):
+        promotions.roll_back(world.database, clock, gone, reason="x", actor=by)
+    assert live(world) == "1.0.1"
+    with world.database.read() as connection:
+        assert len(models.timeline(connection)) == 2
+
+
+def test_who_asks_the_ml_service_holds_no_lock_of_the_database(world: World, user: int) -> None:
+    def asks(_: str) -> None:
+        promote(world, user, "1.0.1")
+
+    with pytest.raises(Conflict, match="live already"):
+        promotions.promote(
+            world.database, clock, asks, version="1.0.1", reason="x", force=True, actor=Actor(user_id=user)
+        )

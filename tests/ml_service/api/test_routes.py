@@ -91,6 +91,10 @@ def test_a_wrong_token_is_refused_before_the_body_is_looked_at(
     assert refused(response, 403, "token_rejected")["message"] == "Invalid or expired token"
 
 
+def test_a_token_that_differs_is_told_where_none_is_needed_too(call: Caller) -> None:
+    assert call.client.get("/api/health", headers={"Authorization": "Bearer another"}).status_code == 403
+
+
 def test_health_names_the_newest_version(call: Caller) -> None:
     body = call.client.get("/api/health").get_json()
     assert body.pop("timestamp").endswith("Z")
