@@ -137,6 +137,13 @@ class Settings(BaseSettings):
         validation_alias="EXPORT_KEEP_HOURS",
         description="How long exported Parquet files are kept, in DATA_FOLDER.",
     )
+    export_stream_minutes: float = Field(
+        10.0,
+        gt=0,
+        le=1440,
+        validation_alias="EXPORT_STREAM_MINUTES",
+        description="How long one streamed export may take; a Parquet job has no such limit.",
+    )
     max_waiting: int = Field(
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
     )

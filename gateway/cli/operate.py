@@ -100,7 +100,7 @@ def _demo_account(environment: Environment) -> None:
 @click.option("--dev", is_flag=True, help="Start anew when a source file changes.")
 def up(dev: bool) -> None:
     """Start everything on this machine: both services, the worker, the demo on the first start."""
-    from honcho.manager import Manager
+    from gateway.cli.supervising import LastingManager  # honcho: only where it is needed
 
     settings = load_settings()
     problem = why_not(settings.host, settings.port, "PORT")
@@ -114,7 +114,7 @@ def up(dev: bool) -> None:
     if dev:
         worker_line = f"{python} -m watchfiles --filter python {shlex.quote(worker_line)} gateway database shared"
     reload = " --reload" if dev else ""
-    manager = Manager()
+    manager = LastingManager()
     manager.add_process("ml", f"exec {python} -m ml_service{reload}", env=env)
     manager.add_process("gateway", f"exec {python} -m gateway gateway{reload}", env=env)
     manager.add_process("worker", f"exec {worker_line}", env=env)

@@ -98,6 +98,8 @@ def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool
     security headers.
     """
     app.json = OrjsonProvider(app)
+    # `//` is no other way to write `/`: Flask would send whoever asks so to the host that its request names.
+    app.url_map.merge_slashes = False
     # Nothing here is a coroutine; asking that of each function on every request costs 1 to 2 % of it.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     metrics = _Metrics()

@@ -11,6 +11,8 @@ import socket
 import sys
 from typing import NoReturn
 
+from shared.web.port_holder import holder_of
+
 #: Clients that may be connected at once. Above it, those go that have waited longest.
 MAX_CONNECTIONS = 2_000
 
@@ -31,7 +33,10 @@ def why_not(host: str, port: int, variable: str) -> str | None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return f"Port {port} on {host} is taken; end what listens there or set {variable} to a free port."
+                holder = holder_of(port) or "something"
+                return (
+                    f"Port {port} on {host} is taken: {holder} listens there; end it or set {variable} to a free one."
+                )
             return f"Can't listen on {host}:{port} ({error.strerror}); check the address and {variable}."
     return None
 

@@ -188,7 +188,14 @@ def _opened(content: Content, form: Format) -> Export:
     if not env.export_slots.acquire(blocking=False):
         raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
     try:
-        export = Export(env.database, content, form, _pairs(), unsure_below=env.settings.confidence_threshold)
+        export = Export(
+            env.database,
+            content,
+            form,
+            _pairs(),
+            unsure_below=env.settings.confidence_threshold,
+            time_limit_s=env.settings.export_stream_minutes * 60,
+        )
     except BaseException:
         env.export_slots.release()
         raise

@@ -8,9 +8,12 @@ process streams these. Parquet is `gateway.services.exporting.parquet`, in the w
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,6 +21,7 @@ from itertools import islice
 from typing import Any, Literal
 
 import orjson
+import structlog
 
 from database.accounts import audit
 from database.accounts.audit import Actor
@@ -32,6 +36,8 @@ from gateway.services.jobs.params import Content
 from shared.errors import NoCustomers
 from shared.schema.features import Schema
 from shared.tables.formula_guard import guard_cell
+
+log = structlog.get_logger()
 
 Format = Literal["csv", "ndjson"]
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
@@ -88,6 +94,13 @@ def negative_label(schema: Schema) -> str:
     return next((word for word in words if word.casefold() not in means), "stayed")
 
 
+class ReaderTooSlow(BrokenPipeError):
+    """Whoever reads an export takes too long: it ends as if they had left."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "The export took longer than EXPORT_STREAM_MINUTES.")
+
+
 class Export:
     """An export being read: iterate it for its bytes, then ask for `rows` and `sha256`; close it in any case.
 
@@ -97,6 +110,8 @@ class Export:
         The table, the format, and the filters as (name, value).
     unsure_below
         CONFIDENCE_THRESHOLD.
+    time_limit_s
+        How long whoever reads it may take; for ever if absent.
 
     Attributes
     ----------
@@ -109,8 +124,16 @@ class Export:
     """
 
     def __init__(
-        self, database: Database, content: Content, form: Format, pairs: Sequence[Pair], *, unsure_below: float
+        self,
+        database: Database,
+        content: Content,
+        form: Format,
+        pairs: Sequence[Pair],
+        *,
+        unsure_below: float,
+        time_limit_s: float = math.inf,
     ) -> None:
+        self._ends_at_s = time.monotonic() + time_limit_s
         self.content, self.form = content, form
         self.pairs = [pair for pair in pairs if pair[0] not in NAMES]
         self.rows = self.size = 0
@@ -141,6 +164,9 @@ class Export:
 
     def __next__(self) -> bytes:
         try:
+            if time.monotonic() > self._ends_at_s:
+                log.warning("export_cut_off", content=self.content, rows=self.rows)
+                raise ReaderTooSlow
             rows, part = next(self._parts)
         except BaseException:
             self.close()  # at the end too: the caller may forget to

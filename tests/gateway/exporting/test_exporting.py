@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
 from gateway.services.exporting import export_files
-from gateway.services.exporting.exporting import Export
+from gateway.services.exporting.exporting import Export, ReaderTooSlow
 from gateway.settings import Role
 from gateway.worker import Worker
 from shared.clock import utc_now
@@ -205,6 +206,20 @@ def test_what_is_written_meanwhile_is_not_in_an_export_that_has_begun(tmp_path: 
     assert b"changed" not in b"".join(export)
     export.close()
     assert export.rows == len(made.people)
+    made.database.close()
+
+
+def test_whoever_reads_too_long_is_cut_off_and_gives_their_place_back(tmp_path: Path) -> None:
+    made = small(tmp_path)
+    given_back: list[bool] = []
+    export = Export(made.database, "customers", "ndjson", [], unsure_below=0.7, time_limit_s=0.05)
+    export.on_close(lambda: given_back.append(True))
+    time.sleep(0.06)
+    with pytest.raises(ReaderTooSlow) as caught:
+        next(export)
+    # As a client that has left: the connection breaks, and nobody takes what came for the whole.
+    assert caught.value.errno == errno.EPIPE
+    assert given_back == [True]
     made.database.close()
 
 

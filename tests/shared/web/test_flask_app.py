@@ -90,6 +90,11 @@ def test_a_body_that_is_no_json_is_the_callers_fault() -> None:
     assert answer.get_json()["error"]["code"] == "malformed_request"
 
 
+def test_a_doubled_slash_leads_nowhere_and_least_of_all_to_the_host_that_a_client_names() -> None:
+    answer = make().get("//boom", headers={"Host": "evil.test"})
+    assert answer.status_code == 404 and "Location" not in answer.headers
+
+
 def test_a_redirect_stays_one() -> None:
     assert make().get("/away").status_code == 302
 

@@ -1,0 +1,86 @@
+"""`make run` keeps its processes running, and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.web.gunicorn import why_not
+from tests.stack import wait_until
+
+#: Three commands under the manager: their names and lines are given.
+PROGRAM = """
+import sys
+from honcho.printer import Printer
+from gateway.cli import supervising
+supervising.QUICK_S, supervising.FIRST_PAUSE_S = float(sys.argv[1]), 0.05
+manager = supervising.LastingManager(Printer(sys.stdout, colour=False))
+for name, line in zip(sys.argv[2::2], sys.argv[3::2]):
+    manager.add_process(name, line)
+manager.loop()
+sys.exit(manager.returncode)
+"""
+
+
+def managed(*words: str, quick_s: float = 5.0) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(quick_s), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_what_can_not_stay_is_given_up_with_a_sentence_and_ends_the_rest() -> None:
+    with managed("bad", "exec false", "good", "exec sleep 60") as manager:
+        said, _ = manager.communicate(timeout=30)
+    assert said.count("bad ended with status 1; it is started again") == 4
+    assert "bad ended with status 1, 5 times shortly after its start: giving up" in said
+    assert manager.returncode == 1
+
+
+def test_what_dies_is_started_again_and_the_rest_goes_on(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    with managed(
+        "one", f"echo $$ >> {pids}; exec sleep 60", "other", f"echo $$ > {tmp_path}/other; exec sleep 60"
+    ) as manager:
+        first = int(wait_until(lambda: pids.exists() and pids.read_text(), "the first start"))
+        other = int(wait_until(lambda: (tmp_path / "other").exists() and (tmp_path / "other").read_text(), "the other"))
+        os.kill(first, signal.SIGKILL)
+        second = int(wait_until(lambda: pids.read_text().split()[1:], "the second start")[0])
+        assert runs(second) and runs(other)
+        manager.send_signal(signal.SIGTERM)
+        said, _ = manager.communicate(timeout=20)
+    assert "one was killed by signal 9; it is started again in 0.1 s" in said
+    assert not runs(second) and not runs(other)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")
+def test_none_outlives_a_manager_that_was_killed(tmp_path: Path) -> None:
+    with managed("one", f"echo $$ > {tmp_path}/one; exec sleep 60") as manager:
+        child = int(wait_until(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text(), "the start"))
+        manager.kill()
+        manager.wait(10)
+        wait_until(lambda: not runs(child), "its end", 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+def test_a_taken_port_is_said_with_the_process_that_holds_it() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        sentence = why_not("127.0.0.1", listening.getsockname()[1], "PORT")
+    assert sentence is not None and f"process {os.getpid()} (" in sentence
