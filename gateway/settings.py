@@ -5,6 +5,7 @@ Law: the environment (and `.env`) is read here and nowhere else. docs/operations
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,12 @@ class Settings(BaseSettings):
         ge=0,
         le=5,
         validation_alias="TRUSTED_PROXIES",
-        description="Reverse proxies in front whose X-Forwarded-For is believed.",
+        description="Reverse proxies in front, one behind the other, whose X-Forwarded-For is believed.",
+    )
+    proxy_addresses: Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode] = Field(
+        (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
+        validation_alias="PROXY_ADDRESSES",
+        description="Addresses or networks of the proxy that connects here; of others nothing is believed.",
     )
     jwt_secret: SecretStr | None = Field(
         None,
@@ -203,7 +209,7 @@ class Settings(BaseSettings):
         "json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal."
     )
 
-    @field_validator("allowed_origins", "allow_missing", mode="before")
+    @field_validator("allowed_origins", "allow_missing", "proxy_addresses", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -9,11 +9,11 @@ import re
 
 from flask import Flask, Response, request
 from flask_cors.core import get_cors_options, set_cors_headers
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from database.engine.session import Database
 from gateway.security import bodies, limits, roles, tokens
 from gateway.security.callers import CurrentUser, current_user
+from gateway.security.proxies import NamedProxies
 from gateway.security.roles import require_roles, scopes_of
 from gateway.settings import Settings
 
@@ -35,8 +35,9 @@ def install(app: Flask, settings: Settings, database: Database) -> None:
         A limit in the settings can't be read.
     """
     if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+        app.wsgi_app = NamedProxies(  # type: ignore[method-assign]
+            app.wsgi_app, hops=settings.trusted_proxies, addresses=settings.proxy_addresses
+        )
     tokens.install(app, settings)
     limiter = limits.Limiter(settings, database)
 

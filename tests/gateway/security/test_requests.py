@@ -190,3 +190,24 @@ def test_a_forwarded_address_is_believed_as_far_as_told(tmp_path: Path, hops: in
     world = build(tmp_path, TRUSTED_PROXIES=hops)
     forwarded = {"X-Forwarded-For": "192.0.2.66, 198.51.100.7, 203.0.113.9"}
     assert world.client.get("/api/health", headers=forwarded).get_json()["data"] == {"address": address}
+
+
+@pytest.mark.parametrize(
+    ("named", "connects", "address"),
+    [
+        ("", "198.51.100.1", "198.51.100.1"),
+        ("", "127.0.0.1", "203.0.113.9"),
+        ("10.0.0.0/8, 172.16.0.9", "172.16.0.9", "203.0.113.9"),
+        ("10.0.0.0/8, 172.16.0.9", "172.16.0.8", "172.16.0.8"),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", "203.0.113.9"),
+        ("10.0.0.0/8", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_a_forwarded_address_is_believed_of_named_proxies_only(
+    tmp_path: Path, named: str, connects: str, address: str
+) -> None:
+    world = build(tmp_path, TRUSTED_PROXIES=1, **({"PROXY_ADDRESSES": named} if named else {}))
+    answer = world.client.get(
+        "/api/health", headers={"X-Forwarded-For": "203.0.113.9"}, environ_overrides={"REMOTE_ADDR": connects}
+    )
+    assert answer.get_json()["data"] == {"address": address}

@@ -25,11 +25,15 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         yield made, theirs
 
 
+def send_pieces(ours: ClientSocket, times: int) -> None:
+    for _ in range(times):
+        ours.sendall(b"x" * client_socket.PIECE)
+
+
 def test_a_stream_that_nobody_reads_breaks(pair: Pair) -> None:
     ours, _ = pair
     with pytest.raises(BrokenPipeError):
-        for _ in range(200):
-            ours.sendall(b"x" * client_socket.PIECE)
+        send_pieces(ours, 200)
 
 
 def test_a_stream_that_is_read_too_slowly_breaks(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +49,7 @@ def test_a_stream_that_is_read_too_slowly_breaks(pair: Pair, monkeypatch: pytest
     reader = threading.Thread(target=read)
     reader.start()
     with pytest.raises(BrokenPipeError):
-        for _ in range(1000):
-            ours.sendall(b"x" * client_socket.PIECE)
+        send_pieces(ours, 1000)
     ends.set()
     ours.close()
     reader.join(5)
