@@ -14,9 +14,10 @@ MAX_HEAD_BYTES = 64 * 1024
 #: A body up to this size is waited for without a thread; whether it wants a larger one, the application says first.
 MAX_BODY_BYTES = MAX_JSON_BYTES
 _END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.I)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.I)
-_EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.I)
+#: Of a head in small letters: a pattern that begins with plain text is found ten times as fast as one without case.
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n")
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked")
+_EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
@@ -75,7 +76,7 @@ class Incoming:
         if end < 0 or end > MAX_HEAD_BYTES:
             self.state = State.HEAD_TOO_LONG if len(self._received) > MAX_HEAD_BYTES else State.HEAD
             return
-        head = self._received[: end + len(_END)]
+        head = bytes(self._received[: end + len(_END)]).lower()
         length = _LENGTH.search(head)
         self._is_chunked = _CHUNKED.search(head) is not None
         self._ends_at = end + len(_END)
@@ -86,7 +87,7 @@ class Incoming:
         self.state = State.BODY
         self._heed_expectation(head, has_body=self._is_chunked or self._ends_at > end + len(_END))
 
-    def _heed_expectation(self, head: bytearray, *, has_body: bool) -> None:
+    def _heed_expectation(self, head: bytes, *, has_body: bool) -> None:
         # Of a body that is waited for here, gunicorn is not told: it would ask for it a second time.
         expects = _EXPECTS.search(head) if has_body else None
         if expects is not None and self._ends_at is not None:

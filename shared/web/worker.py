@@ -38,8 +38,34 @@ DRAIN_S = 0.05
 
 
 class _Response(wsgi.Response):  # type: ignore[misc]
-    def default_headers(self) -> list[str]:
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
+    """An answer that does not name the server, and whose head goes with the first part of its body."""
+
+    headers_sent: bool
+    _head = b""
+
+    def send_headers(self) -> None:
+        if not self.headers_sent:
+            lines = [line for line in self.default_headers() if not line.startswith("Server:")]
+            lines += [f"{name}: {value}\r\n" for name, value in self.headers]
+            self._head = "".join([*lines, "\r\n"]).encode("latin-1")
+            self.headers_sent = True
+
+    def _send(self, data: bytes) -> None:
+        whole, self._head = self._head + data, b""
+        if whole:
+            self.sock.sendall(whole)
+
+    def _emit_body(self, data: bytes) -> None:
+        self._send(b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
+    def sendfile(self, respiter: Any) -> bool:
+        self.send_headers()
+        self._send(b"")
+        return bool(super().sendfile(respiter))
+
+    def close(self) -> None:
+        self.send_headers()
+        self._send(b"0\r\n\r\n" if self.chunked else b"")
 
 
 class Connection(TConn):  # type: ignore[misc]
