@@ -1,7 +1,7 @@
 """gunicorn's threaded worker, but no client holds a thread by being slow.
 
-Law: a request comes in and an answer goes out in the event loop, which waits for any number of clients; a thread serves
-what is whole. When there is no room, whoever has kept us waiting longest goes.
+Law: a thread takes what has come and never waits for the rest; the event loop waits, for any number of clients, for
+requests and for what was not taken of answers. When there is no room, whoever has kept us waiting longest goes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from functools import partial
 from typing import Any
 
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
-from shared.web.client_socket import STALL_S, ClientSocket, StalledClients
+from shared.web.client_socket import PIECE, STALL_S, ClientSocket, StalledClients
+from shared.web.connection import Connection, Response
 from shared.web.error_responses import answer_before_flask, status_of_refusal
 from shared.web.gunicorn import MAX_CONNECTIONS
-from shared.web.incoming import Incoming, State
+from shared.web.incoming import State
 
 HEAD_S, BODY_S, LINGER_S, STOPPING_S = 10.0, 120.0, 2.0, 1.0
 MAX_PER_ADDRESS = 512
@@ -32,54 +33,8 @@ MAX_PER_ADDRESS = 512
 SPARE_DESCRIPTORS = 256
 #: Bytes of requests and answers that wait, all clients together.
 MAX_HELD = 64 * 1024 * 1024
-PIECE = 64 * 1024
 #: How long a thread may read what the application left of a body that has come already.
 DRAIN_S = 0.05
-
-
-class _Response(wsgi.Response):  # type: ignore[misc]
-    """An answer that does not name the server, and whose head goes with the first part of its body."""
-
-    headers_sent: bool
-    _head = b""
-
-    def send_headers(self) -> None:
-        if not self.headers_sent:
-            lines = [line for line in self.default_headers() if not line.startswith("Server:")]
-            lines += [f"{name}: {value}\r\n" for name, value in self.headers]
-            self._head = "".join([*lines, "\r\n"]).encode("latin-1")
-            self.headers_sent = True
-
-    def _send(self, data: bytes) -> None:
-        whole, self._head = self._head + data, b""
-        if whole:
-            self.sock.sendall(whole)
-
-    def _emit_body(self, data: bytes) -> None:
-        self._send(b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data)
-
-    def sendfile(self, respiter: Any) -> bool:
-        self.send_headers()
-        self._send(b"")
-        return bool(super().sendfile(respiter))
-
-    def close(self) -> None:
-        self.send_headers()
-        self._send(b"0\r\n\r\n" if self.chunked else b"")
-
-
-class Connection(TConn):  # type: ignore[misc]
-    """A client, what has come of its request, and until when the event loop waits for it."""
-
-    sock: ClientSocket
-
-    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.address = str(client[0] if isinstance(client, tuple) else client)
-        self.incoming = Incoming()
-        self.held = 0
-        self.keep = self.is_large = False
-        self.since = self.until = 0.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -97,7 +52,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Make room for descriptors, then serve."""
-        wsgi.Response = _Response
+        wsgi.Response = Response
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = MAX_CONNECTIONS + SPARE_DESCRIPTORS
         if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -119,7 +74,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn = Connection(self.cfg, ClientSocket(accepted, self.stalled), client, listener.getsockname())
         self.nr_conns += 1
         self.by_address[conn.address] += 1
-        self._wait(conn, selectors.EVENT_READ, self._read, HEAD_S)
+        self._wait(conn, selectors.EVENT_READ, self._dispatch, HEAD_S)
         if self.by_address[conn.address] > MAX_PER_ADDRESS:
             self._make_room(conn.address)
         elif self.nr_conns >= self.worker_connections:
@@ -167,71 +122,84 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while self.held > MAX_HELD:
             self._drop(next(each for each in self.waiting if each.held))
 
-    def _read(self, conn: Connection) -> None:
-        piece = socket.socket.recv(conn.sock, PIECE)
-        if piece:
-            self._came(conn, piece)
-        elif conn.incoming.state is State.BODY:
-            self._serve(conn)  # which answers that the body breaks off
-        else:
-            self._drop(conn)
-
-    def _came(self, conn: Connection, piece: bytes) -> None:
-        was, was_idle = conn.incoming.state, not len(conn.incoming)
-        now = conn.incoming.add(piece)
-        if now is State.READY:
-            self._serve(conn)
-            return
-        if now is State.HEAD_TOO_LONG:
-            self._refuse(conn, 431)
-            return
-        if was_idle or was is not now:
-            conn.since = time.monotonic()
-        conn.until = min(conn.since + (HEAD_S if now is State.HEAD else BODY_S), time.monotonic() + STALL_S)
-        if conn.incoming.wants_to_be_asked:
-            conn.incoming.wants_to_be_asked = False
-            conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._hold(conn, len(conn.incoming))
-
-    def _refuse(self, conn: Connection, status: int) -> None:
-        conn.sock.send(answer_before_flask(status))
-        conn.keep = False
+    def _dispatch(self, conn: Connection) -> None:
         self._stop_waiting(conn)
-        self._after(conn)
+        self.enqueue_req(conn)
 
-    def _serve(self, conn: Connection) -> None:
-        if conn in self.waiting:
-            self._stop_waiting(conn)
-        if conn.incoming.is_large and self.large >= self._half:
+    def handle(self, conn: Connection) -> bool | State:
+        """Serve a request that is whole, or say what to wait for; in a thread."""
+        try:
+            is_over = conn.read()
+        except OSError:
+            return False
+        state = conn.incoming.state
+        if state is State.READY and (conn.is_admitted or not conn.incoming.is_large):
+            return self._serve(conn)
+        if is_over:
+            # Whose body breaks off is told so.
+            return self._serve(conn) if state is State.BODY else False
+        return state
+
+    def _serve(self, conn: Connection) -> bool:
+        conn.init()
+        conn.parser.unreader.unread(conn.incoming.take())
+        return bool(super().handle(conn))
+
+    def _go_on(self, conn: Connection, state: State) -> None:
+        if state is State.HEAD_TOO_LONG:
+            self._refuse(conn, 431)
+        elif state is State.READY:
+            self._admit(conn)
+        else:
+            if state is not conn.stage:
+                conn.stage, conn.stage_since = state, time.monotonic()
+            if conn.incoming.wants_to_be_asked:
+                conn.incoming.wants_to_be_asked = False
+                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._wait(conn, selectors.EVENT_READ, self._dispatch, STALL_S)
+            conn.until = min(conn.until, conn.stage_since + (HEAD_S if state is State.HEAD else BODY_S))
+            self._hold(conn, len(conn.incoming))
+
+    def _admit(self, conn: Connection) -> None:
+        """Have a thread read a large body, if not half of them do so."""
+        conn.is_admitted = self.large < self._half
+        if conn.is_admitted:
+            self.large += 1
+            self.enqueue_req(conn)
+        else:
             conn.until = time.monotonic() + STALL_S
             self.waiting[conn] = None
             self.parked.append(conn)
-            return
-        conn.is_large = conn.incoming.is_large
-        self.large += conn.is_large
-        conn.init()
-        conn.parser.unreader.unread(conn.incoming.take())
-        self._hold(conn, 0)
-        self.enqueue_req(conn)
-
-    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
-        """Send what the client has not taken yet; then wait for its next request, or for its end."""
-        if conn.is_large:
-            self.large, conn.is_large = self.large - 1, False
-            self._unpark()
-        conn.keep = not fs.cancelled() and fs.exception() is None and bool(fs.result())
-        conn.sock.setblocking(False)
-        if not conn.sock.unsent:
-            self._after(conn)
-            return
-        self._wait(conn, selectors.EVENT_WRITE, self._flush, STALL_S)
-        self._hold(conn, len(conn.sock.unsent))
 
     def _unpark(self) -> None:
         while self.parked and self.large < self._half:
             conn = self.parked.popleft()
             if conn in self.waiting:
-                self._serve(conn)
+                self._stop_waiting(conn)
+                self._admit(conn)
+
+    def _refuse(self, conn: Connection, status: int) -> None:
+        conn.keep = False
+        with suppress(OSError):
+            conn.sock.send(answer_before_flask(status))
+        self._after(conn)
+
+    def finish_request(self, conn: Connection, fs: Future[bool | State]) -> None:
+        """Send what the client has not taken yet; then wait for its next request, or for its end."""
+        outcome = False if fs.cancelled() or fs.exception() is not None else fs.result()
+        conn.sock.setblocking(False)
+        if isinstance(outcome, State):
+            self._go_on(conn, outcome)
+            return
+        conn.keep, conn.stage = outcome, None
+        if conn.is_admitted:
+            self.large, conn.is_admitted = self.large - 1, False
+            self._unpark()
+        if not conn.sock.unsent:
+            self._after(conn)
+            return
+        self._wait(conn, selectors.EVENT_WRITE, self._flush, STALL_S)
+        self._hold(conn, len(conn.sock.unsent))
 
     def _flush(self, conn: Connection) -> None:
         now = time.monotonic()
@@ -244,15 +212,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._after(conn)
 
     def _after(self, conn: Connection) -> None:
+        self._hold(conn, 0)
         if not conn.keep:
             # Closed at once, what the client still sends would make the kernel take back our answer.
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_WR)
             self._wait(conn, selectors.EVENT_READ, self._discard, LINGER_S)
-            return
-        self._wait(conn, selectors.EVENT_READ, self._read, self.cfg.keepalive)
-        if read_ahead := conn.parser.unreader.take_buffered():
-            self._came(conn, read_ahead)
+        elif read_ahead := conn.parser.unreader.take_buffered():
+            conn.incoming.add(read_ahead)
+            self.enqueue_req(conn)
+        else:
+            self._wait(conn, selectors.EVENT_READ, self._dispatch, self.cfg.keepalive)
 
     def _discard(self, conn: Connection) -> None:
         if not socket.socket.recv(conn.sock, PIECE):
@@ -274,6 +244,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for conn in [each for each in self.waiting if each.until < now]:
             if conn in self.parked:
                 self.parked.remove(conn)
+                self._stop_waiting(conn)
                 self._refuse(conn, 503)
             else:
                 self._drop(conn)

@@ -1,0 +1,71 @@
+"""A client's connection: what has come of its request, and how its answer goes out."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import TConn
+
+from shared.web.client_socket import PIECE, ClientSocket
+from shared.web.incoming import Incoming, State
+
+
+class Response(wsgi.Response):  # type: ignore[misc]
+    """An answer that does not name the server, and whose head goes with the first part of its body."""
+
+    headers_sent: bool
+    _head = b""
+
+    def send_headers(self) -> None:
+        if not self.headers_sent:
+            lines = [line for line in self.default_headers() if not line.startswith("Server:")]
+            lines += [f"{name}: {value}\r\n" for name, value in self.headers]
+            self._head = "".join([*lines, "\r\n"]).encode("latin-1")
+            self.headers_sent = True
+
+    def _send(self, data: bytes) -> None:
+        whole, self._head = self._head + data, b""
+        if whole:
+            self.sock.sendall(whole)
+
+    def _emit_body(self, data: bytes) -> None:
+        self._send(b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
+    def sendfile(self, respiter: Any) -> bool:
+        self.send_headers()
+        self._send(b"")
+        return bool(super().sendfile(respiter))
+
+    def close(self) -> None:
+        self.send_headers()
+        self._send(b"0\r\n\r\n" if self.chunked else b"")
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client, what has come of its request, and until when the event loop waits for it."""
+
+    sock: ClientSocket
+
+    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.address = str(client[0] if isinstance(client, tuple) else client)
+        self.incoming = Incoming()
+        self.held = 0
+        self.keep = self.is_admitted = False
+        self.stage: State | None = None
+        self.stage_since = 0.0
+        self.since = self.until = 0.0
+
+    def read(self) -> bool:
+        """Take what has come, without waiting; say whether the client has ended what it sends."""
+        try:
+            while self.incoming.state in (State.HEAD, State.BODY):
+                piece = socket.socket.recv(self.sock, PIECE)
+                if not piece:
+                    return True
+                self.incoming.add(piece)
+        except BlockingIOError:
+            pass
+        return False
