@@ -277,6 +277,8 @@ LAZY = {
     ("gateway.cli.data", "shared.tables.schema_inference"),
     ("gateway.cli.judging", "gateway.services.models.training"),
     ("gateway.cli.operate", "gateway.services.demo"),
+    # The process manager, which the containers do without.
+    ("gateway.cli.operate", "gateway.cli.supervising"),
 }
 
 
