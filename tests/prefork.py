@@ -33,9 +33,9 @@ IMPORTED: Mapping[str, Sequence[str]] = {
         "gateway.cli.main",
         "gateway.worker",
         "gunicorn.app.wsgiapp",
-        "gunicorn.workers.gthread",
+        "shared.web.worker",
     ),
-    "ml_service": ("ml_service.app", "ml_service.train_model", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread"),
+    "ml_service": ("ml_service.app", "ml_service.train_model", "gunicorn.app.wsgiapp", "shared.web.worker"),
 }
 START_S = 60.0
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests import slow_clients
-from tests.slow_clients import holding, seconds_to_answer
+from tests.serving import slow_clients
+from tests.serving.slow_clients import holding, seconds_to_answer
 from tests.stack import ROOT, Stack, free_port, wait_until
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

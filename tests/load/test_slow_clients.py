@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests import slow_clients
-from tests.slow_clients import Sockets, holding, is_closed_within, reading_nothing, seconds_to_answer
+from tests.serving import slow_clients
+from tests.serving.slow_clients import Sockets, holding, is_closed_within, reading_nothing, seconds_to_answer
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]

@@ -86,7 +86,7 @@ def test_a_taken_port_is_said_in_one_sentence(
         monkeypatch.setenv("PYTHON_PORT", str(taken.getsockname()[1]))
         assert main([]) == 1
         err = capsys.readouterr().err
-    assert re.fullmatch(r"Port \d+ on 127\.0\.0\.1 is taken; .*PYTHON_PORT.*\n", err)
+    assert re.fullmatch(r"Port \d+ on 127\.0\.0\.1 is taken: .*PYTHON_PORT.*\n", err)
 
 
 def test_an_address_that_is_not_ours_is_said_too() -> None:
@@ -96,7 +96,7 @@ def test_an_address_that_is_not_ours_is_said_too() -> None:
 
 def test_it_is_served_by_gunicorn_threads_of_one_process() -> None:
     line = " ".join(gunicorn_line("ml_service.app:create_app", host="127.0.0.1", port=5001, threads=8, reload=True))
-    assert "--no-control-socket" in line and "--worker-class gthread" in line and "--workers 1" in line
+    assert "--no-control-socket" in line and "--worker-class shared.web.worker.Worker" in line and "--workers 1" in line
     assert "--bind 127.0.0.1:5001" in line and line.endswith("--reload") and "preload" not in line
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from shared.web.gunicorn import gunicorn_line
-from tests import slow_clients
-from tests.served_app import LARGE
-from tests.slow_clients import Sockets, holding, is_closed_within, reading_nothing, seconds_to_answer
+from tests.serving import slow_clients
+from tests.serving.served_app import LARGE
+from tests.serving.slow_clients import Sockets, holding, is_closed_within, reading_nothing, seconds_to_answer
 
 #: One process of pytest runs them all, over one server.
 pytestmark = pytest.mark.xdist_group("worker")
@@ -32,7 +32,9 @@ def serving() -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    line = gunicorn_line("tests.served_app:make_app", host="127.0.0.1", port=port, threads=THREADS, reload=False)
+    line = gunicorn_line(
+        "tests.serving.served_app:make_app", host="127.0.0.1", port=port, threads=THREADS, reload=False
+    )
     server = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "SCRIPT_NAME": ""})
     try:
         end = time.monotonic() + 20
