@@ -33,10 +33,8 @@ def why_not(host: str, port: int, variable: str) -> str | None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                holder = holder_of(port) or "something"
-                return (
-                    f"Port {port} on {host} is taken: {holder} listens there; end it or set {variable} to a free one."
-                )
+                taken = f"Port {port} on {host} is taken: {holder_of(port) or 'something'} listens there"
+                return f"{taken}; end it or set {variable} to a free port."
             return f"Can't listen on {host}:{port} ({error.strerror}); check the address and {variable}."
     return None
 
