@@ -283,15 +283,8 @@ def timeline() -> Response:
 def promote(body: PromoteBody) -> Response:
     """A version that the gate refused needs `force`; the reason is recorded."""
     env = environment()
-    model = promotions.promote(
-        env.database,
-        env.clock,
-        env.ml.require_intact,
-        version=body.version,
-        reason=body.reason,
-        force=body.force,
-        actor=current_user().actor,
-    )
+    actor = current_user().actor
+    model = promotions.promote(env.database, env.clock, env.ml.require_intact, **body.model_dump(), actor=actor)
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
 
