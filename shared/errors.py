@@ -208,6 +208,8 @@ class DatabaseBusy(ServiceUnavailable):
     """Somebody else holds the database's write lock for longer than one waits."""
 
     code = "database_busy"
+
+
 class ModelUnavailable(ServiceUnavailable):
     """The files of a model that should be there are gone, or are not those that were saved."""
 
