@@ -58,11 +58,7 @@ class Settings(BaseSettings):
         description="Served over HTTPS: secure cookies, HSTS. In production it has to be said, 0 too.",
     )
     trusted_proxies: int = Field(
-        0,
-        ge=0,
-        le=5,
-        validation_alias="TRUSTED_PROXIES",
-        description="Reverse proxies in front, one behind the other, whose X-Forwarded-For is believed.",
+        0, ge=0, le=5, validation_alias="TRUSTED_PROXIES", description="Proxies whose X-Forwarded-For is believed."
     )
     proxy_addresses: Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode] = Field(
         (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
@@ -137,18 +133,10 @@ class Settings(BaseSettings):
         200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes."
     )
     export_keep_hours: float = Field(
-        24.0,
-        gt=0,
-        le=8760,
-        validation_alias="EXPORT_KEEP_HOURS",
-        description="How long exported Parquet files are kept, in DATA_FOLDER.",
+        24.0, gt=0, le=8760, validation_alias="EXPORT_KEEP_HOURS", description="Hours that Parquet exports are kept."
     )
     export_stream_minutes: float = Field(
-        10.0,
-        gt=0,
-        le=1440,
-        validation_alias="EXPORT_STREAM_MINUTES",
-        description="How long one streamed export may take; a Parquet job has no such limit.",
+        10.0, gt=0, le=1440, validation_alias="EXPORT_STREAM_MINUTES", description="Most minutes of a streamed export."
     )
     max_waiting: int = Field(
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
