@@ -250,7 +250,7 @@ def test_listed_customers_who_were_trained_on_have_out_of_fold_scores_and_the_le
 @example_group
 def test_importing_the_same_table_again_says_that_nothing_changed(example_tour: Tour) -> None:
     again = said(example_tour.stack.command("import", str(EXAMPLE), "--schema", "retainstream"))
-    assert "imported already; nothing changed" in again
+    assert "imported before; nothing changed" in again
 
 
 @example_group
