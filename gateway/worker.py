@@ -25,7 +25,7 @@ from gateway.services import kinds
 from gateway.services.exporting import export_files
 from gateway.services.importing import uploads
 from gateway.services.jobs import running
-from gateway.services.jobs.silence import Silence
+from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
 from gateway.settings import load_settings
@@ -48,7 +48,7 @@ class Worker:
     ----------
     name
         Unique among workers; host and process id by default.
-    silence
+    watch
         Tells which jobs have lost their worker.
     """
 
@@ -58,12 +58,12 @@ class Worker:
         *,
         name: str | None = None,
         stops: threading.Event | None = None,
-        silence: Silence | None = None,
+        watch: HeartbeatWatch | None = None,
     ) -> None:
         self._environment, self._database, self._clock = environment, environment.database, environment.clock
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._stops = stops or threading.Event()
-        self._silence = silence or Silence()
+        self._watch = watch or HeartbeatWatch()
         self._swept_at_s = float("-inf")
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class Worker:
         with self._database.write() as connection:
             now = iso(self._clock())
             workers.seen(connection, self._name, now)
-            silent = self._silence.look(lost_jobs.beats(connection))
+            silent = self._watch.find_silent(lost_jobs.beats(connection))
             settled = lost_jobs.take_back(connection, silent, now)
         self._sweep()
         export_files.remove_old(

@@ -26,7 +26,7 @@ from database.models import models
 from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
 from gateway.services.importing.publish_import import refresh_figures
-from gateway.services.jobs.apart import apart
+from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
@@ -104,7 +104,7 @@ def load(work: Work) -> bool:
     today = work.clock().date()
     work.step(0.0, "Simulating subscribers")
     plan = {"customers": work.settings.demo_customers, "months": MONTHS, "last_calendar_month": today.month}
-    simulated = apart(work, partial(simulate, PRESET, seed=SEED, **plan))
+    simulated = cancellable_call(work, partial(simulate, PRESET, seed=SEED, **plan))
     dates = [(today - timedelta(days=MONTH_DAYS * (MONTHS - 1 - m))).isoformat() for m in range(MONTHS)]
     with work.database.write() as connection:
         customer_base.adopt(connection, built_in_schema(), is_demo=True, clock=work.clock)

@@ -20,7 +20,7 @@ from database.jobs import jobs
 from gateway.services import kinds
 from gateway.services.jobs import running, work
 from shared.errors import DatabaseBusy
-from tests.gateway.office import Office
+from tests.gateway.job_owners import JobOwners
 from tests.world import World
 
 
@@ -34,8 +34,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
-    made = Office(tmp_path)
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobOwners]:
+    made = JobOwners(tmp_path)
     monkeypatch.setattr(waiting, "PATIENCE_S", 0.05)
     # `create_app` is given a database here: it waits as that of a gateway does, but not for seconds.
     monkeypatch.setattr(made.database, "_waiting", Waiting(0.1, places=2))
@@ -56,7 +56,7 @@ WRITES = (
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES, ids=[path for _, path, _ in WRITES])
 def test_every_write_answers_503_and_when_to_come_back(
-    office: Office, method: str, path: str, body: dict[str, object] | None
+    office: JobOwners, method: str, path: str, body: dict[str, object] | None
 ) -> None:
     office.job("train", "ann", state="queued")
     with locked(office.settings.database_path):
@@ -65,7 +65,7 @@ def test_every_write_answers_503_and_when_to_come_back(
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_read_by_key_does_not_wait_for_its_use_to_be_noted(office: Office) -> None:
+def test_a_read_by_key_does_not_wait_for_its_use_to_be_noted(office: JobOwners) -> None:
     with locked(office.settings.database_path):
         began = time.monotonic()
         assert office.ask("ann/read", "/api/dashboard/metrics").status_code == 200

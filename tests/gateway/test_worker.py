@@ -14,8 +14,8 @@ from database.jobs import job_lists, jobs
 from database.jobs.jobs import Job
 from gateway.services import kinds
 from gateway.services.jobs import work
+from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.params import FileParams, ScoreParams, TrainingParams
-from gateway.services.jobs.silence import Silence
 from gateway.services.jobs.work import Work
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
@@ -32,8 +32,8 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return made
 
 
-def a_worker(world: World, silence: Silence | None = None) -> Worker:
-    return Worker(replace(world, clock=utc_now).environment, name="w", silence=silence)
+def a_worker(world: World, watch: HeartbeatWatch | None = None) -> Worker:
+    return Worker(replace(world, clock=utc_now).environment, name="w", watch=watch)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, hand
     with world.database.write() as connection:
         jobs.claim(connection, lane="rest", worker="dead", now="2020-01-01T00:00:00.000Z")
     seconds = iter(range(0, 60, 5))
-    made = a_worker(world, Silence(lambda: next(seconds)))
+    made = a_worker(world, HeartbeatWatch(lambda: next(seconds)))
     for _ in range(3):
         made._look_around()
         assert work.read(world.database, job_id).state == "running"

@@ -20,7 +20,7 @@ from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
 from gateway.services.jobs import locks
-from gateway.services.jobs.apart import apart, items_apart
+from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column, train_batch
@@ -85,7 +85,7 @@ def train(
         Features that the leak guard lets pass, although they give the outcome away; the report names them.
     """
     schema, checksum = _base(work.database)
-    on_disk = apart(work, work.ml.versions)
+    on_disk = cancellable_call(work, work.ml.versions)
     with work.database.write() as connection:
         champion = models.live(connection)
         version = models.next_version(connection, work.settings.model_version, on_disk)
@@ -155,7 +155,7 @@ def _base(database: Database) -> tuple[Schema, str]:
 
 def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainReport:
     work.step(0.0, "Sending the training data")
-    with closing(items_apart(work, partial(_lines, work, schema, params, today))) as lines:
+    with closing(cancellable_items(work, partial(_lines, work, schema, params, today))) as lines:
         for line in lines:
             if "report" in line:
                 return TrainReport.model_validate(line["report"])

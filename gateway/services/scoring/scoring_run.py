@@ -25,7 +25,7 @@ from database.models.models import Model
 from database.scoring import runs
 from database.scoring.run_writer import Scores, drop_unfinished, open_run
 from gateway.services.jobs import locks
-from gateway.services.jobs.apart import apart
+from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import gaps
@@ -174,7 +174,7 @@ def to_batch(schema: Schema, part: Fetched) -> Batch:
 def score(work: Work, version: str, batch: Batch) -> Scores:
     """Score a batch with one model version."""
     ask = partial(work.ml.score_columns, batch.body, version, request_id=work.job.request_id)
-    answer = arrow.decode(apart(work, ask))
+    answer = arrow.decode(cancellable_call(work, ask))
     columns = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
     return Scores(batch.customer_ids, batch.monthly_prices, columns)
 

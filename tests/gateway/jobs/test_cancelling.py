@@ -16,7 +16,7 @@ from gateway.clients.ml_client import MLClient
 from gateway.services import kinds
 from gateway.services.importing import preview
 from gateway.services.jobs import running, work
-from gateway.services.jobs.apart import apart, items_apart
+from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import scoring_run
 from shared.errors import Cancelled
@@ -70,7 +70,7 @@ def test_a_training_whose_service_hangs_is_left(world: World, hung: str, monkeyp
         def lines() -> Generator[dict[str, Any], None, None]:
             yield from given.ml.train(iter([b"rows"]))
 
-        return {"lines": list(items_apart(given, lines))}
+        return {"lines": list(cancellable_items(given, lines))}
 
     assert cancelled_in(world, begun, train) < SOON_S
 
@@ -114,13 +114,13 @@ def test_what_a_call_apart_raises_reaches_the_caller(world: World) -> None:
         raise TimeoutError("its own")
 
     with pytest.raises(TimeoutError, match="its own"):
-        apart(begun, fails)
+        cancellable_call(begun, fails)
 
     def some() -> Generator[int, None, None]:
         yield 1
         raise ValueError("broken")
 
-    found = items_apart(begun, some)
+    found = cancellable_items(begun, some)
     assert next(found) == 1
     with pytest.raises(ValueError, match="broken"):
         next(found)
@@ -137,7 +137,7 @@ def test_items_apart_are_closed_in_their_own_thread_when_nobody_reads_on(world: 
         finally:
             closed.set()
 
-    found = items_apart(world.work("score"), endless)
+    found = cancellable_items(world.work("score"), endless)
     next(found)
     found.close()
     assert closed.wait(5)
@@ -147,4 +147,4 @@ def test_a_job_that_was_cancelled_raises_before_it_asks(world: World) -> None:
     begun = world.work("score")
     begun.stops.set()
     with pytest.raises(Cancelled):
-        apart(begun, lambda: time.sleep(10))
+        cancellable_call(begun, lambda: time.sleep(10))

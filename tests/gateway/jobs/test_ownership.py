@@ -13,19 +13,19 @@ from gateway.app import create_app
 from gateway.openapi import blueprint
 from gateway.security import roles
 from gateway.services import kinds
-from tests.gateway.office import CELL, Office
+from tests.gateway.job_owners import CELL, JobOwners
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    made = Office(tmp_path_factory.mktemp("office"))
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobOwners]:
+    made = JobOwners(tmp_path_factory.mktemp("office"))
     yield made
     made.database.close()
 
 
 @pytest.mark.parametrize("who", ["ann", "root"])
 @pytest.mark.parametrize("by", ["ann", "ann/import"])
-def test_the_owner_and_administrators_see_what_a_job_came_to(office: Office, who: str, by: str) -> None:
+def test_the_owner_and_administrators_see_what_a_job_came_to(office: JobOwners, who: str, by: str) -> None:
     done = office.data(who, f"/api/jobs/{office.job('preview', by)}")
     assert (done["result"], done["withheld"]) == ({"rows": [[CELL]]}, None)
     failed = office.data(who, f"/api/jobs/{office.job('import', by, state='failed')}")
@@ -34,7 +34,9 @@ def test_the_owner_and_administrators_see_what_a_job_came_to(office: Office, who
 
 @pytest.mark.parametrize("state", ["done", "failed"])
 @pytest.mark.parametrize("who", ["bob", "vic", "ann/import", "root/import"])
-def test_others_see_that_it_is_there_and_how_far_and_nothing_of_the_file(office: Office, who: str, state: str) -> None:
+def test_others_see_that_it_is_there_and_how_far_and_nothing_of_the_file(
+    office: JobOwners, who: str, state: str
+) -> None:
     answer = office.ask(who, f"/api/jobs/{office.job('import', 'ann', state=state)}")
     job = answer.get_json()["data"]
     assert (answer.status_code, job["state"], job["kind"]) == (200, state, "import")
@@ -44,20 +46,20 @@ def test_others_see_that_it_is_there_and_how_far_and_nothing_of_the_file(office:
     assert job["error"] is None or set(job["error"]) == {"code", "message"}
 
 
-def test_a_key_owns_what_it_asked_for_and_no_other_key_does(office: Office) -> None:
+def test_a_key_owns_what_it_asked_for_and_no_other_key_does(office: JobOwners) -> None:
     job_id = office.job("import", "ann/import")
     assert office.data("ann/import", f"/api/jobs/{job_id}")["result"] is not None
     assert office.data("root/import", f"/api/jobs/{job_id}")["result"] is None
 
 
-def test_what_a_command_started_is_for_administrators(office: Office) -> None:
+def test_what_a_command_started_is_for_administrators(office: JobOwners) -> None:
     job_id = office.job("demo", None)
     assert office.data("root", f"/api/jobs/{job_id}")["result"] is not None
     assert office.data("ann", f"/api/jobs/{job_id}")["result"] is None
 
 
 @pytest.mark.parametrize("who", ["ann", "bob", "root", "root/import"])
-def test_a_list_holds_no_results_and_no_details_whoever_asks(office: Office, who: str) -> None:
+def test_a_list_holds_no_results_and_no_details_whoever_asks(office: JobOwners, who: str) -> None:
     office.job("import", "ann")
     office.job("import", "ann", state="failed")
     answer = office.ask(who, "/api/jobs?limit=100")
@@ -72,7 +74,7 @@ def test_a_list_holds_no_results_and_no_details_whoever_asks(office: Office, who
 
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 @pytest.mark.parametrize("scope", ["import", "score", "read"])
-def test_a_key_reaches_jobs_of_the_kinds_of_its_scope_alone(office: Office, kind: str, scope: str) -> None:
+def test_a_key_reaches_jobs_of_the_kinds_of_its_scope_alone(office: JobOwners, kind: str, scope: str) -> None:
     job_id = office.job(kind, "ann", state="queued")
     own = kinds.KINDS[kind].scope == scope
     assert office.ask(f"ann/{scope}", f"/api/jobs/{job_id}").status_code == (200 if own else 404)
@@ -95,7 +97,7 @@ def test_no_key_reaches_training() -> None:
      ("ann/import", "ann/import", 200), ("ann/import", "ann", 403), ("ann", None, 403), ("root", None, 200)],
 )  # fmt: skip
 def test_a_job_is_cancelled_by_its_owner_and_by_administrators(
-    office: Office, who: str, by: str | None, status: int
+    office: JobOwners, who: str, by: str | None, status: int
 ) -> None:
     job_id = office.job("import", by, state="queued")
     assert office.ask(who, f"/api/jobs/{job_id}", "DELETE").status_code == status
@@ -104,7 +106,7 @@ def test_a_job_is_cancelled_by_its_owner_and_by_administrators(
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/{}/file", "/api/customers/import/{}/rejects"])
-def test_files_of_a_job_are_its_owners(office: Office, path: str) -> None:
+def test_files_of_a_job_are_its_owners(office: JobOwners, path: str) -> None:
     job_id = office.job("export" if "file" in path else "import", "ann")
     statuses = {who: office.ask(who, path.format(job_id)).status_code for who in ("ann", "bob", "root")}
     assert statuses == {"ann": 404, "bob": 403, "root": 404}, (
@@ -113,12 +115,12 @@ def test_files_of_a_job_are_its_owners(office: Office, path: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "999999", "9" * 30])
-def test_a_job_that_is_not_there_is_told_as_before(office: Office, number: str) -> None:
+def test_a_job_that_is_not_there_is_told_as_before(office: JobOwners, number: str) -> None:
     assert office.ask("ann", f"/api/jobs/{number}").status_code == (404 if number == "999999" else 422)
 
 
 def test_the_gateway_does_not_start_with_a_route_of_a_job_that_does_not_say_whose(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: JobOwners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten = blueprint("forgotten", __name__, prefix="/api/forgotten")
     forgotten.get("/<int:job_id>")(lambda path: "secret")
@@ -133,14 +135,14 @@ def test_the_gateway_does_not_start_with_a_route_of_a_job_that_does_not_say_whos
 
 
 @pytest.fixture
-def narrow(tmp_path: Path) -> Iterator[Office]:
+def narrow(tmp_path: Path) -> Iterator[JobOwners]:
     """A gateway whose queue takes two jobs of a person and kind, and four in all."""
-    made = Office(tmp_path, MAX_QUEUED=2, MAX_QUEUE=4)
+    made = JobOwners(tmp_path, MAX_QUEUED=2, MAX_QUEUE=4)
     yield made
     made.database.close()
 
 
-def test_a_person_has_so_many_jobs_of_a_kind_waiting_and_no_more(narrow: Office) -> None:
+def test_a_person_has_so_many_jobs_of_a_kind_waiting_and_no_more(narrow: JobOwners) -> None:
     train = {"path": "/api/model/train", "method": "POST", "json": {}}
     assert [narrow.ask("ann", **train).status_code for _ in range(2)] == [202, 202]
     refused = narrow.ask("ann", **train)
@@ -155,7 +157,7 @@ def test_a_person_has_so_many_jobs_of_a_kind_waiting_and_no_more(narrow: Office)
     assert narrow.ask("ann", **train).status_code == 202
 
 
-def test_a_repeated_key_gives_its_job_though_the_queue_is_full(narrow: Office) -> None:
+def test_a_repeated_key_gives_its_job_though_the_queue_is_full(narrow: JobOwners) -> None:
     train = {"path": "/api/model/train", "method": "POST", "headers": {"Idempotency-Key": "k"}}
     first = narrow.ask("ann", **train, json={})
     assert narrow.ask("ann", "/api/model/train", "POST", json={}).status_code == 202
@@ -163,14 +165,14 @@ def test_a_repeated_key_gives_its_job_though_the_queue_is_full(narrow: Office) -
     assert again.headers["Location"] == first.headers["Location"]
 
 
-def test_the_same_key_with_another_body_is_refused(narrow: Office) -> None:
+def test_the_same_key_with_another_body_is_refused(narrow: JobOwners) -> None:
     train = {"path": "/api/model/train", "method": "POST", "headers": {"Idempotency-Key": "k"}}
     assert narrow.ask("ann", **train, json={}).status_code == 202
     other = narrow.ask("ann", **train, json={"allow_leaks": ["x"]})
     assert (other.status_code, other.get_json()["error"]["details"][0]["field"]) == (422, "Idempotency-Key")
 
 
-def test_the_same_key_with_another_file_or_another_way_to_take_it_is_refused(narrow: Office) -> None:
+def test_the_same_key_with_another_file_or_another_way_to_take_it_is_refused(narrow: JobOwners) -> None:
     def send(content: bytes, **form: str) -> TestResponse:
         data = {"file": (BytesIO(content), "a.csv"), "schema": "retainstream", **form}
         return narrow.ask("ann", "/api/customers/import", "POST", data=data, headers={"Idempotency-Key": "k"})

@@ -1,6 +1,6 @@
-"""Calls that may hang, made in a thread of their own: a job that is cancelled leaves them.
+"""Runs calls that may hang in threads of their own, so that a cancelled job need not wait for them.
 
-Law: whoever is left ends by its own time-out and writes nothing; what it returns is dropped.
+Law: an abandoned call ends by its own time-out and writes nothing; its result is dropped.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gateway.services.jobs.work import Work
 
 T = TypeVar("T")
 LOOK_S = 0.25
-#: So long whoever leaves waits for the other end to notice.
+#: Time that an abandoned call is given to notice.
 GRACE_S = 1.0
 _END = object()
 
 
-def apart(work: Work, call: Callable[[], T]) -> T:
+def cancellable_call(work: Work, call: Callable[[], T]) -> T:
     """Return what a call returns. Raises Cancelled as soon as somebody cancels the job."""
     future: Future[T] = Future()
 
@@ -31,7 +31,7 @@ def apart(work: Work, call: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  # whoever waits raises it
             future.set_exception(error)
 
-    threading.Thread(target=run, daemon=True, name=f"apart-{work.job.id}").start()
+    threading.Thread(target=run, daemon=True, name=f"call-{work.job.id}").start()
     while True:
         try:
             return future.result(LOOK_S)
@@ -41,7 +41,7 @@ def apart(work: Work, call: Callable[[], T]) -> T:
             work.check()
 
 
-def items_apart(work: Work, make: Callable[[], Generator[T, None, None]]) -> Generator[T, None, None]:
+def cancellable_items(work: Work, make: Callable[[], Generator[T, None, None]]) -> Generator[T, None, None]:
     """Yield what a generator yields, which is made, read and closed in a thread of its own.
 
     Raises
@@ -65,7 +65,7 @@ def items_apart(work: Work, make: Callable[[], Generator[T, None, None]]) -> Gen
         finally:
             found.put(_END)
 
-    thread = threading.Thread(target=pull, daemon=True, name=f"apart-{work.job.id}")
+    thread = threading.Thread(target=pull, daemon=True, name=f"call-{work.job.id}")
     thread.start()
     try:
         while (item := _next(work, found)) is not _END:

@@ -21,7 +21,7 @@ PEOPLE: dict[str, Role] = {"ann": "analyst", "bob": "analyst", "vic": "viewer", 
 KEYS = {"ann": ("import", "score", "read"), "root": ("import",)}
 
 
-class Office:
+class JobOwners:
     """People and keys who ask one gateway for jobs."""
 
     def __init__(self, folder: Path, **variables: Any) -> None:
