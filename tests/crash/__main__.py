@@ -1,7 +1,7 @@
 """`make crash`: kill -9 of services and commands at random moments, and what holds afterwards.
 
-Each turn starts an operation, kills one of the processes that take part in it at a moment drawn at random, starts it
-again, and checks that acknowledged writes are there, that no run or model is half there, that each job ended as its
+Each turn starts an operation, kills one of the processes that take part in it at a moment drawn at random (or stops it
+for a while, or holds the write lock), starts it again, and checks that acknowledged writes are there, that no run or model is half there, that each job ended as its
 data say, that what is shown is what the data give, and that the same operation then works.
 """
 
@@ -11,13 +11,14 @@ import argparse
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import requests
@@ -28,7 +29,9 @@ from tests.crash.operations import OPERATIONS, Operation, UnderWay
 from tests.stack import Stack, wait_until
 
 ENDS_S = 120.0
-FINAL = ("done", "failed", "cancelled")
+#: Shares of the turns in which nobody is killed, and how long these last.
+LOCKS, FREEZES = 0.05, 0.05
+LONGEST_LOCK_S, LONGEST_FREEZE_S = 10.0, 25.0
 
 
 class Kills:
@@ -41,30 +44,43 @@ class Kills:
         self.faults: list[str] = []
 
     def turn(self, number: int) -> None:
-        """Kill once, and look."""
+        """Disturb an operation once, and look."""
         operation = self.chance.choice(OPERATIONS)
         victim = self.chance.choice(operation.victims)
+        how = self._drawn(victim)
         after_s = self.chance.uniform(0, 1.1 * operation.takes_s)
         with self._writing():
             started = operation.start(self.stack, self.chance)
             time.sleep(after_s)
-            self._kill(victim, started)
-            self._restart(victim)
+            self._disturb(how, victim, started)
             self._settle(started)
         found = truths.broken(self.stack, self.acknowledged)
         found += self._works(operation) + truths.stale(self.stack) + truths.broken(self.stack, self.acknowledged)
-        self.counts[operation.name, victim] += 1
-        self.faults += [f"kill {number}, {operation.name}, {victim} after {after_s:.2f} s: {each}" for each in found]
-        print(f"{number:4}  {operation.name:22} {victim:8} after {after_s:5.2f} s  {found or 'holds'}", flush=True)
+        what = "database locked" if how == "locked" else f"{victim} {how}"
+        self.counts[operation.name, what] += 1
+        self.faults += [f"turn {number}, {operation.name}, {what} after {after_s:.2f} s: {each}" for each in found]
+        print(f"{number:4}  {operation.name:22} {what:16} after {after_s:5.2f} s  {found or 'holds'}", flush=True)
 
-    def _kill(self, victim: str, started: UnderWay) -> None:
-        if victim != "command":
-            self.stack.stop(victim, number=signal.SIGKILL)
-        elif started.command is not None:
+    def _drawn(self, victim: str) -> str:
+        """Mostly a kill; sometimes a process that stands still, or somebody who holds the write lock."""
+        drawn = self.chance.random()
+        if drawn < LOCKS:
+            return "locked"
+        return "frozen" if drawn < LOCKS + FREEZES and victim != "command" else "killed"
+
+    def _disturb(self, how: str, victim: str, started: UnderWay) -> None:
+        if how == "locked":
+            with closing(sqlite3.connect(self.stack.database_path, timeout=15, isolation_level=None)) as raw:
+                raw.execute("BEGIN IMMEDIATE")
+                time.sleep(self.chance.uniform(0, LONGEST_LOCK_S))
+        elif how == "frozen":
+            with self.stack.frozen(victim):
+                time.sleep(self.chance.uniform(0, LONGEST_FREEZE_S))
+        elif victim == "command":
+            assert started.command is not None
             started.command.kill()
-
-    def _restart(self, victim: str) -> None:
-        if victim != "command":
+        else:
+            self.stack.stop(victim, number=signal.SIGKILL)
             self.stack.start(victim)
 
     def _settle(self, started: UnderWay) -> None:
@@ -88,6 +104,14 @@ class Kills:
             return []
         state, error = self.stack.rows("SELECT state, error_message FROM jobs WHERE id = ?", started.job_id)[0]
         return [] if state == "done" else [f"the next one is {state}: {error}"]
+
+    def report(self) -> None:
+        """Print what was done, and each fault."""
+        for (operation, what), count in sorted(self.counts.items()):
+            print(f"{count:4} x {operation}, {what}")
+        killed = sum(count for (_, what), count in self.counts.items() if what.endswith("killed"))
+        print(f"{self.counts.total()} turns, {killed} kills, {len(self.acknowledged)} acknowledged writes,", end=" ")
+        print(f"{len(self.faults)} faults", *self.faults, sep="\n")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -117,8 +141,8 @@ class Kills:
 def main() -> int:
     """Kill as often as is asked for; the exit status is 1 where something did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="kills in all (default: 200)")
-    parser.add_argument("--minutes", type=float, help="begin no further kill after this time")
+    parser.add_argument("--turns", type=int, default=225, help="turns, nine of ten of which kill (default: 225)")
+    parser.add_argument("--minutes", type=float, help="begin no further turn after this time")
     parser.add_argument("--seed", type=int, default=1, help="chooses operations, victims and moments (default: 1)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="crash"))
@@ -130,19 +154,14 @@ def main() -> int:
         assert stack.command("demo").returncode == 0
         assert stack.command("backup", "kept").returncode == 0
         stack.start("gateway", "worker")
-        for number in range(1, options.kills + 1):
+        for number in range(1, options.turns + 1):
             if options.minutes is not None and time.monotonic() - began > options.minutes * 60:
                 break
             kills.turn(number)
     finally:
         stack.stop()
         prefork.end()
-    for (operation, victim), count in sorted(kills.counts.items()):
-        print(f"{count:4} x {operation}, {victim} killed")
-    print(
-        f"{sum(kills.counts.values())} kills, {len(kills.acknowledged)} acknowledged writes, {len(kills.faults)} faults"
-    )
-    print(*kills.faults, sep="\n")
+    kills.report()
     if not kills.faults:
         shutil.rmtree(folder)
     return 1 if kills.faults else 0
