@@ -91,7 +91,12 @@ def make_app(import_name: str) -> OpenAPI:
     info = Info(title="RetainStream", version=__version__, description=description)
     schemes: dict[str, Any] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        "cookie": {"type": "apiKey", "in": "cookie", "name": "access_token_cookie"},
+        "cookie": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "access_token_cookie",
+            "description": "Over TLS its name is `__Host-access_token_cookie`.",
+        },
         "key": {
             "type": "apiKey",
             "in": "header",

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         24, ge=1, le=168, validation_alias="ACCESS_TOKEN_HOURS", description="Life of an access token."
     )
     refresh_token_days: int = Field(
-        30, ge=1, le=365, validation_alias="REFRESH_TOKEN_DAYS", description="Life of a refresh token."
+        30, ge=1, le=365, validation_alias="REFRESH_TOKEN_DAYS", description="Life of a session from its sign-in."
     )
     open_registration: bool | None = Field(
         None,

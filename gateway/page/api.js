@@ -86,7 +86,9 @@ async function send(method, path, { body, csrf = ACCESS, prefer, signal } = {}) 
   return answer.data;
 }
 
+/** A cookie's value; over TLS its name has a prefix. */
 function cookie(name) {
-  const found = document.cookie.split("; ").find((part) => part.startsWith(`${name}=`));
-  return found ? decodeURIComponent(found.slice(name.length + 1)) : null;
+  const parts = document.cookie.split("; ");
+  const found = [`__Host-${name}=`, `${name}=`].flatMap((start) => parts.filter((part) => part.startsWith(start)));
+  return found.length ? decodeURIComponent(found[0].slice(found[0].indexOf("=") + 1)) : null;
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
 from flask import g, request
 
 from database.accounts.api_keys import Key
@@ -60,6 +61,7 @@ def caller() -> Caller:
     if "caller" not in g:
         try:
             g.caller = _find()
+            name_in_log(g.caller)
         except ServiceError as error:
             g.caller = error
     found: Caller | ServiceError = g.caller
@@ -73,6 +75,12 @@ def current_user() -> CurrentUser:
     found = caller()
     user, key_id = found.user, found.key.id if found.key else None
     return CurrentUser(id=user.id, email=user.email, name=user.name, role=found.role, key_id=key_id)
+
+
+def name_in_log(found: Caller) -> None:
+    """Write in each further log line of the present request who asked, by numbers."""
+    key = {"key": found.key.id} if found.key else {}
+    structlog.contextvars.bind_contextvars(user=found.user.id, **key)
 
 
 def _find() -> Caller:

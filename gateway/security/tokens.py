@@ -1,9 +1,10 @@
 """Tokens: issued, read from header or cookie, and checked against the user's row.
 
 Law: a token is valid only while its user's row says so: known, not disabled, the same token version, neither it nor its
-family revoked (a family is all tokens that came of one sign-in). One that was found good is looked up again after any
-commit (`gateway.query_cache`). Tokens live by the wall clock, whatever the app's clock says: the library asks no other;
-whether one has expired is asked on every request.
+family revoked (a family is all tokens that came of one sign-in). A family ends REFRESH_TOKEN_DAYS after its sign-in,
+however often it was refreshed. A token that was found good is looked up again after any commit (`gateway.query_cache`).
+Tokens live by the wall clock, whatever the app's clock says: the library asks no other; whether one has expired is
+asked on every request.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -69,14 +70,18 @@ class Session:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a new session."""
+    """The tokens of a session that begins or goes on."""
 
     access: str
     refresh: str
+    access_life: timedelta
+    refresh_life: timedelta
 
 
 def install(app: Flask, settings: Settings) -> None:
     """Configure the JWT library for our tokens and cookies."""
+    # A browser takes a cookie with this prefix from this very host over TLS alone: no neighbour can slip one in.
+    prefix, refresh_path = ("__Host-", "/") if settings.behind_tls else ("", "/api/auth")
     app.config.update(
         JWT_SECRET_KEY=settings.signing_secret,
         JWT_ALGORITHM="HS256",
@@ -85,26 +90,38 @@ def install(app: Flask, settings: Settings) -> None:
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings.refresh_token_days),
         JWT_COOKIE_SECURE=settings.behind_tls,
         JWT_COOKIE_SAMESITE="Strict",
-        JWT_REFRESH_COOKIE_PATH="/api/auth",
+        JWT_REFRESH_COOKIE_PATH=refresh_path,
+        JWT_ACCESS_COOKIE_NAME=f"{prefix}access_token_cookie",
+        JWT_REFRESH_COOKIE_NAME=f"{prefix}refresh_token_cookie",
+        JWT_ACCESS_CSRF_COOKIE_NAME=f"{prefix}csrf_access_token",
+        JWT_REFRESH_CSRF_COOKIE_NAME=f"{prefix}csrf_refresh_token",
     )
     JWTManager(app)
 
 
-def issue(user: User, family: str | None = None) -> Tokens:
-    """Issue tokens to an authenticated user: of a family that goes on, or of a new one."""
-    claims = {"role": user.role, "token_version": user.token_version, "family": family or secrets.token_hex(16)}
+def issue(user: User, goes_on: Claims | None = None) -> Tokens:
+    """Issue tokens to an authenticated user: of a new family, or of a refresh token's, which ends when it does."""
+    settings = environment().settings
+    family, left = secrets.token_hex(16), timedelta(days=settings.refresh_token_days)
+    if goes_on is not None:
+        # At least a second: the library takes none for no end at all.
+        left = max(datetime.fromisoformat(goes_on.expires_at) - datetime.now(UTC), timedelta(seconds=1))
+        family = goes_on.family
+    access_life = min(timedelta(hours=settings.access_token_hours), left)
+    claims = {"role": user.role, "token_version": user.token_version, "family": family}
     identity = str(user.id)
     return Tokens(
-        access=create_access_token(identity, additional_claims=claims),
-        refresh=create_refresh_token(identity, additional_claims=claims),
+        access=create_access_token(identity, expires_delta=access_life, additional_claims=claims),
+        refresh=create_refresh_token(identity, expires_delta=left, additional_claims=claims),
+        access_life=access_life,
+        refresh_life=left,
     )
 
 
 def set_cookies(response: Response, tokens: Tokens) -> None:
     """Open a session of our own page: two httpOnly cookies, and the two CSRF values that it reads and sends back."""
-    settings = environment().settings
-    set_access_cookies(response, tokens.access, max_age=settings.access_token_hours * 3600)
-    set_refresh_cookies(response, tokens.refresh, max_age=settings.refresh_token_days * 86_400)
+    set_access_cookies(response, tokens.access, max_age=int(tokens.access_life.total_seconds()))
+    set_refresh_cookies(response, tokens.refresh, max_age=int(tokens.refresh_life.total_seconds()))
 
 
 def unset_cookies(response: Response) -> None:
@@ -153,7 +170,7 @@ def family_end() -> str:
 
 def refresh_token_of(user: User, given: str | None) -> Claims | None:
     """Return the refresh token to revoke with a session: the given one or the cookie; None unless it is this user's."""
-    token = given or request.cookies.get("refresh_token_cookie")
+    token = given or _cookie("refresh")
     if not token:
         return None
     try:
@@ -221,7 +238,7 @@ def _presented(kind: Kind) -> tuple[str, str | None, bool]:
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip(), None, False
-    cookie = request.cookies.get(f"{kind}_token_cookie")
+    cookie = _cookie(kind)
     if not cookie:
         raise Unauthenticated(MISSING)
     if request.method in SAFE_METHODS:
@@ -231,3 +248,7 @@ def _presented(kind: Kind) -> tuple[str, str | None, bool]:
     if not csrf or not csrf.isascii():
         raise TokenRejected(REJECTED)
     return cookie, csrf, True
+
+
+def _cookie(kind: Kind) -> str | None:
+    return request.cookies.get(current_app.config[f"JWT_{kind.upper()}_COOKIE_NAME"])

@@ -14,7 +14,7 @@ from database.accounts.users import User
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
 from gateway.security import limits, tokens
-from gateway.security.callers import current_user
+from gateway.security.callers import Caller, current_user, name_in_log
 from gateway.services.accounts import accounts, sessions
 from gateway.settings import Role
 from gateway.web_environment import environment
@@ -56,8 +56,8 @@ class Person(BaseModel):
 
 
 class SignedIn(BaseModel):
-    token: str = Field(description="Access token: `Authorization: Bearer <token>`")
-    refresh_token: str = Field(description="Gets a new pair from auth/refresh, once")
+    token: str = Field(description="Access token: `Authorization: Bearer <token>`; empty where cookies hold it")
+    refresh_token: str = Field(description="Gets a new pair from auth/refresh, once; empty where cookies hold it")
     user: Person
 
 
@@ -118,7 +118,7 @@ def refresh() -> Response:
     )
     if user is None:
         raise TokenRejected(tokens.REJECTED)
-    return _signed_in(user, family=claims.family, by_cookie=by_cookie)
+    return _signed_in(user, goes_on=claims, by_cookie=by_cookie)
 
 
 @bp.post("/logout", summary="Sign out", responses=answers(SignedOut, also=(401, 403)), security=_SIGNED_IN)
@@ -159,11 +159,19 @@ def password(body: PasswordChange) -> Response:
 
 
 def _signed_in(
-    user: User, *, family: str | None = None, by_cookie: bool = False, message: str | None = None, status: int = 200
+    user: User,
+    *,
+    goes_on: tokens.Claims | None = None,
+    by_cookie: bool = False,
+    message: str | None = None,
+    status: int = 200,
 ) -> Response:
-    pair = tokens.issue(user, family)
+    name_in_log(Caller(user, user.role))
+    pair = tokens.issue(user, goes_on)
     person = Person.model_validate(user, from_attributes=True)
-    signed_in = SignedIn(token=pair.access, refresh_token=pair.refresh, user=person)
+    # What a script of the page must not read stands in no body either.
+    access, spare = ("", "") if by_cookie else (pair.access, pair.refresh)
+    signed_in = SignedIn(token=access, refresh_token=spare, user=person)
     response = ok(signed_in, message=message, status=status)
     if by_cookie:
         tokens.set_cookies(response, pair)

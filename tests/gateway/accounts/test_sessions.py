@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from flask_jwt_extended import create_access_token
+from flask_jwt_extended import create_access_token, create_refresh_token, decode_token
 from sqlalchemy import func, select
 
 from database.tables import tables
@@ -46,6 +46,20 @@ def test_a_token_that_was_good_a_moment_ago_ends_when_it_expires(world: World) -
     assert world.client.get(METRICS, headers=headers).status_code == 200
     wait_until(lambda: world.client.get(METRICS, headers=headers).status_code != 200, "the token ends", 10)
     assert refused(world.client.get(METRICS, headers=headers)) == REJECTED
+
+
+def test_a_session_ends_so_many_days_after_its_sign_in_however_often_it_is_refreshed(world: World) -> None:
+    user, day = world.person(), timedelta(days=1)
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=3)
+    claims = {"token_version": 0, "family": "f" * 32}
+    with world.app.app_context():
+        late = create_refresh_token(str(user.id), expires_delta=ends - datetime.now(UTC), additional_claims=claims)
+        headers = {"Authorization": f"Bearer {late}"}
+        pair = world.client.post("/api/auth/refresh", headers=headers).get_json()["data"]
+        lives = [decode_token(pair[name])["exp"] for name in ("token", "refresh_token")]
+        assert all(abs(each - ends.timestamp()) <= 1 for each in lives)
+        whole = decode_token(world.login().get_json()["data"]["refresh_token"])
+        assert abs(whole["exp"] - whole["iat"] - 30 * day.total_seconds()) <= 1
 
 
 def test_refreshing_needs_a_refresh_token(world: World) -> None:
@@ -147,12 +161,50 @@ def test_cookies_are_strict_httponly_and_secure_behind_tls(tmp_path: Path, tls: 
     world = build(tmp_path, BEHIND_TLS=tls)
     world.person()
     cookies = {line.split("=")[0]: line for line in world.login(cookie=True).headers.getlist("Set-Cookie")}
-    assert set(cookies) == {"access_token_cookie", "refresh_token_cookie", "csrf_access_token", "csrf_refresh_token"}
+    plain = ("access_token_cookie", "refresh_token_cookie", "csrf_access_token", "csrf_refresh_token")
+    assert set(cookies) == {f"__Host-{name}" if tls else name for name in plain}
     for name, line in cookies.items():
         assert "SameSite=Strict" in line
         assert ("HttpOnly" in line) == name.endswith("_cookie")
         assert ("Secure" in line) == tls
-    assert "Path=/api/auth" in cookies["refresh_token_cookie"]
+        assert "Domain=" not in line
+        # A browser takes a name with this prefix for the path / alone.
+        assert "Path=/;" in line or not tls
+    assert tls or "Path=/api/auth" in cookies["refresh_token_cookie"]
+
+
+def test_a_session_by_prefixed_cookies_reads_refreshes_and_signs_out(tmp_path: Path) -> None:
+    world = build(tmp_path, BEHIND_TLS=True)
+    world.person()
+    client, base = world.client, "https://localhost"
+    login = {"email": "ann@example.com", "password": PASSWORD, "cookie": True}
+    client.post("/api/auth/login", json=login, base_url=base)
+    assert client.get(METRICS, base_url=base).status_code == 200
+
+    def post(path: str, csrf: str) -> int:
+        found = client.get_cookie(f"__Host-csrf_{csrf}_token")
+        assert found is not None
+        return client.post(path, headers={"X-CSRF-TOKEN": found.value}, base_url=base).status_code
+
+    assert post("/api/auth/refresh", "refresh") == 200
+    assert post("/api/auth/logout", "access") == 200
+    assert refused(client.get(METRICS, base_url=base)) == NO_TOKEN
+
+
+def test_tokens_of_a_cookie_session_stand_in_its_cookies_alone(world: World) -> None:
+    world.person()
+    answers, client = [world.login(cookie=True)], browser(world)[0]
+    spare = client.get_cookie("csrf_refresh_token")
+    assert spare is not None
+    answers.append(client.post("/api/auth/refresh", headers={"X-CSRF-TOKEN": spare.value}))
+    csrf = client.get_cookie("csrf_access_token")
+    assert csrf is not None
+    change = {"current_password": PASSWORD, "new_password": PASSWORD + " and more"}
+    answers.append(client.post("/api/auth/password", json=change, headers={"X-CSRF-TOKEN": csrf.value}))
+    for answer in answers:
+        assert answer.status_code == 200
+        data = answer.get_json()["data"]
+        assert (data["token"], data["refresh_token"], data["user"]["email"]) == ("", "", "ann@example.com")
 
 
 def test_an_answer_with_tokens_is_not_kept_by_caches(world: World) -> None:

@@ -211,3 +211,25 @@ def test_a_forwarded_address_is_believed_of_named_proxies_only(
         "/api/health", headers={"X-Forwarded-For": "203.0.113.9"}, environ_overrides={"REMOTE_ADDR": connects}
     )
     assert answer.get_json()["data"] == {"address": address}
+
+
+# --- the log --------------------------------------------------------------------------------------------------------
+
+
+def test_the_line_of_a_request_says_by_number_who_asked_also_where_they_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = build(tmp_path, LOG_LEVEL="info")
+    headers = world.bearer("viewer")
+    viewer = world.client.get("/api/auth/me", headers=headers).get_json()["data"]["id"]
+    capsys.readouterr()
+    world.login("viewer@example.com")
+    world.login("viewer@example.com", password="not the password")
+    world.client.get(METRICS, headers=headers)
+    world.client.get("/api/audit", headers=headers)
+    world.client.get(METRICS)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [(each["path"], each["status"], each.get("user")) for each in told if each["event"] == "request"]
+    assert lines[:2] == [("/api/auth/login", 200, viewer), ("/api/auth/login", 401, None)]
+    assert lines[-3:] == [(METRICS, 200, viewer), ("/api/audit", 403, viewer), (METRICS, 401, None)]
+    world.database.close()

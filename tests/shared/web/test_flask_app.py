@@ -132,8 +132,12 @@ def test_security_headers_are_on_every_answer(path: str) -> None:
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert "unsafe-inline" not in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert all(part in policy for part in ("object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"))
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert "Strict-Transport-Security" not in answer.headers
-    assert "Strict-Transport-Security" in make(behind_tls=True).get(path).headers
+    sent = make(behind_tls=True).get(path).headers["Strict-Transport-Security"]
+    assert sent.replace(" ", "") == "max-age=31536000;includeSubDomains"
 
 
 def test_metrics_count_by_rule_and_never_by_path() -> None:
