@@ -185,7 +185,8 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
         response = send_from_directory(Path(__file__).parent / "page", "docs.html")
         # Swagger UI writes style attributes; scripts stay limited to our own files.
         response.headers["Content-Security-Policy"] = (
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+            "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
         )
         return response
 

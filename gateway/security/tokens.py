@@ -180,6 +180,15 @@ def refresh_token_of(user: User, given: str | None) -> Claims | None:
     return claims if claims.user_id == user.id else None
 
 
+def family_of_cookies() -> str | None:
+    """Return the family of the session that this browser's cookies hold, which new ones would replace."""
+    token = _cookie("refresh")
+    try:
+        return read(token, "refresh").family if token else None
+    except TokenRejected:
+        return None  # ended by itself
+
+
 def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     """Return the claims of a token that this server signed and that has not expired.
 

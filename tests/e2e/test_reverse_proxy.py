@@ -115,6 +115,30 @@ def test_it_serves_over_tls_and_sends_whoever_comes_without_to_its_own_name(prox
     assert f"Location: https://{NAME}/x\r\n" in redirect and "evil" not in redirect
 
 
+def test_an_api_call_without_tls_is_refused_and_not_redirected(proxied: Proxied) -> None:
+    for path in ("/api/health", "/api/auth/login?x=1", "/%61pi/health"):
+        with socket.create_connection(("127.0.0.1", proxied.plain), timeout=5) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+            assert client.recv(65536).startswith(b"HTTP/1.1 403"), path
+
+
+def test_tls_is_of_today_alone(proxied: Proxied) -> None:
+    def taken(version: ssl.TLSVersion, ciphers: str) -> str:
+        context = _trusting()
+        context.minimum_version = context.maximum_version = version
+        context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+        with (
+            socket.create_connection(("127.0.0.1", proxied.tls), timeout=5) as raw,
+            context.wrap_socket(raw, server_hostname=NAME) as client,
+        ):
+            return str(client.cipher()[0])  # type: ignore[index]
+
+    assert "GCM" in taken(ssl.TLSVersion.TLSv1_2, "ALL")
+    for version, ciphers in ((ssl.TLSVersion.TLSv1_1, "ALL"), (ssl.TLSVersion.TLSv1_2, "AES128-SHA:ECDHE+SHA1+AES")):
+        with pytest.raises(OSError):
+            taken(version, ciphers)
+
+
 def test_metrics_are_out_of_reach_however_they_are_spelled(proxied: Proxied) -> None:
     for path in ("/metrics", "//metrics", "/./metrics", "/%6detrics", "/x/../metrics"):
         assert proxied.ask(path).startswith("HTTP/1.1 404"), path

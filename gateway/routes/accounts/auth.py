@@ -77,6 +77,9 @@ def login(body: Login) -> Response:
         demo_allowed=env.settings.app_env != "production",
         guesses=limits.guesses(),
     )
+    replaced = tokens.family_of_cookies() if body.cookie else None
+    if replaced is not None:
+        sessions.sign_out(env.database, [replaced], until=tokens.family_end(), now=iso(utc_now()))
     return _signed_in(user, by_cookie=body.cookie, message="Login successful")
 
 

@@ -27,7 +27,7 @@ from shared.errors import NotFound
 
 bp = blueprint("model", __name__, prefix="/api/model")
 TRAIN_WAIT_S = 300.0
-REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
 _PAGE: dict[Any, Any] = {
     "200": {"description": "Done", "content": {"text/html": {"schema": {"type": "string"}}}},
     **{str(code): Failure for code in (404, 503)},

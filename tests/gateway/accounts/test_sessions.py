@@ -191,6 +191,21 @@ def test_a_session_by_prefixed_cookies_reads_refreshes_and_signs_out(tmp_path: P
     assert refused(client.get(METRICS, base_url=base)) == NO_TOKEN
 
 
+def test_signing_in_again_in_one_browser_ends_the_session_before(world: World) -> None:
+    world.person()
+    client, _ = browser(world)
+    before = client.get_cookie("access_token_cookie")
+    assert before is not None
+    elsewhere = world.login().get_json()["data"]["token"]
+    login = {"email": "ann@example.com", "password": PASSWORD, "cookie": True}
+    assert client.post("/api/auth/login", json=login | {"password": "wrong"}).status_code == 401
+    assert client.get(METRICS).status_code == 200
+    assert client.post("/api/auth/login", json=login).status_code == 200
+    assert client.get(METRICS).status_code == 200
+    assert refused(world.client.get(METRICS, headers={"Authorization": f"Bearer {before.value}"})) == REJECTED
+    assert world.client.get(METRICS, headers={"Authorization": f"Bearer {elsewhere}"}).status_code == 200
+
+
 def test_tokens_of_a_cookie_session_stand_in_its_cookies_alone(world: World) -> None:
     world.person()
     answers, client = [world.login(cookie=True)], browser(world)[0]

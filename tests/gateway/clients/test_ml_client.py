@@ -249,6 +249,22 @@ def test_a_cheerful_answer_that_is_garbage_is_unavailable_too(body: bytes, ask: 
         ask(client)
 
 
+def test_no_redirect_of_the_ml_service_is_followed() -> None:
+    class Elsewhere(_Quiet):
+        asked: ClassVar[list[str]] = []
+
+        def do_GET(self) -> None:
+            self.asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with _Server(Elsewhere) as server, pytest.raises(ServiceUnavailable):
+        MLClient(server.url, "a token").versions()
+    assert Elsewhere.asked and "/elsewhere" not in Elsewhere.asked
+
+
 def test_a_page_where_health_should_be_is_unavailable() -> None:
     with answering(200, b"<html>hello</html>") as (client, _), pytest.raises(ServiceUnavailable):
         client.health()

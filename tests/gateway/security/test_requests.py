@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.routes.models.model import REPORT_POLICY
 from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PREDICT, build, refused
 from tests.world import World
 
@@ -211,6 +212,14 @@ def test_a_forwarded_address_is_believed_of_named_proxies_only(
         "/api/health", headers={"X-Forwarded-For": "203.0.113.9"}, environ_overrides={"REMOTE_ADDR": connects}
     )
     assert answer.get_json()["data"] == {"address": address}
+
+
+def test_every_page_keeps_out_plug_ins_frames_and_another_base(world: World) -> None:
+    policies = [world.client.get(path).headers["Content-Security-Policy"] for path in ("/api/docs", "/api/health")]
+    for policy in (*policies, REPORT_POLICY):
+        assert "object-src 'none'" in policy or "default-src 'none'" in policy
+        assert "base-uri 'none'" in policy
+        assert "frame-ancestors" in policy
 
 
 # --- the log --------------------------------------------------------------------------------------------------------
