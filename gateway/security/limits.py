@@ -6,7 +6,6 @@ which all processes share; the others in this process's memory, where they cost 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import math
@@ -126,8 +125,8 @@ class Limiter:
         is_strict = rule in STRICT
         limit, counter = (self._strict, self._shared) if is_strict else (self._general, self._local)
         key = f"{client()} {rule}" if is_strict else client()
-        # Hashed, because addresses of people are personal data and have no business in this table.
-        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        # Hashed with a secret: addresses of people have no business in this table, and a bare hash is soon found.
+        name = hmac.digest(self._secret, key.encode(), "sha256").hex()[:32]
         window = counter.hit(name, limit=limit.amount, window_s=limit.get_expiry())
         g.rate = (limit.amount, max(0, limit.amount - window.hits), math.ceil(window.ends_at_s))
         if window.hits > limit.amount:
