@@ -174,6 +174,9 @@ def test_a_large_body_arrives(port: int) -> None:
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 90_000, 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400),
         (b"G\xc3\xa4T / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        # Where a body ends must not be a matter of who reads.
+        (b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ],
 )
 def test_what_is_refused_before_the_application_has_the_same_body(port: int, request_: bytes, status: int) -> None:
