@@ -119,6 +119,9 @@ def answer_before_flask(status: int) -> bytes:
     lines = (
         f"HTTP/1.1 {status} {HTTP_STATUS_CODES[status]}",
         "Content-Type: application/json",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Content-Security-Policy: default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
         f"X-Request-ID: {found}",
         f"Content-Length: {len(body)}",
         *((f"Retry-After: {RETRY_AFTER_S}",) if status == 503 else ()),

@@ -185,6 +185,8 @@ def test_what_is_refused_before_the_application_has_the_same_body(port: int, req
     answer = json.loads(body)
     assert answer["success"] is False and answer["error"]["code"]
     assert f"X-Request-ID: {answer['error']['request_id']}".encode() in head
+    for line in (b"X-Content-Type-Options: nosniff", b"frame-ancestors 'none'", b"Cache-Control: no-store"):
+        assert line in head
 
 
 def test_no_header_of_a_client_says_where_the_application_is_mounted(port: int) -> None:
