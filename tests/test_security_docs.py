@@ -64,21 +64,24 @@ def test_each_requirement_of_levels_1_and_2_is_judged_once() -> None:
     assert Counter(n for row in judged() for n in numbers(row[0])) == Counter(WANTED)
 
 
-@pytest.mark.parametrize("row", judged(), ids=lambda row: str(row[0]))
-def test_each_verdict_has_its_test_or_its_reason(row: list[str]) -> None:
+def is_judged(row: list[str]) -> bool:
     _, level, asks, verdict, why = row
-    assert level in ("1", "2") and asks and verdict in VERDICTS
     if verdict == "holds":
-        assert NAMED.search(why) or len(reason_of(why)) > 20
+        has_ground = bool(NAMED.search(why)) or len(reason_of(why)) > 20
     else:
-        assert len(reason_of(why)) > 5
+        has_ground = len(reason_of(why)) > 5
+    return level in ("1", "2") and asks != "" and verdict in VERDICTS and has_ground
+
+
+def test_each_verdict_has_its_test_or_its_reason() -> None:
+    assert [row for row in judged() if not is_judged(row)] == []
 
 
 @pytest.mark.parametrize("text", [GUIDE, ASVS], ids=["security", "asvs"])
 def test_each_test_that_is_named_is_a_test(text: str) -> None:
     assert [f"{file}::{name}" for file, name in NAMED.findall(text) if name not in functions(file)] == []
     # Nothing is named in a way that this test would not see.
-    assert len(re.findall(r"::\w+", text)) == len(NAMED.findall(text))
+    assert re.findall(r"::\w+|(?<!/)\btest_\w+", NAMED.sub("", text)) == []
 
 
 def test_the_verdicts_are_counted_and_what_does_not_hold_stands_in_the_guide() -> None:
