@@ -1,4 +1,4 @@
-"""Problems found by pydantic, as details of our errors; and dates that are dates."""
+"""Problems found by pydantic, as details of our errors; dates that are dates, and flags that are true or false."""
 
 from __future__ import annotations
 
@@ -37,3 +37,15 @@ def _written_as_a_date(value: Any) -> Any:
 
 #: A date as people write it in ISO 8601, and nothing else.
 IsoDate = Annotated[date, BeforeValidator(_written_as_a_date)]
+
+
+def _written_as_a_flag(value: Any) -> Any:
+    # pydantic takes 0, "off" and "n" for false, which no schema says.
+    found = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
+    if isinstance(found, bool):
+        return found
+    raise ValueError("expected true or false")
+
+
+#: `true` or `false` in a form or a query string, as Python writes them too.
+Flag = Annotated[bool, BeforeValidator(_written_as_a_flag)]

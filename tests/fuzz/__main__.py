@@ -1,99 +1,147 @@
 """`make fuzz`: schemathesis on the documents of both services, as everybody who may call them.
 
-All checks, all phases (examples, coverage, fuzzing, stateful): no answer above 499, no answer that the document does
-not describe, no route that lets in who has no right. The installation is the demo's, with services as processes.
+All checks, all phases (examples, coverage, fuzzing, stateful): no answer above 499 but a documented 503, none that the
+document does not describe, no route that lets in who has no right. Then the property tests of files, schemas and Arrow
+bodies, with twenty times their examples. What the checks expect beyond their defaults stands in schemathesis.toml.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests import prefork
+from tests.fuzz.callers import Caller, callers
+from tests.fuzz.streams import keep_streams
 from tests.prefork import ROOT
 from tests.stack import Stack
-from tests.world import TOKEN
 
+HERE = ROOT / "tests" / "fuzz"
 SCHEMATHESIS = ROOT / ".venv-suites" / "bin" / "schemathesis"
-ROLES = ("viewer", "analyst", "admin")
-SCOPES = ("read", "score", "import")
-#: Operations that end the session or the account of who calls them: the rest of the run would be a stranger's.
-ENDS_THE_CALLER = ("/api/auth/logout", "/api/auth/password", "/api/auth/refresh")
+SHORT, LONG = 2, 60
+#: Characters of one line of what reproduces a failure.
+LINE = 3000
+PROPERTIES = (
+    "tests/shared/tables",
+    "tests/shared/test_parsing_limits.py",
+    "tests/shared/contracts/test_arrow.py",
+    "tests/ml_service/api/test_routes.py",
+    "tests/gateway/importing/test_one_reader.py",
+    "tests/fuzz/test_any_nonsense.py",
+)
+TIMES = 20
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Somebody who calls one of the services, and the header by which they are known."""
+class Result:
+    """What a run found."""
 
     name: str
-    url: str
-    header: str | None = None
+    cases: int
+    found: Counter[str]
+    seconds: float
+    text: str
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.found.most_common()) or "0"
+        return f"{self.name:22}{self.cases:>9,}{self.seconds:>7.0f} s  {kinds}"
 
 
-def callers(stack: Stack) -> Iterator[Caller]:
-    """Everybody who may call: nobody, each role, a key of each scope; the ML service with and without its token."""
-    yield Caller("gateway, nobody", stack.url)
-    for role in ROLES:
-        yield Caller(f"gateway, {role}", stack.url, f"Authorization: Bearer {stack.person(role).token}")
-    for scope in SCOPES:
-        made = stack.person("admin").post("/api/auth/keys", {"name": scope, "scopes": [scope]})
-        assert made.status_code == 201, made.text
-        yield Caller(f"gateway, key to {scope}", stack.url, f"X-API-Key: {made.json()['data']['key']}")
-    yield Caller("ml, token", stack.ml_url, f"Authorization: Bearer {TOKEN}")
-    yield Caller("ml, nobody", stack.ml_url)
-
-
-def fuzz(caller: Caller, folder: Path, examples: int, seed: int) -> dict[str, Any]:
-    """Run all phases as one caller and return schemathesis' report."""
-    report = folder / "report.json"
+def fuzz(name: str, caller: Caller, folder: Path, options: argparse.Namespace) -> Result:
+    """Run all phases as one caller."""
+    folder.mkdir()
+    began, before = time.monotonic(), caller.standing()
     line = [
-        str(SCHEMATHESIS), "run", f"{caller.url}/api/openapi.json", "--checks", "all", "--continue-on-failure",
-        "--max-examples", str(examples), "--seed", str(seed), "--generation-database", "none", "--no-color",
-        "--request-timeout", "30", "--suppress-health-check", "all", "--warnings", "off",
-        "--report", "json", "--report-json-path", str(report), "--workers", "2",
-        "-H", "Prefer: respond-async",
+        str(SCHEMATHESIS), "--config-file", str(HERE / "schemathesis.toml"), "run", f"{caller.url}/api/openapi.json",
+        "--checks", "all", "--max-examples", str(options.examples), "--seed", str(options.seed), "--no-color",
+        "--report", "json", "--report-json-path", "report.json", "-H", "Prefer: respond-async",
+        *(["-H", caller.header] if caller.header else []),
+        *(word for path in caller.only for word in ("--include-path", path)),
+        *(word for path in caller.without for word in ("--exclude-path", path)),
     ]  # fmt: skip
-    for path in ENDS_THE_CALLER if caller.header else ():
-        line += ["--exclude-path", path]
-    if caller.header:
-        line += ["-H", caller.header]
+    variables = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(HERE)}
+    streams = {"FUZZ_STREAMS": str(folder.parent / "streams")}
     with (folder / "printed").open("w") as printed:
-        subprocess.run(line, cwd=folder, stdout=printed, stderr=subprocess.STDOUT, check=False)
-    return json.loads(report.read_text())
+        how = {"stdout": printed, "stderr": subprocess.STDOUT, "env": {**variables, **streams, **caller.variables}}
+        ended = subprocess.run(line, cwd=folder, check=False, **how)  # type: ignore[call-overload]
+    text = (folder / "printed").read_text()
+    if not (folder / "report.json").exists():
+        return Result(name, 0, Counter({"no report": 1}), time.monotonic() - began, text)
+    report = json.loads((folder / "report.json").read_text())
+    found: Counter[str] = Counter()
+    for each in [*report["failures"], *report["errors"]]:
+        found[each.get("type", each["title"])] += each["count"]
+    if ended.returncode != 0 and not found:
+        found[f"exit status {ended.returncode}"] += 1
+    if (after := caller.standing()) != before:
+        found["caller lost"] += 1
+        text += f"\nThis caller's auth/me was {before} before the run, and is {after}: something ended it."
+    return Result(name, report["test_cases"]["generated"], found, time.monotonic() - began, text)
+
+
+def what_was_found(text: str) -> str:
+    """The failures as schemathesis prints them, with what reproduces each."""
+    part = re.split(r"^=+ (?:ERRORS|FAILURES) =+$", text, maxsplit=1, flags=re.M)[-1].split("= SUMMARY =")[0]
+    return "\n".join(each[:LINE] for each in part.splitlines())
+
+
+def run(options: argparse.Namespace) -> list[Result]:
+    """Start an installation and fuzz it as everybody, one after the other."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz"))
+    stack = Stack(folder / "stack", {"LOG_LEVEL": "error", "ALLOW_REGISTRATION": "1"})
+    results = []
+    try:
+        stack.start("ml")
+        assert stack.command("demo").returncode == 0
+        stack.start("gateway", "worker")
+        keep_streams(folder / "streams", stack)
+        print(f"{'caller':22}{'cases':>9}{'time':>9}  found (whole: {folder})", flush=True)
+        for number, (name, make) in enumerate(callers(stack)):
+            if options.only in name:
+                results.append(fuzz(name, make(), folder / str(number), options))
+                print(results[-1], flush=True)
+    finally:
+        stack.stop()
+        prefork.end()
+    print(f"{'together':22}{sum(result.cases for result in results):>9,}")
+    return results
+
+
+def property_tests() -> int:
+    """Run the property tests of files, schemas and Arrow bodies with more examples; the exit status of pytest."""
+    print(f"Files, schemas and Arrow bodies, with {TIMES} times the examples:", flush=True)
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "--timeout", "3600", "--durations", "5"]
+    variables = {**os.environ, "HYPOTHESIS_TIMES": str(TIMES)}
+    return subprocess.run([*line, *PROPERTIES], cwd=ROOT, env=variables, check=False).returncode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzz as everybody; the exit status is 1 where something was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--examples", type=int, default=100, help="examples of each operation (default: 100)")
+    parser.add_argument("--short", action="store_true", help="few examples, and no property tests: for .ci/run")
+    parser.add_argument("--examples", type=int, help=f"examples of each operation (default: {LONG}, short {SHORT})")
     parser.add_argument("--seed", type=int, default=1, help="seed of schemathesis (default: 1)")
-    parser.add_argument("--only", help="callers whose name has this in it")
+    parser.add_argument("--only", default="", help="callers whose name has this in it")
     options = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="fuzz"))
-    stack = Stack(folder / "stack", {"LOG_LEVEL": "error", "ALLOW_REGISTRATION": "1"})
-    try:
-        stack.start("ml")
-        assert stack.command("demo").returncode == 0
-        stack.start("gateway", "worker")
-        for number, caller in enumerate(callers(stack)):
-            if options.only and options.only not in caller.name:
-                continue
-            began, own = time.monotonic(), folder / str(number)
-            own.mkdir()
-            report = fuzz(caller, own, options.examples, options.seed)
-            print(caller.name, f"{time.monotonic() - began:.0f} s", own, json.dumps(report)[:3000])
-    finally:
-        stack.stop()
-        prefork.end()
-    return 0
+    options.examples = options.examples or (SHORT if options.short else LONG)
+    results = run(options)
+    for result in results:
+        if result.found:
+            print(f"\n{result.name}:\n{what_was_found(result.text)}")
+    failed = any(result.found for result in results) or not results
+    if not options.short and not options.only:
+        failed |= property_tests() != 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.stack import LEAKS, is_failure
 from tests.world import World
 
@@ -95,7 +96,7 @@ def _address(rule: Any, value: str) -> str:
     return re.sub(r"<[^>]+>", lambda _: quote(value, safe=""), rule.rule)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_nonsense_on_any_route_is_told_and_breaks_nothing(empty: World, data: st.DataObject) -> None:
     chosen = data.draw(st.sampled_from(_rules(empty.app)))

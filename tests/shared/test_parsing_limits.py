@@ -19,6 +19,7 @@ from shared.errors import InvalidSchema, MalformedRequest, TooLarge
 from shared.parsing_limits import MAX_COLUMNS, MAX_JSON_DEPTH, MAX_KEY_PARTS, refuse_hard_json, refuse_hard_toml
 from shared.schema.features import BUILT_IN_PATH, MAX_FEATURES, Schema, load_schema, parse_schema, schema_from_dict
 from shared.schema.toml import schema_toml
+from tests.examples import examples
 
 ROOT = Path(__file__).parents[2]
 LARGE = 490_000
@@ -65,7 +66,7 @@ toml_pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.one_of(st.lists(toml_pieces, max_size=40).map("".join), st.text(max_size=200)))
 def test_no_text_raises_anything_but_the_one_error(text: str) -> None:
     began = time.process_time()
@@ -81,7 +82,7 @@ features = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.dictionaries(words, features, min_size=1, max_size=8), words)
 def test_every_schema_that_can_be_written_can_be_read(named: dict[str, dict[str, Any]], name: str) -> None:
     given_schema = schema_from_dict({"name": name[:80], "features": named})

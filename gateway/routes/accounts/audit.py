@@ -26,7 +26,14 @@ class AuditQuery(Keyset):
         None, max_length=60, description="An action (`user.disabled`) or a group of them (`user`)"
     )
     user: int | None = Field(None, ge=1, le=MAX_INT64, description="Only what this person or their keys did")
-    since: str | None = Field(None, max_length=40, description="Date or timestamp, ISO 8601; without an offset UTC")
+    since: str | None = Field(
+        None,
+        max_length=40,
+        description="Date or timestamp, ISO 8601; without an offset UTC",
+        json_schema_extra={
+            "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
+        },
+    )
 
 
 class AuditEntry(BaseModel):

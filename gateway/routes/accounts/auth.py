@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from database.accounts.users import User
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
@@ -29,7 +29,7 @@ _SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 class Login(Legacy):
     email: str = Field(examples=["name@example.com"])
     password: str
-    cookie: bool = Field(False, description="Also open a session by httpOnly cookies, for a page of this origin")
+    cookie: StrictBool = Field(False, description="Also open a session by httpOnly cookies, for a page of this origin")
 
 
 class Register(Legacy):
@@ -40,7 +40,7 @@ class Register(Legacy):
 
 class Logout(Body):
     refresh_token: str | None = Field(None, description="Of another session of this account: end that one too")
-    everywhere: bool = Field(False, description="End every session of this account")
+    everywhere: StrictBool = Field(False, description="End every session of this account")
 
 
 class PasswordChange(Body):

@@ -6,7 +6,7 @@ Law: what may be changed is decided in `accounts`; the last administrator can't 
 from __future__ import annotations
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from database.accounts import users
 from database.accounts.users import User
@@ -41,7 +41,7 @@ class Change(Body):
     """Fields to change; all of them are changed, or none."""
 
     role: Role | None = None
-    disabled: bool | None = None
+    disabled: StrictBool | None = None
     name: PersonName | None = None
     new_password: NewPassword | None = Field(None, description="Ends the account's sessions and keys")
     current_password: str | None = Field(None, description="The present one; for one's own new password")

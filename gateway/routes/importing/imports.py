@@ -29,7 +29,7 @@ from gateway.web_environment import environment
 from shared.errors import InvalidSchema, invalid
 from shared.parsing_limits import MAX_INT64, MAX_SCHEMA_CHARACTERS
 from shared.schema.features import Schema, built_in_schema, parse_schema
-from shared.validation import IsoDate
+from shared.validation import Flag, IsoDate
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
 F = TypeVar("F", bound=FileParams)
@@ -53,17 +53,17 @@ class ImportForm(FileForm):
         description="TOML, or `retainstream` for the built-in one; that of the customer base if absent",
     )  # fmt: skip
     as_of: IsoDate | None = Field(None, description="Date of the facts where the file names none; today if absent")
-    dry_run: bool = Field(False, description="Check and count, write nothing")
-    keep_good: bool = Field(False, description="Import the valid rows even if others are rejected")
-    full_snapshot: bool = Field(False, description="The file holds every customer of its date")
-    absent_are_gone: bool = Field(False, description="With full_snapshot: customers who are not in the file have left")
+    dry_run: Flag = Field(False, description="Check and count, write nothing")
+    keep_good: Flag = Field(False, description="Import the valid rows even if others are rejected")
+    full_snapshot: Flag = Field(False, description="The file holds every customer of its date")
+    absent_are_gone: Flag = Field(False, description="With full_snapshot: customers who are not in the file have left")
 
 
 class OutcomesForm(FileForm):
     """A file with user_id, ended_at, and perhaps end_reason and started_at."""
 
-    dry_run: bool = False
-    keep_good: bool = False
+    dry_run: Flag = False
+    keep_good: Flag = False
 
 
 class ImportOut(BaseModel):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from database.customers import customer_base
 from database.jobs import job_lists
@@ -159,7 +159,7 @@ class PromoteBody(Body):
 
     version: str = Field(min_length=1, max_length=32)
     reason: Reason
-    force: bool = False
+    force: StrictBool = False
 
 
 class RollbackBody(Body):

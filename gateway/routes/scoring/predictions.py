@@ -6,9 +6,10 @@ Law: a run is a job; a single score is explained and never written to the ledger
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from flask import Response, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from database.models import models
 from database.scoring import dashboard
@@ -65,8 +66,16 @@ class Performance(BaseModel):
     balanced: Balanced | None
 
 
+def _named(field: str, kind: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": kind}}}
+
+
 class ScoreBody(Body):
     """A customer by user_id, or facts, of a customer who need not exist."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_named("customer_id", "string"), _named("features", "object")]}
+    )
 
     customer_id: str | None = Field(None, min_length=1, max_length=200)
     features: dict[str, Cell] | None = None

@@ -20,7 +20,7 @@ from shared.errors import Detail, InvalidInput, invalid
 from shared.parsing_limits import MAX_INT64
 from shared.risk import RiskLevel
 from shared.schema.features import Schema
-from shared.validation import IsoDate, details_of
+from shared.validation import Flag, IsoDate, details_of
 
 Pair = tuple[str, str]
 PREFIX = "feature."
@@ -39,14 +39,14 @@ class FilterFields(BaseModel):
     max_probability: float | None = Field(None, ge=0, le=1)
     min_confidence: float | None = Field(None, ge=0, le=1, description="Confidence of the prediction")
     max_confidence: float | None = Field(None, ge=0, le=1)
-    low_confidence: bool | None = Field(None, description="Below CONFIDENCE_THRESHOLD, or not")
+    low_confidence: Flag | None = Field(None, description="Below CONFIDENCE_THRESHOLD, or not")
     min_tenure_months: float | None = Field(None, description="Months as a customer")
     max_tenure_months: float | None = Field(None)
     min_monthly_price: float | None = Field(None, description="Revenue a month")
     max_monthly_price: float | None = Field(None)
     reason: list[str] | None = Field(None, max_length=50, description="One of these features is among the top three")
     scored: Literal["yes", "no", "any"] | None = Field(None, description="Has a present score")
-    churned: bool | None = Field(None, description="Has left, or is still a customer")
+    churned: Flag | None = Field(None, description="Has left, or is still a customer")
 
 
 def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed: Sequence[str] = ()) -> Filters:

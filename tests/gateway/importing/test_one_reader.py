@@ -24,6 +24,7 @@ from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.open import open_table
 from shared.tables.read import CustomerTable, read_table
+from tests.examples import examples
 
 TODAY = date(2026, 6, 30)
 HEADER = ["id", "day", "hours", "plan", "left", "since", "until", "price", "other"]
@@ -162,7 +163,7 @@ def csv_files(draw: st.DrawFn) -> bytes:
     return text.encode(draw(ENCODINGS))
 
 
-CHECKED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+CHECKED = settings(deadline=None, max_examples=examples(80), suppress_health_check=[HealthCheck.too_slow])
 
 
 @CHECKED

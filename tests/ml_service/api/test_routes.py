@@ -21,6 +21,7 @@ from ml_service.model.registry import Registry
 from ml_service.training.pipeline import Trained
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE, PredictResponse, TrainReport
+from tests.examples import examples
 from tests.ml_service.conftest import DATED, TOKEN, UNDATED, Caller, as_stream
 
 OPEN = [("GET", "/api/health"), ("GET", "/api/health/ready"), ("GET", "/api/openapi.json")]
@@ -296,7 +297,7 @@ def test_what_is_no_arrow_is_malformed(call: Caller, path: str, body: bytes) -> 
     refused(call("POST", path, data=body, content_type=ARROW_TYPE), 400, "malformed_request")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(at=st.integers(0, 10**6), value=st.integers(0, 255), cut=st.integers(0, 400))
 def test_a_damaged_arrow_stream_is_never_a_failure_of_ours(
     call: Caller, undated: Snapshot, at: int, value: int, cut: int
@@ -320,7 +321,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(body=json_values, columns=json_values)
 def test_no_json_is_a_failure_of_ours(call: Caller, body: Any, columns: Any) -> None:
     for sent in (body, {"columns": columns}, {"columns": {**CUSTOMER, "plan": columns}}):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shared.contracts import arrow
 from shared.errors import MalformedRequest
 from shared.schema.features import schema_from_dict
+from tests.examples import examples
 
 SCHEMA = schema_from_dict({"features": {"x": {"kind": "number"}, "plan": {"kind": "category"}}})
 WIRE = arrow.predict_schema(SCHEMA)
@@ -27,7 +28,7 @@ def batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=examples(100))
 @given(ROWS, st.integers(1, 5))
 def test_rows_come_back_as_they_went_whole_or_in_pieces(rows: list[tuple[object, ...]], pieces: int) -> None:
     parts = [batch(rows[at : at + pieces]) for at in range(0, len(rows), pieces)]

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from shared.errors import InvalidTable
 from shared.schema.features import Schema, load_schema, schema_from_dict
 from shared.tables.read import CustomerTable, read_table, row_keys
+from tests.examples import examples
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))
@@ -451,7 +452,7 @@ NUMBERS = st.none() | st.floats(-3.4e38, 3.4e38) | st.integers(-(10**9), 10**9).
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20).map(str.strip)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.tuples(NUMBERS, WORDS), min_size=1, max_size=20), st.sampled_from([",", ";", "\t", "|"]))
 def test_csv_and_parquet_say_the_same(rows: list[tuple[float | None, str]], delimiter: str) -> None:
     schema = with_features(n={"kind": "number"}, c={"kind": "category"})
@@ -467,7 +468,7 @@ def test_csv_and_parquet_say_the_same(rows: list[tuple[float | None, str]], deli
     assert one.features["n"].to_pylist() == numbers
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.one_of(st.integers(-(2**53), 2**53), st.floats(-1e9, 1e9).map(lambda x: round(x, 3))), min_size=1))
 def test_a_number_is_the_same_category_from_csv_and_from_parquet(values: list[float]) -> None:
     schema = schema_from_dict({"features": {"c": {"kind": "category"}}})

@@ -19,6 +19,7 @@ from shared.errors import InvalidTable
 from shared.schema.features import Feature, Schema, Subscription, built_in_schema, parse_schema, schema_from_dict
 from shared.tables.read import read_table
 from shared.tables.schema_inference import InferredSchema, infer_schema
+from tests.examples import examples
 
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
@@ -210,7 +211,7 @@ def schemas(draw: st.DrawFn) -> Schema:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(schemas(), st.lists(NAMES, max_size=2))
 def test_any_schema_survives_toml_and_json(schema: Schema, notes: list[str]) -> None:
     text = InferredSchema(schema, tuple(notes), {name: name for name in schema.features}).to_toml()
@@ -233,7 +234,7 @@ FEW = st.lists(CELLS, min_size=1, max_size=3).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.data(), st.lists(HEADERS, min_size=1, max_size=6, unique=True), st.sampled_from([",", ";", "\t"]))
 def test_what_is_inferred_reads_the_file_it_came_from(data: st.DataObject, headers: list[str], delimiter: str) -> None:
     columns = [data.draw(FEW | st.lists(CELLS, min_size=25, max_size=25)) for _ in headers]
