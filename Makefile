@@ -12,7 +12,7 @@ PEERS_STAMP := .venv-evaluate/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser crash test-install bench bench-scale evaluate lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser crash fuzz test-install bench bench-scale evaluate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -101,6 +101,9 @@ test-browser: $(TEST) ## Tests in a real browser (needs Chromium)
 
 crash: $(TEST) ## Kill services and commands 200 times at random moments (see --help in ARGS)
 	@$(BIN)/python -m tests.crash $(ARGS)
+
+fuzz: $(TEST) $(SUITES) ## schemathesis on both services as everybody, then files, schemas and Arrow bodies (ARGS=--short)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 test-install: $(TEST) ## Both commands in fresh clones, oldest and newest pip of each Python; the wheel (needs the index)
 	@$(BIN)/python -m pytest -m install -n 0 $(ARGS)

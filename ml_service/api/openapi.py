@@ -32,7 +32,7 @@ class DocumentedBlueprint(Blueprint):
 
     def __init__(self, name: str, import_name: str, *, url_prefix: str) -> None:
         super().__init__(name, import_name, url_prefix=url_prefix)
-        self.public_endpoints: set[str] = set()
+        self.public_paths: set[str] = set()
         #: Operations by path and method, with Python types in place of their JSON schemas.
         self._paths: dict[str, Json] = {}
 
@@ -49,7 +49,7 @@ class DocumentedBlueprint(Blueprint):
         public: bool = False,
     ) -> Callable[[View], View]:
         """Register a view function, with its docstring as the summary and its other answers in `also`."""
-        answers = {200: answer, **(also or {}), **({} if public else failures(401, 403))}
+        answers = {200: answer, **(also or {}), **failures(401, 403)}
 
         def register(view: View) -> View:
             operation: Json = {
@@ -66,7 +66,7 @@ class DocumentedBlueprint(Blueprint):
                 operation["requestBody"] = {"required": body_required, "content": _content(body)}
             if public:
                 operation["security"] = []
-                self.public_endpoints.add(f"{self.name}.{view.__name__}")
+                self.public_paths.add(f"{self.url_prefix}{rule}")
             self._paths.setdefault(f"{self.url_prefix}{rule}".translate(_BRACES), {})[method.lower()] = operation
             self.add_url_rule(rule, view_func=view, methods=[method])
             return view

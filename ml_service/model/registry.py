@@ -18,7 +18,7 @@ from ml_service.model import artefacts
 from ml_service.model.churn_model import ChurnModel
 from shared.errors import CorruptModel, NoModel, NotFound
 
-_VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
+_VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
 
 #: Identifies one saved state of a folder: device, inode, modification time and size of the manifest.
 Stamp = tuple[int, int, int, int]

@@ -42,7 +42,7 @@ GRACE_DAYS = 30
 Cell = float | int | str | bool | None
 #: How many reasons an answer carries; those that it does not are in `other_points`.
 Shown = Literal["top", "all", "none"]
-Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=32)]
+Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$", max_length=32)]
 
 
 class PredictRequest(Strict):

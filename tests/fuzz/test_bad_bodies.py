@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,26 @@ def test_old_routes_ignore_fields_they_do_not_know(demo: World, path: str, body:
 )
 def test_our_own_routes_refuse_fields_they_do_not_know(demo: World, path: str, body: Any, role: str) -> None:
     is_failure(demo.ask("POST", path, role, json=body), 422, "validation_failed")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "role"),
+    [
+        ("/api/auth/login", {"email": DEMO_EMAIL, "password": "password", "cookie": 1}, "viewer"),
+        ("/api/auth/logout", {"everywhere": 0}, "viewer"),
+        ("/api/model/promote", {"version": "2.4.1", "reason": "why", "force": "no"}, "admin"),
+    ],
+)
+def test_a_flag_is_true_or_false_and_no_number_or_word(demo: World, path: str, body: Any, role: str) -> None:
+    is_failure(demo.ask("POST", path, role, json=body), 422, "validation_failed")
+
+
+@pytest.mark.parametrize("value", ["0", "1", "off", "yes", ""])
+def test_a_flag_of_a_form_or_a_query_is_true_or_false(demo: World, value: str) -> None:
+    form = {"file": (io.BytesIO(b"user_id\n1\n"), "a.csv"), "dry_run": value}
+    said = is_failure(demo.ask("POST", "/api/customers/outcomes", data=form), 422, "validation_failed")
+    assert [each["field"] for each in said["error"]["details"]] == ["dry_run"]
+    is_failure(demo.ask("GET", f"/api/customers?churned={value}"), 422, "validation_failed")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,13 @@ def test_health_and_the_document_need_no_token(call: Caller, method: str, path: 
     assert call.client.open(path, method=method).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/health", "/api/health/ready", "/api/openapi.json"])
+def test_another_method_of_a_public_path_is_none_whoever_asks(call: Caller, path: str) -> None:
+    answer = call.client.open(path, method="TRACE")
+    refused(answer, 405, "method_not_allowed")
+    assert "OPTIONS" in answer.headers["Allow"]
+
+
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer "])
 def test_without_a_token_nothing_is_answered(call: Caller, method: str, path: str, given: str | None) -> None:
