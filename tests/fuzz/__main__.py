@@ -29,8 +29,8 @@ from tests.stack import Stack
 HERE = ROOT / "tests" / "fuzz"
 SCHEMATHESIS = ROOT / ".venv-suites" / "bin" / "schemathesis"
 SHORT, LONG = 2, 60
-#: Phases of the short form for callers whose values nobody else's run leaves out.
-FEW = "examples,fuzzing,stateful"
+#: Phases; the short form tries every boundary of every parameter as some callers only.
+ALL, FEW = "examples,coverage,fuzzing,stateful", "examples,fuzzing,stateful"
 #: Characters of one line of what reproduces a failure.
 LINE = 3000
 PROPERTIES = (
@@ -65,7 +65,8 @@ def fuzz(name: str, caller: Caller, folder: Path, options: argparse.Namespace) -
     began, before = time.monotonic(), caller.standing()
     line = [
         str(SCHEMATHESIS), "--config-file", str(HERE / "schemathesis.toml"), "run", f"{caller.url}/api/openapi.json",
-        "--phases", "examples,coverage,fuzzing,stateful" if caller.widely or not options.short else FEW, "--checks", "all", "--max-examples", str(options.examples), "--seed", str(options.seed), "--no-color",
+        "--phases", FEW if options.short and not caller.widely else ALL, "--checks", "all",
+        "--max-examples", str(options.examples), "--seed", str(options.seed), "--no-color",
         "--report", "json", "--report-json-path", "report.json", "-H", "Prefer: respond-async",
         *caller.options, *(["-H", caller.header] if caller.header else []),
         *(word for path in caller.only for word in ("--include-path", path)),
