@@ -77,4 +77,4 @@ def _key(stack: Stack, scope: str) -> Caller:
 def _leaver(stack: Stack) -> Caller:
     email, _ = _account(stack, "fuzz-leaver", "viewer")
     said = {"FUZZ_LEAVER": f"{email} {PASSWORD}", "FUZZ_URL": stack.url}
-    return Caller(stack.url, only=ENDS_THE_CALLER, variables=said)
+    return Caller(stack.url, only=ENDS_THE_CALLER, widely=True, variables=said)
