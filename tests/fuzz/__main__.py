@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace) -> list[Result]:
         assert stack.command("demo").returncode == 0
         stack.start("gateway", "worker")
         keep_streams(folder / "streams", stack)
-        print(f"{'caller':22}{'cases':>9}{'time':>9}  found (whole: {folder})", flush=True)
+        print(f"{'caller':22}{'cases':>9}{'time':>9}  found (kept then: {folder})", flush=True)
         for number, (name, make) in enumerate(callers(stack)):
             if options.only in name:
                 results.append(fuzz(name, make(), folder / str(number), options))
@@ -117,6 +118,8 @@ def run(options: argparse.Namespace) -> list[Result]:
         stack.stop()
         prefork.end()
     print(f"{'together':22}{sum(result.cases for result in results):>9,}")
+    if not any(result.found for result in results):
+        shutil.rmtree(folder)
     return results
 
 
