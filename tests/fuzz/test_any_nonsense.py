@@ -13,7 +13,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.examples import examples
+from tests.fuzz.examples import examples
 from tests.stack import LEAKS, is_failure
 from tests.world import World
 

@@ -19,7 +19,7 @@ from shared.errors import InvalidSchema, MalformedRequest, TooLarge
 from shared.parsing_limits import MAX_COLUMNS, MAX_JSON_DEPTH, MAX_KEY_PARTS, refuse_hard_json, refuse_hard_toml
 from shared.schema.features import BUILT_IN_PATH, MAX_FEATURES, Schema, load_schema, parse_schema, schema_from_dict
 from shared.schema.toml import schema_toml
-from tests.examples import examples
+from tests.fuzz.examples import examples
 
 ROOT = Path(__file__).parents[2]
 LARGE = 490_000

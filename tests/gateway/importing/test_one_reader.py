@@ -24,7 +24,7 @@ from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.open import open_table
 from shared.tables.read import CustomerTable, read_table
-from tests.examples import examples
+from tests.fuzz.examples import examples
 
 TODAY = date(2026, 6, 30)
 HEADER = ["id", "day", "hours", "plan", "left", "since", "until", "price", "other"]

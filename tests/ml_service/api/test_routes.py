@@ -21,7 +21,7 @@ from ml_service.model.registry import Registry
 from ml_service.training.pipeline import Trained
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE, PredictResponse, TrainReport
-from tests.examples import examples
+from tests.fuzz.examples import examples
 from tests.ml_service.conftest import DATED, TOKEN, UNDATED, Caller, as_stream
 
 OPEN = [("GET", "/api/health"), ("GET", "/api/health/ready"), ("GET", "/api/openapi.json")]

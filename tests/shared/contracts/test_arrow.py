@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.contracts import arrow
 from shared.errors import MalformedRequest
 from shared.schema.features import schema_from_dict
-from tests.examples import examples
+from tests.fuzz.examples import examples
 
 SCHEMA = schema_from_dict({"features": {"x": {"kind": "number"}, "plan": {"kind": "category"}}})
 WIRE = arrow.predict_schema(SCHEMA)

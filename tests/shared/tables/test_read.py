@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from shared.errors import InvalidTable
 from shared.schema.features import Schema, load_schema, schema_from_dict
 from shared.tables.read import CustomerTable, read_table, row_keys
-from tests.examples import examples
+from tests.fuzz.examples import examples
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", ROOT.parent / "shared" / "data"))

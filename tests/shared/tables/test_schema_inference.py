@@ -19,7 +19,7 @@ from shared.errors import InvalidTable
 from shared.schema.features import Feature, Schema, Subscription, built_in_schema, parse_schema, schema_from_dict
 from shared.tables.read import read_table
 from shared.tables.schema_inference import InferredSchema, infer_schema
-from tests.examples import examples
+from tests.fuzz.examples import examples
 
 DATA = Path(os.environ.get("RETAINSTREAM_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not in {DATA} (RETAINSTREAM_DATA)")
