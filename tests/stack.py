@@ -39,6 +39,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Return whether nobody listens on a port; a killed worker of gunicorn lets go of it a moment after."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def wait_until(is_so: Callable[[], Any], what: str, seconds: float = 30.0, every: float = 0.05) -> Any:
     """Poll until something true comes back, and return it; fail with `what` at the deadline."""
     deadline = time.monotonic() + seconds
@@ -157,6 +168,12 @@ class Stack:
             # Also when the first process is gone: what it started may not be.
             self._signal(name, signal.SIGKILL)
             self.running.pop(name).wait(5)
+            if name in self._ports:
+                wait_until(lambda name=name: is_free(self._ports[name]), f"the port of {name} is free again", 10, 0.01)
+
+    @property
+    def _ports(self) -> dict[str, int]:
+        return {"gateway": self.port, "ml": self.ml_port}
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
