@@ -10,7 +10,8 @@ from flask import Flask
 
 from gateway.app import create_app
 from gateway.settings import Settings
-from tests.stack import Stack, is_failure
+from tests.shapes import is_failure
+from tests.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 UNDOCUMENTED = {"/api/openapi.json", "/api/docs", "/api/docs/assets/<path:name>"}

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.examples import examples
-from tests.stack import LEAKS, is_failure
+from tests.shapes import LEAKS, is_failure
 from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("bad-input")

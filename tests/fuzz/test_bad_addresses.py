@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.stack import is_failure
+from tests.shapes import is_failure
 from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("bad-input")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack import DEMO_EMAIL, PASSWORD, fits, is_failure
+from tests.shapes import fits, is_failure
+from tests.stack import DEMO_EMAIL, PASSWORD
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.xdist_group("bad-input")

@@ -13,7 +13,8 @@ import pytest
 
 from gateway.settings import Role, Settings
 from shared.clock import utc_now
-from tests.stack import PASSWORD, SECRET, is_failure
+from tests.shapes import is_failure
+from tests.stack import PASSWORD, SECRET
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.xdist_group("bad-input")

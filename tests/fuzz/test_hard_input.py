@@ -22,7 +22,8 @@ import requests
 
 from shared.tables.open import MAX_RAGGED
 from tests.load.million import forget_peaks, peak_mb
-from tests.stack import ROOT, Api, Stack, is_failure, serving
+from tests.shapes import is_failure
+from tests.stack import ROOT, Api, Stack, serving
 
 pytestmark = pytest.mark.xdist_group("hard_input")
 CUSTOMERS = ROOT / "examples" / "customers.csv"

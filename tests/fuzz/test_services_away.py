@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack import Stack, is_failure
+from tests.shapes import is_failure
+from tests.stack import Stack
 from tests.world import World, open_world
 
 pytestmark = pytest.mark.xdist_group("bad-input")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack import DEMO_CUSTOMERS, JOB, RUN, Api, Stack, fits, is_failure, wait_until
+from tests.shapes import JOB, RUN, fits, is_failure
+from tests.stack import DEMO_CUSTOMERS, Api, Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("jobs")
 ASYNC = {"Prefer": "respond-async"}

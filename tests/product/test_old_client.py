@@ -9,21 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.stack import (
-    CUSTOMER,
-    DEMO_EMAIL,
-    DEMO_PASSWORD,
-    HIGH_RISK,
-    METRICS,
-    PASSWORD,
-    PERFORMANCE,
-    RESULTS,
-    RUN,
-    STATUS,
-    TRAINED,
-    Stack,
-    fits,
-)
+from tests.shapes import CUSTOMER, HIGH_RISK, METRICS, PERFORMANCE, RESULTS, RUN, STATUS, TRAINED, fits
+from tests.stack import DEMO_EMAIL, DEMO_PASSWORD, PASSWORD, Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 ORIGIN = "http://localhost:3000"

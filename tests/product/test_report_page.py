@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.stack import Stack, is_failure
+from tests.shapes import is_failure
+from tests.stack import Stack
 
 
 def test_the_report_page_is_served_to_who_may_read_and_can_run_nothing(stack: Stack) -> None:

@@ -15,7 +15,7 @@ import requests
 from shared.contracts.api import ARROW_TYPE
 from shared.contracts.arrow import decode, encode, metadata
 from tests import stack as wire
-from tests.stack import (
+from tests.shapes import (
     BALANCED,
     BOOL,
     CUSTOMER,
@@ -24,7 +24,6 @@ from tests.stack import (
     HIGH_RISK,
     INT,
     METRICS,
-    PASSWORD,
     PERFORMANCE,
     PERSON,
     RESULTS,
@@ -37,10 +36,10 @@ from tests.stack import (
     VERSION,
     Maybe,
     OneOf,
-    Stack,
     fits,
     is_failure,
 )
+from tests.stack import PASSWORD, Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 ORIGIN = "http://localhost:3000"

@@ -19,7 +19,8 @@ import requests
 from shared.parsing_limits import MAX_COLUMNS
 from shared.schema.features import built_in_schema
 from tests import prefork
-from tests.stack import ROOT, Stack, is_failure, serving, wait_until
+from tests.shapes import is_failure
+from tests.stack import ROOT, Stack, serving, wait_until
 
 pytestmark = pytest.mark.xdist_group("imports")
 HEADER = (

@@ -13,7 +13,7 @@ from packaging.markers import Environment, Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
 #: What each lock starts from; the test lock is installed on top of the run lock.
 LOCKS = {
