@@ -116,7 +116,11 @@ READS: Mapping[str, tuple[str, ...]] = {
 }
 ADMINISTRATORS = ("GET /api/audit", "GET /api/users")
 ANALYSTS = ("GET /api/customers/import", "GET /api/customers/import/{job_id}/rejects", "GET /api/jobs/{job_id}/file")
-RARER: Mapping[str, float] = {"GET /api/docs/assets/{name}": 1, "GET /api/openapi.json": 1, "GET /api/jobs/{job_id}/file": 1}
+RARER: Mapping[str, float] = {
+    "GET /api/docs/assets/{name}": 1,
+    "GET /api/openapi.json": 1,
+    "GET /api/jobs/{job_id}/file": 1,
+}
 
 
 def _read(route: str, queries: tuple[str, ...]) -> Task:
@@ -136,7 +140,10 @@ def _read(route: str, queries: tuple[str, ...]) -> Task:
 def _session(person: Person) -> None:
     """Somebody registers, signs in, renews, changes the password and leaves."""
     email = f"soak{person.chance.getrandbits(60)}@example.com"
-    if person.ask("POST /api/auth/register", json={"email": email, "password": PASSWORD, "name": "S"}, expect=(201,)) is None:
+    if (
+        person.ask("POST /api/auth/register", json={"email": email, "password": PASSWORD, "name": "S"}, expect=(201,))
+        is None
+    ):
         return
     came = person.ask("POST /api/auth/login", json={"email": email, "password": PASSWORD})
     if came is None:
@@ -183,8 +190,13 @@ def _job(route: str, *, who: str = "analyst", query: str = "", **how: Any) -> Ca
 
 
 def _table(person: Person) -> str:
-    first, hours = person.chance.randrange(1000), person.chance.randrange(300)
-    lines = [f"few_{first + k:05},f{first + k}@example.com,Standard,{hours},{k},2,{k},0,{k}" for k in range(20)]
+    """Sixty customers of a thousand that come again and again, with other values each time."""
+    first, some = person.chance.randrange(1000), person.chance.randrange
+    plans = ("Standard", "Basic Ads", "Premium 4K")
+    lines = [
+        f"few_{k:05},f{k}@example.com,{plans[k % 3]},{some(300)},{some(40)},{1 + some(5)},{some(30)},{some(3)},{some(40)}"
+        for k in range(first, first + 60)
+    ]
     return "\n".join([HEADER, *lines]) + "\n"
 
 
@@ -208,6 +220,14 @@ def _cancel(person: Person) -> None:
     if job is not None:
         person.ask("DELETE /api/jobs/{job_id}", job_id=job["id"])
         _follow(person, job, who="analyst")
+
+
+def _write(route: str) -> Callable[[Person], None]:
+    def act(person: Person) -> None:
+        query = "?risk=High" if "customers" in route else f"?customer_id={person.chance.choice(person.known.customers)}"
+        _follow(person, person.ask(route, f"{query}&format=parquet", headers=ASYNC, expect=(202,)), who="analyst")
+
+    return act
 
 
 def _promote(person: Person) -> None:
@@ -238,21 +258,25 @@ TASKS: tuple[Task, ...] = (
     Task(EXPORTS, _exports, 3),
     Task(("POST /api/customers/segment",), lambda p: p.ask("POST /api/customers/segment", json={}), 3),
     Task(("POST /api/predictions/score",), _score("POST /api/predictions/score", reasons="all"), 30),
-    Task(("POST /api/predictions/what-if",), _score("POST /api/predictions/what-if", changes={"last_login_days": 1}), 20),
+    Task(
+        ("POST /api/predictions/what-if",), _score("POST /api/predictions/what-if", changes={"last_login_days": 1}), 20
+    ),
     Task(SESSION, _session, 2),
     Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
     Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),
     Task(
         ("POST /api/schema/extend",),
-        lambda p: p.ask(
-            "POST /api/schema/extend", who="admin", json={"schema": p.known.schema}, expect=(200, 409)
-        ),
+        lambda p: p.ask("POST /api/schema/extend", who="admin", json={"schema": p.known.schema}, expect=(200, 409)),
         1,
     ),
     Task(("POST /api/customers/import",), _upload("POST /api/customers/import", schema="retainstream"), 5, 5),
     Task(("POST /api/customers/import/preview",), _upload("POST /api/customers/import/preview"), 5, 2),
     Task(("POST /api/customers/import/schema",), _upload("POST /api/customers/import/schema"), 5, 2),
     Task(("POST /api/customers/outcomes",), _outcomes, 5, 5),
+    *(
+        Task((f"POST /api/{what}/export",), _write(f"POST /api/{what}/export"), 3, 20)
+        for what in ("customers", "predictions")
+    ),
     Task(("DELETE /api/jobs/{job_id}",), _cancel, 5, 5),
     Task(("POST /api/model/promote", "POST /api/model/rollback"), _promote, 5, 20),
     Task(("POST /api/dashboard/predict",), _job("POST /api/dashboard/predict", **SAMPLE), 5, 10),

@@ -68,7 +68,10 @@ def end_statements(connection: Connection) -> None:
 
 def make_engine(path: Path, *, pooled: bool) -> Engine:
     """Return an engine for a database file; its connections are kept between uses where `pooled`."""
-    options: dict[str, Any] = {"pool_size": 32, "max_overflow": 8} if pooled else {"poolclass": NullPool}
+    # The one that came back last goes first: page caches are filled by as many connections as are used at once.
+    options: dict[str, Any] = (
+        {"pool_size": 32, "max_overflow": 8, "pool_use_lifo": True} if pooled else {"poolclass": NullPool}
+    )
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "factory": TrackedConnection},
