@@ -81,7 +81,8 @@ def _may(each: Task) -> bool:
 def _judged(route: str, answer: Any, expect: tuple[int, ...]) -> Any:
     status = answer.status_code
     if status in expect:
-        return answer.json().get("data") if "json" in answer.headers.get("Content-Type", "") else answer.content
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+        return answer.json().get("data") if is_json else answer.content
     if status in (429, 503) and "Retry-After" in answer.headers:
         refused[f"{status} {route}"] += 1
     else:
