@@ -2,7 +2,7 @@
 
 The first fifth of the time warms up: where memory stands then is the plateau. From there to half of the time a file is
 imported, everybody is scored and everything is exported, again and again. In the second half users go on alone:
-memory has to be back on its plateau, and, where that half is five minutes or longer, must not grow.
+where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
 """
 
 from __future__ import annotations
@@ -150,9 +150,11 @@ def told_of_memory(memory: Memory, began: float, minutes: float) -> list[str]:
         after = float(np.median(memory.between(name, end - (end - alone) / 2, end)[1]))
         found = slope(*memory.between(name, alone, end))
         print(f"{name:30} {plateau:4.0f} MB {peak:5.0f} MB {after:5.0f} MB  {found or 'too short to say'}")
+        if end - alone < JUDGED_S:
+            continue  # caches have not filled yet: shown, not judged
         if after > plateau * (1 + SHARE) + ARENA_MB:
             faults.append(f"{name} stands at {after:.0f} MB, {after - plateau:.0f} MB above its plateau")
-        if found is not None and end - alone >= JUDGED_S and found.is_leak:
+        if found is not None and found.is_leak:
             faults.append(f"{name} grows: {found}")
     return faults
 
