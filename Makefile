@@ -12,7 +12,7 @@ PEERS_STAMP := .venv-evaluate/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser crash fuzz test-install bench bench-scale evaluate lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser crash fuzz soak test-install bench bench-scale evaluate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -104,6 +104,9 @@ crash: $(TEST) ## Kill services and commands 200 times at random moments (see --
 
 fuzz: $(TEST) $(SUITES) ## schemathesis on both services as everybody, then files, schemas and Arrow bodies (ARGS=--short)
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+soak: $(TEST) $(SUITES) ## 50 users on all routes for ten minutes, work beside; errors, times, memory (see --help in ARGS)
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 test-install: $(TEST) ## Both commands in fresh clones, oldest and newest pip of each Python; the wheel (needs the index)
 	@$(BIN)/python -m pytest -m install -n 0 $(ARGS)

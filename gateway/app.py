@@ -23,6 +23,8 @@ from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
+#: Database pages that all threads together keep: 64 MB each, as a worker keeps, would be a gigabyte.
+PAGES_MB = 256
 #: A request waits for the write lock for so long, then answers 503.
 WRITE_WAIT_S = 5.0
 
@@ -57,7 +59,8 @@ def create_app(
     configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
     # Half of the threads may wait for the write lock: the others answer reads meanwhile.
     waiting = Waiting(WRITE_WAIT_S, places=settings.threads // 2)
-    environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting)
+    cache_mb = max(2, PAGES_MB // settings.threads)
+    environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting, cache_mb=cache_mb)
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
     web_environment.install(app, environment)

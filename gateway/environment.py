@@ -33,6 +33,7 @@ def open_environment(
     ml: MLClient | None = None,
     pooled: bool = True,
     waiting: Waiting = AS_LONG_AS_IT_TAKES,
+    cache_mb: int = 64,
 ) -> Environment:
     """Open the database and the ML client that the settings name.
 
@@ -46,6 +47,8 @@ def open_environment(
         Whether the database keeps connections; a command, which ends soon, needs none.
     waiting
         How this process's writers wait for the write lock.
+    cache_mb
+        Pages that each connection to the database keeps in memory.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def open_environment(
         Another program's file stands at DATABASE_PATH.
     """
     settings = settings or load_settings()
-    database = database or Database(settings.database_path, pooled=pooled, waiting=waiting)
+    database = database or Database(settings.database_path, pooled=pooled, waiting=waiting, cache_mb=cache_mb)
     refuse_foreign_file(database.path)
     ml = ml or MLClient(settings.python_service_url, settings.service_token)
     return Environment(settings, database, ml, clock)

@@ -24,7 +24,7 @@ from gateway.environment import Environment, open_environment
 from gateway.services import kinds
 from gateway.services.exporting import export_files
 from gateway.services.importing import uploads
-from gateway.services.jobs import running
+from gateway.services.jobs import memory, running
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
@@ -132,7 +132,9 @@ class Worker:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
-        return running.run(Work(self._environment, job), kinds.by_name(job.kind))
+        ended = running.run(Work(self._environment, job), kinds.by_name(job.kind))
+        memory.give_back()
+        return ended
 
 
 def main() -> None:

@@ -38,12 +38,21 @@ class Database:
         Keep connections open between uses (servers), or open one each time (commands, tests).
     waiting
         How long a writer waits for the write lock, and how many do.
+    cache_mb
+        Pages that each connection keeps in memory.
     """
 
-    def __init__(self, path: Path | str, *, pooled: bool = True, waiting: Waiting = AS_LONG_AS_IT_TAKES) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        pooled: bool = True,
+        waiting: Waiting = AS_LONG_AS_IT_TAKES,
+        cache_mb: int = 64,
+    ) -> None:
         self.path = Path(path)
         self._waiting = waiting
-        self.engine: Engine = make_engine(self.path, pooled=pooled)
+        self.engine: Engine = make_engine(self.path, pooled=pooled, cache_mb=cache_mb)
         self._in_use: set[Connection] = set()
         self._version = DataVersion(self.path)
 

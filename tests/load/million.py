@@ -24,10 +24,10 @@ from tests.stack import Api, Stack
 ROWS = 1_000_000
 
 
-def write_million(path: Path) -> int:
-    """A file of a million simulated rows, as many as there are months of 84,000 customers."""
-    months = simulate("documented", customers=ROWS // 12 + 1, months=12, seed=5, last_calendar_month=6).months
-    rows = months.rows(np.arange(min(ROWS, len(months))))
+def write_customers(path: Path, count: int = ROWS) -> int:
+    """A file of simulated rows, as many as there are months of a twelfth as many customers."""
+    months = simulate("documented", customers=count // 12 + 1, months=12, seed=5, last_calendar_month=6).months
+    rows = months.rows(np.arange(min(count, len(months))))
     names = [f"usr_{number:08d}" for number in range(len(rows))]
     columns: dict[str, Any] = {"user_id": names, "email": [f"{name}@example.com" for name in names]}
     columns["plan"] = [PLANS[code].name for code in rows.plan.tolist()]

@@ -17,7 +17,7 @@ import pytest
 
 from tests import journey
 from tests.journey import Came
-from tests.load.million import Watch, watched, write_million
+from tests.load.million import Watch, watched, write_customers
 from tests.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("million")]
@@ -45,7 +45,7 @@ class Million:
 def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Million]:
     """A model of a thousand rows, then the million through REST."""
     folder = tmp_path_factory.mktemp("million")
-    count = write_million(folder / "million.csv")
+    count = write_customers(folder / "million.csv")
     stack = Stack(folder / "rest", {"DEMO": "0", "MAX_UPLOAD_MB": "400"}, interpreters=True).start()
     try:
         journey.by_rest(stack, EXAMPLE, schema="retainstream", as_of="2026-08-01")

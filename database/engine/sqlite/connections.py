@@ -8,6 +8,7 @@ connection would go on reading old data, could never write again, and would keep
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -23,7 +24,6 @@ PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=NORMAL",
     "foreign_keys=ON",
-    "cache_size=-65536",
     "wal_autocheckpoint=16000",
 )
 log = structlog.get_logger()
@@ -66,9 +66,12 @@ def end_statements(connection: Connection) -> None:
     raw.end_statements()
 
 
-def make_engine(path: Path, *, pooled: bool) -> Engine:
+def make_engine(path: Path, *, pooled: bool, cache_mb: int) -> Engine:
     """Return an engine for a database file; its connections are kept between uses where `pooled`."""
-    options: dict[str, Any] = {"pool_size": 32, "max_overflow": 8} if pooled else {"poolclass": NullPool}
+    # The one that came back last goes first: page caches are filled by as many connections as are used at once.
+    options: dict[str, Any] = (
+        {"pool_size": 32, "max_overflow": 8, "pool_use_lifo": True} if pooled else {"poolclass": NullPool}
+    )
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "factory": TrackedConnection},
@@ -76,16 +79,16 @@ def make_engine(path: Path, *, pooled: bool) -> Engine:
         pool_reset_on_return=None,
         **options,
     )
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", partial(_prepare, cache_mb))
     event.listen(engine, "checkin", _check_returned)
     return engine
 
 
-def _prepare(raw: sqlite3.Connection, _: object) -> None:
+def _prepare(cache_mb: int, raw: sqlite3.Connection, _: object) -> None:
     # Driver autocommit: BEGIN and COMMIT are ours alone, so that BEGIN IMMEDIATE is possible.
     raw.isolation_level = None
     cursor = raw.cursor()
-    for pragma in PRAGMAS:
+    for pragma in (*PRAGMAS, f"cache_size=-{cache_mb * 1024}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -164,12 +165,14 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
 
 
 def _lines(work: Work, schema: Schema, params: TrainParams, today: str) -> Generator[dict[str, Any], None, None]:
-    rows = _locked_snapshot(work, schema, today)
-    stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
     # Closing the answer's lines closes the connection, which cancels the training at the other end; closing the rows
     # ends their transaction, however far they were read.
-    with closing(rows), closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
-        yield from lines
+    with closing(_locked_snapshot(work, schema, today)) as rows:
+        # Read before the request begins: an import may have to end first, and a body that stands still is broken off.
+        first = list(islice(rows, 1))
+        stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), chain(first, rows))
+        with closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
+            yield from lines
 
 
 def _locked_snapshot(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:

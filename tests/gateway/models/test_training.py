@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.services import kinds
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
 from shared.contracts import arrow
+from shared.contracts.api import TrainParams
 from shared.errors import InsufficientData, ServiceError
 from shared.schema.features import built_in_schema
 from tests.world import World, clock
@@ -129,3 +131,27 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
     assert running.run(given[0], kinds.TRAIN).state == "cancelled"
     with demo_world.database.read() as connection:
         assert [model.version for model in models.versions(connection)] == ["2.4.3", "2.4.2", "2.4.1"]
+
+
+def test_the_request_of_a_training_begins_when_its_first_rows_are_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever waits for an import with a request under way sends nothing of its body, and is taken for a slow client.
+    schema, order = built_in_schema(), []
+
+    def rows(*_: Any) -> Iterator[Any]:
+        order.append("rows")
+        yield from ()
+
+    class Asked:
+        def train(self, snapshot: Any, *, request_id: str | None) -> Iterator[dict[str, Any]]:
+            order.append("request")
+            yield {"report": len(b"".join(snapshot))}
+
+    monkeypatch.setattr(training, "_locked_snapshot", rows)
+    work = SimpleNamespace(ml=Asked(), job=SimpleNamespace(request_id=None))
+    lines = training._lines(
+        work, schema, TrainParams(model_version="1.0.0", table_schema=schema.as_dict()), "2026-06-30"
+    )  # type: ignore[arg-type]
+    assert next(lines)["report"] > 0
+    assert order == ["rows", "request"]

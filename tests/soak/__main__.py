@@ -1,0 +1,215 @@
+"""`make soak`: users on all routes of the gateway, an import and a scoring run beside; no error, and no memory kept.
+
+The first fifth of the time warms up: where memory stands then is the plateau. From there to half of the time a file is
+imported, everybody is scored and everything is exported, again and again. In the second half users go on alone:
+where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests import journey, prefork
+from tests.load.million import write_customers
+from tests.prefork import ROOT
+from tests.soak.memory import ARENA_MB, SHARE, Memory, slope
+from tests.soak.routes import HEADER, Known
+from tests.stack import Stack
+
+LOCUST = ROOT / ".venv-suites" / "bin" / "locust"
+EXAMPLE = ROOT / "examples" / "customers.csv"
+SCHEMA = ROOT / "shared" / "schema" / "retainstream.toml"
+WARM, ALONE = 0.2, 0.5
+JUDGED_S = 300.0
+JOB_S = 1800.0
+FEW = 20_000
+
+
+class Beside:
+    """Imports, scores and exports a base while users ask, until it is told to stop."""
+
+    def __init__(self, stack: Stack, table: Path) -> None:
+        self._stack, self._table = stack, table
+        self.took_s: dict[str, list[float]] = {"import": [], "scoring run": [], "export": []}
+        self.faults: list[str] = []
+        self._day = 0
+
+    def round(self) -> None:
+        """Each of them once."""
+        self._day += 1
+        api, as_of = self._stack.person("analyst"), f"2026-09-{self._day:02}"
+        acts: dict[str, Any] = {
+            "import": lambda: journey.by_rest(
+                self._stack, self._table, schema="retainstream", as_of=as_of, seconds=JOB_S
+            ),
+            "scoring run": lambda: journey.scored_by_rest(self._stack, JOB_S),
+            "export": lambda: journey.streamed(api, "/api/customers/export", self._table.with_suffix(".out")),
+        }
+        for name, act in acts.items():
+            began = time.monotonic()
+            act()
+            self.took_s[name].append(time.monotonic() - began)
+
+    def until(self, end: float) -> None:
+        """Begin no round after this time."""
+        try:
+            while time.monotonic() < end and self._day < 30:
+                self.round()
+        except Exception as error:  # noqa: BLE001  # a thread: whoever reads the table is told
+            self.faults.append(f"beside: {error!r}")
+
+
+def prepared(stack: Stack, customers: int | None) -> Beside:
+    """Start everything, with the demo or with so many customers, and do every kind of work once."""
+    table = stack.folder / "beside.csv"
+    write_customers(table, FEW if customers is None else customers)
+    if customers is None:
+        stack.start("ml")
+        made = stack.command("demo", timeout=1200)
+        assert made.returncode == 0, made.stderr
+        stack.start("gateway", "worker")
+    else:
+        stack.start()
+        journey.by_rest(stack, EXAMPLE, schema="retainstream", as_of="2026-08-01")
+        for _ in range(2):
+            trained = stack.person("analyst").post("/api/model/train", {})
+            assert trained.status_code == 200, trained.text
+    beside = Beside(stack, table)
+    beside.round()
+    return beside
+
+
+def known(stack: Stack) -> Known:
+    """What users have to know."""
+    api, admin = stack.person("analyst"), stack.person("admin")
+    few = stack.folder / "rejected.csv"
+    few.write_text(f"{HEADER}\nann,a@example.com,Standard,12.5,3,2,4,0,3\nbob,b@example.com,Standard,many,9,1,30,1,9\n")
+    answer = journey.uploaded(api, "/api/customers/import", few, schema="retainstream", keep_good="true")
+    import_job = int(answer.headers["Location"].rsplit("/", 1)[1])
+    ended = api.ended(import_job)
+    assert ended["state"] == "done", ended["error"]
+    answer = api.get("/api/customers/export?format=parquet&risk=High", headers={"Prefer": "respond-async"})
+    export_job = int(answer.headers["Location"].rsplit("/", 1)[1])
+    assert api.ended(export_job, JOB_S)["state"] == "done"
+    versions = [each["version"] for each in api.data("/api/model/versions")["versions"]]
+    live = api.data("/api/model/status")["version"]
+    return Known(
+        tokens={role: stack.person(role).token or "" for role in ("viewer", "analyst")} | {"admin": admin.token or ""},
+        customers=[each["user_id"] for each in api.data("/api/customers?limit=100&scored=yes")["customers"]],
+        export_job=export_job,
+        import_job=import_job,
+        live=live,
+        older=next(version for version in versions if version != live),
+        schema=SCHEMA.read_text(encoding="utf-8"),
+    )
+
+
+def users(stack: Stack, options: argparse.Namespace, told: Path) -> subprocess.Popen[bytes]:
+    """Start locust."""
+    where = {"SOAK_KNOWN": str(told.with_name("known.json")), "SOAK_TOLD": str(told)}
+    line = [str(LOCUST), "-f", str(ROOT / "tests" / "soak" / "users.py"), "--headless", "--host", stack.url]
+    line += ["--users", str(options.users), "--spawn-rate", "10", "--run-time", f"{options.minutes * 60:.0f}s"]
+    line += ["--stop-timeout", "120", "--only-summary", "--exit-code-on-error", "0", "--loglevel", "ERROR"]
+    with told.with_name("locust.log").open("wb") as log:
+        env = os.environ | where | {"PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(line, cwd=told.parent, env=env, stdout=log, stderr=subprocess.STDOUT)
+
+
+def told_of_requests(found: dict[str, Any], minutes: float) -> None:
+    """Print times of each route."""
+    every = [took for times in found["times"].values() for took in times]
+    print(f"\n{'route':52} requests     p50      p99      max")
+    for route, times in [*sorted(found["times"].items()), ("in all", every)]:
+        p50, p99 = np.percentile(times, [50, 99]) * 1000
+        print(f"{route:52} {len(times):8,} {p50:6.0f} ms {p99:5.0f} ms {max(times) * 1000:5.0f} ms")
+    print(f"{len(every) / minutes / 60:.0f} requests a second")
+    for what, count in sorted(found["refused"].items()):
+        print(f"told to come again: {count} x {what}")
+
+
+def told_of_memory(memory: Memory, began: float, minutes: float) -> list[str]:
+    """Print where memory stood, and return what is wrong with it."""
+    seconds, faults = minutes * 60, []
+    warm, alone, end = began + WARM * seconds, began + ALONE * seconds, began + seconds
+    print(f"\n{'process':30} plateau     peak    after  slope of the last {(end - alone) / 60:.1f} minutes")
+    for name in sorted(memory.lasting(began, end)):
+        plateau = float(np.median(memory.between(name, began + WARM / 2 * seconds, warm)[1]))
+        peak = float(max(memory.between(name, began, end)[1]))
+        after = float(np.median(memory.between(name, end - (end - alone) / 2, end)[1]))
+        found = slope(*memory.between(name, alone, end))
+        print(f"{name:30} {plateau:4.0f} MB {peak:5.0f} MB {after:5.0f} MB  {found or 'too short to say'}")
+        if end - alone < JUDGED_S:
+            continue  # caches have not filled yet: shown, not judged
+        if after > plateau * (1 + SHARE) + ARENA_MB:
+            faults.append(f"{name} stands at {after:.0f} MB, {after - plateau:.0f} MB above its plateau")
+        if found is not None and found.is_leak:
+            faults.append(f"{name} grows: {found}")
+    return faults
+
+
+def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
+    """Let users ask, work beside them, measure; return the faults."""
+    beside, told = prepared(stack, options.customers), stack.folder / "told.json"
+    told.with_name("known.json").write_text(json.dumps(vars(known(stack))))
+    with Memory(stack) as memory:
+        began, asking = time.monotonic(), users(stack, options, told)
+        try:
+            time.sleep(WARM * options.minutes * 60)
+            working = threading.Thread(target=beside.until, args=(began + ALONE * options.minutes * 60,))
+            working.start()
+            working.join()
+            over = time.monotonic() - began - ALONE * options.minutes * 60
+            if over > 0:
+                print(f"the work beside ended {over:.0f} s into the second half")
+            status = asking.wait(options.minutes * 60 + 300)
+        finally:
+            asking.kill()
+    found = json.loads(told.read_text()) if told.exists() else {"times": {}, "refused": {}, "faults": {}}
+    faults = [f"{count} x {what}" for what, count in found["faults"].items()] + beside.faults
+    if status or not found["times"]:
+        return [*faults, f"locust ended with {status}: {told.with_name('locust.log').read_text()[-2000:]}"]
+    told_of_requests(found, options.minutes)
+    for name, took in beside.took_s.items():
+        print(f"beside: {len(took)} x {name}, {min(took):.1f} to {max(took):.1f} s (the first before the users came)")
+    return faults + told_of_memory(memory, began, options.minutes)
+
+
+def main() -> int:
+    """Soak as long as is asked for; the exit status is 1 where something was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="how long users ask (default: 10)")
+    parser.add_argument("--users", type=int, default=50, help="users (default: 50)")
+    parser.add_argument("--customers", type=int, help="customers of the base; the demo if absent")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="soak"))
+    limits = {"OPEN_REGISTRATION": "1", "MAX_UPLOAD_MB": "400", "BCRYPT_COST": "12", "LOG_LEVEL": "warning"}
+    size = {"DEMO_CUSTOMERS": os.environ.get("DEMO_CUSTOMERS", "13334")} if options.customers is None else {"DEMO": "0"}
+    stack = Stack(folder, limits | size, interpreters=True)
+    try:
+        faults = soak(stack, options)
+    finally:
+        stack.stop()
+        prefork.end()
+    print(f"\n{options.minutes:g} minutes, {options.users} users, load {os.getloadavg()[0]:.1f}: {len(faults)} faults")
+    print(*faults, sep="\n")
+    if not faults:
+        shutil.rmtree(folder)
+    else:
+        print(f"Logs stay in {folder}.")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

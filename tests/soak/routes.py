@@ -1,0 +1,298 @@
+"""What the users of a soak ask: a task for every route of the gateway. Standard library only: locust has no product."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+FINAL = ("done", "failed", "cancelled")
+ASYNC = {"Prefer": "respond-async"}
+PASSWORD, NEW_PASSWORD = "plum tractor evening", "evening tractor plum"
+HEADER = "user_id,email,plan,watch_time_hours,subscription_age_months,device_count,last_login_days,payment_failures,tenure_months"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was there before the users came.
+
+    Attributes
+    ----------
+    export_job, import_job
+        A job with a Parquet file, and one with rejected rows.
+    older
+        A version that is not live.
+    """
+
+    tokens: dict[str, str]
+    customers: list[str]
+    export_job: int
+    import_job: int
+    live: str
+    older: str
+    schema: str
+
+
+class Person(Protocol):
+    """A user as tasks see one."""
+
+    known: Known
+    chance: random.Random
+
+    def ask(self, route: str, query: str = "", **how: Any) -> Any:
+        """Return what was answered; None where the service was too busy, or something was wrong."""
+
+    def fault(self, what: str) -> None:
+        """Something that should not be."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What asks some routes.
+
+    Attributes
+    ----------
+    weight
+        How often it is chosen, beside the others.
+    every_s
+        It is done by one user at a time, this long after the one before; None where any number does it.
+    """
+
+    routes: tuple[str, ...]
+    act: Callable[[Person], Any]
+    weight: float = 10
+    every_s: float | None = None
+
+
+#: Reads by anybody: each route with the queries that it is asked with.
+READS: Mapping[str, tuple[str, ...]] = {
+    "GET /": ("",),
+    "GET /metrics": ("",),
+    "GET /page/{name}": ("",),
+    "GET /api/docs": ("",),
+    "GET /api/docs/assets/{name}": ("",),
+    "GET /api/health": ("",),
+    "GET /api/health/ready": ("",),
+    "GET /api/openapi.json": ("",),
+    "GET /api/auth/keys": ("",),
+    "GET /api/auth/me": ("",),
+    "GET /api/audit": ("?limit=20", "?action=user&limit=20"),
+    "GET /api/users": ("?limit=20",),
+    "GET /api/customers": (
+        "?limit=20",
+        "?plan=Standard&sort=-revenue_at_risk&limit=20",
+        "?risk=High&limit=100",
+        "?q=usr_00&limit=20",
+        "?feature.device_count.min=2&sort=-churn_probability&limit=20",
+    ),
+    "GET /api/customers/{customer_id}": ("",),
+    "GET /api/customers/{customer_id}/actions": ("",),
+    "GET /api/customers/{customer_id}/history": ("", "?limit=5"),
+    "GET /api/customers/high-risk": ("?page=1&limit=20", "?page=7&limit=10"),
+    "GET /api/customers/import": ("?limit=5",),
+    "GET /api/customers/import/{job_id}/rejects": ("",),
+    "GET /api/customers/movers": ("?limit=10", "?direction=down&limit=10"),
+    "GET /api/dashboard/distribution": ("",),
+    "GET /api/dashboard/features": ("",),
+    "GET /api/dashboard/history": ("",),
+    "GET /api/dashboard/metrics": ("",),
+    "GET /api/dashboard/threshold": ("?cut=0.5", "?cut=0.31"),
+    "GET /api/jobs": ("?limit=10", "?state=done&limit=5"),
+    "GET /api/jobs/{job_id}": ("",),
+    "GET /api/jobs/{job_id}/file": ("",),
+    "GET /api/model/features": ("",),
+    "GET /api/model/status": ("",),
+    "GET /api/model/timeline": ("",),
+    "GET /api/model/versions": ("",),
+    "GET /api/model/versions/{version}": ("",),
+    "GET /api/model/versions/{version}/report": ("",),
+    "GET /api/predictions/performance": ("",),
+    "GET /api/predictions/results": ("",),
+    "GET /api/schema": ("",),
+}
+ADMINISTRATORS = ("GET /api/audit", "GET /api/users")
+ANALYSTS = ("GET /api/customers/import", "GET /api/customers/import/{job_id}/rejects", "GET /api/jobs/{job_id}/file")
+RARER: Mapping[str, float] = {
+    "GET /api/docs/assets/{name}": 1,
+    "GET /api/openapi.json": 1,
+    "GET /api/jobs/{job_id}/file": 1,
+}
+
+
+def _read(route: str, queries: tuple[str, ...]) -> Task:
+    who = "admin" if route in ADMINISTRATORS else "analyst" if route in ANALYSTS else "viewer"
+
+    def act(person: Person) -> None:
+        known = person.known
+        is_rejects = route.endswith("/rejects")
+        name = "css/swagger-ui.css" if "docs" in route else "main.js"
+        values = {"customer_id": person.chance.choice(known.customers), "version": known.live, "name": name}
+        job_id = known.import_job if is_rejects else known.export_job
+        person.ask(route, person.chance.choice(queries), who=who, job_id=job_id, **values)
+
+    return Task((route,), act, RARER.get(route, 10))
+
+
+def _session(person: Person) -> None:
+    """Somebody registers, signs in, renews, changes the password and leaves."""
+    email = f"soak{person.chance.getrandbits(60)}@example.com"
+    if (
+        person.ask("POST /api/auth/register", json={"email": email, "password": PASSWORD, "name": "S"}, expect=(201,))
+        is None
+    ):
+        return
+    came = person.ask("POST /api/auth/login", json={"email": email, "password": PASSWORD})
+    if came is None:
+        return
+    renewed = person.ask("POST /api/auth/refresh", token=came["refresh_token"], json={})
+    if renewed is None:
+        return
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    changed = person.ask("POST /api/auth/password", token=renewed["token"], json=body)
+    if changed is None:
+        return
+    person.ask("POST /api/auth/logout", token=changed.get("token", renewed["token"]), json={})
+
+
+def _account(person: Person) -> None:
+    email = f"made{person.chance.getrandbits(60)}@example.com"
+    body = {"email": email, "password": PASSWORD, "name": "M", "role": "viewer"}
+    made = person.ask("POST /api/users", who="admin", json=body, expect=(201,))
+    if made is not None:
+        person.ask("PATCH /api/users/{user_id}", who="admin", user_id=made["id"], json={"disabled": True})
+
+
+def _key(person: Person) -> None:
+    made = person.ask("POST /api/auth/keys", json={"name": "soak", "scopes": ["read"]}, expect=(201,))
+    if made is not None:
+        person.ask("DELETE /api/auth/keys/{key_id}", key_id=made["id"])
+
+
+def _follow(person: Person, job: Any, *, who: str) -> None:
+    """Look at a job until it ends, which it has to do well."""
+    if job is not None and "state" not in job:
+        return  # done at once, and this is what came of it
+    while job is not None and job["state"] not in FINAL:
+        person.pause(0.5)
+        job = person.ask("GET /api/jobs/{job_id}", who=who, job_id=job["id"])
+    if job is not None and job["state"] == "failed":
+        person.fault(f"{job['kind']} failed: {job['error']}")
+
+
+def _job(route: str, *, who: str = "analyst", query: str = "", **how: Any) -> Callable[[Person], None]:
+    def act(person: Person) -> None:
+        job = person.ask(route, query, who=who, headers=ASYNC, expect=(200, 202), **how)
+        _follow(person, job, who=who)
+
+    return act
+
+
+def _table(person: Person) -> str:
+    """Sixty customers of a thousand that come again and again, with other values each time."""
+    first, some = person.chance.randrange(1000), person.chance.randrange
+    plans = ("Standard", "Basic Ads", "Premium 4K")
+    lines = [
+        f"few_{k:05},f{k}@example.com,{plans[k % 3]},{some(300)},{some(40)},{1 + some(5)},{some(30)},{some(3)},{some(40)}"
+        for k in range(first, first + 60)
+    ]
+    return "\n".join([HEADER, *lines]) + "\n"
+
+
+def _upload(route: str, **fields: str) -> Callable[[Person], None]:
+    def act(person: Person) -> None:
+        how: dict[str, Any] = {"files": {"file": ("few.csv", _table(person), "text/csv")}, "data": fields}
+        _follow(person, person.ask(route, headers=ASYNC, expect=(200, 202), **how), who="analyst")
+
+    return act
+
+
+def _outcomes(person: Person) -> None:
+    table = f"user_id,ended_at,end_reason\n{person.chance.choice(person.known.customers)},2026-11-01,price\n"
+    how: dict[str, Any] = {"files": {"file": ("left.csv", table, "text/csv")}, "data": {"dry_run": "true"}}
+    _follow(person, person.ask("POST /api/customers/outcomes", headers=ASYNC, expect=(200, 202), **how), who="analyst")
+
+
+def _cancel(person: Person) -> None:
+    query = f"?content=customers&format=parquet&q=usr_{person.chance.randrange(100):02}"
+    job = person.ask("GET /api/customers/export", query, headers=ASYNC, expect=(200, 202))
+    if job is not None and "state" in job:
+        person.ask("DELETE /api/jobs/{job_id}", job_id=job["id"])
+        _follow(person, job, who="analyst")
+
+
+def _write(route: str) -> Callable[[Person], None]:
+    def act(person: Person) -> None:
+        query = "?risk=High" if "customers" in route else f"?customer_id={person.chance.choice(person.known.customers)}"
+        _follow(person, person.ask(route, f"{query}&format=parquet", headers=ASYNC, expect=(200, 202)), who="analyst")
+
+    return act
+
+
+def _promote(person: Person) -> None:
+    body = {"version": person.known.older, "reason": "a soak", "force": True}
+    if person.ask("POST /api/model/promote", who="admin", json=body) is not None:
+        person.ask("POST /api/model/rollback", who="admin", json={"reason": "a soak"})
+
+
+def _score(route: str, **more: Any) -> Callable[[Person], None]:
+    def act(person: Person) -> None:
+        person.ask(route, json={"customer_id": person.chance.choice(person.known.customers), **more})
+
+    return act
+
+
+def _exports(person: Person) -> None:
+    customer = person.chance.choice(person.known.customers)
+    for what, query in (("customers", f"?q={customer}"), ("predictions", f"?customer_id={customer}")):
+        person.ask(f"GET /api/{what}/export", f"{query}&format=ndjson")
+        person.ask(f"GET /api/{what}/export/manifest", f"{query}&format=csv")
+
+
+EXPORTS = tuple(f"GET /api/{what}/export{more}" for what in ("customers", "predictions") for more in ("", "/manifest"))
+SESSION = tuple(f"POST /api/auth/{what}" for what in ("register", "login", "refresh", "password", "logout"))
+SAMPLE = {"json": {"sample_size": 50}}
+TASKS: tuple[Task, ...] = (
+    *(_read(route, queries) for route, queries in READS.items()),
+    Task(EXPORTS, _exports, 3),
+    Task(("POST /api/customers/segment",), lambda p: p.ask("POST /api/customers/segment", json={}), 3),
+    Task(("POST /api/predictions/score",), _score("POST /api/predictions/score", reasons="all"), 30),
+    Task(
+        ("POST /api/predictions/what-if",), _score("POST /api/predictions/what-if", changes={"last_login_days": 1}), 20
+    ),
+    Task(SESSION, _session, 2),
+    Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
+    Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),
+    Task(
+        ("POST /api/schema/extend",),
+        lambda p: p.ask("POST /api/schema/extend", who="admin", json={"schema": p.known.schema}, expect=(200, 409)),
+        1,
+    ),
+    Task(("POST /api/customers/import",), _upload("POST /api/customers/import", schema="retainstream"), 5, 5),
+    Task(("POST /api/customers/import/preview",), _upload("POST /api/customers/import/preview"), 5, 2),
+    Task(("POST /api/customers/import/schema",), _upload("POST /api/customers/import/schema"), 5, 2),
+    Task(("POST /api/customers/outcomes",), _outcomes, 5, 5),
+    *(
+        Task((f"POST /api/{what}/export",), _write(f"POST /api/{what}/export"), 3, 20)
+        for what in ("customers", "predictions")
+    ),
+    Task(("DELETE /api/jobs/{job_id}",), _cancel, 5, 5),
+    Task(("POST /api/model/promote", "POST /api/model/rollback"), _promote, 5, 20),
+    Task(("POST /api/dashboard/predict",), _job("POST /api/dashboard/predict", **SAMPLE), 5, 10),
+    Task(("POST /api/predictions/generate",), _job("POST /api/predictions/generate", **SAMPLE), 5, 10),
+    Task(("POST /api/model/train",), _job("POST /api/model/train", json={}), 5, 60),
+)
+COVERED = frozenset(route for task in TASKS for route in task.routes)
+
+
+def routes_of(document: Mapping[str, Any]) -> set[str]:
+    """The routes that an OpenAPI document lists."""
+    return {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+
+
+def uncovered(document: Mapping[str, Any]) -> list[str]:
+    """Routes that nobody asks."""
+    return sorted(routes_of(document) - COVERED)
