@@ -104,7 +104,9 @@ def test_both_commands_of_the_readme_work_in_a_fresh_clone(
             print(f"\nPython {python}, pip {pip}: {stamp[1:]} took {seconds:.0f} s and {size:.0f} MB")
     with started("make", "run", folder=clone, DEMO="0") as address:
         assert requests.get(f"{address}/api/health", timeout=10).json()["status"] == "OK"
-    assert " passed" in run("make", "test", "ARGS=-n 0 tests/install/test_locks.py tests/shared/test_errors.py", folder=clone)
+    assert " passed" in run(
+        "make", "test", "ARGS=-n 0 tests/install/test_locks.py tests/shared/test_errors.py", folder=clone
+    )
 
 
 def test_the_wheel_starts_from_an_empty_folder(clone: Path, tmp_path: Path) -> None:
