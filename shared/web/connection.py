@@ -52,7 +52,7 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(cfg, sock, client, server)
         self.address = str(client[0] if isinstance(client, tuple) else client)
         self.incoming = Incoming()
-        self.held = 0
+        self.held = self.discarded = 0
         self.keep = self.is_admitted = False
         self.stage: State | None = None
         self.stage_since = 0.0

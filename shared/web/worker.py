@@ -35,6 +35,8 @@ SPARE_DESCRIPTORS = 256
 MAX_HELD = 64 * 1024 * 1024
 #: How long a thread may read what the application left of a body that has come already.
 DRAIN_S = 0.05
+#: Read and thrown away after an answer that closes the connection, so that the client has time to see it.
+MOST_DISCARDED_BYTES = 16 * 1024 * 1024
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -225,7 +227,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._wait(conn, selectors.EVENT_READ, self._dispatch, self.cfg.keepalive)
 
     def _discard(self, conn: Connection) -> None:
-        if not socket.socket.recv(conn.sock, PIECE):
+        piece = socket.socket.recv(conn.sock, PIECE)
+        conn.discarded += len(piece)
+        if not piece or conn.discarded > MOST_DISCARDED_BYTES:
             self._drop(conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:

@@ -14,7 +14,6 @@ import requests
 
 from shared.contracts.api import ARROW_TYPE
 from shared.contracts.arrow import decode, encode, metadata
-from tests import stack as wire
 from tests.shapes import (
     BALANCED,
     BOOL,
@@ -24,6 +23,7 @@ from tests.shapes import (
     HIGH_RISK,
     INT,
     METRICS,
+    PERCENT,
     PERFORMANCE,
     PERSON,
     RESULTS,
@@ -39,7 +39,7 @@ from tests.shapes import (
     fits,
     is_failure,
 )
-from tests.stack import PASSWORD, Stack
+from tests.stack import DEMO_EMAIL, DEMO_PASSWORD, PASSWORD, Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 ORIGIN = "http://localhost:3000"
@@ -92,12 +92,12 @@ def test_health_has_no_envelope_and_needs_no_token(stack: Stack) -> None:
 
 
 def test_login_gives_a_token_and_the_person(stack: Stack) -> None:
-    body = {"email": wire.DEMO_EMAIL, "password": wire.DEMO_PASSWORD}
+    body = {"email": DEMO_EMAIL, "password": DEMO_PASSWORD}
     answer = stack.anonymous().post("/api/auth/login", body)
     assert answer.status_code == 200
     fits(answer.json(), {"success": True, "data": {"token": TEXT, "user": PERSON}}, "body")
     user = answer.json()["data"]["user"]
-    assert (user["email"], user["name"], user["role"]) == (wire.DEMO_EMAIL, "Alex Chen", "analyst")
+    assert (user["email"], user["name"], user["role"]) == (DEMO_EMAIL, "Alex Chen", "analyst")
 
 
 def test_an_access_token_lives_a_day(stack: Stack) -> None:
@@ -106,7 +106,7 @@ def test_an_access_token_lives_a_day(stack: Stack) -> None:
     assert said["exp"] - said["iat"] == 24 * 3600
 
 
-@pytest.mark.parametrize("email", [wire.DEMO_EMAIL, "nobody@example.com"])
+@pytest.mark.parametrize("email", [DEMO_EMAIL, "nobody@example.com"])
 def test_wrong_credentials_are_401_whoever_they_are_for(stack: Stack, email: str) -> None:
     answer = stack.anonymous().post("/api/auth/login", {"email": email, "password": "wrong-password"})
     body = is_failure(answer, 401, "unauthenticated")
@@ -372,7 +372,7 @@ def test_the_ml_service_trains_on_the_simulated_120000_when_nothing_is_sent(new_
 
 @pytest.mark.parametrize(
     ("value", "shape"),
-    [(1, FLOAT), (1.0, INT), (True, INT), (None, TEXT), ({}, {"a": INT}), ([1.5], [INT]), ("5", wire.PERCENT)],
+    [(1, FLOAT), (1.0, INT), (True, INT), (None, TEXT), ({}, {"a": INT}), ([1.5], [INT]), ("5", PERCENT)],
 )
 def test_the_shapes_are_strict(value: Any, shape: Any) -> None:
     with pytest.raises(AssertionError):
