@@ -11,7 +11,7 @@ import pytest
 from tests.world import World, open_world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The demo's data, a worker, and an ML service that is away."""
     folder = Path(shutil.copytree(template / "database", tmp_path_factory.mktemp("demo") / "database"))
@@ -20,7 +20,7 @@ def demo(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         yield world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Nothing at all: no customers, no model."""
     world = open_world(tmp_path_factory.mktemp("empty") / "retainstream.db")

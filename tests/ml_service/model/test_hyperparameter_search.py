@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,7 +87,8 @@ def test_a_search_that_was_cut_short_says_so_and_is_made_again_by_its_number_of_
     undated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(0, 1000, 10))
-    monkeypatch.setattr(hyperparameter_search.time, "monotonic", lambda: next(ticks))
+    # The module's own clock: threads of other tests look at the real one.
+    monkeypatch.setattr(hyperparameter_search, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     cut = train(undated, version="1.0.0", effort=Effort(40, time_budget_s=15))
     assert cut.report.search["trials"] == 2 and cut.report.search["truncated"]
     assert any("--trials 2 makes the same model again" in warning for warning in cut.report.warnings)
