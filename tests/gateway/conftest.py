@@ -9,6 +9,7 @@ import pytest
 
 import gateway.cli.main as cli
 from gateway.cli import data
+from shared.web.logs import configure_logs
 from tests.portable_sql import compiled_for_postgresql
 from tests.world import World
 
@@ -30,6 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def call(world: World, *words: str) -> tuple[int | None, str, str]:
         monkeypatch.setattr(data, "prepare", lambda: world.environment)
         monkeypatch.setattr(sys, "argv", ["retainstream", *words])
+        configure_logs(service="cli", level="error", json_lines=False)  # as `prepare` does
         status = None
         try:
             cli.main()
