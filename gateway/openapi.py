@@ -22,7 +22,7 @@ from shared.validation import details_of
 from shared.web.error_responses import error_response
 
 T = TypeVar("T")
-#: What any request with a body may be answered, and any request: the texts stand beside the failures' one schema.
+#: Failures of every request with a body, and of every request; each has the one schema of failures.
 _OF_BODIES = {"400": "The body is no JSON", "413": "The body is too large", "415": "The body is of another type"}
 _OF_ALL = {"414": "The path and its query are too long", "503": "Something that this needs is away or busy"}
 _CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")

@@ -249,14 +249,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def signing_secret(self) -> str:
-        """What signs tokens; made and kept at the first use where none was given."""
+        """The secret that signs tokens; if unset, a random one is made at the first use and kept."""
         if self.jwt_secret is not None:
             return self.jwt_secret.get_secret_value()
         return kept_secret(self.data_folder / f"{self.database_path.name}.jwt-secret")
 
     @cached_property
     def service_token(self) -> str:
-        """What the ML service knows the gateway by; made and kept at the first use where none was given."""
+        """The token that the gateway sends to the ML service; if unset, a random one is made and kept."""
         if self.ml_service_token is not None:
             return self.ml_service_token.get_secret_value()
         return kept_service_token(self.ml_model_path)

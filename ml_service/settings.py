@@ -97,7 +97,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def service_token(self) -> str:
-        """What callers have to know; made and kept at the first use where none was given."""
+        """The token that callers send; if unset, a random one is made at the first use and kept."""
         if self.ml_service_token is not None:
             return self.ml_service_token.get_secret_value()
         return kept_service_token(self.ml_model_path)

@@ -14,7 +14,7 @@ BUSY_TIMEOUT_S = 15
 #: A waiting writer tries this often: several times in the `REST_S` for which bulk writers leave the lock free
 #: (`database.engine.batch_sizing`). SQLite itself waits up to 0.1 s between two tries.
 RETRY_S = 0.002
-#: So long anybody may wait: who holds the lock by our own law has let go of it by then.
+#: Any writer may wait this long: our own writers release the lock earlier (law 8).
 PATIENCE_S = 0.5
 
 

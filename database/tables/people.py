@@ -23,7 +23,7 @@ users = Table(
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
 )
-# Of a token that was used up, its id; of a session that ended, its family's.
+# Holds ids of used refresh tokens, and family ids of ended sessions.
 revoked_tokens = Table(
     "revoked_tokens",
     metadata,

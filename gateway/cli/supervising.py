@@ -17,7 +17,7 @@ from typing import Any
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
-#: So many deaths, each within so many seconds of its start, and no more are tried.
+#: A program is given up after this number of deaths, each within QUICK_S of its start.
 MOST_QUICK_DEATHS, QUICK_S = 5, 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 _PR_SET_PDEATHSIG = 1

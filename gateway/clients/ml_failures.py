@@ -12,7 +12,7 @@ import orjson
 from shared import errors
 
 OTHER = "Something other than the ML service answered; check PYTHON_SERVICE_URL."
-#: What a score fails with where the version's files are gone, or are not those that were saved.
+#: Errors of a score whose version has files that are missing or corrupt.
 NO_SUCH_MODEL = (errors.NotFound, errors.NoModel, errors.CorruptModel)
 
 

@@ -25,7 +25,7 @@ ALL: Ownership = "everybody's"
 ACCOUNT: Ownership = "own account"
 JOBS: Ownership = "jobs"
 OWN_JOB: Ownership = "own job"
-#: What a row must say of a route that names one of these.
+#: Ownerships that a route may have whose path holds one of these parameters.
 _OWNED: Mapping[str, tuple[Ownership, ...]] = {"job_id": (JOBS, OWN_JOB), "key_id": (ACCOUNT,)}
 Scopes = tuple[Scope, ...]
 NO_KEY: Scopes = ()
@@ -55,7 +55,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "POST /api/auth/logout",
         "POST /api/auth/password",
     ),
-    # Who started a job sees what it came to, everybody that it is there.
+    # Everybody sees that a job exists; its owner also sees the result.
     ("viewer", SCOPES, JOBS): (
         "GET /api/jobs",
         "GET /api/jobs/<int:job_id>",

@@ -21,7 +21,7 @@ LOWEST_RATE = 4096
 #: Bytes of an answer that are kept when the client does not take them.
 MAX_KEPT = 2 * 1024 * 1024
 PIECE = 64 * 1024
-#: So long may one of too many stalled clients take before it is cut off.
+#: Time after which a stalled client is cut off if too many are stalled.
 PATIENCE_S = 1.0
 
 

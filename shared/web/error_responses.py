@@ -68,7 +68,7 @@ _HTTP_CODES = {
     500: ("internal", "Something went wrong here. The request id finds it in the log."),
     503: ("service_unavailable", "As many large bodies as this server takes at once are being sent; try again."),
 }
-#: What gunicorn finds before a request reaches Flask; 400 where it is none of these.
+#: Statuses of the errors that gunicorn raises before a request reaches Flask; 400 for all others.
 _REFUSALS: Mapping[type[Exception], int] = {
     refusals.LimitRequestLine: 414,
     refusals.LimitRequestHeaders: 431,

@@ -1,4 +1,4 @@
-"""What has come of a request that no thread serves yet.
+"""Buffers the received bytes of a request until a thread serves it.
 
 Law: this only tells how much to wait for; whether a request is valid is gunicorn's to say.
 """
@@ -88,7 +88,7 @@ class Incoming:
         self._heed_expectation(head, has_body=self._is_chunked or self._ends_at > end + len(_END))
 
     def _heed_expectation(self, head: bytes, *, has_body: bool) -> None:
-        # Of a body that is waited for here, gunicorn is not told: it would ask for it a second time.
+        # gunicorn must not see `Expect` when the body is buffered here: it would ask for the body a second time.
         expects = _EXPECTS.search(head) if has_body else None
         if expects is not None and self._ends_at is not None:
             del self._received[expects.start() : expects.end()]

@@ -233,7 +233,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        # What has come of a body is read to its end; for what has not, nobody waits.
+        # The received part of a body is read; nobody waits for the rest.
         if not keepalive or conn.sock.gave_up:
             return False
         return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_S))

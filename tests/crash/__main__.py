@@ -89,6 +89,7 @@ class Kills:
             started.command.wait(ENDS_S)
         if started.thread is not None:
             started.thread.join(ENDS_S)
+            assert not started.thread.is_alive(), "promotions do not end"
         unfinished = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
         wait_until(lambda: not self.stack.value(unfinished), "each job ends", ENDS_S, 0.2)
 
@@ -101,7 +102,8 @@ class Kills:
             return [] if status == 0 else [f"the next one ends with {status}: {said}"]
         self._settle(started)
         if started.job_id is None:
-            return []
+            answer = self.stack.analyst().post("/api/predictions/score", {"customer_id": "usr_942183"})
+            return [] if answer.status_code == 200 else [f"the live model does not score: {answer.text}"]
         state, error = self.stack.rows("SELECT state, error_message FROM jobs WHERE id = ?", started.job_id)[0]
         return [] if state == "done" else [f"the next one is {state}: {error}"]
 

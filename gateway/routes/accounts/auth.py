@@ -172,7 +172,7 @@ def _signed_in(
     name_in_log(Caller(user, user.role))
     pair = tokens.issue(user, goes_on)
     person = Person.model_validate(user, from_attributes=True)
-    # What a script of the page must not read stands in no body either.
+    # Scripts of the page must not read the tokens, so a cookie session gets none in the body.
     access, spare = ("", "") if by_cookie else (pair.access, pair.refresh)
     signed_in = SignedIn(token=access, refresh_token=spare, user=person)
     response = ok(signed_in, message=message, status=status)

@@ -143,7 +143,7 @@ def _prove(user: User, current_password: str, guesses: Guesses, faults: list[Det
 
 
 def _end_keys(connection: Connection, user_id: int, now: str, actor: Actor) -> None:
-    # Whoever knew the old password may have made them.
+    # Somebody who knew the old password may have made these keys.
     for key_id, owner in api_keys.revoke_of(connection, user_id, now):
         audit.record(connection, "key.revoked", at=now, actor=actor, subject=f"key:{key_id} user:{owner}")
 

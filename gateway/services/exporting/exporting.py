@@ -95,7 +95,7 @@ def negative_label(schema: Schema) -> str:
 
 
 class ReaderTooSlow(BrokenPipeError):
-    """Whoever reads an export takes too long: it ends as if they had left."""
+    """The reader of an export takes too long; the export ends as after a disconnect."""
 
     def __init__(self) -> None:
         super().__init__(errno.EPIPE, "The export took longer than EXPORT_STREAM_MINUTES.")
