@@ -72,6 +72,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`."""
+        kinds.load()
         lanes: tuple[Lane, Lane] = ("training", "rest")
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
         threads.append(threading.Thread(target=self._keep, name="retention", daemon=True))

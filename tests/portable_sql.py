@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,18 @@ def _comes_from_sqlite() -> bool:
     """Whether the nearest module of the database package that executes it is one that knows SQLite."""
     frame = sys._getframe(2)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if DATABASE in path.parents:
-            return SQLITE in path.parents
+        knows = _knows_sqlite(frame.f_code.co_filename)
+        if knows is not None:
+            return knows
         frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+@cache
+def _knows_sqlite(module: str) -> bool | None:
+    """Whether a module of the database package knows SQLite; None for any other module."""
+    path = Path(module)
+    return SQLITE in path.parents if DATABASE in path.parents else None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import signal
@@ -22,6 +23,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +35,18 @@ IMPORTED: Mapping[str, Sequence[str]] = {
         "gateway.app",
         "gateway.cli.main",
         "gateway.worker",
+        "gateway.services.demo",
+        "gateway.services.exporting.parquet",
+        "gateway.services.importing.import_file",
+        "gateway.services.importing.preview",
+        "gateway.services.scoring.scoring_run",
         "gunicorn.app.wsgiapp",
         "shared.web.worker",
     ),
     "ml_service": ("ml_service.app", "ml_service.train_model", "gunicorn.app.wsgiapp", "shared.web.worker"),
 }
+#: What a training imports: the ML service starts an interpreter for each.
+TRAINING = "ml_service.training.child"
 START_S = 60.0
 
 
@@ -90,6 +100,13 @@ def start(
     return Program([module, *words], int(_line(told)), _told=told)
 
 
+def forks_of_trainings() -> ForkServerContext:
+    """In place of the context `spawn`: processes that are forks of one that has imported what a training needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([TRAINING])
+    return context
+
+
 def _line(told: socket.socket) -> bytes:
     """Read up to the end of a line and no further: the exit status may follow at once."""
     read = b""
@@ -124,6 +141,8 @@ def end() -> None:
         server.wait()
     _servers.clear()
     _server.cache_clear()
+    if forkserver._forkserver._forkserver_pid is not None:  # type: ignore[attr-defined]
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @cache
@@ -174,11 +193,14 @@ def _become(asked: Mapping[str, Any]) -> None:
     status = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _redirect(asked["out"], asked["err"])
         os.environ.clear()
         os.environ.update(asked["env"])
         os.chdir(asked["folder"])
         os.execv = _run_here  # type: ignore[assignment]
+        trainings = forks_of_trainings()
+        multiprocessing.get_context = lambda _method=None: trainings  # type: ignore[assignment]
         status = _run(asked["module"], asked["words"])
     except Exception:  # noqa: BLE001 (as the interpreter ends a program)
         traceback.print_exc()
@@ -214,11 +236,29 @@ def _redirect(out: str, err: str) -> None:
         os.close(opened)
 
 
+def _prepare_trainings() -> None:
+    """Start what trainings are forked of; it ends with this process, and its CPU time counts as this process's."""
+    forks_of_trainings()
+    forkserver.ensure_running()
+    started = forkserver._forkserver  # type: ignore[attr-defined]
+    # The programs find it running; they can't look after it, because it is no child of theirs.
+    started.ensure_running = lambda: None
+
+    def end(*_: object) -> None:
+        os.kill(started._forkserver_pid, signal.SIGTERM)
+        os.waitpid(started._forkserver_pid, 0)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def main() -> None:
     """Import the modules, and fork until the process that asked for them is gone."""
     path, *modules = sys.argv[1:]
     for module in modules:
         importlib.import_module(module)
+    if "ml_service.app" in modules:
+        _prepare_trainings()
     parent = os.getppid()
     with _Server(path + ".tmp", _Handler) as server:
         os.rename(path + ".tmp", path)

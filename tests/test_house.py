@@ -29,29 +29,37 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=map(name_of, MODULES))
+#: Read and parsed once for all that follows.
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 
 
-@each_module
-def test_a_module_says_what_lives_there(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)) or not text, "no docstring"
+def test_each_module_says_what_lives_there() -> None:
+    assert [name_of(path) for path, tree in TREES.items() if tree.body and not ast.get_docstring(tree)] == []
 
 
-@each_module
-def test_a_module_is_small_and_so_are_its_functions(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LONGEST_MODULE
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            told = node.body[0].end_lineno if ast.get_docstring(node) is not None else node.body[0].lineno - 1
-            length = (node.end_lineno or 0) - (told or 0)
-            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+def test_each_module_is_small() -> None:
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 
-@each_module
-def test_no_module_is_a_drawer(path: Path) -> None:
-    assert path.stem not in DRAWERS
+def length_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function after its signature and docstring."""
+    told = node.body[0].end_lineno if ast.get_docstring(node) is not None else node.body[0].lineno - 1
+    return (node.end_lineno or 0) - (told or 0)
+
+
+def test_each_function_is_short() -> None:
+    lengths = {
+        f"{name_of(path)}: {node.name}": length_of(node)
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
+
+
+def test_no_module_is_a_drawer() -> None:
+    assert [name_of(path) for path in MODULES if path.stem in DRAWERS] == []
 
 
 # --- the tree -------------------------------------------------------------------------------------------------------
@@ -61,13 +69,11 @@ FOLDERS = sorted(
     {path.parent for path in MODULES}
     | {path.parent for path in (ROOT / "tests").rglob("*.py") if "__pycache__" not in path.parts}
 )
-INITS = [path for path in MODULES if path.name == "__init__.py"]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=map(name_of, FOLDERS))
-def test_a_folder_holds_few_modules(folder: Path) -> None:
-    modules = sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
-    assert len(modules) <= MOST_MODULES, f"{len(modules)} modules: this folder wants rooms"
+def test_each_folder_holds_few_modules() -> None:
+    held = {name_of(folder): sum(path.name != "__init__.py" for path in folder.glob("*.py")) for folder in FOLDERS}
+    assert {name: modules for name, modules in held.items() if modules > MOST_MODULES} == {}
 
 
 def is_logic(node: ast.stmt) -> bool:
@@ -86,10 +92,9 @@ def is_logic(node: ast.stmt) -> bool:
     return True
 
 
-@pytest.mark.parametrize("path", INITS, ids=map(name_of, INITS))
-def test_an_init_holds_no_logic(path: Path) -> None:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    assert [f"line {node.lineno}" for node in body if is_logic(node)] == []
+def test_no_init_holds_logic() -> None:
+    bodies = {path: tree.body for path, tree in TREES.items() if path.name == "__init__.py"}
+    assert [f"{name_of(path)}: {node.lineno}" for path, body in bodies.items() for node in body if is_logic(node)] == []
 
 
 # --- docs in step ---------------------------------------------------------------------------------------------------
@@ -312,12 +317,13 @@ def test_modules_of_ours_are_imported_at_the_top_but_for_numpy_and_arrow() -> No
     assert lazy == LAZY
 
 
-@each_module
-def test_nothing_commits_by_hand(path: Path) -> None:
+def test_nothing_commits_by_hand() -> None:
     """Leaving `Database.write` commits: whoever else does splits somebody's transaction."""
-    calls = (node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    calls = ((path, node.func) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
     assert [
-        call.attr for call in calls if isinstance(call, ast.Attribute) and call.attr in ("commit", "rollback")
+        f"{name_of(path)}: {call.lineno}"
+        for path, call in calls
+        if isinstance(call, ast.Attribute) and call.attr in ("commit", "rollback")
     ] == []
 
 
@@ -344,6 +350,24 @@ heavy = {"numpy", "pyarrow", "xgboost", "sklearn", "pandas", "shap", "scipy", "m
 print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
 """
     assert python(code, tmp_path) == "[]"
+
+
+def test_a_worker_has_loaded_what_jobs_need_before_it_starts_threads(tmp_path: Path) -> None:
+    """Two threads that import NumPy for the first time at once find half of it, and their jobs break."""
+    lazy = sorted(module for by, module in LAZY if by == "gateway.services.kinds")
+    code = f"""
+import sys, threading
+from gateway.worker import Worker
+from tests.world import open_world
+from pathlib import Path
+worker = Worker(open_world(Path("a.db")).environment)
+def look(thread):
+    print([name for name in {lazy!r} if name not in sys.modules])
+    worker.stop()
+threading.Thread.start = look
+worker.run()
+"""
+    assert set(re.findall(r"^\[.*\]$", python(code, tmp_path), re.M)) == {"[]"}
 
 
 def test_importing_every_module_makes_no_file_no_engine_no_app_and_no_thread(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The kinds of jobs: web, worker and commands share this registry.
 
 A kind names the scope of API keys that reaches its jobs, and the function that runs it. Those functions need NumPy and
-Arrow, which the web process never loads: each is imported when a job starts.
+Arrow, which the web process never loads: a command imports them when its job starts, the worker when it starts itself.
 """
 
 from __future__ import annotations
@@ -82,6 +82,15 @@ EXPORT = JobKind("export", "rest", "read", ExportParams, _export)
 KINDS: Mapping[str, JobKind[Any]] = {
     kind.name: kind for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, EXPORT)
 }
+
+
+def load() -> None:
+    """Import what the kinds need before there are threads: two that import NumPy at once find half of it."""
+    from gateway.services import demo  # noqa: F401
+    from gateway.services.exporting import parquet  # noqa: F401
+    from gateway.services.importing import import_file, import_outcomes, preview  # noqa: F401
+    from gateway.services.models import training  # noqa: F401
+    from gateway.services.scoring import scoring_run  # noqa: F401
 
 
 def by_name(name: str) -> JobKind[Any]:

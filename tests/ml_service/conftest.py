@@ -21,6 +21,7 @@ from ml_service.settings import Settings
 from ml_service.training.pipeline import Effort, Trained, train
 from shared.contracts import arrow
 from shared.schema.features import Schema, schema_from_dict
+from tests import prefork
 
 TOKEN = "a-service-token-for-tests-of-32-characters"
 #: One configuration: what a test trains that does not look at the search.
@@ -132,6 +133,8 @@ def call(make_app: Callable[..., Flask], saved_models: Path) -> Caller:
 
 
 @pytest.fixture
-def own_call(make_app: Callable[..., Flask], registry_folder: Path) -> Caller:
+def own_call(make_app: Callable[..., Flask], registry_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Caller:
     """The service over a registry of the test's own: for trainings, and for what damages files."""
+    trainings = prefork.forks_of_trainings()
+    monkeypatch.setattr("ml_service.training.process.multiprocessing.get_context", lambda _method: trainings)
     return Caller(make_app(registry_folder).test_client())

@@ -251,9 +251,9 @@ def test_a_job_whose_worker_is_killed_is_done_again_and_nothing_half_is_seen(new
     own.start("worker")
     assert _seen(api) == before
     scored = api.ended(score["id"], 60)
-    assert (scored["state"], scored["attempt"]) == ("done", 2), scored
+    assert (scored["state"], scored["attempt"]) == ("done", 2), scored["error"]
     ended = api.ended(train["id"], 90)
-    assert (ended["state"], ended["attempt"]) == ("done", 2), ended
+    assert (ended["state"], ended["attempt"]) == ("done", 2), ended["error"]
     assert own.value("SELECT count(*) FROM scoring_runs WHERE state = 'running'") == 0
     orphans = "SELECT count(*) FROM ledger WHERE run_id NOT IN (SELECT id FROM scoring_runs WHERE state != 'failed')"
     assert own.value(orphans) == 0
