@@ -39,7 +39,7 @@ def parameters(schema: Schema, *, rows: int, leavers: int, seed: int) -> dict[st
         "objective": "binary:logistic",
         "tree_method": "hist",
         "max_depth": 3,
-        "learning_rate": 0.05 if rows < SMALL_TABLE else 0.07 if rows < LARGE_TABLE else 0.15,
+        "learning_rate": 0.05 if rows < SMALL_TABLE else 0.07 if rows < LARGE_TABLE else 0.16,
         # The weight of a leaf is a sum of p (1 - p): where there are many leavers, leaves can afford a higher minimum.
         "min_child_weight": float(np.clip(min(leavers, rows - leavers) / 500, 1, 10)),
         "subsample": 0.8 if rows < LARGE_TABLE else 1.0,

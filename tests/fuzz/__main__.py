@@ -102,7 +102,7 @@ def what_was_found(text: str) -> str:
 def run(options: argparse.Namespace) -> list[Result]:
     """Start an installation and fuzz it as everybody, one after the other."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz"))
-    stack = Stack(folder / "stack", {"LOG_LEVEL": "error", "ALLOW_REGISTRATION": "1"})
+    stack = Stack(folder / "stack", {"LOG_LEVEL": "error", "OPEN_REGISTRATION": "1"})
     results = []
     try:
         stack.start("ml")

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_service.settings import Settings as MLSettings
 from tests import journey, prefork
 from tests.load.million import write_customers
 from tests.prefork import ROOT
@@ -35,6 +36,8 @@ WARM, ALONE = 0.2, 0.5
 JUDGED_S = 300.0
 JOB_S = 1800.0
 FEW = 20_000
+#: Versions that the ML service keeps in memory.
+KEPT: int = MLSettings.model_fields["ml_model_cache"].default
 
 
 class Beside:
@@ -86,9 +89,25 @@ def prepared(stack: Stack, customers: int | None) -> Beside:
         for _ in range(2):
             trained = stack.person("analyst").post("/api/model/train", {})
             assert trained.status_code == 200, trained.text
+    fill_model_cache(stack)
     beside = Beside(stack, table)
     beside.round()
     return beside
+
+
+def fill_model_cache(stack: Stack) -> None:
+    """Score with as many versions as the ML service keeps in memory: they stay there, and are no growth later."""
+    analyst, admin = stack.person("analyst"), stack.person("admin")
+    live = analyst.data("/api/model/status")["version"]
+    while len(analyst.data("/api/model/versions")["versions"]) < KEPT:
+        trained = analyst.post("/api/model/train", {})
+        assert trained.status_code == 200, trained.text
+    others = [each["version"] for each in analyst.data("/api/model/versions")["versions"] if each["version"] != live]
+    for version in [*others[: KEPT - 1], live]:
+        promoted = admin.post("/api/model/promote", {"version": version, "reason": "a soak", "force": True})
+        assert promoted.status_code == 200, promoted.text
+        scored = analyst.post("/api/dashboard/predict", {"sample_size": 50})
+        assert scored.status_code == 200, scored.text
 
 
 def known(stack: Stack) -> Known:
