@@ -240,6 +240,8 @@ class Settings(BaseSettings):
             return self
         if jwt == token:
             raise ValueError("JWT_SECRET and ML_SERVICE_TOKEN are the same; each needs a secret of its own")
+        if self.bcrypt_cost < 10:
+            raise ValueError("BCRYPT_COST is below 10; in production a password's hash has to take its time")
         if "behind_tls" not in self.model_fields_set:
             raise ValueError(
                 "BEHIND_TLS is not set; in production say 1, behind a proxy that ends TLS, "

@@ -104,6 +104,16 @@ def test_production_closes_registration_unless_told_otherwise(monkeypatch: pytes
     assert gateway.load_settings().registration_is_open
 
 
+def test_production_wants_passwords_hashed_at_a_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"APP_ENV": "production", "JWT_SECRET": SECRET, "ML_SERVICE_TOKEN": SECRET[::-1], "BEHIND_TLS": "1"}
+    for name, value in (given | {"BCRYPT_COST": "9"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput, match="BCRYPT_COST is below 10"):
+        gateway.load_settings()
+    monkeypatch.setenv("BCRYPT_COST", "10")
+    assert gateway.load_settings().bcrypt_cost == 10
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
