@@ -13,7 +13,7 @@ import click
 
 from database.accounts.audit import COMMAND_LINE
 from database.customers import customer_base, customers
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from gateway.cli.setup import prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
@@ -220,7 +220,7 @@ def high_risk(limit: int) -> None:
                 "No customer is scored yet: import a table, then `retainstream train` and `retainstream score`."
             )
         rows = customers.ranked(connection, present.schema, limit=limit)
-        tail = dashboard.tail(connection, run.run_id, environment.settings.cut)
+        tail = score_figures.tail(connection, run.run_id, environment.settings.cut)
     click.echo(
         f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
         f"{tail.expected:,.0f} are expected to leave. Model {run.model_version}, data of {run.as_of}."

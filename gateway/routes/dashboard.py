@@ -12,8 +12,8 @@ from database.customers import churn_history, customer_base
 from database.customers.churn_history import Period
 from database.models import models
 from database.models.models import Model
-from database.scoring import dashboard, runs
-from database.scoring.dashboard import Tail
+from database.scoring import runs, score_figures
+from database.scoring.score_figures import Tail
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
@@ -126,9 +126,9 @@ def metrics() -> Response:
         periods = churn_history.history(connection)
         run = runs.published(connection)
         live = models.live(connection)
-        tail = dashboard.tail(connection, run.run_id, env.settings.cut) if run else None
-        earlier = dashboard.run_before(connection, run.as_of) if run else None
-        before = dashboard.tail(connection, earlier, env.settings.cut) if earlier is not None else None
+        tail = score_figures.tail(connection, run.run_id, env.settings.cut) if run else None
+        earlier = score_figures.run_before(connection, run.as_of) if run else None
+        before = score_figures.tail(connection, earlier, env.settings.cut) if earlier is not None else None
     return ok(
         Metrics(
             churnRate=_churn_rate(periods),
@@ -185,7 +185,7 @@ def distribution() -> Response:
     """All 11 buckets, over present scores of active customers."""
     with environment().database.read() as connection:
         run = runs.published(connection)
-        counts = dashboard.distribution(connection, run.run_id if run else None)
+        counts = score_figures.distribution(connection, run.run_id if run else None)
     return ok([Bucket(bucket=at / 10, count=count) for at, count in enumerate(counts)])
 
 
@@ -223,7 +223,7 @@ def threshold(query: ThresholdQuery) -> Response:
     """Customers above the cut and how many of them are expected to leave, from the roll-up."""
     with environment().database.read() as connection:
         run = runs.published(connection)
-        found = dashboard.tail(connection, run.run_id, query.cut) if run else None
+        found = score_figures.tail(connection, run.run_id, query.cut) if run else None
     return ok(
         ThresholdOut(
             cut=query.cut,

@@ -1,6 +1,8 @@
-"""Guards every route: address, limit, token or key, role, scope, body, in this order; and CORS around.
+"""Guards every route, in this order: address, limit, token or key, role, scope, body; adds CORS headers.
 
-Law: nothing of a body is read before its sender may send it; a route without an entry in `roles` is not served.
+`authentication` answers 401, `roles` 403, `limits` 429.
+
+Law: no body is read before its sender is authorised; a route without an entry in `roles` is not served.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from flask_cors.core import get_cors_options, set_cors_headers
 
 from database.engine.session import Database
 from gateway.security import bodies, limits, roles, tokens
-from gateway.security.callers import CurrentUser, current_user
+from gateway.security.authentication import CurrentUser, current_user
 from gateway.security.proxies import NamedProxies
 from gateway.security.roles import require_roles, scopes_of
 from gateway.settings import Settings

@@ -10,7 +10,7 @@ from typing import Literal
 
 from database.jobs import job_lists
 from database.jobs.jobs import Job
-from gateway.security.callers import Caller
+from gateway.security.authentication import Caller
 from gateway.services import kinds
 from gateway.web_environment import environment
 from shared.errors import Forbidden, NotFound

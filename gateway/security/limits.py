@@ -21,7 +21,7 @@ from database.accounts import audit
 from database.accounts import rate_limits as counters
 from database.accounts.audit import Actor
 from database.engine.session import Database
-from gateway.security import callers, roles
+from gateway.security import authentication, roles
 from gateway.services.accounts.guesses import Guesses
 from gateway.settings import Settings
 from gateway.web_environment import environment
@@ -165,7 +165,7 @@ def client() -> str:
     rule = request.url_rule
     if rule is not None and roles.access_of(request.method, rule.rule) != "public":
         try:
-            caller = callers.caller()
+            caller = authentication.caller()
             # All keys of a person, and the person, share one count: fifty keys are not fifty times as much.
             return f"user:{caller.user.id}"
         except ServiceError:

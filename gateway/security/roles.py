@@ -12,7 +12,7 @@ from typing import Literal
 
 from flask import Flask, request
 
-from gateway.security import callers, job_access
+from gateway.security import authentication, job_access
 from gateway.services.accounts.api_keys import RANK, SCOPES, Scope
 from gateway.settings import Role
 from shared.errors import Forbidden
@@ -154,7 +154,7 @@ def admit() -> None:
     Raises
     ------
     Unauthenticated, TokenRejected
-        See `callers.caller`.
+        See `authentication.caller`.
     Forbidden
         The role is too low, the key lacks the scope, or the job is somebody else's.
     NotFound
@@ -165,7 +165,7 @@ def admit() -> None:
     needed = access_of(request.method, rule)
     if needed == "public":
         return
-    caller = callers.caller()
+    caller = authentication.caller()
     role = caller.role
     if needed is None:
         raise Forbidden("Nobody may use this route yet: it has no role.")

@@ -3,9 +3,9 @@
 Each booster is compiled to tables (`ml_service.model.shap_tables`), which are compared with xgboost on a sample; if
 they differ, xgboost itself computes the answers.
 
-A row without a feature that has a stand-in (`ml_service.model.stand_ins`) is scored by the stand-in. Its SHAP values
-are those of the stand-in; that of the missing feature is the difference of the two base margins, so that base margin
-and SHAP values still add up to the margin.
+A row without a feature that has a stand-in (`ml_service.model.missing_features`) is scored by the stand-in. Its SHAP
+values are those of the stand-in; that of the missing feature is the difference of the two base margins, so that base
+margin and SHAP values still add up to the margin.
 
 Law: grouping the rows by booster and splitting them into chunks changes no bit of any row's answer.
 """

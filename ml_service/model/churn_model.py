@@ -14,7 +14,7 @@ from ml_service.arrays import Floats, Labels
 from ml_service.data import hiding
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.splitting import customer_groups
-from ml_service.model import artefacts, boosting, stand_ins
+from ml_service.model import artefacts, boosting, missing_features
 from ml_service.model.artefacts import library_versions, model_checksum
 from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration, fit_beta
@@ -149,7 +149,7 @@ class ChurnModel(Predictor):
         keeps_folds = keep_folds and keys.null_count < len(keys)
         self.training_folds = TrainingFolds.from_keys(keys, result.folds) if keeps_folds else None
         boosters = [final, *(validation.boosters if keeps_folds else [])]
-        lacking = stand_ins.grow(boosters, result, rows, threads=threads)
+        lacking = missing_features.grow(boosters, result, rows, threads=threads)
         types = boosting.feature_types(self.schema)
         self.trees = Trees(final, boosters[1:], feature_types=types, threads=self.threads, stand_ins=lacking)
         self.parameters = {**result.params, "rounds": validation.rounds, "bag": result.bag}

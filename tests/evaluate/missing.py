@@ -17,7 +17,7 @@ from ml_service import metrics
 from ml_service.data import hiding
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups, fold_rows
-from ml_service.model import boosting, hyperparameter_search, stand_ins
+from ml_service.model import boosting, hyperparameter_search, missing_features
 from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration, fit_beta
 from ml_service.model.hyperparameter_search import SearchData
@@ -50,7 +50,7 @@ class Parted:
         grown = rows.folded(folds, self.seed, 1).grow(params, on_round=lambda _: None)
         fitted = boosting.fit(self.schema, params, past, self.label, rounds=grown.rounds, bag=1, threads=1)
         chosen = hyperparameter_search.SearchResult(params, 1, grown, folds, {})
-        lacking = stand_ins.grow([fitted], chosen, rows, threads=1) if stood_in else {}
+        lacking = missing_features.grow([fitted], chosen, rows, threads=1) if stood_in else {}
         types = boosting.feature_types(self.schema)
         trees = Trees(fitted, [], feature_types=types, threads=1, stand_ins=lacking)
         return Scorer(trees, fit_beta(grown.margins, self.label))

@@ -13,7 +13,7 @@ from gateway.routes.accounts.api_keys import bp as keys_bp
 from gateway.routes.accounts.audit import bp as audit_bp
 from gateway.routes.accounts.auth import bp as auth_bp
 from gateway.routes.accounts.users import bp as users_bp
-from gateway.security.callers import current_user
+from gateway.security.authentication import current_user
 from tests.world import World, open_world
 
 METRICS = "/api/dashboard/metrics"

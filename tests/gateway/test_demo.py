@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from database.customers import churn_history, customer_base, customers, facts
 from database.models import models
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from database.tables import tables
 from database.tables.tables import customer_snapshots, subscriptions
 from gateway.services import demo
@@ -103,11 +103,11 @@ def test_churn_and_roll_ups_are_there_on_the_first_day(demo_world: World, days: 
     with demo_world.database.read() as connection:
         shown = runs.published(connection)
         assert shown is not None
-        assert sum(dashboard.distribution(connection, shown.run_id)) == 600
-        assert dashboard.tail(connection, shown.run_id, 0.7).revenue_at_risk is not None
-        before = dashboard.run_before(connection, shown.as_of)
+        assert sum(score_figures.distribution(connection, shown.run_id)) == 600
+        assert score_figures.tail(connection, shown.run_id, 0.7).revenue_at_risk is not None
+        before = score_figures.run_before(connection, shown.as_of)
         assert before is not None
-        assert dashboard.tail(connection, before, 0.7).all_customers == 600
+        assert score_figures.tail(connection, before, 0.7).all_customers == 600
         history = churn_history.history(connection)
     assert [period.end for period in history] == days[:0:-1]
     assert all(0.01 < period.rate < 0.15 for period in history if period.rate is not None)

@@ -12,7 +12,7 @@ from database.accounts import api_keys as queries
 from database.accounts.api_keys import Key
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.routes.accounts.fields import PersonName
-from gateway.security.callers import current_user
+from gateway.security.authentication import current_user
 from gateway.services.accounts import api_keys
 from gateway.services.accounts.api_keys import MAX_DAYS, Scope
 from gateway.web_environment import environment

@@ -14,7 +14,7 @@ from database.accounts.users import User
 from gateway.openapi import Body, Legacy, answers, blueprint, ok
 from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
 from gateway.security import limits, tokens
-from gateway.security.callers import Caller, current_user, name_in_log
+from gateway.security.authentication import Caller, current_user, name_in_log
 from gateway.services.accounts import accounts, sessions
 from gateway.settings import Role
 from gateway.web_environment import environment

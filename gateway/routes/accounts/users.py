@@ -13,7 +13,7 @@ from database.accounts.users import User
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
 from gateway.security import limits
-from gateway.security.callers import current_user
+from gateway.security.authentication import current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
 from gateway.web_environment import environment

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.web_environment import environment
 from shared.contracts.api import REASON_NUMBERS, Cell
@@ -193,7 +193,7 @@ def movers(query: MoversQuery) -> Response:
     """Compares the present run with the last full run dated 30 days or more before it."""
     with environment().database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
-        earlier = dashboard.run_before(connection, run.as_of) if run else None
+        earlier = score_figures.run_before(connection, run.as_of) if run else None
         found = (
             history.movers(
                 connection,

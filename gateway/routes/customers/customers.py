@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from database.customers import customer_base, customers
 from database.models import models
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.scoring import lookups
@@ -131,7 +131,7 @@ def high_risk(query: HighRiskQuery) -> Response:
     cut = env.settings.cut
     with env.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
-        total = dashboard.tail(connection, run.run_id, cut).customers if run else 0
+        total = score_figures.tail(connection, run.run_id, cut).customers if run else 0
         rows = (
             customers.ranked(
                 connection, present.schema, limit=query.limit, above=cut, offset=(query.page - 1) * query.limit
@@ -171,7 +171,7 @@ def segment(body: SegmentBody) -> Response:
     """By present scores of active customers; the levels are those of `shared.risk`."""
     with environment().database.read() as connection:
         run = runs.published(connection)
-        counts = dashboard.segments(connection, run.run_id if run else None)
+        counts = score_figures.segments(connection, run.run_id if run else None)
     names = ("High Risk", "Medium Risk", "Low Risk")
     found = [Segment(segment=name, count=count) for name, count in zip(names, counts, strict=True)]
     return ok(Segments(segments=found))

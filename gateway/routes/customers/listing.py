@@ -12,7 +12,7 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 
 from database.customers import customer_base, listing
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.customers import filtering, paging
@@ -75,7 +75,7 @@ def list_customers(query: ListQuery) -> Response:
     env = environment()
     with env.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
-        tail = dashboard.tail(connection, run.run_id, env.settings.cut) if run else None
+        tail = score_figures.tail(connection, run.run_id, env.settings.cut) if run else None
         found = (
             paging.page_of(
                 connection,

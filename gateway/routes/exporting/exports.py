@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from gateway.openapi import Failure, Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import ACCEPTED, answer_job, answers_job
-from gateway.security.callers import current_user
+from gateway.security.authentication import current_user
 from gateway.services import kinds
 from gateway.services.customers import filtering
 from gateway.services.exporting import export_files, exporting

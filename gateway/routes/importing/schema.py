@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base
 from database.engine.session import Connection
 from gateway.openapi import Body, answers, blueprint, ok
-from gateway.security.callers import current_user
+from gateway.security.authentication import current_user
 from gateway.services.importing import extend_schema
 from gateway.web_environment import environment
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS

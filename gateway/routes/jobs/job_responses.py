@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from database.jobs.jobs import Job
 from gateway.openapi import answers, ok
 from gateway.security import job_access
-from gateway.security.callers import caller, current_user
+from gateway.security.authentication import caller, current_user
 from gateway.services.jobs import work
 from gateway.services.jobs.queue_limits import QueueLimits
 from gateway.services.jobs.work import JobKind, P

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from database.jobs import job_lists
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import JobOut, job_out
-from gateway.security.callers import caller, current_user
+from gateway.security.authentication import caller, current_user
 from gateway.security.job_access import visible_kinds
 from gateway.services.jobs import work
 from gateway.web_environment import environment

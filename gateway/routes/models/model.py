@@ -17,7 +17,7 @@ from database.models import models
 from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced
-from gateway.security.callers import current_user
+from gateway.security.authentication import current_user
 from gateway.services import kinds
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.models import promotions
@@ -201,7 +201,7 @@ def _improvement(report: Mapping[str, Any]) -> Improvement:
 
 @bp.post("/train", summary="Train on the matured snapshots", responses=answers_job(Trained))
 def train(body: TrainBody) -> Response:
-    """Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
+    """The worker runs `services.models.training.run`. Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
         kinds.TRAIN,
         TrainingParams(allow_leaks=tuple(body.allow_leaks)),

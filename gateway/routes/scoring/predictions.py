@@ -12,7 +12,7 @@ from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from database.models import models
-from database.scoring import dashboard
+from database.scoring import score_figures
 from gateway.openapi import Body, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced, RunOut, SampleBody
@@ -104,7 +104,7 @@ def results() -> Response:
     env = environment()
     now = env.clock()
     with env.database.read() as connection:
-        rows, total = dashboard.recent_predictions(
+        rows, total = score_figures.recent_predictions(
             connection, limit=NEWEST, since=iso(now - timedelta(days=TOTAL_DAYS))
         )
     unsure = env.settings.confidence_threshold

@@ -1,7 +1,7 @@
-"""Promotes a model by hand and rolls back to the one before.
+"""Decides which model is live: the gate after a training, promotion by hand, and rollback.
 
-Law: every change is a row of the timeline with its reason and its actor; only a whole, trained model goes live, whose
-files the ML service has found intact just before.
+Law: every change is a row of the timeline with its reason and its actor; only a fully trained model whose files the ML
+service has just found intact goes live by hand.
 """
 
 from __future__ import annotations
@@ -15,10 +15,32 @@ from database.engine.session import Connection, Database
 from database.models import models
 from database.models.models import Model
 from shared.clock import Clock, iso
+from shared.contracts.api import TrainReport
 from shared.errors import Conflict, NotFound
 
-#: Returns if the files of a version are intact. Raises ModelUnavailable where not, ServiceUnavailable where unknown.
+#: Does nothing if a version's files are intact; raises ModelUnavailable if not, ServiceUnavailable if unknown.
 RequireIntact = Callable[[str], None]
+
+
+def gate(report: TrainReport) -> tuple[bool, str]:
+    """Return whether a new model may go live, and why.
+
+    On the same test rows its log loss must not be worse than the live model's (paired bootstrap over customers: the
+    95 % interval of the difference must not lie above 0), and no segment may collapse.
+    """
+    if report.champion is None or report.comparison is None:
+        return True, "Promoted: there is no live model for this customer base to compare with."
+    found = report.comparison
+    low, high = found.interval
+    figures = (
+        f"log loss {report.test.log_loss:.4f} against {report.champion.log_loss:.4f} of the live model on the same "
+        f"{report.test.n} test rows (difference {found.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f})"
+    )
+    if not found.not_worse:
+        return False, f"Not promoted: significantly worse, {figures}."
+    if found.collapsed:
+        return False, f"Not promoted: much worse for {', '.join(found.collapsed)}, although overall {figures}."
+    return True, f"Promoted: not worse, {figures}."
 
 
 def promote(
@@ -41,11 +63,11 @@ def promote(
         It is live already, was not trained to the end, belongs to another customer base, or the gate refused it
         and `force` is not set.
     ServiceUnavailable
-        Its files are not intact (`ModelUnavailable`), or the ML service does not say.
+        Its files are not intact (`ModelUnavailable`), or the ML service can't tell.
     """
     with database.read() as connection:
         _candidate(connection, version, force=force)
-    # Before the write, which nobody may hold up.
+    # Before the write, which must not wait.
     require_intact(version)
     with database.write() as connection:
         model = _candidate(connection, version, force=force)
@@ -63,10 +85,10 @@ def _candidate(connection: Connection, version: str, *, force: bool) -> Model:
         raise NotFound(f"There is no model version {version}.")
     live = models.live(connection)
     if live is not None and live.id == model.id:
-        raise Conflict(f"Version {version} is live already.")
+        raise Conflict(f"Version {version} is already live.")
     present = customer_base.get(connection)
     if model.state != "ready" or present is None or present.checksum != model.schema_checksum:
-        raise Conflict(f"Version {version} can't go live: it is {model.state} or made for another customer base.")
+        raise Conflict(f"Version {version} can't go live: it isn't fully trained, or is for another customer base.")
     if not force and (model.decision or "").startswith("Not promoted"):
         raise Conflict(f"The gate refused version {version}: {model.decision} Send force to override.")
     return model
@@ -80,7 +102,7 @@ def roll_back(database: Database, clock: Clock, require_intact: RequireIntact, *
     Conflict
         There was none, or another model has gone live meanwhile.
     ServiceUnavailable
-        Its files are not intact (`ModelUnavailable`), or the ML service does not say.
+        Its files are not intact (`ModelUnavailable`), or the ML service can't tell.
     """
     with database.read() as connection:
         _, wanted = _live_and_previous(connection)
@@ -88,7 +110,7 @@ def roll_back(database: Database, clock: Clock, require_intact: RequireIntact, *
     with database.write() as connection:
         live, previous = _live_and_previous(connection)
         if previous.id != wanted.id:
-            raise Conflict("Another model has gone live meanwhile; look at the timeline, and ask again.")
+            raise Conflict("Another model has gone live meanwhile. Check the timeline, then try again.")
         why = f"Rolled back from {live.version}: {reason}"
         now = iso(clock())
         models.roll_back(connection, previous.id, reason=why, live_from=now, user_id=actor.user_id)

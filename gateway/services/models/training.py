@@ -1,6 +1,6 @@
-"""Training: sends the matured snapshots to the ML service, keeps the report, and asks the gate.
+"""Training: sends the matured snapshots to the ML service, stores the report, and applies the promotion gate.
 
-Law: only rows whose outcome is known are sent; the live model is the newest one of the timeline, never of a folder.
+Law: only rows whose outcome is known are sent; the live model is the timeline's newest entry, never the newest folder.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
+from gateway.services.models import promotions
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
@@ -74,14 +75,14 @@ def train(
     seed: int = 0,
     allow_leaks: Sequence[str] = (),
 ) -> tuple[Model, bool]:
-    """Train one version on what had matured by `today` and decide whether it goes live.
+    """Train one version on the dates matured by `today` and decide whether it goes live.
 
     Parameters
     ----------
     today
-        ISO date; nothing after it is used. The demo passes past dates, all others the data's last date.
+        ISO date; later data are not used. The demo passes past dates; others pass the data's last date.
     live_from
-        Moment that the timeline gets if the model is promoted; now if absent. The demo replays past ones.
+        Promotion time for the timeline; now if absent. The demo passes past times.
     allow_leaks
         Features that the leak guard lets pass, although they give the outcome away; the report names them.
     """
@@ -112,7 +113,7 @@ def train(
         with work.database.write() as connection:
             models.release(connection, model_id)
         raise
-    allowed, reason = gate(report)
+    allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
         models.decide(connection, model_id, reason)
@@ -123,27 +124,6 @@ def train(
     assert model is not None
     log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)
     return model, allowed
-
-
-def gate(report: TrainReport) -> tuple[bool, str]:
-    """Return whether a new model may go live, and why.
-
-    On the same test rows its log loss must not be worse than the live model's (paired bootstrap over customers: the
-    95 % interval of the difference must not lie above 0), and no segment may collapse.
-    """
-    if report.champion is None or report.comparison is None:
-        return True, "Promoted: there is no live model for this customer base to compare with."
-    found = report.comparison
-    low, high = found.interval
-    figures = (
-        f"log loss {report.test.log_loss:.4f} against {report.champion.log_loss:.4f} of the live model on the same "
-        f"{report.test.n} test rows (difference {found.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f})"
-    )
-    if not found.not_worse:
-        return False, f"Not promoted: worse beyond doubt, {figures}."
-    if found.collapsed:
-        return False, f"Not promoted: much worse for {', '.join(found.collapsed)}, although overall {figures}."
-    return True, f"Promoted: not worse, {figures}."
 
 
 def _base(database: Database) -> tuple[Schema, str]:

@@ -15,7 +15,7 @@ from database.customers import customers
 from database.engine.session import Database
 from database.importing import apply_import
 from database.jobs import jobs
-from database.scoring import dashboard, ranks, runs
+from database.scoring import ranks, runs, score_figures
 from database.scoring.run_writer import drop_unfinished, open_run
 from database.tables import tables
 from shared.clock import utc_now
@@ -46,7 +46,7 @@ def test_nothing_of_a_run_is_seen_before_it_is_published_and_then_all_of_it(fact
     with here.database.read() as connection:
         assert runs.published(connection) is None
         assert customers.one(connection, here.schema, "u0000")["churn_probability"] is None  # type: ignore[index]
-        assert dashboard.recent_predictions(connection, limit=100, since="") == ([], 0)
+        assert score_figures.recent_predictions(connection, limit=100, since="") == ([], 0)
     assert shown(here) == []
     with here.database.write() as connection:
         runs.store_bins(connection, run_id, runs.measure_bins(connection, run_id))
@@ -228,7 +228,7 @@ def test_a_published_run_is_shown_ranked_and_counted_whole(facts_of: Make) -> No
     with here.database.read() as connection:
         current = runs.published(connection)
         ranked = connection.execute(select(tables.present_ranks.c.customer_id)).scalars().all()
-        stored = sorted(tuple(row)[1:] for row in dashboard.bins(connection, run.run_id))
+        stored = sorted(tuple(row)[1:] for row in score_figures.bins(connection, run.run_id))
         measured = sorted(runs.measure_bins(connection, run.run_id))
     assert current is not None and (current.run_id, current.customers) == (run.run_id, 5)
     assert current.average_probability == pytest.approx(0.54)
@@ -311,7 +311,7 @@ def test_the_tail_above_a_cut_is_a_plain_count(facts_of: Make, cut: float) -> No
     ids, model = here.people(len(scores)), here.model()
     run_id = full_run(here.database, model, dict(zip(ids, scores, strict=True)), prices=dict.fromkeys(ids, 2.0))
     with here.database.read() as connection:
-        tail = dashboard.tail(connection, run_id, cut)
+        tail = score_figures.tail(connection, run_id, cut)
     above = [p for p in scores if p > cut]
     assert (tail.customers, tail.all_customers) == (len(above), len(scores))
     assert tail.probability_sum == pytest.approx(sum(above))
@@ -324,14 +324,14 @@ def test_revenue_at_risk_is_unknown_where_one_price_is(facts_of: Make) -> None:
     ids, model = here.people(2), here.model()
     run_id = full_run(here.database, model, dict.fromkeys(ids, 0.5), prices={ids[0]: 9.0, ids[1]: None})
     with here.database.read() as connection:
-        assert dashboard.tail(connection, run_id, 0.7).revenue_at_risk is None
+        assert score_figures.tail(connection, run_id, 0.7).revenue_at_risk is None
 
 
 def test_a_run_of_nobody_has_no_revenue_and_counts_nothing(facts_of: Make) -> None:
     here = facts_of()
     run_id = full_run(here.database, here.model(), {}, publish=False)
     with here.database.read() as connection:
-        tail = dashboard.tail(connection, run_id, 0.7)
+        tail = score_figures.tail(connection, run_id, 0.7)
     assert (tail.customers, tail.all_customers, tail.revenue_at_risk) == (0, 0, None)
 
 
@@ -354,8 +354,8 @@ def test_a_sample_refreshes_its_customers_shown_scores_and_the_roll_up_follows(f
         runs.store_bins(connection, full, runs.measure_bins(connection, full))
     assert dict(shown(here)) == {"u0001": 0.9, "u0004": 0.7, **dict.fromkeys(("u0000", "u0002", "u0003", "u0005"), 0.2)}
     with here.database.read() as connection:
-        assert dashboard.tail(connection, full, 0.7).customers == 1
-        assert dashboard.tail(connection, full, 0.7).all_customers == 6
+        assert score_figures.tail(connection, full, 0.7).customers == 1
+        assert score_figures.tail(connection, full, 0.7).all_customers == 6
 
 
 def test_a_sample_brings_back_nobody_who_has_left_since(facts_of: Make) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.services.models.training import gate
+from gateway.services.models.promotions import gate
 from shared.contracts.api import BalancedFigures, Comparison, TestFigures, TrainReport
 
 
@@ -37,7 +37,7 @@ def compared(low: float, high: float, collapsed: list[str]) -> Comparison:
     [
         (None, True, "no live model"),
         (compared(-0.02, 0.01, []), True, "Promoted: not worse"),
-        (compared(0.001, 0.02, []), False, "Not promoted: worse beyond doubt"),
+        (compared(0.001, 0.02, []), False, "Not promoted: significantly worse"),
         (compared(-0.02, -0.01, ["plan = Basic Ads"]), False, "Not promoted: much worse for plan = Basic Ads"),
     ],
 )

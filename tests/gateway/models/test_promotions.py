@@ -72,7 +72,7 @@ def test_a_promotion_is_a_row_of_the_timeline_with_its_reason_and_who_said_so(wo
     ("version", "kind", "words"),
     [
         ("9.9.9", NotFound, "no model version 9.9.9"),
-        ("1.0.0", Conflict, "live already"),
+        ("1.0.0", Conflict, "already live"),
         ("2.0.0", Conflict, "another customer base"),
         ("3.0.0", Conflict, "training"),
         ("4.0.0", Conflict, "force"),
@@ -132,7 +132,7 @@ def test_who_asks_the_ml_service_holds_no_lock_of_the_database(world: World, use
     def asks(_: str) -> None:
         promote(world, user, "1.0.1")
 
-    with pytest.raises(Conflict, match="live already"):
+    with pytest.raises(Conflict, match="already live"):
         promotions.promote(
             world.database, clock, asks, version="1.0.1", reason="x", force=True, actor=Actor(user_id=user)
         )

@@ -14,7 +14,7 @@ from database.models import models
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.jobs.work import Work
-from gateway.services.models import training
+from gateway.services.models import promotions, training
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
 from shared.errors import InsufficientData, ServiceError
@@ -48,7 +48,7 @@ class _Report:
     ("new", "old", "allowed"), [(0.2, None, True), (0.2, 0.3, True), (0.2, 0.2, True), (0.2001, 0.2, False)]
 )
 def test_the_gate_lets_through_what_is_not_worse_and_says_why(new: float, old: float | None, allowed: bool) -> None:
-    found, reason = training.gate(_Report(new, old))  # type: ignore[arg-type]
+    found, reason = promotions.gate(_Report(new, old))  # type: ignore[arg-type]
     assert found is allowed
     assert reason.startswith("Promoted:" if allowed else "Not promoted:")
     assert old is None or "250 test rows" in reason

@@ -11,7 +11,7 @@ from database.customers import customer_base, customers
 from database.engine.bulk_read import fetch_columns
 from database.engine.session import Database
 from database.models import models
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.jobs import running
@@ -48,7 +48,7 @@ def test_a_run_scores_everybody_publishes_and_leaves_no_stale_score(demo_world: 
     assert result["average_probability"] == pytest.approx(sum(before.values()) / 600)
     assert count(demo_world.database, tables.present_ranks) == 600
     with demo_world.database.read() as connection:
-        assert dashboard.tail(connection, result["run_id"], 0.0).all_customers == 600
+        assert score_figures.tail(connection, result["run_id"], 0.0).all_customers == 600
 
 
 def test_a_sample_is_of_customers_that_exist_and_totals_stay_over_all(demo_world: World) -> None:
@@ -60,7 +60,7 @@ def test_a_sample_is_of_customers_that_exist_and_totals_stay_over_all(demo_world
         published = runs.published(connection)
         assert published is not None
         assert published.run_id != result["run_id"]
-        assert sum(dashboard.distribution(connection, published.run_id)) == 600
+        assert sum(score_figures.distribution(connection, published.run_id)) == 600
         newest = select(func.count()).where(tables.present_changes.c.scored_run_id == result["run_id"])
         assert connection.execute(newest).scalar_one() == 25
 
@@ -113,7 +113,7 @@ def test_of_a_wide_table_fewer_customers_go_in_one_call(
 def test_the_roll_up_counted_on_the_way_is_what_the_database_counts(demo_world: World) -> None:
     run_id = demo_world.do("score", scoring_run.run)["run_id"]
     with demo_world.database.read() as connection:
-        stored = [tuple(row)[1:] for row in dashboard.bins(connection, run_id)]
+        stored = [tuple(row)[1:] for row in score_figures.bins(connection, run_id)]
         measured = sorted(runs.measure_bins(connection, run_id))
     assert len(stored) == len(measured) > 10
     for row, other in zip(stored, measured, strict=True):

@@ -18,7 +18,7 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.hiding import complete_features, hide
 from ml_service.evaluation import blanking
-from ml_service.model import boosting, stand_ins
+from ml_service.model import boosting, missing_features
 from ml_service.model.boosters import Contributions, Trees
 from ml_service.model.boosting import CrossValidation
 from ml_service.model.churn_model import ChurnModel
@@ -106,7 +106,7 @@ def small(
     found = SearchResult(params, bag, CrossValidation(60, 0.0, 0.0, boosters[1:], np.zeros(len(label))), dealt, {})
     types = boosting.feature_types(snapshot.schema)
     bare = Trees(boosters[0], boosters[1:], feature_types=types, threads=1)
-    lacking = stand_ins.grow(boosters, found, rows, threads=1)
+    lacking = missing_features.grow(boosters, found, rows, threads=1)
     return bare, Trees(boosters[0], boosters[1:], feature_types=types, threads=1, stand_ins=lacking), rows, found
 
 
@@ -141,7 +141,7 @@ def test_a_row_that_lacks_nothing_is_answered_with_the_stand_ins_as_without_to_t
 def test_a_row_that_lacks_a_feature_is_answered_as_by_a_model_that_was_trained_without_it(
     dated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stand_ins, "COPY_SHARE", 0.0)
+    monkeypatch.setattr(missing_features, "COPY_SHARE", 0.0)
     _, whole, rows, found = small(dated)
     types = boosting.feature_types(dated.schema)
     for feature in needed_of(whole, rows):
@@ -160,7 +160,7 @@ def needed_of(trees: Trees, rows: SearchData) -> list[int]:
     files = trees.files()
     booster = xgb.Booster()
     booster.load_model(bytearray(files["model.ubj"]))
-    found = stand_ins.needed(booster, rows, np.arange(len(rows.label)), threads=1)
+    found = missing_features.needed(booster, rows, np.arange(len(rows.label)), threads=1)
     assert len(found) == len(files) - 1 > 2
     return found
 
@@ -187,7 +187,7 @@ def test_what_stands_in_for_a_folds_booster_has_not_seen_the_rows_of_the_fold(
     _, whole, rows, found = small(dated, folds=3, bag=2)
     sizes = [len(rows.label), *(int((found.folds != fold).sum()) for fold in range(3))]
     count = len(learned) // 4
-    with_copies = [size + int(stand_ins.COPY_SHARE * size) for size in sizes]
+    with_copies = [size + int(missing_features.COPY_SHARE * size) for size in sizes]
     assert learned == sizes + with_copies * (count - 1)
     again = Trees.from_files(whole.files(), feature_types=boosting.feature_types(dated.schema), threads=1)
     assert again.files() == whole.files() and len(whole.files()) == 4 * count

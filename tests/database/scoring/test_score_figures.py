@@ -12,7 +12,7 @@ from sqlalchemy import update
 from database.customers import customers, listing
 from database.customers.filters import Filters
 from database.customers.listing import Position
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from database.tables import tables
 from shared.clock import days_later
 from tests.database.facts import Facts, full_run
@@ -31,7 +31,7 @@ def test_the_distribution_is_a_count_of_probabilities_rounded_to_one_decimal(fac
     scores = [0.0, 1.0, 0.049, 0.0501, 0.94, 0.951, *(rng.random() for _ in range(500))]
     run_id = scored(here, scores)
     with here.database.read() as connection:
-        found = dashboard.distribution(connection, run_id)
+        found = score_figures.distribution(connection, run_id)
     assert found == [sum(int(p * 10 + 0.5) == bucket for p in scores) for bucket in range(11)]
     assert sum(found) == len(scores)
 
@@ -40,7 +40,7 @@ def test_a_probability_half_way_between_two_buckets_is_counted_in_exactly_one(fa
     here = facts_of()
     run_id = scored(here, [k / 100 for k in range(5, 100, 10)])
     with here.database.read() as connection:
-        found = dashboard.distribution(connection, run_id)
+        found = score_figures.distribution(connection, run_id)
     assert sum(found) == 10
     assert found in ([1] * 10 + [0], [0] + [1] * 10)
 
@@ -51,7 +51,7 @@ def test_segments_are_above_eight_tenths_above_six_tenths_and_the_rest(facts_of:
     scores = [0.0, 0.6, 0.6001, 0.8, 0.8001, 1.0, *(rng.random() for _ in range(200))]
     run_id = scored(here, scores)
     with here.database.read() as connection:
-        found = dashboard.segments(connection, run_id)
+        found = score_figures.segments(connection, run_id)
     high, medium = sum(p > 0.8 for p in scores), sum(0.6 < p <= 0.8 for p in scores)
     assert found == (high, medium, len(scores) - high - medium)
 
@@ -60,10 +60,10 @@ def test_before_the_first_run_there_is_nothing_to_count(facts_of: Make) -> None:
     here = facts_of()
     with here.database.read() as connection:
         assert runs.published(connection) is None
-        assert dashboard.distribution(connection, None) == [0] * 11
-        assert dashboard.segments(connection, None) == (0, 0, 0)
-        assert dashboard.run_before(connection, "2026-06-30") is None
-        assert dashboard.recent_predictions(connection, limit=10, since="") == ([], 0)
+        assert score_figures.distribution(connection, None) == [0] * 11
+        assert score_figures.segments(connection, None) == (0, 0, 0)
+        assert score_figures.run_before(connection, "2026-06-30") is None
+        assert score_figures.recent_predictions(connection, limit=10, since="") == ([], 0)
 
 
 def test_the_run_before_is_the_last_whole_one_thirty_days_or_more_back(facts_of: Make) -> None:
@@ -79,7 +79,7 @@ def test_the_run_before_is_the_last_whole_one_thirty_days_or_more_back(facts_of:
     run(30, kind="sample")
     run(30, publish=False)
     with here.database.read() as connection:
-        assert dashboard.run_before(connection, today) == wanted
+        assert score_figures.run_before(connection, today) == wanted
 
 
 def test_recent_predictions_are_the_newest_finished_runs_highest_first(facts_of: Make) -> None:
@@ -89,8 +89,8 @@ def test_recent_predictions_are_the_newest_finished_runs_highest_first(facts_of:
     full_run(here.database, model, dict(zip(ids, (0.1, 0.5, 0.3, 0.5, 0.2), strict=True)))
     full_run(here.database, model, dict.fromkeys(ids, 1.0), publish=False)
     with here.database.read() as connection:
-        rows, total = dashboard.recent_predictions(connection, limit=3, since="2026-06-23")
-        _, since_then = dashboard.recent_predictions(connection, limit=3, since="2026-07-01")
+        rows, total = score_figures.recent_predictions(connection, limit=3, since="2026-06-23")
+        _, since_then = score_figures.recent_predictions(connection, limit=3, since="2026-07-01")
     assert [(row.user_id, row.churn_probability) for row in rows] == [("u1", 0.5), ("u3", 0.5), ("u2", 0.3)]
     assert (total, since_then) == (5, 0)
 

@@ -1,4 +1,4 @@
-"""The dashboard's figures, read from the roll-ups of the published run.
+"""Figures of the published scores, read from the roll-ups of the published run.
 
 Law: each figure follows its formula in docs/api.md#figures; a figure that can't be computed yet is None, never 0.
 """
