@@ -1,7 +1,7 @@
 """API keys of machines.
 
-Law: of a secret only its SHA-256 is kept. It is drawn at random with 256 bits, so there is nothing to guess and no
-slow hash is needed, as a password chosen by a person needs one; a slow hash would cost its time at every request.
+Law: only the SHA-256 of a secret is stored. A secret has 256 random bits, so it can't be guessed and needs no slow
+hash, unlike a password that a person chose; a slow hash would delay every request.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Key:
     secret_sha256: str = field(repr=False)
 
     def is_valid_at(self, now: str) -> bool:
-        """Return whether it is neither revoked nor expired."""
+        """Return whether the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
@@ -63,19 +63,19 @@ def add(
 
 
 def by_prefix(connection: Connection, prefix: str) -> Key | None:
-    """The key that begins like this."""
+    """Return the key with this prefix."""
     row = connection.execute(select(k).where(k.c.prefix == prefix)).one_or_none()
     return _key(row) if row else None
 
 
 def get(connection: Connection, key_id: int) -> Key | None:
-    """One key by number."""
+    """Return one key by id."""
     row = connection.execute(select(k).where(k.c.id == key_id)).one_or_none()
     return _key(row) if row else None
 
 
 def page(connection: Connection, *, limit: int, after_id: int = 0, user_id: int | None = None) -> list[Key]:
-    """Keys in order of their numbers: one person's, or everybody's."""
+    """Return keys in the order of their ids: one person's, or everybody's."""
     query = select(k).where(k.c.id > after_id).order_by(k.c.id).limit(limit)
     if user_id is not None:
         query = query.where(k.c.user_id == user_id)
@@ -90,19 +90,19 @@ def live_of(connection: Connection, user_id: int, now: str) -> int:
 
 
 def revoke(connection: Connection, key_id: int, now: str) -> bool:
-    """Revoke a key; return False where it was revoked already."""
+    """Revoke a key; return False if it was revoked already."""
     statement = update(k).where(k.c.id == key_id, k.c.revoked_at.is_(None)).values(revoked_at=now)
     return connection.execute(statement).rowcount > 0
 
 
 def revoke_of(connection: Connection, user_id: int, now: str) -> list[tuple[int, int]]:
-    """Revoke every key that a person has or has made for others; the number and the owner of each."""
+    """Revoke every key that a person has or made for others; return the id and owner of each."""
     theirs = or_(k.c.user_id == user_id, k.c.made_by == user_id)
     statement = update(k).where(theirs, k.c.revoked_at.is_(None)).values(revoked_at=now).returning(k.c.id, k.c.user_id)
     return sorted((row.id, row.user_id) for row in connection.execute(statement))
 
 
 def used(connection: Connection, key_id: int, *, now: str, unless_since: str) -> None:
-    """Note that a key was used, unless it was noted at or after `unless_since`."""
+    """Record that a key was used, unless its last use was recorded at or after `unless_since`."""
     stale = or_(k.c.last_used_at.is_(None), k.c.last_used_at < unless_since)
     connection.execute(update(k).where(k.c.id == key_id, stale).values(last_used_at=now))

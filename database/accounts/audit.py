@@ -1,7 +1,7 @@
-"""The audit log: appended, read page by page, deleted by age alone.
+"""The audit log: appended, read page by page, deleted by age only.
 
-Law: rows name people, keys and things by number and hold no personal data; triggers refuse whoever would change one,
-or delete one younger than a month.
+Law: rows name people, keys and objects by id and hold no personal data; triggers refuse to change a row, or to delete
+one of the last month.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ ActorKind = Literal["user", "key", "command line", "worker", "nobody"]
 
 @dataclass(frozen=True)
 class Actor:
-    """The person who asked for a change, and the request.
+    """The person who requested a change, and the request.
 
     Parameters
     ----------
     user_id
-        The account that is signed in, or that the key belongs to.
+        The account that is signed in, or that owns the key.
     request_id
-        The request it came by; None for the command line and the worker.
+        The id of the request; None for the command line and the worker.
     key_id
         The API key that was sent, if one was.
     is_worker
-        The worker did it by itself.
+        The worker acted without a request.
     """
 
     user_id: int | None = None
@@ -56,18 +56,18 @@ WORKER = Actor(is_worker=True)
 
 
 def record(connection: Connection, action: str, *, at: str, actor: Actor, subject: str | None = None) -> None:
-    """Append one row, in the transaction of what it tells of.
+    """Append one row, in the transaction of the action.
 
     Parameters
     ----------
     action
-        The action, from the general to the special, such as `user.disabled` or `job.submitted.train`.
+        The action, from the general to the specific, such as `user.disabled` or `job.submitted.train`.
     at
-        When.
-    by
-        The person who did it.
+        When it was done.
+    actor
+        The person, key or process that did it.
     subject
-        The thing it was done to, without personal data, such as `user:3 viewer -> admin`.
+        The object of the action, without personal data, such as `user:3 viewer -> admin`.
     """
     values = {"user_id": actor.user_id, "key_id": actor.key_id, "actor": actor.kind, "request_id": actor.request_id}
     connection.execute(insert(a).values(at=at, action=action, subject=subject, **values))
@@ -82,18 +82,18 @@ def page(
     user_id: int | None = None,
     since: str | None = None,
 ) -> Sequence[AnyRow]:
-    """Rows, newest first.
+    """Return rows, newest first.
 
     Parameters
     ----------
     before_id
         Only rows older than this one.
     action
-        This action, or all that begin with it and a dot: `user` finds `user.disabled`.
+        This action, or all that start with it and a dot: `user` finds `user.disabled`.
     user_id
         Only what this person or their keys did.
     since
-        Not before this moment, ISO 8601 with `Z`.
+        Not before this timestamp, ISO 8601 with `Z`.
     """
     query = select(a).order_by(a.c.id.desc()).limit(limit)
     if before_id is not None:

@@ -1,6 +1,6 @@
-"""People who sign in, and the tokens that they revoked.
+"""People who sign in, and revoked tokens.
 
-Law: an e-mail address stands in `users` and nowhere else.
+Law: a user's e-mail address is stored in `users` only.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ def _user(row: Row[Any]) -> User:
 
 
 def by_id(connection: Connection, user_id: int) -> User | None:
-    """One person by number."""
+    """Return one person by id."""
     row = connection.execute(select(u).where(u.c.id == user_id)).one_or_none()
     return _user(row) if row else None
 
 
 def by_email(connection: Connection, email: str) -> User | None:
-    """One person by normalised e-mail address."""
+    """Return one person by normalised e-mail address."""
     row = connection.execute(select(u).where(u.c.email == email)).one_or_none()
     return _user(row) if row else None
 
 
-# One statement by primary keys, made once: it runs for every request, and making it takes three times as long.
+# One statement by primary keys, built once: it runs for every request, and building it takes three times as long.
 _SIGNED_IN = select(u).where(
     u.c.id == bindparam("user_id"),
     u.c.token_version == bindparam("token_version"),
@@ -73,30 +73,30 @@ _SIGNED_IN = select(u).where(
 
 
 def signed_in(connection: Connection, user_id: int, *, token_version: int, jti: str, family: str) -> User | None:
-    """The user of a token; None where the token or its family no longer counts."""
+    """Return the user of a token; None if the token or its family is no longer valid."""
     given = {"user_id": user_id, "token_version": token_version, "jti": jti, "family": family}
     row = connection.execute(_SIGNED_IN, given).one_or_none()
     return _user(row) if row else None
 
 
 def page(connection: Connection, *, limit: int, after_id: int = 0) -> list[User]:
-    """People in order of their numbers."""
+    """Return people in the order of their ids."""
     query = select(u).where(u.c.id > after_id).order_by(u.c.id).limit(limit)
     return [_user(row) for row in connection.execute(query)]
 
 
 def highest_cost(connection: Connection) -> int:
-    """The highest work factor among the hashes of passwords; 0 where there is none."""
+    """Return the highest work factor of the password hashes; 0 if there are none."""
     return int(connection.execute(select(func.max(func.substr(u.c.password_hash, 5, 2)))).scalar_one() or 0)
 
 
 def renew_hash(connection: Connection, user_id: int, *, old: str, new: str) -> None:
-    """Put another hash of the same password in the place of the old one, if that is still there."""
+    """Replace a password hash by another of the same password, if the old one is still stored."""
     connection.execute(update(u).where(u.c.id == user_id, u.c.password_hash == old).values(password_hash=new))
 
 
 def enabled_admins(connection: Connection) -> int:
-    """Number of enabled administrators."""
+    """Return the number of enabled administrators."""
     query = select(func.count()).select_from(u).where(u.c.role == "admin", u.c.disabled_at.is_(None))
     return connection.execute(query).scalar_one()
 
@@ -104,7 +104,7 @@ def enabled_admins(connection: Connection) -> int:
 def add(
     connection: Connection, *, email: str, password_hash: str, name: str, role: str, now: str, is_demo: bool = False
 ) -> int | None:
-    """Add a person; the new number, or None where the address is taken."""
+    """Add a person; return the new id, or None if the address is taken."""
     values = {"email": email, "password_hash": password_hash, "name": name, "role": role, "is_demo": int(is_demo)}
     statement = upsert(u, {**values, "created_at": now, "updated_at": now}, key=["email"])
     return connection.execute(statement.returning(u.c.id)).scalar_one_or_none()
@@ -113,7 +113,7 @@ def add(
 def change(
     connection: Connection, user_id: int, *, now: str, end_sessions: bool = False, **columns: str | None
 ) -> None:
-    """Set columns of one person; with `end_sessions` every token they hold becomes worthless."""
+    """Set columns of one person; `end_sessions` invalidates every token they hold."""
     values: dict[str, Any] = {"updated_at": now, **columns}
     if end_sessions:
         values["token_version"] = u.c.token_version + 1
@@ -121,15 +121,15 @@ def change(
 
 
 def remove_demo(connection: Connection) -> int:
-    """Delete the demo account and its keys; what it did stays, without a name. How many rows went."""
+    """Delete the demo account and its keys, not what it did; return the number of deleted accounts."""
     demo = select(u.c.id).where(u.c.is_demo == 1).scalar_subquery()
-    _forget(connection, keys.c.id, select(keys.c.id).where(keys.c.user_id == demo).scalar_subquery())
+    _clear_references(connection, keys.c.id, select(keys.c.id).where(keys.c.user_id == demo).scalar_subquery())
     connection.execute(delete(keys).where(keys.c.user_id == demo))
-    _forget(connection, u.c.id, demo)
+    _clear_references(connection, u.c.id, demo)
     return connection.execute(delete(u).where(u.c.is_demo == 1)).rowcount
 
 
-def _forget(connection: Connection, key: Column[int], gone: Any) -> None:
+def _clear_references(connection: Connection, key: Column[int], gone: Any) -> None:
     for table in tables.metadata.sorted_tables:
         for column in table.columns:
             if column.nullable and column.references(key):
@@ -137,12 +137,12 @@ def _forget(connection: Connection, key: Column[int], gone: Any) -> None:
 
 
 def revoke(connection: Connection, jti: str, *, expires_at: str, now: str) -> bool:
-    """Refuse a token, or a whole family by its id, from now on, and forget those that have expired by themselves.
+    """Revoke a token, or a whole family by its id, and delete revocations of expired tokens.
 
     Returns
     -------
     bool
-        False where it was refused already.
+        False if it was revoked already.
     """
     connection.execute(delete(revoked).where(revoked.c.expires_at < now))
     statement = upsert(revoked, {"jti": jti, "expires_at": expires_at}, key=["jti"])

@@ -1,6 +1,6 @@
-"""Jobs looked at together: pages of them, how many wait, which are unfinished.
+"""Lists and counts of jobs: pages, queued jobs, unfinished jobs.
 
-Law: a list holds nothing that may be large: no parameters, no results, no details of errors.
+Law: a listed job has no large fields: no parameters, no result, no error details.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def page(
     state: str | None = None,
     kinds: Collection[str] | None = None,
 ) -> Sequence[Job]:
-    """Jobs of these kinds (of all, if None), newest first, without parameters, results and details of errors."""
+    """Return jobs of these kinds (all kinds if None), newest first, without parameters, results and error details."""
     query = select(*_SMALL).order_by(j.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(j.c.id < before_id)
@@ -39,18 +39,18 @@ def page(
 
 
 def one(connection: Connection, job_id: int) -> Job | None:
-    """One job as the list has it."""
+    """Return one job without its large fields."""
     row = connection.execute(select(*_SMALL).where(j.c.id == job_id)).one_or_none()
     return job_of(row) if row else None
 
 
 def queued(connection: Connection) -> int:
-    """How many jobs wait to be begun."""
+    """Return the number of queued jobs."""
     return int(connection.execute(select(func.count()).where(j.c.state == "queued")).scalar_one())
 
 
 def queued_by(connection: Connection, kind: str, user_id: int | None) -> int:
-    """How many jobs of a kind wait that one person asked for, by whichever key."""
+    """Return the number of queued jobs of a kind that one person requested, with any of their keys."""
     theirs = (j.c.state == "queued", j.c.kind == kind, j.c.user_id == user_id)
     return int(connection.execute(select(func.count()).where(*theirs)).scalar_one())
 
@@ -65,7 +65,7 @@ def same_queued(
     question: str | None = None,
     **_: Any,
 ) -> int | None:
-    """Id of the queued job by which the same caller asked the same."""
+    """Return the id of a queued job with the same request from the same caller."""
     same = (j.c.state == "queued", j.c.kind == kind, j.c.question_sha256 == sha_of(params, question))
     theirs = (j.c.user_id == user_id, j.c.key_id.is_not_distinct_from(key_id))
     return connection.execute(select(j.c.id).where(*same, *theirs).limit(1)).scalar_one_or_none()
@@ -78,12 +78,12 @@ def has_queued(connection: Connection, lane: Lane) -> bool:
 
 
 def active(connection: Connection, kind: str) -> int | None:
-    """Id of a queued or running job of this kind."""
+    """Return the id of a queued or running job of this kind."""
     query = select(j.c.id).where(j.c.kind == kind, j.c.state.in_(WAITING)).limit(1)
     return connection.execute(query).scalar_one_or_none()
 
 
 def unfinished_params(connection: Connection, name: str) -> list[str]:
-    """A parameter of every job that is queued or running."""
+    """Return one text parameter of every queued or running job that has it."""
     rows = connection.execute(select(j.c.params_json).where(j.c.state.in_(WAITING))).scalars()
     return [value for text in rows if isinstance(value := json.loads(text).get(name), str)]

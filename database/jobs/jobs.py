@@ -1,8 +1,8 @@
-"""The jobs table: long work, claimed, followed and ended here.
+"""The jobs table: creates, claims, updates and ends long-running jobs.
 
-Law: one UPDATE .. RETURNING claims a job, so that it has one worker; a state is final once it is done, failed or
-cancelled; what is stored of a result or an error is bounded. A bound job is one whose work counts whatever happens: it
-can't be cancelled any more, and is taken up again until its end is written.
+Law: one UPDATE .. RETURNING claims a job, so that it has one worker; the states done, failed and cancelled are final;
+stored results and errors are bounded. A bound job's work is kept whatever happens: it can't be cancelled any more, and
+is retried until it ends.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ j = tables.jobs
 Lane = Literal["training", "rest"]
 FINAL = ("done", "failed", "cancelled")
 MAX_BOUND_ATTEMPTS = 5
-COUNTS = "What this brought counts, and what is missing of it or follows from it is finished by the next import. "
-TOO_LARGE = "What this came to takes {size:,} bytes, and a job keeps {most:,} at most. Ask for less at once."
-KEY_IS_USED = "was used for another request, or by another key of this account: every request has one of its own"
-#: Columns of a job that may be large: lists leave them out.
+KEPT = "What was imported is kept; the next import finishes what is missing or follows from it. "
+TOO_LARGE = "The result takes {size:,} bytes, and a job keeps at most {most:,}. Ask for less at once."
+KEY_IS_USED = "was used for another request, or by another key of this account: use a new one for each request"
+#: Columns of a job that can be large: lists omit them.
 LARGE = ("params_json", "result_json", "error_details_json")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of long work.
+    """One long-running job.
 
     Attributes
     ----------
     result
-        What it came to; noted already while it runs where that counts already.
+        Its result; a bound job can have one while it still runs.
     is_bound
-        Whether its work counts whatever happens.
+        Whether its work is kept whatever happens.
     """
 
     id: int
@@ -70,7 +70,7 @@ class Job:
 
 
 def job_of(row: AnyRow) -> Job:
-    """Make a job of its row; what was not read of it is empty."""
+    """Make a job from its row; columns that were not read are empty."""
     values = row._mapping
     error: dict[str, Any] | None = None
     if row.error_code is not None:
@@ -111,19 +111,19 @@ def create(
     key_id: int | None = None,
     question: str | None = None,
 ) -> int:
-    """Queue a job and record who did; with an idempotency key that this user has used for this kind, the job of then.
+    """Queue a job and audit it, or return the id of the job that the same user, kind and idempotency key made before.
 
     Parameters
     ----------
     key_id
-        The API key that it was asked for with.
+        The API key that requested it.
     question
-        Text of what is asked, where that is not the parameters.
+        Text that identifies the request, where the parameters do not.
 
     Raises
     ------
     InvalidInput
-        The idempotency key was used for another question, or by another API key.
+        The idempotency key was used for another request, or with another API key.
     """
     known_id = known(
         connection, kind=kind, params=params, user_id=user_id, idempotency_key=idempotency_key, key_id=key_id,
@@ -150,7 +150,7 @@ def create(
 
 
 def sha_of(params: Mapping[str, Any], question: str | None = None) -> str:
-    """SHA-256 of what is asked: of the parameters, unless another text says it."""
+    """Return the SHA-256 of a request: of its question if given, else of its parameters."""
     text = question if question is not None else json.dumps(dict(params))
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -166,7 +166,7 @@ def known(
     question: str | None = None,
     **_: Any,
 ) -> int | None:
-    """Id of the job that an idempotency key made before. Raises InvalidInput where that was for another question."""
+    """Return the id of the job that an idempotency key made before. Raises InvalidInput if the request was another."""
     if idempotency_key is None:
         return None
     query = select(j.c.id, j.c.key_id, j.c.question_sha256)
@@ -180,19 +180,19 @@ def known(
 
 
 def get(connection: Connection, job_id: int) -> Job | None:
-    """One job."""
+    """Return one job by id."""
     row = connection.execute(select(j).where(j.c.id == job_id)).one_or_none()
     return job_of(row) if row else None
 
 
 def claim(connection: Connection, *, lane: Lane, worker: str, now: str) -> Job | None:
-    """Take the oldest queued job of a lane, or None."""
+    """Claim the oldest queued job of a lane; None if there is none."""
     oldest = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).order_by(j.c.id).limit(1).scalar_subquery()
     return _claim(connection, j.c.id == oldest, worker, now)
 
 
 def claim_one(connection: Connection, job_id: int, *, worker: str, now: str) -> Job | None:
-    """Take this job if nobody has."""
+    """Claim this job if it is queued."""
     return _claim(connection, j.c.id == job_id, worker, now)
 
 
@@ -209,24 +209,24 @@ def _claim(connection: Connection, which: Any, worker: str, now: str) -> Job | N
 def beat(
     connection: Connection, job: Job, *, now: str, progress: float | None = None, stage: str | None = None
 ) -> bool:
-    """Say that the job is alive and how far it is; return whether somebody asked it to stop."""
+    """Record a heartbeat and the progress of a job; return whether it must stop."""
     values: dict[str, Any] = {"heartbeat_at": now, "beats": j.c.beats + 1}
     if progress is not None:
         values["progress"] = progress
     if stage is not None:
         values["stage"] = stage
     row = connection.execute(update(j).where(*_held(job)).values(values).returning(j.c.cancel_requested)).one_or_none()
-    # A job that is no longer ours (declared lost, then taken by another) must stop too.
+    # A job that this worker lost (declared lost, then claimed by another) must stop too.
     return row is None or bool(row.cancel_requested)
 
 
 def bind(connection: Connection, job_id: int) -> None:
-    """Note that what a job does will count, whatever happens: from here on it is not cancelled, but finished.
+    """Mark a job as bound: from here on it is finished, whatever happens, and can't be cancelled.
 
     Raises
     ------
     Cancelled
-        Somebody has asked it to stop.
+        Its cancellation was requested.
     """
     row = connection.execute(update(j).where(j.c.id == job_id).values(is_bound=1).returning(j.c.cancel_requested))
     if row.scalar_one_or_none():
@@ -234,24 +234,24 @@ def bind(connection: Connection, job_id: int) -> None:
 
 
 def note_result(connection: Connection, job_id: int, result: Mapping[str, Any]) -> None:
-    """Note what a bound job came to, in the transaction that makes it count. Raises TooLarge."""
+    """Store the result of a bound job, in the transaction that publishes its work. Raises TooLarge."""
     values = {"is_bound": 1, "result_json": _stored(result)}
     connection.execute(update(j).where(j.c.id == job_id, j.c.state.not_in(FINAL)).values(values))
 
 
 def finish(connection: Connection, job: Job, result: Mapping[str, Any], now: str) -> None:
-    """The work is done. Raises TooLarge where it came to more than is kept."""
+    """Mark a job as done and store its result. Raises TooLarge."""
     values = {"state": "done", "progress": 1.0, "result_json": _stored(result), "finished_at": now}
     connection.execute(update(j).where(*_held(job)).values(values))
 
 
 def fail(connection: Connection, job: Job, error: ServiceError, now: str) -> None:
-    """The work came to nothing; a cancelled job ends as such. One whose work counts, and will be finished, goes on."""
+    """Mark a job as failed or cancelled, or requeue a bound job whose work is kept and has to be finished."""
     counts = (*_held(job), j.c.is_bound == 1)
     if error.code != Cancelled.code:
         counts = (*counts, j.c.result_json.is_not(None))
-    going_on = connection.execute(select(j.c.id).where(*counts)).one_or_none() is not None
-    if going_on and job.attempt < MAX_BOUND_ATTEMPTS:
+    is_kept = connection.execute(select(j.c.id).where(*counts)).one_or_none() is not None
+    if is_kept and job.attempt < MAX_BOUND_ATTEMPTS:
         again = {"state": "queued", "worker": None, "stage": "Starting again"}
         connection.execute(update(j).where(*_held(job)).values(again))
         return
@@ -262,7 +262,7 @@ def fail(connection: Connection, job: Job, error: ServiceError, now: str) -> Non
     values = {
         "state": state,
         "error_code": error.code,
-        "error_message": (COUNTS if going_on else "") + error.message[:MAX_ERROR_BYTES],
+        "error_message": (KEPT if is_kept else "") + error.message[:MAX_ERROR_BYTES],
         "error_details_json": json.dumps(details) if details else None,
         "finished_at": now,
     }
@@ -277,12 +277,12 @@ def _stored(result: Mapping[str, Any]) -> str:
 
 
 def _held(job: Job) -> tuple[Any, ...]:
-    """Still running under this claim: a worker that was given up may not speak for the next one."""
+    """Conditions: the job still runs under this claim, so that a lost worker can't change a later attempt."""
     return j.c.id == job.id, j.c.state == "running", j.c.attempt == job.attempt
 
 
 def request_cancel(connection: Connection, job_id: int, now: str, actor: Actor = COMMAND_LINE) -> Job | None:
-    """Ask a job to stop: a queued one ends at once, a running one at its next step; finished and bound ones stay."""
+    """Cancel a job: a queued one now, a running one at its next step; a finished or bound job is not changed."""
     ended = connection.execute(
         update(j)
         .where(j.c.id == job_id, j.c.state == "queued", j.c.is_bound == 0)

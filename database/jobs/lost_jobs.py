@@ -1,7 +1,7 @@
-"""Jobs whose worker fell silent are found by their beats, and taken back.
+"""Finds jobs whose heartbeats stopped, and requeues or ends them.
 
-Law: a job that beats is never taken, whatever the clocks say: silence is a count that stands still. A job whose worker
-fell silent is never left running.
+Law: a job whose count of heartbeats grows is never requeued or ended, whatever the clocks say; a job whose count stops
+growing is never left running.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from database.tables import tables
 j = tables.jobs
 MAX_ATTEMPTS = 2
 LOST = (
-    "The worker stopped while this ran, and its second attempt is used up: start it again. What was half done does "
-    "not count, or is finished then."
+    "The worker stopped during the second and last attempt: start this again. Unfinished work does not count, or is "
+    "finished then."
 )
 BOUND_LOST = (
-    "The worker stopped again and again while this was being finished. What was accepted is kept, and is finished by "
-    "the next import; the worker's log has the reason."
+    "The worker stopped repeatedly while finishing this. What was accepted is kept, and the next import finishes it; "
+    "the worker's log has the reason."
 )
 #: Id and attempt of a running job.
 Claim = tuple[int, int]
 
 
 def beats(connection: Connection) -> dict[Claim, int]:
-    """How often each running job has said that it is alive."""
+    """Return the number of heartbeats of each running job."""
     rows = connection.execute(select(j.c.id, j.c.attempt, j.c.beats).where(j.c.state == "running"))
     return {(row.id, row.attempt): row.beats for row in rows}
 
 
 def take_back(connection: Connection, silent: Mapping[Claim, int], now: str) -> list[int]:
-    """Deal with jobs that have not said anything since these beats: queue them again, or end them.
+    """Requeue or end the running jobs that still have these counts of heartbeats.
 
     Returns
     -------
-    ids of the jobs concerned.
+    ids of the jobs that were requeued or ended.
     """
-    taken = []
+    settled = []
     for (job_id, attempt), count in silent.items():
         held = (j.c.id == job_id, j.c.attempt == attempt, j.c.beats == count, j.c.state == "running")
         row = connection.execute(select(j.c.cancel_requested, j.c.is_bound).where(*held)).one_or_none()
         if row is not None:
             end = _end(attempt, is_bound=bool(row.is_bound), is_cancelled=bool(row.cancel_requested), now=now)
             connection.execute(update(j).where(*held).values(end))
-            taken.append(job_id)
-    return taken
+            settled.append(job_id)
+    return settled
 
 
 def _end(attempt: int, *, is_bound: bool, is_cancelled: bool, now: str) -> dict[str, Any]:
     if is_cancelled and not is_bound:
-        said = {"error_code": "cancelled", "error_message": "Cancelled; its worker had stopped."}
+        said = {"error_code": "cancelled", "error_message": "Cancelled after its worker stopped."}
         return {"state": "cancelled", "finished_at": now, **said}
     if attempt >= (MAX_BOUND_ATTEMPTS if is_bound else MAX_ATTEMPTS):
         said = {"error_code": "service_unavailable", "error_message": BOUND_LOST if is_bound else LOST}

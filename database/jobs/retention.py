@@ -1,7 +1,7 @@
-"""Deletion of old rows: ledger rows by whole runs, audit rows, ended jobs; and of what jobs came to.
+"""Deletes old rows: ledger rows by whole runs, audit rows, ended jobs, and results of jobs.
 
-Law: rows are deleted in chunks, each a short transaction of the caller's; never a score on display, never a prediction
-whose outcome may still come, never a row that another one refers to.
+Law: rows are deleted in chunks, each in a short transaction of the caller; never a displayed score, never a prediction
+whose outcome can still come, never a row that another row refers to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FINAL = ("done", "failed", "cancelled")
 
 
 def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Sequence[int]:
-    """Return the runs whose ledger rows may be deleted, oldest first.
+    """Return the runs whose ledger rows can be deleted, oldest first.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
 
     Returns
     -------
-    ids of finished runs that still have rows; never the published run, nor one whose scores are shown.
+    ids of finished runs that still have rows; never the published run or one whose scores are shown.
     """
     known = exists().where(outcomes.c.run_id == ledger.c.run_id, outcomes.c.customer_id == ledger.c.customer_id)
     undecided = exists().where(ledger.c.run_id == runs.c.id, ~known)
@@ -47,7 +47,7 @@ def old_runs(connection: Connection, *, before: str, hopeless_before: str) -> Se
 
 
 def ledger_rows(connection: Connection, run_id: int) -> int:
-    """Number of ledger rows of a run."""
+    """Return the number of ledger rows of a run."""
     return connection.execute(select(func.count()).where(ledger.c.run_id == run_id)).scalar_one()
 
 
@@ -64,18 +64,18 @@ def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
 
 
 def old_audit(before: str) -> ColumnElement[bool]:
-    """Audit rows older than a moment."""
+    """A condition: an audit row is older than a timestamp."""
     return audit.c.at < before
 
 
 def old_jobs(before: str) -> ColumnElement[bool]:
-    """Jobs that ended before a moment and that no other row needs."""
+    """A condition: a job ended before a timestamp, and no row that must have its job refers to it."""
     needed = [~exists().where(column == jobs.c.id) for column in _referring(nullable=False)]
     return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, *needed)
 
 
 def old_results(before: str) -> ColumnElement[bool]:
-    """Jobs that ended before a moment, and whose result or details of an error are still there."""
+    """A condition: a job ended before a timestamp and still has a result or error details."""
     there = or_(jobs.c.result_json.is_not(None), jobs.c.error_details_json.is_not(None))
     return and_(jobs.c.state.in_(FINAL), jobs.c.finished_at < before, there)
 
@@ -83,7 +83,7 @@ def old_results(before: str) -> ColumnElement[bool]:
 def count(
     connection: Connection, *, audit_before: str | None, jobs_before: str | None, results_before: str | None
 ) -> tuple[int, int, int]:
-    """Numbers of audit rows, jobs, and results of jobs that would be deleted."""
+    """Return the numbers of audit rows, jobs and job results that would be deleted."""
 
     def one(table: Any, before: str | None, old: Any) -> int:
         if before is None:
@@ -102,14 +102,14 @@ def drop_audit(connection: Connection, before: str, limit: int) -> int:
 
 
 def drop_results(connection: Connection, before: str, limit: int) -> int:
-    """Delete up to `limit` results of ended jobs; the jobs stay, with their state. How many."""
+    """Delete the results of up to `limit` ended jobs, not the jobs themselves; return their number."""
     ids = list(connection.execute(select(jobs.c.id).where(old_results(before)).limit(limit)).scalars())
     nothing = {"result_json": None, "error_details_json": None}
     return connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(nothing)).rowcount
 
 
 def drop_jobs(connection: Connection, before: str, limit: int) -> int:
-    """Delete up to `limit` ended jobs, not the models and runs that they made; return their number."""
+    """Delete up to `limit` ended jobs, not the models and runs they made; return their number."""
     query = select(jobs.c.id).where(old_jobs(before)).order_by(jobs.c.id).limit(limit)
     ids = list(connection.execute(query).scalars())
     for column in _referring(nullable=True):

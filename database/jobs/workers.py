@@ -1,6 +1,6 @@
-"""Workers that say they are there.
+"""Records when each worker was last seen.
 
-Law: a moment that lies ahead of the clock says nothing: the clock was put back since.
+Law: a timestamp in the future is ignored: the clock has been set back since.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ w = tables.workers
 
 
 def seen(connection: Connection, name: str, now: str) -> None:
-    """A worker says that it is there."""
+    """Record that a worker is running now."""
     if connection.execute(update(w).where(w.c.name == name).values(seen_at=now)).rowcount == 0:
         connection.execute(insert(w).values(name=name, seen_at=now))
 
 
 def any_seen(connection: Connection, *, since: str, until: str) -> bool:
-    """Whether any worker said so between two moments."""
+    """Return whether any worker was last seen between two timestamps."""
     query = select(w.c.name).where(w.c.seen_at.between(since, until)).limit(1)
     return connection.execute(query).one_or_none() is not None

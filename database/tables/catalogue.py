@@ -1,6 +1,6 @@
-"""The catalogue that every table is entered in, and the columns that all of them spell alike.
+"""The metadata that all tables belong to, and columns that many of them share.
 
-Law: constraints and indexes are named by one convention, so that a migration can say them.
+Law: constraints and indexes are named by one convention, so that migrations can name them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ metadata = MetaData(
 
 
 def id_column() -> Column[int]:
-    """A table's own key."""
+    """Return a table's primary key column."""
     return Column("id", Integer, primary_key=True)
 
 
 def reference(name: str, target: str, *, nullable: bool = False) -> Column[int]:
-    """A column that holds the key of another table's row."""
+    """Return a column that refers to another table's key."""
     return Column(name, Integer, ForeignKey(target), nullable=nullable)

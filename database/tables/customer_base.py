@@ -1,7 +1,7 @@
-"""The tables of the customer base: its schema, the imports, and customers as they are and as they were.
+"""The tables of the customer base: its schema, the imports, and customers at present and in the past.
 
 Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
-the base's schema (`database.customers.customer_base`). Personal data stand in `customers` only.
+the base's schema (`database.customers.customer_base`). Of these tables, only `customers` holds personal data.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ customers = Table(
     Column("updated_at", Text, nullable=False),
 )
 Index("ix_customers_population", customers.c.churn, customers.c.ends_on, customers.c.id)
-# Lists are walked in their order.
+# Lists are read in the order of these indexes.
 Index("ix_customers_monthly_price", customers.c.monthly_price)
 Index("ix_customers_tenure_months", customers.c.tenure_months)
-# Searched by how they begin, in any case.
+# Searched by prefix, ignoring case.
 Index("ix_customers_user_id_nocase", customers.c.user_id, info={"any_case": True})
 Index("ix_customers_email_nocase", customers.c.email, info={"any_case": True})
 customer_snapshots = Table(
@@ -103,8 +103,8 @@ subscriptions = Table(
     UniqueConstraint("customer_id", "started_at"),
 )
 Index("ix_subscriptions_ended_at", subscriptions.c.ended_at)
-# Days [known_from, known_until) on which an end was known that was taken back or moved: filled by a trigger
-# (`database.engine.sqlite.ddl`) whenever a lifetime's end changes, from the day (`told_on`) the change was told.
+# Days [known_from, known_until) on which a subscription was known to end, before that end was withdrawn or moved. A
+# trigger (`database.engine.sqlite.ddl`) adds a row when the end changes; `told_on` is the day the change became known.
 withdrawn_ends = Table(
     "withdrawn_ends",
     metadata,

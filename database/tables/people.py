@@ -1,6 +1,6 @@
-"""The tables of people who sign in: accounts, sessions, keys, limits and the log of what was done.
+"""The tables of people who sign in: accounts, sessions, keys, rate limits and the audit log.
 
-Law: of these, personal data stand in `users` only; passwords and keys stand here as hashes, never as themselves.
+Law: of these tables, only `users` holds personal data; passwords and keys are stored as hashes only.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ api_keys = Table(
     Column("revoked_at", Text),
 )
 Index("ix_api_keys_user_id", api_keys.c.user_id, api_keys.c.id)
-# Two triggers (`database.engine.sqlite.ddl`) refuse changes of its rows, and the deletion of young ones.
+# Two triggers (`database.engine.sqlite.ddl`) refuse to change its rows or to delete rows of the last month.
 audit_log = Table(
     "audit_log",
     metadata,

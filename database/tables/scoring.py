@@ -1,6 +1,6 @@
 """The tables of scores: runs, the ledger of predictions, the published run, ranks, outcomes.
 
-Law: a score is kept once, under its run and its customer, and repeats no personal data; what is shown is looked up
+Law: each score is stored once, by run and customer, and repeats no personal data; displayed scores are looked up
 there.
 """
 
@@ -45,13 +45,13 @@ scoring_runs = Table(
     Column("customers", Integer),
     Column("average_probability", Float),
     reference("job_id", "jobs.id", nullable=True),
-    # The ids of its predictions are above `ids_after`, up to `ids_until`.
+    # Its predictions have ids above `ids_after`, up to `ids_until`.
     Column("ids_after", Integer, nullable=False, server_default="0"),
     Column("ids_until", Integer, nullable=False, server_default="0"),
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
 )
-#: A condition: the run is whole, so that its scores may be shown.
+#: A condition: the run is complete, so that its scores can be shown.
 is_finished = scoring_runs.c.state.in_(("done", "published"))
 Index("ix_scoring_runs_kind_as_of", scoring_runs.c.kind, scoring_runs.c.as_of)
 published_run = Table(
@@ -61,9 +61,9 @@ published_run = Table(
     reference("run_id", "scoring_runs.id"),
     Column("published_at", Text, nullable=False),
 )
-# Rows stand in the order of the key: a run appends at the end, and is read from there like a table of its own.
-# `runs.require_customers` and triggers make sure that run and customer exist: a foreign key is checked row by row,
-# which would take a quarter of the time that storing takes.
+# Rows are stored in key order: a run appends at the end, and is read as one range.
+# `runs.require_customers` and triggers ensure that run and customer exist: foreign keys are checked row by row, which
+# would add a quarter to the time of storing.
 ledger = Table(
     "ledger",
     metadata,
@@ -91,8 +91,8 @@ predictions = table(
     column("prediction_date", Text),
     column("run_id", Integer),
 )
-# Ranks of the customers whose scores are shown, written in their order once all are scored. An index on the ledger
-# would be written in the order of customers, page by page at random: six times the work of a run.
+# Ranks of the customers whose scores are shown, written in rank order once all are scored. An index on the ledger
+# would be written in customer order, to random pages: six times the work of a run.
 present_ranks = Table(
     "present_ranks",
     metadata,
@@ -102,7 +102,7 @@ present_ranks = Table(
     sqlite_with_rowid=False,
     info={"descending": ("churn_probability",)},
 )
-# Customers whose displayed score is not the published run's: it is that of a later sample, or (NULL) none is shown.
+# Customers whose displayed score is not the published run's: a later sample's is shown, or none (NULL).
 present_changes = Table(
     "present_changes",
     metadata,
@@ -144,7 +144,7 @@ prediction_id = (scoring_runs.c.ids_after + ledger.c.customer_id).label("id")
 
 
 def with_scores(customers: FromClause, customer_id: ColumnElement[int], run_id: int) -> Join:
-    """LEFT JOIN customers to the ledger rows that are on display while this run is the published one."""
+    """LEFT JOIN customers to the ledger rows that are displayed while this run is the published one."""
     x = present_changes
     of = case((x.c.customer_id.is_(None), run_id), else_=x.c.scored_run_id)
     both = customers.outerjoin(x, and_(x.c.run_id == run_id, x.c.customer_id == customer_id))

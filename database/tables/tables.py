@@ -1,8 +1,8 @@
-"""The tables, column by column, gathered under one name: `tables.users`.
+"""All tables under one name, such as `tables.users`.
 
 Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
-the base's schema (`database.customers.customer_base`). Personal data stand in `customers` and `users` only; everything
-else refers to integer keys. Dates are ISO text and timestamps ISO 8601 UTC text with `Z`, which sort as they read.
+the base's schema (`database.customers.customer_base`). Only `customers` and `users` hold personal data; all others
+refer to integer keys. Dates are ISO text, timestamps ISO 8601 UTC text with `Z`: both sort chronologically.
 """
 
 from __future__ import annotations

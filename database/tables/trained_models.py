@@ -1,4 +1,4 @@
-"""The tables of models: versions, the timeline of live ones, metrics.
+"""The tables of models: versions, the timeline of live models, metrics.
 
 Law: the database keeps a model's version and report, never its files.
 """

@@ -1,7 +1,7 @@
-"""The tables of work: jobs and the workers that do them.
+"""The tables of jobs and the workers that run them.
 
-Law: what a job needs and what came of it is JSON text in its row; whoever asked, and by which API key, are integer
-keys. `is_bound`: what the job does will count, whatever happens to its worker. `beats` grows with every sign of life.
+Law: a job's parameters and result are JSON text in its row; the user and API key that requested it are integer keys.
+`is_bound`: the job's work is kept, whatever happens to its worker. `beats` counts its heartbeats.
 """
 
 from __future__ import annotations
