@@ -1,4 +1,4 @@
-"""Columns added to and dropped from a table that is in use.
+"""Adds columns to, and drops columns from, a table in use.
 
 Law: a column that exists is not added again.
 """
@@ -35,13 +35,13 @@ def _drop(element: _DropColumn, compiler: Any, **how: Any) -> str:
 
 
 def add_missing_columns(connection: Connection, table: Table) -> None:
-    """Add the columns of `table` that it does not have in the database."""
-    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    """Add the columns of `table` that are missing in the database."""
+    present = {column["name"] for column in inspect(connection).get_columns(table.name)}
     for column in table.columns:
-        if column.name not in there:
+        if column.name not in present:
             connection.execute(_AddColumn(table, column))
 
 
 def drop_column(connection: Connection, table: Table, name: str) -> None:
-    """Drop a column with everything in it."""
+    """Drop a column with its values."""
     connection.execute(_DropColumn(table, name))

@@ -1,6 +1,6 @@
-"""Finds how many rows fit into one short write transaction, from how long the ones before took.
+"""Adapts the number of rows in a write transaction to the duration of earlier ones.
 
-Law: transactions hold the write lock for about the time aimed at, on any machine and under any load, and leave it free
+Law: transactions hold the write lock for about the target time, on any machine and under any load, and leave it free
 in between for longer than a waiting writer sleeps (`database.engine.sqlite.transactions`).
 """
 
@@ -12,17 +12,17 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
-#: Far below the limit of 250 ms, so that a machine that suddenly gets busy stays below it.
+#: Target time: far below the limit of 250 ms, so that a machine that suddenly gets busy stays below it.
 AIM_S = 0.03
-#: Seconds that the lock is held, by one transaction after the other, before it is left free for a moment.
+#: Seconds that consecutive transactions hold the lock before it is left free for `REST_S`.
 HELD_S = 0.1
-#: Seconds that it is then left free: longer than a waiting writer sleeps between two tries, so nobody waits for more
-#: than the chunk under way.
+#: Seconds that the lock is then left free: longer than a waiting writer sleeps between two tries, so that no writer
+#: waits for long.
 REST_S = 0.008
 
 
 class AdaptiveBatchSize:
-    """The number of rows for the next transaction, learned from how long the ones before took.
+    """The number of rows for the next transaction, adapted to the duration of earlier ones.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class AdaptiveBatchSize:
     Attributes
     ----------
     size : int
-        Rows that the next transaction may hold.
+        Rows in the next transaction, at most.
     longest_s : float
         Seconds of the longest transaction so far.
     """
@@ -45,14 +45,14 @@ class AdaptiveBatchSize:
 
     @contextmanager
     def timed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
-        """Hold a write transaction, learn from how long that took, and leave the lock free for a moment.
+        """Hold a write transaction, adapt `size` to its duration, and pause if the lock was held for `HELD_S`.
 
         The time until the transaction begins does not count: another writer holds the lock.
         """
         with transaction as opened:
             began = time.monotonic()
             if began - self._left_at >= REST_S:
-                # The caller had other things to do, and left it free for long enough.
+                # The caller did something else and left the lock free for long enough.
                 self._since_rest_s = 0.0
             yield opened
         self._left_at = time.monotonic()
@@ -62,7 +62,7 @@ class AdaptiveBatchSize:
             time.sleep(REST_S)
 
     def took(self, seconds: float) -> None:
-        """Learn from a transaction of the present size."""
+        """Adapt `size` to the duration of a transaction of that size."""
         self.longest_s = max(self.longest_s, seconds)
         self._since_rest_s += seconds
         self.size = int(min(max(self.size * min(self._aim_s / max(seconds, 1e-4), 1.5), self._fewest), self._most))

@@ -1,4 +1,4 @@
-"""Inserts many rows that are Python objects, through the driver itself.
+"""Inserts many rows of Python objects, through the driver itself.
 
 Law: rows come as tuples in the order of `columns`; every value is bound, never pasted. (NumPy columns are
 inserted by `database.engine.sqlite.columns`.)
@@ -33,6 +33,6 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
 
 
 def insert_dicts(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that name their columns; each has the keys of the first, in its order."""
+    """Insert rows given as dicts; all have the keys of the first row, in the same order."""
     if rows:
         insert_rows(connection, table, tuple(rows[0]), [tuple(row.values()) for row in rows])

@@ -1,4 +1,4 @@
-"""Query results in columns: NumPy arrays for numbers, lists for text."""
+"""Query results by column: NumPy arrays for numbers, lists for text."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Texts = list[str | None]
 
 @dataclass(frozen=True)
 class Fetched:
-    """Rows in columns, shape (rows,) each.
+    """Rows by column, each of shape (rows,).
 
     Attributes
     ----------
     keys
         The first column.
     columns
-        The others: NaN or None where there is no value.
+        The other columns: NaN or None where there is no value.
     """
 
     keys: Ints
@@ -33,12 +33,12 @@ class Fetched:
 
 
 def fetch_columns(connection: Connection, query: Query) -> Fetched:
-    """Run a query and return its rows in columns.
+    """Run a query and return its rows by column.
 
     Parameters
     ----------
     query
-        Its first column is a whole number and never NULL. The others are text where SQLAlchemy says so, else numbers.
+        The first column is whole and never NULL. The others are text if their SQLAlchemy type is, else numbers.
 
     Raises
     ------

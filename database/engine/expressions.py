@@ -1,4 +1,4 @@
-"""Expressions that SQLite and PostgreSQL spell or understand differently, under one name each."""
+"""Expressions that differ between SQLite and PostgreSQL, each under one name."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 def smaller(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The smaller of two values that are known."""
+    """Return the smaller of two values, neither of them NULL."""
     return case((a < b, a), else_=b)
 
 
 def larger(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The larger of two values that are known."""
+    """Return the larger of two values, neither of them NULL."""
     return case((a > b, a), else_=b)
 
 
-# A CAST to a whole number rounds in PostgreSQL and truncates in SQLite: either way it is less than one away.
+# A CAST to a whole number rounds in PostgreSQL and truncates in SQLite: either way the result is less than 1 off.
 
 
 def floor(number: ColumnElement[Any]) -> ColumnElement[int]:
-    """The largest whole number that is not above a number; NULL of NULL."""
+    """Return the largest whole number not above a number; NULL for NULL."""
     whole = cast(number, Integer)
     return whole - case((whole > number, 1), else_=0)
 
 
 def ceiling(number: ColumnElement[Any]) -> ColumnElement[int]:
-    """The smallest whole number that is not below a number; NULL of NULL."""
+    """Return the smallest whole number not below a number; NULL for NULL."""
     whole = cast(number, Integer)
     return whole + case((whole < number, 1), else_=0)
 
 
 class _AnyCase(FunctionElement[str]):
-    """A text in which capitals and small letters count as the same."""
+    """A text whose comparisons ignore case."""
 
     inherit_cache = True
     type = Text()
@@ -48,18 +48,18 @@ def _lower(element: _AnyCase, compiler: Any, **how: Any) -> str:
 
 @compiles(_AnyCase, "sqlite")
 def _nocase(element: _AnyCase, compiler: Any, **how: Any) -> str:
-    # Its indexes of such texts are in this order (`database.engine.sqlite.ddl`).
+    # The any-case indexes have this collation (`database.engine.sqlite.ddl`).
     return f"{compiler.process(element.clauses, **how)} COLLATE NOCASE"
 
 
 def begins_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
-    """A condition: a text begins with a prefix, whatever the case of A to Z."""
+    """A condition: a text begins with a prefix, ignoring the case of A to Z."""
     text, above = _AnyCase(column), prefix + chr(0x10FFFF)
     return and_(text >= _AnyCase(literal(prefix)), text < _AnyCase(literal(above)))
 
 
 class _JsonMember(FunctionElement[str]):
-    """A member of a JSON object that is kept as text, as JSON text."""
+    """A member of a JSON object stored as text, as JSON text."""
 
     inherit_cache = True
     type = Text()
@@ -78,5 +78,5 @@ def _extract(element: _JsonMember, compiler: Any, **how: Any) -> str:
 
 
 def json_member(column: ColumnElement[Any], name: str) -> ColumnElement[str]:
-    """A member of a JSON object that is kept as text, itself as JSON text; NULL where there is none."""
+    """Return a member of a JSON object stored as text, as JSON text; NULL if it has none."""
     return _JsonMember(column, literal_column(f"'{name}'"))

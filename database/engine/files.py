@@ -1,6 +1,6 @@
-"""The database as a file, for the rest of the system: its origin, locks on it, copies of it, its space.
+"""The database as a file, for the rest of the system: its origin, locks, copies and space.
 
-With another database, other modules stand behind the same names.
+Another database would provide the same names from other modules.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Long statements of a job that somebody cancels: they are broken off instead of being read to their end.
+"""Interrupts long statements of a cancelled job.
 
-Law: only what reads is broken off, and only within `interruptible`; a write is short by law and runs to its end.
+Law: only reads are interrupted, and only within `interruptible`; a write is short by law and is never interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-#: Steps of SQLite's machine between two looks: some milliseconds.
+#: Instructions of SQLite's virtual machine between two checks: some milliseconds.
 STEPS = 200_000
 CANCELLED = "Cancelled on request; nothing was published."
 _is_stopped: ContextVar[Callable[[], bool] | None] = ContextVar("is_stopped", default=None)
@@ -20,7 +20,7 @@ _is_stopped: ContextVar[Callable[[], bool] | None] = ContextVar("is_stopped", de
 
 @contextmanager
 def interruptible(is_stopped: Callable[[], bool] | None) -> Iterator[None]:
-    """Break off reads of this thread once `is_stopped`; with None, let them run to their end again."""
+    """Interrupt reads of this thread once `is_stopped()` is true; None turns interruption off."""
     token = _is_stopped.set(is_stopped)
     try:
         yield
@@ -30,7 +30,7 @@ def interruptible(is_stopped: Callable[[], bool] | None) -> Iterator[None]:
 
 @contextmanager
 def watched(connection: Connection, how: str) -> Iterator[None]:
-    """Look, while a transaction begun so is open, whether its reads are to be broken off."""
+    """Check, while a read transaction is open, whether to interrupt its statements."""
     is_stopped = _is_stopped.get()
     if is_stopped is None or how != "BEGIN":
         yield

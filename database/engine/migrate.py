@@ -1,6 +1,6 @@
-"""Brings a database file to the newest migration, once, however many processes ask.
+"""Migrates a database file to the newest revision, once, even if several processes try.
 
-Law: a lock file makes several processes take turns; another program's file is refused before anything is touched.
+Law: a lock file makes processes take turns; another program's file is refused before anything is changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCRIPTS = Path(__file__).parents[1] / "migrations"
 
 
 def config(path: Path) -> Config:
-    """Alembic's configuration for one database file."""
+    """Return Alembic's configuration for one database file."""
     made = Config()
     made.set_main_option("script_location", str(SCRIPTS))
     made.set_main_option("database_path", str(path).replace("%", "%%"))
@@ -33,7 +33,7 @@ def migrate(path: Path) -> None:
     Raises
     ------
     NotOurDatabase
-        Another program's file stands there.
+        The path is another program's file.
     InvalidInput
         The folder can't be written.
     ServiceUnavailable

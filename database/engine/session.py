@@ -1,7 +1,7 @@
 """Opens the database: one engine, readers and writers.
 
-Law: nobody commits by hand: leaving the block does, and it ends every statement that was begun in it, read to its end
-or not. A reader sees one moment; a writer has the lock from its first statement.
+Law: leaving the block commits, and ends every statement that was begun in it, whether or not all its rows were read.
+A reader reads one snapshot; a writer has the lock from its first statement.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Database:
     Parameters
     ----------
     path
-        Where the file is or will be.
+        The database file; it need not exist yet.
     pooled
         Keep connections open between uses (servers), or open one each time (commands, tests).
     waiting
-        How long a writer waits for the write lock, and how many do.
+        How long a writer waits for the write lock, and how many may wait.
     cache_mb
-        Pages that each connection keeps in memory.
+        Size of each connection's page cache.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view; nothing is written."""
+        """Read one snapshot; nothing is written."""
         with self._begin(READ) as connection:
             yield connection
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """For a single statement, which sees one moment by itself: no transaction to begin and to end."""
+        """For a single statement, which reads one snapshot without a transaction."""
         with self._connected() as connection:
             try:
                 yield connection
@@ -78,7 +78,7 @@ class Database:
         Raises
         ------
         DatabaseBusy
-            Somebody else holds the lock for longer than one waits (`waiting`, else as all writers of this process do).
+            Another process holds the lock for longer than `waiting` allows (by default, the rule of this database).
         DiskFull
         """
         with self._begin(WRITE, waiting or self._waiting) as connection:
@@ -87,8 +87,8 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         with self.engine.connect() as connection:
-            # Held here, so that of a stream that is lost the collector finds the stream first, which ends its
-            # transaction, and not the connection below it, which would go back to the pool in the middle of one.
+            # Referenced here, so that the garbage collector finds a lost stream, which ends its transaction, before its
+            # connection, which would return to the pool in the middle of the transaction.
             self._in_use.add(connection)
             try:
                 yield connection
@@ -103,12 +103,12 @@ class Database:
                     with commit_at_end(connection, how), watched(connection, how):
                         yield connection
                     return
-                # It reads an old moment and can never write: another one, without waiting.
-                log.error("connection_thrown_away", reason="it reads an old moment of the database")
+                # The connection reads an old snapshot and can never write: take another one now.
+                log.error("connection_discarded", reason="it reads an old snapshot of the database")
                 connection.invalidate()
 
     def is_reachable(self) -> bool:
-        """Return whether a statement runs and the newest migration has been applied."""
+        """Return whether the database answers and has the newest migration."""
         try:
             with self.read() as connection:
                 revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -117,7 +117,7 @@ class Database:
             return False
 
     def version(self) -> int:
-        """Return a number that changes with every commit of any process: as long as it is the same, so is the data."""
+        """Return a number that changes with every commit of any process: if it is the same, so is the data."""
         return self._version.read()
 
     def close(self) -> None:
@@ -127,6 +127,6 @@ class Database:
 
 
 def require_migrated(database: Database) -> None:
-    """Raise ServiceUnavailable where the migrations have not run yet."""
+    """Raise ServiceUnavailable if the newest migration has not been applied."""
     if not database.is_reachable():
         raise ServiceUnavailable("The database is not ready: run `retainstream migrate`.")

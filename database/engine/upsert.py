@@ -1,6 +1,6 @@
-"""Rows that are inserted, or change those that are there already.
+"""Inserts rows, or updates the existing rows with the same key.
 
-Law: one statement, in words that SQLite and PostgreSQL share (INSERT .. ON CONFLICT).
+Law: one statement that SQLite and PostgreSQL both understand (INSERT .. ON CONFLICT).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Table
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-#: The row that was to be inserted, by its columns.
+#: The row to be inserted, by its columns.
 Excluded = ReadOnlyColumnCollection[str, Any]
 Changes = Callable[[Excluded], Mapping[str, Any]]
 
@@ -25,19 +25,19 @@ def upsert(
     changes: Changes | None = None,
     only_if: Callable[[Excluded], ColumnElement[bool]] | None = None,
 ) -> Insert:
-    """INSERT whose rows change those that have the same key; they stay as they are without `changes`.
+    """Return an INSERT that changes existing rows with the same key, or skips them without `changes`.
 
     Parameters
     ----------
     rows
-        Values by column; of a SELECT, its columns are named as those of the table. It needs a WHERE: without one,
-        SQLite takes ON CONFLICT for a join.
+        Values by column, or a SELECT whose columns have the table's names. The SELECT needs a WHERE: without one,
+        SQLite parses ON CONFLICT as a join.
     key
         Columns of a primary key or a unique constraint.
     changes
-        Given the row that was to be inserted, the columns to set.
+        Given the row to be inserted, the columns to set.
     only_if
-        Given the same, which rows to change; others stay as they are.
+        Given the row to be inserted, the condition on which the existing row is changed.
     """
     statement = Insert(table)
     if isinstance(rows, Select):

@@ -1,6 +1,6 @@
-"""How long a writer waits for the write lock, and how many wait at once.
+"""How long a writer waits for the write lock, and how many may wait.
 
-Law: in a process that serves requests, writers that wait never take all of its threads: reads go on.
+Law: in a process that serves requests, waiting writers never take all threads: reads go on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BUSY_TIMEOUT_S = 15
 #: A waiting writer tries this often: several times in the `REST_S` for which bulk writers leave the lock free
 #: (`database.engine.batch_sizing`). SQLite itself waits up to 0.1 s between two tries.
 RETRY_S = 0.002
-#: Any writer may wait this long: our own writers release the lock earlier (law 8).
+#: Any writer may wait this long: our own writers hold the lock for less (law 8).
 PATIENCE_S = 0.5
 
 
@@ -24,10 +24,10 @@ class Waiting:
     Parameters
     ----------
     seconds
-        How long each of them waits at most.
+        How long each writer waits, at most.
     places
-        How many may wait for longer than a moment; None where any number may. While all places are taken, whoever
-        comes does not wait at all.
+        How many may wait for longer than `PATIENCE_S`; None for any number. While all places are taken, further
+        writers do not wait at all.
     """
 
     def __init__(self, seconds: float, places: int | None = None) -> None:
@@ -37,7 +37,7 @@ class Waiting:
 
     @contextmanager
     def turns(self) -> Iterator[Iterator[None]]:
-        """Give the moments at which to try, as long as one may wait."""
+        """Give an iterator that yields whenever to try, as long as the writer may wait."""
         turns = self._turns()
         try:
             yield turns
@@ -50,16 +50,16 @@ class Waiting:
         while self._free != 0 and time.monotonic() - began < min(PATIENCE_S, self._seconds):
             time.sleep(RETRY_S)
             yield
-        if self._seconds <= PATIENCE_S or not self._take():
+        if self._seconds <= PATIENCE_S or not self._acquire():
             return
         try:
             while time.monotonic() - began < self._seconds:
                 time.sleep(RETRY_S)
                 yield
         finally:
-            self._give_back()
+            self._release()
 
-    def _take(self) -> bool:
+    def _acquire(self) -> bool:
         with self._lock:
             if self._free == 0:
                 return False
@@ -67,7 +67,7 @@ class Waiting:
                 self._free -= 1
             return True
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         with self._lock:
             if self._free is not None:
                 self._free += 1

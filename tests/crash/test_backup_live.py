@@ -80,7 +80,7 @@ def test_a_backup_of_a_running_system_is_whole_and_comes_back_under_it(live: Sta
     with writing(live):
         for words in (("restore", str(kept)), ("restore", str(kept), "--force")):
             refused = live.command(*words)
-            assert (refused.returncode, "The system runs" in refused.stderr) == (2, True), refused.stderr
+            assert (refused.returncode, "The system is running" in refused.stderr) == (2, True), refused.stderr
     assert emails(live) >= after, "nothing was touched, and people went on"
     live.stop("gateway", "worker")
     refused = live.command("restore", str(kept))

@@ -1,10 +1,9 @@
-"""Columns of numbers as the image of a SQLite database with one table: what `database.engine.sqlite.columns` hands
-over.
+"""Columns of numbers as the image of a SQLite database with one table, which `database.engine.sqlite.columns` copies.
 
-Law: every number as it is, NaN as NULL; the image is one that SQLite could have written itself (its file format is
-documented, and promised to stay readable: sqlite.org/fileformat2.html).
+Law: numbers are stored unchanged, NaN as NULL; the image is one that SQLite could have written itself (its file format
+is documented, and promised to stay readable: sqlite.org/fileformat2.html).
 
-The driver binds single values only, and making and binding them would take more of a scoring run than storing them.
+The driver binds single values only: creating and binding them would take longer than storing them.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ TABLE = "incoming_rows"
 #: From here on row numbers take four bytes, up to 2**28: rows of numbers are then all of one size.
 FIRST_ROW = 2**21
 PAGE = 32_768
-#: So many rows of 127 bytes fit under one page that knows the pages of rows: the table has no further level.
+#: This many rows of 127 bytes fit under one interior page, so that the table's tree has two levels.
 MOST_ROWS = 799_000
-#: How SQLite calls a number of so many bytes, and how it writes it.
+#: SQLite's serial type and byte order for each type of number.
 _KINDS = {"f8": (7, ">f8"), "b1": (1, ">i1"), "i1": (1, ">i1"), "i2": (2, ">i2"), "i4": (4, ">i4"), "i8": (6, ">i8")}
 LEAF, _INNER = 13, 5
 Array = npt.NDArray[Any]
 
 
 def image(columns: Mapping[str, Array]) -> memoryview:
-    """A database whose table `TABLE` has these columns, its rows numbered from `FIRST_ROW` on.
+    """Return a database whose table `TABLE` has these columns, with rows numbered from `FIRST_ROW`.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ def image(columns: Mapping[str, Array]) -> memoryview:
     Raises
     ------
     ValueError
-        More than `MOST_ROWS` rows, or rows of 128 bytes and more: some fifteen columns.
+        There are more than `MOST_ROWS` rows, or rows of 128 bytes or more (about fifteen columns).
     """
     rows = len(next(iter(columns.values())))
     cell = _cell(columns)
@@ -53,7 +52,7 @@ def image(columns: Mapping[str, Array]) -> memoryview:
     pages[0] = np.frombuffer(_first_page(tuple(columns)), dtype=np.uint8)
     pages[0, 28:32] = _bytes(len(pages), ">u4")  # the size that the header states
     if above:
-        _write_page_above(pages[1], leaves, each)
+        _write_interior_page(pages[1], leaves, each)
     full = rows // each
     _write_rows(pages[1 + above : 1 + above + full], cell, each, columns, 0)
     _write_rows(pages[1 + above + full :], cell, rows - full * each, columns, full * each)
@@ -69,13 +68,13 @@ def _first_page(names: tuple[str, ...]) -> bytes:
 
 
 def _cell(columns: Mapping[str, Array]) -> np.dtype[Any]:
-    """A row as SQLite writes it: its size, its number, the kinds of its values, the values."""
+    """Return the layout of a row: its size, its number, the types of its values, the values."""
     values = [(f"value_{at}", _KINDS[array.dtype.str[1:]][1]) for at, array in enumerate(columns.values())]
     return np.dtype([("size", "u1"), ("number", "u1", 4), ("kinds", "u1", len(values) + 1), *values])
 
 
 def _write_rows(pages: Array, cell: np.dtype[Any], each: int, columns: Mapping[str, Array], first: int) -> None:
-    """Write rows from `first` on into pages, so many into each."""
+    """Write rows from `first` on into pages, `each` rows per page."""
     if not len(pages):
         return
     here, shape = slice(first, first + len(pages) * each), (len(pages), each)
@@ -87,8 +86,8 @@ def _write_rows(pages: Array, cell: np.dtype[Any], each: int, columns: Mapping[s
         cells[f"value_{at}"] = array[here].reshape(shape)
 
 
-def _write_page_above(page: Array, leaves: int, each: int) -> None:
-    """Say of the pages of rows, which follow, where each one is and the number of its last row."""
+def _write_interior_page(page: Array, leaves: int, each: int) -> None:
+    """Write the interior page: the position of each leaf page and the number of its last row."""
     cells = _cells(page[None], _INNER, 12, np.dtype([("page", ">u4"), ("last", "u1", 4)]), leaves - 1)
     cells["page"] = np.arange(3, 2 + leaves)
     cells["last"] = _row_numbers(np.arange(1, leaves) * each - 1)
@@ -96,7 +95,7 @@ def _write_page_above(page: Array, leaves: int, each: int) -> None:
 
 
 def _cells(pages: Array, kind: int, start: int, cell: np.dtype[Any], each: int) -> Array:
-    """The cells of pages that hold so many each, behind the list of where they begin; shape (pages, each)."""
+    """Write the headers and cell pointers of pages; return their cells, shape (pages, each)."""
     begin = PAGE - each * cell.itemsize
     pages[:, 0] = kind
     pages[:, 3:7] = _bytes([each, begin], ">u2")
@@ -106,7 +105,7 @@ def _cells(pages: Array, kind: int, start: int, cell: np.dtype[Any], each: int) 
 
 
 def _row_numbers(places: Array) -> Array:
-    """Seven bits a byte, the highest first; shape (places, 4)."""
+    """Return row numbers as varints: seven bits per byte, highest first; shape (places, 4)."""
     bits = (places + FIRST_ROW)[:, None] >> np.array([21, 14, 7, 0])
     return (bits & 0x7F) | np.array([0x80, 0x80, 0x80, 0])
 

@@ -1,6 +1,6 @@
-"""Columns of numbers into a table: opened as a database in memory and copied inside SQLite, in short transactions.
+"""Inserts columns of numbers: opens them as an in-memory database and copies them inside SQLite, in short transactions.
 
-Binding every number by itself would take longer than the rest of a scoring run.
+Binding every number separately would take longer than the rest of a scoring run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from database.engine.sqlite.column_image import FIRST_ROW, TABLE, image
 from database.engine.sqlite.transactions import WRITE, transaction
 
 Array = npt.NDArray[Any]
-#: Looks at the rows of one transaction before it ends: those of these positions.
+#: Checks the rows of one transaction, given their positions, before it commits.
 Check = Callable[[Connection, slice], None]
 _ATTACHED = "incoming"
 
@@ -37,14 +37,14 @@ class ColumnInserter:
         pace: AdaptiveBatchSize,
         check: Check | None = None,
     ) -> None:
-        """Insert rows under a run, as many in one transaction as the pace allows.
+        """Insert rows under a run; `pace` sets the number of rows per transaction.
 
         Parameters
         ----------
         columns
             By column name: float64, bool or signed integers of shape (rows,), NaN for NULL.
         check
-            Raises where rows of a transaction can't stay; that transaction is then rolled back.
+            Raises if rows of a transaction are not allowed; that transaction is then rolled back.
         """
         rows = len(next(iter(columns.values())))
         if not rows:
@@ -68,9 +68,9 @@ class ColumnInserter:
 
 @contextmanager
 def column_inserter(engine: Engine) -> Iterator[ColumnInserter]:
-    """An inserter with a connection of its own, which is closed at the end."""
+    """Give an inserter with its own connection, which is closed at the end."""
     with engine.connect() as connection:
-        # Taken out of the pool: what is attached goes with it, whatever happens.
+        # Detached from the pool, so that the attached database never returns to it.
         connection.detach()
         connection.exec_driver_sql(f"ATTACH ':memory:' AS {_ATTACHED}")
         yield ColumnInserter(connection)

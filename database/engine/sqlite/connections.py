@@ -1,8 +1,8 @@
-"""The engine's connections: set up by pragmas, aware of their open cursors, watched by the pool.
+"""The engine's connections: configured by pragmas, tracking their open cursors, checked when they return to the pool.
 
-Law: a connection in the pool holds no statement and no transaction; one that comes back with either is thrown away.
-SQLite keeps the moment that a reader sees for as long as one of its statements is open, COMMIT or not: such a
-connection would go on reading old data, could never write again, and would keep the log from being written back.
+Law: a pooled connection has no open statement and no transaction; one that returns with either is discarded.
+SQLite keeps a reader's snapshot while one of its statements is open, COMMIT or not: such a connection would go on
+reading old data, could never write again, and would keep the write-ahead log from being checkpointed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from database.engine.waiting import BUSY_TIMEOUT_S
 
-#: The log may grow to 64 MB before it is written back: each time, the disk is waited for.
+#: The write-ahead log can grow to 64 MB between checkpoints: each checkpoint waits for the disk.
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=NORMAL",
@@ -35,47 +35,47 @@ class _Cursor(sqlite3.Cursor):
     connection: TrackedConnection
 
     def close(self) -> None:
-        # Once: where the connection is gone meanwhile, a second time would be an error.
+        # Closed once only: a second close would fail if the connection has been closed since.
         if self in self.connection.open_cursors:
             self.connection.open_cursors.discard(self)
             super().close()
 
 
 class TrackedConnection(sqlite3.Connection):
-    """A connection that knows which of its cursors nobody has closed or dropped yet."""
+    """A connection that tracks its open cursors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.open_cursors: WeakSet[_Cursor] = WeakSet()
 
     def cursor(self, factory: Any = None) -> Any:
-        """A cursor; the driver's own `execute` makes its cursors here too."""
+        """Return a new cursor; the driver's own `execute` also makes its cursors here."""
         made = super().cursor(factory or _Cursor)
         self.open_cursors.add(made)
         return made
 
     def end_statements(self) -> None:
-        """Close every open cursor, and with it its statement."""
+        """Close every open cursor and its statement."""
         for cursor in list(self.open_cursors):
             cursor.close()
 
 
 def end_statements(connection: Connection) -> None:
-    """End whatever is still being read by a connection: nobody reads on once a transaction is over."""
+    """End the open statements of a connection: nothing is read after its transaction."""
     raw: Any = connection.connection.dbapi_connection
     raw.end_statements()
 
 
 def make_engine(path: Path, *, pooled: bool, cache_mb: int) -> Engine:
-    """Return an engine for a database file; its connections are kept between uses where `pooled`."""
-    # The one that came back last goes first: page caches are filled by as many connections as are used at once.
+    """Return an engine for a database file; `pooled` keeps its connections open between uses."""
+    # Last in, first out: only as many connections fill page caches as are used at the same time.
     options: dict[str, Any] = (
         {"pool_size": 32, "max_overflow": 8, "pool_use_lifo": True} if pooled else {"poolclass": NullPool}
     )
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "factory": TrackedConnection},
-        # A transaction that is left open is a mistake, which `_check_returned` logs: nothing hides it.
+        # A transaction left open is a mistake: `_check_returned` logs it, and no reset hides it.
         pool_reset_on_return=None,
         **options,
     )
@@ -85,7 +85,7 @@ def make_engine(path: Path, *, pooled: bool, cache_mb: int) -> Engine:
 
 
 def _prepare(cache_mb: int, raw: sqlite3.Connection, _: object) -> None:
-    # Driver autocommit: BEGIN and COMMIT are ours alone, so that BEGIN IMMEDIATE is possible.
+    # Driver autocommit: only our code sends BEGIN and COMMIT, so that BEGIN IMMEDIATE is possible.
     raw.isolation_level = None
     cursor = raw.cursor()
     for pragma in (*PRAGMAS, f"cache_size=-{cache_mb * 1024}"):
@@ -94,10 +94,10 @@ def _prepare(cache_mb: int, raw: sqlite3.Connection, _: object) -> None:
 
 
 def _check_returned(raw: TrackedConnection | None, record: Any) -> None:
-    if raw is None:  # thrown away already
+    if raw is None:  # discarded already
         return
     cursors, in_transaction = len(raw.open_cursors), raw.in_transaction
     if cursors or in_transaction:
-        log.error("connection_thrown_away", open_cursors=cursors, in_transaction=in_transaction)
-        raw.end_statements()  # closing a connection leaves a statement open that somebody still holds
+        log.error("connection_discarded", open_cursors=cursors, in_transaction=in_transaction)
+        raw.end_statements()  # closing a connection would leave statements open that are still referenced
         record.invalidate()

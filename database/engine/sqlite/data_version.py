@@ -1,4 +1,4 @@
-"""A number by which one sees whether a database file has changed."""
+"""A number that shows whether a database file has changed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 
 class DataVersion:
-    """Reads SQLite's data_version, over a connection of its own that the first read opens."""
+    """Reads SQLite's data_version over its own connection, which the first read opens."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._raw: sqlite3.Connection | None = None
 
     def read(self) -> int:
-        """Return a number that changes with every commit, of whatever process."""
+        """Return a number that changes with every commit of any process."""
         with self._lock:
             if self._raw is None:
-                # A connection that never writes, for it would not see its own commits.
+                # A connection that never writes: its own commits would not change the number.
                 self._raw = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
 

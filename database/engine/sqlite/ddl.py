@@ -1,6 +1,6 @@
-"""The baseline's statements that only SQLite understands: descending keys, any-case indexes, the view, the triggers.
+"""The baseline's statements for SQLite only: descending keys, any-case indexes, the view, the triggers.
 
-`create` makes every table, index, view and trigger of the database. The tables are those of `database.tables`.
+`create` makes every table (of `database.tables`), index, view and trigger of the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SELECT r.ids_after + l.customer_id AS id, l.customer_id, l.churn_probability, l.
        l.reason_1, l.points_1, l.reason_2, l.points_2, l.reason_3, l.points_3, r.started_at AS prediction_date, l.run_id
 FROM ledger AS l JOIN scoring_runs AS r ON r.id = l.run_id WHERE r.state IN ('done', 'published')
 """
-# The ledger has no foreign keys: checking them row by row would take a quarter of the time that storing takes.
+# The ledger has no foreign keys: checking them row by row would add a quarter to the time of storing.
 CUSTOMER_STAYS = """
 CREATE TRIGGER a_customer_with_scores_stays BEFORE DELETE ON customers
 WHEN EXISTS (SELECT 1 FROM scoring_runs AS r JOIN ledger AS l ON l.run_id = r.id AND l.customer_id = OLD.id)
@@ -44,11 +44,12 @@ WHEN NEW.id IS NOT OLD.id OR NEW.at IS NOT OLD.at OR NEW.action IS NOT OLD.actio
   OR (NEW.key_id IS NOT OLD.key_id AND NEW.key_id IS NOT NULL)
 BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END
 """
-# The first day on which an end is known: the day it was announced, else the end itself.
+# The first day on which an end is known: the day it was announced, or else the end itself.
 _KNOWN = "min(coalesce({0}.cancelled_at, {0}.ended_at), {0}.ended_at)"
 _KNOWN_OLD, _KNOWN_NEW = _KNOWN.format("OLD"), _KNOWN.format("NEW")
 _UNTIL = f"min(coalesce(NEW.told_on, substr(NEW.known_at, 1, 10)), coalesce({_KNOWN_NEW}, '9999'))"
-#: An end that is withdrawn or moved stays known for the days on which it was: no later news changes who counted then.
+#: An end that is withdrawn or moved stays recorded for the days on which it was known: later facts never change who
+#: was in the population on those days.
 ENDS_ARE_REMEMBERED = f"""
 CREATE TRIGGER subscriptions_remember_ends AFTER UPDATE OF ended_at, cancelled_at ON subscriptions
 WHEN OLD.ended_at IS NOT NULL AND {_KNOWN_OLD} < {_UNTIL}
@@ -76,7 +77,7 @@ def create(connection: Connection) -> None:
 
 @compiles(PrimaryKeyConstraint, "sqlite")
 def _descending(constraint: PrimaryKeyConstraint, compiler: Any, **how: Any) -> str:
-    """A key whose columns are listed in the table's `info["descending"]` from the highest value down."""
+    """A key that sorts the columns of the table's `info["descending"]` in descending order."""
     text: str = compiler.visit_primary_key_constraint(constraint, **how)
     for name in constraint.table.info.get("descending", ()):
         text = text.replace(f" {name},", f" {name} DESC,")
@@ -85,6 +86,6 @@ def _descending(constraint: PrimaryKeyConstraint, compiler: Any, **how: Any) -> 
 
 @compiles(CreateIndex, "sqlite")
 def _any_case(create: CreateIndex, compiler: Any, **how: Any) -> str:
-    """An index of text in any case where its `info["any_case"]` says so."""
+    """An index that ignores case if its `info["any_case"]` is set."""
     text: str = compiler.visit_create_index(create, **how)
     return text.removesuffix(")") + " COLLATE NOCASE)" if create.element.info.get("any_case") else text

@@ -1,7 +1,7 @@
 """Copies a database file while it is in use, and reads the content of a copy.
 
-Law: the copy is of one moment: the source is read inside one transaction, page by page, which blocks no writer (WAL)
-and never starts anew because somebody wrote.
+Law: the copy is one snapshot: the source is read page by page inside one transaction, which blocks no writer (WAL) and
+never restarts after a write.
 """
 
 from __future__ import annotations
@@ -48,48 +48,48 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def copy(source: Path, target: Path, *, progress: Progress = lambda share: None) -> None:
-    """Copy a database that others may be writing to into one new, self-contained file.
+    """Copy a database that may be in use into one new, self-contained file.
 
     Parameters
     ----------
     progress
-        Told the share copied, in [0, 1], every `PAGES_A_STEP` pages.
+        Called with the share copied, in [0, 1], every `PAGES_A_STEP` pages.
     """
     with _writing(target), _opened(source) as found, closing(sqlite3.connect(target, isolation_level=None)) as made:
-        # A read transaction that outlives each step: the copy is of now, and need not begin again after a write.
+        # One read transaction around all steps: the copy is of now, and does not restart after a write.
         found.execute("BEGIN")
         found.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        found.backup(made, pages=PAGES_A_STEP, progress=_told(progress))
+        found.backup(made, pages=PAGES_A_STEP, progress=_share_of(progress))
         found.execute("COMMIT")
-        # Without a write-ahead log beside it the copy is one file, which can be read from anywhere.
+        # Without a write-ahead log the copy is a single file, which can be moved and read anywhere.
         made.execute("PRAGMA journal_mode=DELETE")
 
 
 def replace(source: Path, target: Path, *, progress: Progress = lambda share: None) -> None:
-    """Put a copy's content into a database file, in one transaction of SQLite's own; made if it is not there."""
+    """Replace the content of a database file by a copy's, in one transaction; create a missing file."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # In place rather than by renaming: a write-ahead log beside the old file can't be taken for the new one's.
+    # In place rather than by renaming, so that the old file's write-ahead log is never applied to the new file.
     with _writing(target), _opened(source) as found, _opened(target, "rwc") as changed:
-        found.backup(changed, pages=PAGES_A_STEP, progress=_told(progress))
+        found.backup(changed, pages=PAGES_A_STEP, progress=_share_of(progress))
         changed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _told(progress: Progress) -> Callable[[int, int, int], None]:
+def _share_of(progress: Progress) -> Callable[[int, int, int], None]:
     return lambda status, left, pages: progress(1.0 - left / pages if pages else 1.0)
 
 
 def content(path: Path, *, check: bool) -> Content:
-    """Read what a database file holds.
+    """Read the contents of a database file.
 
     Parameters
     ----------
     check
-        Also have SQLite check every page and index of it.
+        Have SQLite check every page and index first.
 
     Raises
     ------
     CorruptBackup
-        It is no database of ours, or damaged.
+        The file is damaged or is not a RetainStream database.
     """
     try:
         with _opened(path) as connection:
@@ -99,7 +99,7 @@ def content(path: Path, *, check: bool) -> Content:
                 raise CorruptBackup(f"{path.name} is damaged: {problems[0][0]}")
             return _content(connection)
     except sqlite3.DatabaseError as error:
-        raise CorruptBackup(f"{path.name} can't be read as a database of ours: {error}.") from None
+        raise CorruptBackup(f"{path.name} can't be read as a RetainStream database: {error}.") from None
 
 
 def _content(connection: sqlite3.Connection) -> Content:
@@ -121,14 +121,14 @@ def _content(connection: sqlite3.Connection) -> Content:
 
 
 def refuse_unreadable(revision: str) -> None:
-    """Raise Conflict where a backup was made by a version whose databases this one does not read."""
+    """Raise Conflict if a backup was made by a version whose databases this one can't read."""
     why = why_unreadable(revision)
     if why is not None:
         raise Conflict(f"The backup {why}.")
 
 
 def is_readable(path: Path) -> bool:
-    """Return whether a file is a whole SQLite database."""
+    """Return whether a file is an intact SQLite database."""
     try:
         with _opened(path) as connection:
             return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)

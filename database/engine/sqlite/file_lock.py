@@ -1,6 +1,6 @@
-"""Locks on the database file: shared by each process of the system, exclusive for a restore.
+"""Locks on the database file: shared by all processes of the system, exclusive for a restore.
 
-Law: the kernel frees what a dead process held, so nothing is guessed from how lately somebody was seen.
+Law: the kernel releases the locks of a dead process, so no timeout decides whether a process is alive.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from database.engine.sqlite import private_files
 from shared.errors import Conflict, ServiceUnavailable
 
 IN_USE = (
-    "The system runs: a gateway, a worker or a command uses {path}. Stop it first (its ML service may stay). "
-    "Nothing was touched."
+    "The system is running: a gateway, a worker or a command uses {path}. Stop it first (the ML service can keep "
+    "running). Nothing was changed."
 )
-BEING_RESTORED = "A backup is being restored into {path}: try again when that is done."
+BEING_RESTORED = "A backup is being restored into {path}: try again when the restore is done."
 
 
 def share(path: Path, *, survive_exec: bool = False) -> TextIO:
-    """Use the file for as long as what is returned stays open; at the latest until this process ends.
+    """Take a shared lock, held until the returned file is closed or this process ends.
 
     Parameters
     ----------
     survive_exec
-        Also once this process has been replaced by another program.
+        Keep the lock when another program replaces this process.
 
     Raises
     ------
     ServiceUnavailable
-        A backup is being restored into it.
+        A backup is being restored into the file.
     InvalidInput
         The folder can't be written.
     """
@@ -49,7 +49,7 @@ def share(path: Path, *, survive_exec: bool = False) -> TextIO:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep everybody else from the file. Raises Conflict where somebody uses it."""
+    """Take the exclusive lock. Raises Conflict if another process uses the file."""
     with _opened(path) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""Files that their owner alone reads, in a folder that is made where it is missing.
+"""Files that only their owner can read, in a folder that is created if missing.
 
-Law: SQLite gives the log and the shared memory beside a database the rights of the database itself.
+Law: SQLite gives a database's log and shared memory the permissions of the database.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OTHERS = 0o077
 
 
 def opened(path: Path) -> TextIO:
-    """Open a file for appending, made if it is not there.
+    """Open a file for appending; create it if it does not exist.
 
     Raises
     ------
@@ -32,13 +32,13 @@ def opened(path: Path) -> TextIO:
 
 
 def close_to_others(path: Path) -> None:
-    """Make a database file if it is not there, and take everybody's rights to it but its owner's.
+    """Create a database file if it does not exist, and remove all permissions but its owner's.
 
-    One that is there is not opened: closing it would let go of the locks that SQLite holds on it in this process.
+    An existing file is not opened: closing it would release the locks that SQLite holds on it in this process.
     """
     if not path.exists():
         opened(path).close()
         return
-    there = path.stat()
-    if there.st_mode & _OTHERS and there.st_uid == os.geteuid():
-        path.chmod(there.st_mode & ~_OTHERS & 0o7777)
+    found = path.stat()
+    if found.st_mode & _OTHERS and found.st_uid == os.geteuid():
+        path.chmod(found.st_mode & ~_OTHERS & 0o7777)

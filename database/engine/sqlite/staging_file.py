@@ -1,7 +1,7 @@
-"""A scratch file that the rows of one import are staged in, beside the database: filled alone, then attached to it.
+"""The scratch file in which the rows of one import are staged: filled separately, then attached to the database.
 
 The file is a SQLite database with the tables `rows` (n, the caller's columns, customer_id, is_new) and `rejects`.
-Law: nobody else reads it; what stands in it survives the machine once `seal` has returned.
+Law: only its import reads it; its content survives a power failure once `seal` has returned.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from shared.errors import DiskFull
 SCHEMA = "staged"
 #: A cell that can't be used: record, field, value, what was expected instead.
 StagedReject = tuple[int, str | None, str | None, str]
-#: No journal: a file that is broken off is thrown away.
+#: No journal: an incomplete file is discarded.
 _PRAGMAS = ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768")
-#: SQLite's marks of one statement are limited.
+#: SQLite limits the number of parameters in a statement.
 _AT_ONCE = 500
 
 
 class StagedRows:
-    """The scratch file while it is open alone."""
+    """The scratch file while it is open without the database."""
 
     def __init__(self, raw: sqlite3.Connection, columns: Sequence[str]) -> None:
         self._raw = raw
@@ -41,11 +41,11 @@ class StagedRows:
         self._many(self._insert, zip(*columns, strict=True))
 
     def reject(self, rejects: Iterable[StagedReject]) -> None:
-        """Note cells that can't be used."""
+        """Record cells that can't be used."""
         self._many("INSERT INTO rejects VALUES (?, ?, ?, ?)", rejects)
 
     def drop(self, records: Iterable[int]) -> None:
-        """Delete rows that were found to be unusable."""
+        """Delete rows that can't be used."""
         self._many("DELETE FROM rows WHERE n = ?", ((n,) for n in records))
 
     def _many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -54,7 +54,7 @@ class StagedRows:
         self._raw.execute("COMMIT")
 
     def identities(self, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
-        """Return the (user_id, as_of) of records that are staged, by record."""
+        """Return the (user_id, as_of) of staged records, by record."""
         found: dict[int, tuple[str, str | None]] = {}
         for at in range(0, len(records), _AT_ONCE):
             part = [int(n) for n in records[at : at + _AT_ONCE]]
@@ -68,7 +68,7 @@ class StagedRows:
         return int(self._raw.execute("SELECT count(DISTINCT record) FROM rejects").fetchone()[0])
 
     def rejects(self, limit: int = -1) -> Iterator[StagedReject]:
-        """Yield cells that can't be used, by record; -1 is no limit."""
+        """Yield cells that can't be used, in the order of records; -1 is no limit."""
         yield from self._raw.execute(
             "SELECT record, field, value, expected FROM rejects ORDER BY record, rowid LIMIT ?", [limit]
         )
@@ -87,20 +87,20 @@ class StagedRows:
 
 
 class Attached:
-    """A connection to the database that has the scratch file beside it."""
+    """A connection to the database with the scratch file attached."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view of the database; the scratch file may be changed in it."""
+        """Read one snapshot of the database; the scratch file can be changed."""
         with transaction(self._connection, READ):
             yield self._connection
 
     @property
     def connection(self) -> Connection:
-        """For a single statement, which sees one moment by itself."""
+        """For a single statement, which reads one snapshot without a transaction."""
         return self._connection
 
     @contextmanager
@@ -116,7 +116,7 @@ class StagingFile:
     Parameters
     ----------
     path
-        A file of its own; made by `create`.
+        A file for this import only; made by `create`.
     columns
         Columns of the table `rows`; the first is `n`.
     """
@@ -125,7 +125,7 @@ class StagingFile:
         self.path, self._columns = path, tuple(columns)
 
     def create(self) -> None:
-        """Make the file, empty. Raises DiskFull."""
+        """Create the empty file. Raises DiskFull."""
         self.discard()
         with self._opened() as raw:
             raw.execute("PRAGMA page_size=8192")
@@ -141,7 +141,7 @@ class StagingFile:
 
     @contextmanager
     def open(self) -> Iterator[StagedRows]:
-        """Open the file alone, without the database. Raises DiskFull."""
+        """Open the file without the database. Raises DiskFull."""
         with self._opened() as raw:
             for pragma in _PRAGMAS:
                 raw.execute(f"PRAGMA {pragma}")
@@ -170,7 +170,7 @@ class StagingFile:
                 connection.exec_driver_sql(f"DETACH DATABASE {SCHEMA}")
 
     def number_by_date(self, connection: Connection) -> None:
-        """Renumber the rows by `as_of`, then by their old numbers; the file has to be attached."""
+        """Renumber the rows by `as_of`, then old number; the file must be attached."""
         names = ", ".join(map(_quoted, (*self._columns[1:], "customer_id", "is_new")))
         for statement in (
             f"CREATE TABLE {SCHEMA}.dated ({self._declared()})",
@@ -181,7 +181,7 @@ class StagingFile:
             connection.exec_driver_sql(statement)
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         return self.path.exists()
 
     def size(self) -> int:
@@ -189,7 +189,7 @@ class StagingFile:
         return self.path.stat().st_size
 
     def seal(self) -> None:
-        """Make sure the file survives the machine."""
+        """Flush the file to disk, so that it survives a power failure."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
 

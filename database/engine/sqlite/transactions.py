@@ -1,8 +1,8 @@
-"""Transactions on one connection: begun, committed, rolled back; and which error of SQLite means what.
+"""Transactions on one connection, and the meaning of SQLite's errors.
 
-Law: a writer holds SQLite's lock from its first statement (BEGIN IMMEDIATE), so it never fails halfway for want of it.
-A write that took longer than `SLOW_WRITE_S` is logged: requests waited for it, unless it was the commit, in which
-SQLite now and then copies the log into the database after it has let go of the lock.
+Law: a writer holds SQLite's lock from its first statement (BEGIN IMMEDIATE), so it never fails halfway for lack of it.
+A write of more than `SLOW_WRITE_S` is logged: other writers waited for it, except during a commit in which SQLite
+checkpoints the log, after releasing the lock.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from shared.errors import Cancelled, DatabaseBusy, DiskFull
 
 READ, WRITE = "BEGIN", "BEGIN IMMEDIATE"
 SLOW_WRITE_S = 0.25
-BUSY = "Somebody else keeps the database locked for writing; nothing of this was done. Try again in a few seconds."
+BUSY = "Another process keeps the database locked for writing; nothing was changed. Try again in a few seconds."
 BUSY_RETRY_S = 5
 log = structlog.get_logger()
 
 
 @contextmanager
 def transaction(connection: Connection, how: str) -> Iterator[None]:
-    """One transaction, begun as said; committed when the block ends, rolled back when it raises.
+    """One transaction, begun by `how`; committed when the block ends, rolled back when it raises.
 
     Raises
     ------
     DiskFull
-        Nothing of it was written.
+        Nothing was written.
     """
     if not begin(connection, how):
-        raise RuntimeError("The connection reads an old moment of the database, so it can't write.")
+        raise RuntimeError("The connection reads an old snapshot of the database, so it can't write.")
     with commit_at_end(connection, how), watched(connection, how):
         yield
 
 
 @contextmanager
 def commit_at_end(connection: Connection, how: str) -> Iterator[None]:
-    """The part of a transaction after `begin`: committed when the block ends, rolled back when it raises."""
+    """The rest of a transaction after `begin`: committed when the block ends, rolled back when it raises."""
     began = time.monotonic()
     try:
         yield
@@ -65,7 +65,7 @@ def commit_at_end(connection: Connection, how: str) -> Iterator[None]:
 
 
 def _refuse_known(error: OperationalError) -> None:
-    """Raise what an error of the database means: the lock of somebody else, or a read that was broken off."""
+    """Raise the error of ours for a locked database or an interrupted read."""
     if _is_busy(error):
         raise DatabaseBusy(BUSY, retry_after_s=BUSY_RETRY_S) from None
     if _code(error) == sqlite3.SQLITE_INTERRUPT:
@@ -76,13 +76,13 @@ def _roll_back(connection: Connection) -> None:
     if connection.invalidated:
         return
     end_statements(connection)
-    # SQLite may have rolled back by itself: a full disk does that.
+    # SQLite may have rolled back already, as it does when the disk is full.
     if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         connection.exec_driver_sql("ROLLBACK")
 
 
 def begin(connection: Connection, how: str, waiting: Waiting = AS_LONG_AS_IT_TAKES) -> bool:
-    """Begin a transaction; False where the connection still reads an old moment and so can't write.
+    """Begin a transaction; return False if the connection still reads an old snapshot and so can't write.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def begin(connection: Connection, how: str, waiting: Waiting = AS_LONG_AS_IT_TAK
 
 
 def _is_busy(error: OperationalError) -> bool:
-    """Return whether somebody else holds the lock, which they will let go of."""
+    """Return whether another process holds the lock, so that waiting can help."""
     return _code(error) & 0xFF == sqlite3.SQLITE_BUSY and _code(error) != sqlite3.SQLITE_BUSY_SNAPSHOT
 
 
@@ -120,6 +120,6 @@ def _code(error: OperationalError) -> int:
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether an error of the database says that the disk, or the file's own limit of pages, is full."""
+    """Return whether an error means that the disk is full or the file has reached its page limit."""
     cause = error.orig if isinstance(error, DatabaseError) else error
     return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -82,7 +82,7 @@ def test_a_database_of_another_version_is_refused_with_a_sentence_and_left_byte_
         raw.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
         raw.commit()
     before = path.read_bytes()
-    with pytest.raises(NotOurDatabase, match=rf"{told}.*left untouched"):
+    with pytest.raises(NotOurDatabase, match=rf"{told}.*not changed"):
         migrate(path)
     assert path.read_bytes() == before
 
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_byte_for_byte(tmp_path: 
     path = tmp_path / "notes.db"
     path.write_bytes(b"user_id,plan\nusr_1,Standard\n" * 100)
     before = path.read_bytes()
-    with pytest.raises(NotOurDatabase, match="no SQLite database"):
+    with pytest.raises(NotOurDatabase, match="not a SQLite database"):
         migrate(path)
     assert path.read_bytes() == before
 

@@ -46,7 +46,7 @@ def break_off(stack: Stack, path: str) -> None:
 
 
 def is_read_by_nobody(stack: Stack) -> bool:
-    """Whether the log can be written back to its end: a reader of an old moment would prevent it."""
+    """Whether the log can be written back to its end: a reader of an old snapshot would prevent it."""
     with closing(sqlite3.connect(stack.database_path, timeout=15)) as raw:
         busy, _, _ = raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
     return not busy

@@ -412,7 +412,7 @@ def test_a_damaged_backup_touches_nothing(place: Place, kept: Path, tmp_path: Pa
 @pytest.mark.parametrize("force", [False, True])
 def test_a_system_that_runs_is_never_restored_into(place: Place, kept: Path, force: bool) -> None:
     before = place.path.read_bytes()
-    with file_lock.share(place.path), pytest.raises(Conflict, match="The system runs"):
+    with file_lock.share(place.path), pytest.raises(Conflict, match="The system is running"):
         place.restore(kept, force=force)
     assert place.path.read_bytes() == before
     place.restore(kept, force=True)

@@ -18,7 +18,7 @@ from database.engine.sqlite.connections import TrackedConnection
 from database.engine.sqlite.transactions import WRITE, transaction
 
 MANY = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 5000) SELECT x FROM n, users"
-THROWN_AWAY = "connection_thrown_away"
+DISCARDED = "connection_discarded"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def users(database: Database) -> int:
 
 
 def is_read_by_nobody(path: Path) -> bool:
-    """Whether the log can be written back to its end, which a reader of an old moment prevents."""
+    """Whether the log can be written back to its end, which a reader of an old snapshot prevents."""
     with closing(sqlite3.connect(path)) as raw:
         busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy
@@ -134,7 +134,7 @@ def test_a_connection_that_comes_back_with_an_open_statement_is_thrown_away_and_
         rows = connection.execution_options(stream_results=True).exec_driver_sql(MANY)
         next(iter(rows))
         connection.close()
-    assert [(each["event"], each["log_level"], each["open_cursors"]) for each in said] == [(THROWN_AWAY, "error", 1)]
+    assert [(each["event"], each["log_level"], each["open_cursors"]) for each in said] == [(DISCARDED, "error", 1)]
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         before.execute("SELECT 1")
     assert is_read_by_nobody(pool.path)
@@ -144,7 +144,7 @@ def test_a_connection_that_comes_back_with_an_open_statement_is_thrown_away_and_
 def test_a_connection_that_comes_back_within_a_transaction_is_thrown_away_and_told(pool: Database) -> None:
     with capture_logs() as said, closing(pool.engine.raw_connection()) as raw:
         raw.cursor().execute("BEGIN IMMEDIATE")
-    assert [(each["event"], each["in_transaction"]) for each in said] == [(THROWN_AWAY, True)]
+    assert [(each["event"], each["in_transaction"]) for each in said] == [(DISCARDED, True)]
     add_user(pool.path, "second@example.com")
     assert users(pool) == 2
 
@@ -163,7 +163,7 @@ def test_connections_that_are_used_as_they_should_be_are_kept(pool: Database) ->
 
 
 def poisoned(database: Database) -> sqlite3.Cursor:
-    """A statement that nobody knows of on the pool's connection, which therefore reads an old moment."""
+    """A statement that nobody knows of on the pool's connection, which therefore reads an old snapshot."""
     with closing(database.engine.raw_connection()) as raw:
         known: Any = raw.dbapi_connection
         assert isinstance(known, TrackedConnection)
@@ -179,7 +179,7 @@ def test_a_writer_whose_connection_reads_an_old_moment_gets_another_one_at_once(
     with capture_logs() as said, pool.write() as connection:
         connection.exec_driver_sql("UPDATE users SET name = 'D'")
     assert time.monotonic() - began < 1
-    assert [each["event"] for each in said] == [THROWN_AWAY]
+    assert [each["event"] for each in said] == [DISCARDED]
     del hidden
     assert users(pool) == 2
 
@@ -188,7 +188,7 @@ def test_a_transaction_on_a_connection_that_cannot_be_changed_fails_at_once(pool
     hidden = poisoned(pool)
     began = time.monotonic()
     with (
-        pytest.raises(RuntimeError, match="old moment"),
+        pytest.raises(RuntimeError, match="old snapshot"),
         pool.engine.connect() as connection,
         transaction(connection, WRITE),
     ):
