@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Replace this process with gunicorn; return 1 if it can't start."""
     parser = argparse.ArgumentParser(prog="python -m ml_service", description="Serve the ML service.")
     parser.add_argument("--reload", action="store_true", help="restart when a source file changes (for development)")
-    os.umask(0o077)  # models and what trainings leave are their owner's alone
+    os.umask(0o077)  # only the owner can read models and the files of trainings
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()

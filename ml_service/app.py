@@ -1,4 +1,4 @@
-"""create_app: puts the ML service together.
+"""create_app: assembles the ML service.
 
 Law: importing this creates nothing, and a caller is authenticated before the body of its request is read.
 """
@@ -62,8 +62,8 @@ def _guard(app: Flask, token: str) -> None:
     @app.before_request
     def _authenticate() -> None:
         given = request.headers.get("Authorization", "").strip()
-        # A token that differs is told where none is needed too: whoever asks for health with one is a gateway. And
-        # nobody needs one to be told that a public path has no such method.
+        # A wrong token is refused on public paths too, because a health check with a token comes from a gateway.
+        # Without a token, a wrong method on a public path is answered with 405.
         if request.path in paths and not given:
             return
         if not given or given.lower() == "bearer":

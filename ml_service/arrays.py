@@ -1,4 +1,4 @@
-"""Types of the arrays that the package passes about, each named after its use."""
+"""Types of the package's arrays, each named after its use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 #: 1 where the customer left, 0 where they stayed.
 Labels = npt.NDArray[np.int8]
-#: The fold that holds each row out, -1 where none does.
+#: The fold that holds out each row, -1 if none does.
 Folds = npt.NDArray[np.int8]
 #: Row positions, groups and keys.
 Ints = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.cli import atomic_write, check_writable, guarded
 from ml_service.data.dataset import snapshot_of
 from ml_service.data.simulated import CUSTOMERS, simulated
 from ml_service.settings import load_settings
@@ -24,7 +24,7 @@ from shared.tables.read import read_table
 
 
 def backtest_text(result: Backtest) -> str:
-    """Write a backtest as a table, one line per origin, oldest first."""
+    """Format a backtest as a table, one line per origin, oldest first."""
     lines = [
         f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>7} {'mean p':>7} {'AUC':>7} {'log loss':>9} {'ECE':>7}"
     ]
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="python -m ml_service.backtest",
-        description="Train a model at each past date on what was known then, and test it on what came after.",
+        description="Train a model at each past date on the data known by then, and test it on that date's rows.",
         epilog="example: python -m ml_service.backtest --data months.csv --schema schema.toml --json backtest.json",
     )
     command.add_argument(
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--origins", type=int, metavar="N", help="use only the newest N dates")
     command.add_argument("--trials", type=int, default=4, help="configurations to try at each date (default: 4)")
-    command.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    command.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the table as JSON")
     return command
 
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     print(backtest_text(result))
     if options.json is not None:
-        with written_whole(options.json) as file:
+        with atomic_write(options.json) as file:
             file.write(orjson.dumps(result.model_dump(), option=orjson.OPT_INDENT_2).decode() + "\n")
 
 

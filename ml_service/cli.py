@@ -1,4 +1,4 @@
-"""Shared by the commands: error handling and writing of files.
+"""Error handling and file writing of the commands.
 
 Law: bad input gives one line on standard error and exit code 2; a file is written completely or not at all.
 """
@@ -53,8 +53,8 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[IO[str]]:
-    """Open a text file that gets its name only when it is complete."""
+def atomic_write(path: Path) -> Iterator[IO[str]]:
+    """Open a text file under a temporary name, and rename it when it is complete."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with aside.open("x", encoding="utf-8", newline="") as file:

@@ -16,7 +16,7 @@ ECE_BINS = 15
 
 
 def both_classes(label: Labels) -> bool:
-    """Return whether leavers and stayers both occur."""
+    """Return whether leavers and stayers both occur in labels, ndarray of int8, shape (n_rows,)."""
     return 0 < int(np.count_nonzero(label)) < len(label)
 
 
@@ -136,13 +136,18 @@ def brier_skill(label: Labels, probability: Floats) -> float | None:
     -------
     brier_skill : float or None
         1 is perfect, 0 is as good as predicting the churn rate for every row; None if there is only one class.
+
+    References
+    ----------
+    Murphy, "Skill Scores Based on the Mean Square Error and Their Relationships to the Correlation Coefficient",
+    Monthly Weather Review 116 (1988).
     """
     rate = float(label.mean())
     return 1 - brier(label, probability) / (rate * (1 - rate)) if both_classes(label) else None
 
 
 def _sorted_with_ties_averaged(label: Labels, score: Floats) -> tuple[Floats, Floats]:
-    """Scores in ascending order and the labels beside them; rows with equal scores share their mean label."""
+    """Scores in ascending order, and their labels; rows with equal scores share their mean label."""
     values, inverse, rows = np.unique(score, return_inverse=True, return_counts=True)
     rates = np.bincount(inverse, weights=label, minlength=len(values)) / rows
     return np.repeat(values, rows), np.repeat(rates, rows)
@@ -196,6 +201,10 @@ def lift(label: Labels, score: Floats, share: float = 0.1) -> float | None:
     -------
     lift : float or None
         1 is no better than chance; None if there are no leavers.
+
+    References
+    ----------
+    Ling, Li, "Data Mining for Direct Marketing: Problems and Solutions", KDD 1998.
     """
     if not label.any():
         return None
@@ -241,7 +250,11 @@ def at_threshold(label: Labels, probability: Floats, threshold: float) -> AtThre
     Returns
     -------
     figures : AtThreshold
-        Precision is None if no row reaches the threshold, recall if there are no leavers.
+        Precision is None if no row reaches the threshold, recall if there are no leavers, F1 if either is None.
+
+    References
+    ----------
+    ``sklearn.metrics.precision_recall_fscore_support``.
 
     Examples
     --------
@@ -259,7 +272,8 @@ def at_threshold(label: Labels, probability: Floats, threshold: float) -> AtThre
 def at_threshold_balanced(label: Labels, probability: Floats, threshold: float) -> AtThreshold:
     """Compute precision, recall and F1 of the same ROC point at a prevalence of 1/2.
 
-    precision = R / (R + FPR), where R is the recall and FPR the false positive rate.
+    precision = R / (R + FPR), where R is the recall and FPR the false positive rate;
+    see docs/definitions.md#balanced-precision.
 
     Parameters
     ----------
@@ -273,7 +287,7 @@ def at_threshold_balanced(label: Labels, probability: Floats, threshold: float) 
     Returns
     -------
     figures : AtThreshold
-        All None if there is only one class.
+        All None if there is only one class; precision and F1 are None if no row reaches the threshold.
     """
     if not both_classes(label):
         return AtThreshold(None, None, None)

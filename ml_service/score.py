@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.cli import atomic_write, check_writable, guarded
 from ml_service.data.feature_matrix import typed_columns
 from ml_service.evaluation.blanking import missing_counts, missing_warnings
 from ml_service.model.artefacts import MANIFEST
@@ -27,7 +27,7 @@ from shared.schema.features import load_schema
 from shared.tables.read import CustomerTable, read_table, row_keys
 
 CHUNK_ROWS = 25_000
-#: Spreadsheets take a text with such a beginning for a formula.
+#: Spreadsheets read text that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 EPILOG = """\
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def safe_cell(text: str) -> str:
-    """Quote a text that a spreadsheet would take for a formula.
+    """Quote text that a spreadsheet would read as a formula.
 
     >>> safe_cell("=1+1"), safe_cell("7590-VHVEG")
     ("'=1+1", '7590-VHVEG')
@@ -77,7 +77,7 @@ def header(id_name: str | None) -> list[str]:
 def scored_rows(model: ChurnModel, table: CustomerTable) -> Iterator[list[Any]]:
     """Generate the rows of the output."""
     features = typed_columns(model.schema, table.features)
-    # Without ids the table holds row numbers in their place, which are no keys.
+    # Without ids, the table holds row numbers instead, which are not keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else None
     for start in range(0, features.num_rows, CHUNK_ROWS):
         chunk = features.slice(start, CHUNK_ROWS)
@@ -125,7 +125,7 @@ def _score(options: argparse.Namespace) -> None:
             file.seek(0)
             shutil.copyfileobj(file, sys.stdout)
     else:
-        with written_whole(Path(options.out)) as file:
+        with atomic_write(Path(options.out)) as file:
             _write(file, model, table)
         print(f"Scored {table.features.num_rows:,} rows with model {model.version}: {options.out}", file=sys.stderr)
 

@@ -49,12 +49,12 @@ class Settings(BaseSettings):
     ml_service_token: SecretStr | None = Field(
         default=None,
         validation_alias="ML_SERVICE_TOKEN",
-        description="Secret that callers send; must be set in production, elsewhere random and kept in ML_MODEL_PATH",
+        description="Secret that callers send; required in production, otherwise random and stored in ML_MODEL_PATH",
     )
     app_env: Literal["development", "test", "production"] = Field(
         default="development",
         validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
-        description="In production no token is made; NODE_ENV is read if APP_ENV is absent",
+        description="In production no token is generated; NODE_ENV is read if APP_ENV is absent",
     )
     log_level: LogLevel = Field(default="info", validation_alias="LOG_LEVEL", description="Lowest level that is logged")
     log_format: Literal["json", "text"] = Field(
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def service_token(self) -> str:
-        """The token that callers send; if unset, a random one is made at the first use and kept."""
+        """The token that callers send; if unset, a random one is generated at the first use and stored."""
         if self.ml_service_token is not None:
             return self.ml_service_token.get_secret_value()
         return kept_service_token(self.ml_model_path)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from ml_service.api.codec import checked_version
-from ml_service.cli import check_writable, guarded, written_whole
+from ml_service.cli import atomic_write, check_writable, guarded
 from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.simulated import CUSTOMERS, simulated
 from ml_service.evaluation.acceptance import missed_floors
@@ -28,7 +28,7 @@ from shared.schema.features import load_schema
 from shared.simulation.simulate import PRESETS
 from shared.tables.read import read_table
 
-#: Takes a minute or two on a typical customer table; the service uses the portfolio of four.
+#: Number of configurations, a minute or two on a typical customer table; the service tries the portfolio of four.
 TRIALS = 40
 
 EPILOG = """\
@@ -39,9 +39,9 @@ real customers.
 With --data, the rows of the newest quarter of the dates are the test rows. A table without dates is split at random,
 and its training rows get out-of-fold scores later.
 
-For a seed, a search of N configurations is the beginning of any longer one, so a search that --time-budget ended can be
-repeated with --trials. The preset `documented` has to reach an AUC of 0.87 that is at most 0.008 below the ceiling, and
-a balanced precision of 0.84, recall of 0.89 and F1 of 0.86; otherwise the exit code is 1.
+With the same seed, a search of N configurations is the start of any longer one, so a search that --time-budget ended
+can be repeated with --trials. The preset `documented` must reach an AUC of 0.87, at most 0.008 below the ceiling, and a
+balanced precision of 0.84, recall of 0.89 and F1 of 0.86; otherwise the exit code is 1.
 
 examples:
   python -m ml_service.train_model
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the model (default: ML_MODEL_PATH/<version>)"
     )
-    command.add_argument("--force", action="store_true", help="replace a model that is in DIR")
+    command.add_argument("--force", action="store_true", help="replace the model in DIR")
     command.add_argument("--report", type=Path, metavar="FILE", help="also write the report as JSON")
     command.add_argument(
         "--trials",
@@ -77,13 +77,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"configurations to try (default: {TRIALS})",
     )
-    command.add_argument("--time-budget", type=float, metavar="S", help="try no further configuration after S seconds")
+    command.add_argument("--time-budget", type=float, metavar="S", help="start no configuration after S seconds")
     command.add_argument(
         "--allow-leak",
         action="append",
         default=[],
         metavar="NAME",
-        help="allow a feature although it gives the outcome away",
+        help="allow a feature even if it gives the outcome away",
     )
     command.add_argument(
         "--model-version", metavar="X.Y.Z", help="version of the model (default: one patch above the newest)"
@@ -163,7 +163,7 @@ def _train(options: argparse.Namespace) -> list[str]:
     missed = missed_floors(trained.report) if simulation == _documented(options.seed) else []
     if options.report is not None:
         content = {**trained.report.model_dump(mode="json"), "simulated": simulation, "missed_floors": missed}
-        with written_whole(options.report) as file:
+        with atomic_write(options.report) as file:
             file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
     if simulation is not None:
         preset, seed, customers = simulation["preset"], simulation["seed"], simulation["customers"]

@@ -30,14 +30,14 @@ _INT64 = range(-MAX_INT64 - 1, MAX_INT64 + 1)
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows to score, with their keys if these were sent."""
+    """The rows to score, with their keys if sent."""
 
     matrix: Matrix
     row_keys: pa.Array | None
 
 
 def checked_version(text: str | None) -> str | None:
-    """Check the form of a version; raises InvalidInput."""
+    """Check the format of a version; raises InvalidInput."""
     if text is not None and not _VERSION.fullmatch(text):
         message = "Three numbers separated by dots are expected, such as 2.4.1."
         raise invalid("model_version", message)
@@ -54,10 +54,10 @@ def read_json(body: bytes) -> Any:
     TooLarge
         If it is larger than `MAX_JSON_BYTES`.
     InvalidInput
-        If it would be JSON but for NaN, Infinity or a number out of range.
+        If NaN, Infinity or a number out of range is its only error.
     """
     if len(body) > MAX_JSON_BYTES:
-        raise TooLarge(f"A JSON body may have at most {MAX_JSON_BYTES // 2**20} MB; send many rows as {ARROW_TYPE}.")
+        raise TooLarge(f"A JSON body can have at most {MAX_JSON_BYTES // 2**20} MB; send many rows as {ARROW_TYPE}.")
     refuse_hard_json(body)
     try:
         return orjson.loads(body)
@@ -187,7 +187,7 @@ def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, 
 
 
 def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
-    """A stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
+    """An Arrow stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
     schema = arrow.answer_schema(_model_fields(model, explanation))
     scores, points = explanation.scores, explanation.points
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]

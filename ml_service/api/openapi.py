@@ -1,4 +1,4 @@
-"""OpenAPI 3.1: a route states what it reads and answers where it is registered, and the document follows from that."""
+"""OpenAPI 3.1: each route is registered with its request and answer types; the document is generated from these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ml_service.api.schemas import Failure
 from shared.contracts.api import JSON_TYPE
 
 Json = dict[str, Any]
-#: Names to types that pydantic has a JSON schema for: a body by its media type, a parameter by its name.
+#: Types with a JSON schema in pydantic: of a body by media type, of a parameter by name.
 Types: TypeAlias = Mapping[str, Any]
 View = Callable[..., Response]
 
@@ -23,7 +23,7 @@ _BRACES = str.maketrans("<>", "{}")
 
 
 def failures(*statuses: int) -> dict[int, Types]:
-    """These statuses, each with the common body of failures."""
+    """Map each status to the common body of failures."""
     return {status: {JSON_TYPE: Failure} for status in statuses}
 
 
@@ -99,7 +99,7 @@ def _content(types: Types) -> Json:
 
 
 def _with_schemas(node: Any, definitions: Json) -> Any:
-    """A copy with JSON schemas in place of types; what they refer to is added to `definitions`."""
+    """A copy with JSON schemas in place of types; the schemas they refer to are added to `definitions`."""
     if isinstance(node, list):
         return [_with_schemas(each, definitions) for each in node]
     if not isinstance(node, dict):

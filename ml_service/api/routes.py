@@ -60,7 +60,7 @@ def _service() -> MLService:
 
 @blueprint.operation("GET", "/health", {JSON_TYPE: Health}, public=True)
 def health() -> Response:
-    """Answer that the service runs, and whether it holds a verified model in memory."""
+    """Report that the service runs, and whether a verified model is in memory."""
     registry = _service().registry
     return jsonify(
         status="OK",
@@ -73,7 +73,7 @@ def health() -> Response:
 
 @blueprint.operation("GET", "/health/ready", {JSON_TYPE: Readiness}, also={503: {JSON_TYPE: Readiness}}, public=True)
 def ready() -> Response:
-    """Answer that the newest model can score, and how; 503 with the reason if it can't."""
+    """Report that the newest model can score, and by which method; 503 with the reason if it can't."""
     problem, fallback = _service().problem(), _service().fallback()
     response = jsonify(
         ready=problem is None,
@@ -120,7 +120,7 @@ def predict() -> Response:
     also={**_REFUSED, **failures(503)},
 )
 def train() -> Response:
-    """Train on the snapshot sent, or on the simulated subscribers if the body is empty; closing the answer stops it."""
+    """Train on the snapshot sent, or on the simulated subscribers if the body is empty; disconnecting stops it."""
     return _answer(_service().start_training(_training_body()))
 
 
@@ -132,7 +132,7 @@ def train() -> Response:
     also={**_REFUSED, **failures(503)},
 )
 def backtest() -> Response:
-    """Evaluate a model of each past date of the snapshot; no model is kept."""
+    """Train and evaluate a model at each past date of the snapshot; no model is kept."""
     body = _training_body()
     if body is None:
         raise InvalidInput("A backtest needs a snapshot with dates.")
@@ -198,7 +198,7 @@ def features() -> Response:
 
 @blueprint.operation("GET", "/models", {JSON_TYPE: ModelList})
 def models() -> Response:
-    """All versions on disk, newest first, each verified now."""
+    """All versions on disk, newest first, each verified for this answer."""
     registry = _service().registry
     listed: ModelList = {
         "newest": registry.newest(),

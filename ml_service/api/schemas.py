@@ -1,4 +1,4 @@
-"""Bodies that only the ML service's own routes answer; those of scoring and training are in `shared.contracts.api`."""
+"""Answers of the ML service; those of scoring and training are in `shared.contracts.api`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from shared.contracts.api import Backtest, ErrorBody, Importance, TrainReport
 
-Report = Annotated[dict[str, Any] | None, Field(description="The TrainReport that the training answered")]
+Report = Annotated[dict[str, Any] | None, Field(description="The TrainReport of the training")]
 
 
 class Failure(TypedDict):
@@ -21,7 +21,7 @@ class Failure(TypedDict):
 
 
 class Health(TypedDict):
-    """The service runs."""
+    """The answer of a running service."""
 
     status: str
     service: str
@@ -31,7 +31,7 @@ class Health(TypedDict):
 
 
 class Readiness(TypedDict):
-    """Whether the newest model can score, and by what."""
+    """Whether the newest model can score, and by which method."""
 
     ready: bool
     reason: str | None
@@ -90,6 +90,6 @@ class BacktestLine(TypedDict):
 
 
 class FailureLine(TypedDict):
-    """The last NDJSON line where the work failed."""
+    """The last NDJSON line if the work failed."""
 
     error: dict[str, Any]

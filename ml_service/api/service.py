@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class MLService:
-    """Scores, trainings and backtests over a registry and a trainer.
+    """Scores, trains and backtests with a registry and a trainer.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class MLService:
             return None
 
     def score_table(self, body: bytes, version: str | None) -> bytes:
-        """Score an Arrow stream and answer with one."""
+        """Score the rows of an Arrow stream; the answer is an Arrow stream too."""
         table = codec.read_arrow(body)
         model = self.registry.get(version)
         rows = codec.rows_of_table(model, table)

@@ -10,7 +10,7 @@ from ml_service.arrays import Floats
 from shared.errors import Detail, InvalidInput
 from shared.schema.features import MAX_FEATURES, Schema
 
-#: In a smaller table, as many values as rows may be a coincidence.
+#: In a smaller table, as many values as rows can be a coincidence.
 MIN_ROWS = 100
 #: A category with this share of distinct values is an id.
 ID_SHARE = 0.9
@@ -30,7 +30,7 @@ def check_columns(schema: Schema, features: pa.Table) -> None:
     if details:
         raise InvalidInput.of(details)
     if not any(_varies(features[name]) for name in schema.feature_names):
-        raise InvalidInput("Every feature has one single value or none, so there is nothing to learn from.")
+        raise InvalidInput("Every feature has a single value or none, so there is nothing to learn from.")
 
 
 def _id_problem(name: str, column: pa.ChunkedArray) -> Detail | None:
@@ -40,7 +40,7 @@ def _id_problem(name: str, column: pa.ChunkedArray) -> Detail | None:
         return None
     message = (
         f"{values:,} different values in {present:,} rows: this is a name or an id rather than a category. "
-        "Take it out of the schema's features, or make it the schema's id."
+        "Remove it from the schema's features, or make it the schema's id."
     )
     return {"field": name, "message": message}
 

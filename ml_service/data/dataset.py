@@ -23,7 +23,7 @@ from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
 from shared.validation import details_of
 
-#: Number of rows whose values are in memory at a time while the checksum is computed.
+#: Number of rows in memory at a time while the checksum is computed.
 HASHED_ROWS = 25_000
 
 
@@ -43,7 +43,7 @@ class Snapshot:
     row_keys : pyarrow array of int64, length n_rows
         Customer of each row, null where it has no key.
     true_probability : ndarray of float64, shape (n_rows,), or None
-        Only of simulated rows: for the ceiling in the report, never a feature.
+        Only for simulated rows: for the ceiling in the report, never a feature.
     """
 
     schema: Schema
@@ -54,7 +54,7 @@ class Snapshot:
     true_probability: Floats | None = None
 
     def matrix(self) -> tuple[Matrix, dict[str, list[str]]]:
-        """The matrix of all rows with all their category values, and these values."""
+        """The matrix of all rows, and the values of each category."""
         categories = learn_categories(self.schema, self.features)
         return to_matrix(self.schema, categories, self.features), categories
 
@@ -68,7 +68,7 @@ class Snapshot:
         digest.update(orjson.dumps(self.row_keys.null_count) + np.asarray(self.row_keys.fill_null(0)).tobytes())
         for start in range(0, len(self.label), HASHED_ROWS):
             part = to_matrix(self.schema, categories, self.features.slice(start, HASHED_ROWS)).values
-            # NaNs may differ in their bits; they are made equal.
+            # NaNs can differ in their bits, so each is replaced by the same NaN.
             digest.update(np.nan_to_num(part, nan=np.nan).tobytes())
         return digest.hexdigest()
 
@@ -160,9 +160,9 @@ def snapshot_of(table: CustomerTable) -> Snapshot:
         If the table has no labels.
     """
     if table.label is None:
-        raise InvalidInput("The file doesn't say who churned.")
+        raise InvalidInput("The file doesn't show which customers left.")
     rows = len(table.label)
-    # Without ids the table holds row numbers in their place, which are no keys.
+    # Without ids, the table holds row numbers instead, which are not keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
     as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
     return Snapshot(table.schema, table.features, table.label, as_of, keys)

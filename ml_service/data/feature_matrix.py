@@ -1,4 +1,4 @@
-"""From columns to the model's matrix, in training and in scoring.
+"""Converts columns to the model's matrix, in training and in scoring.
 
 Law: the same functions read the values in training and in scoring.
 """
@@ -30,7 +30,7 @@ class Matrix:
     values : ndarray of float64, shape (n_rows, n_features)
         In the order of the schema; a category value is its position in the model's list, a missing value is NaN.
     unknown : dict of str to int
-        Feature to the number of its values that training had not seen, which count as missing; only numbers above 0.
+        Number of values not seen in training, by feature, if above 0; these values count as missing.
     """
 
     values: Floats
@@ -54,8 +54,8 @@ def typed_columns(schema: Schema, table: pa.Table) -> pa.Table:
     Raises
     ------
     InvalidInput
-        If a column is missing, occurs twice, has a wrong type or a number out of range, or lacks values although its
-        feature says `missing = false`; with one detail per column.
+        If a column is missing, occurs twice, has a wrong type or a number out of range, or lacks values although the
+        schema has `missing = false`; with one detail per column.
     """
     details: list[Detail] = []
     columns: dict[str, pa.ChunkedArray] = {}
@@ -94,7 +94,7 @@ def _typed(column: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, Detail 
 def _problem(column: pa.ChunkedArray, kind: str, *, may_be_missing: bool) -> Detail | None:
     if kind == "number":
         values = column.to_numpy()
-        # xgboost keeps values as 32-bit floats: anything larger would become infinite there.
+        # xgboost stores values as 32-bit floats: a larger value would become infinite.
         beyond = np.flatnonzero(np.abs(values) > LARGEST)
         if beyond.size:
             return {
@@ -132,7 +132,8 @@ def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) ->
         if cells is None:
             details.append({"field": f"columns.{name}", "message": "This column is missing."})
         elif len(cells) != rows:
-            details.append({"field": f"columns.{name}", "message": f"{len(cells)} values where others have {rows}."})
+            message = f"{len(cells)} values, but the first column has {rows}."
+            details.append({"field": f"columns.{name}", "message": message})
         else:
             arrays[name], wrong = _array(cells, feature.kind)
             if wrong is not None:
@@ -159,7 +160,7 @@ class PlainCells:
     Parameters
     ----------
     schema, categories
-        The model's own.
+        Those of the model.
     """
 
     def __init__(self, schema: Schema, categories: Categories) -> None:
@@ -167,7 +168,7 @@ class PlainCells:
         self._codes: dict[str, dict[Cell, int]] = {}
         for name in schema.categories:
             texts = pa.array(categories[name], pa.string())
-            # A value that is not in normal form is left to `columns_from_lists`.
+            # `columns_from_lists` converts a value that is not in normal form.
             known = pc.equal(normal_form(texts), texts).to_pylist()
             self._codes[name] = {text: k for k, text in enumerate(categories[name]) if known[k] and text}
 
@@ -234,7 +235,7 @@ def to_matrix(schema: Schema, categories: Categories, columns: pa.Table) -> Matr
     ----------
     schema : Schema
     categories : mapping of str to sequence of str
-        The values of each category that the model knows.
+        The values of each category in the model.
     columns : pyarrow.Table, n_rows rows
         As `typed_columns` or `columns_from_lists` returned it.
 

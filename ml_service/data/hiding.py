@@ -1,4 +1,4 @@
-"""Hiding cells at random in training, so that the trees learn to handle missing values even where there are none.
+"""Hides random cells in training, so that the trees learn to handle missing values in complete features too.
 
 Law: cells are hidden only in rows that trees learn from, never in held-out, calibration or test rows.
 """
@@ -21,15 +21,15 @@ ALMOST = 0.001
 def hide(values: Floats, seed: int) -> Floats:
     """Hide `SHARE` of the cells: half of them one at a time, half in rows that lack several.
 
-    When a data feed fails, all its columns are missing together. Trees that had only seen single missing cells would
-    simply add up the effects of each.
+    When a data feed fails, all its columns are missing together. Trees trained only on single missing cells would just
+    add up the effects of each.
 
     Parameters
     ----------
     values : ndarray of float64, shape (n_rows, n_features)
         The model's matrix.
     seed : int
-        The same shape and seed hide the same cells.
+        The same cells are hidden for the same shape and seed.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def hide(values: Floats, seed: int) -> Floats:
 
 
 def blank(values: Floats, feature: int) -> Floats:
-    """A copy that lacks the feature at this position in every row."""
+    """A copy in which the feature at this position is missing in every row."""
     lacking = values.copy()
     lacking[:, feature] = np.nan
     return lacking
@@ -59,7 +59,7 @@ def complete_features(schema: Schema, values: Floats) -> list[str]:
     ----------
     schema : Schema
     values : ndarray of float64, shape (n_rows, n_features)
-        Matrix of the training rows, with nothing hidden.
+        Matrix of the training rows, without hidden cells.
 
     Returns
     -------

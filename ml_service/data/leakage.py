@@ -1,4 +1,4 @@
-"""The leak guard: no feature may give the outcome away by itself.
+"""The leak guard: refuses features that alone give the outcome away.
 
 Law: training is refused with the name of each such feature and the evidence; a feature that is allowed by name is
 listed in the report.
@@ -23,9 +23,9 @@ HIGHEST_AUC = 0.92
 #: A value that leavers lack this many times as often as stayers was probably emptied when they left.
 MISSING_RATIO = 5.0
 #: A value that leavers have this many times as often as stayers was probably filled in when they left. The limit is
-#: higher, because a rare event before the end may be recorded in the same way.
+#: higher, because a rare event before the end can be recorded in the same way.
 PRESENT_RATIO = 20.0
-#: A ratio counts only if at least so many leavers lack, or have, the value.
+#: A ratio counts only if at least this many leavers lack, or have, the value.
 MIN_LEAVERS = 10
 #: Larger tables are sampled.
 MAX_ROWS = 60_000
@@ -63,7 +63,7 @@ def guard(
     groups : ndarray of int64, shape (n_rows,)
         Rows of one group share their fold.
     allowed : collection of str
-        Features that may be leaks.
+        Features that are accepted even if they are leaks.
     seed : int
 
     Returns
@@ -88,14 +88,14 @@ def guard(
         names = ", ".join(leak.name for leak in refused)
         raise LeakFound(
             f"{names}: probably written after the outcome was known. {refused[0].name}: {refused[0].evidence} "
-            f"Take it out of the schema's features, or allow it by name (--allow-leak {refused[0].name}).",
+            f"Remove it from the schema's features, or allow it by name (--allow-leak {refused[0].name}).",
             details=details,
         )
     return leaks
 
 
 def find_leaks(schema: Schema, values: Floats, label: Labels, groups: Ints, *, seed: int) -> list[Leak]:
-    """Find the features that give the outcome away by themselves.
+    """Find the features that alone give the outcome away.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _sample(label: Labels, seed: int) -> Ints:
     if len(label) <= MAX_ROWS:
         return np.arange(len(label))
     rng = np.random.default_rng(seed)
-    # Leavers get at least a quarter of the sample, so that enough of them are left if they are rare.
+    # If leavers are rare, they get up to a quarter of the sample, so that enough of them remain.
     leavers, stayers = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     few = min(len(leavers), max(MAX_ROWS // 4, round(MAX_ROWS * len(leavers) / len(label))))
     rest = min(len(stayers), MAX_ROWS - few)

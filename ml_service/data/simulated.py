@@ -19,7 +19,7 @@ from shared.schema.features import built_in_schema
 from shared.simulation.simulate import PLANS, PRESETS, SimulatedMonths, training_records
 
 CUSTOMERS = 13_334
-#: Date of the first month of the simulation; the last one is then in December.
+#: Date of the first month of the simulation; the last month is then in December.
 FIRST_DAY = np.datetime64("2025-01-15", "D")
 STEP_DAYS = 30
 

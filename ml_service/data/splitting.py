@@ -45,7 +45,7 @@ def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Int
     """Group the rows that must stay together in a split.
 
     Rows with the same key belong to one customer. Rows without a key are grouped if all their values are the same: a
-    table without ids may contain a row twice, and the copy would give the answer away. The same holds for a table with
+    table without ids can contain a row twice, and the copy would give the answer away. The same holds for a table with
     one row per key, unless fewer than half of its rows are distinct.
 
     Parameters
@@ -72,7 +72,7 @@ def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Int
 
 
 def _identical_rows(values: Floats) -> Ints:
-    # Compared as bytes, so that a missing value equals a missing value.
+    # Compared as bytes, so that missing values are equal.
     rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 8))).ravel()
     return np.asarray(np.unique(rows, return_inverse=True)[1], dtype=np.int64)
 

@@ -20,7 +20,7 @@ def missed_floors(report: TrainReport) -> list[str]:
     Returns
     -------
     missed : list of str
-        A sentence for each; empty if all are reached.
+        A sentence for each missed figure; empty if all are reached.
     """
     balanced = report.test.balanced
     floors = {

@@ -1,6 +1,6 @@
 """Baselines: simple models that are fitted on the same training rows and evaluated on the same test rows.
 
-Law: a baseline that can't be made says so in its note, and its figures are null.
+Law: a baseline that can't be fitted has null figures, and its note gives the reason.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def _evaluate(data: BaselineData, probability: Floats, note: str) -> Baseline:
 def _constant(data: BaselineData) -> Baseline:
     rate = float(data.training_label.mean())
     return _evaluate(
-        data, np.full(len(data.test), rate), f"The churn rate of the training rows, {rate:.4f}, for everybody"
+        data, np.full(len(data.test), rate), f"The churn rate of the training rows, {rate:.4f}, for every customer"
     )
 
 
 def _single_rule(data: BaselineData) -> Baseline:
-    # The stumps are fitted one by one: a matrix with a column per category value could be many times the table.
+    # The stumps are fitted one by one: a matrix with a column per category value could be far larger than the table.
     rules = [
         _Rule(position, name, column, level)
         for position, name in enumerate(data.schema.feature_names)
@@ -135,7 +135,7 @@ def _rule_columns(data: BaselineData, position: int, name: str) -> list[tuple[_C
 
 @dataclass(frozen=True)
 class _Column:
-    """Takes a number as it is, and a category as 1 where it has this code."""
+    """Returns a number unchanged; for a category, 1 where it has this code, else 0."""
 
     code: int | None
 

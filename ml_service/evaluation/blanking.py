@@ -1,4 +1,4 @@
-"""Change of the scores where a feature is missing that was complete in training."""
+"""Change of the scores if a feature that was complete in training is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def complete_features(model: ChurnModel) -> list[str]:
     Returns
     -------
     names : list of str
-        Empty for a model of an older version, which did not record them.
+        Empty for a model of an older release, which did not record them.
     """
     return list(model.training.get("complete_features", []))
 
@@ -61,7 +61,7 @@ def blanked(model: ChurnModel, features: pa.Table, row_keys: pa.Array, as_of: Da
     ----------
     model : ChurnModel
     features : pyarrow.Table, n_rows rows
-        Typed columns of the test rows, of which the newest are used.
+        Typed columns of the test rows; only the newest rows are used.
     row_keys : pyarrow array of int64, length n_rows
         Customers of the test rows.
     as_of : ndarray of datetime64[D], shape (n_rows,), or None

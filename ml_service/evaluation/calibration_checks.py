@@ -16,7 +16,7 @@ from shared.contracts.api import CalibrationCheck
 SLOPE = (0.9, 1.1)
 MAX_GAP, MAX_OVERCONFIDENCE, CONFIDENCE_BINS = 0.015, 0.03, 10
 TAIL, TAIL_ROWS = 0.7, 100
-#: Number of simulations of a perfectly calibrated model, and the rows of each at most.
+#: Number of simulations of a perfectly calibrated model, and the maximum number of rows in each.
 PERFECT_DRAWS, PERFECT_ROWS = 1000, 20_000
 Z95 = 1.959964
 
@@ -149,7 +149,7 @@ def confidence_check(label: Labels, probability: Floats, threshold: float) -> tu
         gaps.append(abs(gap))
         holds = holds and -gap <= max(MAX_OVERCONFIDENCE, 3 * error)
     mean = float(np.mean(gaps))
-    # On few rows, the bins of a perfect model differ by chance alone by more than MAX_GAP.
+    # On few rows, the bins of a perfect model can differ by more than MAX_GAP by chance alone.
     return mean, bool(holds and mean <= max(MAX_GAP, _chance_gap(confidence)))
 
 
@@ -175,6 +175,10 @@ def perfect_ece(probability: Floats, seed: int = 0, percentile: float = 99) -> f
     -------
     ece : float
         The percentile of the simulated values.
+
+    References
+    ----------
+    Bröcker, Smith, "Increasing the Reliability of Reliability Diagrams", Weather and Forecasting 22 (2007).
     """
     p = np.sort(probability)
     if len(p) > PERFECT_ROWS:

@@ -62,6 +62,10 @@ def reliability(label: Labels, probability: Floats) -> list[Reliability]:
     -------
     bins : list of Reliability
         The bins of the ECE, with the 95 % Wilson interval of the observed rate.
+
+    References
+    ----------
+    DeGroot, Fienberg, "The Comparison and Evaluation of Forecasters", The Statistician 32 (1983).
     """
     order = np.argsort(probability, kind="stable")
     bins = []

@@ -1,4 +1,4 @@
-"""The training report: the figures of a model on the test rows, beside their intervals, the champion's and baselines'.
+"""The training report: the figures of a model on the test rows, with those of the champion and the baselines.
 
 Law: every figure is computed on test rows only.
 """
@@ -31,7 +31,7 @@ from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from shared.clock import iso, utc_now
 from shared.contracts.api import CalibrationCheck, Dependence, Importance, TestFigures, TrainReport
 
-#: Calibration is checked on the rows with a missing value if there are at least so many.
+#: Calibration is checked on the rows with a missing value if there are at least this many.
 MIN_ROWS_WITH_MISSING = 200
 #: Maximum number of training rows that the baselines are fitted on.
 BASELINE_ROWS = 200_000
@@ -105,7 +105,18 @@ class Evaluation:
         return customer_groups(self.keys, values)
 
     def figures_of(self, model: ChurnModel, probability: Floats) -> TestFigures:
-        """Compute all figures of a model from its probabilities of the test rows."""
+        """Compute all figures of a model from its probabilities of the test rows.
+
+        Parameters
+        ----------
+        model : ChurnModel
+            Gives the thresholds.
+        probability : ndarray of float64, shape (n_test,)
+
+        Returns
+        -------
+        figures : TestFigures
+        """
         return figures(
             self.label,
             probability,

@@ -21,7 +21,7 @@ from shared.schema.features import Schema
 
 MIN_ROWS, MAX_CATEGORIES_SHOWN = 50, 12
 BANDS = 4
-#: A segment collapses if its log loss is a tenth above the champion's, on at least so many rows and leavers.
+#: A segment collapses if its log loss is over a tenth above the champion's, on at least this many rows and leavers.
 COLLAPSE_SHARE, COLLAPSE_ROWS, COLLAPSE_LEAVERS = 0.10, 200, 10
 
 
@@ -140,7 +140,7 @@ def compare(rows: ScoredRows, parts: list[Segment]) -> Comparison | None:
     ----------
     rows : ScoredRows
     parts : list of Segment
-        Names the segments that collapsed.
+        The segments; the comparison names the collapsed ones.
 
     Returns
     -------

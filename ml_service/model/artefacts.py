@@ -40,7 +40,7 @@ def is_abandoned(name: str) -> bool:
 
 
 def _started(pid: int) -> int:
-    """Start of a process in ticks since boot, -1 if there is none; process ids alone are reused in containers."""
+    """Start of a process in ticks since boot, -1 if there is none; containers reuse process ids."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
@@ -64,7 +64,7 @@ def write_folder(folder: Path, about: Mapping[str, Any], files: Mapping[str, byt
     about : mapping
         JSON values for the manifest; the checksums of the files and of the manifest itself are added.
     replace : bool, default=False
-        Replace a model that is in the folder; a folder with anything else is left alone.
+        Replace a model in the folder; a folder with anything else is not changed.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def publish(finished: Path, folder: Path) -> None:
     Raises
     ------
     Conflict
-        If a model is there already.
+        If the version already exists.
     """
     try:
         finished.rename(folder)
@@ -146,18 +146,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises
     ------
     CorruptModel
+        If the manifest is missing, unreadable or not the one that was saved.
     """
     raw = _read(folder, MANIFEST)
     try:
         content = orjson.loads(raw)
     except orjson.JSONDecodeError:
         raise _corrupt(folder, MANIFEST, "is not JSON") from None
-    if not isinstance(content, dict) or not _is_whole(content, raw):
+    if not isinstance(content, dict) or not _is_intact(content, raw):
         raise _corrupt(folder, MANIFEST, "is not the file that was saved (its SHA-256 differs)")
     return content
 
 
-def _is_whole(content: dict[str, Any], raw: bytes) -> bool:
+def _is_intact(content: dict[str, Any], raw: bytes) -> bool:
     expected = content.get(_CHECKSUM)
     rest = {name: value for name, value in content.items() if name != _CHECKSUM}
     files = content.get("files")
@@ -178,7 +179,7 @@ def _corrupt(folder: Path, name: str, why: str) -> CorruptModel:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that take part in computing a score."""
+    """Versions of Python and of the libraries that compute a score."""
     return {
         "python": platform.python_version(),
         "xgboost": xgb.__version__,

@@ -3,9 +3,9 @@
 Each booster is compiled to tables (`ml_service.model.shap_tables`), which are compared with xgboost on a sample; if
 they differ, xgboost itself computes the answers.
 
-A row without a feature that has a stand-in (`ml_service.model.missing_features`) is scored by the stand-in. Its SHAP
-values are those of the stand-in; that of the missing feature is the difference of the two base margins, so that base
-margin and SHAP values still add up to the margin.
+A row that lacks a feature with a stand-in (`ml_service.model.missing_features`) is scored by the stand-in, which also
+gives its SHAP values. The value of the missing feature is the difference of the two base margins, so that base margin
+and SHAP values still add up to the margin.
 
 Law: grouping the rows by booster and splitting them into chunks changes no bit of any row's answer.
 """
@@ -30,7 +30,7 @@ from shared.contracts.api import TOP_REASONS
 
 #: Positions of rows; a slice if they are contiguous.
 Rows = slice | Indices
-#: By position of the missing feature, the costliest first: the stand-ins of the final booster and of each fold's.
+#: Stand-ins of the final booster and of each fold's, by position of the missing feature, the costliest first.
 StandIns: TypeAlias = Mapping[int, Sequence[xgb.Booster]]
 
 CHUNK_ROWS = 25_000
@@ -128,7 +128,7 @@ class _Booster:
         return np.asarray(self.raw.predict(self._data(values), pred_contribs=True), dtype=np.float64)
 
     def saved(self, lacks: int | None) -> bytes:
-        """The booster in UBJSON; that of a stand-in names the feature it lacks."""
+        """The booster in UBJSON; a stand-in also names the feature it lacks."""
         if lacks is not None:
             self.raw.set_attr(**{LACKS: str(lacks)})
         return bytes(self.raw.save_raw("ubj"))
@@ -161,7 +161,7 @@ def _verified(tables: ShapTables, booster: _Booster) -> ShapTables:
     reference_sizes, sizes = np.abs(reference[:, :-1]), np.abs(shap.T)
     reference_top = np.argsort(-reference_sizes, axis=1, kind="stable")[:, :TOP_REASONS]
     at_reference_top = np.take_along_axis(sizes, reference_top, axis=1)
-    # Features whose SHAP values differ by less than the rounding of xgboost may change places.
+    # Features whose SHAP values differ by less than the rounding of xgboost can swap places.
     if np.abs(at_reference_top + np.sort(-sizes, axis=1)[:, :TOP_REASONS]).max() > 2 * TOLERANCE:
         raise NotCompiled("Tables and xgboost give different top reasons on a sample.")
     return tables
@@ -181,7 +181,7 @@ class Trees:
     threads : int
         Threads of xgboost.
     stand_ins : mapping of int to sequence of xgboost.Booster, optional
-        A row without several of these features is scored by the stand-in of the first.
+        A row that lacks several of these features is scored by the stand-in of the first.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Trees:
         stand_ins: StandIns = MappingProxyType({}),
     ) -> None:
         self._lacks = list(stand_ins)
-        # The final booster, then each fold's: itself and its stand-ins.
+        # For the final booster, then for each fold's: the booster and its stand-ins.
         self._boosters = [
             [
                 _Booster(each, feature_types, threads)

@@ -1,4 +1,4 @@
-"""Gradient boosting: cross-validation with the folds grown side by side, the final fit, and bags of boosters.
+"""Gradient boosting: cross-validation with all folds grown together, the final fit, and bags of boosters.
 
 Law: the same data and seed give the same trees, whatever the number of threads.
 """
@@ -53,7 +53,7 @@ def parameters(schema: Schema, *, rows: int, leavers: int, seed: int) -> dict[st
 
 
 def worthwhile_threads(rows: int, threads: int) -> int:
-    """One for a small table, where threads would wait for each other longer than they work."""
+    """The number of threads to use: one for a small table, where threads would mostly wait for each other."""
     return 1 if rows < SMALL_TABLE else threads
 
 
@@ -81,6 +81,26 @@ def fit(
     """Fit a bag of boosters with `rounds` trees each, and average them into one booster.
 
     Some cells are hidden (`ml_service.data.hiding`), the same ones for every booster.
+
+    Parameters
+    ----------
+    schema : Schema
+    params : dict
+        Parameters of xgboost.
+    values : ndarray of float64, shape (n_rows, n_features)
+        The model's matrix.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
+    rounds : int
+        Number of trees per booster.
+    bag : int
+        Number of boosters.
+    threads : int
+        Threads of xgboost.
+
+    Returns
+    -------
+    booster : xgboost.Booster
     """
     learned = _binned(schema, hiding.hide(values, params["seed"]), label, threads)
     return averaged(_members(_settings(params, threads), learned, rounds, bag))
@@ -128,7 +148,7 @@ class CrossValidation:
     rounds : int
         Number of trees with the lowest mean log loss over the folds.
     log_loss, auc : float
-        Means over the folds with so many trees, before calibration.
+        Means over the folds with this many trees, before calibration.
     boosters : list of xgboost.Booster
         One per fold, trained on the other folds.
     margins : ndarray of float64, shape (n_rows,)
@@ -149,10 +169,17 @@ class FoldedRows:
 
     Parameters
     ----------
+    schema : Schema
+    values : ndarray of float64, shape (n_rows, n_features)
+        The model's matrix.
+    label : ndarray of int8, shape (n_rows,)
+        1 for a leaver, 0 for a stayer.
     folds : ndarray of int8, shape (n_rows,)
         The fold that holds out each row.
+    threads : int
+        Threads of xgboost.
     seed : int or None, default=0
-        Seed of the hidden cells; None hides nothing.
+        Seed of the hidden cells; no cells are hidden if None.
     """
 
     def __init__(
@@ -175,12 +202,20 @@ class FoldedRows:
     def grow(self, params: dict[str, Any], *, on_round: OnRound, to_beat: float = np.inf) -> CrossValidation:
         """Grow the boosters of all folds together until their mean log loss stops falling.
 
-        The number of trees is chosen for all folds at once, so no fold chooses it by its own held-out rows.
+        The number of trees is chosen for all folds together, so no fold chooses it by its own held-out rows.
 
         Parameters
         ----------
+        params : dict
+            Parameters of xgboost.
+        on_round : callable
+            Called with the number of rounds done so far.
         to_beat : float, optional
-            Log loss of the best configuration so far; one that falls far behind is given up early.
+            Log loss of the best configuration so far; a configuration far behind it is given up early.
+
+        Returns
+        -------
+        cross_validation : CrossValidation
         """
         settings = _settings(params, self._threads)
         boosters = [xgb.Booster(settings, [self._training[k], self._held_out[k]]) for k in self._folds]
@@ -200,7 +235,7 @@ class FoldedRows:
         return self._evaluate([booster[: best_at + 1] for booster in boosters], best_at + 1)
 
     def bagged(self, params: dict[str, Any], rounds: int, bag: int) -> tuple[CrossValidation, float]:
-        """Cross-validate bags of boosters; also return the mean log loss of their members on their own."""
+        """Cross-validate bags of boosters; also return the mean log loss of their individual members."""
         settings = _settings(params, self._threads)
         members = [_members(settings, self._training[k], rounds, bag) for k in self._folds]
         losses = [self._evaluate([boosters[m] for boosters in members], rounds).log_loss for m in range(bag)]

@@ -79,7 +79,7 @@ class BetaCalibration:
         return np.asarray(expit(z))
 
     def as_dict(self) -> dict[str, float]:
-        """The coefficients as plain values, for JSON."""
+        """Return the coefficients as plain values, for JSON."""
         return asdict(self)
 
 
@@ -89,13 +89,18 @@ def fit_beta(margin: Floats, label: Labels) -> BetaCalibration:
     Parameters
     ----------
     margin : ndarray of float64, shape (n_rows,)
-        Out-of-fold log-odds: each row's by a model that was not trained on it.
+        Out-of-fold log-odds: each row's comes from a model that was not trained on it.
     label : ndarray of int8, shape (n_rows,)
         1 for a leaver, 0 for a stayer; both must occur.
 
     Returns
     -------
     calibration : BetaCalibration
+
+    References
+    ----------
+    Kull, Silva Filho, Flach, "Beta calibration: a well-founded and easily implemented improvement on logistic
+    calibration for binary classifiers", AISTATS 2017.
     """
     x = np.column_stack([-np.logaddexp(0, -margin), np.logaddexp(0, margin), np.ones_like(margin)])
     y = label.astype(np.float64)
@@ -117,7 +122,7 @@ def fit_beta(margin: Floats, label: Labels) -> BetaCalibration:
 
 
 def shift_prior(probability: npt.ArrayLike, *, cohort: float, natural: float) -> Floats:
-    """Move probabilities learned on a resampled cohort back to the natural prevalence.
+    """Convert probabilities learned on a resampled cohort to the natural prevalence.
 
     logit(p_natural) = logit(p) + logit(pi_natural) - logit(pi_cohort); see docs/definitions.md#prior-shift.
 
@@ -139,6 +144,10 @@ def shift_prior(probability: npt.ArrayLike, *, cohort: float, natural: float) ->
     ------
     ValueError
         If a prevalence is outside (0, 1).
+
+    References
+    ----------
+    King, Zeng, "Logistic Regression in Rare Events Data", Political Analysis 9 (2001).
 
     Examples
     --------

@@ -109,7 +109,7 @@ class ChurnModel(Predictor):
         trials : int, default=4
             Number of configurations to try; the first four are the portfolio.
         time_budget_s : float, optional
-            No trial begins after so many seconds; at least one is made.
+            No trial begins after this many seconds; at least one runs.
         progress : callable, optional
             Called with the share of the work that is done, in [0, 1], and the name of the stage.
 
@@ -167,7 +167,7 @@ class ChurnModel(Predictor):
         self.balanced_threshold = recall_threshold(probability, label)
 
     def checksum(self) -> str:
-        """SHA-256 of everything a score depends on: trees, categories, calibration and thresholds."""
+        """Return the SHA-256 of everything a score depends on: trees, categories, calibration and thresholds."""
         score_settings = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
         return model_checksum(self.trees.files(), score_settings)
 
@@ -181,7 +181,7 @@ class ChurnModel(Predictor):
         about : mapping, optional
             Further JSON values for the manifest, such as when the model was made and from which data.
         replace : bool, default=False
-            Replace a model that is in the folder.
+            Replace a model in the folder.
 
         Raises
         ------
@@ -217,7 +217,7 @@ class ChurnModel(Predictor):
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Self:
-        """Read a model from a folder that `save` wrote, after checking every file.
+        """Read a model from a folder that `save` wrote, after verifying every file.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """Forest: the leaves of boosted trees, read from xgboost's JSON, each with its value and the bins that lead to it.
 
-Law: at every split a bin goes the way that xgboost sends its values, including ties, missing values and categories.
+Law: every split sends a bin to the same side as xgboost its values, including ties, missing values and categories.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NUMBER, CATEGORY = 0, 1
 
 
 class NotCompiled(Exception):
-    """A model can't be compiled to tables; the message says why."""
+    """A model can't be compiled to tables; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class Leaf:
     value : float
         In log-odds.
     accepts : dict of int to ndarray of bool
-        Feature to the bins that lead to the leaf.
+        The bins that lead to the leaf, by feature.
     shares : dict of int to float
-        Feature to the share of the training weight that its splits send towards the leaf.
+        The share of the training weight that the splits of a feature send towards the leaf, by feature.
     """
 
     value: float

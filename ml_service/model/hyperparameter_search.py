@@ -22,7 +22,7 @@ from shared.schema.features import Schema
 #: Called with the share of the work that is done, in [0, 1], and the name of the stage.
 Progress = Callable[[float, str], None]
 
-#: Trees up to this depth are compiled to tables; a deeper configuration must gain more than this over all shallow ones.
+#: Trees up to this depth are compiled to tables; a deeper one must gain more than this over every shallow one.
 SHALLOW, MAX_LOSS_COST, MAX_AUC_COST = 3, 0.0005, 0.001
 #: Larger tables are searched on a sample, which is large enough to resolve the differences above.
 SAMPLE_ROWS, SAMPLE_FOLDS = 40_000, 3
@@ -138,7 +138,7 @@ def search(
     trials : int
         Number of configurations to try; the first four are the portfolio.
     time_budget_s : float, optional
-        No trial begins after so many seconds; at least one is made.
+        No trial begins after this many seconds; at least one runs.
     seed, threads : int
         The result depends on the seed only.
     progress : callable
@@ -167,7 +167,7 @@ def search(
     best = choose(finished)
     summary = _summary(finished, best, trials, sampled=None if sample is rows else len(sample.label))
     if all_folds is not None:
-        # The trials made count, not those requested: a search that was cut short can then be repeated by their number.
+        # Counts the finished trials, not those requested, so that their number repeats a search that was cut short.
         bag, final = _bag(all_folds, best, progress) if len(finished) > len(PORTFOLIO) else (1, best.validation)
         return SearchResult(best.params, bag, final, folds, {**summary, "bag": bag})
     all_folds = rows.folded(folds, seed, threads)
@@ -178,7 +178,7 @@ def search(
 
 
 def _base_parameters(rows: SearchData, count: int, seed: int) -> dict[str, Any]:
-    """The base configuration for so many of the rows."""
+    """The base configuration for a sample of this size."""
     return boosting.parameters(rows.schema, rows=count, leavers=int(rows.label.sum()), seed=seed)
 
 
@@ -296,5 +296,5 @@ def search_notes(summary: dict[str, Any]) -> Iterator[str]:
     if summary["truncated"]:
         yield (
             f"The time budget ended the search after {summary['trials']} of {summary['trials_asked']} trials; "
-            f"--trials {summary['trials']} makes the same model again."
+            f"--trials {summary['trials']} reproduces the model."
         )

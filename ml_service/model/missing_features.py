@@ -2,9 +2,9 @@
 
 Law: a complete row gets the same margin with stand-ins as without them, to the bit.
 
-Hidden cells are too few to learn what the other features are worth without one: a few hundred rows with a few dozen
-leavers. So for each feature that the booster can't do without, another booster is grown from rows that all lack it.
-`ml_service.model.boosters` sends each row to the booster that scores it.
+The booster sees too few hidden cells (a few hundred rows with a few dozen leavers) to score well without a feature
+that it relies on. So for each such feature, another booster is grown from rows that all lack it.
+`ml_service.model.boosters` chooses the booster that scores each row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ml_service.model.hyperparameter_search import SearchData, SearchResult
 MAX_ROWS = 40_000
 #: Number of training rows that decide which features need a stand-in.
 PROBE_ROWS = 10_000
-#: Share of the rows that a stand-in learns from once more, as copies in which other features are hidden too.
+#: Share of the rows that are added again, as copies in which other features are hidden too.
 COPY_SHARE = 0.05
 #: A feature needs a stand-in if blanking it raises the log loss by more than this share.
 MIN_LOSS_INCREASE = 0.005
@@ -37,16 +37,18 @@ def grow(boosters: Sequence[xgb.Booster], result: SearchResult, rows: SearchData
     Parameters
     ----------
     boosters : sequence of xgboost.Booster
-        The final one, then one per fold or none.
+        The final booster, then one per fold or none.
     result : SearchResult
         The configuration and the folds.
     rows : SearchData
-        All training rows, nothing hidden.
+        All training rows, without hidden cells.
+    threads : int
+        Threads of xgboost.
 
     Returns
     -------
     stand_ins : mapping of int to list of xgboost.Booster
-        By the position of the feature they lack, the costliest first; one for each of `boosters`.
+        One for each of `boosters`, by the position of the feature they lack, the costliest first.
     """
     folds = range(len(boosters) - 1)
     learned = [np.arange(len(rows.label)), *(np.flatnonzero(result.folds != fold) for fold in folds)]
@@ -61,8 +63,18 @@ def needed(booster: xgb.Booster, rows: SearchData, probe: Indices, *, threads: i
 
     Parameters
     ----------
+    booster : xgboost.Booster
+    rows : SearchData
+        All training rows, without hidden cells.
     probe : ndarray of intp
         Positions of the rows to measure on.
+    threads : int
+        Threads of xgboost.
+
+    Returns
+    -------
+    positions : list of int
+        Positions in the schema.
     """
     values, label = rows.values[probe], rows.label[probe]
 
@@ -80,12 +92,12 @@ def _without(feature: int, rows: SearchData, at: Indices, result: SearchResult, 
     params: dict[str, Any] = result.params
     rng = np.random.default_rng((params["seed"], feature, 0xC0DE))
     copied = rng.permutation(at)[: int(COPY_SHARE * len(at))]
-    # Each copy hides its cells with a probability of its own.
+    # Each copy has its own probability of hiding a cell.
     known = rng.random((len(copied), rows.values.shape[1])) >= rng.random((len(copied), 1))
     learned = np.concatenate([rows.values[at], np.where(known, rows.values[copied], np.nan)])
     label = np.concatenate([rows.label[at], rows.label[copied]])
     count = result.cross_validation.rounds
-    # No bag: it would be five times the trees for less than a hundredth of the log loss.
+    # No bag: five times the trees would lower the log loss by less than a hundredth.
     return boosting.fit(
         rows.schema, params, hiding.blank(learned, feature), label, rounds=count, bag=1, threads=threads
     )

@@ -22,7 +22,7 @@ from ml_service.model.reasons import Points, to_points
 from shared.contracts.api import TOP_REASONS, Cell
 from shared.schema.features import Schema
 
-#: Customers of rows, int64, null where a row has none.
+#: Customer keys of rows, int64; null for a row without a key.
 Keys: TypeAlias = pa.Array | pa.ChunkedArray
 
 
@@ -43,7 +43,7 @@ class Scores:
     out_of_fold : ndarray of bool, shape (n_rows,)
         True where the row was in training and a fold's booster scored it.
     unknown : dict of str to int
-        Feature to the number of its values that training had not seen; only numbers above 0.
+        Number of values not seen in training, by feature, if above 0.
     """
 
     probability: Floats
@@ -63,7 +63,7 @@ class Explanation:
     scores : Scores
     points : Points
     base_probability : float
-        Probability that the points are counted from.
+        Probability that the points are added to.
     """
 
     scores: Scores
@@ -79,7 +79,7 @@ class Predictor:
     schema : Schema
         Names, kinds and directions of the features.
     categories : dict of str to list of str
-        The values of each category that the model knows, sorted.
+        The values of each category in the model, sorted.
     trees : Trees
         The final booster and, if they were kept, those of the folds.
     calibration : BetaCalibration
@@ -87,7 +87,7 @@ class Predictor:
     threshold : float
         Decision threshold with the best F1 out of fold.
     training_folds : TrainingFolds or None
-        The rows that were in training, if that was kept.
+        The keys and folds of the training rows, if they were kept.
     """
 
     schema: Schema
@@ -125,7 +125,7 @@ class Predictor:
         return np.column_stack([1 - probability, probability])
 
     def predict(self, features: pa.Table, row_keys: Keys | None = None) -> Scores:
-        """Score rows; a row that was in training is scored by a booster that had not seen it.
+        """Score rows; training rows are scored out of fold if the model kept its folds.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class Predictor:
         Parameters
         ----------
         matrix : Matrix
-            The values of `feature_matrix.to_matrix` or `matrix_of_lists`.
+            As `feature_matrix.to_matrix` or `matrix_of_lists` returned it.
         row_keys : pyarrow array of int64, length n_rows, optional
             Without it, every row is scored by the final booster.
         n_reasons : int, default=3

@@ -37,12 +37,31 @@ class Points:
 
     @classmethod
     def empty(cls, rows: int, n_reasons: int) -> Points:
-        """Uninitialised arrays, to be filled block by block."""
+        """Create uninitialised arrays, to be filled block by block.
+
+        Parameters
+        ----------
+        rows : int
+        n_reasons : int
+            Number of reasons per row.
+
+        Returns
+        -------
+        points : Points
+        """
         shape = (rows, n_reasons)
         return cls(np.empty(shape, np.int64), np.empty(shape), np.empty(shape), np.empty(rows))
 
     def put(self, rows: slice | Indices, block: Points) -> None:
-        """Write the reasons of a block of rows into their places."""
+        """Store the reasons of a block of rows.
+
+        Parameters
+        ----------
+        rows : slice or ndarray of intp
+            Positions of the rows.
+        block : Points
+            Their reasons.
+        """
         self.order[rows], self.contributions[rows] = block.order, block.contributions
         self.points[rows], self.other[rows] = block.points, block.other
 
@@ -71,7 +90,7 @@ def to_points(
     probability : ndarray of float64, shape (n_rows,)
         Calibrated probability of each row.
     base_probability : float
-        Probability that the points are counted from.
+        Probability that the points are added to.
     n_reasons : int
         Number of reasons per row, at most n_features.
 
@@ -100,7 +119,7 @@ def to_points(
 
 
 def _largest(contributions: Floats, n_reasons: int) -> Ints:
-    """Positions of the largest absolute values, in descending order; of equal ones the first."""
+    """Positions of the largest absolute values, in descending order; ties keep the order of the schema."""
     sizes = np.abs(contributions, order="C")
     order = np.empty((len(sizes), n_reasons), dtype=np.int64)
     rows = np.arange(len(sizes))

@@ -44,7 +44,7 @@ class Registry:
     Parameters
     ----------
     folder : Path
-        Need not exist yet.
+        It need not exist yet.
     cached : int, default=4
         Number of loaded versions to keep; the least recently used are dropped.
     threads : int, default=1
@@ -86,7 +86,16 @@ class Registry:
         return bool(self._models)
 
     def get(self, version: str | None = None) -> ChurnModel:
-        """Return a verified model, from memory if it has not changed on disk.
+        """Return a verified model, from memory unless it has changed on disk.
+
+        Parameters
+        ----------
+        version : str, optional
+            The newest on disk if absent.
+
+        Returns
+        -------
+        model : ChurnModel
 
         Raises
         ------
@@ -95,6 +104,7 @@ class Registry:
         NotFound
             If the version is not on disk.
         CorruptModel
+            If the model on disk is incomplete or changed.
         """
         wanted = version or self.newest()
         if wanted is None:
@@ -131,7 +141,7 @@ class Registry:
                 return known
             model = ChurnModel.load(self.path(version), threads=self._threads)
             if model.version != version:
-                raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} says it is {model.version}.")
+                raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} names version {model.version}.")
             model.trees.prepare()
             with self._lock:
                 self._models[version] = (stamp, model)
@@ -146,6 +156,7 @@ class Registry:
         Raises
         ------
         NotFound
+            If the version is not on disk.
         """
         if not _VERSION.fullmatch(version) or not self.path(version).is_dir():
             raise NotFound(f"There is no model {version} on disk.")

@@ -4,7 +4,7 @@ The SHAP values of a leaf depend only on which of its few features send the row 
 of features are summed into one table over the grid of the bins of these features, and sets with common features share
 a table while it stays small. SHAP values are then look-ups and additions.
 
-Law: a row gets the same bits alone and among a million rows, because every sum is made in one fixed order.
+Law: a row gets the same answer to the bit, alone or among a million rows, because every sum is made in one fixed order.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ml_service.model.forest import FeatureBins, Leaf, NotCompiled, read_forest
 MAX_VALUES = 8_000_000
 #: Maximum number of cells of a shared table, which has to stay in the processor's cache.
 SHARED_CELLS = 8_192
-#: Number of groups that a set is tried with before it gets its own table.
+#: Number of groups to try for a set before it gets its own table.
 MAX_MERGE_ATTEMPTS = 6
-#: Up to so many rows, all tables are looked up at once; above, one table after the other.
+#: For up to this many rows, all tables are looked up together; for more, one after the other.
 FEW_ROWS = 128
 #: Number of values in a block of a product while a table is made: 32 MB.
 BLOCK_VALUES = 4_000_000

@@ -25,6 +25,10 @@ def best_f1_threshold(probability: Floats, label: Labels) -> float:
     threshold : float
         Midway between two probabilities that occur; the highest of several equally good ones.
 
+    References
+    ----------
+    Lipton, Elkan, Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure", ECML PKDD 2014.
+
     Examples
     --------
     >>> import numpy as np

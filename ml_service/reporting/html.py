@@ -1,4 +1,4 @@
-"""The training report as a single HTML page, without scripts and external files."""
+"""The training report as a single HTML page, without scripts or external files."""
 
 from __future__ import annotations
 

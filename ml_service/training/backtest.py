@@ -1,4 +1,4 @@
-"""Backtest: how well models that were trained on what was known at each past date would have done at that date.
+"""Backtest: trains a model on the data known at each past date, and evaluates it on the rows of that date.
 
 Law: at each origin, a model is trained only on rows whose outcome was known by then.
 """
@@ -38,7 +38,7 @@ def backtest(
     threads : int, default=1
         Threads of xgboost.
     most : int, optional
-        Use only the newest origins.
+        Maximum number of origins; the newest are used.
     progress : callable
         Called with the share of the work that is done, in [0, 1], and the name of the stage.
 

@@ -1,6 +1,6 @@
 """The child process of a training or a backtest; `ml_service.training.process` starts it.
 
-Law: it writes only to the folder that it was given, and ends when its parent ends.
+Law: it writes only to the folder of its job, and ends when its parent ends.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Job:
 def run(pipe: Connection, job: Job) -> None:
     """Train or backtest, and send the outcome to the parent."""
     configure_logs(service="ml-training", level=job.log_level)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         _send(pipe, _outcome(pipe, job))
     except _ParentGoneError:
-        log.info("training_stopped", version=job.version, reason="the service is gone")
+        log.info("training_stopped", version=job.version, reason="the service has ended")
 
 
 def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _outcome(pipe: Connection, job: Job) -> dict[str, Any]:
     except ServiceError as error:
         return {"error": {"code": error.code, "message": error.message, "details": error.details}}
     except Exception:
-        # The last handler of this process: an unexpected error is logged, and the parent is told.
+        # The last handler of this process: an unexpected error is logged and reported to the parent.
         log.exception("training_failed", version=job.version)
         message = "The training failed unexpectedly; the log of the ML service gives the reason. Nothing was kept."
         return {"error": {"code": "service_error", "message": message, "details": []}}
@@ -163,7 +163,7 @@ class _ProgressSender:
             _send(self._pipe, line)
 
 
-def _end_with_the_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     while parent is None or parent.is_alive():
         time.sleep(PARENT_CHECK_S)

@@ -1,6 +1,6 @@
 """The training pipeline: split a snapshot, check for leaks, fit and calibrate a model, and write its report.
 
-Law: nothing about a test row reaches the model, and the report is made of test rows only.
+Law: no test row influences the model, and the figures of the report come from test rows only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shared.contracts.api import TrainReport
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted model with its report, which the model holds as well, and the split."""
+    """A fitted model, its report (also in the model) and the split."""
 
     model: ChurnModel
     report: TrainReport
@@ -42,7 +42,7 @@ class Effort:
 
 
 def no_progress(_done: float, _stage: str) -> None:
-    """Ignore the progress."""
+    """Ignore progress."""
 
 
 def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
@@ -87,7 +87,7 @@ def train(
     effort : Effort, optional
         Limits of the hyperparameter search.
     allow_leaks : sequence of str, optional
-        Features that the leak guard accepts; if one is a leak, the report says so.
+        Features that are accepted even if they are leaks; the report lists the leaks among them.
     champion : ChurnModel, optional
         Evaluated on the same test rows for comparison.
     notes : sequence of str, optional
@@ -106,7 +106,7 @@ def train(
     InsufficientData
         If the training rows or the test rows have too few leavers or stayers.
     LeakFound
-        If a feature gives the outcome away by itself.
+        If a feature alone gives the outcome away.
     NoSignal
         If the features rank leavers no better than chance.
     """
@@ -129,7 +129,7 @@ def train(
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
     report.warnings = [
-        *(f"{leak.name} was allowed by name; the evidence against it: {leak.evidence}" for leak in leaks),
+        *(f"{leak.name} was allowed by name; evidence of a leak: {leak.evidence}" for leak in leaks),
         *report_warnings(evaluation, report),
         *search_notes(model.search),
         *notes,

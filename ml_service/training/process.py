@@ -1,7 +1,7 @@
 """Trainer: runs trainings and backtests in child processes, so that scoring stays fast and they can be stopped.
 
-Law: however a training ends (success, an error, a closed connection, a killed process), the caller is told, and the
-child process and its folder are removed.
+Law: however a training ends (success, an error, a closed connection, a killed process), the caller gets the outcome, and
+the child process and its folder are removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Trainer:
     Parameters
     ----------
     registry : Registry
-        Where finished models go.
+        Receives the finished models.
     threads : int
         Threads of xgboost per training.
     log_level : str
@@ -112,7 +112,7 @@ class TrainingRun:
         except BaseException:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
-        # If the parent kept this end open, it would not notice the death of the child.
+        # If the parent kept its copy of this pipe open, it would not notice that the child has died.
         child_pipe.close()
 
     def finished_report(self) -> TrainReport:
@@ -128,7 +128,7 @@ class TrainingRun:
         return {"report": self.finished_report().model_dump(mode="json")}
 
     def __iter__(self) -> Iterator[Progress]:
-        """Yield progress as it comes in; repeat the last one if nothing comes in for a while.
+        """Yield progress as it arrives; repeat the last one if none arrives within `HEARTBEAT_S`.
 
         Raises
         ------

@@ -149,10 +149,10 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     "an id as a category": (
         sets("k", lambda i, row: f"r{i}"),
         {"more": '[features.k]\nkind = "category"'},
-        ("k: 400 different values", "Take it out of the schema's features"),
+        ("k: 400 different values", "Remove it from the schema's features"),
     ),
     "constants only": (
-        lambda i, row: row.update(calls="4", tariff="a"), {}, ("one single value", "nothing to learn from")
+        lambda i, row: row.update(calls="4", tariff="a"), {}, ("a single value", "nothing to learn from")
     ),
 }  # fmt: skip
 
@@ -199,7 +199,7 @@ STREAMS: dict[str, tuple[Callable[[Snapshot], dict[str, pa.Array]], str, str]] =
     "infinity": (lambda s: {"calls": with_one(s, np.inf)}, "calls", "finite"),
     "beyond single precision": (lambda s: {"calls": with_one(s, 1e300)}, "calls", "too large"),
     "an id as a category": (
-        lambda s: {"tariff": pa.array([f"r{i}" for i in range(900)])}, "tariff", "Take it out of the schema"
+        lambda s: {"tariff": pa.array([f"r{i}" for i in range(900)])}, "tariff", "Remove it from the schema"
     ),
 }  # fmt: skip
 

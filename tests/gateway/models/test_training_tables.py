@@ -128,7 +128,7 @@ def test_ten_thousand_categories_words_as_labels_and_copies_of_rows_are_handled(
 
 REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     "an id as a category": (
-        sets("k", lambda i, row: f"r{i}"), {"feature": CATEGORY}, ("k: 300 different values", "Take it out of the sch")
+        sets("k", lambda i, row: f"r{i}"), {"feature": CATEGORY}, ("k: 300 different values", "Remove it from the sch")
     ),
     "nobody left": (sets("left", lambda i, row: "0"), {}, ("0 leavers and 300", "'left'", "`positive`")),
     "everybody left": (sets("left", lambda i, row: "1"), {}, ("300 leavers and 0", "'left'", "`positive`")),
@@ -137,7 +137,7 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
         ("'left' is never '1'; it holds", "'yes'", "Check which values of the label 'left'"),
     ),
     "too few leavers": (sets("left", lambda i, row: str(int(i < 20))), {}, ("20 leavers", "at least 25 of each")),
-    "constants only": (lambda i, row: row.update(calls="4", tariff="a"), {}, ("one single value", "nothing to learn")),
+    "constants only": (lambda i, row: row.update(calls="4", tariff="a"), {}, ("a single value", "nothing to learn")),
     "no label": (sets("left", lambda i, row: "" if i == 5 else row["left"]), {}, ("line 7, left", "missing")),
     "infinity": (
         sets("calls", lambda i, row: "inf" if i == 7 else row["calls"]), {}, ("line 9, calls", "leave unknown cells")

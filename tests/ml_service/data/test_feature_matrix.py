@@ -94,7 +94,7 @@ def test_text_where_a_number_belongs_is_named_with_its_row(schema: Schema) -> No
 
 
 def test_unequal_lengths_are_refused(schema: Schema) -> None:
-    with pytest.raises(InvalidInput, match="1 values where others have 2"):
+    with pytest.raises(InvalidInput, match="1 values, but the first column has 2"):
         columns_from_lists(schema, {"n": [1, 2], "c": ["a"]})
 
 

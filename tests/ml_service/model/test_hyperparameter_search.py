@@ -91,7 +91,7 @@ def test_a_search_that_was_cut_short_says_so_and_is_made_again_by_its_number_of_
     monkeypatch.setattr(hyperparameter_search, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     cut = train(undated, version="1.0.0", effort=Effort(40, time_budget_s=15))
     assert cut.report.search["trials"] == 2 and cut.report.search["truncated"]
-    assert any("--trials 2 makes the same model again" in warning for warning in cut.report.warnings)
+    assert any("--trials 2 reproduces the model" in warning for warning in cut.report.warnings)
     again = train(undated, version="1.0.0", effort=Effort(2))
     assert again.report.model_sha256 == cut.report.model_sha256
     assert not again.report.search["truncated"]

@@ -83,7 +83,7 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
 
 def test_a_folder_under_another_version_s_name_is_refused(registry_folder: Path) -> None:
     (registry_folder / DATED).rename(registry_folder / "2.4.9")
-    with pytest.raises(CorruptModel, match=r"says it is 2\.4\.1"):
+    with pytest.raises(CorruptModel, match=r"names version 2\.4\.1"):
         Registry(registry_folder).get("2.4.9")
 
 
