@@ -1,3 +1,3 @@
-"""The gateway: what the web offers. The only owner of the customer data."""
+"""The gateway: the API and the page. The only owner of the customer data."""
 
 __version__ = "1.0.0"

@@ -23,9 +23,9 @@ from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
-#: Database pages that all threads together keep: 64 MB each, as a worker keeps, would be a gigabyte.
+#: Database pages cached by all threads together: 64 MB each, as in a worker, would be a gigabyte.
 PAGES_MB = 256
-#: A request waits for the write lock for so long, then answers 503.
+#: A request waits this long for the write lock, then answers 503.
 WRITE_WAIT_S = 5.0
 
 
@@ -44,20 +44,20 @@ def create_app(
     settings
         Read from the environment if absent.
     clock, database, ml
-        As `open_environment` takes them.
+        Passed to `open_environment`.
     blueprints
-        The routes that are served.
+        The routes to serve.
 
     Raises
     ------
     InvalidInput
         The settings can't be used; in production that includes default secrets.
     NotOurDatabase
-        Another program's file stands at DATABASE_PATH.
+        The file at DATABASE_PATH belongs to another program.
     """
     settings = settings or load_settings()
     configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
-    # Half of the threads may wait for the write lock: the others answer reads meanwhile.
+    # Half of the threads can wait for the write lock: the other half keeps answering reads.
     waiting = Waiting(WRITE_WAIT_S, places=settings.threads // 2)
     cache_mb = max(2, PAGES_MB // settings.threads)
     environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting, cache_mb=cache_mb)

@@ -1,6 +1,6 @@
 """The environment that web, worker and commands run in: settings, database, ML client, clock.
 
-Law: `open_environment` makes it, once a process; nobody changes it afterwards.
+Law: `open_environment` makes it, once per process; nothing changes it afterwards.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def open_environment(
     InvalidInput
         The settings can't be used; in production that includes default secrets.
     NotOurDatabase
-        Another program's file stands at DATABASE_PATH.
+        The file at DATABASE_PATH belongs to another program.
     """
     settings = settings or load_settings()
     database = database or Database(settings.database_path, pooled=pooled, waiting=waiting, cache_mb=cache_mb)

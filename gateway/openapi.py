@@ -1,6 +1,6 @@
-"""The one module that knows the OpenAPI library: the app class, blueprints, the document and its page.
+"""The only module that uses the OpenAPI library: the app class, blueprints, the document and its page.
 
-Law: a route declares what it reads and answers by its signature and `answers(...)`; the document follows from that.
+Law: a route declares its input and answers by its signature and `answers(...)`; the document follows from that.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from shared.validation import details_of
 from shared.web.error_responses import error_response
 
 T = TypeVar("T")
-#: Failures of every request with a body, and of every request; each has the one schema of failures.
-_OF_BODIES = {"400": "The body is no JSON", "413": "The body is too large", "415": "The body is of another type"}
-_OF_ALL = {"414": "The path and its query are too long", "503": "Something that this needs is away or busy"}
+#: Failures of every request with a body, and of every request; all have the same schema.
+_OF_BODIES = {"400": "The body is not JSON", "413": "The body is too large", "415": "The content type is wrong"}
+_OF_ALL = {"414": "The path and its query are too long", "503": "Something that this needs is unavailable or busy"}
 _CONVERTER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 class Failure(BaseModel):
-    """The one body of every failure."""
+    """The body of every failure."""
 
     success: Literal[False]
     message: str
@@ -79,10 +79,10 @@ class AssetPath(BaseModel):
 
 
 class Keyset(Query):
-    """Paging, the same on every list of our own."""
+    """The paging of every list of our own."""
 
     limit: int = Field(50, ge=1, le=100, description="Rows per page")
-    after: str | None = Field(None, max_length=200, description="`next` of the page before")
+    after: str | None = Field(None, max_length=200, description="`next` of the previous page")
 
 
 def make_app(import_name: str) -> OpenAPI:
@@ -101,7 +101,7 @@ def make_app(import_name: str) -> OpenAPI:
             "type": "apiKey",
             "in": "header",
             "name": "X-API-Key",
-            "description": "A machine's key, on the routes that name its scope; as a bearer token it does as well.",
+            "description": "A machine's key, on the routes that name its scope; it also works as a bearer token.",
         },
     }
     app = OpenAPI(
@@ -114,12 +114,12 @@ def make_app(import_name: str) -> OpenAPI:
         static_folder=None,
     )
     app.openapi_version = "3.1.0"
-    app.url_map.merge_slashes = False  # `//` is another path, and no redirect to whatever host the request names
+    app.url_map.merge_slashes = False  # `//` is another path: no redirect to a host that the request names
     return app
 
 
 def blueprint(name: str, import_name: str, *, prefix: str, signed_in: bool = True) -> APIBlueprint:
-    """Make a blueprint whose routes document the failures they may answer."""
+    """Make a blueprint whose routes document the failures they can answer."""
     failures: dict[Any, Any] = {str(status): Failure for status in ((401, 403) if signed_in else ()) + (422, 429)}
     return APIBlueprint(
         name,
@@ -196,20 +196,20 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the failures that every operation of its kind may answer."""
+    """Add the failures that every operation of its kind can answer."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             answered = operation["responses"]
             if path.startswith("/api/health"):
                 continue
-            _let_empty_bodies_be(document, operation)
+            _allow_empty_bodies(document, operation)
             for status, text in {**(_OF_BODIES if method != "get" else {}), **_OF_ALL}.items():
                 answered.setdefault(status, {**answered["429"], "description": text})
     return document
 
 
-def _let_empty_bodies_be(document: dict[str, Any], operation: dict[str, Any]) -> None:
-    # An empty body is `{}`: where no field is needed, none need be sent.
+def _allow_empty_bodies(document: dict[str, Any], operation: dict[str, Any]) -> None:
+    # An empty body is `{}`: where no field is required, no body is.
     body = operation.get("requestBody", {})
     reference = body.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     schema = document["components"]["schemas"].get(reference.rpartition("/")[2])

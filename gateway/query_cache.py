@@ -1,8 +1,8 @@
 """A cache of what was read from the database, valid until the database changes.
 
-Law: an entry belongs to the version of the database at which it was read, and is returned under no other: the version
-is the same before the reading and after it, and no reader sees an older moment than its beginning
-(`database.engine.sqlite.connections`). Any commit of any process makes another version, so no entry can be out of date.
+Law: an entry is returned only at the database version at which it was read: the version is the same before and after
+the read, and no read sees a snapshot older than its start (`database.engine.sqlite.connections`). Any commit of any
+process makes a new version, so no entry can be out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from database.engine.session import Database
 T = TypeVar("T")
 MAX_TOTAL_BYTES = 16 * 1024 * 1024
 MAX_ENTRY_BYTES = 128 * 1024
-#: Bytes that an entry which is no answer (no `bytes`) counts as.
+#: Bytes counted for an entry that is not `bytes`.
 OBJECT_BYTES = 1024
 
 
@@ -39,7 +39,7 @@ class QueryCache:
             return version, self._entries.get(key)
 
     def put(self, key: Hashable, version: int, value: Any) -> None:
-        """Keep a value whose reading began at a version, if the database still has that version; else drop it."""
+        """Keep a value whose read began at a version, if the database still has that version; else drop it."""
         size = len(value) if isinstance(value, bytes) else OBJECT_BYTES
         now = self._database.version()
         with self._lock:

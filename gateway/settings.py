@@ -27,14 +27,14 @@ Role = Literal["viewer", "analyst", "admin"]
 
 
 class Settings(BaseSettings):
-    """Read once, by `create_app`, the worker or a command."""
+    """The gateway's settings, read once by `create_app`, the worker or a command."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, protected_namespaces=())
 
     app_env: Literal["development", "production", "test"] = Field(
         "development",
         validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),
-        description="development, test or production; NODE_ENV is read too. Production makes no secrets itself.",
+        description="development, test or production; NODE_ENV is read too. Production generates no secrets.",
     )
     host: str = Field("127.0.0.1", validation_alias="HOST", description="Address the gateway listens on.")
     port: int = Field(5000, ge=1, le=65535, validation_alias="PORT", description="Port of the gateway.")
@@ -55,15 +55,15 @@ class Settings(BaseSettings):
     behind_tls: bool = Field(
         False,
         validation_alias="BEHIND_TLS",
-        description="Served over HTTPS: secure cookies, HSTS. In production it has to be said, 0 too.",
+        description="Served over HTTPS: secure cookies, HSTS. Production requires a value, even if 0.",
     )
     trusted_proxies: int = Field(
-        0, ge=0, le=5, validation_alias="TRUSTED_PROXIES", description="Proxies whose X-Forwarded-For is believed."
+        0, ge=0, le=5, validation_alias="TRUSTED_PROXIES", description="Proxies whose X-Forwarded-For is trusted."
     )
     proxy_addresses: Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode] = Field(
         (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
         validation_alias="PROXY_ADDRESSES",
-        description="Addresses or networks of the proxy that connects here; of others nothing is believed.",
+        description="Addresses or networks of the proxy that connects here; others are not trusted.",
     )
     jwt_secret: SecretStr | None = Field(
         None,
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         validation_alias="OPEN_REGISTRATION",
         description="Anyone may register; on in development, off in production unless set.",
     )
-    register_role: Role = Field("analyst", validation_alias="REGISTER_ROLE", description="Role of who registers.")
+    register_role: Role = Field("analyst", validation_alias="REGISTER_ROLE", description="Role of new accounts.")
     bcrypt_cost: int = Field(
         12, ge=4, le=16, validation_alias="BCRYPT_COST", description="Work factor of password hashes."
     )
@@ -93,10 +93,10 @@ class Settings(BaseSettings):
     account_limit: str = Field(
         "50 per hour",
         validation_alias="ACCOUNT_LIMIT",
-        description="Wrong passwords at one account, from wherever; the places it signed in from count apart.",
+        description="Wrong passwords for one account from any address; an address it signed in from has its own count.",
     )
     request_limit: str = Field(
-        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per person or address on the rest."
+        "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per person or address on other routes."
     )
     python_service_url: str = Field(
         "http://localhost:5001", validation_alias="PYTHON_SERVICE_URL", description="Where the ML service listens."
@@ -104,14 +104,14 @@ class Settings(BaseSettings):
     ml_service_token: SecretStr | None = Field(
         None,
         validation_alias="ML_SERVICE_TOKEN",
-        description="Shared with the ML service; as JWT_SECRET, and another one. Kept in ML_MODEL_PATH where unset.",
+        description="Shared with the ML service; rules as for JWT_SECRET, another value. Unset: kept in ML_MODEL_PATH.",
     )
     confidence_threshold: float = Field(
         0.7,
         ge=0.5,
         le=1,
         validation_alias="CONFIDENCE_THRESHOLD",
-        description="Below it a prediction counts as unsure.",
+        description="A prediction with less confidence counts as unsure.",
     )
     list_cut: float | None = Field(
         None,
@@ -122,12 +122,12 @@ class Settings(BaseSettings):
     )
     model_version: Version = Field("2.4.1", validation_alias="MODEL_VERSION", description="Version of the first model.")
     target_auc: float = Field(
-        0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC the model status is held against."
+        0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC that the model status compares with."
     )
     allow_missing: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias="ALLOW_MISSING",
-        description="Features a scoring run may go on without although training had them complete, comma separated.",
+        description="Features that scoring may lack although training had them complete, comma separated.",
     )
     max_upload_mb: int = Field(
         200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes."
@@ -136,32 +136,32 @@ class Settings(BaseSettings):
         24.0, gt=0, le=8760, validation_alias="EXPORT_KEEP_HOURS", description="Hours that Parquet exports are kept."
     )
     export_stream_minutes: float = Field(
-        10.0, gt=0, le=1440, validation_alias="EXPORT_STREAM_MINUTES", description="Most minutes of a streamed export."
+        10.0, gt=0, le=1440, validation_alias="EXPORT_STREAM_MINUTES", description="Minutes a streamed export may take."
     )
     max_waiting: int = Field(
-        4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at once."
+        4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at the same time."
     )
     max_queued: int = Field(
         20,
         ge=1,
         le=1000,
         validation_alias="MAX_QUEUED",
-        description="Jobs of one kind a person may have waiting.",
+        description="Jobs of one kind that a person may have waiting.",
     )
-    max_queue: int = Field(200, ge=1, le=10_000, validation_alias="MAX_QUEUE", description="Jobs that may wait in all.")
+    max_queue: int = Field(200, ge=1, le=10_000, validation_alias="MAX_QUEUE", description="Total jobs that may wait.")
     max_spool_mb: int = Field(
         2_000,
         ge=1,
         le=1_000_000,
         validation_alias="MAX_SPOOL_MB",
-        description="Room for uploads and rejected rows that are kept, megabytes.",
+        description="Disk space for stored uploads and rejected rows, megabytes.",
     )
     worker_memory_mb: int = Field(
         4_096,
         ge=512,
         le=1_000_000,
         validation_alias="WORKER_MEMORY_MB",
-        description="Most memory of the worker's data, megabytes: a job that needs more fails.",
+        description="Maximum memory of the worker's data, megabytes: a job that needs more fails.",
     )
     ml_model_path: Path = Field(
         Path("./models"),
@@ -169,13 +169,13 @@ class Settings(BaseSettings):
         description="The ML service's model registry, for backup and restore; ending in .pkl, that file's folder.",
     )
     ledger_months: int | None = Field(
-        None, ge=1, le=1200, validation_alias="LEDGER_MONTHS", description="Months the ledger is kept; for ever unset."
+        None, ge=1, le=1200, validation_alias="LEDGER_MONTHS", description="Months the ledger is kept; unset: for ever."
     )
     audit_months: int | None = Field(
-        None, ge=1, le=1200, validation_alias="AUDIT_MONTHS", description="Months audit rows are kept; for ever unset."
+        None, ge=1, le=1200, validation_alias="AUDIT_MONTHS", description="Months audit rows are kept; unset: for ever."
     )
     jobs_months: int | None = Field(
-        None, ge=1, le=1200, validation_alias="JOBS_MONTHS", description="Months ended jobs are kept; for ever unset."
+        None, ge=1, le=1200, validation_alias="JOBS_MONTHS", description="Months ended jobs are kept; unset: for ever."
     )
     job_results_days: int = Field(
         30,
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
 
     @field_validator("credentials_limit", "account_limit", "request_limit")
     @classmethod
-    def _can_be_read(cls, value: str) -> str:
+    def _is_a_limit(cls, value: str) -> str:
         try:
             parse(value)
         except ValueError:
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
 
     @field_validator("list_cut")
     @classmethod
-    def _on_the_grid(cls, value: float | None) -> float | None:
+    def _has_three_decimals(cls, value: float | None) -> float | None:
         if value is not None and round(value, 3) != value:
             raise ValueError("use at most three decimals: scores are counted in steps of 0.001")
         return value
@@ -223,7 +223,7 @@ class Settings(BaseSettings):
     def _are_exact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         exact = tuple(each.lower().removesuffix("/") for each in value)
         try:
-            ports = [urlsplit(each).port for each in exact]  # above 65535 it raises
+            ports = [urlsplit(each).port for each in exact]  # raises above 65535
         except ValueError:
             ports = []
         if len(ports) < len(exact) or not all(map(_ORIGIN.fullmatch, exact)):
@@ -231,7 +231,7 @@ class Settings(BaseSettings):
         return exact
 
     @model_validator(mode="after")
-    def _secrets_are_secret(self) -> Self:
+    def _check_secrets(self) -> Self:
         given = (self.jwt_secret, self.ml_service_token)
         jwt, token = (each.get_secret_value() if each is not None else None for each in given)
         require_secret("JWT_SECRET", jwt, app_env=self.app_env, host=self.host)
@@ -241,11 +241,11 @@ class Settings(BaseSettings):
         if jwt == token:
             raise ValueError("JWT_SECRET and ML_SERVICE_TOKEN are the same; each needs a secret of its own")
         if self.bcrypt_cost < 10:
-            raise ValueError("BCRYPT_COST is below 10; in production a password's hash has to take its time")
+            raise ValueError("BCRYPT_COST is below 10, which is too weak for production")
         if "behind_tls" not in self.model_fields_set:
             raise ValueError(
-                "BEHIND_TLS is not set; in production say 1, behind a proxy that ends TLS, "
-                "or 0 where cookies and tokens may be read on their way"
+                "BEHIND_TLS is not set; in production set 1, behind a proxy that ends TLS, "
+                "or 0 if cookies and tokens may be sent unencrypted"
             )
         return self
 
@@ -279,7 +279,7 @@ class Settings(BaseSettings):
 
     @property
     def cut(self) -> float:
-        """The documented list's cut."""
+        """The cut of the high-risk list."""
         return self.list_cut if self.list_cut is not None else self.confidence_threshold
 
 
@@ -289,7 +289,7 @@ def load_settings() -> Settings:
     Raises
     ------
     InvalidInput
-        Naming each variable that is wrong and what was expected; never its value.
+        Names each wrong variable and what was expected; never its value.
     """
     try:
         return Settings()

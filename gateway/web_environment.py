@@ -29,12 +29,12 @@ class WebEnvironment(Environment):
     query_cache
         Results of reads, kept until the database changes.
     wait_slots
-        One for each request that may wait for a job; None where none may.
+        One slot for each request that may wait for a job; None where none may.
     export_slots
-        One for each export that may be sent at once: an export holds a thread and a read of the database for as long
-        as its reader takes.
+        One slot for each export that may be sent at the same time: an export holds a thread and a read transaction
+        until its client has read it.
     ml_states
-        What the ML service said of itself, or of a version, a moment ago: None where all is well.
+        The newest check of the ML service, and of each version: its failure, or None.
     """
 
     query_cache: QueryCache

@@ -1,6 +1,6 @@
 """The worker process: claims jobs from the table and runs them, training in one lane, the rest in another.
 
-Law: a job has one worker at a time; one that fell silent is taken back, so a restart tells the truth.
+Law: a job has one worker at a time; a running job whose heartbeats stopped is requeued or ended.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Worker:
     name
         Unique among workers; host and process id by default.
     watch
-        Tells which jobs have lost their worker.
+        Finds the jobs whose heartbeats stopped.
     """
 
     def __init__(
@@ -71,28 +71,28 @@ class Worker:
         self._stops.set()
 
     def run(self) -> None:
-        """Work until `stop`."""
+        """Run jobs until `stop`."""
         kinds.load()
         lanes: tuple[Lane, Lane] = ("training", "rest")
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
-        threads.append(threading.Thread(target=self._keep, name="retention", daemon=True))
+        threads.append(threading.Thread(target=self._run_retention, name="retention", daemon=True))
         for thread in threads:
             thread.start()
         log.info("worker_started", worker=self._name)
         while not self._stops.is_set():
             try:
-                self._look_around()
-            except Exception:  # a busy database must not end the worker: what failed is logged and tried again
-                log.exception("look_around_failed")
+                self._run_upkeep()
+            except Exception:  # a busy database must not end the worker: the failure is logged and upkeep retried
+                log.exception("upkeep_failed")
             self._stops.wait(SEEN_EVERY_S)
         log.info("worker_stopped", worker=self._name)
 
-    def _look_around(self) -> None:
+    def _run_upkeep(self) -> None:
         with self._database.write() as connection:
             now = iso(self._clock())
             workers.seen(connection, self._name, now)
-            silent = self._watch.find_silent(lost_jobs.beats(connection))
-            settled = lost_jobs.take_back(connection, silent, now)
+            silent = self._watch.find_silent(lost_jobs.heartbeats(connection))
+            settled = lost_jobs.requeue_or_end(connection, silent, now)
         self._sweep()
         export_files.remove_old(
             export_files.folder(self._environment.settings.data_folder),
@@ -100,7 +100,7 @@ class Worker:
             now=self._clock(),
         )
         if settled:
-            log.warning("jobs_taken_back", jobs=settled)
+            log.warning("lost_jobs_settled", jobs=settled)
 
     def _sweep(self) -> None:
         if time.monotonic() - self._swept_at_s < SWEEP_EVERY_S:
@@ -110,7 +110,7 @@ class Worker:
             needed = {*job_lists.unfinished_params(connection, "path"), *imports.files(connection)}
         uploads.sweep(self._environment.settings.data_folder, needed=needed)
 
-    def _keep(self) -> None:
+    def _run_retention(self) -> None:
         limits = retention.Limits.of(self._environment.settings)
         retention.daily(self._database, limits, clock=self._clock, stops=self._stops)
 
@@ -118,14 +118,14 @@ class Worker:
         while not self._stops.is_set():
             try:
                 idle = self.run_one(lane) is None
-            except Exception:  # the same for a lane
-                log.exception("lane_stumbled", lane=lane)
+            except Exception:  # a failure must not end the lane
+                log.exception("lane_failed", lane=lane)
                 idle = True
             if idle:
                 self._stops.wait(IDLE_S)
 
     def run_one(self, lane: Lane) -> Job | None:
-        """Claim and run the oldest job of a lane; None where there is none."""
+        """Claim and run the oldest job of a lane; return None where there is none."""
         with self._database.read() as connection:
             if not job_lists.has_queued(connection, lane):
                 return None
@@ -158,7 +158,7 @@ def main() -> None:
 
 
 def _bound_memory(most_bytes: int) -> None:
-    """Make the system refuse memory beyond this: the job that asks for it fails, and not the machine."""
+    """Limit this process's memory, so that a job that needs more fails instead of the machine."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     if hard == resource.RLIM_INFINITY or hard > most_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))

@@ -1,7 +1,7 @@
 """Identifies the caller of a request: a person by a token, or a machine by a key.
 
-Law: a key never does what its owner's or its maker's present role can't; disable either and it is dead. A key that
-is not valid is answered like any other bad token, whatever is wrong with it.
+Law: a key can't do what its owner's or its maker's present role can't, and disabling either invalidates it. An invalid
+key is answered like any other bad token, whatever is wrong with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY_HEADER = "X-API-Key"
 
 @dataclass(frozen=True)
 class CurrentUser:
-    """The caller as routes see it; `role` is the one that the request is allowed by."""
+    """The caller as routes see it; `role` is the role that the request is checked against."""
 
     id: int
     email: str
@@ -35,7 +35,7 @@ class CurrentUser:
 
     @property
     def actor(self) -> Actor:
-        """Return the same caller for the audit log."""
+        """Return this caller for the audit log."""
         return Actor(self.id, request_id(), self.key_id)
 
 
@@ -56,7 +56,7 @@ def caller() -> Caller:
     Unauthenticated
         Neither token nor key was sent.
     TokenRejected
-        It is not valid.
+        The token or key is not valid.
     """
     if "caller" not in g:
         try:
@@ -78,7 +78,7 @@ def current_user() -> CurrentUser:
 
 
 def name_in_log(found: Caller) -> None:
-    """Write in each further log line of the present request who asked, by numbers."""
+    """Add the ids of the caller and of their key to this request's further log lines."""
     key = {"key": found.key.id} if found.key else {}
     structlog.contextvars.bind_contextvars(user=found.user.id, **key)
 

@@ -1,6 +1,6 @@
 """Checks a request's body before a route's model reads it.
 
-Law: an empty body is an empty object; anything else is one JSON object, except where files are taken.
+Law: an empty body is an empty object; any other body is one JSON object, except on routes that accept files.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def check() -> None:
     Raises
     ------
     UnsupportedMedia
-        It is not JSON.
+        The body is not JSON.
     MalformedRequest
-        It is JSON that can't be read, or nested too deeply; NaN and Infinity are no JSON.
+        The body is JSON that can't be read, or is nested too deeply; NaN and Infinity are not JSON.
     InvalidInput
-        It is JSON, but no object.
+        The body is JSON, but not an object.
     """
     assert request.url_rule is not None
     if request.method not in METHODS_WITH_BODY or not request.url_rule.rule.startswith("/api/"):
@@ -44,7 +44,7 @@ def check() -> None:
         raise UnsupportedMedia("Send JSON with Content-Type: application/json.")
     refuse_hard_json(request.get_data())
     try:
-        # Forced: old clients send `{}` without a content type. What is parsed here is what the route gets.
+        # Forced: old clients send `{}` without a content type. The route gets the value parsed here.
         value = request.get_json(force=True)
     except BadRequest:
         if not request.mimetype:

@@ -27,9 +27,9 @@ PREFLIGHT_LIFE_S = 600
 
 
 def install(app: Flask, settings: Settings, database: Database) -> None:
-    """Put the guards in place, before routes are added and after the app can answer failures.
+    """Install the guards, after the error handlers and before the routes.
 
-    `require_roles(app)` belongs after the last route.
+    Call `require_roles(app)` after the last route.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def install(app: Flask, settings: Settings, database: Database) -> None:
 
     @app.before_request
     def _guard() -> None:
-        # A preflight carries no token; an unknown path or method is told so by Flask, whoever asks.
+        # A preflight carries no token; Flask answers an unknown path or method, whoever the caller is.
         if request.method == "OPTIONS":
             return
         limiter.count()
@@ -54,19 +54,19 @@ def install(app: Flask, settings: Settings, database: Database) -> None:
             bodies.check()
 
     app.after_request(limiter.write_headers)
-    app.after_request(_keep_out_of_caches)
+    app.after_request(_forbid_caching)
     _allow_origins(app, settings)
 
 
-def _keep_out_of_caches(response: Response) -> Response:
-    # People or secrets may stand in any answer; what has a rule of its own says so before.
+def _forbid_caching(response: Response) -> Response:
+    # Any answer can contain personal data or secrets; a route with its own rule has set the header already.
     if request.path.startswith("/api/"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
 def _allow_origins(app: Flask, settings: Settings) -> None:
-    # The library takes a text with brackets, which only IPv6 has here, for a pattern: so it gets the right one.
+    # The library treats an origin with brackets (IPv6 only) as a pattern, so it gets an escaped one.
     origins = [
         re.compile(f"{re.escape(origin)}\\Z", re.IGNORECASE) if "[" in origin else origin
         for origin in settings.allowed_origins
@@ -84,8 +84,8 @@ def _allow_origins(app: Flask, settings: Settings) -> None:
     with app.test_request_context():
         bare = Response()
         before = len(bare.headers)
-        # The same for everybody who names no origin; finding it out takes a twentieth of a request.
-        for_nobody = list(set_cors_headers(bare, options).headers)[before:]
+        # All requests without an Origin get these headers; computing them takes a twentieth of a request's time.
+        without_origin = list(set_cors_headers(bare, options).headers)[before:]
 
     @app.after_request
     def _write(response: Response) -> Response:
@@ -93,5 +93,5 @@ def _allow_origins(app: Flask, settings: Settings) -> None:
             return response
         if "Origin" in request.headers or request.method == "OPTIONS":
             return set_cors_headers(response, options)
-        response.headers.extend(for_nobody)
+        response.headers.extend(without_origin)
         return response

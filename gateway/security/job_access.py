@@ -1,7 +1,7 @@
-"""Whose a job is: who sees that it is there, and who sees what it came to.
+"""Decides who may see that a job exists, and who may see its result.
 
-Law: a job belongs to the person who asked for it, and if that was by an API key, of all keys to that one alone; what
-was started by a command or the system is administrators'. A key never acts as an administrator of jobs.
+Law: a job belongs to the person who requested it and, if they used an API key, to that key and no other; a job started
+by a command or the system belongs to administrators. A key never has an administrator's access to jobs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gateway.web_environment import environment
 from shared.errors import Forbidden, NotFound
 from shared.parsing_limits import MAX_INT64
 
-#: A route of jobs: of everybody's, whose contents are then the owner's; or of one's own alone.
+#: "jobs": every job can be seen, its result only by its owner; "own job": the route is for the owner alone.
 JobRight = Literal["jobs", "own job"]
 
 
 def visible_kinds(caller: Caller) -> frozenset[str] | None:
-    """Return the kinds of jobs that a caller may know of: those of a key's scopes; None, which is all, for people."""
+    """Return the kinds of jobs that a caller may see: those of a key's scopes; None (every kind) for people."""
     return None if caller.key is None else kinds.of_scopes(caller.key.scopes)
 
 
@@ -33,14 +33,14 @@ def owns(caller: Caller, job: Job) -> bool:
 
 
 def admit(caller: Caller, right: JobRight, job_id: int) -> None:
-    """Let a caller at a job, or raise; that there is none is for the route to say.
+    """Check that a caller may reach a job; if it doesn't exist, the route itself answers.
 
     Raises
     ------
     NotFound
         The caller is a key without the scope for jobs of this kind.
     Forbidden
-        The job is somebody else's.
+        The job belongs to somebody else.
     """
     if job_id > MAX_INT64:
         return
@@ -52,4 +52,4 @@ def admit(caller: Caller, right: JobRight, job_id: int) -> None:
     if seen is not None and job.kind not in seen:
         raise NotFound(f"There is no job {job_id}.")
     if right == "own job" and not owns(caller, job):
-        raise Forbidden(f"Job {job_id} is somebody else's: this is for whoever started it, and for administrators.")
+        raise Forbidden(f"Job {job_id} belongs to somebody else: only its owner and administrators may do this.")

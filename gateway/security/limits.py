@@ -1,6 +1,6 @@
 """Rate limits: strict where passwords and tokens are given out, generous elsewhere.
 
-Law: a request counts against one limit, before anything else is done for it. Strict counts are kept in the database,
+Law: a request counts against one limit, before any other work on it. Strict counts are kept in the database,
 which all processes share; the others in this process's memory, where they cost no query.
 """
 
@@ -32,7 +32,7 @@ from shared.web.request_ids import request_id
 HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 STRICT = ("/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/api/auth/password")
 EXEMPT = ("/api/health", "/api/health/ready", "/api/openapi.json", "/api/docs", "/api/docs/assets/<path:name>")
-_IPV6_HOME_BITS = 64
+_IPV6_PREFIX_BITS = 64
 
 
 class Window(NamedTuple):
@@ -42,8 +42,8 @@ class Window(NamedTuple):
     ends_at_s: float
 
 
-def _runs(window: Window, now_s: float, window_s: float) -> bool:
-    """Whether a window has not ended; one that ends later than a whole one would is of a clock that was put back."""
+def _is_open(window: Window, now_s: float, window_s: float) -> bool:
+    """Whether a window is still open; one that ends later than a new one would is from before a clock was set back."""
     return now_s < window.ends_at_s <= now_s + window_s + counters.SLACK_S
 
 
@@ -55,7 +55,7 @@ class Counter(Protocol):
 
 
 class LocalCounter:
-    """Counts in this process's memory, exactly, also from many threads."""
+    """Counts in this process's memory, exactly, even from many threads."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -71,7 +71,7 @@ class LocalCounter:
                 self._windows = {k: w for k, w in self._windows.items() if w.ends_at_s > now}
                 self._sweep_at_s = now + window_s
             found = self._windows.get(key)
-            if found is None or not _runs(found, now, window_s):
+            if found is None or not _is_open(found, now, window_s):
                 found = Window(0, now + window_s)
             self._windows[key] = found._replace(hits=min(found.hits, limit) + 1)
             return self._windows[key]
@@ -80,7 +80,7 @@ class LocalCounter:
 class SharedCounter:
     """Counts in the database, for all processes together.
 
-    Whoever is over the limit is remembered here until the window ends, so that a flood costs no writes.
+    Clients over the limit are kept here until the window ends, so that a flood costs no writes.
     """
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
@@ -92,7 +92,7 @@ class SharedCounter:
         """Count one request."""
         now = self._now()
         over = self._over.get(key)
-        if over is not None and _runs(over, now, window_s):
+        if over is not None and _is_open(over, now, window_s):
             self._over[key] = over._replace(hits=over.hits + 1)
             return self._over[key]
         with self._database.write() as connection:
@@ -103,7 +103,7 @@ class SharedCounter:
 
 
 class Limiter:
-    """Counts each request, refuses it above its limit, and says how much is left."""
+    """Counts each request, refuses it above its limit, and reports how many are left."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._strict = _limit("CREDENTIALS_LIMIT", settings.credentials_limit)
@@ -125,7 +125,7 @@ class Limiter:
         is_strict = rule in STRICT
         limit, counter = (self._strict, self._shared) if is_strict else (self._general, self._local)
         key = f"{client()} {rule}" if is_strict else client()
-        # Hashed with a secret: addresses of people have no business in this table, and a bare hash is soon found.
+        # Hashed with a secret: this table must not hold people's addresses, and an unkeyed hash is easily reversed.
         name = hmac.digest(self._secret, key.encode(), "sha256").hex()[:32]
         window = counter.hit(name, limit=limit.amount, window_s=limit.get_expiry())
         g.rate = (limit.amount, max(0, limit.amount - window.hits), math.ceil(window.ends_at_s))
@@ -136,7 +136,7 @@ class Limiter:
             raise RateLimited(f"Too many requests. Try again in {wait_s} s.", retry_after_s=wait_s)
 
     def _record_excess(self, rule: str) -> None:
-        # Once a window. The address is hashed with a secret: the same client is known again, and nobody learns who.
+        # Once per window. The keyed hash identifies a returning client without revealing who it is.
         mark = hmac.digest(self._secret, client().encode(), "sha256").hex()[:16]
         env = environment()
         with env.database.write() as connection:
@@ -145,7 +145,7 @@ class Limiter:
             audit.record(connection, "credentials.limited", at=iso(env.clock()), actor=actor, subject=subject)
 
     def write_headers(self, response: Response) -> Response:
-        """Write the limit, what is left of it and its end on the answer."""
+        """Add the limit, the requests left and the end of the window to the response."""
         if "rate" in g:
             for name, value in zip(HEADERS, g.rate, strict=True):
                 response.headers[name] = str(value)
@@ -153,7 +153,7 @@ class Limiter:
 
 
 def guesses() -> Guesses:
-    """Return the count of wrong passwords that the present request adds to."""
+    """Return the counter of wrong passwords for the present request."""
     env, name = environment(), client()
     secret = env.settings.signing_secret.encode()
     limit = _limit("ACCOUNT_LIMIT", env.settings.account_limit)
@@ -161,20 +161,20 @@ def guesses() -> Guesses:
 
 
 def client() -> str:
-    """Return the client that a request counts for: whose valid token or key it bears, else the address."""
+    """Return the client that a request counts for: the user of its valid token or key, else its address."""
     rule = request.url_rule
     if rule is not None and roles.access_of(request.method, rule.rule) != "public":
         try:
             caller = authentication.caller()
-            # All keys of a person, and the person, share one count: fifty keys are not fifty times as much.
+            # A person and all their keys share one count: fifty keys do not raise the limit fifty times.
             return f"user:{caller.user.id}"
         except ServiceError:
-            pass  # told to the caller once it has been counted
-    return f"address:{_home(request.remote_addr or '')}"
+            pass  # raised again once the request has been counted
+    return f"address:{_household(request.remote_addr or '')}"
 
 
-def _home(address: str) -> str:
-    # One IPv6 household has 2**64 addresses: it counts as one client.
+def _household(address: str) -> str:
+    # An IPv6 household has 2**64 addresses: it counts as one client.
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -183,7 +183,7 @@ def _home(address: str) -> str:
         return address
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((int(found), _IPV6_HOME_BITS), strict=False))
+    return str(ipaddress.ip_network((int(found), _IPV6_PREFIX_BITS), strict=False))
 
 
 def _limit(name: str, text: str) -> RateLimitItem:

@@ -1,6 +1,6 @@
-"""Believes what a reverse proxy says of its client, where the proxy is a named one.
+"""Trusts the headers of a named reverse proxy about its client.
 
-Law: whoever else connects is the client, whatever its headers say.
+Law: any other peer is itself the client, whatever its headers say.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ class NamedProxies:
     Parameters
     ----------
     app
-        What stands behind.
+        The application behind them.
     hops
-        Proxies one behind the other, each of which adds to `X-Forwarded-For`.
+        Proxies in a chain, each of which adds to `X-Forwarded-For`.
     addresses
-        Of the last one, which connects here.
+        Addresses of the last proxy, which connects here.
     """
 
     def __init__(self, app: WSGIApplication, *, hops: int, addresses: Sequence[Network]) -> None:
-        self._plain = app
-        self._believing = ProxyFix(app, x_for=hops, x_proto=hops, x_host=0)
-        self._is_named = lru_cache(maxsize=1024)(lambda address: _stands_in(address, addresses))
+        self._direct = app
+        self._proxied = ProxyFix(app, x_for=hops, x_proto=hops, x_host=0)
+        self._is_named = lru_cache(maxsize=1024)(lambda address: _is_in(address, addresses))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request."""
-        app = self._believing if self._is_named(environ.get("REMOTE_ADDR", "")) else self._plain
+        app = self._proxied if self._is_named(environ.get("REMOTE_ADDR", "")) else self._direct
         return app(environ, start_response)
 
 
-def _stands_in(address: str, networks: Sequence[Network]) -> bool:
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,8 +1,7 @@
-"""Authorisation: one table of routes: the least role, the scopes of keys that reach each, and whose things it is of.
+"""Authorisation: a table of every route's least role, the key scopes that reach it, and whose data it serves.
 
-Law: a route that is not in the table is refused at start, and on request if it got in later; so is a route of a job or
-a key whose row does not say whose it is. Accounts, passwords,
-keys, models going live and the audit log are for people: no key reaches them.
+Law: the app does not start with a route that the table lacks, or a route of a job or key whose row names no owner; a
+route added later is refused on request. No key reaches accounts, passwords, keys, promotions or the audit log.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from gateway.settings import Role
 from shared.errors import Forbidden
 
 Access = Role | Literal["public"]
-#: Whose things a route is of: everybody's who may call it, the caller's own account's (the use case looks at nothing
-#: else), or jobs (`job_access` looks at every one).
+#: Whose data a route serves: everybody's, the caller's own account's (the use case reads no other), or jobs'
+#: (`job_access` checks each job).
 Ownership = Literal["everybody's", "own account", "jobs", "own job"]
 ALL: Ownership = "everybody's"
 ACCOUNT: Ownership = "own account"
 JOBS: Ownership = "jobs"
 OWN_JOB: Ownership = "own job"
-#: Ownerships that a route may have whose path holds one of these parameters.
+#: The ownerships allowed for a route whose path has one of these parameters.
 _OWNED: Mapping[str, tuple[Ownership, ...]] = {"job_id": (JOBS, OWN_JOB), "key_id": (ACCOUNT,)}
 Scopes = tuple[Scope, ...]
 NO_KEY: Scopes = ()
@@ -33,7 +32,7 @@ READ: Scopes = ("read",)
 SCORE: Scopes = ("score",)
 IMPORT: Scopes = ("import",)
 
-# `METHOD rule`, as the routes declare them; any one of the scopes will do. Routes under "public" look after themselves.
+# `METHOD rule`, as the routes declare them; any one of the scopes is enough. "public" routes do their own checks.
 _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ("public", NO_KEY, ALL): (
         "GET /",
@@ -84,7 +83,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ),
     ("analyst", NO_KEY, ACCOUNT): ("POST /api/auth/keys",),
     ("analyst", NO_KEY, ALL): ("POST /api/model/train",),
-    # Everybody's data in one go is more than a page of them: docs/decisions/0009.
+    # Exporting everybody's data needs a higher role than reading it page by page: docs/decisions/0009.
     ("analyst", READ, ALL): (
         "GET /api/customers/export",
         "POST /api/customers/export",
@@ -133,13 +132,13 @@ def access_of(method: str, rule: str) -> Access | None:
 
 
 def scopes_of(method: str, rule: str) -> Scopes:
-    """The scopes that let a key reach a route, any one of them; none where no key does."""
+    """Return the scopes of which any one lets a key reach a route; empty where no key does."""
     row = _row(method, rule)
     return row[1] if row else NO_KEY
 
 
 def ownership_of(method: str, rule: str) -> Ownership:
-    """Return whose things a route is of."""
+    """Return whose data a route serves."""
     row = _row(method, rule)
     return row[2] if row else ALL
 
@@ -149,16 +148,16 @@ def _row(method: str, rule: str) -> tuple[Access, Scopes, Ownership] | None:
 
 
 def admit() -> None:
-    """Let the present request's route be called, or raise.
+    """Check that the caller may call the present request's route.
 
     Raises
     ------
     Unauthenticated, TokenRejected
         See `authentication.caller`.
     Forbidden
-        The role is too low, the key lacks the scope, or the job is somebody else's.
+        The role is too low, the key lacks the scope, or the job belongs to somebody else.
     NotFound
-        The job is of a kind that the key does not reach.
+        The key has no scope for jobs of this kind.
     """
     assert request.url_rule is not None
     rule = request.url_rule.rule
@@ -168,7 +167,7 @@ def admit() -> None:
     caller = authentication.caller()
     role = caller.role
     if needed is None:
-        raise Forbidden("Nobody may use this route yet: it has no role.")
+        raise Forbidden("Nobody may use this route: no role is set for it.")
     if RANK[role] < RANK[needed]:
         raise Forbidden(f"This needs the role {needed}; yours is {role}.")
     if caller.key is not None:
@@ -186,12 +185,12 @@ def _admit_key(held: Iterable[str], needed: Scopes) -> None:
 
 
 def require_roles(app: Flask) -> None:
-    """Refuse an app with a route that nobody has decided who may call.
+    """Refuse an app with a route that the table lacks, or whose row names no owner.
 
     Raises
     ------
     LookupError
-        Naming the routes.
+        Names the routes.
     """
     routes = [
         (method, rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
@@ -199,11 +198,11 @@ def require_roles(app: Flask) -> None:
     without = sorted(f"{method} {rule.rule}" for method, rule in routes if access_of(method, rule.rule) is None)
     if without:
         raise LookupError(f"Routes without an entry in gateway/security/roles.py: {', '.join(without)}")
-    nobodys = sorted(
+    unowned = sorted(
         f"{method} {rule.rule}"
         for method, rule in routes
         for name in rule.arguments & set(_OWNED)
         if ownership_of(method, rule.rule) not in _OWNED[name]
     )
-    if nobodys:
-        raise LookupError(f"Routes of things whose owner gateway/security/roles.py does not name: {', '.join(nobodys)}")
+    if unowned:
+        raise LookupError(f"Routes whose owner gateway/security/roles.py does not name: {', '.join(unowned)}")

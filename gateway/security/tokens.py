@@ -1,10 +1,10 @@
 """Tokens: issued, read from header or cookie, and checked against the user's row.
 
-Law: a token is valid only while its user's row says so: known, not disabled, the same token version, neither it nor its
-family revoked (a family is all tokens that came of one sign-in). A family ends REFRESH_TOKEN_DAYS after its sign-in,
-however often it was refreshed. A token that was found good is looked up again after any commit (`gateway.query_cache`).
-Tokens live by the wall clock, whatever the app's clock says: the library asks no other; whether one has expired is
-asked on every request.
+Law: a token is valid only while its user exists, is not disabled and has the same token version, and neither the token
+nor its family is revoked (a family is all tokens that follow from one sign-in). A family ends REFRESH_TOKEN_DAYS after
+its sign-in, however often it was refreshed. A valid token is looked up again after any commit (`gateway.query_cache`).
+Tokens expire by the wall clock, not the app's clock, because the library uses no other; expiry is checked on every
+request.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ CSRF_HEADER = "X-CSRF-TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_LAST_SECOND = 253_402_300_799  # of the year 9999, which dates end with
-#: Longer than any token of the family lives.
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a datetime can hold
+#: Added so that a revocation outlives every token of the family.
 _FAMILY_MARGIN = timedelta(days=1)
 
 
@@ -70,7 +70,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a session that begins or goes on."""
+    """The tokens of a new or renewed session."""
 
     access: str
     refresh: str
@@ -80,7 +80,7 @@ class Tokens:
 
 def install(app: Flask, settings: Settings) -> None:
     """Configure the JWT library for our tokens and cookies."""
-    # A browser takes a cookie with this prefix from this very host over TLS alone: no neighbour can slip one in.
+    # A browser accepts a cookie with this prefix only from this host over TLS: no other host can set one.
     prefix, refresh_path = ("__Host-", "/") if settings.behind_tls else ("", "/api/auth")
     app.config.update(
         JWT_SECRET_KEY=settings.signing_secret,
@@ -99,14 +99,14 @@ def install(app: Flask, settings: Settings) -> None:
     JWTManager(app)
 
 
-def issue(user: User, goes_on: Claims | None = None) -> Tokens:
-    """Issue tokens to an authenticated user: of a new family, or of a refresh token's, which ends when it does."""
+def issue(user: User, renewed: Claims | None = None) -> Tokens:
+    """Issue tokens to an authenticated user: in a new family, or in a refresh token's, which ends with that token."""
     settings = environment().settings
     family, left = secrets.token_hex(16), timedelta(days=settings.refresh_token_days)
-    if goes_on is not None:
-        # At least a second: the library takes none for no end at all.
-        left = max(datetime.fromisoformat(goes_on.expires_at) - datetime.now(UTC), timedelta(seconds=1))
-        family = goes_on.family
+    if renewed is not None:
+        # At least a second: the library reads zero as "never expires".
+        left = max(datetime.fromisoformat(renewed.expires_at) - datetime.now(UTC), timedelta(seconds=1))
+        family = renewed.family
     access_life = min(timedelta(hours=settings.access_token_hours), left)
     claims = {"role": user.role, "token_version": user.token_version, "family": family}
     identity = str(user.id)
@@ -119,7 +119,7 @@ def issue(user: User, goes_on: Claims | None = None) -> Tokens:
 
 
 def set_cookies(response: Response, tokens: Tokens) -> None:
-    """Open a session of our own page: two httpOnly cookies, and the two CSRF values that it reads and sends back."""
+    """Set the cookies of our page's session: two httpOnly ones, and two with CSRF values that the page sends back."""
     set_access_cookies(response, tokens.access, max_age=int(tokens.access_life.total_seconds()))
     set_refresh_cookies(response, tokens.refresh, max_age=int(tokens.refresh_life.total_seconds()))
 
@@ -137,7 +137,7 @@ def session() -> Session:
     Unauthenticated
         There is no token.
     TokenRejected
-        It is malformed, expired, revoked, of another server or of nobody, or its CSRF value is missing or wrong.
+        The token is malformed, expired, revoked, from another server or without a user, or its CSRF value is wrong.
     """
     if "session" not in g:
         try:
@@ -153,7 +153,7 @@ def session() -> Session:
 def refresh_claims() -> tuple[Claims, bool]:
     """Return the claims of the present request's refresh token, and whether it came by cookie.
 
-    Whether it still counts is not asked here: a token that was used before has to be known as such.
+    Revocation is not checked here: `sessions.renew` has to recognise a token that was used before.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def refresh_claims() -> tuple[Claims, bool]:
 
 
 def family_end() -> str:
-    """Return until when a family that ends now has to be remembered."""
+    """Return until when the revocation of a family that ends now has to be kept."""
     return iso(datetime.now(UTC) + timedelta(days=environment().settings.refresh_token_days) + _FAMILY_MARGIN)
 
 
@@ -176,17 +176,17 @@ def refresh_token_of(user: User, given: str | None) -> Claims | None:
     try:
         claims = read(token, "refresh")
     except TokenRejected:
-        return None  # expired or foreign: nothing to give back
+        return None  # expired or foreign: nothing to revoke
     return claims if claims.user_id == user.id else None
 
 
 def family_of_cookies() -> str | None:
-    """Return the family of the session that this browser's cookies hold, which new ones would replace."""
+    """Return the token family in this browser's cookies, which new cookies would replace."""
     token = _cookie("refresh")
     try:
         return read(token, "refresh").family if token else None
     except TokenRejected:
-        return None  # ended by itself
+        return None  # expired or invalid
 
 
 def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
@@ -197,9 +197,9 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     TokenRejected
     """
     try:
-        said: dict[str, Any] = decode_token(token, csrf)
-        claims = _claims(said) if said.get("type") == kind else None
-    # The last three: numbers and types that nobody but a holder of the secret can write, and the library trips over.
+        payload: dict[str, Any] = decode_token(token, csrf)
+        claims = _claims(payload) if payload.get("type") == kind else None
+    # The last three: values that only a holder of the secret can write, and that make the library fail.
     except (PyJWTError, JWTExtendedException, ValueError, OverflowError, TypeError):
         claims = None
     if claims is None:
@@ -207,10 +207,10 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     return claims
 
 
-def _claims(said: dict[str, Any]) -> Claims | None:
-    sub, version, jti, expires = (said.get(name) for name in ("sub", "token_version", "jti", "exp"))
-    family = said.get("family", jti)
-    # A token of the old backend may bear the same signature; it lacks these.
+def _claims(payload: dict[str, Any]) -> Claims | None:
+    sub, version, jti, expires = (payload.get(name) for name in ("sub", "token_version", "jti", "exp"))
+    family = payload.get("family", jti)
+    # A token of the old backend can have a valid signature, but lacks these claims.
     if not (isinstance(sub, str) and isinstance(version, int) and isinstance(jti, str) and isinstance(expires, int)):
         return None
     if not (isinstance(family, str) and _ID.fullmatch(jti) and _ID.fullmatch(family) and _NUMBER.fullmatch(sub)):
@@ -224,9 +224,9 @@ def _session() -> Session:
     token, csrf, by_cookie = _presented("access")
     if csrf is not None:
         return _checked(token, csrf, by_cookie)
-    asked = ("session", by_cookie, token)
-    found = environment().query_cache.get_or_read(asked, lambda: _checked(token, None, by_cookie))
-    # Everything else about it is as true as it was; only time has gone on.
+    key = ("session", by_cookie, token)
+    found = environment().query_cache.get_or_read(key, lambda: _checked(token, None, by_cookie))
+    # A cached session is up to date in everything but its expiry.
     if found.claims.expires_at <= iso(datetime.now(UTC)):
         raise TokenRejected(REJECTED)
     return found
@@ -253,7 +253,7 @@ def _presented(kind: Kind) -> tuple[str, str | None, bool]:
     if request.method in SAFE_METHODS:
         return cookie, None, True
     csrf = request.headers.get(CSRF_HEADER, "")
-    # An empty value would skip the comparison; one outside ASCII can't be compared.
+    # An empty value would skip the comparison; a non-ASCII one can't be compared.
     if not csrf or not csrf.isascii():
         raise TokenRejected(REJECTED)
     return cookie, csrf, True

@@ -114,9 +114,9 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, hand
     seconds = iter(range(0, 60, 5))
     made = a_worker(world, HeartbeatWatch(lambda: next(seconds)))
     for _ in range(3):
-        made._look_around()
+        made._run_upkeep()
         assert work.read(world.database, job_id).state == "running"
-    made._look_around()
+    made._run_upkeep()
     assert work.read(world.database, job_id).state == "queued"
     assert made.run_one("rest").attempt == 2  # type: ignore[union-attr]
     assert made.run_one("rest") is None
@@ -126,7 +126,7 @@ def test_a_job_whose_worker_still_beats_is_left_alone(world: World, handlers: di
     job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     with world.database.write() as connection:
         jobs.claim(connection, lane="rest", worker="alive", now=iso(utc_now()))
-    a_worker(world)._look_around()
+    a_worker(world)._run_upkeep()
     assert work.read(world.database, job_id).state == "running"
 
 

@@ -230,7 +230,7 @@ def run_jobs(base: Small) -> None:
     """A worker, for as long as there is something to do."""
     ml = MLClient("http://127.0.0.1:9", "nobody")
     worker = Worker(Environment(base.settings, base.database, ml, utc_now))
-    worker._look_around()
+    worker._run_upkeep()
     while worker.run_one("rest"):
         pass
 
