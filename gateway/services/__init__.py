@@ -1,1 +1,1 @@
-"""Use cases: what decides or writes. No Flask in here."""
+"""Use cases: the code that decides or writes. No Flask in here."""

@@ -1,7 +1,7 @@
 """The kinds of jobs: web, worker and commands share this registry.
 
-A kind names the scope of API keys that reaches its jobs, and the function that runs it. Those functions need NumPy and
-Arrow, which the web process never loads: a command imports them when its job starts, the worker when it starts itself.
+A kind names the scope that an API key needs for it, and the function that runs it. Those functions need NumPy and
+Arrow, which the web process never loads: a command imports them when its job starts, the worker at its own start.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ KINDS: Mapping[str, JobKind[Any]] = {
 
 
 def load() -> None:
-    """Import what the kinds need before there are threads: two that import NumPy at once find half of it."""
+    """Import the modules of all kinds before threads start: two threads that import NumPy together see half of it."""
     from gateway.services import demo  # noqa: F401
     from gateway.services.exporting import parquet  # noqa: F401
     from gateway.services.importing import import_file, import_outcomes, preview  # noqa: F401
@@ -94,15 +94,15 @@ def load() -> None:
 
 
 def by_name(name: str) -> JobKind[Any]:
-    """Return the kind that a stored job names; a kind whose run fails where there is none."""
+    """Return the kind of a stored job; for an unknown name, a kind whose run fails."""
     return KINDS.get(name) or JobKind(name, "rest", None, NoParams, _refuse)
 
 
 def of_scopes(scopes: Iterable[str]) -> frozenset[str]:
-    """Return the names of the kinds that a key with these scopes reaches."""
+    """Return the names of the kinds that a key with these scopes may use."""
     held = set(scopes)
     return frozenset(kind.name for kind in KINDS.values() if kind.scope in held)
 
 
 def _refuse(work: Work, params: NoParams) -> Result:
-    raise InvalidInput(f"No worker knows how to do {work.job.kind!r}.")
+    raise InvalidInput(f"There is no job kind {work.job.kind!r}.")

@@ -15,34 +15,34 @@ from typing import TypeVar
 from gateway.services.jobs.work import Work
 
 T = TypeVar("T")
-LOOK_S = 0.25
-#: Time that an abandoned call is given to notice.
+POLL_S = 0.25
+#: Time that an abandoned generator gets to stop.
 GRACE_S = 1.0
 _END = object()
 
 
 def cancellable_call(work: Work, call: Callable[[], T]) -> T:
-    """Return what a call returns. Raises Cancelled as soon as somebody cancels the job."""
+    """Return the result of a call. Raises Cancelled as soon as somebody cancels the job."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  # whoever waits raises it
+        except BaseException as error:  # noqa: BLE001  # raised in the waiting thread
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True, name=f"call-{work.job.id}").start()
     while True:
         try:
-            return future.result(LOOK_S)
+            return future.result(POLL_S)
         except TimeoutError:
-            if future.done():  # the call's own
+            if future.done():  # raised by the call itself
                 raise
             work.check()
 
 
 def cancellable_items(work: Work, make: Callable[[], Generator[T, None, None]]) -> Generator[T, None, None]:
-    """Yield what a generator yields, which is made, read and closed in a thread of its own.
+    """Yield the items of a generator that is made, read and closed in a thread of its own.
 
     Raises
     ------
@@ -51,16 +51,16 @@ def cancellable_items(work: Work, make: Callable[[], Generator[T, None, None]]) 
     """
     found: queue.Queue[object] = queue.Queue()
     failures: list[BaseException] = []
-    is_left = threading.Event()
+    is_abandoned = threading.Event()
 
     def pull() -> None:
         try:
             with closing(make()) as items:
                 for item in items:
                     found.put(item)
-                    if is_left.is_set():
+                    if is_abandoned.is_set():
                         return
-        except BaseException as error:  # noqa: BLE001  # whoever waits raises it
+        except BaseException as error:  # noqa: BLE001  # raised in the waiting thread
             failures.append(error)
         finally:
             found.put(_END)
@@ -73,13 +73,13 @@ def cancellable_items(work: Work, make: Callable[[], Generator[T, None, None]]) 
         if failures:
             raise failures[0]
     finally:
-        is_left.set()
+        is_abandoned.set()
         thread.join(GRACE_S)
 
 
 def _next(work: Work, found: queue.Queue[object]) -> object:
     while True:
         try:
-            return found.get(timeout=LOOK_S)
+            return found.get(timeout=POLL_S)
         except queue.Empty:
             work.check()

@@ -1,7 +1,7 @@
 """Finds the running jobs whose heartbeats have stopped, by a clock that never jumps.
 
-Law: a job is silent while its count of heartbeats does not grow between checks; timestamps of other processes, or from
-before a clock was set, decide nothing.
+Law: a job's heartbeats have stopped if their count does not grow between checks; timestamps, written by other processes
+or before a clock change, are not used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from database.jobs.lost_jobs import Claim
 
 SILENT_S = 15.0
-#: After a longer gap between checks (sleep, a locked database) counting restarts: the jobs had no heartbeat either.
+#: After a longer gap between checks (sleep, a locked database) counting restarts: the jobs sent no heartbeats either.
 LONGEST_GAP_S = 10.0
 
 
@@ -30,13 +30,13 @@ class HeartbeatWatch:
         self._checked_at_s = float("-inf")
         self._since: dict[Claim, tuple[int, float]] = {}
 
-    def find_silent(self, beats: Mapping[Claim, int]) -> dict[Claim, int]:
-        """Return the jobs, with their counts of heartbeats, that have been silent for `SILENT_S`."""
+    def find_silent(self, heartbeats: Mapping[Claim, int]) -> dict[Claim, int]:
+        """Return the jobs without a heartbeat for `SILENT_S`, with their heartbeat counts."""
         now = self._now_s()
         known = self._since if now - self._checked_at_s <= LONGEST_GAP_S else {}
         self._checked_at_s = now
         self._since = {
             claim: known[claim] if claim in known and known[claim][0] == count else (count, now)
-            for claim, count in beats.items()
+            for claim, count in heartbeats.items()
         }
         return {claim: count for claim, (count, since) in self._since.items() if now - since >= SILENT_S}

@@ -1,6 +1,6 @@
 """Locks between processes: imports one at a time, and no change of the facts while scoring or training reads them.
 
-Law: the kernel frees the lock of a process that dies; a job that waits says so and can be cancelled.
+Law: the kernel frees the lock of a process that dies; a waiting job reports that it waits, and can be cancelled.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def facts_alone(work: Work) -> Iterator[None]:
 
 @contextmanager
 def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[None]:
-    """Hold a lock alone. Raises Conflict, without waiting, where another process holds it."""
+    """Hold a lock alone. Raises Conflict, without waiting, if another process holds it."""
     with _opened(settings, what) as lock:
-        if not _taken(lock.fileno(), fcntl.LOCK_EX):
+        if not _try_lock(lock.fileno(), fcntl.LOCK_EX):
             raise Conflict(refusal)
         yield
 
 
 @contextmanager
-def standing_still(work: Work) -> Iterator[None]:
-    """Keep the facts unchanged, together with any number of other readers."""
+def unchanged_facts(work: Work) -> Iterator[None]:
+    """Keep the facts unchanged while this job, and any number of others, read them."""
     with _held(work, FACTS, fcntl.LOCK_SH, "Waiting for an import to end"):
         yield
 
@@ -52,19 +52,19 @@ def standing_still(work: Work) -> Iterator[None]:
 @contextmanager
 def _held(work: Work, what: str, how: int, waiting: str) -> Iterator[None]:
     with _opened(work.settings, what) as lock:
-        while not _taken(lock.fileno(), how):
+        while not _try_lock(lock.fileno(), how):
             work.step(0.0, waiting)
             time.sleep(_POLL_S)
-        yield  # closing the file gives the lock back
+        yield  # closing the file releases the lock
 
 
 def _opened(settings: Settings, what: str) -> TextIO:
-    # By the database's name: several databases may share a folder, and their imports need not wait for each other.
+    # Named after the database: several databases can share a folder, and their imports need not wait for each other.
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     return (settings.data_folder / f"{settings.database_path.name}.{what}-lock").open("a", encoding="ascii")
 
 
-def _taken(number: int, how: int) -> bool:
+def _try_lock(number: int, how: int) -> bool:
     try:
         fcntl.flock(number, how | fcntl.LOCK_NB)
     except BlockingIOError:

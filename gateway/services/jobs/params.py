@@ -1,7 +1,7 @@
 """The parameters of every kind of job, typed.
 
-The jobs table keeps them as JSON; `JobKind.store` and `JobKind.read` convert. A name that a class does not have is
-ignored and a default fills one that the row lacks, so rows of earlier versions are read.
+The jobs table keeps them as JSON; `JobKind.store` and `JobKind.read` convert. Unknown names
+are ignored and missing ones get their defaults, so rows of earlier versions can be read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TrainingParams:
     Attributes
     ----------
     allow_leaks
-        Features that the leak guard lets pass.
+        Features that the leak guard accepts.
     """
 
     allow_leaks: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class ScoreParams:
     sample_size
         Number of customers to draw; None scores every active one.
     allow_missing
-        Features that may be missing for many although the model's training had them complete.
+        Features that may be missing for many customers although they were complete in the model's training.
     """
 
     sample_size: int | None = None
@@ -71,9 +71,9 @@ class ImportParams(FileParams):
     Attributes
     ----------
     schema
-        As `shared.schema.features.schema_from_dict` reads it.
+        The schema as `shared.schema.features.schema_from_dict` reads it.
     as_of
-        Date of the facts where the file names none; today if None.
+        Date of the facts if the file has none; today if None.
     """
 
     schema: Mapping[str, Any]

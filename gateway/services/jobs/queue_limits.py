@@ -1,6 +1,6 @@
-"""How many jobs may wait: of one person and kind, and in all.
+"""Limits how many jobs wait: per user and kind, and in total.
 
-Law: counted in the transaction that queues, so that no two requests take the last place.
+Law: jobs are counted in the transaction that queues one, so that two requests never take the last place.
 """
 
 from __future__ import annotations
@@ -13,23 +13,21 @@ from database.jobs import job_lists
 from gateway.settings import Settings
 from shared.errors import QueueFull, TooManyQueued
 
-TOO_MANY = (
-    "{count} of your jobs of this kind wait already, as many as anybody may have waiting: try again when one is done."
-)
-FULL = "{count} jobs wait, as many as this system takes: try again when some are done."
+TOO_MANY = "{count} of your jobs of this kind are waiting, the most that one user may have: try again when one is done."
+FULL = "{count} jobs are waiting, the most that this system queues: try again when some are done."
 RETRY_S = 10
 
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """The most jobs that wait, of one person and kind, and in all."""
+    """The most jobs that may wait, per user and kind, and in total."""
 
     each: int
     total: int
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As they are set."""
+        """Take the limits from the settings."""
         return cls(settings.max_queued, settings.max_queue)
 
     def admit(self, connection: Connection, kind: str, user_id: int | None) -> None:

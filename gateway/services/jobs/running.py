@@ -1,7 +1,7 @@
 """Runs a claimed job to its end.
 
-Law: a job ends in exactly one of done, failed, cancelled, and says why; what another attempt may need is removed after
-the end is written, and not before.
+Law: a job ends as exactly one of done, failed, cancelled, with the reason; files that another attempt may need are
+removed only after the end is written.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from shared.errors import Cancelled, DatabaseBusy, DiskFull, Internal, ServiceEr
 log = structlog.get_logger()
 
 HEARTBEAT_S = 1.0
-NO_MEMORY = "This takes more memory than the worker may have (WORKER_MEMORY_MB). Do less at once."
+NO_MEMORY = "This needs more memory than the worker may use (WORKER_MEMORY_MB). Ask for less at once."
 
 
 def run(work: Work, kind: JobKind[Any]) -> Job:
     """Run a claimed job to its end: keep its heartbeat going and record how it ended."""
-    heart_stops = threading.Event()
-    heart = threading.Thread(target=_beat, args=(work, heart_stops), daemon=True, name=f"heart-{work.job.id}")
+    heartbeat_stops = threading.Event()
+    heartbeat = threading.Thread(
+        target=_send_heartbeats, args=(work, heartbeat_stops), daemon=True, name=f"heartbeat-{work.job.id}"
+    )
     structlog.contextvars.bind_contextvars(job_id=work.job.id, request_id=work.job.request_id)
-    heart.start()
+    heartbeat.start()
     try:
         with interruptible(work.stops.is_set):
             result = kind.run(work, kind.read(work.job.params))
@@ -40,15 +42,15 @@ def run(work: Work, kind: JobKind[Any]) -> Job:
     except ServiceError as error:
         _record_failure(work, error)
     except Exception as error:  # the one place outside of the request handler that records an unknown failure
-        log.exception("job_broke", kind=work.job.kind)
-        _record_failure(work, _known(error))
+        log.exception("job_crashed", kind=work.job.kind)
+        _record_failure(work, _service_error(error))
     except BaseException:
-        # Ctrl-C in a command: without this the job would be taken for lost and run again.
-        _record_failure(work, Cancelled("Stopped by whoever ran it; nothing was published."))
+        # Ctrl-C in a command: without this the job would count as lost and run again.
+        _record_failure(work, Cancelled("Interrupted while running; nothing was published."))
         raise
     finally:
-        heart_stops.set()
-        heart.join()
+        heartbeat_stops.set()
+        heartbeat.join()
         structlog.contextvars.clear_contextvars()
     ended = read(work.database, work.job.id)
     if ended.is_final:
@@ -57,12 +59,12 @@ def run(work: Work, kind: JobKind[Any]) -> Job:
     return ended
 
 
-def _known(error: Exception) -> ServiceError:
+def _service_error(error: Exception) -> ServiceError:
     if is_disk_full(error):
         return DiskFull()
     if isinstance(error, MemoryError):
         return TooLarge(NO_MEMORY)
-    return Internal("The job broke. Its id finds the reason in the worker's log.")
+    return Internal("The job failed. Search the worker's log for its id.")
 
 
 def _record_failure(work: Work, error: ServiceError) -> None:
@@ -71,7 +73,7 @@ def _record_failure(work: Work, error: ServiceError) -> None:
 
 
 def _write_end(work: Work, write: Callable[[Connection, str], None]) -> None:
-    """Write how a job ended, however long somebody else keeps the database locked."""
+    """Write how a job ended, waiting for as long as the database is locked."""
     while True:
         try:
             with work.database.write() as connection:
@@ -82,11 +84,11 @@ def _write_end(work: Work, write: Callable[[Connection, str], None]) -> None:
             return
 
 
-def _beat(work: Work, stops: threading.Event) -> None:
+def _send_heartbeats(work: Work, stops: threading.Event) -> None:
     while not stops.wait(HEARTBEAT_S):
         try:
             with work.database.write() as connection:
-                if jobs.beat(connection, work.job, now=iso(work.clock())):
+                if jobs.heartbeat(connection, work.job, now=iso(work.clock())):
                     work.stops.set()
-        except Exception:  # one missed beat is no reason to give the job up
-            log.exception("beat_failed")
+        except Exception:  # one missed heartbeat must not end the job
+            log.exception("heartbeat_failed")

@@ -1,4 +1,4 @@
-"""Jobs as those see them who ask for work and those who do it: kinds, submitting, waiting, reporting.
+"""Jobs, for the code that asks for work and the code that does it: kinds, submitting, waiting, reporting.
 
 Law: nothing about a job lives only in memory.
 """
@@ -41,15 +41,13 @@ log = structlog.get_logger()
 
 P = TypeVar("P")
 Result = Mapping[str, Any]
-#: A worker that has not been seen for so long is taken for gone.
+#: A worker that was not seen for this long counts as gone.
 UNSEEN_S = 15.0
-#: With less room than this on its disk, a worker may be there and can't say so.
+#: With less free disk space than this, a worker may be running but unable to record it.
 LEAST_FREE_BYTES = 1024 * 1024
 NO_WORKER = "No worker is running: start `retainstream worker` (or `make run`)."
-DISK_IS_FULL = "The disk is full, so that no worker can take this. Free some space and try again."
-UNFINISHED = (
-    "What this job wrote counts already; what follows from it is still to be renewed, by the job's next attempt."
-)
+DISK_IS_FULL = "The disk is full, so no worker can take this job. Free some space and try again."
+UNFINISHED = "The data that this job wrote count already; its next attempt will update the figures that depend on them."
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
 
 
@@ -82,34 +80,34 @@ class Work:
         return self.environment.clock
 
     def step(self, progress: float, stage: str) -> None:
-        """Report how far this part is, in [0, 1]. Raises Cancelled when somebody asked to stop."""
+        """Report the progress of this part, in [0, 1]. Raises Cancelled if the job was asked to stop."""
         low, high = self.part
         overall = low + (high - low) * min(max(progress, 0.0), 1.0)
         self.report(overall, stage)
         if time.monotonic() - self._reported_at[0] > 0.5:
             self._reported_at[0] = time.monotonic()
-            self._tell(overall, stage)
+            self._store_progress(overall, stage)
         self.check()
 
-    def _tell(self, progress: float, stage: str) -> None:
+    def _store_progress(self, progress: float, stage: str) -> None:
         try:
             with self.database.write() as connection:
-                if jobs.beat(connection, self.job, now=iso(self.clock()), progress=progress, stage=stage):
+                if jobs.heartbeat(connection, self.job, now=iso(self.clock()), progress=progress, stage=stage):
                     self.stops.set()
-        except DatabaseBusy:  # told at the next step
-            log.warning("step_not_told", stage=stage)
+        except DatabaseBusy:  # stored at the next step
+            log.warning("progress_not_stored", stage=stage)
 
     def check(self) -> None:
-        """Raise Cancelled when somebody asked to stop."""
+        """Raise Cancelled if the job was asked to stop."""
         if self.stops.is_set():
             raise Cancelled(CANCELLED)
 
     def afterwards(self, do: Callable[[], None]) -> None:
-        """Do something once the job's end is written, and not before: another attempt may need what it removes."""
+        """Call `do` only once the job's end is written: another attempt may need the files it removes."""
         self.at_end.append(do)
 
     def note(self, progress: float, stage: str) -> None:
-        """Report how far this part is where it is too late to stop."""
+        """Report the progress of this part when it is too late to stop."""
         with suppress(Cancelled):
             self.step(progress, stage)
 
@@ -126,15 +124,15 @@ class JobKind(Generic[P]):
     Attributes
     ----------
     name
-        As the jobs table and the API call it.
+        Its name in the jobs table and the API.
     lane
         The worker's thread that runs it.
     scope
-        The scope of API keys that reaches it; None where no key does.
+        The scope that an API key needs for it; None if no key may use it.
     params
         Dataclass of its parameters.
     run
-        Does the work and returns what the job came to.
+        Does the work and returns the job's result.
     """
 
     name: str
@@ -168,17 +166,17 @@ def submit(
     Parameters
     ----------
     limits
-        Of the queue; none for who runs the system.
+        Limits of the queue; None for the command line, which has none.
     share
-        Return the queued job by which the same caller asked the same already.
+        Return the queued job of an identical request by the same caller, if there is one.
     **asker
-        Who asks, and how: `user_id`, `key_id`, `request_id`, `idempotency_key`, `question`, as `jobs.create` has them.
+        The request: `user_id`, `key_id`, `request_id`, `idempotency_key`, `question`, as `jobs.create` takes them.
 
     Raises
     ------
     TooManyQueued, QueueFull
     InvalidInput
-        The idempotency key was used for another question.
+        The idempotency key was used for another request.
     """
     with database.write() as connection:
         now = iso(clock())
@@ -203,7 +201,7 @@ def read(database: Database, job_id: int) -> Job:
 
 
 def wait_for(database: Database, job_id: int, seconds: float) -> Job:
-    """Return the job when it has ended, or as it is after so many seconds."""
+    """Return the job once it has ended, or unfinished after `seconds`."""
     deadline = time.monotonic() + seconds
     turn = 0
     while True:
@@ -225,7 +223,7 @@ def cancel(database: Database, clock: Clock, job_id: int, *, actor: Actor = COMM
 
 
 def result_or_raise(job: Job) -> dict[str, Any]:
-    """Return what a finished job came to, or raise its failure as it was."""
+    """Return the result of a finished job, or raise its error."""
     if job.state == "done":
         return job.result or {}
     if job.error is None:
@@ -234,14 +232,14 @@ def result_or_raise(job: Job) -> dict[str, Any]:
 
 
 def require_worker(database: Database, clock: Clock) -> None:
-    """Raise where no worker has been seen lately: a job would wait for ever.
+    """Raise if no worker was seen lately: a job would wait for ever.
 
     Raises
     ------
     DiskFull
-        A worker may be there: it can't write that it is.
+        A worker may be running, but can't record it.
     ServiceUnavailable
-        There is none.
+        No worker is running.
     """
     now, around = clock(), timedelta(seconds=UNSEEN_S)
     with database.read() as connection:

@@ -60,14 +60,14 @@ def promote(
     NotFound
         There is no such version.
     Conflict
-        It is live already, was not trained to the end, belongs to another customer base, or the gate refused it
+        It is live already, isn't fully trained, belongs to another customer base, or the gate refused it
         and `force` is not set.
     ServiceUnavailable
-        Its files are not intact (`ModelUnavailable`), or the ML service can't tell.
+        Its files are not intact (`ModelUnavailable`), or the ML service can't check them.
     """
     with database.read() as connection:
         _candidate(connection, version, force=force)
-    # Before the write, which must not wait.
+    # Before the write transaction, which must not wait for the ML service.
     require_intact(version)
     with database.write() as connection:
         model = _candidate(connection, version, force=force)
@@ -100,9 +100,9 @@ def roll_back(database: Database, clock: Clock, require_intact: RequireIntact, *
     Raises
     ------
     Conflict
-        There was none, or another model has gone live meanwhile.
+        There was none, or another model has just gone live.
     ServiceUnavailable
-        Its files are not intact (`ModelUnavailable`), or the ML service can't tell.
+        Its files are not intact (`ModelUnavailable`), or the ML service can't check them.
     """
     with database.read() as connection:
         _, wanted = _live_and_previous(connection)
@@ -110,7 +110,7 @@ def roll_back(database: Database, clock: Clock, require_intact: RequireIntact, *
     with database.write() as connection:
         live, previous = _live_and_previous(connection)
         if previous.id != wanted.id:
-            raise Conflict("Another model has gone live meanwhile. Check the timeline, then try again.")
+            raise Conflict("Another model has just gone live. Check the timeline, then try again.")
         why = f"Rolled back from {live.version}: {reason}"
         now = iso(clock())
         models.roll_back(connection, previous.id, reason=why, live_from=now, user_id=actor.user_id)

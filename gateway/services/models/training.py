@@ -42,7 +42,7 @@ NOT_YET = (
 
 
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
-    """The job: train on the snapshots matured by the data's last date; promote if the gate allows."""
+    """Train on the snapshots matured by the data's last date; promote the model if the gate allows it."""
     with work.database.read() as connection:
         last = facts.last_date(connection)
     if last is None:
@@ -84,7 +84,7 @@ def train(
     live_from
         Promotion time for the timeline; now if absent. The demo passes past times.
     allow_leaks
-        Features that the leak guard lets pass, although they give the outcome away; the report names them.
+        Features that the leak guard accepts although they reveal the outcome; the report names them.
     """
     schema, checksum = _base(work.database)
     on_disk = cancellable_call(work, work.ml.versions)
@@ -145,10 +145,10 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
 
 
 def _lines(work: Work, schema: Schema, params: TrainParams, today: str) -> Generator[dict[str, Any], None, None]:
-    # Closing the answer's lines closes the connection, which cancels the training at the other end; closing the rows
-    # ends their transaction, however far they were read.
+    # Closing the response's lines closes the connection, which cancels the training in the ML service; closing the rows
+    # ends their transaction, even when they are only partly read.
     with closing(_locked_snapshot(work, schema, today)) as rows:
-        # Read before the request begins: an import may have to end first, and a body that stands still is broken off.
+        # Read before the request begins: this may wait for an import, and a request whose body stalls is cut off.
         first = list(islice(rows, 1))
         stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), chain(first, rows))
         with closing(work.ml.train(stream, request_id=work.job.request_id)) as lines:
@@ -156,14 +156,14 @@ def _lines(work: Work, schema: Schema, params: TrainParams, today: str) -> Gener
 
 
 def _locked_snapshot(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
-    with locks.standing_still(work):
+    with locks.unchanged_facts(work):
         for batch in _snapshot(work.database, schema, today):
             work.check()
             yield batch
 
 
 def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[float, str], None]) -> Backtest:
-    """Evaluate a model of each matured month, trained on what was known then; nothing is stored.
+    """Evaluate one model per matured month, trained on the facts known then; nothing is stored.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
 
 
 def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
-    """Yield labelled rows, date by date: labels follow from matured subscriptions, or else were given in the file."""
+    """Yield labelled rows, date by date: labels come from matured subscriptions, or else from the file."""
     with database.read() as connection:
         matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
         empty = True

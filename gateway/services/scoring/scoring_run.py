@@ -69,7 +69,7 @@ class Batch:
 def run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     """The job: score every active customer, or `sample_size` of them."""
     drop_unfinished(work.database, work.job.id)
-    with locks.standing_still(work):
+    with locks.unchanged_facts(work):
         return _run(work, params)
 
 

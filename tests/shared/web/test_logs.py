@@ -50,7 +50,7 @@ def test_a_trace_is_told_without_the_values_of_local_variables(
     try:
         raise ValueError("broken") if password else KeyError
     except ValueError:
-        structlog.get_logger().exception("job_broke")
+        structlog.get_logger().exception("job_crashed")
     shown = capsys.readouterr().out
     assert "ValueError" in shown
     assert "hunter2" not in shown
