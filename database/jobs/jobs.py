@@ -206,7 +206,7 @@ def _claim(connection: Connection, which: Any, worker: str, now: str) -> Job | N
     return job_of(row) if row else None
 
 
-def beat(
+def heartbeat(
     connection: Connection, job: Job, *, now: str, progress: float | None = None, stage: str | None = None
 ) -> bool:
     """Record a heartbeat and the progress of a job; return whether it must stop."""

@@ -28,13 +28,13 @@ BOUND_LOST = (
 Claim = tuple[int, int]
 
 
-def beats(connection: Connection) -> dict[Claim, int]:
+def heartbeats(connection: Connection) -> dict[Claim, int]:
     """Return the number of heartbeats of each running job."""
     rows = connection.execute(select(j.c.id, j.c.attempt, j.c.beats).where(j.c.state == "running"))
     return {(row.id, row.attempt): row.beats for row in rows}
 
 
-def take_back(connection: Connection, silent: Mapping[Claim, int], now: str) -> list[int]:
+def requeue_or_end(connection: Connection, silent: Mapping[Claim, int], now: str) -> list[int]:
     """Requeue or end the running jobs that still have these counts of heartbeats.
 
     Returns

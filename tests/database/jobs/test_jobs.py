@@ -36,14 +36,14 @@ def read(database: Database, job_id: int) -> Job:
 
 def beats(database: Database) -> dict[lost_jobs.Claim, int]:
     with database.read() as connection:
-        return lost_jobs.beats(connection)
+        return lost_jobs.heartbeats(connection)
 
 
 def settle(database: Database, silent: dict[lost_jobs.Claim, int] | None = None) -> list[int]:
-    """Take back what has said nothing since (of all that runs, if nothing is given)."""
+    """Requeue or end the jobs with these counts of heartbeats (by default, all running jobs)."""
     silent = beats(database) if silent is None else silent
     with database.write() as connection:
-        return lost_jobs.take_back(connection, silent, T2)
+        return lost_jobs.requeue_or_end(connection, silent, T2)
 
 
 def somebody(database: Database) -> int:
@@ -97,7 +97,7 @@ def test_a_beat_keeps_the_job_and_says_how_far_it_is(database: Database) -> None
     assert job is not None
     before = beats(database)
     with database.write() as connection:
-        assert jobs.beat(connection, job, now=T0, progress=0.5, stage="Half way") is False
+        assert jobs.heartbeat(connection, job, now=T0, progress=0.5, stage="Half way") is False
     assert settle(database, before) == [], "by the same clock: the beat counts, not the moment"
     assert (read(database, job_id).progress, read(database, job_id).stage) == (0.5, "Half way")
 
@@ -131,16 +131,16 @@ def test_a_worker_that_was_given_up_is_told_to_stop_and_ends_nothing(database: D
     settle(database)
     assert lost is not None
     with database.write() as connection:
-        assert jobs.beat(connection, lost, now=T2) is True  # queued again
+        assert jobs.heartbeat(connection, lost, now=T2) is True  # queued again
     present = claim(database, "second", now=T2)
     assert present is not None
     with database.write() as connection:
-        assert jobs.beat(connection, lost, now=T2) is True
+        assert jobs.heartbeat(connection, lost, now=T2) is True
         jobs.finish(connection, lost, {"by": "first"}, T2)
         jobs.fail(connection, lost, InvalidInput("by the first"), T2)
     assert read(database, job_id).state == "running"
     with database.write() as connection:
-        assert jobs.beat(connection, present, now=T2) is False
+        assert jobs.heartbeat(connection, present, now=T2) is False
         jobs.finish(connection, present, {"by": "second"}, T2)
     assert read(database, job_id).result == {"by": "second"}
 
@@ -155,7 +155,7 @@ def test_cancelling_ends_a_queued_job_asks_a_running_one_and_leaves_a_finished_o
         for job_id in (queued, running, done):
             jobs.request_cancel(connection, job_id, T2)
         assert jobs.request_cancel(connection, 999, T2) is None
-        assert jobs.beat(connection, held[0], now=T2) is True
+        assert jobs.heartbeat(connection, held[0], now=T2) is True
     assert (read(database, queued).state, read(database, queued).finished_at) == ("cancelled", T2)
     assert (read(database, running).state, read(database, running).cancel_requested) == ("running", True)
     assert (read(database, done).state, read(database, done).result) == ("done", {"n": 1})

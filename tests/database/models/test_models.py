@@ -76,7 +76,7 @@ def test_what_a_killed_training_reserved_is_free_again_and_a_running_ones_number
         killed, running = job(connection), job(connection)
         reserve(connection, "2.4.1", killed)
         reserve(connection, "2.4.2", running)
-        lost_jobs.take_back(connection, lost_jobs.beats(connection), now=NOW)
+        lost_jobs.requeue_or_end(connection, lost_jobs.heartbeats(connection), now=NOW)
         jobs.claim_one(connection, running, worker="w", now=NOW)
         reserve(connection, "2.4.3")
         assert {model.version for model in models.versions(connection)} == {"2.4.2", "2.4.3"}

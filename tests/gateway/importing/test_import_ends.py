@@ -73,7 +73,7 @@ def die(world: World, job_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def taken_up_again(world: World, job_id: int) -> Job:
     with world.database.write() as connection:
-        assert lost_jobs.take_back(connection, lost_jobs.beats(connection), iso(world.clock())) == [job_id]
+        assert lost_jobs.requeue_or_end(connection, lost_jobs.heartbeats(connection), iso(world.clock())) == [job_id]
     return running.run(work.Work(world.environment, taken(world, job_id)), kinds.IMPORT)
 
 
@@ -200,7 +200,7 @@ def test_outcomes_whose_worker_dies_are_applied_again_from_the_upload_which_is_s
         with pytest.raises(Killed):
             running.run(work.Work(world.environment, taken(world, job_id)), kinds.IMPORT_OUTCOMES)
     with world.database.write() as connection:
-        lost_jobs.take_back(connection, lost_jobs.beats(connection), iso(world.clock()))
+        lost_jobs.requeue_or_end(connection, lost_jobs.heartbeats(connection), iso(world.clock()))
     job = running.run(work.Work(world.environment, taken(world, job_id)), kinds.IMPORT_OUTCOMES)
     assert (job.state, job.result["ended"]) == ("done", 1)  # type: ignore[index]
     assert not Path(path).exists()

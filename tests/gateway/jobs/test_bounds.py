@@ -125,7 +125,7 @@ def test_a_bound_job_is_taken_up_again_more_often_than_others(world: World) -> N
     attempts = 1
     while True:
         with world.database.write() as connection:
-            lost_jobs.take_back(connection, lost_jobs.beats(connection), iso(world.clock()))
+            lost_jobs.requeue_or_end(connection, lost_jobs.heartbeats(connection), iso(world.clock()))
             again = jobs.claim_one(connection, job.id, worker="w", now=iso(world.clock()))
         if again is None:
             break

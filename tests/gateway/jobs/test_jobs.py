@@ -132,7 +132,7 @@ def test_a_cancelled_job_stops_too_when_its_work_says_nothing_for_long(
 def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "HEARTBEAT_S", 0.05)
     beats: list[str] = []
-    real = jobs.beat
+    real = jobs.heartbeat
 
     def beat(*args: Any, **more: Any) -> bool:
         beats.append("beat")
@@ -140,7 +140,7 @@ def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkey
             raise OSError("the disk is busy")
         return real(*args, **more)
 
-    monkeypatch.setattr(jobs, "beat", beat)
+    monkeypatch.setattr(jobs, "heartbeat", beat)
 
     def handler(_: Work, params: Any) -> dict[str, Any]:
         deadline = time.monotonic() + 3
@@ -155,7 +155,7 @@ def test_the_heart_goes_on_beating_after_a_beat_that_failed(world: World, monkey
 def test_a_job_lost_to_another_worker_stops_at_its_next_step_and_leaves_the_others_alone(world: World) -> None:
     def handler(given: Work, params: Any) -> dict[str, Any]:
         with world.database.write() as connection:
-            lost_jobs.take_back(connection, lost_jobs.beats(connection), now=iso(world.clock()))
+            lost_jobs.requeue_or_end(connection, lost_jobs.heartbeats(connection), now=iso(world.clock()))
             assert jobs.claim_one(connection, given.job.id, worker="other", now=iso(world.clock())) is not None
         given.step(0.9, "late")
         return {"by": "the first"}
