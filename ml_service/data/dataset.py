@@ -93,6 +93,16 @@ def read_params(table: pa.Table) -> tuple[TrainParams, Schema]:
 def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
     """Read the columns of a training stream.
 
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With the columns of `shared.contracts.arrow.train_schema`.
+    schema : Schema
+
+    Returns
+    -------
+    snapshot : Snapshot
+
     Raises
     ------
     InvalidInput
@@ -153,6 +163,14 @@ def _column(table: pa.Table, name: str, target: pa.DataType) -> pa.Array | None:
 
 def snapshot_of(table: CustomerTable) -> Snapshot:
     """Convert a table that was read from a file to a snapshot.
+
+    Parameters
+    ----------
+    table : CustomerTable
+
+    Returns
+    -------
+    snapshot : Snapshot
 
     Raises
     ------

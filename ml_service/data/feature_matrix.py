@@ -115,6 +115,17 @@ def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) ->
     Numbers, true and false count as numbers. A category value is converted to the normal form of a file's cell
     (`shared.tables.cells`); an empty text and null are missing.
 
+    Parameters
+    ----------
+    schema : Schema
+    columns : mapping of str to sequence of float, int, str, bool or None
+        One sequence per feature, all of the same length.
+
+    Returns
+    -------
+    features : pyarrow.Table
+        As `typed_columns` returns it.
+
     Raises
     ------
     InvalidInput

@@ -26,7 +26,14 @@ STEP_DAYS = 30
 
 @dataclass(frozen=True)
 class Simulated:
-    """Simulated training and test records, and the AUC of their true probability on the test records."""
+    """Simulated training and test records.
+
+    Attributes
+    ----------
+    snapshot : Snapshot
+    ceiling_auc : float or None
+        AUC of the true probability on the test records; None if these have only one class.
+    """
 
     snapshot: Snapshot
     ceiling_auc: float | None
@@ -34,6 +41,17 @@ class Simulated:
 
 def simulated(preset: str = "documented", *, customers: int = CUSTOMERS, seed: int = 0) -> Simulated:
     """Simulate a year: months 0 to 8 are for training, months 9 to 11 for the test.
+
+    Parameters
+    ----------
+    preset : str, default="documented"
+        A name in `shared.simulation.simulate.PRESETS`.
+    customers : int, default=13334
+    seed : int, default=0
+
+    Returns
+    -------
+    simulated : Simulated
 
     Raises
     ------

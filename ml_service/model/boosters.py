@@ -92,7 +92,7 @@ class _Booster:
                 except NotCompiled as error:
                     self._compile_error = str(error)
                     self._base = float(self.xgboost_shap(np.full((1, len(self._types)), np.nan))[0, -1])
-                    log.info("no_tables", reason=self._compile_error)
+                    log.info("tables_not_compiled", reason=self._compile_error)
                 self._ready = True
         return self._compile_error
 
@@ -216,14 +216,36 @@ class Trees:
         return next((why for boosters in self._boosters if (why := boosters[0].prepare())), None)
 
     def margins(self, values: Floats, folds: Folds) -> Floats:
-        """Log-odds before calibration, shape (n_rows,)."""
+        """Compute log-odds before calibration.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (n_rows, n_features)
+            The model's matrix.
+        folds : ndarray of int8, shape (n_rows,)
+            The fold that held out each row, UNSEEN for rows that were not in training.
+
+        Returns
+        -------
+        margins : ndarray of float64, shape (n_rows,)
+        """
         margins = np.empty(len(values), dtype=np.float64)
         for rows, at, rank in self._blocks(values, folds):
             margins[rows] = self._boosters[at][rank].margins(values[rows])
         return margins
 
     def contributions(self, values: Floats, folds: Folds) -> Iterator[Contributions]:
-        """Margins and exact path-dependent SHAP values, block by block; they are additive to 1e-5."""
+        """Generate margins and exact path-dependent SHAP values, block by block; they add up to within 1e-5.
+
+        Parameters
+        ----------
+        values, folds : ndarray
+            As in `margins`.
+
+        Yields
+        ------
+        block : Contributions
+        """
         for rows, at, rank in self._blocks(values, folds):
             booster, base = self._boosters[at][rank], self._boosters[at][0].base_margin
             margin, shap = booster.explain(values[rows])

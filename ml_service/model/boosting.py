@@ -33,7 +33,20 @@ MAX_BIN = 256
 
 
 def parameters(schema: Schema, *, rows: int, leavers: int, seed: int) -> dict[str, Any]:
-    """The base configuration for a table of this size: shallow, and monotone where the schema states a direction."""
+    """Return the base configuration for a table: shallow, and monotone where the schema states a direction.
+
+    Parameters
+    ----------
+    schema : Schema
+    rows, leavers : int
+        Size of the table.
+    seed : int
+
+    Returns
+    -------
+    params : dict
+        Parameters of xgboost.
+    """
     sign = {"up": 1, "down": -1, "none": 0}
     return {
         "objective": "binary:logistic",
@@ -70,7 +83,7 @@ def _binned(schema: Schema, values: Floats, label: Labels, threads: int) -> xgb.
 
 
 def margins(schema: Schema, booster: xgb.Booster, values: Floats, threads: int) -> Floats:
-    """Log-odds of rows of the model's matrix, shape (rows,)."""
+    """Compute the log-odds of rows of the model's matrix, ndarray of float64, shape (n_rows,)."""
     data = xgb.DMatrix(values, feature_types=feature_types(schema), enable_categorical=True, nthread=threads)
     return np.asarray(booster.predict(data, output_margin=True), dtype=np.float64)
 
@@ -116,10 +129,18 @@ def _members(settings: dict[str, Any], data: xgb.DMatrix, rounds: int, bag: int)
 
 
 def averaged(boosters: Sequence[xgb.Booster]) -> xgb.Booster:
-    """One booster whose margin is the mean of the boosters' margins, so that SHAP values stay additive.
+    """Merge boosters into one whose margin is the mean of their margins, so that SHAP values stay additive.
 
-    It holds the trees of all boosters, with the value of each leaf divided by the number of boosters. The boosters
-    must have the same base score, as boosters of the same rows do.
+    It holds the trees of all boosters, with the value of each leaf divided by the number of boosters.
+
+    Parameters
+    ----------
+    boosters : sequence of xgboost.Booster
+        With the same base score, as boosters of the same rows have.
+
+    Returns
+    -------
+    booster : xgboost.Booster
     """
     if len(boosters) == 1:
         return boosters[0]
@@ -235,7 +256,24 @@ class FoldedRows:
         return self._evaluate([booster[: best_at + 1] for booster in boosters], best_at + 1)
 
     def bagged(self, params: dict[str, Any], rounds: int, bag: int) -> tuple[CrossValidation, float]:
-        """Cross-validate bags of boosters; also return the mean log loss of their individual members."""
+        """Cross-validate bags of boosters.
+
+        Parameters
+        ----------
+        params : dict
+            Parameters of xgboost.
+        rounds : int
+            Number of trees per booster.
+        bag : int
+            Number of boosters.
+
+        Returns
+        -------
+        cross_validation : CrossValidation
+            Of the bags.
+        member_loss : float
+            Mean log loss of their individual members.
+        """
         settings = _settings(params, self._threads)
         members = [_members(settings, self._training[k], rounds, bag) for k in self._folds]
         losses = [self._evaluate([boosters[m] for boosters in members], rounds).log_loss for m in range(bag)]

@@ -29,7 +29,7 @@ SAMPLE_ROWS, SAMPLE_FOLDS = 40_000, 3
 #: Boosters in a bag, and the log loss that a bag must gain over its own members. It is not compared with the chosen
 #: trial, whose log loss is the lowest of many on these folds and so too low by chance (by 0.0018 on the Iranian table).
 BAG, BAG_GAIN = 5, 0.0003
-#: Bags cost five times the trees, so they are tried on small tables only, and by searches beyond the portfolio.
+#: Bags cost five times the trees, so only searches beyond the portfolio try them, on small tables.
 BAG_ROWS = boosting.SMALL_TABLE
 #: xgboost orders the values of a category by their rates before it splits them, so categories with many values overfit;
 #: a minimum leaf weight of 2 % of the total (the sum of p (1 - p)) prevents that.

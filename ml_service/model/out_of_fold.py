@@ -80,7 +80,16 @@ class TrainingFolds:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> TrainingFolds:
-        """Read the arrays that `files` wrote."""
+        """Read the arrays that `files` wrote.
+
+        Parameters
+        ----------
+        files : mapping of str to bytes
+
+        Returns
+        -------
+        training_folds : TrainingFolds
+        """
         keys = np.load(io.BytesIO(files[KEYS_FILE]), allow_pickle=False)
         return cls(keys, np.load(io.BytesIO(files[FOLDS_FILE]), allow_pickle=False))
 

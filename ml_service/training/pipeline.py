@@ -26,7 +26,16 @@ from shared.contracts.api import TrainReport
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted model, its report (also in the model) and the split."""
+    """The result of a training.
+
+    Attributes
+    ----------
+    model : ChurnModel
+        Fitted, with the report.
+    report : TrainReport
+    split : Split
+        The training rows and the test rows.
+    """
 
     model: ChurnModel
     report: TrainReport
@@ -35,7 +44,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class Effort:
-    """Limits of the hyperparameter search: a number of trials, and a time after which no trial begins."""
+    """Limits of the hyperparameter search.
+
+    Attributes
+    ----------
+    trials : int, default=4
+        Number of configurations to try.
+    time_budget_s : float, optional
+        No trial begins after this many seconds.
+    """
 
     trials: int = len(PORTFOLIO)
     time_budget_s: float | None = None
@@ -47,6 +64,16 @@ def no_progress(_done: float, _stage: str) -> None:
 
 def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
     """Split the rows of a snapshot by date, or at random if there is at most one date.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    seed : int
+        Seed of a random split.
+
+    Returns
+    -------
+    split : Split
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Trainer: runs trainings and backtests in child processes, so that scoring stays fast and they can be stopped.
 
-Law: however a training ends (success, an error, a closed connection, a killed process), the caller gets the outcome, and
-the child process and its folder are removed.
+Law: however a training ends (success, an error, a closed connection, a killed process), the caller gets the outcome,
+and the child process and its folder are removed.
 """
 
 from __future__ import annotations
