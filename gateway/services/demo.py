@@ -1,7 +1,7 @@
-"""The demo: a simulated subscription business, thirteen months of it up to today, scored by the models of their time.
+"""The demo: a simulated subscription business, thirteen months of it up to today, scored by the models live then.
 
-Law: everything goes the way real data go: dated facts, labels from lifetimes, models trained over HTTP, a ledger with
-outcomes. What the simulation knows beyond that (the true probabilities, what happens after today) is not stored.
+Law: demo data are processed like real data: dated facts, labels from lifetimes, models trained over HTTP, a ledger with
+outcomes. Nothing else that the simulation computes (true probabilities, events after today) is stored.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ SEED = 7
 MONTHS = 14
 MONTH_DAYS = 30
 FIRST_USER_NUMBER = 500_001
-#: Months (0 = oldest) at whose end a model was trained; each scored the months until the next.
+#: Months (0 = oldest) in which a model was trained; each model scored the months until the next training.
 TRAINED_AT = (5, 9)
 
 
 @dataclass(frozen=True)
 class Documented:
-    """A customer that the documentation and old dashboards name, with the facts they were shown with."""
+    """A customer that the documentation and old dashboards name, with the facts shown there."""
 
     user_id: str
     plan: str
@@ -70,7 +70,7 @@ DOCUMENTED = (
 
 
 def run(work: Work, params: NoParams) -> Mapping[str, Any]:
-    """The job: make the demo data, replay past trainings and scorings, publish today's scores."""
+    """Make the demo data, replay past trainings and scorings, publish today's scores."""
     if not load(work.within(0.0, 0.15)):
         return {"unchanged": True}
     replay(work.within(0.15, 0.65))
@@ -86,7 +86,7 @@ def run(work: Work, params: NoParams) -> Mapping[str, Any]:
 
 
 def load(work: Work) -> bool:
-    """Write the simulated facts; return False where they are there already.
+    """Write the simulated facts; return False if they exist already.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def load(work: Work) -> bool:
     with work.database.read() as connection:
         present = customer_base.get(connection)
     if present is not None and not present.is_demo:
-        raise Conflict("This database holds your own customers: the demo needs one of its own (set DATABASE_PATH).")
+        raise Conflict("This database holds your own customers: the demo needs its own (set DATABASE_PATH).")
     if present is not None and present.is_ready:
         return False
     if present is not None:
@@ -131,7 +131,7 @@ class _Writer:
         self._renamed = documented_customers(simulated.months)
 
     def write_customers(self) -> None:
-        """Write everyone who was ever a customer, in the state of their last facts."""
+        """Write every past and present customer with their last facts."""
         numbers, last = _last_rows(self._months)
         present = self._months.month[last] == MONTHS - 1
         facts_of = self._features(self._months.rows(last))
@@ -156,7 +156,7 @@ class _Writer:
         insert_dicts(self._connection, customers_table(self._schema), rows)
 
     def write_subscriptions(self) -> None:
-        """Write the lifetimes as they are known today."""
+        """Write the lifetimes as known today."""
         lives = self._lives
         known = set(np.unique(self._months.customer).tolist())
         rows = [
@@ -223,9 +223,9 @@ def _documented_facts(given: Documented) -> dict[str, Any]:
 
 
 def documented_customers(months: SimulatedMonths) -> dict[int, Documented]:
-    """Match each documented customer with a simulated one of the same plan and age of subscription, by position.
+    """Match each documented customer with a simulated one of the same plan and a similar subscription age.
 
-    Only today's facts are replaced, and they are too young to train on: no label is touched.
+    Only today's facts are replaced; they are too recent to train on, so no label changes.
     """
     today = months.rows(months.month == MONTHS - 1)
     taken: dict[int, Documented] = {}
@@ -269,12 +269,12 @@ def _score_past(work: Work, day: str) -> None:
 
 
 def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -> bool:
-    """Remove the demo's customers, facts and scores, not its models' records; return False where there is no demo.
+    """Remove the demo's customers, facts and scores, not its models' records; return False if there is no demo.
 
     Raises
     ------
     Conflict
-        The database holds customers that are not the demo's, and no demo, or (unless `force`) one beside them.
+        The database holds imported customers, without the demo or (unless `force`) beside it.
     """
     with database.write() as connection:
         present = customer_base.get(connection)
@@ -283,7 +283,7 @@ def remove(database: Database, clock: Clock = utc_now, *, force: bool = False) -
         if not present.is_demo:
             raise Conflict("This database holds your own customers, not the demo; nothing was removed.")
         if not force and imports.has_own(connection):
-            raise Conflict("Tables of your own were imported into the demo and would go too; --force removes all.")
+            raise Conflict("Your own tables were imported into the demo and would be removed too; --force removes all.")
         customer_base.forget(connection, present.schema)
         audit.record(connection, "demo.removed", at=iso(clock()), actor=COMMAND_LINE)
     return True

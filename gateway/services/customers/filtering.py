@@ -1,8 +1,8 @@
-"""Filters as people write them (`plan=Standard`, `feature.device_count.min=2`) become
+"""Reads filters as users write them (`plan=Standard`, `feature.device_count.min=2`) into
 `database.customers.filters.Filters`.
 
-Law: lists, exports, jobs and commands read filters here; one that can't be read is refused with its field, never
-ignored: an export without a misspelt filter would give away more than was asked for.
+Law: lists, exports, jobs and commands read filters here; an unreadable filter is refused with its field, never ignored:
+an export that ignored a misspelt filter would contain too many customers.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
     Parameters
     ----------
     pairs
-        (name, value), as in a query string; a name may come several times.
+        (name, value), as in a query string; a name may occur several times.
     unsure_below
-        CONFIDENCE_THRESHOLD: below it a prediction is of low confidence.
+        CONFIDENCE_THRESHOLD: below it a prediction has low confidence.
     allowed
         Further names to skip: parameters that are not filters.
 
@@ -153,12 +153,12 @@ def _fields(given: Sequence[Pair], details: list[Detail]) -> FilterFields:
 
 
 def _feature(schema: Schema, name: str, field: str, details: list[Detail]) -> str | None:
-    """Return the feature's name, given as it is or in snake case; add a detail where there is no such feature."""
+    """Return the name of a feature given by its name or in snake case; add a detail if there is no such feature."""
     if name in schema.features:
         return name
     if name in schema.by_snake:
         return schema.by_snake[name]
-    details.append({"field": field, "message": f"there is no feature {name!r}; it is one of {_listed(schema)}"})
+    details.append({"field": field, "message": f"there is no feature {name!r}; expected one of {_listed(schema)}"})
     return None
 
 
@@ -168,7 +168,7 @@ def _listed(schema: Schema) -> str:
 
 
 def _rules(schema: Schema, pairs: Iterable[Pair], details: list[Detail]) -> list[FeatureRule]:
-    """Return one rule for each feature that is named."""
+    """Return one rule for each named feature."""
     rules: dict[str, dict[str, Any]] = {}
     for field, value in pairs:
         name = field.removeprefix(PREFIX)
@@ -213,7 +213,7 @@ def _range(low: float | None, high: float | None, field: str, details: list[Deta
 
 
 def parse_sort(schema: Schema, text: str) -> Sort:
-    """Read `-revenue_at_risk`: a key, with a minus before it for the largest first.
+    """Read a sort such as `-revenue_at_risk`: a key, after a minus if the largest comes first.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""One page of a list: which default applies, where it begins, where the next one does, how many there are in all.
+"""Reads one page of the customer list: its default filter, its rows, the cursor of the next page, and the total.
 
-Law: a position is good for the list it came from: the same sort, the same filters.
+Law: a cursor is valid only for the list it came from: the same sort and the same filters.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from shared.parsing_limits import MAX_INT64
 from shared.schema.features import Schema
 
 OTHER_LIST = "this `next` belongs to another list ({what} differ); begin again without `after`"
-NOT_OURS = "expected the `next` of the page before"
+MALFORMED = "expected the `next` of the page before"
 NAMES = ("limit", "after", "sort")
 
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of `listing.page`, and where the page stands."""
+    """Rows of `listing.page`, the cursor of the next page, and the total."""
 
     rows: Sequence[dict[str, Any]]
     next: str | None
@@ -64,7 +64,7 @@ def page_of(
     Raises
     ------
     InvalidInput
-        A filter, sort or position that can't be used.
+        A filter, the sort or the cursor can't be used.
     """
     filters = parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES)
     sort = parse_sort(schema, sort_text)
@@ -73,7 +73,7 @@ def page_of(
         and not filters.has_left
         and not any(value == "any" for name, value in pairs if name == "scored")
     ):
-        # The list is of scored customers unless others are asked for; a customer who has left has no present score.
+        # The list has only scored customers unless others are asked for; a customer who has left has no present score.
         filters = replace(filters, is_scored=True)
     position = read_cursor(filters, sort, after) if after is not None else None
     if filters == Filters(is_scored=True, unsure_below=unsure_below):
@@ -99,23 +99,23 @@ def read_cursor(filters: Filters, sort: Sort, text: str) -> Position:
     Raises
     ------
     InvalidInput
-        Not one of ours, or of another sort or other filters.
+        The cursor is malformed, or belongs to another sort or other filters.
     """
     try:
         padded = text + "=" * (-len(text) % 4)
         sort_text, fingerprint, value, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
-        raise invalid("after", NOT_OURS) from None
+        raise invalid("after", MALFORMED) from None
     if sort_text != _sort_text(sort):
         raise invalid("after", OTHER_LIST.format(what="the sorts"))
     if fingerprint != _fingerprint(filters):
         raise invalid("after", OTHER_LIST.format(what="the filters"))
     if not (isinstance(key, int) and 0 <= key <= MAX_INT64):
-        raise invalid("after", NOT_OURS)
+        raise invalid("after", MALFORMED)
     if value is None or (sort.key == "user_id" and isinstance(value, str)):
         return Position(value, key)
     if sort.key == "user_id" or not isinstance(value, int | float) or not abs(value) <= MAX_INT64:
-        raise invalid("after", NOT_OURS)
+        raise invalid("after", MALFORMED)
     return Position(value, key)
 
 

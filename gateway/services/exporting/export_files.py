@@ -1,6 +1,7 @@
 """The files of finished exports: their folder, their names, their removal.
 
-Law: a file's age is its own; nothing else records that it exists. No Arrow here: the web process fetches from disk.
+Law: a file's age is its modification time; nothing else records that it exists. No Arrow here:
+the web process reads the files from disk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ UNFINISHED = ".unfinished"
 
 
 def folder(data_folder: Path) -> Path:
-    """Return the folder of exports within DATA_FOLDER: on the disk that is kept, out of the web's reach."""
+    """Return the folder of exports within DATA_FOLDER: on the persistent disk, and not served as static files."""
     return data_folder / "exports"
 
 
@@ -31,7 +32,7 @@ def expires_at(file: Path, keep_hours: float) -> datetime:
 
 
 def remove_old(where: Path, *, keep_hours: float, now: datetime) -> int:
-    """Remove files older than `keep_hours`, and unfinished ones that old; return how many."""
+    """Remove finished and unfinished files older than `keep_hours`; return their number."""
     gone = 0
     for file in sorted(where.glob("export-*")) if where.is_dir() else ():
         with suppress(FileNotFoundError):
@@ -47,17 +48,15 @@ def finished(data_folder: Path, job: Job, *, keep_hours: float, now: datetime) -
     Raises
     ------
     NotFound
-        The job is no export, or its file has been removed.
+        The job is not an export, or its file has been removed.
     Conflict
         It has not finished, or it failed.
     """
     if job.kind != "export":
         raise NotFound(f"Job {job.id} writes no file.")
     if job.state != "done":
-        raise Conflict(f"Job {job.id} is {job.state}: there is a file once it is done.")
+        raise Conflict(f"Job {job.id} is {job.state}: only an export that is done has a file.")
     file = path(data_folder, job.id)
     if not file.exists() or expires_at(file, keep_hours) <= now:
-        raise NotFound(
-            f"The file of job {job.id} is gone: exports are kept for {keep_hours:g} hours. Ask for it again."
-        )
+        raise NotFound(f"The file of job {job.id} is gone: exports are kept for {keep_hours:g} hours. Export again.")
     return file

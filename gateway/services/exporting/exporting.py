@@ -1,8 +1,8 @@
-"""Exports as streams of bytes: CSV and NDJSON, written while they are read.
+"""Exports as streams of bytes: CSV and NDJSON, written while the client reads them.
 
-Law: one read transaction from the first row to the last; nothing is held but a chunk. Text that a spreadsheet would
-run is guarded in CSV (`shared.tables.formula_guard`) and nowhere else; numbers stay numbers. No Arrow here: the web
-process streams these. Parquet is `gateway.services.exporting.parquet`, in the worker.
+Law: one read transaction from the first row to the last; only one chunk is held in memory. Text that a
+spreadsheet would run is guarded in CSV (`shared.tables.formula_guard`) and nowhere else; numbers stay numbers. No Arrow
+here: the web process streams these. Parquet exports are in `gateway.services.exporting.parquet`, in the worker.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def select(
     NoCustomers
         The database is empty.
     InvalidInput
-        A filter that can't be used.
+        A filter can't be used.
     """
     present = customer_base.get(connection)
     if present is None:
@@ -79,7 +79,7 @@ def select(
 def record_export(
     database: Database, *, content: Content, form: Format, pairs: Sequence[Pair], at: str, actor: Actor
 ) -> None:
-    """Audit an export that begins, with the names of its filters; their values may be personal data."""
+    """Audit the start of an export, with the names of its filters; their values may be personal data."""
     filtered = ", ".join(sorted({name for name, _ in pairs if name not in NAMES})) or "none"
     with database.write() as connection:
         audit.record(
@@ -102,7 +102,7 @@ class ReaderTooSlow(BrokenPipeError):
 
 
 class Export:
-    """An export being read: iterate it for its bytes, then ask for `rows` and `sha256`; close it in any case.
+    """An export being read: iterate it for its bytes, then read `rows` and `sha256`; close it in any case.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Export:
     unsure_below
         CONFIDENCE_THRESHOLD.
     time_limit_s
-        How long whoever reads it may take; for ever if absent.
+        Seconds that the reader may take; no limit if absent.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class Export:
                 raise ReaderTooSlow
             rows, part = next(self._parts)
         except BaseException:
-            self.close()  # at the end too: the caller may forget to
+            self.close()  # after the last part too: the caller may forget to
             raise
         self.rows += rows
         self._digest.update(part)
@@ -181,7 +181,7 @@ class Export:
         self._open.close()
 
     def __del__(self) -> None:
-        # An export that is dropped, before its first row or after it, gives back its slot and its connection.
+        # An export that the caller drops, even before its first row, frees its slot and its connection.
         if hasattr(self, "_open"):
             self.close()
 
@@ -203,7 +203,7 @@ class Export:
 
 
 def _written(form: Format, selection: Selection) -> Iterator[tuple[int, bytes]]:
-    """Yield (number of rows, their bytes). As a method it would make `Export` refer to itself, and live on."""
+    """Yield (number of rows, their bytes). As a method it would keep a reference to its own `Export`."""
     write = _csv_lines if form == "csv" else _json_lines
     if form == "csv":
         yield 0, _csv_lines((), [[guard_cell(column.name) for column in selection.columns]])

@@ -1,7 +1,7 @@
 """Exports as Parquet files: written by the worker as a job, kept for a while, fetched from disk.
 
-Law: worker and commands only; the web process imports no Arrow. A file is written aside and renamed, so a file
-under its name is whole; the folder is the only record of which files exist.
+Law: worker and commands only; the web process imports no Arrow. A file is written under another name and
+renamed, so a file under its final name is complete; the folder is the only record of which files exist.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ TYPES: Mapping[str, Any] = {"text": pa.string(), "whole": pa.int64(), "number": 
 
 
 def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
-    """The job: write the file; the result says where it is, and its checksum.
+    """Write an export's file; return its address and its checksum.
 
     Raises
     ------
     DiskFull
     ServiceUnavailable
-        The file can't be written: the folder is not ours.
+        The file can't be written: the folder belongs to another user.
     """
     folder = export_files.folder(work.settings.data_folder)
     export_files.remove_old(folder, keep_hours=work.settings.export_keep_hours, now=work.clock())

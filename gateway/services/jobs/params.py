@@ -1,7 +1,7 @@
 """The parameters of every kind of job, typed.
 
-The jobs table keeps them as JSON; `JobKind.store` and `JobKind.read` convert. Unknown names
-are ignored and missing ones get their defaults, so rows of earlier versions can be read.
+The jobs table keeps them as JSON; `JobKind.store` and `JobKind.read` convert. Unknown names are
+ignored and missing ones get their defaults, so rows of earlier versions can be read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backups: a folder with a copy of the database, the models it names, and a manifest with the SHA-256 of each file.
 
-Law: a backup is complete once its manifest is there. It is put in place last, in one rename, after all that it names
-was written, read back and verified; a backup that is killed leaves the one before as it was.
+Law: a backup is complete once its manifest exists. The manifest is put in place last, in one rename, after every file
+it names was written, read back and verified; a backup that is killed leaves the previous one unchanged.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
     InvalidInput
         The folder holds something else, can't be written, or the registry lacks the live model.
     Conflict
-        Another backup is writing here.
+        Another backup is being written here.
     CorruptBackup
-        The copy does not read back as it was written; the backup before is as it was.
+        The copy differs from what was written; the previous backup is unchanged.
     """
     if not database.exists():
         raise NotFound(f"There is no database at {database}. Set DATABASE_PATH.")
@@ -145,7 +145,7 @@ def _write(database: Path, registry: Path, folder: Path, data: str, clock: Clock
     (target / DATABASE).chmod(0o600)
     progress(0.4, "Reading the copy back")
     found = files.read_content(target / DATABASE, check=True)
-    # After the database: each model that it names was complete on disk before, and never changes.
+    # After the database: each model that it names was already complete on disk, and never changes.
     missing = _copy_models(found, registry, target / MODELS)
     progress(0.55, "Computing checksums")
     paths = sorted(path for path in target.rglob("*") if path.is_file())
@@ -221,11 +221,11 @@ def verify_manifest(folder: Path) -> Backup:
         raise CorruptBackup(f"{MANIFEST} is damaged.") from None
     if not isinstance(manifest, dict):
         raise CorruptBackup(f"{MANIFEST} is damaged.")
-    said = manifest.pop(_CHECKSUM, None)
-    if said != hashlib.sha256(_dump(manifest)).hexdigest():
-        raise CorruptBackup(f"{MANIFEST} is damaged: it is not what was written.")
+    stated = manifest.pop(_CHECKSUM, None)
+    if stated != hashlib.sha256(_dump(manifest)).hexdigest():
+        raise CorruptBackup(f"{MANIFEST} is damaged: its own checksum does not match.")
     if manifest.get("format") != FORMAT:
-        raise CorruptBackup(f"{MANIFEST} has a format that this version does not know.")
+        raise CorruptBackup(f"{MANIFEST} has a format that this version can't read.")
     return _read(folder, manifest)
 
 
@@ -261,8 +261,8 @@ def _check(found: Backup, progress: Progress) -> None:
         if not path.is_file():
             raise CorruptBackup(f"{name} is missing from the backup.")
         if sha256(path) != expected:
-            raise CorruptBackup(f"{name} is damaged: its checksum is not the manifest's.")
+            raise CorruptBackup(f"{name} is damaged: its checksum differs from the manifest's.")
     progress(0.6, "Checking the database")
     if files.read_content(found.database, check=True) != found.content:
-        raise CorruptBackup(f"{DATABASE} does not hold what the manifest says.")
+        raise CorruptBackup(f"{DATABASE} does not have the content that the manifest states.")
     progress(1.0, "Checked")

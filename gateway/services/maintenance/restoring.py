@@ -1,8 +1,8 @@
 """Restoring a backup.
 
-Law: the backup is verified before anything is touched; whatever it overwrites is named, and copied aside first; models
-are restored before the database that names them; no other process may use the database meanwhile: a job that went on
-would write half a run into data that are not its own.
+Law: the backup is verified before anything is touched; everything it overwrites is named, and copied first; models
+are restored before the database that names them; no other process may use the database during a restore: a running job
+would write half a run into the restored data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.clock import Clock, iso
 from shared.errors import Conflict
 
 ENDINGS = ("", "-wal", "-shm")
-OVERWRITES = "This would overwrite {what}. Nothing was touched; --force does it all the same, after a safety copy."
+OVERWRITES = "This would overwrite {what}. Nothing was touched; --force makes a safety copy, then overwrites."
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Restored:
 
 
 def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress: Progress) -> Restored:
-    """Put a backup in place of what is there, and bring it to the newest migration.
+    """Replace the database and models with those of a backup, and migrate the database to the newest version.
 
     Parameters
     ----------
     force
-        Overwrite what is there.
+        Overwrite existing data.
 
     Raises
     ------
     NotFound, CorruptBackup
         There is no backup, or it is damaged; nothing was touched.
     Conflict
-        It would overwrite something, the system runs, or a newer version made it; nothing was touched.
+        It would overwrite something, the system is running, or a newer version made the backup; nothing was touched.
     """
     found = backups.verify(folder, progress=lambda share, what: progress(0.5 * share, what))
     files.refuse_unreadable(found.content.revision)
@@ -94,7 +94,7 @@ def _named(target: Target, clashing: Iterable[str]) -> Iterable[str]:
 
 
 def _differs(found: Backup, version: str, registry: Path) -> bool:
-    """Return whether the registry has this version with a content other than the backup's."""
+    """Return whether the registry has this version with other files than the backup."""
     there, saved = registry / version, found.models / version
     if not there.exists():
         return False
@@ -117,7 +117,7 @@ def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
     if files.is_readable(path):
         files.copy_database(path, aside / backups.DATABASE)
     else:
-        # Damaged, or no database at all: it can't be written into, so it is moved aside with its log files.
+        # Damaged, or not a database: it can't be written into, so it is moved aside with its log files.
         for ending in ENDINGS:
             if (each := path.with_name(path.name + ending)).exists():
                 each.rename(aside / f"{backups.DATABASE}{ending}")

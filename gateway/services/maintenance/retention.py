@@ -1,6 +1,6 @@
-"""Deletes rows that are older than they are to be kept.
+"""Deletes rows that are older than their limit.
 
-Law: nothing but results of jobs is deleted unless a limit is set; transactions are short, so that nobody waits;
+Law: only results of jobs are deleted unless a limit is set; transactions are short, so that other writers hardly wait;
 deletions are audited.
 """
 
@@ -25,7 +25,7 @@ from shared.clock import Clock, days_later, iso
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 
 log = structlog.get_logger()
-#: Rows of the first transaction; `AdaptiveBatchSize` finds the number for the others.
+#: Rows of the first transaction; `AdaptiveBatchSize` sets the number for the others.
 CHUNK = 1_000
 EVERY_S = 86_400.0
 Report = Callable[[float, str], None]
@@ -33,7 +33,7 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Months that rows are kept, and days that results of jobs are; None is for ever."""
+    """Months for which rows are kept, and days for results of jobs; None is for ever."""
 
     ledger: int | None
     audit: int | None
@@ -82,7 +82,7 @@ def run(
     dry_run
         Only count.
     stops
-        When set, ends after the present chunk; the next run goes on from there.
+        When set, the run ends after the present chunk; the next run continues from there.
 
     Returns
     -------
@@ -152,11 +152,11 @@ def _days_before(now: datetime, days: int) -> str:
 
 
 def daily(database: Database, limits: Limits, *, clock: Clock, stops: threading.Event) -> None:
-    """Delete what is too old now and every day, until told to stop; nothing where no limit is set."""
+    """Delete expired rows now and every day until `stops` is set; do nothing if no limit is set."""
     while limits.any and not stops.is_set():
         try:
             gone = run(database, limits, clock=clock, actor=audit.WORKER, stops=stops)
             log.info("retention_ran", **gone)
-        except Exception:  # one day's failure is logged, and must not end the days after it
+        except Exception:  # a failure is logged, and must not end the following days
             log.exception("retention_failed")
         stops.wait(EVERY_S)
