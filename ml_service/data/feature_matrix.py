@@ -166,7 +166,7 @@ def _array(cells: Sequence[Cell], kind: str) -> tuple[pa.Array, int | None]:
 
 
 class PlainCells:
-    """JSON lists to the matrix at once, where nothing about them has to be thought of; most single scores are so.
+    """Converts JSON lists directly to the matrix if no cell needs a conversion, as in most single-row requests.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ class Evaluation:
 
     @property
     def champion_fits(self) -> bool:
-        """Return whether there is a champion with the same features."""
+        """Whether there is a champion with the same features."""
         if self.champion is None:
             return False
         both = [{(name, f.kind) for name, f in m.schema.features.items()} for m in (self.champion, self.model)]

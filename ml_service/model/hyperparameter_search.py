@@ -58,7 +58,7 @@ class Trial:
 
     @property
     def is_shallow(self) -> bool:
-        """Return whether the trees can be compiled to tables."""
+        """Whether the trees can be compiled to tables."""
         return bool(self.params["max_depth"] <= SHALLOW)
 
 

@@ -65,7 +65,7 @@ class Registry:
         return sorted(names, key=_version_key, reverse=True)
 
     def newest(self) -> str | None:
-        """The highest version on disk."""
+        """The highest version on disk; None if there is none."""
         return next(iter(self.versions()), None)
 
     def next_version(self, first: str) -> str:
@@ -82,7 +82,7 @@ class Registry:
 
     @property
     def holds_a_model(self) -> bool:
-        """Return whether a verified version is in memory."""
+        """Whether a verified version is in memory."""
         return bool(self._models)
 
     def get(self, version: str | None = None) -> ChurnModel:

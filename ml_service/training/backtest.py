@@ -55,8 +55,8 @@ def backtest(
     origins = list(_origins(snapshot))[-(most or 0) :]
     if not origins:
         raise InsufficientData(
-            f"A backtest needs a date to test on, and at least {MIN_ROWS} rows with {MIN_TRAINING} leavers to train on, "
-            f"dated at least {HORIZON_DAYS + GRACE_DAYS} days earlier."
+            f"A backtest needs a date to test on, and at least {MIN_ROWS} rows with {MIN_TRAINING} leavers to train "
+            f"on, dated at least {HORIZON_DAYS + GRACE_DAYS} days earlier."
         )
     evaluated = []
     for number, (day, training, test) in enumerate(origins):
