@@ -235,7 +235,7 @@ class Trees:
         return margins
 
     def contributions(self, values: Floats, folds: Folds) -> Iterator[Contributions]:
-        """Generate margins and exact path-dependent SHAP values, block by block; they add up to within 1e-5.
+        """Generate margins and exact path-dependent SHAP values, block by block, additive to 1e-5.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """Forest: the leaves of boosted trees, read from xgboost's JSON, each with its value and the bins that lead to it.
 
-Law: every split sends a bin to the same side as xgboost its values, including ties, missing values and categories.
+Law: a split sends each bin to the side where xgboost sends its values, including ties, missing values and categories.
 """
 
 from __future__ import annotations

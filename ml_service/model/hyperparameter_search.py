@@ -1,4 +1,4 @@
-"""Hyperparameter search: for a seed a fixed list of trials, all cross-validated on the same folds.
+"""Hyperparameter search: a fixed list of trials for each seed, all cross-validated on the same folds.
 
 Law: trial k is the same however many follow it, so that a search that was cut short can be repeated by its number of
 trials; shallow trees are preferred unless deeper ones are clearly better.

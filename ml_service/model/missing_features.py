@@ -97,7 +97,7 @@ def _without(feature: int, rows: SearchData, at: Indices, result: SearchResult, 
     learned = np.concatenate([rows.values[at], np.where(known, rows.values[copied], np.nan)])
     label = np.concatenate([rows.label[at], rows.label[copied]])
     count = result.cross_validation.rounds
-    # No bag: five times the trees would lower the log loss by less than a hundredth.
+    # No bag: five times the trees would lower the log loss by less than 1 %.
     return boosting.fit(
         rows.schema, params, hiding.blank(learned, feature), label, rounds=count, bag=1, threads=threads
     )

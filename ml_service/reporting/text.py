@@ -44,7 +44,7 @@ def report_text(report: TrainReport) -> str:
 
 
 def _blanked(report: TrainReport) -> Iterator[str]:
-    """The mean score without a feature relative to that with it, the factors furthest from 1 first."""
+    """The factors by which missing features change the mean score, furthest from 1 first."""
     yield "Mean score without a feature that was complete in training (1.00 is no change)"
     for each in report.blanked[:10]:
         yield f"  {each.feature:30} {each.factor:5.2f} times"
