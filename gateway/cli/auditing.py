@@ -1,6 +1,6 @@
-"""The command for who did what: the audit log, page by page.
+"""The command that lists the audit log, page by page.
 
-Law: the log is read here, and changed by nobody; `--json` prints the fields of GET /api/audit, one row a line.
+Law: the log is only read here; `--json` prints the fields of GET /api/audit, one row a line.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def audit(action: str | None, who: str | None, since: str | None, limit: int, af
 
 
 def _person(connection: Any, who: str) -> int:
-    """The key of a person. A number may be of somebody whose account is gone: the log keeps what they did."""
+    """Return a person's id. A number is not looked up: the log outlives accounts."""
     if who.isdecimal() and len(who) < 19:
         return int(who)
     found = users.by_email(connection, who.strip().lower())
     if found is None:
-        raise NotFound(f"There is no account {who}; `retainstream user list` shows them.")
+        raise NotFound(f"There is no account {who}; see `retainstream user list`.")
     return found.id
 
 

@@ -1,6 +1,6 @@
 """Commands from data to scores: schema, import, train, score, high-risk.
 
-Law: the same use cases as the routes and the worker; figures are printed with what they need to be judged.
+Law: commands use the routes' and worker's use cases; figures are printed with the context needed to judge them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def schema() -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing schema file.")
 def infer(file: Path, out: Path | None, force: bool) -> None:
-    """Propose a schema for FILE (CSV or Parquet), to be read and corrected."""
+    """Propose a schema for FILE (CSV or Parquet), to be reviewed and corrected."""
     from shared.tables.schema_inference import infer_schema
 
     found = infer_schema(file)
@@ -57,7 +57,7 @@ def infer(file: Path, out: Path | None, force: bool) -> None:
 @schema.command()
 @click.argument("file")
 def check(file: str) -> None:
-    """Say whether the schema FILE can be used (`retainstream` is the built-in one)."""
+    """Check whether the schema FILE can be used (`retainstream` is the built-in one)."""
     found = load_schema(file)
     roles = f"label {found.label or 'none'}, id {found.id or 'row number'}"
     click.echo(f"{file} is usable: {len(found.features)} features, {roles}.")
@@ -85,14 +85,18 @@ def extend(file: str) -> None:
     if not added:
         click.echo("The customers have these features already; nothing changed.")
         return
-    click.echo(f"Added {', '.join(added)}. Import facts with the new schema, then train: older models go on without.")
+    click.echo(
+        f"Added {', '.join(added)}. Import facts with the new schema, then train: older models work without them."
+    )
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--schema", "schema_file", help="Schema file, `retainstream` for the built-in one; the base's if absent.")
 @click.option(
-    "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the facts where the file names none; today if absent."
+    "--schema", "schema_file", help="Schema file, `retainstream` for the built-in one; the database's if absent."
+)
+@click.option(
+    "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the facts if the file has none; today if absent."
 )
 @click.option("--dry-run", is_flag=True, help="Check and count; write nothing.")
 @click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
@@ -101,9 +105,11 @@ def extend(file: str) -> None:
 def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
 ) -> None:
-    """Import the customer table FILE (CSV or Parquet): whole, or not at all."""
+    """Import the customer table FILE (CSV or Parquet): all of it or nothing."""
     if absent_are_gone and not full_snapshot:
-        raise InvalidInput("--absent-are-gone needs --full-snapshot: only a file of everybody says who is absent.")
+        raise InvalidInput(
+            "--absent-are-gone needs --full-snapshot: only a file with every customer shows who is absent."
+        )
     described = load_schema(schema_file) if schema_file else None
     environment = prepare()
     day: date | None = as_of.date() if as_of else None
@@ -126,7 +132,7 @@ def import_command(
     verb = "Would import" if result["dry_run"] else "Imported"
     click.echo(f"{verb} {result['rows']:,} rows: {new:,} new customers, {updated:,} updated, {same:,} unchanged.")
     if result["customers_disappeared"]:
-        gone = f"{result['declared_gone']:,} declared gone" if absent_are_gone else "they stay as they are"
+        gone = f"{result['declared_gone']:,} declared gone" if absent_are_gone else "they are unchanged"
         click.echo(f"{result['customers_disappeared']:,} active customers are not in this file ({gone}).")
 
 
@@ -147,7 +153,8 @@ def _print_rejects(environment: Environment, result: dict[str, Any]) -> None:
     _print_notes(result)
     if result["rejected"]:
         click.echo(
-            f"{result['rejected']:,} of {result['total']:,} rows are rejected, {result['accepted']:,} fit:", err=True
+            f"{result['rejected']:,} of {result['total']:,} rows are rejected, {result['accepted']:,} are valid:",
+            err=True,
         )
         for reject in result["rejects"][:SHOWN_REJECTS]:
             click.echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
@@ -166,13 +173,13 @@ def import_outcomes(file: Path, **flags: bool) -> None:
     result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
     _print_rejects(environment, result)
     if result["dry_run"]:
-        click.echo(f"{result['accepted']:,} rows can be taken; nothing was written.")
+        click.echo(f"{result['accepted']:,} rows can be imported; nothing was written.")
         return
     click.echo(f"{result['ended']:,} customers have left; {result['announced']:,} will.")
 
 
 @click.command()
-@click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature though it looks like a leak.")
+@click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature although it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on the matured snapshots; it goes live if it is not worse than the live one."""
     result = run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks))
@@ -194,8 +201,8 @@ def _figures(values: dict[str, float | None]) -> None:
 
 
 @click.command()
-@click.option("--sample-size", type=click.IntRange(min=1), help="Score only so many customers, chosen at random.")
-@click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although this feature is missing for many.")
+@click.option("--sample-size", type=click.IntRange(min=1), help="Score only this many customers, chosen at random.")
+@click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although many customers lack this feature.")
 def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
     result = run_here(prepare(), kinds.SCORE, ScoreParams(sample_size, allow_missing))

@@ -1,7 +1,7 @@
-"""The command that brings data out: customers, the risk list, segments, the ledger of predictions.
+"""The command that exports data: customers, the risk list, segments, the ledger of predictions.
 
-Law: the rows, names and filters of `/api/customers/export` and `/api/predictions/export`; a file appears whole or
-not at all.
+Law: rows, names and filters are those of `/api/customers/export` and `/api/predictions/export`; a file is written
+completely or not at all.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMATS = ("csv", "ndjson", "parquet")
 
 @click.command("export")
 @click.argument("content", type=click.Choice(["customers", "predictions", "risk", "segments"]))
-@click.option("--format", "form", type=click.Choice(FORMATS), help="By the ending of --out if absent, else csv.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="If absent: from the ending of --out, else csv.")
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
 )
@@ -39,14 +39,14 @@ FORMATS = ("csv", "ndjson", "parquet")
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def export_command(content: str, form: str | None, out: Path | None, where: tuple[str, ...], force: bool) -> None:
-    """Write CONTENT whole: what `retainstream import` reads again, guarded against spreadsheet formulas in CSV."""
+    """Export all of CONTENT, as `retainstream import` reads it; CSV is guarded against spreadsheet formulas."""
     if form is None:
         ending = out.suffix.removeprefix(".") if out is not None else ""
         form = ending if ending in FORMATS else "csv"
     if out is not None and out.exists() and not force:
         raise InvalidInput(f"{out} exists already; --force overwrites it.")
     if form == "parquet" and out is None:
-        raise InvalidInput("Parquet is no text: name a file with --out.")
+        raise InvalidInput("Parquet is not text: name a file with --out.")
     pairs = [_pair(text) for text in where]
     environment = prepare()
     if form == "parquet":

@@ -1,6 +1,6 @@
 """The backtest: how a model would have done at each past date.
 
-Law: nothing is kept and nothing goes live; unknown is a dash.
+Law: no model is kept or goes live; an unknown figure is printed as a dash.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Commands of maintenance: backup, restore, retention.
 
-Law: each prints in figures what it checked, overwrote or deleted.
+Law: each prints how much it checked, overwrote or deleted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _folder = click.argument("folder", metavar="DIR", type=click.Path(file_okay=Fals
 
 @click.command("backup")
 @_folder
-@click.option("--verify", is_flag=True, help="Make none: read the one in DIR back and say whether it is whole.")
+@click.option("--verify", is_flag=True, help="Make no backup: read the one in DIR and check that it is complete.")
 def backup_command(folder: Path, verify: bool) -> None:
-    """Back up database and models to DIR while the system runs; a backup there stays until the new one is whole."""
+    """Back up database and models to DIR while the system runs; a backup there stays until the new one is complete."""
     line = ProgressLine()
     if verify:
         found = backups.verify(folder, progress=line.show)
@@ -35,7 +35,7 @@ def backup_command(folder: Path, verify: bool) -> None:
             settings.database_path, settings.registry_folder, folder, clock=utc_now, progress=line.show
         )
     line.end()
-    click.echo(f"{folder} is whole: {_summary(found)}")
+    click.echo(f"{folder} is complete: {_summary(found)}")
     if found.missing_models:
         click.echo(f"note: not in the registry, so not saved: models {', '.join(found.missing_models)}", err=True)
 
@@ -60,14 +60,14 @@ def restore(folder: Path, force: bool) -> None:
     line.end()
     click.echo(f"Restored: {_summary(done.backup)}")
     if done.safety_copy is not None:
-        click.echo(f"The state from before is in {done.safety_copy}.")
+        click.echo(f"The previous state is in {done.safety_copy}.")
     if done.overwritten:
-        click.echo("Start gateway and worker; an ML service that runs reads the restored models.")
+        click.echo("Start gateway and worker; a running ML service reads the restored models.")
 
 
 @click.command("retention")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--shrink", is_flag=True, help="Only give free space back; with gateway and worker stopped.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
+@click.option("--shrink", is_flag=True, help="Only shrink the database file; stop gateway and worker first.")
 def retention_command(dry_run: bool, shrink: bool) -> None:
     """Delete ledger, audit and job rows older than LEDGER_MONTHS, AUDIT_MONTHS, JOBS_MONTHS, and results of jobs."""
     if shrink:
@@ -77,14 +77,14 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
     limits = retention.Limits.of(environment.settings)
     gone = retention.run(environment.database, limits, clock=environment.clock, dry_run=dry_run, report=line.show)
     line.end()
-    verb = "would go" if dry_run else "deleted"
+    verb = "would be deleted" if dry_run else "deleted"
     for what, kept in (("ledger", limits.ledger), ("audit", limits.audit), ("jobs", limits.jobs)):
         limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
         click.echo(f"{what:<7} {limit}")
     click.echo(f"results {gone['results']:,} of jobs that ended more than {limits.results} days ago {verb}")
     with environment.database.read() as connection:
         free = files.free_bytes(connection)
-    click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows take them first.")
+    click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows use them first.")
 
 
 def _shrink(dry_run: bool) -> None:

@@ -1,6 +1,6 @@
-"""Commands of those who run the system: serve, work, migrate, demo, and the first run of `make run`.
+"""Commands for operators: serve, work, migrate, demo, and the first run of `make run`.
 
-Law: nothing here decides; what is started is what the containers start.
+Law: no business rule is here; the processes started are those that the containers start.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ START_TIMEOUT_S = 90.0
 
 
 @click.command()
-@click.option("--reload", is_flag=True, help="Start anew when a source file changes (development).")
+@click.option("--reload", is_flag=True, help="Restart when a source file changes (development).")
 def gateway(reload: bool) -> None:
     """Migrate the database, then serve the API and the page."""
     settings = load_settings()
@@ -47,9 +47,7 @@ def gateway(reload: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--check", is_flag=True, help="Only say whether a worker has been seen lately (exit status 0) or not (2)."
-)
+@click.option("--check", is_flag=True, help="Only check whether a worker was seen recently (exit status 0) or not (2).")
 def worker(check: bool) -> None:
     """Run jobs: training in one lane, everything else in another."""
     if check:
@@ -61,31 +59,29 @@ def worker(check: bool) -> None:
 
 @click.command("migrate")
 def migrate_command() -> None:
-    """Bring the database to the newest migration (the gateway does so as it starts)."""
+    """Bring the database to the newest migration (the gateway does this at its start)."""
     settings = load_settings()
     migrate(settings.database_path)
     click.echo(f"{settings.database_path} is up to date.")
 
 
 @click.command()
-@click.option("--remove", is_flag=True, help="Take the demo and its account out; the models' records stay.")
-@click.option("--force", is_flag=True, help="With --remove: also what was imported into the demo.")
+@click.option("--remove", is_flag=True, help="Remove the demo and its account; the models' records stay.")
+@click.option("--force", is_flag=True, help="With --remove: also remove data imported into the demo.")
 def demo(remove: bool, force: bool) -> None:
-    """Make the demo: simulated customers, models of their time, today's scores."""
+    """Make the demo: simulated customers, models trained on them, today's scores."""
     environment = prepare()
     if remove:
         from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
 
         removed = use_case.remove(environment.database, environment.clock, force=force)
         accounts.remove_demo_account(environment.database)
-        click.echo("The demo is gone." if removed else "There is no demo here.")
+        click.echo("The demo is removed." if removed else "There is no demo here.")
         return
     _demo_account(environment)
     result = run_here(environment, kinds.DEMO, NoParams())
     click.echo(
-        "The demo is there already."
-        if result["unchanged"]
-        else f"{result['predictions_generated']:,} customers scored."
+        "The demo exists already." if result["unchanged"] else f"{result['predictions_generated']:,} customers scored."
     )
 
 
@@ -97,7 +93,7 @@ def _demo_account(environment: Environment) -> None:
 
 
 @click.command()
-@click.option("--dev", is_flag=True, help="Start anew when a source file changes.")
+@click.option("--dev", is_flag=True, help="Restart when a source file changes.")
 def up(dev: bool) -> None:
     """Start everything on this machine: both services, the worker, the demo on the first start."""
     from gateway.cli.supervising import LastingManager  # honcho: only where it is needed
@@ -125,9 +121,9 @@ def up(dev: bool) -> None:
 
 @click.command("first-run", hidden=True)
 @click.option("--stay", is_flag=True, help="Do not return when done, so that a process manager keeps the others.")
-@click.option("--queue", is_flag=True, help="Only queue the demo where it is wanted; wait for nothing.")
+@click.option("--queue", is_flag=True, help="Only queue the demo if it is wanted, and do not wait.")
 def first_run(stay: bool, queue: bool) -> None:
-    """Wait for both services, then make the demo if the database is empty, and say where everything is."""
+    """Wait for both services, then make the demo if the database is empty, and print the addresses."""
     environment = prepare()
     if queue:
         _queue_demo(environment)
@@ -137,7 +133,7 @@ def first_run(stay: bool, queue: bool) -> None:
         job_id = _queue_demo(environment)
         if job_id is not None:
             work.result_or_raise(follow(environment, job_id))
-        _say_where(environment)
+        _print_addresses(environment)
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
         if not stay:
@@ -161,7 +157,7 @@ def _wait_for_services(environment: Environment) -> None:
 
 
 def _queue_demo(environment: Environment) -> int | None:
-    """Queue the demo where the database is empty and it is wanted; None where there is nothing to do."""
+    """Queue the demo if it is wanted and the database is empty; return None if there is nothing to do."""
     with environment.database.read() as connection:
         present = customer_base.get(connection)
         running = job_lists.active(connection, kinds.DEMO.name)
@@ -173,7 +169,7 @@ def _queue_demo(environment: Environment) -> int | None:
     return running or work.submit(environment.database, environment.clock, kinds.DEMO, NoParams())
 
 
-def _say_where(environment: Environment) -> None:
+def _print_addresses(environment: Environment) -> None:
     settings = environment.settings
     with environment.database.read() as connection:
         present = customer_base.get(connection)

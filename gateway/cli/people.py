@@ -38,7 +38,7 @@ def _person(environment: Environment, who: str) -> User:
         found = users.by_id(connection, int(who)) if who.isdecimal() and len(who) < 19 else None
         found = found or users.by_email(connection, who.strip().lower())
     if found is None:
-        raise NotFound(f"There is no account {who}; `retainstream user list` shows them.")
+        raise NotFound(f"There is no account {who}; see `retainstream user list`.")
     return found
 
 
@@ -61,7 +61,7 @@ def user() -> None:
 @click.option("--role", type=ROLES, default="analyst", show_default=True)
 @_password
 def create(email: str, name: str, role: str, password: str) -> None:
-    """Make an account, the first administrator too."""
+    """Make an account, including the first administrator's."""
     environment = prepare()
     made = accounts.create_user(
         environment.database,
@@ -78,7 +78,7 @@ def create(email: str, name: str, role: str, password: str) -> None:
 
 @user.command("list")
 def list_users() -> None:
-    """Every account: number, role, state, address, name."""
+    """List every account: number, role, state, address, name."""
     environment = prepare()
     after = 0
     with environment.database.read() as connection:
@@ -93,7 +93,7 @@ def list_users() -> None:
 @click.argument("who")
 @click.argument("role", type=ROLES)
 def role(who: str, role: str) -> None:
-    """Give WHO another role; it holds from their next request."""
+    """Give WHO another role; it applies from their next request."""
     changed = _changed(who, role=role)
     click.echo(f"{changed.email} is {changed.role}.")
 
@@ -101,7 +101,7 @@ def role(who: str, role: str) -> None:
 @user.command()
 @click.argument("who")
 def disable(who: str) -> None:
-    """End every session and every key of WHO, and let nobody sign in as them."""
+    """End every session and key of WHO, and refuse their sign-ins."""
     click.echo(f"{_changed(who, disabled=True).email} is disabled.")
 
 
@@ -116,7 +116,7 @@ def enable(who: str) -> None:
 @click.argument("who")
 @_password
 def reset_password(who: str, password: str) -> None:
-    """Give WHO a new password; every session of theirs ends."""
+    """Give WHO a new password, and end all their sessions."""
     click.echo(f"{_changed(who, new_password=password).email} has a new password.")
 
 
@@ -137,7 +137,7 @@ def key() -> None:
     help="Life in days.",
 )
 def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int) -> None:
-    """Make a key for WHO, whose role it never exceeds; prints its secret, once."""
+    """Make a key for WHO, whose role it never exceeds; print its secret once."""
     environment = prepare()
     person = _person(environment, who)
     made, secret = api_keys.create(
@@ -156,12 +156,12 @@ def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int) 
 @key.command("list")
 @click.option("--user", "who", help="Only keys of this person.")
 def list_keys(who: str | None) -> None:
-    """Every key: number, what it begins with, whose, scopes, state, last use, name."""
+    """List every key: number, first characters, owner, scopes, state, last use, name."""
     environment = prepare()
-    whose = _person(environment, who).id if who is not None else None
+    owner_id = _person(environment, who).id if who is not None else None
     after, now = 0, iso(environment.clock())
     with environment.database.read() as connection:
-        while found := key_queries.page(connection, limit=PAGE, after_id=after, user_id=whose):
+        while found := key_queries.page(connection, limit=PAGE, after_id=after, user_id=owner_id):
             for each in found:
                 click.echo(_line(each, now))
             after = found[-1].id
@@ -177,7 +177,7 @@ def _line(each: Key, now: str) -> str:
 @key.command("revoke")
 @click.argument("key_id", type=click.IntRange(1, MAX_INT64))
 def revoke_key(key_id: int) -> None:
-    """Let key KEY_ID count no more."""
+    """Revoke key KEY_ID."""
     environment = prepare()
     found = api_keys.revoke(environment.database, key_id, clock=environment.clock)
     click.echo(f"Key {found.id} ({found.prefix}…) is revoked.")

@@ -26,7 +26,7 @@ from shared.web.logs import configure_logs
 
 
 def prepare() -> Environment:
-    """Read the settings, migrate the database, open it. Until the command ends, no backup is restored into it."""
+    """Read the settings, migrate the database, open it. Until the command ends, no backup can be restored into it."""
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False)
     click.get_current_context().with_resource(files.shared_use(settings.database_path))
@@ -39,7 +39,7 @@ def run_here(environment: Environment, kind: JobKind[P], params: P) -> dict[str,
     with environment.database.write() as connection:
         now = iso(environment.clock())
         job_id = jobs.create(connection, kind=kind.name, lane=kind.lane, params=kind.store(params), now=now)
-        # Claimed in the same transaction, or the worker would take it.
+        # Claimed in the same transaction, or the worker would claim it.
         job = jobs.claim_one(connection, job_id, worker=f"cli-{socket.gethostname()}-{os.getpid()}", now=now)
     assert job is not None
     line = ProgressLine()
@@ -61,23 +61,23 @@ def follow(environment: Environment, job_id: int) -> Job:
 
 
 class ProgressLine:
-    """One line that moves on a terminal; a line per stage elsewhere."""
+    """A progress line: redrawn in place on a terminal; a line per stage elsewhere."""
 
     def __init__(self) -> None:
-        self._moves = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._shown = ""
         self._at = 0.0
 
     def show(self, progress: float, stage: str) -> None:
         """Draw, at most five times a second on a terminal, once per stage and two seconds elsewhere."""
         text = f"{progress * 100:3.0f} %  {stage}"
-        pause = 0.2 if self._moves else 2.0
+        pause = 0.2 if self._is_terminal else 2.0
         if text == self._shown or time.monotonic() - self._at < pause:
             return
         self._at, self._shown = time.monotonic(), text
-        click.echo(f"\r\x1b[2K{text}" if self._moves else text, nl=not self._moves, err=True)
+        click.echo(f"\r\x1b[2K{text}" if self._is_terminal else text, nl=not self._is_terminal, err=True)
 
     def end(self) -> None:
-        """Leave the line."""
-        if self._moves and self._shown:
+        """End the line."""
+        if self._is_terminal and self._shown:
             click.echo("", err=True)

@@ -1,7 +1,7 @@
-"""Keeps the processes of `make run` running: one that dies is started again, and none outlives the manager.
+"""Keeps the processes of `make run` running: restarts those that die, and ends all of them with the manager.
 
-Law: what dies again and again is given up with a sentence. On Linux the kernel ends the processes of a manager that was
-killed; elsewhere they stay, and the next start says which process holds the port.
+Law: a process that dies again and again is given up with a message. On Linux the kernel ends the processes of a killed
+manager; elsewhere they stay, and the next start names the process that holds the port.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def begin_as_child() -> None:
-    """Undo what the process that waits for this one has set for itself, and end with it."""
+    """Reset the signal handlers of the parent process, and end when it ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     end_with_parent(signal.SIGTERM)
@@ -46,7 +46,7 @@ class LastingProcess(Process):  # type: ignore[misc]
         self._quick = 0
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        """Run in a process of its own, which the manager starts, and tell the manager what happens."""
+        """Run in a process of its own, which the manager starts, and report events to the manager."""
         end_with_parent(signal.SIGKILL)
         while True:
             started = time.monotonic()
@@ -57,44 +57,46 @@ class LastingProcess(Process):  # type: ignore[misc]
         self._send_message({"returncode": status}, type="stop")
 
     def _once(self, events: Any, ignore_signals: bool) -> int:
-        told: list[int] = []
-        # The manager takes a stop for the end of everything: it is told of the last one only.
-        super().run(_WithoutStops(events, told), ignore_signals)
+        statuses: list[int] = []
+        # A stop event makes the manager end everything, so it gets only the last one.
+        super().run(_WithoutStops(events, statuses), ignore_signals)
         self._events = events
-        return told[0]
+        return statuses[0]
 
     def _pause(self, status: int, lived_s: float) -> float | None:
-        """How long to wait before the next start; None where there is none."""
+        """Return the seconds to wait before the next start; None if there is none."""
         if self._stopping.is_set():
             return None
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         self._quick = self._quick + 1 if lived_s < QUICK_S else 0
         if self._quick >= MOST_QUICK_DEATHS:
-            self._say(f"{self.name} {how}, {self._quick} times shortly after its start: giving up. Its lines say why.")
+            self._print(
+                f"{self.name} {how}, {self._quick} times shortly after its start: giving up. See its last lines."
+            )
             return None
         pause_s = float(min(FIRST_PAUSE_S * 2 ** max(0, self._quick - 1), LONGEST_PAUSE_S))
-        self._say(f"{self.name} {how}; it is started again in {pause_s:.1f} s.")
+        self._print(f"{self.name} {how}; it is started again in {pause_s:.1f} s.")
         return pause_s
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._send_message(f"{text}\n".encode())
 
 
 class _WithoutStops:
-    """The manager's queue, but stops are kept from it."""
+    """The manager's queue, without stop events: their statuses are collected instead."""
 
-    def __init__(self, events: Any, told: list[int]) -> None:
-        self._events, self._told = events, told
+    def __init__(self, events: Any, statuses: list[int]) -> None:
+        self._events, self._statuses = events, statuses
 
     def put(self, message: Any) -> None:
         if message.type == "stop":
-            self._told.append(message.data["returncode"])
+            self._statuses.append(message.data["returncode"])
         else:
             self._events.put(message)
 
 
 class LastingManager(Manager):  # type: ignore[misc]
-    """honcho's manager of processes that last."""
+    """honcho's manager, for processes that are restarted."""
 
     def __init__(self, printer: Any = None) -> None:
         super().__init__(printer)
@@ -102,6 +104,6 @@ class LastingManager(Manager):  # type: ignore[misc]
         self._process_ctor = partial(LastingProcess, stopping=self._stopping)
 
     def terminate(self) -> None:
-        """End all of them, for good."""
+        """End all processes, without restarts."""
         self._stopping.set()
         super().terminate()

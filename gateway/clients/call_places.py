@@ -1,6 +1,6 @@
-"""Bounds the threads that wait for another service, so that one which hangs does not hold them all.
+"""Limits the threads that wait for another service, so that a hanging service does not hold them all.
 
-Law: while calls come back, whoever finds no place waits a moment for one; once none comes back, it is told so at once.
+Law: a call without a place waits for one as long as other calls return; once none returns, it fails immediately.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from shared.errors import ServiceUnavailable
 
-#: Longer than any queue takes to move on while the service answers.
+#: Longer than the time between two returning calls while the service answers.
 PATIENCE_S = 0.5
 RETRY_S = 5
-BUSY = "The ML service is slow to answer, and as many requests as may wait for it do; try again in a few seconds."
+BUSY = "The ML service is slow to answer, and too many requests wait for it already; try again in a few seconds."
 
 
 class CallPlaces:
@@ -24,12 +24,12 @@ class CallPlaces:
     Parameters
     ----------
     most
-        Calls at once.
+        Calls that may run at the same time.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._taken = most, 0
-        self._moved_at = 0.0
+        self._changed_at = 0.0
         self._freed = threading.Condition()
 
     @contextmanager
@@ -39,7 +39,7 @@ class CallPlaces:
         Raises
         ------
         ServiceUnavailable
-            All are taken, and for half a second nobody has given one back.
+            All places are taken, and none was freed for half a second.
         """
         self._take()
         try:
@@ -47,16 +47,16 @@ class CallPlaces:
         finally:
             with self._freed:
                 self._taken -= 1
-                self._moved_at = time.monotonic()
+                self._changed_at = time.monotonic()
                 self._freed.notify()
 
     def _take(self) -> None:
         with self._freed:
             while self._taken >= self._most:
-                patience_s = self._moved_at + PATIENCE_S - time.monotonic()
+                patience_s = self._changed_at + PATIENCE_S - time.monotonic()
                 if patience_s <= 0:
                     raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
                 self._freed.wait(patience_s)
             self._taken += 1
             if self._taken == self._most:
-                self._moved_at = time.monotonic()
+                self._changed_at = time.monotonic()

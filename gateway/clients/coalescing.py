@@ -1,7 +1,7 @@
 """Coalesces concurrent requests: while one call is in flight, later requests queue and are sent as one batch.
 
-Law: each request gets its own answer or its own failure, and waits for no call but the one before its own; where that
-call finds the service unavailable, it fails with it.
+Law: each request gets its own answer or failure, and waits only for the call before its own; if that call finds the
+service unavailable, the request fails with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ R = TypeVar("R")
 @dataclass(eq=False)
 class _Pending(Generic[T, R]):
     item: T
-    #: Held until the item leads a call or has its answer. An Event would do ten times a lock's work.
+    #: Held until the item leads a call or has its answer. An Event costs ten times as much as a lock.
     done: threading.Lock = field(default_factory=threading.Lock)
     #: The items of the next call; the thread of the first one sends it.
     batch: list[_Pending[T, R]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class RequestCoalescer(Generic[T, R]):
     send
         Sends items in one call; returns one answer for each, None for one that has to be sent alone.
     max_batch
-        Items in one call.
+        Most items in one call.
     """
 
     def __init__(self, send: Callable[[Sequence[T]], Sequence[R | None]], *, max_batch: int) -> None:
@@ -63,13 +63,13 @@ class RequestCoalescer(Generic[T, R]):
         if is_busy:
             own.done.acquire()
         if not is_busy or own.batch:
-            self._lead(key, own.batch or [own])
+            self._send_batch(key, own.batch or [own])
         if own.failure is not None:
-            # A copy: a failure that several threads raise would carry all their traces.
+            # A copy: one failure raised by several threads would collect all their tracebacks.
             raise copy.copy(own.failure)
         return own.answer
 
-    def _lead(self, key: Hashable, batch: list[_Pending[T, R]]) -> None:
+    def _send_batch(self, key: Hashable, batch: list[_Pending[T, R]]) -> None:
         try:
             answers = self._send([pending.item for pending in batch])
             for pending, answer in zip(batch, answers, strict=True):

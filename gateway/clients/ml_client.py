@@ -26,14 +26,14 @@ from shared.contracts.api import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG
 CONNECT_TIMEOUT_S = 1.0
 #: For a chunk of many thousand rows, in a job.
 CHUNK_TIMEOUT_S = 120.0
-#: For what somebody waits for; with three tries to connect it stays under ten seconds.
+#: For calls that a user waits for; with three tries to connect they take less than ten seconds.
 ANSWER_TIMEOUT_S = 6.0
 HEALTH_TIMEOUT_S = 1.0
-#: Threads of the gateway that may wait for the service at once; the others are for what needs no model.
+#: Gateway threads that may wait for the service; the others serve requests that need no model.
 MOST_CALLS = 8
-# The trainer sends a line at least every two seconds; silence of this length means it is gone.
+# The trainer sends a line at least every two seconds; without one for this long it is considered lost.
 TRAIN_SILENCE_S = 60.0
-#: A connection that can't be made is tried three times. A request that was sent is never sent again.
+#: A connection is tried three times. A request that was sent is never sent again.
 RETRIES = urllib3.Retry(
     connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1, respect_retry_after_header=False
 )
@@ -68,14 +68,14 @@ class MLClient:
     Parameters
     ----------
     url
-        Its address.
+        The service's address.
     token
-        The service token, which both services know.
+        The service token, which both services share.
     """
 
     def __init__(self, url: str, token: str, *, pool: int = 32) -> None:
         self._prefix = urlsplit(url).path.rstrip("/")
-        self._always = {"Authorization": f"Bearer {token}"}
+        self._base_headers = {"Authorization": f"Bearer {token}"}
         self._pool = urllib3.connection_from_url(url, maxsize=pool, retries=RETRIES)
         self._places = CallPlaces(MOST_CALLS)
         self._breaker = pybreaker.CircuitBreaker(
@@ -92,7 +92,7 @@ class MLClient:
         return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=HEALTH_TIMEOUT_S))
 
     def versions(self) -> list[str]:
-        """Return the versions on its disk, verified or not."""
+        """Return the versions on the service's disk, verified or not."""
         found = _parsed(_models.validate_json, self._send("GET", "/api/models"))
         return [each["model_version"] for each in found["models"]]
 
@@ -102,7 +102,7 @@ class MLClient:
             return self._send("GET", f"/api/models/{version}/report")
 
     def require_intact(self, version: str) -> None:
-        """Return if a version is on its disk, verified now. Raises ModelUnavailable, ServiceUnavailable."""
+        """Check that a version is on the service's disk and intact. Raises ModelUnavailable, ServiceUnavailable."""
         try:
             with self._places.taken():
                 body = self._send("GET", f"/api/models/{quote(version)}")
@@ -128,7 +128,7 @@ class MLClient:
         Raises
         ------
         ServiceUnavailable
-            It does not answer, or too many wait for it. `ModelUnavailable` where it has not got the version.
+            The service does not answer, or too many calls wait for it; `ModelUnavailable` if it lacks the version.
         """
         with self._places.taken():
             return self._score_few(request, request_id)
@@ -136,7 +136,7 @@ class MLClient:
     def _score_few(self, request: PredictRequest, request_id: str | None) -> PredictResponse:
         lengths = {len(cells) for cells in request.columns.values()}
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
-            return self._score_alone(request, request_id)  # ragged columns would shift the rows of others
+            return self._score_alone(request, request_id)  # ragged columns would shift other requests' rows
         # Requests share a call where these are the same: version, reasons, with or without keys, features.
         alike = (request.model_version, request.reasons, request.row_keys is None, tuple(request.columns))
         answer = self._coalescer.submit(alike, (request, request_id))
@@ -162,9 +162,9 @@ class MLClient:
         except errors.ServiceUnavailable:
             raise
         except errors.ServiceError:
-            # One of them is invalid: each is sent alone, so that an error is about its own rows.
+            # One request is invalid: each is sent alone, so that an error is about its own rows.
             return [None] * len(asked)
-        return _parted(requests_, answer)
+        return _split(requests_, answer)
 
     def train(
         self, snapshot: Iterable[bytes], *, request_id: str | None = None
@@ -201,7 +201,7 @@ class MLClient:
                 yield from _lines(response)
         except HTTPError as error:
             raise errors.ServiceUnavailable(
-                f"The ML service went away during training: {type(error).__name__}."
+                f"The ML service was lost during training: {type(error).__name__}."
             ) from error
 
     def _send(
@@ -235,7 +235,7 @@ class MLClient:
     def _headers(
         self, content_type: str, accept: str, request_id: str | None, also: Sequence[str] = ()
     ) -> dict[str, str]:
-        headers = {**self._always, "Content-Type": content_type, "Accept": accept}
+        headers = {**self._base_headers, "Content-Type": content_type, "Accept": accept}
         if request_id:
             headers["X-Request-ID"] = request_id
         if also:
@@ -265,10 +265,10 @@ def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:
     return asked[0].model_copy(update={"columns": columns, "row_keys": keys})
 
 
-def _parted(asked: Sequence[PredictRequest], answer: PredictResponse) -> list[PredictResponse | None]:
+def _split(asked: Sequence[PredictRequest], answer: PredictResponse) -> list[PredictResponse | None]:
     sizes = [len(next(iter(each.columns.values()), ())) for each in asked]
     if answer.unknown_categories or sum(sizes) != len(answer.predictions):
-        # The counts are of all rows together: each request is sent alone to get its own.
+        # The counts cover all rows together: each request is sent alone to get its own.
         return [None] * len(asked)
     ends = list(accumulate(sizes))
     rows = [answer.predictions[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -12,12 +12,12 @@ import orjson
 from shared import errors
 
 OTHER = "Something other than the ML service answered; check PYTHON_SERVICE_URL."
-#: Errors of a score whose version has files that are missing or corrupt.
+#: Errors of a scoring call whose version has missing or corrupt files.
 NO_SUCH_MODEL = (errors.NotFound, errors.NoModel, errors.CorruptModel)
 
 
 class Refused(errors.ServiceUnavailable):
-    """The two services know different tokens: waiting does not help, so the breaker does not count it."""
+    """The two services have different tokens: waiting does not help, so the breaker does not count it."""
 
 
 def from_answer(body: bytes) -> errors.ServiceError:
@@ -35,9 +35,9 @@ def from_body(body: Any) -> errors.ServiceError:
         return errors.ServiceUnavailable(OTHER)
     code = body["code"]
     if code in ("unauthenticated", "token_rejected"):
-        # The gateway's own token is wrong, which the caller can't mend by signing in again.
+        # The gateway's own token is wrong, which the caller can't fix by signing in again.
         return Refused("The ML service refuses this gateway: ML_SERVICE_TOKEN differs between the two.")
     if code == "internal":
-        return errors.ServiceUnavailable("The ML service failed; its log says why under the same request id.")
+        return errors.ServiceUnavailable("The ML service failed; search its log for this request id.")
     details = body.get("details") or ()
     return errors.from_code(code, body["message"], details, unknown=errors.ServiceUnavailable)

@@ -1,4 +1,4 @@
-"""Remembers for a moment what another service said of itself, so that many who ask cost it one call."""
+"""Keeps another service's answers about itself for a moment, so that many callers cost it one call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 class RecentAnswers(Generic[T]):
-    """Answers to questions, each asked by one thread at a time; the others get the one before.
+    """Answers to questions, each asked by one thread at a time; other threads get the previous answer.
 
     Parameters
     ----------
     life_s
-        How long an answer is good for.
+        Seconds that an answer is used.
     """
 
     def __init__(self, life_s: float) -> None:
@@ -26,7 +26,7 @@ class RecentAnswers(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, question: str, ask: Callable[[], T]) -> T:
-        """Return an answer that is recent, or the last one while somebody else asks anew."""
+        """Return a recent answer, or the previous one while another thread asks again."""
         with self._lock:
             known = self._known.get(question)
             if known is not None and (question in self._asked or time.monotonic() - known[1] < self._life_s):

@@ -39,7 +39,7 @@ class ChurnRate(BaseModel):
 
 
 class PredictedChurners(BaseModel):
-    """Active customers above the list's cut, and the expected number beside it."""
+    """Active customers above the list's cut, and the expected number of leavers."""
 
     count: int | None
     confidence: str | None
@@ -189,7 +189,7 @@ def distribution() -> Response:
     return ok([Bucket(bucket=at / 10, count=count) for at, count in enumerate(counts)])
 
 
-@bp.get("/features", summary="The five weightiest features", responses=answers(list[FeatureValue]))
+@bp.get("/features", summary="The five most important features", responses=answers(list[FeatureValue]))
 def features() -> Response:
     """Short names and their share of mean |SHAP|, descending; empty before the first model."""
     with environment().database.read() as connection:

@@ -1,7 +1,7 @@
 """ETags and cached answers for reads whose data change only with a run or an import.
 
-Law: the tag is the body's checksum, so an answer that is called unchanged is unchanged. A cached answer was computed
-from the present state of the database (`gateway.query_cache`).
+Law: the tag is the body's checksum, so a 304 means an unchanged body. A cached answer was computed from the present
+state of the database (`gateway.query_cache`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _from_cache() -> Response | None:
 
 
 def _tagged(response: Response) -> Response:
-    """Tag a successful GET; 304 without a body where the caller has it already."""
+    """Tag a successful GET; answer 304 without a body if the caller has it already."""
     if request.method != "GET" or response.status_code != 200 or response.is_streamed:
         return response
     if not g.get("is_cached", True):

@@ -1,7 +1,7 @@
 """Health: whether the gateway runs, and whether it can serve scores. No envelope, no token.
 
-Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show, and
-the model that is live can make more.
+Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show and
+the live model can compute more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ bp = blueprint("health", __name__, prefix="/api/health", signed_in=False)
 
 
 class Health(BaseModel):
-    """The gateway runs; its dependencies may not."""
+    """The gateway runs, even if its dependencies do not."""
 
     status: Literal["OK"]
     timestamp: str
@@ -34,7 +34,7 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """Conditions for serving scores, and those that are missing."""
+    """The conditions for serving scores, and whether each is met."""
 
     status: Literal["ready", "not ready"]
     timestamp: str
@@ -45,9 +45,9 @@ class Ready(BaseModel):
     scores_published: bool
 
 
-@bp.get("", summary="Is the gateway alive, and what of its dependencies", responses={"200": Health})
+@bp.get("", summary="State of the gateway and its dependencies", responses={"200": Health})
 def health() -> Response:
-    """200 as long as the process runs; `dependencies` has the state of the rest."""
+    """200 as long as the process runs; `dependencies` shows the state of the others."""
     env = environment()
     database = "OK" if env.database.is_reachable() else "unavailable"
     state = Health(

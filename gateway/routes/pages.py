@@ -1,6 +1,6 @@
 """The page: static files, no token.
 
-Law: nothing is rendered here; the page asks the API like any other client.
+Law: nothing is rendered here; the page calls the API like any other client.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ def index() -> Response:
 
 @bp.get("/page/<path:name>", doc_ui=False)
 def asset(path: AssetPath) -> Response:
-    """Its modules and styles."""
+    """The page's modules and styles."""
     # Revalidated each time, and answered 304 while unchanged: modules of two versions never mix.
     return send_from_directory(PAGE, path.name)

@@ -19,7 +19,7 @@ class SampleBody(Legacy):
     allow_missing: list[str] = Field(
         default_factory=list,
         max_length=500,
-        description="Features that may be missing for many although the model's training had them complete, by name",
+        description="Names of features that many customers may lack although the model's training had them complete",
     )
 
     def params(self) -> ScoreParams:
@@ -28,7 +28,7 @@ class SampleBody(Legacy):
 
 
 class AllowedMissing(BaseModel):
-    """A feature that many customers lack, which the run was allowed to go on without."""
+    """A feature that the run was allowed to use although many customers lack it."""
 
     feature: str
     missing: int

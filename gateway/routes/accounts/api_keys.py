@@ -1,6 +1,6 @@
 """API keys for machines: made, listed, revoked by people.
 
-Law: a secret stands in one answer, that of the POST which made it.
+Law: a secret appears in one answer only, that of the POST which made the key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ bp = blueprint("keys", __name__, prefix="/api/auth/keys")
 
 
 class KeysQuery(Keyset):
-    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
+    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the previous page")
     user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="One person's keys; for administrators")
 
 
@@ -31,10 +31,10 @@ class KeyPath(BaseModel):
 
 
 class NewKey(Body):
-    name: PersonName = Field(description="Which machine this is for: 1 to 100 characters, as a person's name")
+    name: PersonName = Field(description="The machine this key is for: 1 to 100 characters, as for a person's name")
     scopes: list[Scope] = Field(min_length=1, max_length=3)
     expires_in_days: int | None = Field(None, ge=1, le=MAX_DAYS, description="365 if absent")
-    user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="Whose it will be; oneself if absent")
+    user_id: int | None = Field(None, ge=1, le=MAX_INT64, description="The owner; the caller if absent")
 
 
 class KeyOut(BaseModel):
@@ -65,11 +65,11 @@ def _key_out(key: Key) -> KeyOut:
 
 @bp.get("", summary="My keys, or everybody's for an administrator", responses=answers(Keys))
 def list_keys(query: KeysQuery) -> Response:
-    """In order of their numbers, revoked and expired ones included."""
+    """In order of id, including revoked and expired keys."""
     me = current_user()
-    whose = query.user_id if me.role == "admin" else me.id
+    owner_id = query.user_id if me.role == "admin" else me.id
     with environment().database.read() as connection:
-        found = queries.page(connection, limit=query.limit + 1, after_id=int(query.after or 0), user_id=whose)
+        found = queries.page(connection, limit=query.limit + 1, after_id=int(query.after or 0), user_id=owner_id)
     page = found[: query.limit]
     more = str(page[-1].id) if len(found) > query.limit else None
     return ok(Keys(keys=[_key_out(key) for key in page], next=more))
@@ -77,7 +77,7 @@ def list_keys(query: KeysQuery) -> Response:
 
 @bp.post("", summary="Make a key", responses=answers(MadeKey, status=201, also=(404, 409)))
 def create_key(body: NewKey) -> Response:
-    """For oneself; an administrator for anybody. It never does what the role of its owner or maker can't."""
+    """For oneself; an administrator for anybody. A key can't do what the role of its owner or maker can't."""
     env, me = environment(), current_user()
     key, secret = api_keys.create(
         env.database,
@@ -94,7 +94,7 @@ def create_key(body: NewKey) -> Response:
 
 @bp.delete("/<int:key_id>", summary="Revoke a key", responses=answers(KeyOut, also=(404,)))
 def revoke_key(path: KeyPath) -> Response:
-    """At once and for good; one's own, or anybody's for an administrator."""
+    """Immediate and final; one's own key, or anybody's for an administrator."""
     env, me = environment(), current_user()
     return ok(
         _key_out(

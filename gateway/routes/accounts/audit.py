@@ -1,6 +1,6 @@
 """The audit log, for administrators.
 
-Law: the log is read here, and changed by nobody.
+Law: the log is only read here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ bp = blueprint("audit", __name__, prefix="/api/audit")
 
 
 class AuditQuery(Keyset):
-    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
+    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the previous page")
     action: str | None = Field(
         None, max_length=60, description="An action (`user.disabled`) or a group of them (`user`)"
     )
@@ -54,7 +54,7 @@ class AuditEntries(BaseModel):
 
 @bp.get("", summary="Audit log, newest first", responses=answers(AuditEntries))
 def list_entries(query: AuditQuery) -> Response:
-    """People, keys and things by number; `nobody` is a request without a token, such as a registration."""
+    """People, keys and subjects by number; `nobody` is a request without a token, such as a registration."""
     since = _moment(query.since) if query.since is not None else None
     before = int(query.after) if query.after is not None else None
     with environment().database.read() as connection:

@@ -1,6 +1,6 @@
 """Signing in and out, and one's own account.
 
-Law: what an old client sends and reads at login and register stays as documented; everything else is beside it.
+Law: the fields that old clients send and read at login and register stay as documented; others are only added.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Register(Legacy):
 
 
 class Logout(Body):
-    refresh_token: str | None = Field(None, description="Of another session of this account: end that one too")
+    refresh_token: str | None = Field(
+        None, description="A refresh token of another session of this account: end that session too"
+    )
     everywhere: StrictBool = Field(False, description="End every session of this account")
 
 
@@ -67,7 +69,7 @@ class SignedOut(BaseModel):
 
 @bp.post("/login", summary="Sign in", responses=answers(SignedIn, also=(401,)))
 def login(body: Login) -> Response:
-    """Wrong credentials are answered alike, and in the same time, whoever they are for."""
+    """Wrong credentials get the same answer in the same time, whether or not the account exists."""
     env = environment()
     user = sessions.authenticate(
         env.database,
@@ -108,7 +110,7 @@ def register(body: Register) -> Response:
     security=_SIGNED_IN,
 )
 def refresh() -> Response:
-    """Send the refresh token as bearer, or by cookie. It works once; used twice, it ends the session it belongs to."""
+    """Send the refresh token as bearer, or by cookie. It works once; used twice, it ends its session."""
     claims, by_cookie = tokens.refresh_claims()
     user = sessions.renew(
         environment().database,
@@ -121,12 +123,12 @@ def refresh() -> Response:
     )
     if user is None:
         raise TokenRejected(tokens.REJECTED)
-    return _signed_in(user, goes_on=claims, by_cookie=by_cookie)
+    return _signed_in(user, renewed=claims, by_cookie=by_cookie)
 
 
 @bp.post("/logout", summary="Sign out", responses=answers(SignedOut, also=(401, 403)), security=_SIGNED_IN)
 def logout(body: Logout) -> Response:
-    """Ends the session: this token, its refresh token and all that came of them; and another one's, where sent."""
+    """Ends the session with all its tokens, and another session if its refresh token is sent."""
     env, session = environment(), tokens.session()
     also = tokens.refresh_token_of(session.user, body.refresh_token)
     families = {session.claims.family, *([also.family] if also else [])}
@@ -164,13 +166,13 @@ def password(body: PasswordChange) -> Response:
 def _signed_in(
     user: User,
     *,
-    goes_on: tokens.Claims | None = None,
+    renewed: tokens.Claims | None = None,
     by_cookie: bool = False,
     message: str | None = None,
     status: int = 200,
 ) -> Response:
     name_in_log(Caller(user, user.role))
-    pair = tokens.issue(user, goes_on)
+    pair = tokens.issue(user, renewed)
     person = Person.model_validate(user, from_attributes=True)
     # Scripts of the page must not read the tokens, so a cookie session gets none in the body.
     access, spare = ("", "") if by_cookie else (pair.access, pair.refresh)

@@ -1,6 +1,6 @@
 """Fields of accounts as the document describes them.
 
-Law: the rules themselves, and what is said of a fault, are `gateway.services.accounts.credentials`'.
+Law: the rules and their error messages are in `gateway.services.accounts.credentials`.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ NewEmail = Annotated[
     str,
     Field(
         examples=["name@example.com"],
-        description="An address in ASCII, but for its domain",
+        description="An address in ASCII, except for its domain",
         json_schema_extra={"format": "email", "maxLength": MAX_EMAIL_LENGTH},
     ),
 ]
 NewPassword = Annotated[
     str,
     Field(
-        description="8 to 200 characters, 15 or more recommended; not one that is soon guessed",
+        description="8 to 200 characters, 15 or more recommended; not one that is easily guessed",
         json_schema_extra={"minLength": MIN_PASSWORD_LENGTH, "maxLength": MAX_PASSWORD_LENGTH},
     ),
 ]
 PersonName = Annotated[
     str,
     Field(
-        description="1 to 100 characters of one alphabet; none that can't be seen",
+        description="1 to 100 characters of one alphabet, none invisible",
         json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": r"\S"},
     ),
 ]

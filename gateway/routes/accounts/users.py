@@ -1,6 +1,6 @@
 """Accounts of other people, for administrators.
 
-Law: what may be changed is decided in `accounts`; the last administrator can't be lost here.
+Law: `accounts` decides what may be changed; the last administrator can't be lost here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ bp = blueprint("users", __name__, prefix="/api/users")
 
 
 class Page(Keyset):
-    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
+    after: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="`next` of the previous page")
 
 
 class UserPath(BaseModel):
@@ -38,13 +38,13 @@ class NewUser(Body):
 
 
 class Change(Body):
-    """Fields to change; all of them are changed, or none."""
+    """Fields to change; either all of them are changed or none."""
 
     role: Role | None = None
     disabled: StrictBool | None = None
     name: PersonName | None = None
     new_password: NewPassword | None = Field(None, description="Ends the account's sessions and keys")
-    current_password: str | None = Field(None, description="The present one; for one's own new password")
+    current_password: str | None = Field(None, description="The present password; needed to set one's own new password")
 
 
 class Account(BaseModel):
@@ -78,7 +78,7 @@ def _account(user: User) -> Account:
 
 @bp.get("", summary="Every account", responses=answers(Accounts))
 def list_users(query: Page) -> Response:
-    """In order of their numbers."""
+    """In order of id."""
     with environment().database.read() as connection:
         found = users.page(connection, limit=query.limit + 1, after_id=int(query.after or 0))
     shown = found[: query.limit]

@@ -1,6 +1,6 @@
 """History of one customer, and the customers whose risk moved most.
 
-Law: stored facts and scores only; no model is called, nothing is smoothed over.
+Law: facts and scores are shown as stored; no model is called and nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ MAX_LIFETIMES = 100
 class HistoryQuery(Query):
     """A page of a history."""
 
-    limit: int = Field(24, ge=1, le=100, description="Facts and scores, each")
-    facts_before: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the page before")
-    scores_before: int | None = Field(None, ge=1, le=MAX_INT64, description="`next_scores` of the page before")
+    limit: int = Field(24, ge=1, le=100, description="Most facts, and most scores")
+    facts_before: str | None = Field(
+        None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the previous page"
+    )
+    scores_before: int | None = Field(None, ge=1, le=MAX_INT64, description="`next_scores` of the previous page")
 
 
 class CustomerPath(BaseModel):
@@ -71,7 +73,7 @@ class PastReason(BaseModel):
 
 
 class PastScore(BaseModel):
-    """One row of the ledger; `churned` is null until the days have passed."""
+    """One row of the ledger; `churned` is null until the horizon has passed."""
 
     id: int
     run_id: int
@@ -127,7 +129,7 @@ class Mover(BaseModel):
 
 
 class Movers(BaseModel):
-    """The largest changes since the last full run that is 30 days older or more; nulls where there is none."""
+    """The largest changes since the last full run at least 30 days older; nulls where there is none."""
 
     customers: list[Mover]
     as_of: str | None

@@ -54,7 +54,7 @@ class AtRisk(BaseModel):
 
 
 class Pagination(BaseModel):
-    """The page's place in the list."""
+    """The position of the page in the list."""
 
     page: int
     limit: int
@@ -79,7 +79,7 @@ class CustomerPath(BaseModel):
 
 
 class CustomerOut(BaseModel):
-    """Every column of a customer, its features among them, and its present score."""
+    """Every column of a customer, including its features, and its present score."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,6 +1,6 @@
 """Our own list of customers: filtered, sorted, page by page.
 
-Law: read from stored scores, never by calling the model; what is asked for and not understood is refused.
+Law: scores are read from the database, never computed here; an unknown filter or sort order is refused.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ etag.install(bp)
 
 
 class ListQuery(filtering.FilterFields, Keyset):
-    """Our own list: which customers, in which order, from where."""
+    """Our own list: its filters, order and page."""
 
-    after: str | None = Field(None, max_length=2000, description="`next` of the page before")
+    after: str | None = Field(None, max_length=2000, description="`next` of the previous page")
     sort: str = Field(
         "-churn_probability",
         max_length=40,
-        description=f"{', '.join(listing.SORT_KEYS)}; with a minus before it the largest first",
+        description=f"{', '.join(listing.SORT_KEYS)}; a leading minus puts the largest first",
     )
 
 
 class Listed(BaseModel):
-    """One row; the score's fields are null for those who have none."""
+    """One row; the score's fields are null for unscored customers."""
 
     user_id: str
     email: str | None
@@ -71,7 +71,7 @@ class CustomerPage(BaseModel):
 
 @bp.get("", summary="Customers: filtered, sorted, page by page", responses=answers(CustomerPage))
 def list_customers(query: ListQuery) -> Response:
-    """Without filters everyone who is active and scored; the cut is where the documented list would end."""
+    """Without filters: every active, scored customer; the cut is where the high-risk list would end."""
     env = environment()
     with env.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)

@@ -1,7 +1,7 @@
 """Exports over REST: customers, the risk list, segments and the ledger, as CSV, NDJSON or Parquet.
 
-Law: a stream is read from one moment of the database and never cut short: a failure breaks the connection, so that
-no client takes half an answer for the whole. The manifest of an export has its row count and SHA-256.
+Law: a stream reads one snapshot of the database and never ends early: a failure breaks the connection, so that no
+client takes half an answer for a complete one. The manifest of an export has its row count and SHA-256.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("exports", __name__, prefix="/api")
 PARQUET_TYPE = "application/vnd.apache.parquet"
-BUSY = "This server is running as many exports as it allows at once; try again."
+BUSY = "This server is already running as many exports as it allows; try again."
 RETRY_S = 5
 STREAM: dict[Any, Any] = {
     "200": {
@@ -57,13 +57,13 @@ class PredictionsExport(filtering.LedgerFields, Query):
 
 
 class CustomersFile(CustomersExport):
-    """The question that a file answers."""
+    """The export to write to a file."""
 
     format: Literal["parquet"] = Field("parquet")
 
 
 class PredictionsFile(PredictionsExport):
-    """The question that a file answers."""
+    """The export to write to a file."""
 
     format: Literal["parquet"] = Field("parquet")
 
@@ -84,7 +84,7 @@ class FileMade(BaseModel):
 class CustomersManifest(CustomersExport):
     """The export of customers to describe."""
 
-    format: Literal["csv", "ndjson"] = Field("csv")  # the result of a Parquet job has its own
+    format: Literal["csv", "ndjson"] = Field("csv")  # the result of a Parquet job has its own checksum
 
 
 class PredictionsManifest(PredictionsExport):
@@ -117,7 +117,7 @@ class JobPath(BaseModel):
 
 @bp.get(
     "/customers/export",
-    summary="Customers, risk list or segments, whole",
+    summary="All customers, the risk list or segments",
     responses={**answers(Manifest, also=(409, 503)), **STREAM, **ACCEPTED},
 )
 def export_customers(query: CustomersExport) -> Response:
@@ -139,13 +139,13 @@ def export_predictions(query: PredictionsExport) -> Response:
     "/customers/export", summary="Write customers, risk list or segments to a file", responses=answers_job(FileMade)
 )
 def write_customers(query: CustomersFile) -> Response:
-    """The same question as for a stream; the answer is 202 and a job, whose file is at /api/jobs/<id>/file."""
+    """The same query as for a stream; the answer is 202 and a job, whose file is at /api/jobs/<id>/file."""
     return _job(query.content)
 
 
 @bp.post("/predictions/export", summary="Write the ledger of predictions", responses=answers_job(FileMade))
 def write_predictions(query: PredictionsFile) -> Response:
-    """The same question as for a stream; the answer is 202 and a job."""
+    """The same query as for a stream; the answer is 202 and a job."""
     return _job("predictions")
 
 
@@ -164,7 +164,9 @@ def predictions_manifest(query: PredictionsManifest) -> Response:
 
 
 @bp.get(
-    "/jobs/<int:job_id>/file", summary="The file an export wrote", responses={**FILE, "404": Failure, "409": Failure}
+    "/jobs/<int:job_id>/file",
+    summary="The file that an export wrote",
+    responses={**FILE, "404": Failure, "409": Failure},
 )
 def job_file(path: JobPath) -> Response:
     """Ranges (`Range`) are served too."""
@@ -183,7 +185,7 @@ def _pairs() -> list[tuple[str, str]]:
 
 
 def _opened(content: Content, form: Format) -> Export:
-    """Begin an export; it takes one of the slots until it is closed."""
+    """Begin an export; it holds one of the slots until it is closed."""
     env = environment()
     if not env.export_slots.acquire(blocking=False):
         raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
@@ -236,7 +238,7 @@ def _manifest(content: Content, form: Format) -> Response:
 
 
 def _job(content: Content) -> Response:
-    """Check the filters and queue a Parquet export; the same question while it waits is the same job."""
+    """Check the filters and queue a Parquet export; while it is queued, the same request returns the same job."""
     env = environment()
     pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
     with env.database.read() as connection:

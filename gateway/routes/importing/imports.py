@@ -1,6 +1,6 @@
 """Imports over REST: upload a file with its schema, list imports, fetch rejected rows.
 
-Law: an upload is put aside for the worker; nothing of it is read here.
+Law: an upload is stored for the worker; its contents are not parsed here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ImportForm(FileForm):
         None, alias="schema", max_length=MAX_SCHEMA_CHARACTERS,
         description="TOML, or `retainstream` for the built-in one; that of the customer base if absent",
     )  # fmt: skip
-    as_of: IsoDate | None = Field(None, description="Date of the facts where the file names none; today if absent")
+    as_of: IsoDate | None = Field(None, description="Date of the facts if the file has none; today if absent")
     dry_run: Flag = Field(False, description="Check and count, write nothing")
     keep_good: Flag = Field(False, description="Import the valid rows even if others are rejected")
     full_snapshot: Flag = Field(False, description="The file holds every customer of its date")
@@ -60,7 +60,7 @@ class ImportForm(FileForm):
 
 
 class OutcomesForm(FileForm):
-    """A file with user_id, ended_at, and perhaps end_reason and started_at."""
+    """A file with user_id, ended_at, and optionally end_reason and started_at."""
 
     dry_run: Flag = False
     keep_good: Flag = False
@@ -143,18 +143,18 @@ FAILURES = (409, 413, 422, 429, 503)
 
 @bp.post("/import", summary="Import customers", responses=answers(ImportOut, also=FAILURES) | ACCEPTED)
 def import_file(form: ImportForm) -> Response:
-    """CSV or Parquet, multipart; whole or not at all, unless `keep_good`."""
+    """CSV or Parquet, multipart; all rows or none, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
-        raise invalid("absent_are_gone", "needs full_snapshot: only a file of everybody says who is absent")
+        raise invalid("absent_are_gone", "needs full_snapshot: only a file with every customer shows who is absent")
     options = form.model_dump(include={"as_of", "dry_run", "keep_good", "absent_are_gone"})
     schema = _schema(form.schema_).as_dict()
-    return _hand_over(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
+    return _queue_upload(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 
 
 @bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES) | ACCEPTED)
 def preview(form: FileForm) -> Response:
     """The first twenty rows as an import would read them, with encoding, delimiter and header."""
-    return _hand_over(kinds.PREVIEW, form.file, FileParams)
+    return _queue_upload(kinds.PREVIEW, form.file, FileParams)
 
 
 @bp.post(
@@ -162,14 +162,14 @@ def preview(form: FileForm) -> Response:
 )
 def propose(form: FileForm) -> Response:
     """A schema inferred from headers and values; each guess is noted."""
-    return _hand_over(kinds.PROPOSE_SCHEMA, form.file, FileParams)
+    return _queue_upload(kinds.PROPOSE_SCHEMA, form.file, FileParams)
 
 
 @bp.post("/outcomes", summary="Import ends of subscriptions", responses=answers(OutcomesOut, also=FAILURES) | ACCEPTED)
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
     options = partial(OutcomesParams, dry_run=form.dry_run, keep_good=form.keep_good)
-    return _hand_over(kinds.IMPORT_OUTCOMES, form.file, options)
+    return _queue_upload(kinds.IMPORT_OUTCOMES, form.file, options)
 
 
 @bp.get("/import", summary="Imports, newest first", responses=answers(ImportsOut))
@@ -181,7 +181,7 @@ def list_imports(query: ImportsQuery) -> Response:
 
 @bp.get("/import/<int:job_id>/rejects", summary="Rows that an import rejected", responses=answers(str, also=(404,)))
 def rejects(path: JobPath) -> Response:
-    """CSV: the reason, then the row as it stands in the file; correct it and import it again."""
+    """CSV: the reason, then the row as it is in the file; correct it and import it again."""
     found = uploads.rejects(environment().settings.data_folder, path.job_id)
     return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
 
@@ -199,8 +199,8 @@ def _schema(given: str | None) -> Schema:
     return present.schema
 
 
-def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
-    """Keep an upload for the worker and queue a job, whose parameters `params` makes of the file's path and name."""
+def _queue_upload(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
+    """Store an upload for the worker and queue a job; `params` makes its parameters from the file's path and name."""
     env = environment()
     work.require_worker(env.database, env.clock)
     most = env.settings.max_spool_mb * MEGABYTE
@@ -208,12 +208,12 @@ def _hand_over(kind: JobKind[F], file: FileStorage, params: Callable[[str, str],
     name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
     try:
         made = params(str(path), name)
-        # Asked again, it is the same request if the same bytes come with it: where they lie is ours to say.
+        # A repeated request is the same if its bytes are the same, whatever path they are stored at.
         question = repr(replace(made, path=uploads.sha256(path))) if idempotency_key() else None
         job_id = queue(kind, made, question=question)
     except BaseException:
         uploads.discard(str(path))
         raise
     if kind.read(work.read(env.database, job_id).params).path != str(path):
-        uploads.discard(str(path))  # a repeated request: its first upload is the one that counts
+        uploads.discard(str(path))  # a repeated request: its first upload is used
     return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

@@ -1,6 +1,6 @@
 """The schema of this customer base: the meaning of its columns.
 
-Law: a base has one schema; it can be given further features, and nothing else of it changes.
+Law: a base has one schema; features can be added to it, and nothing else of it changes.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def get_schema() -> Response:
         return ok(_schema_out(connection))
 
 
-@bp.post("/extend", summary="Give the base further features", responses=answers(Extended, also=(409,)))
+@bp.post("/extend", summary="Add features to the schema", responses=answers(Extended, also=(409,)))
 def extend(body: ExtendBody) -> Response:
-    """History is kept: in earlier facts the new features are missing."""
+    """History is kept: earlier facts lack the new features."""
     env = environment()
     wanted = parse_schema(body.toml)
     added = extend_schema.extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=current_user().actor)

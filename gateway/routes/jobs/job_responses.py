@@ -1,6 +1,6 @@
 """Answers of routes whose work is a job: they wait as the client prefers (RFC 7240), or answer 202 with the job.
 
-Law: at most `MAX_WAITING` requests wait at once; the others can follow the job.
+Law: at most `MAX_WAITING` requests wait at the same time; the others answer 202 immediately.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from gateway.services.jobs.work import JobKind, P
 from gateway.web_environment import environment
 from shared.web.request_ids import request_id
 
-OTHERS = "What a job came to, and why it failed, is for whoever started it, and for administrators."
-IN_LIST = "A list holds no results: ask for the job."
-FAILED = "This job failed; whoever started it can read why."
+OTHERS = "Only its owner and administrators can see a job's result and why it failed."
+IN_LIST = "A list omits results: request the job itself."
+FAILED = "This job failed; its owner can see why."
 MAX_WAIT_S = 600.0
 MAX_KEY_LENGTH = 200
 
 
 class JobError(BaseModel):
-    """Why a job came to nothing."""
+    """Why a job failed or was cancelled."""
 
     code: str
     message: str
@@ -38,7 +38,7 @@ class JobError(BaseModel):
 
 
 class JobOut(BaseModel):
-    """One job; what it came to is for whoever started it and for administrators: `withheld` says why it is absent."""
+    """One job; only its owner and administrators see its result: `withheld` says why it is absent."""
 
     id: int
     kind: str
@@ -56,7 +56,7 @@ class JobOut(BaseModel):
     finished_at: str | None
 
 
-#: The answer of work that goes on after it.
+#: The answer of a route whose job has not ended yet.
 ACCEPTED: dict[Any, Any] = answers(JobOut, status=202)
 
 
@@ -66,12 +66,12 @@ def answers_job(data: type[BaseModel]) -> dict[Any, Any]:
 
 
 def job_out(job: Job, *, in_list: bool = False) -> JobOut:
-    """Return a job for the wire: without its parameters, which may name files of this machine.
+    """Return a job as the API shows it: without its parameters, which can name files of this machine.
 
     Parameters
     ----------
     in_list
-        Without its result and the details of its error, whoever asks.
+        Omit its result and the details of its error, for every caller.
     """
     is_own = job_access.owns(caller(), job)
     error = job.error
@@ -115,9 +115,9 @@ def queue(kind: JobKind[P], params: P, *, question: str | None = None, share: bo
     Parameters
     ----------
     question
-        Text of what is asked, where the parameters hold more than that.
+        Text that identifies the request, if the parameters hold more than that.
     share
-        Take the queued job by which this caller asked the same already.
+        Return this caller's queued job with the same parameters, if there is one.
     """
     env = environment()
     user = current_user()
@@ -138,7 +138,7 @@ def queue(kind: JobKind[P], params: P, *, question: str | None = None, share: bo
 
 
 def idempotency_key() -> str | None:
-    """Return the key by which the client knows its request again, if it sent one."""
+    """Return the client's `Idempotency-Key`, if it sent one."""
     return request.headers.get("Idempotency-Key", "")[:MAX_KEY_LENGTH] or None
 
 

@@ -21,7 +21,7 @@ bp = blueprint("jobs", __name__, prefix="/api/jobs")
 
 
 class JobPath(BaseModel):
-    """Which job."""
+    """A job, by its number."""
 
     job_id: int = Field(ge=1, le=MAX_INT64)
 
@@ -29,7 +29,7 @@ class JobPath(BaseModel):
 class JobsQuery(Keyset):
     """Filters of the list."""
 
-    after: str | None = Field(None, pattern=r"^[0-9]{1,19}$", description="`next` of the page before")
+    after: str | None = Field(None, pattern=r"^[0-9]{1,19}$", description="`next` of the previous page")
     state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None
     kind: str | None = Field(None, max_length=40)
 
@@ -47,7 +47,7 @@ def list_jobs(query: JobsQuery) -> Response:
     before = None
     if query.after is not None:
         if not query.after.isdecimal() or int(query.after) > MAX_INT64:
-            raise invalid("after", "expected the `next` of the page before")
+            raise invalid("after", "expected the `next` of the previous page")
         before = int(query.after)
     with environment().database.read() as connection:
         found = job_lists.page(
@@ -67,12 +67,12 @@ def _kinds(wanted: str | None) -> frozenset[str] | None:
 
 @bp.get("/<int:job_id>", summary="One job", responses=answers(JobOut, also=(404,)))
 def get_job(path: JobPath) -> Response:
-    """State and progress in [0, 1]; result or error for whoever started it, and for administrators."""
+    """State and progress in [0, 1]; the result or error only for its owner and administrators."""
     return ok(job_out(work.read(environment().database, path.job_id)))
 
 
 @bp.delete("/<int:job_id>", summary="Ask a job to stop", responses=answers(JobOut, also=(403, 404)))
 def cancel_job(path: JobPath) -> Response:
-    """A queued job ends at once, a running one within seconds; a finished one, and one whose work counts, stays."""
+    """A queued job ends immediately, a running one within seconds; a finished job, or one past cancelling, stays."""
     env = environment()
     return ok(job_out(work.cancel(env.database, env.clock, path.job_id, actor=current_user().actor)))

@@ -35,7 +35,7 @@ _PAGE: dict[Any, Any] = {
 
 
 class Improvement(BaseModel):
-    """AUC beside that of the champion before, on the same test set; beside the v1.0 baseline for a first model."""
+    """AUC compared with the previous champion's on the same test set; for a first model, with the v1.0 baseline's."""
 
     improved: bool | None
     previous_auc: float | None
@@ -135,7 +135,7 @@ class VersionReport(VersionOut):
 
 
 class TimelineEntry(BaseModel):
-    """A version, from when it was live, and why."""
+    """A version, when it went live, and why."""
 
     version: str
     live_from: str
@@ -150,7 +150,7 @@ class Timeline(BaseModel):
 
 
 Reason = Annotated[
-    str, Field(min_length=1, max_length=500, pattern=r"\S", description="1 to 500 characters, not blanks alone")
+    str, Field(min_length=1, max_length=500, pattern=r"\S", description="1 to 500 characters, not only blanks")
 ]
 
 
@@ -170,7 +170,7 @@ class RollbackBody(Body):
 
 @bp.get("/status", summary="The live model", responses=answers(Status))
 def status() -> Response:
-    """Version, figures on held-out rows, and the improvement over the model before."""
+    """Version, figures on held-out rows, and the improvement over the previous model."""
     with environment().database.read() as connection:
         live = models.live(connection)
         since = models.live_since(connection)
@@ -232,7 +232,7 @@ def versions() -> Response:
 
 @bp.get("/versions/<version>", summary="One version with its report", responses=answers(VersionReport, also=(404,)))
 def version(path: VersionPath) -> Response:
-    """The report of its training."""
+    """The version and the report of its training."""
     with environment().database.read() as connection:
         live = models.live_version(connection)
         model = models.get(connection, path.version)
@@ -250,7 +250,7 @@ def report(path: VersionPath) -> Response:
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
     response = Response(env.ml.report_page(model.version), content_type=HTML_TYPE)
-    # The page has neither scripts nor requests, and may have none.
+    # The page has neither scripts nor requests, and is allowed none.
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
@@ -288,7 +288,7 @@ def promote(body: PromoteBody) -> Response:
     return ok(_version(model, (model.id, model.version)), message=f"Version {model.version} is live.")
 
 
-@bp.post("/rollback", summary="Go back to the model before", responses=answers(VersionOut, also=(409, 503)))
+@bp.post("/rollback", summary="Go back to the previous model", responses=answers(VersionOut, also=(409, 503)))
 def rollback(body: RollbackBody) -> Response:
     """The reason is recorded."""
     env = environment()

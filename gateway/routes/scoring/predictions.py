@@ -71,7 +71,7 @@ def _named(field: str, kind: str) -> dict[str, Any]:
 
 
 class ScoreBody(Body):
-    """A customer by user_id, or facts, of a customer who need not exist."""
+    """A customer by user_id, or the facts of a customer who need not exist."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [_named("customer_id", "string"), _named("features", "object")]}
@@ -161,7 +161,7 @@ def performance() -> Response:
 
 @bp.post("/score", summary="Score one customer, or facts", responses=answers(Explained, also=(404, 409, 503)))
 def score(body: ScoreBody) -> Response:
-    """The score is explained, and not written to the ledger."""
+    """The score is explained and not written to the ledger."""
     if (body.customer_id is None) == (body.features is None):
         raise invalid("body", "send either customer_id or features")
     env = environment()
@@ -180,7 +180,7 @@ def score(body: ScoreBody) -> Response:
     responses=answers(WhatIfOut, also=(404, 409, 503)),
 )
 def what_if(body: WhatIfBody) -> Response:
-    """Features that can be acted on may be changed; the score is computed as every other one."""
+    """Features that can be acted on may be changed; the score is computed like any other."""
     env = environment()
     schema, version, complete = lookups.live_model(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, body.customer_id)

@@ -456,12 +456,12 @@ def test_the_commands_say_what_they_did_and_what_is_wrong(
 
     made = run("backup", "kept")
     assert made.returncode == 0, made.stderr
-    assert "kept is whole" in made.stdout
+    assert "kept is complete" in made.stdout
     assert "300 customers" in made.stdout
     assert run("backup", "--verify", "kept").returncode == 0
     refused = run("restore", "kept")
     assert (refused.returncode, "would overwrite" in refused.stderr) == (2, True)
-    assert "The state from before is in" in run("restore", "kept", "--force").stdout
+    assert "The previous state is in" in run("restore", "kept", "--force").stdout
     _flip(backups.verify_manifest(tmp_path / "kept").database, 9000)
     broken = run("backup", "--verify", "kept")
     assert (broken.returncode, "damaged" in broken.stderr, "Traceback" in broken.stderr) == (2, True, False)
