@@ -1,6 +1,6 @@
-"""Roll-up of active customers and leavers by periods of 30 days, counted back from the data's last date.
+"""Roll-up of active customers and leavers by periods of 30 days, counted back from the last date of the data.
 
-Law: it is rebuilt whenever facts change, so that the dashboard reads a few rows however large the base is.
+Law: it is rebuilt when facts change, so that the dashboard reads a few rows, however large the base is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Period:
 
     @property
     def rate(self) -> float | None:
-        """Logo churn rate in [0, 1]; None where there was no active customer."""
+        """Logo churn rate in [0, 1]; None if no customer was active."""
         return self.left / self.active_at_start if self.active_at_start else None
 
 
@@ -37,7 +37,7 @@ def measure(connection: Connection) -> list[Period]:
     last, first = facts.last_date(connection), facts.first_start(connection)
     if last is None or first is None:
         return []
-    # Before the first snapshot only survivors are known: a rate of those days would be too low.
+    # Before the first snapshot, only customers who stayed are known: the churn rate would be too low.
     earliest = facts.snapshot_dates(connection)[0]
     periods = []
     end = last

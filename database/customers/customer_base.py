@@ -1,7 +1,7 @@
 """The one customer base of this database: its schema, and the feature columns made from it.
 
 Law: a base has one schema. Its features are typed columns of `customers` (present state) and
-`customer_snapshots` (dated facts), named by `column_names`; no other module adds or drops a column.
+`customer_snapshots` (dated facts), named by `column_names`; no other module adds or drops columns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.clock import Clock, iso
 from shared.errors import NoCustomers, SchemaMismatch
 from shared.schema.features import Feature, Schema, schema_from_dict, snake
 
-#: Fixed columns of `customers` that a feature of that name and kind fills, instead of getting one of its own.
+#: Fixed columns of `customers` that a feature of the same name and kind fills, instead of its own column.
 SHARED_COLUMNS = {"plan": "category", "tenure_months": "number"}
 
 
@@ -38,7 +38,7 @@ class Base:
 
 
 def get(connection: Connection) -> Base | None:
-    """The base, or None while the database is empty."""
+    """Return the base, or None if the database is empty."""
     row = connection.execute(select(tables.base)).one_or_none()
     if row is None:
         return None
@@ -52,13 +52,13 @@ def get(connection: Connection) -> Base | None:
 
 @lru_cache(maxsize=8)
 def schema_of_text(text: str) -> Schema:
-    """Parse a schema as the database keeps it."""
+    """Parse a schema as the database stores it."""
     return schema_from_dict(json.loads(text))
 
 
 @lru_cache(maxsize=8)
 def column_names(schema: Schema) -> Mapping[str, str]:
-    """Feature name to column name: snake case, unique, never one of the tables' own columns."""
+    """Return the column name of each feature: snake case, unique, never one of the tables' own columns."""
     taken = {c.name for t in (tables.customers, tables.customer_snapshots) for c in t.columns} - set(SHARED_COLUMNS)
     names: dict[str, str] = {}
     for feature in schema.features:
@@ -99,7 +99,7 @@ def _with_features(table: Table, schema: Schema) -> Table:
 
 
 def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock) -> None:
-    """Create the base in an empty database, with columns for its schema; `mark_ready` ends the loading."""
+    """Create the base in an empty database, with columns for its schema; `mark_ready` ends its loading."""
     _add_columns(connection, schema)
     connection.execute(
         insert(tables.base).values(
@@ -111,7 +111,7 @@ def adopt(connection: Connection, schema: Schema, *, is_demo: bool, clock: Clock
             created_at=iso(clock()),
         )
     )
-    _remember(connection, schema, clock)
+    _record_version(connection, schema, clock)
 
 
 def _add_columns(connection: Connection, schema: Schema) -> None:
@@ -127,7 +127,7 @@ def versions(connection: Connection) -> dict[str, Schema]:
 
 
 def schema_of(connection: Connection, checksum: str) -> Schema | None:
-    """Return the schema of a checksum, such as a model's that was trained before the base was extended."""
+    """Return the schema with a checksum, such as that of a model trained before the base was extended."""
     v = tables.schema_versions
     found = connection.execute(select(v.c.schema_json).where(v.c.checksum == checksum)).scalar_one_or_none()
     return None if found is None else schema_of_text(found)
@@ -139,7 +139,7 @@ def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, .
     Raises
     ------
     SchemaMismatch
-        The schema changes anything else, or has a new feature that may not be missing.
+        The schema changes anything else, or has a new feature with missing = false.
     """
     present = get(connection)
     if present is None:
@@ -151,32 +151,31 @@ def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, .
     connection.execute(
         update(tables.base).values(schema_json=json.dumps(extended.as_dict()), schema_checksum=extended.checksum())
     )
-    _remember(connection, extended, clock)
+    _record_version(connection, extended, clock)
     return added
 
 
 def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]:
-    """Return the present schema, extended by the new features of `wanted`, and their names. Raises SchemaMismatch."""
+    """Return the present schema plus the new features of `wanted`, and their names. Raises SchemaMismatch."""
     roles = ("id", "label", "positive", "as_of", "subscription")
     changed = [role for role in roles if getattr(present, role) != getattr(wanted, role)]
     gone = [name for name in present.features if name not in wanted.features]
     kinds = [n for n, f in present.features.items() if n in wanted.features and wanted.features[n].kind != f.kind]
     if changed or gone or kinds:
-        what = [*(f"`{role}` is another" for role in changed), *(f"feature {name!r} is gone" for name in gone)]
-        what += [f"feature {name!r} is of another kind" for name in kinds]
-        raise SchemaMismatch(f"Only further features can be added to this base: {'; '.join(what)}.")
+        what = [*(f"`{role}` differs" for role in changed), *(f"feature {name!r} is missing" for name in gone)]
+        what += [f"feature {name!r} has another kind" for name in kinds]
+        raise SchemaMismatch(f"This base can only be extended by new features: {'; '.join(what)}.")
     added = tuple(name for name in wanted.features if name not in present.features)
     strict = [name for name in added if not wanted.features[name].missing]
     if strict:
         raise SchemaMismatch(
-            f"The new feature {strict[0]!r} has missing = false, but it is missing in all facts up to now: "
-            "set missing = true."
+            f"The new feature {strict[0]!r} has missing = false, but all earlier facts lack it: set missing = true."
         )
     features = {**{name: wanted.features[name] for name in present.features}, **{n: wanted.features[n] for n in added}}
     return wanted.model_copy(update={"features": features, "name": present.name}), added
 
 
-def _remember(connection: Connection, schema: Schema, clock: Clock) -> None:
+def _record_version(connection: Connection, schema: Schema, clock: Clock) -> None:
     v = tables.schema_versions
     if connection.execute(select(v.c.checksum).where(v.c.checksum == schema.checksum())).one_or_none() is None:
         values = {"checksum": schema.checksum(), "schema_json": json.dumps(schema.as_dict())}
@@ -184,12 +183,12 @@ def _remember(connection: Connection, schema: Schema, clock: Clock) -> None:
 
 
 def mark_ready(connection: Connection) -> None:
-    """Note that the base has all of its first customers."""
+    """Mark the base as ready: its first import is complete."""
     connection.execute(update(tables.base).values(state="ready"))
 
 
 def forget(connection: Connection, schema: Schema) -> None:
-    """Delete the base: every customer, fact, score and feature column; users, jobs and records of models stay."""
+    """Delete the base: every customer, fact, score and feature column; keep users, jobs and records of models."""
     for table in (
         tables.outcomes,
         tables.published_run,

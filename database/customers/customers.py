@@ -1,6 +1,6 @@
-"""Customers in their present state: one of them, the ranked list, those to score.
+"""Customers in their present state: one customer, the ranked list, the customers to score.
 
-Law: a query never commits; present means the published scoring run (`database.scoring.runs`).
+Law: a query never commits; present scores are those of the published scoring run (`database.scoring.runs`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ c, ranks, ledger = tables.customers, tables.present_ranks, tables.ledger
 
 
 def present_run(connection: Connection) -> int:
-    """Return the id of the published run; 0, which no run has, before the first."""
+    """Return the id of the published run; 0, which no run has, if there is none."""
     return connection.execute(select(tables.published_run.c.run_id)).scalar_one_or_none() or 0
 
 
 def population(connection: Connection) -> int:
-    """Return the number of customers that can be scored: active, and not already known to end."""
+    """Return the number of customers that can be scored: active, with no known end."""
     return connection.execute(select(func.count()).select_from(c).where(*_scorable())).scalar_one()
 
 
@@ -53,7 +53,7 @@ def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] 
 def count_missing(
     connection: Connection, schema: Schema, features: Sequence[str], among: Sequence[int] | None = None
 ) -> tuple[int, dict[str, int]]:
-    """Return the number of customers that can be scored, and how many of these lack each feature, in one pass.
+    """Return the number of customers that can be scored, and of those that lack each feature, in one pass.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def population_ids(connection: Connection) -> Sequence[int]:
 
 
 def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str, int]:
-    """Return the keys of those customers that the database has, by user_id."""
+    """Return the ids of the customers that the database has, by user_id."""
     known: dict[str, int] = {}
     wanted = list(user_ids)
     for at in range(0, len(wanted), 10_000):
@@ -91,7 +91,7 @@ _REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("r
 
 
 def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] | None:
-    """Return every column of one customer and its present score (None where unscored)."""
+    """Return every column of one customer and its present score (None if unscored); None if unknown."""
     query = select(
         c,
         ledger.c.churn_probability,
@@ -108,7 +108,7 @@ def one(connection: Connection, schema: Schema, user_id: str) -> dict[str, Any] 
 
 
 def features_of(connection: Connection, schema: Schema, customer_id: int) -> dict[str, Any]:
-    """A customer's present features, by column name."""
+    """Return a customer's present features, by column name."""
     return dict(connection.execute(_features(schema), {"customer_id": customer_id}).mappings().one())
 
 
@@ -122,7 +122,7 @@ def _features(schema: Schema) -> Select[Any]:
 def ranked(
     connection: Connection, schema: Schema, *, limit: int, above: float | None = None, offset: int = 0
 ) -> Sequence[dict[str, Any]]:
-    """Present scores of active customers, highest first: the documented list, which pages by offset.
+    """Return the present scores of active customers, highest first, paged by offset as documented.
 
     Parameters
     ----------

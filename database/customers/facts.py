@@ -1,6 +1,6 @@
-"""Dated facts (snapshots and subscriptions), and the training rows and labels that follow from them.
+"""Dated facts (snapshots and subscriptions), and the training rows and labels derived from them.
 
-Law: what is read for a date uses only what was known by the end of that date (docs/architecture.md#data-over-time).
+Law: features and populations of a date use only facts known by its end (docs/architecture.md#data-over-time).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 from shared.schema.features import Schema
 
 s, w = tables.subscriptions, tables.withdrawn_ends
-#: Later than any date, as text sorts.
+#: Sorts after every date.
 NEVER = "9999"
 
 
 def published(snapshots: Any) -> Any:
-    """A condition: the row's import is published, so that rows of an unfinished import count nowhere."""
+    """A condition: the row's import is published; rows of an unfinished import never count."""
     i = tables.imports
     return snapshots.c.import_id.not_in(select(i.c.id).where(i.c.state != "published"))
 
 
 def last_date(connection: Connection) -> str | None:
-    """Return the data's last date, that of the newest snapshot."""
+    """Return the last date of the data: the newest snapshot's."""
     snap = tables.customer_snapshots
     query = select(snap.c.as_of).where(published(snap)).order_by(snap.c.as_of.desc()).limit(1)
     return connection.execute(query).scalar_one_or_none()
@@ -55,9 +55,9 @@ def has_subscriptions(connection: Connection) -> bool:
 
 
 def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Sequence[Any]]:
-    """Return the population at a matured date with its labels, which follow from subscriptions.
+    """Return the population at a matured date, with labels derived from subscriptions.
 
-    Population: active at `as_of` and not known by then to end. Label 1: the subscription ends within 30 days after
+    Population: active at `as_of`, with no end known by then. Label 1: the subscription ends within 30 days after
     `as_of` and none starts within the grace gap (docs/definitions.md#churn-label).
 
     Returns
@@ -115,7 +115,7 @@ def _population(schema: Schema, as_of: str, *columns: Any) -> Select[Any]:
 def _end(as_of: str) -> Any:
     """SQL of the last end of a customer's subscriptions that are active at `as_of`; NEVER while one is open.
 
-    It looks ahead: use it for labels alone, never to select or score customers at `as_of`.
+    It uses later facts: only for labels, never to select or score customers at `as_of`.
     """
     other = s.alias("running")
     last = select(func.max(func.coalesce(other.c.ended_at, NEVER)))
@@ -134,7 +134,7 @@ def _back_at(as_of: str) -> Any:
 
 
 def _active(day: str, which: Any = s) -> tuple[Any, ...]:
-    """Conditions: active at `day`, and not known on that day to end, whatever became known later."""
+    """Conditions: active at `day` with no end known on that day, whatever became known later."""
     was_known = exists().where(
         w.c.customer_id == which.c.customer_id,
         w.c.started_at == which.c.started_at,
@@ -150,7 +150,7 @@ def _active(day: str, which: Any = s) -> tuple[Any, ...]:
 
 
 def _newest(day: str) -> Any:
-    """A condition: the newest of a customer's subscriptions active at `day`, so that each customer counts once."""
+    """A condition: the newest of a customer's subscriptions active at `day`, so that a customer counts once."""
     other = s.alias("other")
     newer = or_(other.c.started_at > s.c.started_at, and_(other.c.started_at == s.c.started_at, other.c.id > s.c.id))
     return ~exists().where(other.c.customer_id == s.c.customer_id, *_active(day, other), newer)
@@ -172,7 +172,7 @@ def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
 def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:
     """Return rows with a given label: (customer_id, as_of, label, feature ...), oldest first.
 
-    One row of each customer, the newest; one of each customer and date where the schema has an `as_of` column.
+    The newest row per customer, or per customer and date if the schema has an `as_of` column.
     """
     snap = snapshots_table(schema)
     labelled = and_(snap.c.label.is_not(None), published(snap))
@@ -184,7 +184,7 @@ def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]
 
 
 def churn_between(connection: Connection, start: str, end: str) -> tuple[int, int]:
-    """Count the customers active at `start`, and those of them not active at `end` (docs/definitions.md#logo-churn)."""
+    """Count the customers active at `start`, and those of them inactive at `end` (docs/definitions.md#logo-churn)."""
     later = s.alias("later")
     still = exists().where(
         later.c.customer_id == s.c.customer_id,
@@ -199,5 +199,5 @@ def churn_between(connection: Connection, start: str, end: str) -> tuple[int, in
 
 
 def first_start(connection: Connection) -> str | None:
-    """Return the date on which the first subscription began."""
+    """Return the date on which the first subscription started."""
     return connection.execute(select(func.min(s.c.started_at))).scalar_one()

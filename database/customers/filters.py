@@ -1,6 +1,6 @@
 """Filters of customers as SQL, for lists, counts and exports.
 
-Each filter is translated once, in `conditions`, over the join that `source` makes.
+`conditions` translates each filter to SQL over the join that `source` returns.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from shared.schema.features import Schema
 
 ranks, ledger = tables.present_ranks, tables.ledger
 
-#: A prefix of at most so many customers is looked up in its index; a more frequent one is checked row by row.
+#: A prefix that at most this many customers have is looked up in its index; a more frequent one is checked by row.
 FEW = 500
 
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`, both included; None is open."""
+    """From `low` to `high`, both included; None is unbounded."""
 
     low: float | None = None
     high: float | None = None
@@ -43,7 +43,7 @@ class FeatureRule:
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions on customers: every given part has to hold; of several values of a part, one."""
+    """Conditions on customers: all given parts must hold; a part with several values holds if one matches."""
 
     prefix: str | None = None
     plans: tuple[str | None, ...] = ()
@@ -61,42 +61,42 @@ class Filters:
 
     @property
     def has_table_conditions(self) -> bool:
-        """Return whether any condition is on the customers' own columns, not on their scores."""
+        """Return whether any condition is on the customers' own columns rather than their scores."""
         given = (self.prefix, self.plans, self.features, self.has_left)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
 
 def source(wide: Table, scores: Table, run_id: int) -> FromClause:
-    """Customers joined to their displayed ledger rows: in the order of ranks, or all customers, scored or not."""
+    """Join customers to their displayed ledger rows: ranked customers, or all customers if `scores` is the ledger."""
     ranked = ranks.join(wide, and_(ranks.c.customer_id == wide.c.id, ranks.c.run_id == run_id))
     return tables.with_scores(ranked if scores is ranks else wide, wide.c.id, run_id)
 
 
 def force_population_index(wide: Table) -> ColumnElement[bool]:
-    """A condition that is always true: it steers SQLite to an index in the ledger's order, not to its smallest one."""
+    """An always-true condition that makes SQLite use an index in the ledger's order instead of its smallest one."""
     return wide.c.churn + 0 >= 0
 
 
 def probability_in(scores: Table) -> ColumnElement[float]:
-    """The present probability, from the ranking or from the ledger; NULL where there is none."""
-    # `coalesce` leaves an outer join the outer join it is: an inner one SQLite may begin with the whole ledger.
+    """Return the present probability, from the ranking or the ledger; NULL if there is none."""
+    # `coalesce` keeps the outer join: SQLite could start an inner join with the whole ledger.
     return scores.c.churn_probability if scores is ranks else func.coalesce(ledger.c.churn_probability, null())
 
 
 def revenue_in(scores: Table) -> ColumnElement[float]:
-    """Revenue at risk: probability times the price at the time of scoring."""
+    """Return the revenue at risk: probability times the price at the time of scoring."""
     return probability_in(scores) * func.coalesce(ledger.c.monthly_price, null())
 
 
 def conditions(
     connection: Connection, schema: Schema, wide: Table, scores: Table, filters: Filters
 ) -> list[ColumnElement[bool]]:
-    """The filters as SQL over `source`."""
+    """Return the filters as SQL over `source`."""
     confidence = func.coalesce(ledger.c.confidence, null())
     found = [
         *score_conditions(probability_in(scores), filters),
         *_within(confidence, filters.confidence),
-        # `+ 0` keeps the planner from these indexes, which are for sorting: a range is often half of all customers.
+        # `+ 0` keeps the planner off these indexes, which are for sorting: a range often matches half of all customers.
         *_within(wide.c.tenure_months + 0, filters.tenure),
         *_within(wide.c.monthly_price + 0, filters.price),
     ]
@@ -104,7 +104,7 @@ def conditions(
         has_one = func.coalesce(ledger.c.customer_id, -1)
         found.append(has_one != -1 if filters.is_scored else has_one == -1)
     if filters.has_left is not None:
-        # `+ 0` keeps the planner from walking the index of `churn`, which nearly everybody shares.
+        # `+ 0` keeps the planner off the index of `churn`, whose value nearly all customers share.
         found.append(wide.c.churn + 0 == int(filters.has_left))
     if filters.plans:
         found.append(_one_of(wide.c.plan, filters.plans))
@@ -123,7 +123,7 @@ def conditions(
 
 
 def score_conditions(probability: ColumnElement[float], filters: Filters) -> list[ColumnElement[bool]]:
-    """The conditions on a probability."""
+    """Return the conditions on a probability."""
     levels = [or_(*(at_level(probability, level) for level in filters.levels))] if filters.levels else []
     return [*_within(probability, filters.probability), *levels]
 
@@ -140,7 +140,7 @@ def _one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[
 
 
 def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[bool]:
-    """A condition: a probability is of a level of risk."""
+    """A condition: a probability has a risk level."""
     if level == "High":
         return probability > HIGH_ABOVE
     return (
@@ -151,7 +151,7 @@ def at_level(probability: ColumnElement[float], level: str) -> ColumnElement[boo
 
 
 def _prefix(connection: Connection, wide: Table, prefix: str) -> ColumnElement[bool]:
-    """A condition: user_id or e-mail begins with a prefix, whatever the case; looked up first where few match."""
+    """A condition: user_id or e-mail begins with a prefix, ignoring case; looked up first if few match."""
     begins = [begins_with(column, prefix) for column in (wide.c.user_id, wide.c.email)]
     keys: set[int] = set()
     for each in begins:

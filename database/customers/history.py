@@ -1,6 +1,6 @@
-"""The history of a customer (facts, subscriptions, scores, jobs, imports), and the largest changes of scores.
+"""The history of a customer (facts, subscriptions, scores, jobs, imports), and the largest score changes.
 
-Law: newest first, never more than `limit`; dates of knowledge are as they were recorded.
+Law: newest first, never more than `limit` (or `limit` dates); `known_at` is as recorded.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ ledger, imports, jobs = tables.ledger, tables.imports, tables.jobs
 def facts(
     connection: Connection, schema: Schema, customer_id: int, *, limit: int, before: str | None = None
 ) -> list[dict[str, Any]]:
-    """Snapshots: features by name, `as_of`, `known_at`, `label` and the import they came by.
+    """Return snapshots: features by name, `as_of`, `known_at`, `label` and their import.
 
     Parameters
     ----------
     before
-        Only earlier dates (ISO). The corrections of a date stay together, so a page may exceed `limit`.
+        Only earlier dates (ISO). Corrections of a date stay on one page, so a page can exceed `limit`.
     """
     snap = snapshots_table(schema)
-    # The table's index begins with the date: walk the dates, newest first, and look the customer up in each.
+    # The table's index begins with the date: go through the dates, newest first, and look up the customer in each.
     newest = select(func.max(snap.c.as_of).label("day"))
     if before is not None:
         newest = newest.where(snap.c.as_of < before)
@@ -57,13 +57,13 @@ def facts(
 
 
 def subscriptions(connection: Connection, customer_id: int, *, limit: int) -> Sequence[AnyRow]:
-    """Return lifetimes, newest first."""
+    """Return a customer's lifetimes, newest first."""
     query = select(s).where(s.c.customer_id == customer_id).order_by(s.c.started_at.desc()).limit(limit)
     return connection.execute(query).all()
 
 
 def scores(connection: Connection, customer_id: int, *, limit: int, before_id: int | None = None) -> Sequence[AnyRow]:
-    """Return ledger rows of finished runs with their run, model and outcome (None until it is known)."""
+    """Return ledger rows of finished runs with their run, model and outcome (None until known)."""
     outcome = [
         select(column)
         .where(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
@@ -97,13 +97,13 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
 
 
 def jobs_of(connection: Connection, job_ids: Sequence[int]) -> Sequence[AnyRow]:
-    """The jobs behind some scores, newest first."""
+    """Return jobs by id, newest first."""
     query = select(jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.finished_at).where(jobs.c.id.in_(job_ids))
     return connection.execute(query.order_by(jobs.c.id.desc())).all()
 
 
 def imports_of(connection: Connection, import_ids: Sequence[int]) -> Sequence[AnyRow]:
-    """The imports behind some facts, newest first."""
+    """Return imports by id, newest first."""
     query = select(imports.c.id, imports.c.file_name, imports.c.as_of, imports.c.created_at)
     return connection.execute(query.where(imports.c.id.in_(import_ids)).order_by(imports.c.id.desc())).all()
 
@@ -111,12 +111,12 @@ def imports_of(connection: Connection, import_ids: Sequence[int]) -> Sequence[An
 def movers(
     connection: Connection, schema: Schema, *, run_id: int, earlier_run_id: int, rising: bool, limit: int
 ) -> list[dict[str, Any]]:
-    """Return the customers whose present score differs most from that of an earlier run.
+    """Return the customers whose present scores differ most from those of an earlier run.
 
     Parameters
     ----------
     rising
-        The largest increases, or else the largest decreases.
+        True for the largest increases, False for the largest decreases.
     """
     wide = customers_table(schema)
     then = ledger.alias("then")

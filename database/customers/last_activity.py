@@ -1,6 +1,6 @@
 """`last_activity`: days since the last login in words (docs/api.md#figures), in Python and in SQL.
 
-Law: both say the same of every number of days.
+Law: both give the same text for every number of days.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def last_activity(days: float | None) -> str | None:
 
 
 def last_activity_sql(days: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the same as an SQL expression over another one."""
+    """Return the SQL expression of these words, given that of the number of days."""
     whole = floor(days)
     text = cast(whole, Text) + literal(" days ago", Text)
     return case((days.is_(None), null()), (whole == 0, "Today"), (whole == 1, "Yesterday"), else_=text)

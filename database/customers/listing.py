@@ -1,7 +1,7 @@
-"""Lists of customers: sorted, page by page, with a count that ends where it would get expensive.
+"""Lists of customers: sorted, page by page, with a count that stops before it gets expensive.
 
-Law: a page begins after a position (value, id), never at an offset; customers without the value come last in either
-direction.
+Law: a page begins after a position (value, id), never at an offset; customers without the value come last in both
+directions.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from shared.contracts.api import REASON_NUMBERS
 from shared.risk import LEVELS
 from shared.schema.features import Schema
 
-#: Counting ends here: larger results are shown as "10,000+".
+#: Counting stops here: larger results are shown as "10,000+".
 COUNTED = 10_000
-#: Fewer matches are gathered and sorted; more are read in the order of an index until the page is full.
+#: Up to this many matches are collected and sorted; more are read in index order until the page is full.
 GATHERED = 2_000
-#: Up to so many matches of a probability, a query is driven by the ranking; above, it scans the ledger.
+#: Up to this many matches of a probability, a query starts from the ranking; above, it scans the ledger.
 MAX_RANK_SCAN = 50_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("reason", "points"))
 #: The feature that holds the days since the last login.
@@ -52,7 +52,7 @@ class Sort:
 
 @dataclass(frozen=True)
 class Position:
-    """The end of a page: the last row's value (None where it has none) and key."""
+    """The end of a page: the last row's value (None if it has none) and key."""
 
     value: float | str | None
     id: int
@@ -63,7 +63,7 @@ SORT_KEYS = ("churn_probability", "monthly_price", "tenure_months", "user_id", *
 
 
 def _unsorted_in(connection: Connection, filters: Filters, run_id: int) -> Table:
-    """The table that drives a query without an order: the ranking, or the ledger."""
+    """Return the table that an unsorted query starts from: the ranking or the ledger."""
     if not filters.is_scored:
         return ledger
     return ranks if not filters.has_table_conditions or _few_match(connection, filters, run_id) else ledger
@@ -80,7 +80,7 @@ def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
 
 
 def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int) -> Table:
-    """The table that drives a sorted query, of customers who have a value to sort by."""
+    """Return the table that a sorted query starts from, for customers who have a value to sort by."""
     if sort.key == "churn_probability":
         return ranks
     few = filters.is_scored and sort.key in UNINDEXED and _few_match(connection, filters, run_id)
@@ -88,7 +88,7 @@ def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int
 
 
 def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
-    """The SQL value to sort by: a larger `last_activity` is a more recent one; revenue is as the run stored it."""
+    """Return the SQL value to sort by: a larger `last_activity` is more recent; revenue uses the price at scoring."""
     if sort.key == "churn_probability":
         return probability_in(scores)
     if sort.key == "revenue_at_risk":
@@ -113,11 +113,11 @@ def page(
     Parameters
     ----------
     by_table
-        Few match: gather and sort them, instead of reading the ranking in order.
+        Few customers match: collect and sort them instead of reading the ranking in order.
 
     Returns
     -------
-    rows with every customer column, score columns (None where unscored), `score_run_id`, and `sort_value`.
+    rows with every customer column, score columns (None if unscored), `score_run_id`, and `sort_value`.
     """
     wide, run_id = customers_table(schema), present_run(connection)
     scores = ledger if by_table else _sorted_in(connection, filters, sort, run_id)
@@ -156,14 +156,14 @@ def _keys(
 def _in_order(
     query: Select[Any], value: ColumnElement[Any], key: ColumnElement[int], sort: Sort, after: Position | None
 ) -> Select[Any]:
-    """Sort a query and begin it after a position; ties are sorted by key, in the direction of the value's index."""
+    """Sort a query and start it after a position; ties are sorted by key, in the direction of the value's index."""
     key_descends = sort.descending != (sort.key == "churn_probability")
     query = query.order_by(value.desc() if sort.descending else value, key.desc() if key_descends else key)
     if after is None:
         return query
     beyond = value < after.value if sort.descending else value > after.value
     tied = key < after.id if key_descends else key > after.id
-    # An index can begin at a bound on the value alone.
+    # A bound on the value alone lets an index scan start there.
     edge = value <= after.value if sort.descending else value >= after.value
     return query.where(edge, or_(beyond, and_(value == after.value, tied)))
 
@@ -189,7 +189,7 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
 
 
 def count(connection: Connection, schema: Schema, filters: Filters, *, up_to: int = COUNTED) -> tuple[int, bool]:
-    """Return the number of matches, and whether it is exact: counting ends at `up_to`."""
+    """Return the number of matches, and whether it is exact: counting stops at `up_to`."""
     wide, run_id = customers_table(schema), present_run(connection)
     scores = _unsorted_in(connection, filters, run_id)
     where = [

@@ -1,4 +1,4 @@
-"""Records of models: versions, figures, and the timeline of what was live.
+"""Records of models: versions, figures, and the timeline of live models.
 
 Law: `model_timeline` is appended, never changed; the newest row names the live model.
 """
@@ -40,7 +40,7 @@ class Model:
 
     @property
     def complete_features(self) -> tuple[str, ...]:
-        """Features that training had complete; none where the report of an older version does not name them."""
+        """Features that were complete in training; empty if an older report does not list them."""
         return tuple(each["feature"] for each in self.figures.get("blanked", ()))
 
 
@@ -64,7 +64,7 @@ def live(connection: Connection) -> Model | None:
 
 
 def live_version(connection: Connection) -> tuple[int, str] | None:
-    """Id and version of the live model, without its report."""
+    """Return the id and version of the live model, without its report."""
     query = select(m.c.id, m.c.version).join_from(t, m, m.c.id == t.c.model_id).order_by(t.c.id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return (row.id, row.version) if row else None
@@ -80,7 +80,7 @@ _LIVE_SCHEMA = (
 
 
 def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] | None:
-    """Return version, schema and complete features of the live model: all that a single score needs, in one query."""
+    """Return version, schema and complete features of the live model, which a single score needs, in one query."""
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
     if row is None:
         return None
@@ -98,26 +98,26 @@ def live_since(connection: Connection) -> AnyRow | None:
 
 
 def before(connection: Connection) -> Model | None:
-    """Return the model that was live before the present one; a rollback takes the newest off the timeline."""
-    went: list[int] = []
+    """Return the model that was live before the present one; a rollback cancels the newest entry."""
+    live_ids: list[int] = []
     for model_id, is_rollback in connection.execute(select(t.c.model_id, t.c.is_rollback).order_by(t.c.id)):
         if is_rollback:
-            went.pop()
+            live_ids.pop()
         else:
-            went.append(model_id)
-    if len(went) < 2:
+            live_ids.append(model_id)
+    if len(live_ids) < 2:
         return None
-    return _model(connection.execute(select(m).where(m.c.id == went[-2])).one())
+    return _model(connection.execute(select(m).where(m.c.id == live_ids[-2])).one())
 
 
 def get(connection: Connection, version: str) -> Model | None:
-    """One version."""
+    """Return one version."""
     row = connection.execute(select(m).where(m.c.version == version)).one_or_none()
     return _model(row) if row else None
 
 
 def versions(connection: Connection) -> Sequence[Model]:
-    """Every version, newest first."""
+    """Return every version, newest first."""
     return [_model(row) for row in connection.execute(select(m).order_by(m.c.id.desc()))]
 
 
@@ -127,7 +127,7 @@ def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> 
     Parameters
     ----------
     on_disk
-        Versions that the ML service holds: none of them is given again.
+        Versions that the ML service has: none of them is used again.
     """
     known = {*connection.execute(select(m.c.version)).scalars(), *on_disk}
     if not known:
@@ -141,7 +141,7 @@ def reserve(
 ) -> int:
     """Reserve a version for a training and return its id; `trained_on` is the date of the newest data."""
     running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running", tables.jobs.c.id != job_id)
-    # A version that a killed training reserved is free again; one of a running training is not.
+    # A version that a killed training reserved is freed; one of a running training is not.
     connection.execute(delete(m).where(m.c.state == "training", m.c.job_id.not_in(running)))
     return connection.execute(
         insert(m)
@@ -191,30 +191,30 @@ def record(connection: Connection, model_id: int, report: Mapping[str, Any], now
 
 
 def decide(connection: Connection, model_id: int, decision: str) -> None:
-    """Store the reason why a model was, or was not, made live."""
+    """Store why a model was, or was not, made live."""
     connection.execute(update(m).where(m.c.id == model_id).values(decision=decision))
 
 
 def promote(connection: Connection, model_id: int, *, reason: str, live_from: str, user_id: int | None = None) -> None:
-    """Make a model the live one from a moment on."""
+    """Make a model live from a given time on."""
     values = {"model_id": model_id, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 0}
     connection.execute(insert(t).values(values))
 
 
 def roll_back(connection: Connection, to: int, *, reason: str, live_from: str, user_id: int | None) -> None:
-    """Make an earlier model the live one again."""
+    """Make an earlier model live again."""
     values = {"model_id": to, "reason": reason, "live_from": live_from, "user_id": user_id, "is_rollback": 1}
     connection.execute(insert(t).values(values))
 
 
 def timeline(connection: Connection) -> Sequence[AnyRow]:
-    """Versions that were live, newest first: (version, live_from, reason, user_id)."""
+    """Return the versions that were live, newest first: (version, live_from, reason, user_id)."""
     query = select(m.c.version, t.c.live_from, t.c.reason, t.c.user_id).join_from(t, m, m.c.id == t.c.model_id)
     return connection.execute(query.order_by(t.c.id.desc())).all()
 
 
 def importance(connection: Connection, version: str) -> Sequence[AnyRow]:
-    """(feature_name, shap_value) of a version, largest first."""
+    """Return (feature_name, shap_value) of a version, largest first."""
     f = tables.feature_importance
     query = select(f.c.feature_name, f.c.shap_value).where(f.c.model_version == version)
     return connection.execute(query.order_by(f.c.shap_value.desc(), f.c.id)).all()

@@ -1,7 +1,7 @@
-"""The scores on display: the ranking, and changes since the run was published.
+"""The displayed scores: the ranking, and changes since the run was published.
 
-Law: the displayed score of a customer is one row of the ledger (`tables.with_scores`), whose probability the ranking
-repeats; a run is shown only once it is published (`database.scoring.runs`).
+Law: a customer's displayed score is one ledger row (`tables.with_scores`), whose probability the ranking repeats; a
+run is shown only once it is published (`database.scoring.runs`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
 
 
 def drop(connection: Connection, run_id: int, customer_ids: Select[tuple[int]]) -> None:
-    """Hide the scores of customers while a run is the published one."""
+    """Hide the scores that customers have while a run is the published one."""
     _unrank(connection, run_id, customer_ids)
     theirs = and_(changes.c.run_id == run_id, changes.c.customer_id.in_(customer_ids))
     connection.execute(update(changes).where(theirs).values(scored_run_id=None))
@@ -75,7 +75,7 @@ def _shown(run_id: int, *columns: ColumnElement[Any]) -> Select[Any]:
 def drop_stale(connection: Connection, limit: int) -> int:
     """Delete up to `limit` ranks or changes of a run that is superseded or failed; return their number."""
     live = select(pointer.c.run_id).union(select(runs.c.id).where(runs.c.state == "running"))
-    # Run by run: a search among the ranks would read all ranks of the published run.
+    # Look up each run: scanning the ranks would read all ranks of the published run.
     some = [select(table.c.run_id).where(table.c.run_id == runs.c.id).exists() for table in (ranks, changes)]
     stale = select(runs.c.id).where(runs.c.id.not_in(live), or_(*some)).limit(1)
     found = connection.execute(stale).scalar_one_or_none()
@@ -83,11 +83,11 @@ def drop_stale(connection: Connection, limit: int) -> int:
 
 
 def drop_some(connection: Connection, run_id: int, limit: int) -> int:
-    """Delete up to `limit` ranks, or then changes, of a run; return their number, 0 once all are gone."""
+    """Delete up to `limit` ranks of a run, then changes; return their number, 0 if none are left."""
     p, who = ranks.c.churn_probability, ranks.c.customer_id
     of_run = select(p, who).where(ranks.c.run_id == run_id).order_by(p.desc(), who)
     last = connection.execute(of_run.offset(limit - 1).limit(1)).one_or_none()
-    # A range of the key is deleted five times as fast as a list of rows.
+    # Deleting a key range is five times as fast as deleting a list of rows.
     stretch = () if last is None else (p >= last[0], or_(p > last[0], who <= last[1]))
     if gone := connection.execute(delete(ranks).where(ranks.c.run_id == run_id, *stretch)).rowcount:
         return gone

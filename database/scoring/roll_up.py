@@ -1,6 +1,6 @@
-"""Roll-up and ranking of a scoring run, made while its scores are written.
+"""Roll-up and ranking of a scoring run, computed while its scores are written.
 
-Law: memory holds 16 bytes for each customer that is ranked.
+Law: a ranking takes 16 bytes of memory per customer until it is sorted.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class RollUp:
 
     @property
     def average(self) -> float | None:
-        """Mean probability; None before the first."""
+        """Mean probability; None before the first customer."""
         return self._total / self.customers if self.customers else None
 
     def add(self, p: Floats, price: Floats) -> None:
-        """Count a chunk: probabilities, and prices where they are known (NaN elsewhere)."""
+        """Count a chunk: probabilities, and prices (NaN if unknown)."""
         unpriced = np.isnan(price)
         edges = np.ceil(p * BINS).astype(np.intp)
         for row, weights in enumerate((None, p, np.where(unpriced, 0.0, p * price), unpriced)):
@@ -36,7 +36,7 @@ class RollUp:
         self._total += float(p.sum())
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Return (bin, customers, probability_sum, revenue_at_risk, unpriced) of every bin that has customers."""
+        """Return (bin, customers, probability_sum, revenue_at_risk, unpriced) of each bin with customers."""
         return [
             (at, int(self._sums[0, at]), float(self._sums[1, at]), float(self._sums[2, at]), int(self._sums[3, at]))
             for at in np.flatnonzero(self._sums[0]).tolist()
@@ -44,13 +44,13 @@ class RollUp:
 
 
 class Ranking:
-    """Keeps scores, and returns them from the highest probability down; ties in the order in which they were added."""
+    """Collects scores, and returns them by descending probability, ties in the order they were added."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Floats, Ints]] = []
 
     def add(self, p: Floats, customer_ids: Ints) -> None:
-        """Keep a chunk; customers ascend from chunk to chunk."""
+        """Add a chunk; customer ids ascend from chunk to chunk."""
         self._parts.append((p, customer_ids))
 
     def parts(self, rows: int) -> Iterator[tuple[Floats, Ints]]:

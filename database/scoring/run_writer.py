@@ -1,6 +1,6 @@
 """Writes a scoring run: rows in short transactions, then one that publishes it.
 
-Law: a run becomes visible whole or not at all; no transaction holds the write lock for long.
+Law: a run becomes visible completely or not at all; no transaction holds the write lock for long.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from database.scoring.roll_up import Ranking, RollUp
 from database.tables import tables
 from shared.clock import Clock, iso
 
-#: Rows of the first transaction; `AdaptiveBatchSize` finds how many the next one may hold, up to the other.
+#: Rows of the first transaction, and of the largest that `AdaptiveBatchSize` may choose.
 FIRST_BATCH, LARGEST_BATCH = 5_000, 20_000
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of customers in ascending order of their keys; shape (customers,) each.
+    """Scores of customers in ascending order of their ids; shape (customers,) each.
 
     Attributes
     ----------
     monthly_prices
-        NaN where there is none.
+        NaN if there is none.
     columns
         By the names of `runs.SCORE_COLUMNS`.
     """
@@ -45,14 +45,14 @@ class Scores:
 
 
 class RunWriter:
-    """A scoring run under way; made by `open_run`.
+    """A scoring run in progress; made by `open_run`.
 
     Attributes
     ----------
     run_id
-        Its key.
+        Its id.
     started_at
-        Timestamp.
+        Timestamp of its start.
     """
 
     def __init__(self, database: Database, inserter: ColumnInserter, run: _Run, clock: Clock) -> None:
@@ -98,7 +98,7 @@ class RunWriter:
         Parameters
         ----------
         progress
-            Called after each part of the ranking; what it raises ends the run.
+            Called after each part of the ranking; an exception ends the run.
         """
         for probabilities, ids in self._ranking.parts(LARGEST_BATCH):
             columns = {"churn_probability": probabilities, "customer_id": ids}
@@ -111,7 +111,7 @@ class RunWriter:
         _repeat(self._database, ranks.drop_stale)
 
     def finish(self) -> None:
-        """End the run without publishing it; a sample updates the scores on display if the same model made them."""
+        """End the run without publishing it; a sample updates the displayed scores if the same model made them."""
         with self._database.write() as connection:
             self._close(connection, "done")
             shown = runs.published(connection)
@@ -157,7 +157,7 @@ def open_run(
     as_of
         Date of the facts.
     job_id
-        The job that makes it.
+        The job that runs it.
     """
     started_at = iso(clock())
     with database.write() as connection:
@@ -168,13 +168,13 @@ def open_run(
             writer = RunWriter(database, inserter, _Run(run_id, kind, model_id, started_at), clock)
             yield writer
     finally:
-        # A failure after publishing leaves the run: it is the one that is shown.
+        # A failure after publishing keeps the run, whose scores are shown.
         if writer is None or not writer.is_finished:
             _drop(database, [run_id])
 
 
 def drop_unfinished(database: Database, job_id: int) -> None:
-    """Delete the runs that a failed attempt of a job left behind."""
+    """Delete the runs that a failed attempt of a job left unfinished."""
     with database.read() as connection:
         unfinished = runs.unfinished(connection, job_id)
     _drop(database, unfinished)
@@ -196,7 +196,7 @@ def _repeat(database: Database, drop: Callable[..., int]) -> None:
 
 
 def refresh_roll_up(database: Database) -> None:
-    """Count the published run's present scores again, after some of them changed."""
+    """Recount the published run's present scores after some of them changed."""
     with database.read() as connection:
         shown = runs.published(connection)
         measured = runs.measure_bins(connection, shown.run_id) if shown else []

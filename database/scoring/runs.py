@@ -1,6 +1,6 @@
-"""Scoring runs: the ledger they append to, and the roll-up of what they publish.
+"""Scoring runs: the ledger they append to, and the roll-up of their scores.
 
-Law: rows are appended in chunks under the run's id and seen by nobody; `publish` switches one pointer.
+Law: rows are appended in chunks under the run's id and are not shown until `publish` switches one pointer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.errors import Conflict
 runs, ledger, ranks = tables.scoring_runs, tables.ledger, tables.present_ranks
 bins, pointer = tables.score_bins, tables.published_run
 
-#: Scores are counted in bins (k-1, k] / BINS, so that any cut with three decimals is exact.
+#: Scores are counted in bins (k-1, k] / BINS, so that any threshold with three decimals is exact.
 BINS = 1000
 SCORE_COLUMNS = (
     "churn_probability",
@@ -36,7 +36,7 @@ SCORE_COLUMNS = (
 )
 Kind = Literal["full", "sample", "past"]
 Ending = Literal["done", "published"]
-GONE = "Customers disappeared while they were being scored. Nothing of this run was stored; score again."
+GONE = "Customers were deleted during scoring. Nothing of this run was stored; score again."
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
 
 
 def require_customers(connection: Connection, run_id: int, *, first_id: int, last_id: int, count: int) -> None:
-    """Raise Conflict where the run, or one of the `count` customers added to it from key to key, no longer exists."""
-    there = ledger.join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
-    present = select(func.count()).select_from(there.join(runs, runs.c.id == ledger.c.run_id))
+    """Raise Conflict if the run, or one of the `count` customers added between two ids, no longer exists."""
+    existing = ledger.join(tables.customers, tables.customers.c.id == ledger.c.customer_id)
+    present = select(func.count()).select_from(existing.join(runs, runs.c.id == ledger.c.run_id))
     query = present.where(ledger.c.run_id == run_id, ledger.c.customer_id.between(first_id, last_id))
     if connection.execute(query).scalar_one() != count:
         raise Conflict(GONE)
@@ -85,7 +85,7 @@ def measure_bins(connection: Connection, run_id: int, *, shown: bool = True) -> 
     Parameters
     ----------
     shown
-        Count the scores on display while this run is the published one; else the run's own scores, as for a past run.
+        Count the scores displayed while this run is the published one, or else the run's own scores, as for a past run.
     """
     p, price = ledger.c.churn_probability, ledger.c.monthly_price
     query = select(
@@ -129,13 +129,13 @@ def finish(
 
 
 def publish(connection: Connection, run_id: int, now: str) -> None:
-    """Make a finished run the one whose scores are shown."""
+    """Publish a finished run, so that its scores are shown."""
     connection.execute(delete(pointer))
     connection.execute(insert(pointer).values(id=1, run_id=run_id, published_at=now))
 
 
 def published(connection: Connection) -> Published | None:
-    """The run whose scores are shown; None before the first."""
+    """Return the run whose scores are shown; None if there is none."""
     query = (
         select(runs, tables.models.c.version, pointer.c.published_at)
         .join_from(pointer, runs, runs.c.id == pointer.c.run_id)
@@ -162,7 +162,7 @@ def unfinished(connection: Connection, job_id: int) -> Sequence[int]:
 
 
 def drop_rows(connection: Connection, run_id: int, limit: int) -> int:
-    """Delete up to `limit` ranks or ledger rows of a run; return their number, 0 once all are gone."""
+    """Delete up to `limit` ranks or ledger rows of a run; return their number, 0 if none are left."""
     if gone := present.drop_some(connection, run_id, limit):
         return gone
     some = select(ledger.c.customer_id).where(ledger.c.run_id == run_id).limit(limit)
@@ -171,7 +171,7 @@ def drop_rows(connection: Connection, run_id: int, limit: int) -> int:
 
 
 def drop(connection: Connection, run_id: int) -> None:
-    """Delete a run whose rows are gone."""
+    """Delete a run whose rows have been deleted."""
     connection.execute(delete(bins).where(bins.c.run_id == run_id))
     connection.execute(delete(runs).where(runs.c.id == run_id))
 
@@ -183,13 +183,13 @@ def _unsettled() -> Any:
 
 
 def without_outcome(connection: Connection, run_id: int) -> Sequence[int]:
-    """Customers of a run's predictions that have no outcome yet, ascending."""
+    """Return the customers whose predictions in a run have no outcome yet, ascending."""
     query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id, _unsettled())
     return connection.execute(query.order_by(ledger.c.customer_id)).scalars().all()
 
 
 def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
-    """Finished runs up to a date with predictions that have no outcome yet: (id, as_of)."""
+    """Return (id, as_of) of finished runs up to a date with predictions that have no outcome yet."""
     some = select(ledger.c.customer_id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
     query = select(runs.c.id, runs.c.as_of).where(tables.is_finished, runs.c.as_of <= as_of_until, some)
     return connection.execute(query.order_by(runs.c.id)).all()

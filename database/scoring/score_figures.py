@@ -23,7 +23,7 @@ ranks, pointer = tables.present_ranks, tables.published_run
 
 @dataclass(frozen=True)
 class Tail:
-    """Customers of a run whose probability is above a cut, and totals of the run."""
+    """Customers of a run whose probability is above a threshold, and totals of the run."""
 
     customers: int
     probability_sum: float
@@ -33,10 +33,9 @@ class Tail:
 
 
 def tail(connection: Connection, run_id: int, cut: float) -> Tail:
-    """Count the customers above a cut with at most three decimals.
+    """Count the customers above a threshold with at most three decimals.
 
-    `revenue_at_risk` is over all customers (docs/definitions.md#revenue-at-risk); None where a price is
-    unknown.
+    `revenue_at_risk` is over all customers (docs/definitions.md#revenue-at-risk); None if a price is unknown.
     """
     edge = round(cut * BINS)
     rows = bins(connection, run_id)
@@ -52,12 +51,12 @@ def tail(connection: Connection, run_id: int, cut: float) -> Tail:
 
 
 def bins(connection: Connection, run_id: int) -> Sequence[AnyRow]:
-    """A run's roll-up, ascending."""
+    """Return a run's roll-up, by ascending bin."""
     return connection.execute(select(b).where(b.c.run_id == run_id).order_by(b.c.bin)).all()
 
 
 def run_before(connection: Connection, as_of: str) -> int | None:
-    """Return the last full run that is dated 30 days or more before `as_of`."""
+    """Return the last full run dated 30 days or more before `as_of`."""
     query = (
         select(runs.c.id)
         .where(
@@ -72,16 +71,16 @@ def run_before(connection: Connection, as_of: str) -> int | None:
 
 
 def distribution(connection: Connection, run_id: int | None) -> list[int]:
-    """Customers by probability rounded to one decimal: 11 counts for 0.0, 0.1 .. 1.0."""
+    """Count customers by probability rounded to one decimal: 11 counts for 0.0, 0.1 .. 1.0."""
     counts = [0] * 11
     for row in bins(connection, run_id) if run_id is not None else ():
-        # A bin is (k-1, k] thousandths: round by its middle, which never lies on a boundary.
+        # A bin is (k-1, k] thousandths: round its middle, which never lies on a boundary.
         counts[int((row.bin - 0.5) / 100 + 0.5) if row.bin else 0] += row.customers
     return counts
 
 
 def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]:
-    """Customers at high, medium and low risk."""
+    """Count the customers at high, medium and low risk."""
     rows = bins(connection, run_id) if run_id is not None else ()
     high = sum(row.customers for row in rows if row.bin > HIGH_ABOVE * BINS)
     medium = sum(row.customers for row in rows if MEDIUM_ABOVE * BINS < row.bin <= HIGH_ABOVE * BINS)
@@ -91,7 +90,7 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
 def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
     """Return rows of the newest finished run, highest probability first, and the number of scores since a moment.
 
-    Of the published run, customers who have left since are left out.
+    Customers of the published run who have left since are omitted.
     """
     newest = connection.execute(
         select(runs.c.id).where(tables.is_finished).order_by(runs.c.as_of.desc(), runs.c.id.desc()).limit(1)
@@ -105,7 +104,7 @@ def recent_predictions(connection: Connection, *, limit: int, since: str) -> tup
         return [], int(total)
     shown = connection.execute(select(pointer.c.run_id)).scalar_one_or_none()
     if newest == shown:
-        # Only the published run is ranked; the rows of another are gathered and sorted.
+        # Only the published run is ranked; the rows of any other run are sorted here.
         scored: FromClause = tables.with_scores(ranks, ranks.c.customer_id, newest)
         first, here = ranks.c.churn_probability, ranks.c.run_id == newest
     else:

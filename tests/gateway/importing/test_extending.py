@@ -68,9 +68,9 @@ def test_a_base_is_extended_once_and_keeps_its_history(world: World, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda s: s["features"].pop("device_count"), "feature 'device_count' is gone"),
-        (lambda s: s["features"].update(plan={"kind": "number"}), "feature 'plan' is of another kind"),
-        (lambda s: s.update(id="key"), "`id` is another"),
+        (lambda s: s["features"].pop("device_count"), "feature 'device_count' is missing"),
+        (lambda s: s["features"].update(plan={"kind": "number"}), "feature 'plan' has another kind"),
+        (lambda s: s.update(id="key"), "`id` differs"),
         (lambda s: s["features"].update(extra={"kind": "number", "missing": False}), "set missing = true"),
     ],
 )
