@@ -1,6 +1,6 @@
-"""Changes that an import makes beyond its own rows: absent customers, first lifetimes, scores that are no longer shown.
+"""Changes that an import makes beyond its own rows: absent customers, first lifetimes, hidden scores.
 
-Law: every statement may be repeated, over ranges of customers, each in a short transaction of the caller's.
+Law: every statement can be repeated; each changes a range of customers in a short transaction of the caller.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def has_dates_between(connection: Connection, first: str, last: str) -> bool:
 
 
 def declare_gone(connection: Connection, as_of: str, now: str, after: int, until: int) -> int:
-    """End the customers with `after` < id <= `until` whom a full snapshot lacks, on its date; return their number."""
+    """End customers absent from a full snapshot, on its date, with `after` < id <= `until`; return their number."""
     absent = (c.c.id > after, c.c.id <= until, c.c.churn == 0, c.c.as_of < as_of)
     runs = (s.c.started_at <= as_of, or_(s.c.ended_at.is_(None), s.c.ended_at > as_of))
     theirs = s.c.customer_id.in_(select(c.c.id).where(*absent))
@@ -31,7 +31,7 @@ def declare_gone(connection: Connection, as_of: str, now: str, after: int, until
 
 
 def open_lifetimes(connection: Connection, day: str, now: str, after: int, until: int) -> None:
-    """Give each active customer that has facts of `day` and no lifetime a lifetime that starts on it."""
+    """Give each active customer with facts of `day` but no lifetime a lifetime that starts on `day`."""
     values = (c.c.id, literal(day), c.c.plan, c.c.monthly_price, c.c.currency, literal(now))
     source = (
         select(*values)
@@ -45,6 +45,6 @@ def open_lifetimes(connection: Connection, day: str, now: str, after: int, until
 
 
 def hide_gone(connection: Connection, run_id: int, after: int, until: int) -> None:
-    """Hide the present scores of customers who have left or are known to end."""
+    """Hide the present scores of customers who have left or have a known end."""
     gone = select(c.c.id).where(c.c.id > after, c.c.id <= until, (c.c.churn == 1) | c.c.ends_on.is_not(None))
     ranks.drop(connection, run_id, gone)

@@ -1,6 +1,6 @@
-"""The statements that apply staged outcomes: each ends a lifetime.
+"""The statements that apply staged outcomes, which end lifetimes.
 
-Law: every statement may be repeated: a customer who was ended is ended again on the same day.
+Law: every statement can be repeated: a lifetime that was ended is ended again on the same day.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TODAY, _NOW = bindparam("today", type_=Text), bindparam("now", type_=Text)
 
 
 def without_lifetime(connection: Connection, staging: Staging) -> list[StagedReject]:
-    """Return the rows for which no lifetime began by the day of the end; the rows have to be attached."""
+    """Return the rows for which no lifetime started by the day of the end; the rows must be attached."""
     r, end = staging.rows, staging.role("end")
     began = exists().where(s.c.customer_id == r.c.customer_id, s.c.started_at <= end)
     blank = staging.role("start").is_(None) if staging.has("start") else true()
@@ -45,7 +45,7 @@ def without_lifetime(connection: Connection, staging: Staging) -> list[StagedRej
 
 
 def _other_lifetime(connection: Connection, staging: Staging) -> list[StagedReject]:
-    """A condition: the row ends a lifetime other than the one that runs on that day, so the customer would stay."""
+    """Return the rows that end another lifetime than the one running on that day, so that the customer would stay."""
     r, start, end = staging.rows, staging.role("start"), staging.role("end")
     query = (
         select(r.c.n, func.max(start), func.max(s.c.started_at))
@@ -73,21 +73,21 @@ class OutcomeStatements:
             staging.role("end_reason") if staging.has("end_reason") else cast(null(), Text)
         )
         self._contracts = [*([self._named()] if staging.has("start") else []), self._latest()]
-        # A lifetime of one day, begun and ended on it, is no return.
+        # A lifetime that starts and ends on the same day is not a return.
         back = exists().where(s.c.customer_id == r.c.customer_id, s.c.started_at >= end, _ended_at() > end)
         theirs = update(c).where(*self._chunk, c.c.id == r.c.customer_id, ~back)
         self._left = theirs.where(end <= _TODAY).values(churn=1, ends_on=None, updated_at=_NOW)
         self._leave = theirs.where(end > _TODAY).values(ends_on=end, updated_at=_NOW)
 
     def apply(self, connection: Connection, after: int, until: int) -> tuple[int, int]:
-        """Apply the rows with `after` < n <= `until`; return the numbers of customers who have left, and who will."""
+        """Apply the rows with `after` < n <= `until`; return the numbers of customers who left and who will leave."""
         given = {**self._given, "after": after, "until": until}
         for statement in self._contracts:
             connection.execute(statement, given)
         return connection.execute(self._left, given).rowcount, connection.execute(self._leave, given).rowcount
 
     def _named(self) -> Any:
-        """End the lifetimes that the rows name by their start, whether or not the database has them."""
+        """End the lifetimes whose start the rows give, whether or not the database has them."""
         r, start = self._staging.rows, self._staging.role("start")
         values = {
             "customer_id": c.c.id, "started_at": start, "cancelled_at": self._announced,
@@ -104,12 +104,12 @@ class OutcomeStatements:
         return upsert(s, source, key=["customer_id", "started_at"], changes=changes)
 
     def _latest(self) -> Any:
-        """End the last lifetime that had begun by the day."""
+        """End the last lifetime that had started by the day of the end."""
         r, end, o = self._staging.rows, self._staging.role("end"), s.alias("o")
         latest = select(func.max(o.c.started_at)).where(o.c.customer_id == r.c.customer_id, o.c.started_at <= end)
         mine = and_(s.c.customer_id == r.c.customer_id, s.c.started_at == latest.correlate(r).scalar_subquery())
         if self._staging.has("start"):
-            # With a start given, another lifetime ends only if it runs on that day: one of `open_lifetimes`.
+            # If a start is given, another lifetime ends only if it runs on that day: one of `open_lifetimes`.
             mine = and_(mine, or_(self._staging.role("start").is_(None), _ended_at() > end))
         reason = func.coalesce(self._reason, s.c.end_reason)
         values = {"cancelled_at": self._announced, "ended_at": end, "end_reason": reason}

@@ -1,6 +1,6 @@
-"""The statements by which staged rows become facts: customers, snapshots and lifetimes, a chunk of rows at a time.
+"""The statements that turn staged rows into customers, snapshots and lifetimes, a chunk of rows at a time.
 
-Law: a chunk and the number of its last row are written in one transaction, so that an interrupted import goes on
+Law: a chunk and the number of its last row are written in one transaction, so that an interrupted import continues
 where it stopped; snapshots count once the import is published (`facts.published`).
 """
 
@@ -59,7 +59,7 @@ class ChunkStatements:
         self._statements = list(self._made())
 
     def apply(self, connection: Connection, after: int, until: int) -> None:
-        """Write the rows with `after` < n <= `until` in one transaction that the caller holds."""
+        """Write the rows with `after` < n <= `until` in the caller's transaction."""
         given = {"after": after, "until": until, "now": self._plan.now}
         given |= {"import_id": self._import_id, "today": self._plan.today}
         for statement in self._statements:
@@ -88,7 +88,7 @@ class ChunkStatements:
         return None if feature is None else self._staging.feature(column_names(schema)[feature])
 
     def _shared(self, column: str) -> Value | None:
-        """The feature that fills a documented column, unchanged: the model reads it from there."""
+        """Return the feature that fills a documented column, unchanged because the model reads it from there."""
         names = column_names(self._staging.schema)
         return self._feature(next((feature for feature, name in names.items() if name == column), None))
 
@@ -99,7 +99,7 @@ class ChunkStatements:
 
         def changes(new: Excluded) -> dict[str, Any]:
             changed = {name: new[name] for name in values if name not in kept}
-            if not self._staging.has("end"):  # an end that was announced elsewhere stays while it lies in the future
+            if not self._staging.has("end"):  # an end announced elsewhere is kept while it is in the future
                 changed["ends_on"] = case((wide.c.ends_on > new.as_of, wide.c.ends_on))
             return changed
 
@@ -150,27 +150,27 @@ class ChunkStatements:
         return insert(snapshots_table(self._staging.schema)).from_select(columns, source)
 
     def _known(self) -> Value:
-        """SQL of the day from which a row is known: its date, or today if facts of that date were known before."""
+        """Return the day from which a row is known: its date, or today if that date's facts were known before."""
         r = self._staging.rows
         if not self._plan.corrects:
             return r.c.as_of
         before = exists().where(k.c.as_of == r.c.as_of, k.c.customer_id == r.c.customer_id, k.c.import_id != _IMPORT)
         return case((before, larger(r.c.as_of, _TODAY)), else_=r.c.as_of)
 
-    def _told(self) -> Subquery:
-        """The chunk's rows with `told_on`, the day from which they are known."""
+    def _rows_with_told_on(self) -> Subquery:
+        """Return the chunk's rows with `told_on`, the day from which they are known."""
         return self._chunk(*self._staging.rows.c, self._known().label("told_on")).subquery("r")
 
     def _older_ends(self) -> Insert:
-        """Record an end that older facts state and newer ones lack: it was known until the next facts."""
-        r = self._told()
+        """Record an end that older facts have and newer facts lack: it was known until the next facts."""
+        r = self._rows_with_told_on()
         start, end = r.c[role_column("start")], r.c[role_column("end")]
         until = select(func.min(k.c.as_of)).where(k.c.as_of > r.c.as_of).scalar_subquery()
         source = (
             select(r.c.customer_id, start, smaller(r.c.as_of, end), until)
             .join_from(r, c, c.c.id == r.c.customer_id)
             .join(s, and_(s.c.customer_id == r.c.customer_id, s.c.started_at == start))
-            # A correction of a day is known on none of the days before today.
+            # A correction of a past day was not known before today.
             .where(
                 end.is_not(None), r.c.as_of < c.c.as_of, r.c.told_on == r.c.as_of, s.c.ended_at.is_distinct_from(end)
             )
@@ -178,7 +178,7 @@ class ChunkStatements:
         return insert(w).from_select(["customer_id", "started_at", "known_from", "known_until"], source)
 
     def _lifetimes(self) -> Insert:
-        r, given = self._told(), self._staging.schema
+        r, given = self._rows_with_told_on(), self._staging.schema
 
         def value(role: str) -> Value:
             return r.c[role_column(role)] if self._staging.has(role) else cast(null(), ROLES[role])
@@ -188,9 +188,9 @@ class ChunkStatements:
         named = (
             r.c[feature_column(column_names(given)[plan])] if plan and not self._staging.has("plan") else value("plan")
         )
-        # An end in the future is known from the day on which it was told.
+        # A future end is known from the day on which the row is known.
         announced = case((end > r.c.as_of, smaller(r.c.told_on, end)))
-        # Older facts never take back an end that newer ones state.
+        # Older facts never withdraw an end that newer facts have.
         other = exists().where(
             s.c.customer_id == c.c.id,
             s.c.started_at == start,
@@ -217,7 +217,7 @@ class ChunkStatements:
 
 
 def _lifetime_changes(new: Excluded) -> dict[str, Any]:
-    # The first day on which an end was known stays; a trigger remembers an end that changes.
+    # The first day on which an end was known is kept; a trigger records an end that changes.
     same = and_(s.c.ended_at == new.ended_at, s.c.cancelled_at.is_not(None))
     earliest = smaller(s.c.cancelled_at, func.coalesce(new.cancelled_at, s.c.cancelled_at))
     names = ("ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on")

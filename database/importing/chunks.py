@@ -1,6 +1,6 @@
-"""Changes to many rows in short write transactions: chunks of staged rows, ranges of customers.
+"""Changes many rows in short write transactions: chunks of staged rows, ranges of customers.
 
-Law: the number of rows in a transaction follows from how long those before it took.
+Law: the number of rows in a transaction adapts to the duration of earlier ones.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def change_by_rows(
 ) -> Generator[tuple[int, T], None, None]:
     """Apply `change(connection, after, until)` to the staged rows with `after` < n <= `until`, chunk by chunk.
 
-    The caller closes the iterator: until then the rows are attached.
+    The caller closes the iterator; the rows stay attached until then.
 
     Parameters
     ----------
     after
-        The last row that was applied before.
+        The last row that was already applied.
     one_date
-        No chunk has rows of two dates.
+        Whether each chunk has rows of one date only.
 
     Yields
     ------
-    the number of rows that the chunk was to have, and the result of the change.
+    the target number of rows of the chunk, and the result of the change.
     """
     ends = _chunk_end(staging, one_date=one_date)
     with staging.attached(database) as beside:
@@ -57,7 +57,7 @@ def change_by_rows(
 
 
 def _chunk_end(staging: Staging, *, one_date: bool) -> Select[Any]:
-    """Select the last n of the next `size` rows; with `one_date`, of those that have the first row's date."""
+    """Select the last n of the next `size` rows; with `one_date`, of those with the first row's date."""
     r = staging.rows
     some = select(r.c.n, r.c.as_of).where(r.c.n > bindparam("after")).order_by(r.c.n).limit(bindparam("size"))
     chunk = some.subquery("chunk")

@@ -1,6 +1,6 @@
-"""The plan of an accepted import: all that is needed to finish it, by whichever process.
+"""The plan of an accepted import: everything that any process needs to finish it.
 
-Law: it has plain values only, which the import's row keeps as JSON.
+Law: it has plain values only, which the import's row stores as JSON.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is needed to finish one import.
+    """Everything needed to finish one import.
 
     Attributes
     ----------
     staging
-        The path of its staged rows; `file` is that of the upload they were read from.
+        The path of its staged rows; `file` is the path of the upload they were read from.
     present
-        The base's schema, as plain values; `given` is that of the file, the same or an earlier one.
+        The base's schema, as plain values; `given` is the file's schema, the same or an earlier one.
     corrects
-        Facts of these dates were known before: the new ones carry today's date as `known_at`.
+        The database already has facts of these dates: new facts of the same customers get today's date as `known_at`.
     lifetimes
-        The base has lifetimes and the file has none: its customers without a running one get one from its date on.
+        The base has lifetimes and the file has none: customers without a running lifetime get one from its date on.
     absent_on
-        The date of a full snapshot whose absent customers are declared gone; None where they are not.
+        The date of a full snapshot, whose absent customers are declared gone; None if they are not.
     """
 
     staging: str

@@ -1,6 +1,6 @@
-"""The writer of an accepted import: its staged rows become facts, and count once it is published.
+"""Writes an accepted import: staged rows become facts, which count once the import is published.
 
-Law: every transaction is short and records how far the import is, so that an interrupted one goes on from there;
+Law: every transaction is short and records the import's progress, so that an interrupted import continues from there;
 repeating the last transaction changes nothing.
 """
 
@@ -26,19 +26,19 @@ from database.scoring import runs
 from shared.errors import Conflict
 from shared.schema.features import schema_from_dict
 
-LOST = "The rows of an import that was broken off are gone ({file}); it was given up: import that file again."
+LOST = "The staged rows of an interrupted import ({file}) are missing, so it was given up: import that file again."
 Report = Callable[[int, int], None]
 
 
 class ImportWriter:
-    """An accepted import that is being written.
+    """Writes an accepted import; made by `open_import`.
 
     Attributes
     ----------
     plan
         The plan that was accepted.
     declared_gone
-        Customers that `apply` ended because the file does not have them.
+        Number of customers that `apply` ended because the file does not have them.
     """
 
     def __init__(self, database: Database, pending: Pending, plan: Plan, staging: Staging) -> None:
@@ -52,12 +52,12 @@ class ImportWriter:
         return self._pace.longest_s
 
     def apply(self, report: Report = lambda done, total: None) -> None:
-        """Write the rows that are not written yet, then the changes to customers that follow. Raises DiskFull.
+        """Write the remaining rows, then the resulting changes to customers. Raises DiskFull.
 
         Parameters
         ----------
         report
-            Called with the rows done by this process, and the rows of the import.
+            Called with the number of rows written by this process, and the number of rows of the import.
         """
         self._apply_rows(report)
         if self.plan.absent_on is not None:
@@ -84,7 +84,7 @@ class ImportWriter:
         self.declared_gone = sum(gone)
 
     def publish(self) -> Mapping[str, Any]:
-        """Make the import count, at once and whole, and note in its job what it came to, which is returned.
+        """Publish the whole import in one transaction; store its result in its job and return it.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class ImportWriter:
 
 
 def settle(database: Database, pending: Pending) -> None:
-    """Note that the figures that follow from an import are renewed, and remove its staged rows."""
+    """Record that the figures derived from an import are up to date, and remove its staged rows."""
     with database.write() as connection:
         imports.settle(connection, pending.id)
     _staged(Plan(**pending.plan)).discard()
@@ -113,12 +113,12 @@ def _staged(plan: Plan) -> Staging:
 
 @contextmanager
 def open_import(database: Database, pending: Pending) -> Iterator[ImportWriter]:
-    """A writer of an accepted import, whichever process accepted it.
+    """Give a writer of an accepted import, whichever process accepted it.
 
     Raises
     ------
     Conflict
-        Its staged rows are gone; the import was given up.
+        Its staged rows are missing; the import was given up.
     """
     plan = Plan(**pending.plan)
     staging = _staged(plan)
@@ -130,9 +130,9 @@ def open_import(database: Database, pending: Pending) -> Iterator[ImportWriter]:
 
 
 def open_lifetimes(database: Database, now: str, *, also: str | None = None) -> None:
-    """In a base without lifetimes, give every active customer one, from their first facts on.
+    """In a base without lifetimes, give every active customer a lifetime that starts with their first facts.
 
-    `also` is a date whose facts are written, but not published yet.
+    `also` is a date whose facts are written but not published yet.
     """
     with database.read() as connection:
         known = facts.has_subscriptions(connection)
@@ -150,7 +150,7 @@ def _open_lifetimes_from(database: Database, pace: AdaptiveBatchSize, day: str, 
 
 
 def hide_gone(database: Database, pace: AdaptiveBatchSize) -> None:
-    """Hide the present scores of customers who have left or are known to end."""
+    """Hide the present scores of customers who have left or have a known end."""
     with database.read() as connection:
         shown = runs.published(connection)
     if shown is not None:

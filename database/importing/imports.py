@@ -1,7 +1,7 @@
 """Records of imports, so that importing the same file twice changes nothing.
 
 Law: a file is identified by its bytes, its schema and its date; the facts of an import do not count until it is
-published (`facts.published`); its row has all that is needed to finish it, until the figures that follow are renewed.
+published (`facts.published`); its row has the plan to finish it until the derived figures are up to date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIMULATED = "simulated-"
 
 
 def was_imported(connection: Connection, *, sha256: str, schema_checksum: str, as_of: str | None) -> bool:
-    """Return whether the same file was imported before, with the same schema and for the same date."""
+    """Return whether the same file was imported before, with the same schema and date."""
     query = select(imports.c.id).where(
         imports.c.sha256 == sha256,
         imports.c.schema_checksum == schema_checksum,
@@ -43,7 +43,7 @@ def record(
     updated: int,
     now: str,
 ) -> int:
-    """Add a complete import, and return its id."""
+    """Add a published import and return its id."""
     return connection.execute(
         insert(imports)
         .values(
@@ -71,12 +71,12 @@ class Pending:
 
 
 def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejected: int, **noted: Any) -> int:
-    """Accept an import (`noted` as in `record`): from here on it will be finished, whatever happens to the process.
+    """Accept an import (`noted` as in `record`): from here on it is finished, whatever happens to the process.
 
     Raises
     ------
     Cancelled
-        Somebody has asked its job to stop.
+        The cancellation of its job was requested.
     """
     jobs.bind(connection, job_id)
     import_id = record(connection, **noted)
@@ -89,17 +89,17 @@ def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejec
 
 
 def pending(connection: Connection) -> Pending | None:
-    """The accepted import that is not published yet; there is at most one."""
+    """Return the accepted import that is not published yet; there is at most one."""
     return next(iter(_planned(connection, "publishing")), None)
 
 
 def unsettled(connection: Connection) -> list[Pending]:
-    """The published imports whose figures are not renewed yet."""
+    """Return the published imports whose figures are not up to date yet."""
     return _planned(connection, "published")
 
 
 def files(connection: Connection) -> set[str]:
-    """The paths of the files by which imports that are not settled go on."""
+    """Return the paths of the files that unsettled imports still need."""
     planned = [*_planned(connection, "publishing"), *unsettled(connection)]
     return {each.plan[name] for each in planned for name in ("staging", "file") if each.plan[name]}
 
@@ -111,17 +111,17 @@ def _planned(connection: Connection, state: str) -> list[Pending]:
 
 
 def advance(connection: Connection, import_id: int, written: int) -> None:
-    """Record the last staged row that is written, in the transaction that writes it."""
+    """Record the number of the last written row, in the transaction that writes it."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(written=written))
 
 
 def publish(connection: Connection, import_id: int) -> None:
-    """Let the facts of a whole import count; the figures that follow from them are still to be renewed."""
+    """Publish an import, so that its facts count; the derived figures are not up to date yet."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(state="published"))
 
 
 def settle(connection: Connection, import_id: int) -> None:
-    """Note that the figures are renewed: nothing is needed any more to finish this import."""
+    """Record that the derived figures are up to date, so that the import is finished."""
     connection.execute(update(imports).where(imports.c.id == import_id).values(plan_json=None))
 
 
@@ -131,7 +131,7 @@ def fail(connection: Connection, import_id: int) -> None:
 
 
 def page(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
-    """Imports, newest first."""
+    """Return imports, newest first."""
     named = ("id", "file_name", "as_of", "rows", "rejected", "customers_new", "customers_updated", "state", "job_id")
     query = select(*[imports.c[name] for name in (*named, "created_at")]).order_by(imports.c.id.desc()).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]

@@ -1,6 +1,6 @@
-"""The writer of outcomes: staged rows end the lifetimes of known customers.
+"""Writes outcomes: staged rows end the lifetimes of known customers.
 
-Law: applying them twice changes nothing more than applying them once.
+Law: applying outcomes twice gives the same result as applying them once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from database.importing.import_writer import hide_gone, open_lifetimes
 from database.importing.staging import StagedReject, Staging, role_column
 from shared.tables import messages
 
-#: Rows in the first transaction; a file of fewer is applied at once.
+#: Rows in the first transaction; a smaller file is applied in one.
 ROWS = 2_000
 
 
@@ -40,12 +40,12 @@ def unusable(database: Database, staging: Staging) -> list[StagedReject]:
 
 
 def apply(database: Database, staging: Staging, *, now: str, report: Callable[[int], None]) -> tuple[int, int]:
-    """End the lifetimes that the rows name; return the numbers of customers who have left, and who will.
+    """End the lifetimes of the rows; return the numbers of customers who left and who will leave.
 
     Parameters
     ----------
     report
-        Called with the number of customers who have left so far.
+        Called with the number of customers who left so far.
     """
     open_lifetimes(database, now)
     left, ahead, pace = 0, 0, AdaptiveBatchSize(ROWS)

@@ -1,4 +1,4 @@
-"""Rows of an import on their way from the file to the database: staged in a scratch file, compared with customers.
+"""Staged rows of an import: kept in a scratch file, and compared with the customers before they are applied.
 
 Law: the database itself is only read here.
 """
@@ -42,15 +42,15 @@ from shared.schema.features import Schema
 __all__ = ["ROLES", "Counts", "StagedReject", "StagedRows", "Staging", "open_staging"]
 
 c = tables.customers
-#: Bytes in the database for each byte of staged rows: a customer, a snapshot, their indexes, the log of both.
+#: Bytes in the database per byte of staged rows: customer, snapshot, their indexes and the write-ahead log.
 GROWTH = 3
 HEADROOM = 64 * 1024 * 1024
 DISK_FULL = (
-    "The disk is too full: this import needs about {needed:,.0f} MB and {spare:,.0f} MB to spare, {free:,.0f} MB are "
-    "free. Nothing was written."
+    "The disk is too full: this import needs about {needed:,.0f} MB and a reserve of {spare:,.0f} MB, but only "
+    "{free:,.0f} MB are free. Nothing was written."
 )
-NO_ROOM = "The database has no room for this import (its limit of pages); nothing was written."
-#: Roles that a file may have beside its features, with the types of their columns.
+NO_ROOM = "This import would exceed the database's page limit; nothing was written."
+#: Roles that a file can have besides its features, with the types of their columns.
 ROLES: dict[str, type[Any]] = {
     "email": Text,
     "label": Integer,
@@ -75,7 +75,7 @@ def feature_column(name: str) -> str:
 
 @dataclass(frozen=True)
 class Counts:
-    """Customers that an import adds, changes and leaves."""
+    """Numbers of rows, and of customers that an import adds, changes or lacks."""
 
     rows: int
     customers: int
@@ -91,7 +91,7 @@ class Staging:
     Parameters
     ----------
     path
-        The scratch file, which `begin` makes.
+        The scratch file, which `begin` creates.
     schema
         The meaning of the imported file's columns.
     roles
@@ -100,7 +100,7 @@ class Staging:
     Attributes
     ----------
     rows
-        Their table, for statements while the file is attached to the database.
+        The table of the rows, for statements while the file is attached to the database.
     """
 
     def __init__(self, path: Path, schema: Schema, roles: Sequence[str] = ()) -> None:
@@ -117,12 +117,12 @@ class Staging:
         self.rows = Table("rows", MetaData(), *given, *own, schema=SCHEMA)
 
     def begin(self, roles: Sequence[str]) -> None:
-        """Make the file, empty, with columns for these roles. Raises DiskFull."""
+        """Create the empty file, with columns for these roles. Raises DiskFull."""
         self._describe(roles)
         self._file.create()
 
     def role(self, role: str) -> ColumnElement[Any]:
-        """The column of a role that the file has."""
+        """Return the column of a role that the file has."""
         return self.rows.c[role_column(role)]
 
     def has(self, role: str) -> bool:
@@ -130,11 +130,11 @@ class Staging:
         return role in self.roles
 
     def feature(self, name: str) -> ColumnElement[Any]:
-        """The column of a feature, by the feature's column name in the database."""
+        """Return the column of a feature, given its column name in the database."""
         return self.rows.c[feature_column(name)]
 
     def open(self) -> AbstractContextManager[StagedRows]:
-        """Open the rows alone, to add, reject and read them. Raises DiskFull."""
+        """Open the rows without the database, to add, reject and read them. Raises DiskFull."""
         return self._file.open()
 
     def attached(self, database: Database) -> AbstractContextManager[Attached]:
@@ -142,11 +142,11 @@ class Staging:
         return self._file.attached(database.engine)
 
     def exists(self) -> bool:
-        """Return whether the rows are still there."""
+        """Return whether the rows still exist."""
         return self._file.exists()
 
     def require_room(self, database: Database) -> None:
-        """Raise DiskFull where the disk, or Conflict where the database's own limit, has no room for the rows."""
+        """Raise DiskFull if the disk, or Conflict if the database's page limit, has no room for the rows."""
         needed, free = GROWTH * self._file.size(), space.free_disk(database.path)
         if free < needed + HEADROOM:
             raise DiskFull(DISK_FULL.format(needed=needed / 1e6, spare=HEADROOM / 1e6, free=free / 1e6))
@@ -156,11 +156,11 @@ class Staging:
             raise Conflict(NO_ROOM)
 
     def seal(self) -> None:
-        """Make sure the rows survive the machine."""
+        """Flush the rows to disk, so that they survive a power failure."""
         self._file.seal()
 
     def keep(self) -> None:
-        """Keep the file when the block of `open_staging` ends: the import was accepted and will be applied."""
+        """Keep the file when `open_staging` ends: the import was accepted and will be applied."""
         self.is_kept = True
 
     def discard(self) -> None:
@@ -168,12 +168,12 @@ class Staging:
         self._file.discard()
 
     def resolve(self, database: Database, *, several: bool) -> None:
-        """Set the customer's key of each row: the present one of a known customer, a new one of another.
+        """Set the customer id of each row: the present id of a known customer, or a new id.
 
         Parameters
         ----------
         several
-            Whether a customer may have several rows, of several dates.
+            Whether a customer can have several rows, of different dates.
         """
         r = self.rows
         with self.attached(database) as beside, beside.read() as connection:
@@ -189,7 +189,7 @@ class Staging:
             connection.execute(fresh.values(customer_id=last + r.c.n, is_new=1))
 
     def _number_several(self, connection: Connection, last: int) -> None:
-        """Give each new customer a key, by the number of their first row."""
+        """Give each new customer an id, by the number of their first row."""
         r = self.rows
         fresh = Table(
             "fresh", MetaData(), Column("user_id", Text, primary_key=True), Column("n", Integer), schema=SCHEMA
@@ -221,7 +221,7 @@ class Staging:
         return Counts(rows, everyone, fresh, changed, everyone - fresh - changed, there - here)
 
     def _is_same(self, wide: Table) -> ColumnElement[bool]:
-        """A condition: a row repeats the facts that are known of its customer."""
+        """A condition: a row repeats the known facts of its customer."""
         names = [name for name in column_names(self.schema).values() if name in wide.columns]
         pairs: list[tuple[str, Any]] = [(name, self.feature(name)) for name in names]
         fixed = {"email": "email", "price": "monthly_price", "currency": "currency"}
@@ -233,7 +233,7 @@ class Staging:
 
 @contextmanager
 def open_staging(path: Path, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Staging]:
-    """Staged rows, which are removed when the block ends unless they are to be kept."""
+    """Give staged rows, which are removed when the block ends unless `keep` was called."""
     staging = Staging(path, schema, roles)
     try:
         yield staging

@@ -1,4 +1,4 @@
-"""Runs the migrations for Alembic: all of them in one transaction, so that a killed migration leaves nothing."""
+"""Runs all migrations for Alembic in one transaction, so that a killed migration changes nothing."""
 
 from __future__ import annotations
 
