@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", validation_alias="HOST", description="Address the gateway listens on.")
     port: int = Field(5000, ge=1, le=65535, validation_alias="PORT", description="Port of the gateway.")
-    threads: int = Field(16, ge=6, le=128, validation_alias="GATEWAY_THREADS", description="Requests served at once.")
+    threads: int = Field(16, ge=6, le=128, validation_alias="GATEWAY_THREADS", description="Request threads.")
     database_path: Path = Field(
         Path("./database/retainstream.db"), validation_alias="DATABASE_PATH", description="The SQLite file."
     )

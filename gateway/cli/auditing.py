@@ -1,6 +1,6 @@
 """The command that lists the audit log, page by page.
 
-Law: the log is only read here; `--json` prints the fields of GET /api/audit, one row a line.
+Law: the log is only read here; `--json` prints the fields of GET /api/audit, one row per line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIELDS = ("id", "at", "actor", "user_id", "key_id", "action", "subject", "reques
 @click.option("--since", help="Date or timestamp, ISO 8601; without an offset UTC.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Rows to show.")
 @click.option("--after", type=click.IntRange(1, MAX_INT64), help="Only rows older than this one: the next page.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def audit(action: str | None, who: str | None, since: str | None, limit: int, after: int | None, as_json: bool) -> None:
     """List the audit log, newest entries first."""
     environment = prepare()

@@ -24,7 +24,7 @@ def backtest(trials: int, json_file: Path | None) -> None:
     found = training.backtest(environment.database, environment.ml, trials=trials, show=line.show)
     line.end()
     click.echo(
-        f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'said':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}"
+        f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'expected':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}"
     )
     for each in found.origins:
         rates = [f"{100 * each.prevalence:.2f} %", _format(each.mean_probability, 100, 2, " %")]

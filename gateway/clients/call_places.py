@@ -1,6 +1,6 @@
 """Limits the threads that wait for another service, so that a hanging service does not hold them all.
 
-Law: a call without a place waits for one as long as other calls return; once none returns, it fails immediately.
+Law: a call without a place waits for one while other calls return; once none has for `PATIENCE_S`, it fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CallPlaces:
     Parameters
     ----------
     most
-        Calls that may run at the same time.
+        Maximum number of calls at the same time.
     """
 
     def __init__(self, most: int) -> None:

@@ -32,7 +32,7 @@ HEALTH_TIMEOUT_S = 1.0
 #: Gateway threads that may wait for the service; the others serve requests that need no model.
 MOST_CALLS = 8
 # The trainer sends a line at least every two seconds; without one for this long it is considered lost.
-TRAIN_SILENCE_S = 60.0
+TRAIN_LINE_TIMEOUT_S = 60.0
 #: A connection is tried three times. A request that was sent is never sent again.
 RETRIES = urllib3.Retry(
     connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1, respect_retry_after_header=False
@@ -183,7 +183,7 @@ class MLClient:
         self, path: str, snapshot: Iterable[bytes], request_id: str | None
     ) -> Generator[dict[str, Any], None, None]:
         headers = self._headers(ARROW_TYPE, NDJSON_TYPE, request_id)
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TRAIN_SILENCE_S)
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TRAIN_LINE_TIMEOUT_S)
         try:
             response = self._pool.urlopen(
                 "POST",
@@ -201,7 +201,7 @@ class MLClient:
                 yield from _lines(response)
         except HTTPError as error:
             raise errors.ServiceUnavailable(
-                f"The ML service was lost during training: {type(error).__name__}."
+                f"The connection to the ML service failed during training: {type(error).__name__}."
             ) from error
 
     def _send(

@@ -27,7 +27,7 @@ MAX_LIFETIMES = 100
 class HistoryQuery(Query):
     """A page of a history."""
 
-    limit: int = Field(24, ge=1, le=100, description="Most facts, and most scores")
+    limit: int = Field(24, ge=1, le=100, description="Facts, and scores, per page")
     facts_before: str | None = Field(
         None, pattern=r"^\d{4}-\d\d-\d\d$", description="`next_facts` of the previous page"
     )

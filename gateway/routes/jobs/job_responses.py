@@ -22,7 +22,7 @@ from gateway.services.jobs.work import JobKind, P
 from gateway.web_environment import environment
 from shared.web.request_ids import request_id
 
-OTHERS = "Only its owner and administrators can see a job's result and why it failed."
+OTHERS = "Only the job's owner and administrators can see its result or error."
 IN_LIST = "A list omits results: request the job itself."
 FAILED = "This job failed; its owner can see why."
 MAX_WAIT_S = 600.0

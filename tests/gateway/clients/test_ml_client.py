@@ -593,7 +593,7 @@ def test_an_answer_that_takes_too_long_is_unavailable(monkeypatch: pytest.Monkey
         with pytest.raises(ServiceUnavailable):
             client._send("POST", "/api/predict", b"x", read_timeout_s=0.1)
         assert time.monotonic() - began < 1.5
-    monkeypatch.setattr(ml_client, "TRAIN_SILENCE_S", 0.1)
+    monkeypatch.setattr(ml_client, "TRAIN_LINE_TIMEOUT_S", 0.1)
     with _Server(_Slow) as server, pytest.raises(ServiceUnavailable):
         list(MLClient(server.url, "t").train([b"x"]))
 
