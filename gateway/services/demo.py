@@ -96,7 +96,7 @@ def load(work: Work) -> bool:
     with work.database.read() as connection:
         present = customer_base.get(connection)
     if present is not None and not present.is_demo:
-        raise Conflict("This database holds your own customers: the demo needs its own (set DATABASE_PATH).")
+        raise Conflict("This database holds your own customers: the demo needs another one (set DATABASE_PATH).")
     if present is not None and present.is_ready:
         return False
     if present is not None:
@@ -223,7 +223,7 @@ def _documented_facts(given: Documented) -> dict[str, Any]:
 
 
 def documented_customers(months: SimulatedMonths) -> dict[int, Documented]:
-    """Match each documented customer with a simulated one of the same plan and a similar subscription age.
+    """Match simulated customers, by number, with documented ones of the same plan and a similar subscription age.
 
     Only today's facts are replaced; they are too recent to train on, so no label changes.
     """

@@ -1,6 +1,6 @@
 """Accounts: registration, passwords, roles.
 
-Law: a password is hashed and compared outside of any write transaction, and never stands in a message, a log or an
+Law: a password is hashed and compared outside of any write transaction, and never appears in a message, a log or an
 error. Every function here takes a database and owns its transaction.
 """
 
@@ -40,7 +40,7 @@ ENDS_ACCESS = frozenset({"disabled_at", "password_hash"})
 LAST_ADMIN = "This is the last administrator who can sign in. Make another one first."
 
 
-# --- accounts are made ----------------------------------------------------------------------------------------------
+# --- creating accounts ----------------------------------------------------------------------------------------------
 
 
 class NewUser(TypedDict):
@@ -55,7 +55,7 @@ class NewUser(TypedDict):
 
 
 def register(database: Database, *, is_open: bool, request_id: str | None = None, **new: Unpack[NewUser]) -> User:
-    """Open an account for the person who asks, if registration is open.
+    """Create an account at the request of its owner, if registration is open.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def register(database: Database, *, is_open: bool, request_id: str | None = None
 def create_user(
     database: Database, *, actor: Actor = COMMAND_LINE, action: str = "user.created", **new: Unpack[NewUser]
 ) -> User:
-    """Make an account for somebody.
+    """Create an account.
 
     Raises
     ------
     InvalidInput
-        The address, name or password won't do; `details` says which and why.
+        The address, name or password is not accepted; `details` gives the fields and reasons.
     Conflict
-        The address has an account.
+        The address already has an account.
     """
     faults: list[Detail] = []
     address, called = accepted_email(new["email"], faults), accepted_name(new["name"], faults)
@@ -93,10 +93,10 @@ def create_user(
             raise Conflict("An account with this e-mail address exists already.")
         subject = f"user:{user_id} {role}"
         audit.record(connection, action, at=now, actor=actor, subject=subject)
-        return _there(users.by_id(connection, user_id))
+        return _require(users.by_id(connection, user_id))
 
 
-# --- accounts are changed -------------------------------------------------------------------------------------------
+# --- changing accounts ----------------------------------------------------------------------------------------------
 
 
 def change_password(
@@ -110,19 +110,19 @@ def change_password(
     actor: Actor,
     guesses: Guesses,
 ) -> User:
-    """Set a new password, knowing the present one. Every session ends, and every key.
+    """Set a new password, given the present one. Every session and every key ends.
 
     Raises
     ------
     InvalidInput
-        The present password is wrong, or the new one won't do.
+        The present password is wrong, or the new one is not accepted.
     RateLimited
-        Too many wrong ones were given.
+        Too many wrong passwords were given.
     """
     with database.read() as connection:
-        user = _there(users.by_id(connection, user_id))
+        user = _require(users.by_id(connection, user_id))
     faults: list[Detail] = []
-    _prove(user, current_password, guesses, faults)
+    _check_current_password(user, current_password, guesses, faults)
     accepted_password(new_password, "new_password", faults, about=(user.email, user.name))
     refuse(faults)
     hashed = hash_of(new_password, cost)
@@ -132,10 +132,10 @@ def change_password(
         action, subject = "user.password_changed", f"user:{user_id}"
         audit.record(connection, action, at=now, actor=actor, subject=subject)
         _end_keys(connection, user_id, now, actor)
-        return _there(users.by_id(connection, user_id))
+        return _require(users.by_id(connection, user_id))
 
 
-def _prove(user: User, current_password: str, guesses: Guesses, faults: list[Detail]) -> None:
+def _check_current_password(user: User, current_password: str, guesses: Guesses, faults: list[Detail]) -> None:
     if guesses.compare(user.email, lambda: matches(current_password, user.password_hash)):
         guesses.was_right(user.email)
     else:
@@ -161,40 +161,40 @@ def change_user(
     new_password: str | None = None,
     proof: tuple[str, Guesses] | None = None,
 ) -> User:
-    """Change what is given of one person, all of it or nothing.
+    """Change the given fields of one user, all or none.
 
-    A new password, and being disabled, end every session and every key; a new role holds from the next request.
+    A new password or being disabled ends every session and every key; a new role applies from the next request.
 
     Parameters
     ----------
     proof
-        The present password, and who guesses it: for a new password of the actor's own.
+        The present password, and the count of its guesses: for a new password of the actor's own.
 
     Raises
     ------
     NotFound, InvalidInput
-        Nobody has this number; the name or password won't do.
+        There is no such user; the name or password is not accepted.
     Conflict
-        It would leave nobody who can administer.
+        It would leave no administrator who can sign in.
     """
     with database.read() as connection:
-        user = _there(users.by_id(connection, user_id))
+        user = _require(users.by_id(connection, user_id))
     called = _accepted(user, name, new_password, proof, is_own=actor.user_id == user_id)
     hashed = None if new_password is None else hash_of(new_password, cost)
     now = iso(clock())
     with database.write() as connection:
-        user = _there(users.by_id(connection, user_id))
-        if _gives_up_admin(user, role, disabled) and users.enabled_admins(connection) == 1:
+        user = _require(users.by_id(connection, user_id))
+        if _removes_admin(user, role, disabled) and users.enabled_admins(connection) == 1:
             raise Conflict(LAST_ADMIN)
-        columns, said = _changes(user, called, role, disabled, hashed, now)
+        columns, entries = _changes(user, called, role, disabled, hashed, now)
         ends_access = not ENDS_ACCESS.isdisjoint(columns)
         if columns:
             users.change(connection, user_id, now=now, end_sessions=ends_access, **columns)
-        for action, subject in said:
+        for action, subject in entries:
             audit.record(connection, action, at=now, actor=actor, subject=subject)
         if ends_access:
             _end_keys(connection, user_id, now, actor)
-        return _there(users.by_id(connection, user_id))
+        return _require(users.by_id(connection, user_id))
 
 
 def _accepted(
@@ -203,16 +203,16 @@ def _accepted(
     faults: list[Detail] = []
     if password is not None:
         if is_own and proof is not None:
-            _prove(user, *proof, faults)
+            _check_current_password(user, *proof, faults)
         elif is_own:
-            faults.append({"field": "current_password", "message": "Your own password changes with your present one."})
+            faults.append({"field": "current_password", "message": "Give your present password to change your own."})
         accepted_password(password, "new_password", faults, about=(user.email, name or user.name))
     called = None if name is None else accepted_name(name, faults)
     refuse(faults)
     return called
 
 
-def _gives_up_admin(user: User, role: Role | None, disabled: bool | None) -> bool:
+def _removes_admin(user: User, role: Role | None, disabled: bool | None) -> bool:
     can_administer = user.role == "admin" and not user.is_disabled
     return can_administer and (role not in (None, "admin") or disabled is True)
 
@@ -221,24 +221,24 @@ def _changes(
     user: User, name: str | None, role: Role | None, disabled: bool | None, hashed: str | None, now: str
 ) -> tuple[dict[str, str | None], list[tuple[str, str]]]:
     columns: dict[str, str | None] = {}
-    said: list[tuple[str, str]] = []
+    entries: list[tuple[str, str]] = []
     subject = f"user:{user.id}"
     if name is not None and name != user.name:
         columns["name"] = name
-        said.append(("user.renamed", subject))
+        entries.append(("user.renamed", subject))
     if role is not None and role != user.role:
         columns["role"] = role
-        said.append(("user.role_changed", f"{subject} {user.role} -> {role}"))
+        entries.append(("user.role_changed", f"{subject} {user.role} -> {role}"))
     if disabled is not None and disabled != user.is_disabled:
         columns["disabled_at"] = now if disabled else None
-        said.append(("user.disabled" if disabled else "user.enabled", subject))
+        entries.append(("user.disabled" if disabled else "user.enabled", subject))
     if hashed is not None:
         columns["password_hash"] = hashed
-        said.append(("user.password_reset", subject))
-    return columns, said
+        entries.append(("user.password_reset", subject))
+    return columns, entries
 
 
-def _there(user: User | None) -> User:
+def _require(user: User | None) -> User:
     if user is None:
         raise NotFound("User not found")
     return user

@@ -1,7 +1,7 @@
 """API keys: create, authenticate, revoke.
 
-Law: a secret is shown to whoever made it, once, and neither stored nor logged. A key belongs to a person and never
-does what that person's, or its maker's, present role can't.
+Law: a secret is shown once, to the maker of its key, and neither stored nor logged. A key belongs to a user and never
+exceeds the present role of that user or of its maker.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEFAULT_DAYS, MAX_DAYS = 365, 3650
 SECRET_BYTES = 32
 USED_EVERY = timedelta(minutes=1)
 _SHAPE = re.compile(r"(rs_[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-_NOBODYS = "0" * 64
+_HASH_OF_NO_KEY = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -64,27 +64,27 @@ def create(
     expires_in_days: int | None = None,
     actor: Actor = COMMAND_LINE,
 ) -> tuple[Key, str]:
-    """Create a key for a person.
+    """Create a key for a user.
 
     Parameters
     ----------
     user_id
-        Whose it will be. Whoever makes one for somebody else must be an administrator, or at the command line.
+        The owner of the key. Only an administrator or the command line may make a key for somebody else.
     scopes
-        What it may do, of `read`, `score` and `import`.
+        The rights of the key, out of `read`, `score` and `import`.
     expires_in_days
-        Life in days, 1 to 3650; a year if absent.
+        Lifetime in days, 1 to 3650; a year if absent.
 
     Returns
     -------
-    the key, and its secret, which can't be had again.
+    the key, and its secret, which can't be shown again.
 
     Raises
     ------
     InvalidInput
-        The name, a scope or the life won't do, or the owner's role has no use for a scope.
+        The name, a scope or the lifetime is not accepted, or the owner's role does not allow a scope.
     NotFound, Forbidden, Conflict
-        Nobody has this number; it is not for this maker to decide; the owner has 50 live keys.
+        There is no such user; the maker may not make keys for others; the owner has 50 live keys.
     """
     now = clock()
     days = DEFAULT_DAYS if expires_in_days is None else expires_in_days
@@ -109,7 +109,7 @@ def _owner(connection: Connection, user_id: int, actor: Actor) -> User:
     owner = users.by_id(connection, user_id)
     maker = users.by_id(connection, actor.user_id) if actor.user_id is not None else None
     if maker is not None and maker.id != user_id and maker.role != "admin":
-        raise Forbidden("Only an administrator makes keys for others.")
+        raise Forbidden("Only an administrator can make keys for others.")
     if owner is None or owner.is_disabled:
         raise NotFound("User not found")
     return owner
@@ -121,7 +121,7 @@ def _accepted(name: str, scopes: Sequence[str], days: int, owner: User) -> str:
     if not scopes or not set(scopes) <= set(SCOPES):
         faults.append({"field": "scopes", "message": f"Give at least one of {', '.join(SCOPES)}."})
     elif RANK[owner.role] < RANK["analyst"] and set(scopes) != {"read"}:
-        faults.append({"field": "scopes", "message": f"The role {owner.role} only reads: give read."})
+        faults.append({"field": "scopes", "message": f"The role {owner.role} can only read: give the scope read."})
     if not 1 <= days <= MAX_DAYS:
         faults.append({"field": "expires_in_days", "message": f"Give 1 to {MAX_DAYS} days."})
     refuse(faults)
@@ -129,7 +129,7 @@ def _accepted(name: str, scopes: Sequence[str], days: int, owner: User) -> str:
 
 
 def authenticate_key(database: Database, secret: str, *, clock: Clock, demo_allowed: bool) -> AuthenticatedKey | None:
-    """Return the key of a secret with its owner; None unless it is valid now. Notes its use, at most once a minute.
+    """Return the key of a secret with its owner; None unless it is valid now. Records its use, at most once a minute.
 
     Parameters
     ----------
@@ -140,21 +140,21 @@ def authenticate_key(database: Database, secret: str, *, clock: Clock, demo_allo
     shaped = _SHAPE.fullmatch(secret)
     with database.read() as connection:
         key = api_keys.by_prefix(connection, shaped[1]) if shaped else None
-        # Compared in constant time, and compared where there is no such key too.
-        is_right = hmac.compare_digest(_hash(secret), key.secret_sha256 if key else _NOBODYS)
+        # Compared in constant time, even if there is no such key.
+        is_right = hmac.compare_digest(_hash(secret), key.secret_sha256 if key else _HASH_OF_NO_KEY)
         found = _live(connection, key, iso(now), demo_allowed) if key and is_right else None
     if found is not None and (found.key.last_used_at or "") < iso(now - USED_EVERY):
-        _note_use(database, found.key, now)
+        _record_use(database, found.key, now)
     return found
 
 
-def _note_use(database: Database, key: Key, now: datetime) -> None:
-    """Note the use of a key where the database can be written at once; else one of its next uses is noted."""
+def _record_use(database: Database, key: Key, now: datetime) -> None:
+    """Record the use of a key if the database can be written without waiting; otherwise leave it to a later use."""
     try:
         with database.write(waiting=NOT_AT_ALL) as connection:
             api_keys.used(connection, key.id, now=iso(now), unless_since=iso(now - USED_EVERY))
     except (DatabaseBusy, DiskFull) as error:
-        log.info("key_use_not_noted", key=key.id, reason=error.code)
+        log.info("key_use_not_recorded", key=key.id, reason=error.code)
 
 
 def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> AuthenticatedKey | None:
@@ -176,7 +176,7 @@ def revoke(database: Database, key_id: int, *, clock: Clock, actor: Actor = COMM
     Parameters
     ----------
     anybodys
-        Also keys of others than `by`.
+        Whether keys of others than `actor` can be revoked too.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The documented demo account, whose password everyone knows.
 
-Law: it exists beside demo data only; it is neither made nor let in in production.
+Law: it exists only beside demo data; in production it is never made and can never sign in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DEMO_EMAIL, DEMO_PASSWORD, DEMO_NAME = "alex.chen@netflix.com", "password", "Ale
 
 
 def create_demo_account(database: Database, *, clock: Clock, cost: int, app_env: str) -> User:
-    """Make the documented demo account, or return the one that is there.
+    """Make the documented demo account, or return the existing one.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Counts wrong passwords by account, from whatever address they come.
+"""Counts wrong passwords by account, over all addresses.
 
-Law: who signed in from an address before has a count of their own there: nobody else's guesses keep them out. Counts
-stand in the database, for all processes; neither addresses nor accounts stand there, only keyed hashes of them.
+Law: a client that has signed in to the account before has its own count, so that nobody else's guesses lock it out.
+Counts are in the database, for all processes; addresses and accounts are stored only as keyed hashes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Guesses:
     Attributes
     ----------
     limit
-        Wrong passwords at one account.
+        Most wrong passwords for one account.
     secret
-        Keys the hashes that stand for accounts and clients.
+        The key of the hashes of accounts and clients.
     client
-        Where they come from, as the rate limits name it.
+        The client, as the rate limits name it.
     is_known
-        Whether the client has shown already who it is, by a session.
+        Whether a session already identifies the client.
     """
 
     database: Database
@@ -45,14 +45,14 @@ class Guesses:
     is_known: bool = False
 
     def compare(self, account: str, is_right: Callable[[], bool]) -> bool:
-        """Count a password as wrong, and only then compare it; `was_right` takes the count back.
+        """Count a password as wrong before comparing it; `was_right` undoes the count.
 
         Raises
         ------
         RateLimited
-            There were too many already, so it was not compared.
+            There were too many wrong passwords already, so this one was not compared.
         ServiceUnavailable
-            It could not be compared now, so it does not count.
+            The password could not be compared now, so it does not count.
         """
         self._count(account)
         try:
@@ -76,7 +76,7 @@ class Guesses:
         raise RateLimited(f"Too many wrong passwords for this account. Try again in {wait_s} s.", retry_after_s=wait_s)
 
     def was_right(self, account: str) -> None:
-        """Take the count back, and know this client again for 30 days."""
+        """Undo the count, and remember this client for 30 days."""
         now_s = time.time()
         known = self._name("known", account, self.client)
         with self.database.write() as connection:

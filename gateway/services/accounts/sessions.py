@@ -1,7 +1,7 @@
-"""Signing in, going on and signing out.
+"""Signing in, renewing a session and signing out.
 
-Law: a sign-in takes as long, and fails with the same words, whether the account exists, is disabled or the password is
-wrong. Every function here takes a database and owns its transaction.
+Law: a sign-in takes as long, and fails with the same message, whether the account doesn't exist, is disabled or the
+password is wrong. Every function here takes a database and owns its transaction.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from gateway.services.accounts.credentials import (
     MAX_EMAIL_LENGTH,
     accepted_email,
     cost_of,
+    dummy_hash,
     hash_of,
-    hash_of_nobody,
     matches,
 )
 from gateway.services.accounts.guesses import Guesses
@@ -32,12 +32,12 @@ Mark = tuple[str, str]
 def authenticate(
     database: Database, *, email: str, password: str, cost: int, demo_allowed: bool, guesses: Guesses
 ) -> User:
-    """Return the user of an address and a password; their hash is made anew where it has another cost than is set.
+    """Return the user of an address and a password; a stored hash of another cost than `cost` is replaced.
 
     Parameters
     ----------
     cost
-        Work factor that is set. Every sign-in that fails spends it, or that of the costliest hash that is stored.
+        The configured work factor. Every failed sign-in takes as long as this or the costliest stored hash, the longer.
     demo_allowed
         Whether the demo account, whose password is public, may sign in; never in production.
 
@@ -52,7 +52,7 @@ def authenticate(
     with database.read() as connection:
         user = None if faults else users.by_email(connection, address)
         to_spend = max(cost, users.highest_cost(connection))
-    account, hashed = address or email[:MAX_EMAIL_LENGTH], user.password_hash if user else hash_of_nobody(to_spend)
+    account, hashed = address or email[:MAX_EMAIL_LENGTH], user.password_hash if user else dummy_hash(to_spend)
     is_right = guesses.compare(account, lambda: matches(password, hashed, spend=to_spend))
     if user is None or not is_right or user.is_disabled or (user.is_demo and not demo_allowed):
         raise Unauthenticated(WRONG_CREDENTIALS)
@@ -67,16 +67,16 @@ def authenticate(
 def renew(
     database: Database, *, user_id: int, token_version: int, token: Mark, family: Mark, now: str, request_id: str
 ) -> User | None:
-    """Use a refresh token up and return its user; None where it no longer counts.
+    """Use up a refresh token and return its user; None if it is no longer valid.
 
-    A token that was used before is in two hands, and one of them is not its owner's: the whole family ends.
+    If a token is used twice, somebody besides its owner has it, so its whole family ends.
 
     Parameters
     ----------
     family
-        The family's id, and until when its end has to be remembered.
+        The family's id, and the time until which its end must be remembered.
     now
-        The present moment by the clock that tokens live by.
+        The present time by the clock that tokens expire by.
     """
     with database.write() as connection:
         user = users.signed_in(connection, user_id, token_version=token_version, jti=family[0], family=family[0])
@@ -89,14 +89,14 @@ def renew(
 
 
 def sign_out(database: Database, families: Iterable[str], *, until: str, now: str) -> None:
-    """Refuse every token of some families from now on, and remember it until a moment."""
+    """Refuse every token of these families from now on, and remember this until `until`."""
     with database.write() as connection:
         for family in families:
             users.revoke(connection, family, expires_at=until, now=now)
 
 
 def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, actor: Actor) -> None:
-    """End every session of one person; keys go on."""
+    """End every session of one user; keys stay valid."""
     now = iso(clock())
     with database.write() as connection:
         users.change(connection, user_id, now=now, end_sessions=True)

@@ -1,4 +1,4 @@
-"""Checks a file from end to end: valid rows are staged, cells that can't be used are noted.
+"""Checks every row of a file: valid rows are staged, cells that can't be used are recorded.
 
 Law: the database is not written here; accepted and rejected rows add up to the rows of the file.
 """
@@ -32,8 +32,8 @@ class CheckedFile:
     several
         Whether a customer has several rows.
     rejects
-        The first cells that can't be used, as `{row, field, value, message}`; `row` is the line of a CSV, the row of a
-        Parquet file.
+        The first cells that can't be used, as `{row, field, value, message}`; `row` is the line in a CSV file, the row
+        in a Parquet file.
     """
 
     staging: Staging
@@ -66,11 +66,11 @@ def check_file(
     Parameters
     ----------
     staging
-        Takes the rows, as its schema describes them.
+        Stores the valid rows, as its schema describes them.
     as_of
-        The date of rows where the file has none.
+        The date of the rows if the file has none.
     report
-        Called with the rows done so far.
+        Called with the number of rows checked so far.
     """
     schema = staging.schema
     check = TableCheck(table, schema, today)
@@ -107,7 +107,7 @@ def _stage_rows(batches: Iterator[Batch], staging: Staging, as_of: str, report: 
 
 
 def _values(batch: Batch, schema: Schema, roles: Sequence[str], as_of: str) -> list[Sequence[Any]]:
-    """Python values to bind, column by column, in the order of the staged columns."""
+    """Return Python values to bind, column by column, in the order of the staged columns."""
     columns = batch.columns
     values: list[Sequence[Any]] = [batch.records.tolist(), columns["user_id"].to_pylist()]
     values.append(_list(columns["as_of"]) if "as_of" in columns else [as_of] * len(batch.records))
@@ -123,7 +123,7 @@ def _list(column: pa.Array) -> list[Any]:
 
 
 def _reject_rows(rows: StagedRows, rejects: Sequence[StagedReject]) -> None:
-    """Unstage rows that were found to be unusable, and note why."""
+    """Unstage rows that were found to be unusable, and record why."""
     if rejects:
         rows.drop([reject[0] for reject in rejects])
         rows.reject(rejects)
@@ -134,6 +134,6 @@ def _details(table: OpenTable, rows: StagedRows) -> list[Detail]:
 
 
 def refusal(table: OpenTable, checked: CheckedFile, where: str) -> InvalidTable:
-    """Return the error that refuses an import, with the first rejects and the place of the file with all of them."""
+    """Return the error that refuses an import, with the first rejects and where the file of all rejects is."""
     wrong = messages.rows_rejected(checked.rejected, checked.total, table.place_name, checked.rejects[0])
     return InvalidTable(wrong + messages.nothing_imported(where), details=checked.rejects)

@@ -1,6 +1,6 @@
-"""Giving the customer base further features: the one use case behind the route and the command.
+"""Adds features to the customer base, for the route and the command.
 
-Law: the columns are added while no import is written; the audit log says who added which features.
+Law: columns are added only while no import is running; the audit log records who added which features.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def extend_schema(
 
     Returns
     -------
-    names of the new features; none where the base has all of them, in which case nothing is recorded.
+    names of the new features; none if the base has all of them, in which case nothing is recorded.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Importing a customer table: checked and staged whole, then published whole or not at all.
 
 Law: facts are appended with their date; the present state of a customer is that of its newest facts; nothing is
-written to the database before every row has been looked at (docs/decisions/0008).
+written to the database before every row has been checked (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ DEMO_HINT = ", or remove the demo first with `retainstream demo --remove`"
 
 
 def run(work: Work, params: ImportParams) -> Mapping[str, Any]:
-    """The job: import a customer table, after finishing an import that was broken off."""
+    """Import a customer table, after finishing an interrupted import."""
     began = time.monotonic()
     work.afterwards(partial(uploads.discard, params.path))
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):
         finish_earlier(work)
-        # Noted by an attempt before this one, or by another import's job that finished this one's work.
+        # Stored by an earlier attempt, or by another import's job that finished this import.
         noted = read(work.database, work.job.id).result
         result = _import(work, params) if noted is None else noted
     return {**result, "seconds": round(time.monotonic() - began, 2)}
@@ -59,7 +59,7 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
     schema = schema_from_dict(params.schema)
     as_of = (params.as_of or work.clock().date()).isoformat()
     _refuse_future(work, as_of)
-    work.step(0.0, "Looking at the file")
+    work.step(0.0, "Opening the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
         notes = _schema_notes(connection, present, schema)
@@ -83,7 +83,7 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
 
 
 def _check(work: Work, table: OpenTable, staging: Staging, as_of: str) -> CheckedFile:
-    guess = max(table.size / 60, 1)  # rows, by a usual length of line: good enough for a progress bar
+    guess = max(table.size / 60, 1)  # rows, at a typical line length: good enough for a progress bar
 
     def report(rows: int) -> None:
         work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows")
@@ -98,7 +98,7 @@ def _refuse_future(work: Work, as_of: str) -> None:
 
 
 def _schema_notes(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
-    """Return notes on the schema. Raises SchemaMismatch where the base can't take a file with it."""
+    """Return notes on the schema. Raises SchemaMismatch if the base can't accept a file with it."""
     if present is None or present.checksum == schema.checksum():
         return []
     if customer_base.schema_of(connection, schema.checksum()) is None:
@@ -112,14 +112,14 @@ def _refuse_rejects(work: Work, table: OpenTable, checked: CheckedFile, params: 
         return
     write_rejects(table, checked, uploads.rejects_path(work.settings.data_folder, work.job.id))
     if params.absent_are_gone or not (params.keep_good or params.dry_run):
-        # A customer whose row was rejected is not absent: only a file that is taken whole says who has left.
+        # A customer whose row was rejected is not absent: only a fully accepted file shows who has left.
         raise refusal(table, checked, uploads.rejects_place(work.settings, work.job.id))
     if not checked.accepted:
         raise InvalidTable(messages.no_row_accepted(checked.total, checked.rejects[0]), details=checked.rejects)
 
 
 def _result(work: Work, checked: CheckedFile, present: Base | None, params: ImportParams) -> dict[str, Any]:
-    work.step(0.36, "Comparing with the customers that are known")
+    work.step(0.36, "Comparing with the known customers")
     checked.staging.resolve(work.database, several=checked.several)
     counts = checked.staging.counts(work.database, present.schema if present else None)
     return {
@@ -170,7 +170,7 @@ def _accept(
     with work.database.write() as connection:
         if present is None:
             if customer_base.get(connection) is not None:
-                raise Conflict("Another import created the customers meanwhile; look at them, then import again.")
+                raise Conflict("Another import has just created the customers: check them, then import again.")
             customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
         plan = _plan(connection, checked, params, result, now)
         imports.begin(

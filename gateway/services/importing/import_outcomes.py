@@ -1,6 +1,6 @@
-"""Imports outcomes: a file of ends, with reasons, ends the lifetimes of known customers.
+"""Imports outcomes: a file of end dates and reasons ends the lifetimes of known customers.
 
-Law: the file is checked whole before anything is written; applying it twice changes nothing more than applying it once.
+Law: the whole file is checked before anything is written; applying it twice has the same effect as applying it once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ID, START, END, REASON = "user_id", "started_at", "ended_at", "end_reason"
 
 
 def run(work: Work, params: OutcomesParams) -> Mapping[str, Any]:
-    """The job: end the lifetimes that the file names."""
+    """End the lifetimes that the file names."""
     spool = uploads.folder(work.settings.data_folder)
     work.afterwards(partial(uploads.discard, params.path))
     with locks.alone(work, locks.IMPORTS, "Waiting for another import to end"):

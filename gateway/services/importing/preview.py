@@ -1,6 +1,6 @@
 """Preview of a file, and a proposed schema for it, before anything is imported.
 
-Law: nothing is written; only the beginning of a long file is read, and a note says so.
+Law: nothing is written; only the beginning of a long file is read, and a note states this.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_CELL = 200
 
 
 def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
-    """The job: the first rows as they stand in the file."""
+    """Return the first rows as they are in the file."""
     work.afterwards(partial(uploads.discard, params.path))
-    work.step(0.0, "Looking at the file")
+    work.step(0.0, "Opening the file")
     spool = uploads.folder(work.settings.data_folder)
     with closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table:
         first = read_columns(table, PREVIEW_ROWS)
@@ -45,7 +45,7 @@ def preview(work: Work, params: FileParams) -> Mapping[str, Any]:
 
 
 def _left_out(table: OpenTable) -> Iterator[str]:
-    """A note on lines of another width than the header, if the preview came upon one."""
+    """Yield a note if a previewed line has another number of cells than the header."""
     if table.ragged:
         first = table.ragged[0]
         line = table.lines_of([first.record])[first.record]
@@ -57,7 +57,7 @@ def _shown(value: Any, longest: int) -> str | None:
 
 
 def propose(work: Work, params: FileParams) -> Mapping[str, Any]:
-    """The job: a schema to read and correct, as TOML and as plain values."""
+    """Propose a schema, to be read and corrected, as TOML and as plain values."""
     work.afterwards(partial(uploads.discard, params.path))
     work.step(0.0, "Reading the file")
     spool = uploads.folder(work.settings.data_folder)

@@ -1,8 +1,7 @@
-"""Writes an accepted import to its end, publishes it, and renews the figures that follow from the facts.
+"""Finishes writing an accepted import, publishes it, and renews the figures that follow from the facts.
 
-Law: an import that was accepted is finished: by this process, by the next attempt of its job, or by the next import.
-What its job came to is noted in the transaction that publishes it; what is needed to go on stays until the figures are
-renewed.
+Law: an accepted import is finished by this process, by the next attempt of its job, or by the next import. Its job's
+result is stored in the transaction that publishes it; the files needed to continue stay until the figures are renewed.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from shared.errors import DiskFull
 log = structlog.get_logger()
 
 DISK_FULL = (
-    "The disk is full. The import was accepted and is kept: free some space, and it is finished by the next attempt "
-    "or the next import. Until then nothing of it counts."
+    "The disk is full. The import was accepted and is kept: free some space, and the next attempt or the next import "
+    "finishes it. Until then none of it counts."
 )
 
 
 def finish_earlier(work: Work) -> None:
-    """Finish the import that was accepted before and broken off, whoever's it is: write it, and renew the figures."""
+    """Finish any user's accepted import that was interrupted: write it, and renew the figures."""
     with work.database.read() as connection:
         pending, unsettled = imports.pending(connection), imports.unsettled(connection)
     if pending is not None:
@@ -49,9 +48,9 @@ def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
     Raises
     ------
     Conflict
-        Its staged rows are gone; the import was given up.
+        Its staged rows are lost; the import has failed.
     DiskFull
-        The import stays accepted, and waits.
+        The import stays accepted, and is finished later.
     """
     with locks.facts_alone(work), interruptible(None):
         result = _write(work, pending)
@@ -81,7 +80,7 @@ def _renew(work: Work, *published: Pending) -> None:
 
 
 def refresh_figures(work: Work) -> None:
-    """Compute anew what follows from the facts alone: churn by period, outcomes, the roll-up of present scores."""
+    """Recompute the figures that depend only on the facts: churn by period, outcomes, the roll-up of present scores."""
     with work.database.read() as connection:
         periods = churn_history.measure(connection)
     with work.database.write() as connection:

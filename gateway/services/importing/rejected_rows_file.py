@@ -1,7 +1,7 @@
 """Writes the rejected rows of a file as a file, to be corrected and imported again.
 
 Law: cells are copied as they are, so that a corrected row means what it would have meant in the file; formats that only
-the whole file shows (how its dates are written) are converted.
+the whole file shows (those of its dates) are converted.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _parquet_rows(table: OpenTable) -> Iterator[tuple[int, Sequence[Any]]]:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_timestamp(column.type):  # Python knows no nanoseconds
+    if pa.types.is_timestamp(column.type):  # Python has no nanoseconds
         column = column.cast(pa.string())
     return [guard_cell(v) if isinstance(v, str) and not re.match(NUMBER, v) else v for v in column.to_pylist()]
 

@@ -1,6 +1,6 @@
 """The spool: uploaded files for the worker, and files of rejected rows.
 
-Law: they stand in a folder of their own in DATA_FOLDER, under generated names, and are removed when no longer needed.
+Law: the files have a folder of their own in DATA_FOLDER and generated names, and are removed when no longer needed.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from shared.errors import DiskFull, NotFound, ServiceUnavailable, SpoolFull, is_
 
 FOLDER = "spool"
 KEPT_S = 7 * 24 * 3600.0
-#: A copy is read for long after it was written; an upload is in its job's row moments after.
+#: A copy may be read long after it was written; an upload is in its job's row within moments.
 LEFT_S, UPLOADED_S = 3600.0, 300.0
 FULL = (
-    "The uploads that wait, and rejected rows that are kept, take the {most:,.0f} MB that are set aside for them "
+    "With this file, waiting uploads and kept rejected rows would exceed the {most:,.0f} MB reserved for them "
     "(MAX_SPOOL_MB): try again when imports are done."
 )
 RETRY_S = 30
 
 
 def folder(data_folder: Path) -> Path:
-    """Return the folder, made where it does not exist; only its owner may read it."""
+    """Return the folder, created if it does not exist; only its owner can read it."""
     made = data_folder / FOLDER
     made.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
 
 
 def keep(data_folder: Path, save: Callable[[Path], None], *, most_bytes: int) -> Path:
-    """Write an upload into the folder by `save` and return where it is.
+    """Write an upload into the folder with `save` and return its path.
 
     Parameters
     ----------
     most_bytes
-        Of all uploads and rejected rows in the folder.
+        Limit for all uploads and rejected rows in the folder.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def keep(data_folder: Path, save: Callable[[Path], None], *, most_bytes: int) ->
     """
     spool = folder(data_folder)
     path = spool / f"upload-{secrets.token_hex(16)}"
-    with _alone(spool):  # or each of several would find the room that all of them take
+    with _locked(spool):  # otherwise several uploads could each use the same free space
         try:
             save(path)
             kept = sum(file.stat().st_size for file in spool.glob("[ur]*-*"))
@@ -61,7 +61,7 @@ def keep(data_folder: Path, save: Callable[[Path], None], *, most_bytes: int) ->
             path.unlink(missing_ok=True)
             if is_disk_full(error):
                 raise DiskFull from None
-            raise ServiceUnavailable(f"The file can't be kept here ({error.strerror}); nothing was imported.") from None
+            raise ServiceUnavailable(f"The file can't be stored ({error.strerror}); nothing was imported.") from None
         except SpoolFull:
             path.unlink(missing_ok=True)
             raise
@@ -69,7 +69,7 @@ def keep(data_folder: Path, save: Callable[[Path], None], *, most_bytes: int) ->
 
 
 @contextmanager
-def _alone(spool: Path) -> Iterator[None]:
+def _locked(spool: Path) -> Iterator[None]:
     number = os.open(spool, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)
@@ -79,51 +79,51 @@ def _alone(spool: Path) -> Iterator[None]:
 
 
 def present(params: FileParams) -> Path:
-    """The file that a job is about. Raises NotFound, by the name its owner gave it."""
+    """Return the file of a job. Raises NotFound with the name its owner gave it."""
     path = Path(params.path)
     if not path.exists():
-        raise NotFound(f"The file {params.file_name} is not here any more: send it again.")
+        raise NotFound(f"The file {params.file_name} no longer exists: send it again.")
     return path
 
 
 def sha256(path: Path) -> str:
-    """The checksum of an upload, in hexadecimal."""
+    """Return the SHA-256 of an upload, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def staging_path(folder: Path, job: Job) -> Path:
-    """The file that an import stages its rows in: one for each attempt of its job."""
+    """Return the path of an import's staged rows: one file for each attempt of its job."""
     return folder / f"staged-{job.id}-{job.attempt}.db"
 
 
 def discard(params_path: str | None) -> None:
-    """Remove an upload; a file that a command read in place is none, and stays."""
+    """Remove an upload; a file that a command read in place isn't an upload, and stays."""
     if params_path and Path(params_path).name.startswith("upload-") and Path(params_path).parent.name == FOLDER:
         Path(params_path).unlink(missing_ok=True)
 
 
 def rejects_path(data_folder: Path, job_id: int) -> Path:
-    """The path of the rejected rows of a job, if there are any."""
+    """Return the path of a job's rejected rows; the file need not exist."""
     return folder(data_folder) / f"rejects-{job_id}.csv"
 
 
 def rejects_place(settings: Settings, job_id: int) -> str:
-    """The places that offer the rejected rows of a job, as the end of a sentence."""
+    """Return where the rejected rows of a job are, as the end of a sentence."""
     where = "beside the database" if settings.own_data_folder is None else "in DATA_FOLDER"
     return f"GET /api/customers/import/{job_id}/rejects, or {FOLDER}/rejects-{job_id}.csv {where}."
 
 
 def rejects(data_folder: Path, job_id: int) -> Path:
-    """The file of rejected rows. Raises NotFound."""
+    """Return the file of rejected rows. Raises NotFound."""
     path = rejects_path(data_folder, job_id)
     if not path.exists():
-        raise NotFound(f"There is no file of rejected rows of job {job_id}; it is kept for seven days.")
+        raise NotFound(f"Job {job_id} has no file of rejected rows; such files are kept for seven days.")
     return path
 
 
 def sweep(data_folder: Path, *, needed: Collection[str]) -> None:
-    """Remove rejected rows after seven days; uploads that no job needs, and after an hour what a dead process left.
+    """Remove rejected rows after seven days, unneeded uploads after five minutes, other unneeded files after an hour.
 
     Parameters
     ----------

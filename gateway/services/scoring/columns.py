@@ -19,7 +19,7 @@ from shared.schema.features import Schema
 
 
 def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Rows, at least one, turned into columns.
+    """Turn rows, at least one, into columns.
 
     Column by column: `zip(*rows)` makes an iterator for every row and takes five times as long.
     """
@@ -27,7 +27,7 @@ def by_column(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 
 def predict_batch(schema: Schema, ids: Ints, features: Sequence[Floats | Texts]) -> pa.RecordBatch:
-    """Rows to score: one column per feature in `features`, in the schema's order; NaN is a missing number."""
+    """Return rows to score: one column per feature in `features`, in the schema's order; NaN is a missing number."""
     form = predict_schema(schema)
     columns = [
         pa.array(each, type=pa.string()) if isinstance(each, list) else pa.array(each, from_pandas=True)
@@ -39,7 +39,7 @@ def predict_batch(schema: Schema, ids: Ints, features: Sequence[Floats | Texts])
 def train_batch(
     schema: Schema, ids: Sequence[int], as_of: date | None, labels: Sequence[int], features: Sequence[Sequence[Any]]
 ) -> pa.RecordBatch:
-    """Labelled rows of one date (or of none)."""
+    """Return labelled rows of one date, or without a date."""
     form = train_schema(schema)
     columns = [ids, [as_of] * len(ids), labels, *features]
     arrays = [_array(values, field.type) for values, field in zip(columns, form, strict=True)]
@@ -47,7 +47,7 @@ def train_batch(
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    # NumPy reads a list of numbers four times as fast as Arrow; None is NaN to it, which no database column holds.
+    # NumPy reads a list of numbers four times as fast as Arrow; it reads None as NaN, which no database column holds.
     if pa.types.is_float64(kind):
         return pa.array(np.array(values, dtype=np.float64), from_pandas=True)
     return pa.array(values, type=kind)

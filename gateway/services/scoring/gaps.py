@@ -1,6 +1,6 @@
-"""Features that the model's training had complete and that many customers lack now: a feed that did not arrive.
+"""Finds features that were complete in the model's training and are now missing for many customers: a lost feed.
 
-Law: a run stops before anything of it is stored, unless each such feature is allowed by name.
+Law: a run stops before it stores anything, unless each such feature is allowed by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gateway.services.jobs.work import Work
 from shared.errors import Detail, FeatureMissing, invalid
 from shared.schema.features import Schema
 
-#: A feature is missing for many where more customers lack it than both of these.
+#: A feature is missing for many if more customers lack it than this share and than this count.
 SHARE, COUNT = 0.05, 20
 
 
@@ -74,7 +74,7 @@ def _refuse(found: Sequence[Gap], allowed: Collection[str]) -> None:
     setting = f"ALLOW_MISSING={','.join(names)}"
     counts = "; ".join(f"{gap.feature} is {gap.text}" for gap in refused)
     raise FeatureMissing(
-        f"{counts}; the model's training had it complete: its feed did not come. Nobody was scored. Import it and "
+        f"{counts}. It was complete in the model's training, so its feed seems lost. Nobody was scored. Import it and "
         f"score again, or allow it: {words} (`allow_missing` on the API, {setting} as a setting).",
         details=details,
     )

@@ -1,4 +1,4 @@
-"""Outcomes: once its date has matured, each prediction in the ledger gets its outcome.
+"""Outcomes: each prediction in the ledger gets its outcome once its date has matured.
 
 Law: an outcome is appended when its date has matured, never before; a prediction without one is unknown, not 0.
 """
@@ -17,7 +17,7 @@ CHUNK = 5_000
 
 
 def settle(work: Work) -> int:
-    """Append the outcomes of every run that has matured by the data's last date; return their number."""
+    """Append the outcomes of all runs matured by the data's last date; return their number."""
     with work.database.read() as connection:
         last = facts.last_date(connection)
         if last is None or not facts.has_subscriptions(connection):

@@ -1,4 +1,4 @@
-"""Work on the next item while the caller uses the one before."""
+"""Computes the next item while the caller uses the previous one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ B = TypeVar("B")
 def prefetch_map(do: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
     """Map `do` over items, one item ahead, in a thread of its own.
 
-    The items themselves are taken in the caller's thread: a second thread that holds Python's lock most of the time
+    The items themselves are read in the caller's thread: a second thread that holds Python's lock most of the time
     would cost more than it saves. A failure reaches the caller with the next item. Closing the generator waits for the
-    call under way.
+    running call.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         upcoming: Future[B] | None = None

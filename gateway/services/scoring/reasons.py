@@ -1,7 +1,7 @@
 """Explains scores: reasons in words, recommended actions, what-if.
 
 Law: points are differences of probability and add up to churn_probability - base_probability; an expected change is
-the model's estimate for a changed fact, and is always labelled as that.
+the model's estimate for a changed fact, and is always labelled as such.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Explained(BaseModel):
     base_probability: float
     reasons: list[ReasonOut]
     other_points: float
-    warnings: list[str] = Field(description="Features that this customer lacks and that training had complete")
+    warnings: list[str] = Field(description="Features that this customer lacks and that were complete in training")
 
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonOut:
@@ -70,12 +70,12 @@ def _shown(value: Cell, unit: str | None) -> str:
     if value is None:
         return "unknown"
     # `+ 0` makes 0.0 of -0.0.
-    told = str(value) if isinstance(value, str | bool) else f"{value + 0:,.10g}"
-    return f"{told} {unit}" if unit else told
+    text = str(value) if isinstance(value, str | bool) else f"{value + 0:,.10g}"
+    return f"{text} {unit}" if unit else text
 
 
 def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonOut]:
-    """Return the reasons kept with a ledger row, largest first; `row` has the feature columns beside them."""
+    """Return a ledger row's reasons, largest first; `row` has the feature columns too."""
     names, columns = schema.feature_names, column_names(schema)
     found = []
     for k in REASON_NUMBERS:
@@ -94,12 +94,12 @@ def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
 def explain(
     schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
 ) -> Explained:
-    """Explain one row of an ML answer.
+    """Explain one row of an ML response.
 
     Parameters
     ----------
     complete
-        Features that the model's training had complete: where one is missing here, the answer warns of it.
+        Features that were complete in the model's training: the response warns of each one missing here.
     """
     prediction: Prediction = answer.predictions[at]
     return Explained(
@@ -116,7 +116,7 @@ def explain(
 
 def _unknown(schema: Schema, feature: str) -> str:
     label = schema.feature_label(feature)
-    return f"{label} is missing; the model's training had it for everyone, so this score is less certain."
+    return f"{label} is missing; the model's training had it for every customer, so this score is less certain."
 
 
 def score(
@@ -129,7 +129,7 @@ def score(
     reasons: Shown = "top",
     request_id: str | None = None,
 ) -> PredictResponse:
-    """Score a few rows of facts, all of the customer `row_key` if that is given, with one version."""
+    """Score a few rows of facts with one version; if `row_key` is given, all rows are of that customer."""
     request = PredictRequest(
         model_version=version,
         columns={name: [row[name] for row in facts] for name in schema.feature_names},
@@ -170,8 +170,8 @@ def recommend(
 ) -> tuple[Explained, list[Action]]:
     """Recommend actions for one customer, best first.
 
-    Only features that can be acted on and that raise this customer's risk get one. Facts and changed facts are scored
-    in one call.
+    Only features that can be acted on and that raise this customer's risk get an action. Facts and changed facts are
+    scored in one call.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def _action(schema: Schema, name: str, value: Cell, target: Cell, now: float, th
 
 
 def _target(about: Feature, value: Cell) -> Cell:
-    """Return the value that an action is expected to bring; None where none is possible or needed."""
+    """Return the target value of an action; None if no action is possible or needed."""
     if not about.actionable or value is None:
         return None
     if about.kind == "category":

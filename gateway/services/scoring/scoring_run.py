@@ -35,7 +35,7 @@ from shared.contracts import arrow
 from shared.errors import Conflict, NoCustomers, NoModel
 from shared.schema.features import Schema
 
-#: Customers in one call of the ML service; fewer in the first call, for which storing has to wait.
+#: Customers per call of the ML service; fewer in the first call, because storing has to wait for it.
 CHUNK, FIRST_CHUNK = 20_000, 5_000
 #: Cells in one call: customers of a wide table are sent in smaller chunks, so that memory does not grow with width.
 MOST_CELLS = 1_000_000
@@ -56,9 +56,9 @@ class Batch:
     customer_ids
         Shape (customers,), ascending.
     monthly_prices
-        Shape (customers,); NaN where there is none.
+        Shape (customers,); NaN if unknown.
     body
-        Their features as the ML service takes them: an Arrow stream.
+        Their features as an Arrow stream for the ML service.
     """
 
     customer_ids: Ints
@@ -67,7 +67,7 @@ class Batch:
 
 
 def run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
-    """The job: score every active customer, or `sample_size` of them."""
+    """Score every active customer, or `sample_size` of them."""
     drop_unfinished(work.database, work.job.id)
     with locks.unchanged_facts(work):
         return _run(work, params)
@@ -85,7 +85,7 @@ def _run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     if live is None:
         raise NoModel(NO_MODEL)
     with work.database.read() as connection:
-        # A model keeps the features that it was trained on, whatever features the base was given since.
+        # A model keeps the features that it was trained on, even if the base was extended since.
         schema = customer_base.schema_of(connection, live.schema_checksum) or found.schema
     wanted = params.sample_size
     sample = None if wanted is None or wanted >= size else _sample_ids(work, wanted)
@@ -123,7 +123,7 @@ def _score(
 
 
 def _scored(work: Work, schema: Schema, version: str, sample: Sequence[int] | None) -> Generator[Scores, None, None]:
-    """Yield scores batch by batch: one is scored while the caller stores the one before, and the next one is read."""
+    """Yield scores batch by batch: each is computed while the caller stores the one before and reads the one after."""
     if sample is None:
         batches = batches_to_score(work.database, schema, partial(customers.to_score, schema))
     else:

@@ -146,8 +146,8 @@ def test_two_passwords_are_compared_at_a_time_few_wait_the_rest_come_again_and_r
 def test_a_password_that_could_not_be_compared_is_no_guess(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.person()
     with monkeypatch.context() as busy:
-        busy.setattr(credentials, "_may_come", threading.BoundedSemaphore(1))
-        credentials._may_come.acquire()
+        busy.setattr(credentials, "_admitted", threading.BoundedSemaphore(1))
+        credentials._admitted.acquire()
         assert guess(world, 20) == [503] * 20
     assert guess(world, 6) == [401] * 5 + [429]
 
