@@ -1,7 +1,7 @@
 """Exports over REST: customers, the risk list, segments and the ledger, as CSV, NDJSON or Parquet.
 
-Law: a stream reads one snapshot of the database and never ends early: a failure breaks the connection, so that no
-client takes half an answer for a complete one. The manifest of an export has its row count and SHA-256.
+Law: a stream reads one snapshot of the database and is never silently cut short: a failure breaks the connection, so
+that no client takes half an answer for a complete one. The manifest of an export has its row count and SHA-256.
 """
 
 from __future__ import annotations
