@@ -91,7 +91,7 @@ class Worker:
         with self._database.write() as connection:
             now = iso(self._clock())
             workers.seen(connection, self._name, now)
-            silent = self._watch.find_silent(lost_jobs.heartbeats(connection))
+            silent = self._watch.find_stopped(lost_jobs.heartbeats(connection))
             settled = lost_jobs.requeue_or_end(connection, silent, now)
         self._sweep()
         export_files.remove_old(

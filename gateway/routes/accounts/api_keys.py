@@ -98,6 +98,6 @@ def revoke_key(path: KeyPath) -> Response:
     env, me = environment(), current_user()
     return ok(
         _key_out(
-            api_keys.revoke(env.database, path.key_id, clock=env.clock, actor=me.actor, anybodys=me.role == "admin")
+            api_keys.revoke(env.database, path.key_id, clock=env.clock, actor=me.actor, any_owner=me.role == "admin")
         )
     )

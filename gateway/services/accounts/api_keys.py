@@ -170,12 +170,14 @@ def _live(connection: Connection, key: Key, now: str, demo_allowed: bool) -> Aut
     return AuthenticatedKey(key, owner, role)
 
 
-def revoke(database: Database, key_id: int, *, clock: Clock, actor: Actor = COMMAND_LINE, anybodys: bool = True) -> Key:
+def revoke(
+    database: Database, key_id: int, *, clock: Clock, actor: Actor = COMMAND_LINE, any_owner: bool = True
+) -> Key:
     """Revoke a key; a key that is revoked already stays as it is.
 
     Parameters
     ----------
-    anybodys
+    any_owner
         Whether keys of others than `actor` can be revoked too.
 
     Raises
@@ -186,7 +188,7 @@ def revoke(database: Database, key_id: int, *, clock: Clock, actor: Actor = COMM
     now = iso(clock())
     with database.write() as connection:
         key = api_keys.get(connection, key_id)
-        if key is None or not (anybodys or key.user_id == actor.user_id):
+        if key is None or not (any_owner or key.user_id == actor.user_id):
             raise NotFound(f"There is no key {key_id}.")
         if api_keys.revoke(connection, key_id, now):
             audit.record(connection, "key.revoked", at=now, actor=actor, subject=f"key:{key_id} user:{key.user_id}")

@@ -1,7 +1,7 @@
 """The files of finished exports: their folder, their names, their removal.
 
-Law: a file's age is its modification time; nothing else records that it exists. No Arrow here:
-the web process reads the files from disk.
+Law: a file's age is its modification time; nothing else records that it exists. No Arrow here: the web
+process reads the files from disk.
 """
 
 from __future__ import annotations

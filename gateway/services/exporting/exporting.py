@@ -1,8 +1,8 @@
 """Exports as streams of bytes: CSV and NDJSON, written while the client reads them.
 
-Law: one read transaction from the first row to the last; only one chunk is held in memory. Text that a
-spreadsheet would run is guarded in CSV (`shared.tables.formula_guard`) and nowhere else; numbers stay numbers. No Arrow
-here: the web process streams these. Parquet exports are in `gateway.services.exporting.parquet`, in the worker.
+Law: one read transaction from the first row to the last; only one chunk is held in memory. Text that a spreadsheet
+would run is guarded in CSV (`shared.tables.formula_guard`) and nowhere else; numbers stay numbers. No Arrow here: the
+web process streams these. Parquet exports are in `gateway.services.exporting.parquet`, in the worker.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjs
 #: Parameters of the query string that are not filters.
 NAMES = ("content", "format")
 ROWS_AT_ONCE = 500
-NOBODY = "There are no customers yet: import a table first."
+NO_CUSTOMERS = "There are no customers yet: import a table first."
 #: Counterparts of labels: where customers who left are `Yes`, those who stayed are `No`.
 STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
 
@@ -63,7 +63,7 @@ def select(
     """
     present = customer_base.get(connection)
     if present is None:
-        raise NoCustomers(NOBODY)
+        raise NoCustomers(NO_CUSTOMERS)
     schema = present.schema
     if content == "predictions":
         ledger_filters = filtering.parse_ledger(pairs, allowed=NAMES)

@@ -1,4 +1,4 @@
-"""Runs calls that may hang in threads of their own, so that a cancelled job need not wait for them.
+"""Runs each call that can hang in a thread of its own, so that a cancelled job need not wait for it.
 
 Law: an abandoned call ends by its own time-out and writes nothing; its result is dropped.
 """

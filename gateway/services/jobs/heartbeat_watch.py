@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from database.jobs.lost_jobs import Claim
 
-SILENT_S = 15.0
+STOPPED_S = 15.0
 #: After a longer gap between checks (sleep, a locked database) counting restarts: the jobs sent no heartbeats either.
 LONGEST_GAP_S = 10.0
 
@@ -30,8 +30,8 @@ class HeartbeatWatch:
         self._checked_at_s = float("-inf")
         self._since: dict[Claim, tuple[int, float]] = {}
 
-    def find_silent(self, heartbeats: Mapping[Claim, int]) -> dict[Claim, int]:
-        """Return the jobs without a heartbeat for `SILENT_S`, with their heartbeat counts."""
+    def find_stopped(self, heartbeats: Mapping[Claim, int]) -> dict[Claim, int]:
+        """Return the jobs without a heartbeat for `STOPPED_S`, with their heartbeat counts."""
         now = self._now_s()
         known = self._since if now - self._checked_at_s <= LONGEST_GAP_S else {}
         self._checked_at_s = now
@@ -39,4 +39,4 @@ class HeartbeatWatch:
             claim: known[claim] if claim in known and known[claim][0] == count else (count, now)
             for claim, count in heartbeats.items()
         }
-        return {claim: count for claim, (count, since) in self._since.items() if now - since >= SILENT_S}
+        return {claim: count for claim, (count, since) in self._since.items() if now - since >= STOPPED_S}

@@ -1,7 +1,7 @@
 """Backups: a folder with a copy of the database, the models it names, and a manifest with the SHA-256 of each file.
 
 Law: a backup is complete once its manifest exists. The manifest is put in place last, in one rename, after every file
-it names was written, read back and verified; a backup that is killed leaves the previous one unchanged.
+it names was written, read back and verified; a killed backup leaves the previous one unchanged.
 """
 
 from __future__ import annotations

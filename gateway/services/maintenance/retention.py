@@ -33,7 +33,7 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Months for which rows are kept, and days for results of jobs; None is for ever."""
+    """Months for which rows are kept, and days for results of jobs; None keeps them for ever."""
 
     ledger: int | None
     audit: int | None

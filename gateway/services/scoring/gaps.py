@@ -74,7 +74,7 @@ def _refuse(found: Sequence[Gap], allowed: Collection[str]) -> None:
     setting = f"ALLOW_MISSING={','.join(names)}"
     counts = "; ".join(f"{gap.feature} is {gap.text}" for gap in refused)
     raise FeatureMissing(
-        f"{counts}. It was complete in the model's training, so its feed seems lost. Nobody was scored. Import it and "
-        f"score again, or allow it: {words} (`allow_missing` on the API, {setting} as a setting).",
+        f"{counts}. The model's training had complete values, so a feed seems lost. Nobody was scored. Import the "
+        f"values and score again, or allow this: {words} (`allow_missing` on the API, {setting} as a setting).",
         details=details,
     )

@@ -20,7 +20,7 @@ def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
 
 
 def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tuple[str, ...]]:
-    """Return the live model's schema, version, and the features that its training had complete.
+    """Return the live model's schema, version, and the features that were complete in its training.
 
     Raises
     ------

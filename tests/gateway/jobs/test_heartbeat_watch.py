@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.services.jobs.heartbeat_watch import SILENT_S, HeartbeatWatch
+from gateway.services.jobs.heartbeat_watch import STOPPED_S, HeartbeatWatch
 
 
 class Clock:
@@ -19,14 +19,14 @@ def found_silent(watch: HeartbeatWatch, clock: Clock, beats: list[int], every_s:
     """Return whether job 1 is found silent at each check."""
     found = []
     for count in beats:
-        found.append(bool(watch.find_silent({(1, 1): count})))
+        found.append(bool(watch.find_stopped({(1, 1): count})))
         clock.now_s += every_s
     return found
 
 
 def test_a_job_whose_heartbeats_stop_is_silent_after_a_while() -> None:
     clock = Clock()
-    turns = int(SILENT_S // 3)
+    turns = int(STOPPED_S // 3)
     assert found_silent(HeartbeatWatch(clock), clock, [7] * (turns + 1)) == [False] * turns + [True]
 
 
