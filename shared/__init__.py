@@ -1,1 +1,1 @@
-"""The promise between the services. Imports nothing of ours."""
+"""The contract between the services. Imports no other package of ours."""

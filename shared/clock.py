@@ -1,6 +1,6 @@
-"""Time as an argument, so that a test can be any day.
+"""Time as an argument, so that a test can run on any date.
 
-Law: UTC only; text is ISO 8601 with `Z`, to the millisecond, so that it sorts as it reads.
+Law: UTC only; text is ISO 8601 with `Z`, to the millisecond, so that it sorts chronologically.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """The present moment."""
+    """Return the present time."""
     return datetime.now(UTC)
 
 
 def iso(moment: datetime) -> str:
-    """A moment as text.
+    """Return a time as text.
 
     >>> iso(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2026-01-02T03:04:05.000Z'
@@ -26,7 +26,7 @@ def iso(moment: datetime) -> str:
 
 
 def days_later(day: str, days: int) -> str:
-    """An ISO date some days on (or back).
+    """Return the ISO date some days later (or earlier).
 
     >>> days_later("2026-01-31", 30), days_later("2026-03-01", -1)
     ('2026-03-02', '2026-02-28')
@@ -35,7 +35,7 @@ def days_later(day: str, days: int) -> str:
 
 
 def moment(text: str) -> str:
-    """A date or timestamp that somebody typed as text of ours; UTC unless it says. Raises ValueError.
+    """Convert a typed date or timestamp (UTC by default) to a timestamp as in `iso`. Raises ValueError.
 
     >>> moment("2026-01-31"), moment("2026-01-31T01:00+01:00")
     ('2026-01-31T00:00:00.000Z', '2026-01-31T00:00:00.000Z')
@@ -44,4 +44,4 @@ def moment(text: str) -> str:
     try:
         return iso(found if found.tzinfo is not None else found.replace(tzinfo=UTC))
     except OverflowError:
-        raise ValueError(f"{text!r} is no moment of any calendar") from None
+        raise ValueError(f"{text!r} is out of the calendar's range") from None

@@ -1,6 +1,6 @@
 """Errors as classes with stable codes.
 
-Law: no HTTP here. A status belongs to `shared.web.flask_app`, a sentence for people belongs to whoever raises.
+Law: no HTTP here. Statuses belong to `shared.web.error_responses`, messages to the code that raises.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Self, TypedDict
 
 
 class Detail(TypedDict, total=False):
-    """One thing that is wrong: where (`field`, `row`), the `value` there, and in `message` what was expected."""
+    """One fault: its place (`field`, `row`), the `value` there, and in `message` what was expected."""
 
     field: str
     row: int
@@ -20,16 +20,16 @@ class Detail(TypedDict, total=False):
 
 
 class ServiceError(Exception):
-    """A failure a caller can act on.
+    """A failure that a caller can act on.
 
     Parameters
     ----------
     message
         One sentence for people: what is wrong and what to do about it.
     details
-        Field by field or row by row, when there is more than one place to look at.
+        The faults by field or row.
     retry_after_s
-        Seconds after which the same call may succeed, when that is known.
+        Seconds after which the same call can succeed, if known.
     """
 
     code = "service_error"
@@ -42,36 +42,36 @@ class ServiceError(Exception):
 
 
 class MalformedRequest(ServiceError):
-    """The body is no JSON, or not what its content type says."""
+    """The body is not JSON, or does not match its content type."""
 
     code = "malformed_request"
 
 
 class UnsupportedMedia(ServiceError):
-    """A body of a type this route does not read."""
+    """The route does not accept this content type."""
 
     code = "unsupported_media_type"
 
 
 class TooLarge(ServiceError):
-    """A body or file above the configured limit."""
+    """A body or file is larger than the configured limit."""
 
     code = "too_large"
 
 
 class InvalidInput(ServiceError):
-    """Fields or rows that are not what was expected; `details` says which."""
+    """Fields or rows are not as expected; `details` names them."""
 
     code = "validation_failed"
 
     @classmethod
     def of(cls, details: Sequence[Detail], *, lead: str | None = None) -> Self:
-        """Make the error of what is wrong, told by the first detail.
+        """Make an error of these details, with the first detail's message.
 
         Parameters
         ----------
         lead
-            Words before the first detail's message; its field and a colon if absent.
+            Text before the first detail's message; by default its field and a colon.
         """
         first = details[0]
         lead = f"{first['field']}: " if lead is None else lead
@@ -79,49 +79,49 @@ class InvalidInput(ServiceError):
 
 
 class InvalidSchema(InvalidInput):
-    """A feature schema that can't be used."""
+    """The feature schema can't be used."""
 
     code = "invalid_schema"
 
 
 class InvalidTable(InvalidInput):
-    """A customer table that does not fit its schema."""
+    """The customer table does not match its schema."""
 
     code = "invalid_table"
 
 
 class SchemaMismatch(ServiceError):
-    """A table of another customer base than the one this database holds."""
+    """The table is of another customer base than this database's."""
 
     code = "schema_mismatch"
 
 
 class NotFound(ServiceError):
-    """Nothing here by that name."""
+    """Nothing with this name exists."""
 
     code = "not_found"
 
 
 class Conflict(ServiceError):
-    """It exists already, or its state does not allow this."""
+    """The object exists already, or its state does not allow this."""
 
     code = "conflict"
 
 
 class Unauthenticated(ServiceError):
-    """No token, or wrong credentials."""
+    """The token is missing, or the credentials are wrong."""
 
     code = "unauthenticated"
 
 
 class TokenRejected(ServiceError):
-    """A token that is malformed, expired, revoked or of another server."""
+    """The token is malformed, expired, revoked or from another server."""
 
     code = "token_rejected"
 
 
 class Forbidden(ServiceError):
-    """Signed in, but the role does not allow this."""
+    """The caller's role does not allow this."""
 
     code = "forbidden"
 
@@ -133,7 +133,7 @@ class RateLimited(ServiceError):
 
 
 class TooManyQueued(ServiceError):
-    """One person has as many jobs of a kind waiting as anybody may have."""
+    """A user has the maximum number of queued jobs of this kind."""
 
     code = "too_many_queued"
 
@@ -145,43 +145,43 @@ class NoModel(ServiceError):
 
 
 class NoCustomers(ServiceError):
-    """There is nobody to score or to train on yet."""
+    """There are no customers to score or train on yet."""
 
     code = "no_customers"
 
 
 class InsufficientData(ServiceError):
-    """Too few rows or leavers to train on; the message says how many are needed."""
+    """There are too few rows or leavers to train on; the message states how many are needed."""
 
     code = "insufficient_data"
 
 
 class LeakFound(ServiceError):
-    """A feature that tells the outcome by itself; `details` names each with its evidence."""
+    """A feature gives away the outcome; `details` names each such feature with its evidence."""
 
     code = "leak_found"
 
 
 class NoSignal(ServiceError):
-    """The features rank leavers no better than chance would; no model is made of that."""
+    """The features rank leavers no better than chance, so no model is made."""
 
     code = "no_signal"
 
 
 class FeatureMissing(ServiceError):
-    """Many customers lack a feature that the model's training had complete; `details` names each with its counts."""
+    """Many customers lack a feature that was complete in training; `details` names each with its counts."""
 
     code = "feature_missing"
 
 
 class CorruptModel(ServiceError):
-    """A model folder whose files are not the ones that were saved."""
+    """The files of a model are not those that were saved."""
 
     code = "corrupt_model"
 
 
 class CorruptBackup(ServiceError):
-    """A backup whose files are not the ones that were saved."""
+    """The files of a backup are not those that were saved."""
 
     code = "corrupt_backup"
 
@@ -193,37 +193,37 @@ class ServiceUnavailable(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """As many jobs wait as the system takes."""
+    """The maximum number of jobs is queued."""
 
     code = "queue_full"
 
 
 class SpoolFull(ServiceError):
-    """As many uploads wait as there is room set aside for."""
+    """The space reserved for waiting uploads is full."""
 
     code = "spool_full"
 
 
 class DatabaseBusy(ServiceUnavailable):
-    """Somebody else holds the database's write lock for longer than one waits."""
+    """Another process holds the database's write lock for longer than a writer waits."""
 
     code = "database_busy"
 
 
 class ModelUnavailable(ServiceUnavailable):
-    """The files of a model that should be there are gone, or are not those that were saved."""
+    """The files of a model are missing, or are not those that were saved."""
 
     code = "model_unavailable"
 
 
 class DiskFull(ServiceError):
-    """A disk has no room left for what was to be written."""
+    """The disk has no room for the data to be written."""
 
     code = "disk_full"
 
     def __init__(
         self,
-        message: str = "The disk is full; nothing of this was kept. Free some space and try again.",
+        message: str = "The disk is full; nothing was saved. Free some space and try again.",
         *,
         details: Sequence[Detail] = (),
         retry_after_s: int | None = None,
@@ -232,24 +232,24 @@ class DiskFull(ServiceError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether a write failed because the disk, or a quota, is full."""
+    """Return whether a write failed because the disk or a quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class Cancelled(ServiceError):
-    """Somebody asked for this work to stop."""
+    """The cancellation of this work was requested."""
 
     code = "cancelled"
 
 
 class Internal(ServiceError):
-    """Something broke that nobody can mend by asking differently; the log has the trace."""
+    """An internal failure, which no other request would avoid; the log has the traceback."""
 
     code = "internal"
 
 
 def invalid(field: str, message: str) -> InvalidInput:
-    """Return the error of one field that is wrong."""
+    """Return the error for one invalid field."""
     return InvalidInput.of([{"field": field, "message": message}])
 
 
@@ -261,11 +261,11 @@ _BY_CODE: dict[str, type[ServiceError]] = {
 def from_code(
     code: str, message: str, details: Sequence[Detail] = (), *, unknown: type[ServiceError] = ServiceError
 ) -> ServiceError:
-    """Return the error that a code names, as it was before it was stored or sent.
+    """Return the error with a code, as it was before it was stored or sent.
 
     Parameters
     ----------
     unknown
-        The class where no error has this code.
+        The class to use if no error has this code.
     """
     return _BY_CODE.get(code, unknown)(message, details=details)

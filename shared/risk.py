@@ -1,6 +1,6 @@
-"""The documented risk levels and the probabilities that part them (docs/definitions.md#risk-level).
+"""The documented risk levels and the probabilities between them (docs/definitions.md#risk-level).
 
-Lists, exports, segments and the page take them from here.
+Lists, exports, segments and the page use these.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Literal
 
 RiskLevel = Literal["High", "Medium", "Low"]
 LEVELS: tuple[RiskLevel, ...] = ("High", "Medium", "Low")
-#: A probability above this is a high risk, one above the other a medium risk; the rest is low.
+#: A probability above the first is a high risk, above the second a medium risk; the rest is low.
 HIGH_ABOVE, MEDIUM_ABOVE = 0.8, 0.6
 
 
 def risk_level(probability: float) -> RiskLevel:
-    """The level of one churn probability in [0, 1]."""
+    """Return the level of a churn probability in [0, 1]."""
     return "High" if probability > HIGH_ABOVE else "Medium" if probability > MEDIUM_ABOVE else "Low"

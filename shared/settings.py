@@ -1,6 +1,6 @@
-"""Rules that the settings of both services share: secrets, what loopback is, and the registry's folder.
+"""Rules that the settings of both services share: secrets, loopback addresses and the registry's folder.
 
-Law: no secret stands in the repository. Who gives none gets a random one that is kept, but in production.
+Law: the repository holds no secret. Outside production, a missing secret is replaced by a random one, which is kept.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 from shared.errors import InvalidInput
 
 MIN_SECRET_LENGTH = 32
-#: Different characters: random hex of that length has fewer once in millions.
+#: Different characters: random hex of that length has fewer only once in millions.
 MIN_VARIETY = 8
-#: Texts that stood in this repository or in the example of the backend it replaces.
+#: Texts that were in this repository or in the example of the backend it replaces.
 _PUBLIC = ("development-only-secret-change-me-now", "development-only-service-token", "your-secret-key")
 _SHARED_FILE = ".service-token"
 
 
 def why_no_secret(value: str) -> str | None:
-    """Return why a text is no secret, as the end of a sentence; None where it may be one."""
+    """Return why a text is not a secret, as the end of a sentence; None if it can be one."""
     if len(value) < MIN_SECRET_LENGTH:
         return f"has fewer than {MIN_SECRET_LENGTH} characters"
     if value in _PUBLIC:
@@ -32,21 +32,21 @@ def why_no_secret(value: str) -> str | None:
 
 
 def require_secret(name: str, value: str | None, *, app_env: str, host: str) -> None:
-    """Raise ValueError where a variable holds no secret: in production, or where others reach the address.
+    """Raise ValueError if a variable does not hold a secret, in production or if others can reach the address.
 
-    Outside production none need be given.
+    Outside production, the variable can be unset.
     """
     is_production = app_env == "production"
     if not is_production and (value is None or is_loopback(host)):
         return
     why = "is not set" if value is None else why_no_secret(value)
     if why is not None:
-        where = "in production" if is_production else f"on {host}, which others reach"
+        where = "in production" if is_production else f"on {host}, which others can reach"
         raise ValueError(f"{name} {why}; {where} it must be a secret, for example the output of: openssl rand -hex 32")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address.
+    """Return whether only this machine can reach an address.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)
@@ -60,34 +60,34 @@ def is_loopback(host: str) -> bool:
 
 
 def kept_secret(path: Path) -> str:
-    """Return the secret that a file keeps, made at random by whoever asks first; its owner alone reads it.
+    """Return the secret in a file; the first call makes it at random, for its owner only.
 
     Raises
     ------
     InvalidInput
-        It can't be kept there, or what stands there is no secret.
+        The file can't be written, or does not hold a secret.
     """
     try:
         if not path.exists():
-            _keep(path)
+            _create_secret(path)
         found = path.read_text(encoding="ascii", errors="replace").strip()
     except OSError as error:
-        message = f"A random secret can't be kept in {path}: {error.strerror}. Set JWT_SECRET and ML_SERVICE_TOKEN."
+        message = f"A random secret can't be stored in {path}: {error.strerror}. Set JWT_SECRET and ML_SERVICE_TOKEN."
         raise InvalidInput(message) from None
     why = why_no_secret(found)
     if why is not None:
-        raise InvalidInput(f"{path} holds no secret: it {why}. Remove it, and another one is made.")
+        raise InvalidInput(f"{path} does not hold a secret: it {why}. Delete it to have a new one made.")
     return found
 
 
-def _keep(path: Path) -> None:
+def _create_secret(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(32))
-        # Whole or not at all, and the first one stays: processes start together.
+        # Written atomically, and the first file wins, since processes start at the same time.
         os.link(aside, path)
     except FileExistsError:
         pass
@@ -96,12 +96,12 @@ def _keep(path: Path) -> None:
 
 
 def kept_service_token(ml_model_path: Path) -> str:
-    """Return the token that both services share where none was given: it is kept in the folder both know."""
+    """Return the token that both services share if none was given, kept in the registry's folder."""
     return kept_secret(registry_folder(ml_model_path) / _SHARED_FILE)
 
 
 def registry_folder(ml_model_path: Path) -> Path:
-    """Return the folder that holds one folder per model version: of a .pkl file, the folder it lies in.
+    """Return the folder with one folder per model version; for a .pkl file, the folder it is in.
 
     >>> registry_folder(Path("models/model.pkl"))
     PosixPath('models')

@@ -1,4 +1,4 @@
-"""Problems found by pydantic, as details of our errors; dates that are dates, and flags that are true or false."""
+"""Faults found by pydantic, as details of our errors; strict types for dates and flags."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shared.errors import Detail
 
 
 def details_of(error: ValidationError, *, whole: str = "body") -> list[Detail]:
-    """Return one detail for each fault, without the values that were given.
+    """Return one detail per fault, without the given values.
 
     Parameters
     ----------
     whole
-        The field named where a fault belongs to no single one.
+        The field to name if a fault belongs to no single field.
     """
     return [
         {
@@ -29,23 +29,23 @@ def details_of(error: ValidationError, *, whole: str = "body") -> list[Detail]:
 
 
 def _written_as_a_date(value: Any) -> Any:
-    # pydantic takes numbers for seconds since 1970, `0` among them.
+    # pydantic reads numbers, such as `0`, as seconds since 1970.
     if isinstance(value, date) or (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
         return value
     raise ValueError("expected a date such as 2026-01-31")
 
 
-#: A date as people write it in ISO 8601, and nothing else.
+#: A date such as 2026-01-31, and nothing else.
 IsoDate = Annotated[date, BeforeValidator(_written_as_a_date)]
 
 
 def _written_as_a_flag(value: Any) -> Any:
-    # pydantic takes 0, "off" and "n" for false, which no schema says.
+    # pydantic reads 0, "off" and "n" as false, which no schema documents.
     found = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
     if isinstance(found, bool):
         return found
     raise ValueError("expected true or false")
 
 
-#: `true` or `false` in a form or a query string, as Python writes them too.
+#: `true` or `false` in a form or a query string, in any case.
 Flag = Annotated[bool, BeforeValidator(_written_as_a_flag)]

@@ -1,6 +1,6 @@
 """The bodies of the ML service's HTTP API, for both services.
 
-Law: a field is renamed here or nowhere. The same answers in columns are in `shared.contracts.arrow`.
+Law: a field is renamed here or nowhere. `shared.contracts.arrow` has the same answers in columns.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from shared.contracts.report import (
 JSON_TYPE = "application/json"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 NDJSON_TYPE = "application/x-ndjson"
-#: Ids of the further requests that one call was coalesced from, comma separated: the log names each.
+#: Ids of the other requests that one call was coalesced from, comma separated, for the log.
 RIDES_ALONG = "X-Rides-Along"
 HTML_TYPE = "text/html; charset=utf-8"
 
-#: Reasons that travel with every prediction; the rest is "other".
+#: Reasons in every prediction; the others are summed up as "other".
 TOP_REASONS = 3
-#: The numbers in the names of their columns: reason_1, points_1 and so on.
+#: The numbers in their columns' names: reason_1, points_1 and so on.
 REASON_NUMBERS = tuple(range(1, TOP_REASONS + 1))
-#: Days ahead that a prediction speaks of: H in docs/definitions.md#symbols.
+#: Days ahead that a prediction covers: H in docs/definitions.md#symbols.
 HORIZON_DAYS = 30
-#: Days within which a new subscription means that nobody left: docs/definitions.md#churn-label.
+#: Days within which a new subscription means that the customer did not leave: docs/definitions.md#churn-label.
 GRACE_DAYS = 30
 
 Cell = float | int | str | bool | None
-#: How many reasons an answer carries; those that it does not are in `other_points`.
+#: The reasons in an answer; `other_points` sums up those left out.
 Shown = Literal["top", "all", "none"]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$", max_length=32)]
 
 
 class PredictRequest(Strict):
-    """A few rows, by columns; many rows are sent as an Arrow stream with `model_version` in the query string."""
+    """A few rows, by column; many rows are sent as an Arrow stream with `model_version` in the query string."""
 
     model_version: Version | None = Field(None, description="Version to score with; the newest on disk if absent")
     columns: dict[str, list[Cell]] = Field(description="Feature name to its values, all of one length")
@@ -102,12 +102,12 @@ class TrainParams(Strict):
     model_version: Version
     table_schema: dict[str, Any] = Field(description="shared.schema.features.Schema.as_dict()")
     seed: int = 0
-    champion_version: Version | None = Field(None, description="Judged beside the new model on the same test rows")
+    champion_version: Version | None = Field(None, description="Evaluated with the new model on the same test rows")
     allow_leaks: list[str] = Field(
-        default_factory=list, description="Features that the leak guard lets pass; each stands in the report"
+        default_factory=list, description="Features that the leak guard allows; the report names each"
     )
     trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
-    time_budget_s: float | None = Field(None, gt=0, description="No configuration begins after it; truncates `trials`")
+    time_budget_s: float | None = Field(None, gt=0, description="No configuration starts after it; truncates `trials`")
 
 
 class BalancedFigures(Strict):
@@ -184,10 +184,12 @@ class TrainReport(Strict):
     out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")
     data_sha256: str
     model_sha256: str = Field(
-        "", description="SHA-256 of what decides a score; repeated by the same data, seed, trials"
+        "", description="SHA-256 of what determines scores; the same for the same data, seed and trials"
     )
     seed: int = 0
-    search: dict[str, Any] = Field(default_factory=dict, description="Trials made, whether truncated, what each found")
+    search: dict[str, Any] = Field(
+        default_factory=dict, description="Trials made, whether truncated, and their results"
+    )
     allowed_leaks: list[Leak] = Field(default_factory=list)
     intervals: dict[str, Interval | None] = Field(
         default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
@@ -197,7 +199,8 @@ class TrainReport(Strict):
         None, description="On the test rows that lack a value; null where fewer than 200 do"
     )
     blanked: list[Blanked] = Field(
-        default_factory=list, description="Features that training had complete, each hidden on all test rows in turn"
+        default_factory=list,
+        description="Features complete in training, each hidden on all test rows in turn",
     )
     curves: Curves | None = None
     segments: list[Segment] = Field(default_factory=list)
@@ -208,7 +211,7 @@ class TrainReport(Strict):
 
 
 class Origin(Strict):
-    """One date of a backtest: a model of what was known then, evaluated on the rows of that date."""
+    """One date of a backtest: a model of the data known then, evaluated on the rows of that date."""
 
     as_of: str
     training_samples: int

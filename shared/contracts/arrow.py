@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from shared.contracts.api import REASON_NUMBERS
-from shared.contracts.arrow_limits import refuse_packed, refuse_swollen
+from shared.contracts.arrow_limits import refuse_compressed, refuse_expanding
 from shared.errors import MalformedRequest, TooLarge
 from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
 from shared.schema.features import Schema
@@ -27,25 +27,25 @@ AS_OF = "as_of"
 
 
 def feature_fields(schema: Schema) -> list[pa.Field]:
-    """The Arrow type of each feature, in the schema's order."""
+    """Return the Arrow field of each feature, in the schema's order."""
     types = {"number": pa.float64(), "category": pa.string()}
     return [pa.field(name, types[feature.kind]) for name, feature in schema.features.items()]
 
 
 def predict_schema(schema: Schema) -> pa.Schema:
-    """Columns of a prediction request: `row_key` int64 (may be null) and the features."""
+    """Return the columns of a prediction request: `row_key` int64 (can be null) and the features."""
     return pa.schema([pa.field(ROW_KEY, pa.int64()), *feature_fields(schema)])
 
 
 def train_schema(schema: Schema, params: Mapping[str, Any] | None = None) -> pa.Schema:
-    """Columns of a training snapshot: `row_key`, `as_of` (date32, may be null), `label` int8, the features."""
+    """Return the columns of a training snapshot: `row_key`, `as_of` (date32 or null), `label` int8, the features."""
     fields = [pa.field(ROW_KEY, pa.int64()), pa.field(AS_OF, pa.date32()), pa.field(LABEL, pa.int8())]
     metadata = {METADATA_KEY: json.dumps(params).encode()} if params is not None else None
     return pa.schema([*fields, *feature_fields(schema)], metadata=metadata)
 
 
 def answer_schema(about: Mapping[str, Any] | None = None) -> pa.Schema:
-    """Columns of a prediction answer, in the order of the rows asked.
+    """Return the columns of a prediction answer, whose rows are in the order of the request.
 
     `reason_k` is the feature's position in the schema (-1: fewer features than reasons); `points_k` its points.
     """
@@ -61,7 +61,7 @@ def answer_schema(about: Mapping[str, Any] | None = None) -> pa.Schema:
 
 
 def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> bytes:
-    """Write batches as one IPC stream held in memory."""
+    """Return batches as one IPC stream."""
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
@@ -70,7 +70,7 @@ def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> bytes:
 
 
 def encode_chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    """Write batches as one IPC stream, piece by piece: nothing is held whole."""
+    """Yield batches as one IPC stream, piece by piece, without holding it in memory."""
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
@@ -82,37 +82,37 @@ def encode_chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Itera
 
 
 def decode(body: bytes) -> pa.Table:
-    """Read an IPC stream, once it is known to hold no more than it seems to.
+    """Read an IPC stream after checking that it does not expand beyond the limits.
 
     Raises
     ------
     MalformedRequest
-        Where the bytes are no whole Arrow stream.
+        The bytes are not a complete Arrow stream.
     TooLarge
-        Where they unpack to more than the limits of `shared.parsing_limits`.
+        The stream expands beyond the limits of `shared.parsing_limits`.
     """
     try:
-        refuse_packed(body)
+        refuse_compressed(body)
         table = pa.ipc.open_stream(body).read_all()
         table.validate(full=True)
-        refuse_swollen(table, len(body))
+        refuse_expanding(table, len(body))
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, struct.error) as error:
-        raise MalformedRequest(f"The body is no whole Arrow IPC stream: {error}") from None
+        raise MalformedRequest(f"The body is not a complete Arrow IPC stream: {error}") from None
     return table
 
 
 def metadata(table: pa.Table) -> dict[str, Any]:
-    """Metadata that travelled beside the columns."""
+    """Return the metadata of a table's stream."""
     raw: bytes | None = (table.schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
-        raise MalformedRequest("The Arrow stream carries no `retainstream` metadata.")
+        raise MalformedRequest("The Arrow stream has no `retainstream` metadata.")
     if len(raw) > MAX_METADATA_BYTES:
-        raise TooLarge(f"The Arrow stream's `retainstream` metadata have more than {MAX_METADATA_BYTES // 2**20} MB.")
+        raise TooLarge(f"The Arrow stream's `retainstream` metadata is larger than {MAX_METADATA_BYTES // 2**20} MB.")
     refuse_hard_json(raw)
     try:
         value = json.loads(raw)
     except ValueError:
-        raise MalformedRequest("The Arrow stream's `retainstream` metadata is no JSON.") from None
+        raise MalformedRequest("The Arrow stream's `retainstream` metadata is not JSON.") from None
     if not isinstance(value, dict):
-        raise MalformedRequest("The Arrow stream's `retainstream` metadata is no JSON object.")
+        raise MalformedRequest("The Arrow stream's `retainstream` metadata is not a JSON object.")
     return value

@@ -1,6 +1,6 @@
 """The parts of a training report that evaluate a model: curves, calibration, segments, comparison.
 
-Law: a part carries its n; what can't be computed is null.
+Law: each part has its n; a figure that can't be computed is null.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Curve = list[tuple[float, float]]
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused."""
+    """A model that refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
@@ -49,10 +49,10 @@ class CalibrationCheck(Strict):
     ece: float
     ece_limit: float = Field(description="99th percentile of a perfectly calibrated model on as many rows")
     confidence_gap: float = Field(description="Mean |accuracy - confidence| over ten bins of equal mass")
-    confidence_holds: bool = Field(description="Gap at most 0.015, no bin claims more than max(0.03, 3 SE) too much")
+    confidence_holds: bool = Field(description="Gap at most 0.015, no bin overconfident by more than max(0.03, 3 SE)")
     tail_n: int = Field(description="Rows with p >= 0.7")
     tail_rate: Probability | None
-    tail_upper: Probability | None = Field(description="Wilson upper bound of their churn rate; at least 0.7 is right")
+    tail_upper: Probability | None = Field(description="Wilson upper bound of their churn rate; should be at least 0.7")
 
 
 class Segment(Strict):
@@ -67,7 +67,7 @@ class Segment(Strict):
     auc: Probability | None
     log_loss: float
     champion_log_loss: float | None = None
-    collapsed: bool = Field(False, description="Much worse than the champion here, beyond doubt")
+    collapsed: bool = Field(False, description="Significantly and much worse than the champion here")
 
 
 class Comparison(Strict):
@@ -76,7 +76,7 @@ class Comparison(Strict):
     difference: float = Field(description="Log loss, new minus champion; below 0 is better")
     interval: Interval = Field(description="95 %, bootstrap over customers")
     not_worse: bool = Field(description="The interval does not lie above 0")
-    collapsed: list[str] = Field(description="Segments where the new model is much worse, beyond doubt")
+    collapsed: list[str] = Field(description="Segments where the new model is significantly and much worse")
 
 
 class Dependence(Strict):
@@ -92,16 +92,16 @@ class Dependence(Strict):
 
 
 class Blanked(Strict):
-    """Change of the scores if a feature is missing that was complete in training."""
+    """Change of the scores if a feature that was complete in training is missing."""
 
     feature: str
     factor: float = Field(
-        ge=0, description="Mean probability of test rows without it, over that of the same rows whole"
+        ge=0, description="Mean probability of test rows without it, divided by that of the same rows with it"
     )
 
 
 class Leak(Strict):
-    """A feature that the leak guard would have refused."""
+    """A feature that the leak guard would have refused, but was told to allow."""
 
     feature: str
     evidence: str

@@ -135,13 +135,13 @@ def test_processes_that_start_at_once_share_one_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "short", "a" * 64])
 def test_a_file_that_holds_no_secret_is_told_in_a_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "secret").write_text(content)
-    with pytest.raises(InvalidInput, match="holds no secret"):
+    with pytest.raises(InvalidInput, match="does not hold a secret"):
         kept_secret(tmp_path / "secret")
 
 
 def test_a_folder_that_can_not_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInput, match="can't be kept"):
+    with pytest.raises(InvalidInput, match="can't be stored"):
         kept_secret(tmp_path / "file" / "secret")
 
 
