@@ -1,7 +1,7 @@
-"""Every number the simulated subscribers are made of: plans, mechanisms and the two presets of weights.
+"""Every number of the simulation: plans, mechanisms and the two presets of weights.
 
-The grounding of each value in public figures is in the table of the simulation's documentation; the mechanisms that
-use them are in `shared.simulation.people`.
+The simulation's documentation grounds each value in public figures; the mechanisms that use the values are in
+`shared.simulation.people`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Plan:
-    """One plan on offer: its name, price a month, share of sign-ups and the most devices it allows."""
+    """A plan: its name, monthly price, share of sign-ups and maximum number of devices."""
 
     name: str
     monthly_price: float
@@ -87,7 +87,7 @@ FEATURES: tuple[str, ...] = (
 END_REASONS: tuple[str, ...] = ("voluntary", "involuntary")
 VOLUNTARY, INVOLUNTARY = range(2)
 
-# Arrays over PLANS, so that a whole population is looked up at once.
+# Arrays over PLANS, to look up a whole population in one step.
 PLAN_SHARES = np.array([plan.share for plan in PLANS])
 PLAN_PRICES = np.array([plan.monthly_price for plan in PLANS])
 PLAN_DEVICES = np.array([plan.device_limit for plan in PLANS])
@@ -100,16 +100,16 @@ SERIAL_SHARE = 0.23
 TASTE_MEAN, TASTE_SD = float(np.log(18.0)), 0.65
 TASTE_PER_PERSON, TASTE_PER_PLAN = 0.12, 0.10
 MOOD_MEMORY, MOOD_SD = 0.6, 0.36  # AR(1)
-HOURS_LIMIT = 720.0  # one screen that never goes dark
+HOURS_LIMIT = 720.0  # one screen, always on
 
-# Regimes of viewing: what each adds to the log hours, and how people move between them in a month.
+# Regimes of viewing: their effect on the log hours, and the monthly probabilities of moving between them.
 ENGAGED, FADING, DORMANT = range(3)
 REGIME_VIEWING = np.array([0.0, -0.85, -2.9])
 FADE, FADE_WHEN_NEW, FADE_NEW_MONTHS = 0.035, 0.06, 2.0
 RE_ENGAGE, FALL_DORMANT, WAKE = 0.22, 0.28, 0.10
 
-# The year: viewing peaks in January, and so does the wish to leave at equal viewing: what was watched in winter was
-# the season's series. Together they keep the share of leavers about level over the year.
+# The year: viewing peaks in January, and so does the wish to leave at equal viewing, because winter viewing is of the
+# season's series. The two effects keep the share of leavers about level over the year.
 VIEWING_SEASON, LEAVING_SEASON = 0.24, 0.24
 
 # Recency.
@@ -127,7 +127,7 @@ RETRIES, RETRY_FAILS = 3, 0.55
 # Leaving.
 DUNNING = np.array([0.0015, 0.02, 0.07, 0.17, 0.32, 0.45, 0.55, 0.62])  # by failed charges in three cycles
 DUNNING_ENGAGED, DUNNING_OTHERWISE = 0.8, 1.35
-OLDEST_MONTHS = 36  # beyond this, age holds nobody back further
+OLDEST_MONTHS = 36  # beyond this, age has no further effect
 
 # Coming back.
 RETURNS, RETURNS_SERIAL = 0.16, 0.55
@@ -136,4 +136,4 @@ RETURN_MONTHS = (2, 5)
 # Before the first snapshot.
 BURN_IN_MONTHS = 40
 FIRST_AGE_MONTHS, SERVICE_MONTHS = 36.0, 96.0  # mean age of the first subscriptions, age of the service
-TARGET_CHURN = 0.0545  # of the burn-in; a little less leave afterwards, since the population grows older
+TARGET_CHURN = 0.0545  # of the burn-in; the rate falls slightly afterwards, as the population grows older

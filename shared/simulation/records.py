@@ -1,4 +1,4 @@
-"""Results of a simulation: the snapshots, the lifetimes behind them, and both together."""
+"""Results of a simulation: the snapshots, their lifetimes, and both together."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -21,11 +21,11 @@ class SimulatedMonths:
     month : int16
         0 to months - 1; the snapshot is taken on day `month * step_days`.
     customer : int64
-        Stable over the months. Who comes back keeps the number, a new sign-up gets a new one.
+        Stable over the months. A returning customer keeps the number; a new customer gets a new one.
     watch_time_hours : float64
         Hours watched in the last three months, to one decimal.
     subscription_age_months, tenure_months : int64
-        Whole months of the present subscription, and over all of the customer's subscriptions.
+        Whole months of the current subscription, and of all of the customer's subscriptions.
     device_count, last_login_days, payment_failures : int64
         Devices registered; whole days since the last login; failed charges in the last three months.
     plan : int8
@@ -33,10 +33,10 @@ class SimulatedMonths:
     monthly_price : float64
         The plan's price.
     churned : int8
-        1 if the subscription ends in the `step_days` days after the snapshot. Nobody returns within the 30 days
+        1 if the subscription ends in the `step_days` days after the snapshot. No customer returns within the 30 days
         after that.
     p_true : float64
-        The probability of `churned` given the full state. No model may see it.
+        The probability of `churned` given the full state. Never given to a model.
     """
 
     month: npt.NDArray[np.int16]
@@ -62,10 +62,10 @@ class SimulatedMonths:
 
 @dataclass(frozen=True)
 class SimulatedSubscriptions:
-    """The lifetimes behind the months: every subscription alive on day 0 or later, by customer, then start.
+    """Lifetimes: every subscription that was active on day 0 or later, by customer, then start.
 
-    The lifetimes are complete up to the day of the last snapshot plus `step_days`. Days count from the day of the
-    snapshot of month 0; negative days lie before it. A subscription is active on day t if
+    The lifetimes are complete up to the day of the last snapshot plus `step_days`. Day 0 is the day of the snapshot
+    of month 0; earlier days are negative. A subscription is active on day t if
     `started_day <= t` and (`is_open` or `ended_day > t`).
 
     Attributes
@@ -76,11 +76,11 @@ class SimulatedSubscriptions:
     monthly_price : float64
     started_day : int32
     ended_day : int32
-        First day without the subscription. Means nothing where `is_open`; it is 0 there.
+        First day without the subscription; 0, without meaning, if `is_open`.
     is_open : bool
         Whether the subscription was still running when the simulation ended.
     end_reason : int8
-        Code into `END_REASONS`. Means nothing where `is_open`; it is 0 there.
+        Code into `END_REASONS`; 0, without meaning, if `is_open`.
     """
 
     customer: Ints
@@ -95,7 +95,7 @@ class SimulatedSubscriptions:
         return len(self.customer)
 
     def known_on(self, day: int) -> "SimulatedSubscriptions":
-        """Return the lifetimes as they were known on `day`: later starts are left out, later ends still open."""
+        """Return the lifetimes as known on `day`: later starts are omitted, later ends are still open."""
         started = self.started_day <= day
         is_open = self.is_open | (self.ended_day > day)
         return SimulatedSubscriptions(
@@ -111,7 +111,7 @@ class SimulatedSubscriptions:
 
 @dataclass(frozen=True)
 class Simulation:
-    """The months and the lifetimes of one run, with what made them."""
+    """The months and the lifetimes of one run, with its parameters."""
 
     months: SimulatedMonths
     subscriptions: SimulatedSubscriptions

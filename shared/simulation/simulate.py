@@ -5,21 +5,21 @@ One 30-day step a month, vectorised over the subscribers: 40 months of burn-in, 
     simulation = simulate("documented", customers=13_334, months=12, seed=0)
     simulation.months.churned.mean()
 
-A figure measured on simulated subscribers says nothing about real ones.
+A figure measured on simulated subscribers does not apply to real ones.
 
-Chosen where the mechanisms leave it open, so that the figures come out:
+Choices that the mechanisms leave open, made so that the figures match:
 
-- The first subscriptions are 0 to 96 months old, exponential with mean 36, so that no one cohort stands out.
+- The first subscriptions are 0 to 96 months old, exponential with mean 36, so that no single cohort dominates.
 - The constant of the log-odds is corrected in every burn-in month by the log of the target rate over the
-  expected one. Its mean over the last twelve is then kept, so that it carries no season. The target is 5.45 %,
-  because the population still grows older afterwards: over a year 5.2 to 5.5 % leave a month.
-- p_true = 1 - (1 - p_dunning) (1 - p_wish). Whom both would take leaves by dunning.
-- The season moves the wish to leave as much as the log of the viewing, and the same way.
-- A declined charge is one failure. A good card's first retry goes through; of a stale card's three retries
-  Binomial(3, .55) fail. A subscription begins with a charge that works.
-- A first month counts in full for the wish to leave and shows no trend. What is shown of it grows with the root
+  expected rate. Its mean over the last twelve months is then used, so that it has no season. The target is 5.45 %,
+  because the population still grows older afterwards: over a year, 5.2 to 5.5 % leave per month.
+- p_true = 1 - (1 - p_dunning) (1 - p_wish). A subscriber who would leave for both reasons leaves by dunning.
+- The season changes the wish to leave by as much as the log of viewing, in the same direction.
+- A declined charge is one failure. A good card's first retry succeeds; of a stale card's three retries,
+  Binomial(3, .55) fail. A subscription starts with a successful charge.
+- A first month counts in full for the wish to leave and has no trend. Its shown hours grow with the square root
   of the days since the start; the last login is never before the start.
-- Of the months 2 to 5 until a return each is as likely. Who finds no vacancy waits a month longer.
+- A return after 2, 3, 4 or 5 months is equally likely. A returner without a vacancy waits a month longer.
 - A household watches at most 720 hours a month.
 """
 
@@ -27,7 +27,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from shared.simulation import presets as law
+from shared.simulation import presets
 from shared.simulation.people import Persons, Subscribers, first_ages, join, new_persons
 from shared.simulation.presets import END_REASONS, FEATURES, PLANS, PRESETS, Plan, Preset
 from shared.simulation.records import Bools, Floats, Ints, SimulatedMonths, SimulatedSubscriptions, Simulation
@@ -65,18 +65,18 @@ def simulate(
     preset
         A key of `PRESETS`.
     customers, months
-        Active subscribers on each snapshot day (leavers are replaced within the month); number of snapshots.
+        Active subscribers on each snapshot day (leavers are replaced within the month), and number of snapshots.
     seed
         The same seed gives the same arrays, bit for bit.
     last_calendar_month
-        Calendar month of the last snapshot, 1 to 12: it sets the season.
+        Calendar month of the last snapshot, 1 to 12, which sets the season.
     step_days
         Days in a month, and so the horizon of `churned`. At least 30, the grace gap of a return.
 
     Raises
     ------
     ValueError
-        If an argument is out of its range.
+        An argument is out of its range.
     """
     _check(preset, customers, months, last_calendar_month, step_days)
     run = _Run(PRESETS[preset], customers, np.random.default_rng(seed), step_days, last_calendar_month - months)
@@ -89,13 +89,13 @@ def simulate(
 def training_records(
     preset: str = "documented", customers: int = 13_334, seed: int = 0
 ) -> tuple[SimulatedMonths, SimulatedMonths]:
-    """Simulate a year and part it by time into records for training and for the test.
+    """Simulate a year and split it by time into training and test records.
 
     Returns
     -------
     training, test
-        Months 0 to 8, at most 120,000 rows, and months 9 to 11, at most 40,000 rows: exactly those numbers with
-        13,334 customers or more. The rows beyond are dropped from the end of each.
+        Months 0 to 8, at most 120,000 rows, and months 9 to 11, at most 40,000 rows: exactly these numbers with
+        13,334 customers or more. Further rows are dropped from the end of each.
     """
     year = simulate(preset, customers=customers, months=12, seed=seed).months
     first_test_row = int(np.searchsorted(year.month, TRAINING_MONTHS))
@@ -115,7 +115,7 @@ def _check(preset: str, customers: int, months: int, last_calendar_month: int, s
 
 
 class _Run:
-    """The population on its way through the months, and the lifetimes it has left behind since day 0."""
+    """The population over the months, and the lifetimes that have ended since day 0."""
 
     def __init__(
         self, weights: Preset, customers: int, rng: np.random.Generator, month_days: int, calendar_month: int
@@ -123,9 +123,9 @@ class _Run:
         self._weights = weights
         self._rng = rng
         self._month_days = month_days
-        # Months since January; the state below lies BURN_IN_MONTHS before the first snapshot.
-        self._calendar = calendar_month - law.BURN_IN_MONTHS
-        day = -law.BURN_IN_MONTHS * month_days
+        # Months since January; the state below is BURN_IN_MONTHS before the first snapshot.
+        self._calendar = calendar_month - presets.BURN_IN_MONTHS
+        day = -presets.BURN_IN_MONTHS * month_days
         persons = new_persons(rng, customers, 0)
         started = day - (first_ages(rng, customers) * month_days).astype(np.int64)
         self._people = Subscribers(rng, persons, started, day=day, month_days=month_days, season=self._season())
@@ -136,18 +136,18 @@ class _Run:
         self._ended: list[tuple[Ints, ...]] = []
 
     def burn_in(self) -> None:
-        """Let the population find its own shape, and the constant that makes the target rate leave."""
+        """Let the population settle, and find the constant that gives the target rate of leavers."""
         tried = []
-        for _ in range(law.BURN_IN_MONTHS):
+        for _ in range(presets.BURN_IN_MONTHS):
             dunning, wish = self._probabilities()
             expected = float(np.mean(1 - (1 - dunning) * (1 - wish)))
             tried.append(self._constant)
-            self._constant += np.log(law.TARGET_CHURN / expected)
+            self._constant += np.log(presets.TARGET_CHURN / expected)
             self._step(dunning, wish)
         self._constant = float(np.mean(tried[-12:]))
 
     def month(self, number: int) -> SimulatedMonths:
-        """Take the snapshot of one month, then live the month."""
+        """Take the snapshot of one month, then simulate the month."""
         people = self._people
         dunning, wish = self._probabilities()
         rows = {
@@ -160,7 +160,7 @@ class _Run:
             "payment_failures": people.payment_failures(),
             "tenure_months": people.tenure_months(),
             "plan": people.persons.plan.astype(np.int8),
-            "monthly_price": law.PLAN_PRICES[people.persons.plan],
+            "monthly_price": presets.PLAN_PRICES[people.persons.plan],
             "p_true": 1 - (1 - dunning) * (1 - wish),
         }
         left = self._step(dunning, wish)
@@ -168,7 +168,7 @@ class _Run:
         return SimulatedMonths(**rows, churned=left.astype(np.int8)).rows(order)
 
     def lifetimes(self) -> SimulatedSubscriptions:
-        """Return every subscription alive on day 0 or later, as known today."""
+        """Return every subscription active on day 0 or later, as known today."""
         people = self._people
         count = len(people.persons)
         nothing = np.zeros(count, dtype=np.int64)
@@ -178,7 +178,7 @@ class _Run:
         return SimulatedSubscriptions(
             customer=customer[order],
             plan=plan[order].astype(np.int8),
-            monthly_price=law.PLAN_PRICES[plan[order]],
+            monthly_price=presets.PLAN_PRICES[plan[order]],
             started_day=started[order].astype(np.int32),
             ended_day=ended[order].astype(np.int32),
             is_open=still[order].astype(np.bool_),
@@ -186,46 +186,46 @@ class _Run:
         )
 
     def _season(self) -> float:
-        """Return where the year stands: 1 in January, -1 in July."""
+        """Return the season: 1 in January, -1 in July."""
         return float(np.cos(2 * np.pi * self._calendar / 12))
 
     def _probabilities(self) -> tuple[Floats, Floats]:
-        """Return the probabilities that dunning, and that the wish to leave, ends each subscription this month."""
-        season = law.LEAVING_SEASON * self._season()
+        """Return the probabilities that each subscription ends this month by dunning, and by the wish to leave."""
+        season = presets.LEAVING_SEASON * self._season()
         log_odds = self._constant + self._people.wish_to_leave(self._weights) + season
         return self._people.dunning_probability(), 1 / (1 + np.exp(-log_odds))
 
     def _step(self, dunning: Floats, wish: Floats) -> Bools:
-        """Decide who leaves, live a month, fill the vacancies; return who left."""
+        """Draw the leavers, simulate a month, fill the vacancies; return who left."""
         people, rng = self._people, self._rng
         today = people.day
         failed = rng.random(len(dunning)) < dunning
         left = failed | (rng.random(len(wish)) < wish)
         slots = np.flatnonzero(left)
         ended = today + 1 + rng.integers(0, self._month_days, len(slots))
-        self._see_off(slots, ended, failed[slots])
+        self._end_subscriptions(slots, ended, failed[slots])
         self._calendar += 1
         people.advance(self._season())
         started = today + 1 + rng.integers(0, self._month_days, len(slots))
         people.seat(slots, self._arrivals(len(slots)), started, self._season())
         return left
 
-    def _see_off(self, slots: Ints, ended: Ints, failed: Bools) -> None:
-        """Record the lifetimes that end, and send those who will return to wait for their month."""
+    def _end_subscriptions(self, slots: Ints, ended: Ints, failed: Bools) -> None:
+        """Record the lifetimes that end, and schedule the return of those who will return."""
         people, rng = self._people, self._rng
         persons, started = people.persons.take(slots), people.started_day[slots]
         if people.day >= 0:
-            reason = np.where(failed, law.INVOLUNTARY, law.VOLUNTARY)
+            reason = np.where(failed, presets.INVOLUNTARY, presets.VOLUNTARY)
             self._ended.append((persons.customer, persons.plan, started, ended, reason, np.zeros_like(ended)))
         persons.earlier_days = persons.earlier_days + ended - started
         persons.rejoined = np.ones(len(slots), dtype=np.bool_)
-        will_return = rng.random(len(slots)) < np.where(persons.serial, law.RETURNS_SERIAL, law.RETURNS)
-        months = rng.integers(law.RETURN_MONTHS[0], law.RETURN_MONTHS[1] + 1, len(slots))
+        will_return = rng.random(len(slots)) < np.where(persons.serial, presets.RETURNS_SERIAL, presets.RETURNS)
+        months = rng.integers(presets.RETURN_MONTHS[0], presets.RETURN_MONTHS[1] + 1, len(slots))
         self._away = join(self._away, persons.take(will_return))
         self._back_on = np.concatenate([self._back_on, (people.day + months * self._month_days)[will_return]])
 
     def _arrivals(self, vacancies: int) -> Persons:
-        """Return who fills the vacancies of the month that just passed: first who comes back, then new people."""
+        """Return the people who fill last month's vacancies: first those who return, then new people."""
         month_began = self._people.day - self._month_days
         due = np.flatnonzero(self._back_on <= month_began)[:vacancies]
         waits = np.ones(len(self._away), dtype=np.bool_)

@@ -1,7 +1,7 @@
-"""The socket of a client as a thread sees it: neither a slow sender nor a slow reader holds the thread for long.
+"""A client's socket with limits: neither a slow sender nor a slow reader occupies a thread for long.
 
-Law: a piece may take 30 s and the whole has a lowest rate; what a client does not take at once is kept for the event
-loop to send, up to a limit; of the threads that wait for clients all the same, at most half may stall.
+Law: a piece may take 30 s and the whole has a lowest rate; what a client does not receive immediately is kept for the
+event loop to send, up to a limit; at most half of the threads may wait for stalled clients.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 STALL_S = 30
-#: Bytes a second, over the whole of a body or an answer, after the first 30 s of waiting.
+#: Bytes per second over a whole body or answer, after the first 30 s of waiting.
 LOWEST_RATE = 4096
-#: Bytes of an answer that are kept when the client does not take them.
+#: Bytes of an answer that are kept until the client receives them.
 MAX_KEPT = 2 * 1024 * 1024
 PIECE = 64 * 1024
 #: Time after which a stalled client is cut off if too many are stalled.
@@ -26,7 +26,7 @@ PATIENCE_S = 1.0
 
 
 class StalledClients:
-    """Clients that threads wait for; above a number of them, those that stall are cut off.
+    """Clients that threads wait for; if too many of them stall, they are cut off.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ class StalledClients:
         Raises
         ------
         BrokenPipeError
-            As many as may stall do so already.
+            Too many clients are stalled already.
         """
         with self._lock:
             if len(self._since) >= self._most and len(self._stalled()) >= self._most:
-                raise _gave_up()
+                raise _too_slow()
             self._since[client] = time.monotonic()
         try:
             yield
@@ -58,8 +58,8 @@ class StalledClients:
             with self._lock:
                 self._since.pop(client, None)
 
-    def relieve(self) -> None:
-        """Cut off those that have stalled longest, where there are too many."""
+    def cut_off_excess(self) -> None:
+        """Cut off the clients that have stalled longest, if there are too many."""
         with self._lock:
             stalled = self._stalled()
             for client in stalled[: max(0, len(stalled) - self._most)]:
@@ -77,9 +77,9 @@ class ClientSocket(socket.socket):
     Attributes
     ----------
     unsent
-        Of answers, what the client has not taken yet; whoever ends the request sends it.
+        The part of answers that the client has not received yet; sent after the request ends.
     gave_up
-        Nothing more is read: where the next request would begin is unknown.
+        Whether reading has stopped: the start of the next request is unknown.
     """
 
     def __init__(self, accepted: socket.socket, stalled: StalledClients) -> None:
@@ -87,13 +87,13 @@ class ClientSocket(socket.socket):
         self.unsent = bytearray()
         self._stalled = stalled
         self._waited_s, self._moved, self.gave_up = 0.0, 0, False
-        # The kernel's own limit costs nothing on the way of requests that do not wait.
+        # The kernel's limit costs nothing for requests that do not wait.
         limit = struct.pack("ll", STALL_S, 0)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return the next piece of a body; nothing, as if the client had gone, where it stalls."""
+        """Return the next piece of a body; empty, as if the client had disconnected, if it stalls."""
         started = time.monotonic()
         if self.gave_up:
             return b""
@@ -106,7 +106,7 @@ class ClientSocket(socket.socket):
         return b"" if self.gave_up else piece
 
     def sendall(self, data: Any, _flags: int = 0) -> None:
-        """Send what the client takes at once and keep the rest, up to a limit; above it, wait."""
+        """Send what the client receives immediately and keep the rest, up to a limit; above it, wait."""
         if self.unsent:
             self.unsent += data
             self.flush()
@@ -118,10 +118,10 @@ class ClientSocket(socket.socket):
             if sent < len(data):
                 self.unsent += memoryview(data)[sent:]
         while len(self.unsent) > MAX_KEPT:
-            self._push()
+            self._send_waiting()
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a file as `sendall` sends."""
+        """Send a file in the way of `sendall`."""
         file.seek(offset)
         left = count if count is not None else 2**63
         while left > 0 and (piece := file.read(min(PIECE, left))):
@@ -130,36 +130,36 @@ class ClientSocket(socket.socket):
         return file.tell() - offset
 
     def flush(self) -> None:
-        """Send of what is kept as much as the client takes at once.
+        """Send as many of the kept bytes as the client receives immediately.
 
         Raises
         ------
         BrokenPipeError
-            The client takes too little.
+            The client receives too slowly.
         """
         with suppress(BlockingIOError):
             started = time.monotonic()
-            self._took(started, self.send(memoryview(self.unsent)[:PIECE], socket.MSG_DONTWAIT))
+            self._count_sent(started, self.send(memoryview(self.unsent)[:PIECE], socket.MSG_DONTWAIT))
 
-    def waited(self, seconds: float) -> None:
-        """Count a wait for this client that the event loop has had."""
+    def add_wait(self, seconds: float) -> None:
+        """Add the event loop's wait for this client."""
         self._waited_s += seconds
 
-    def _push(self) -> None:
+    def _send_waiting(self) -> None:
         started = time.monotonic()
         try:
             with self._stalled.waiting_for(self):
                 sent = self.send(memoryview(self.unsent)[:PIECE])
         except BlockingIOError:
             sent = 0
-        self._took(started, sent)
+        self._count_sent(started, sent)
         if not sent:
-            raise _gave_up()
+            raise _too_slow()
 
-    def _took(self, started: float, sent: int) -> None:
+    def _count_sent(self, started: float, sent: int) -> None:
         del self.unsent[:sent]
         if self._is_too_slow(started, sent):
-            raise _gave_up()
+            raise _too_slow()
 
     def _is_too_slow(self, started: float, moved: int) -> bool:
         self._waited_s += time.monotonic() - started
@@ -167,5 +167,5 @@ class ClientSocket(socket.socket):
         return self._waited_s > STALL_S + self._moved / LOWEST_RATE
 
 
-def _gave_up() -> BrokenPipeError:
+def _too_slow() -> BrokenPipeError:
     return BrokenPipeError(errno.EPIPE, "the client does not read")

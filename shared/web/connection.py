@@ -1,4 +1,4 @@
-"""A client's connection: what has come of its request, and how its answer goes out."""
+"""A client's connection: the received part of its request, and the sending of its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.web.incoming import Incoming, State
 
 
 class Response(wsgi.Response):  # type: ignore[misc]
-    """An answer that does not name the server, and whose head goes with the first part of its body."""
+    """An answer that does not name the server, and whose head is sent with the first part of its body."""
 
     headers_sent: bool
     _head = b""
@@ -44,7 +44,7 @@ class Response(wsgi.Response):  # type: ignore[misc]
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A client, what has come of its request, and until when the event loop waits for it."""
+    """A client, the received part of its request, and how long the event loop waits for it."""
 
     sock: ClientSocket
 
@@ -59,7 +59,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.since = self.until = 0.0
 
     def read(self) -> bool:
-        """Take what has come, without waiting; say whether the client has ended what it sends."""
+        """Read the received bytes without waiting; return whether the client has finished sending."""
         try:
             while self.incoming.state in (State.HEAD, State.BODY):
                 piece = socket.socket.recv(self.sock, PIECE)

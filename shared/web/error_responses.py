@@ -1,6 +1,6 @@
 """The answer of every failure: its status, its body, and the handlers that send it.
 
-Law: statuses stand here and nowhere else; no other handler catches an unknown exception.
+Law: statuses are defined only here; no other handler catches an unknown exception.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ STATUS_OF: Mapping[str, int] = {
 _HTTP_CODES = {
     400: ("malformed_request", "The request can't be read."),
     404: ("not_found", "Route not found"),
-    405: ("method_not_allowed", "This route does not answer that method."),
+    405: ("method_not_allowed", "This route does not support that method."),
     413: ("too_large", "The body is larger than this server accepts."),
     414: ("too_large", "The path and its query are longer than this server accepts."),
     415: ("unsupported_media_type", "Send JSON with Content-Type: application/json."),
     429: ("rate_limited", "Too many requests; try again later."),
     431: ("too_large", "The headers are larger than this server accepts."),
-    500: ("internal", "Something went wrong here. The request id finds it in the log."),
-    503: ("service_unavailable", "As many large bodies as this server takes at once are being sent; try again."),
+    500: ("internal", "Something went wrong here. Search the log for the request id."),
+    503: ("service_unavailable", "This server is receiving as many large bodies as it can; try again."),
 }
 #: Statuses of the errors that gunicorn raises before a request reaches Flask; 400 for all others.
 _REFUSALS: Mapping[type[Exception], int] = {
@@ -82,7 +82,7 @@ log = structlog.get_logger()
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Answer every failure with the one error body."""
+    """Answer every failure with the same form of body."""
     app.register_error_handler(ServiceError, error_response)
     app.register_error_handler(HTTPException, _on_http_exception)
     app.register_error_handler(ParseException, _on_broken_body)
@@ -90,7 +90,7 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def error_response(error: ServiceError) -> Response:
-    """The one body of every failure."""
+    """Return the answer to a failure."""
     body: dict[str, Any] = {"code": error.code, "request_id": request_id()}
     if error.details:
         body["details"] = error.details[:MAX_DETAILS]
@@ -106,12 +106,12 @@ def error_response(error: ServiceError) -> Response:
 
 
 def status_of_refusal(error: Exception) -> int:
-    """The status of a refusal before Flask; 500 where the sender is not at fault."""
+    """Return the status of a refusal before Flask; 500 if the client is not at fault."""
     return _REFUSALS.get(type(error), 400) if isinstance(error, ParseException) else 500
 
 
 def answer_before_flask(status: int) -> bytes:
-    """A whole answer, head and body, for a request that does not reach Flask."""
+    """Return a complete answer, head and body, for a request that does not reach Flask."""
     code, message = _HTTP_CODES.get(status, _HTTP_CODES[400])
     found = secrets.token_hex(8)
     log.info("refused", status=status, request_id=found)
@@ -131,7 +131,7 @@ def answer_before_flask(status: int) -> bytes:
 
 
 class _HttpError(ServiceError):
-    """A failure that Flask itself found (unknown route, wrong method, body too large)."""
+    """A failure found by Flask itself (unknown route, wrong method, body too large)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -152,14 +152,14 @@ def _on_http_exception(error: HTTPException) -> Response:
 
 
 def methods_of_path() -> set[str]:
-    """The methods of a path that is a rule by itself; a rule with a name in it (`/<id>`) fits that path by chance."""
+    """Return the methods of rules that equal the path; a rule with a parameter (`/<id>`) matches it only by chance."""
     rules = (rule for rule in current_app.url_map.iter_rules() if rule.rule == request.path)
     return {method for rule in rules for method in rule.methods or ()}
 
 
 def _on_broken_body(_: Exception) -> Response:
-    # gunicorn reads a chunked body while we do, and finds then that it is none.
-    return error_response(MalformedRequest("The body breaks off or is no valid chunked body."))
+    # gunicorn checks a chunked body only while the application reads it.
+    return error_response(MalformedRequest("The body is incomplete or is not a valid chunked body."))
 
 
 def _on_unknown(error: Exception) -> Response:

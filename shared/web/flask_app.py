@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class OrjsonProvider(JSONProvider):
-    """JSON by orjson: fast, and never NaN or Infinity on the wire (both become null)."""
+    """JSON by orjson: fast, and NaN and Infinity become null."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
         return _dumped(obj).decode()
@@ -49,7 +49,7 @@ def _dumped(obj: Any) -> bytes:
 
 
 def security_headers(*, behind_tls: bool) -> Secure:
-    """The headers that Helmet sent on the old backend, with a policy that needs no inline script."""
+    """Return the headers that Helmet set in the old backend, with a policy without inline scripts."""
     policy = ContentSecurityPolicy().default_src("'self'").img_src("'self'", "data:").object_src("'none'")
     policy = policy.base_uri("'none'").frame_ancestors("'none'").form_action("'self'")
     return Secure(
@@ -63,14 +63,14 @@ def security_headers(*, behind_tls: bool) -> Secure:
 
 
 class _Metrics:
-    """Counts and times per route, with bounded labels: the route's rule, never its path."""
+    """Counts and times per route; the label is the route's rule, never its path, so that labels are bounded."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self.requests = Counter("http_requests_total", "Requests served", labels, registry=self.registry)
         self.seconds = Histogram("http_request_seconds", "Time to answer", ("route",), registry=self.registry)
-        # Finding a line by its labels takes longer than counting in it.
+        # Looking up a metric by its labels takes longer than counting.
         self._lines = cache(lambda *labels: (self.requests.labels(*labels), self.seconds.labels(labels[1])))
 
     def count(self, method: str, route: str, status: int, took_s: float) -> None:
@@ -92,15 +92,14 @@ def _allow_own_methods(app: Flask) -> None:
 
 
 def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool = True) -> None:
-    """Install on a Flask app what both services have in common.
+    """Install the defaults of both services on a Flask app.
 
-    Adds `X-Request-ID`, one log line per request, the one error body, `/metrics` and, where browsers see its answers,
-    security headers.
+    Adds `X-Request-ID`, one log line per request, the error body, `/metrics` and, for browsers, security headers.
     """
     app.json = OrjsonProvider(app)
-    # `//` is no other way to write `/`: Flask would send whoever asks so to the host that its request names.
+    # `//` is not `/`: Flask would redirect such a request to whatever host it names.
     app.url_map.merge_slashes = False
-    # Nothing here is a coroutine; asking that of each function on every request costs 1 to 2 % of it.
+    # No view is a coroutine; checking that on every request would take 1 to 2 % of its time.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     metrics = _Metrics()
     headers = tuple(security_headers(behind_tls=behind_tls).headers.items()) if for_browsers else ()
@@ -124,7 +123,7 @@ def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool
             response.headers.extend(headers)
         took_s = time.perf_counter() - g.get("started", time.perf_counter())
         route = request.url_rule.rule if request.url_rule else "unknown"
-        # A method is whatever a client makes up; a label may not be.
+        # A client can invent methods; labels must be bounded.
         method = request.method if request.method in METHODS else "other"
         metrics.count(method, route, response.status_code, took_s)
         line = {"method": request.method, "path": request.path, "status": response.status_code}

@@ -1,6 +1,6 @@
 """Serves both services: gunicorn, one worker process, threads.
 
-Law: a port that is taken is said in one sentence before anything starts.
+Law: a port that is in use is reported in one sentence before anything starts.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import NoReturn
 
 from shared.web.port_holder import holder_of
 
-#: Clients that may be connected at once. Above it, those go that have waited longest.
+#: Clients that may be connected at the same time. Above it, those that have waited longest are dropped.
 MAX_CONNECTIONS = 2_000
 
 
 def why_not(host: str, port: int, variable: str) -> str | None:
-    """Return the reason why an address can't be listened on, or None.
+    """Return why an address can't be listened on, or None.
 
     Parameters
     ----------
     variable
-        The environment variable that names the port, for the sentence.
+        The environment variable that sets the port, for the sentence.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As gunicorn does: a port whose last connection has just closed is free.
+        # As gunicorn does, so that a port whose last connection has just closed counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -40,9 +40,9 @@ def why_not(host: str, port: int, variable: str) -> str | None:
 
 
 def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: bool) -> list[str]:
-    """The command that serves `module:factory()`.
+    """Return the command that serves `module:factory()`.
 
-    One worker process: rate limits, loaded models and the waiting places belong to one process.
+    One worker process, because rate limits, loaded models and waiting places are kept per process.
     """
     line = [
         sys.executable,
@@ -53,12 +53,12 @@ def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: b
         "--worker-class",
         "shared.web.worker.Worker",
     ]
-    # No header of a client says where the application is mounted, whatever address it comes from.
+    # No client's header sets where the application is mounted, whatever its address.
     line += ["--worker-connections", str(MAX_CONNECTIONS), "--forwarder-headers", "", "--forwarded-allow-ips", ""]
     line += ["--workers", "1", "--threads", str(threads), "--bind", f"{host}:{port}"]
     line += ["--keep-alive", "75", "--graceful-timeout", "10", "--timeout", "120", "--log-level", "warning"]
     if os.path.isdir("/dev/shm"):
-        # The worker's heartbeat file: on a read-only container there is no other place to write.
+        # The worker's heartbeat file: a read-only container has no other place to write.
         line += ["--worker-tmp-dir", "/dev/shm"]
     return [*line, "--reload"] if reload else line
 

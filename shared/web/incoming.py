@@ -1,6 +1,6 @@
 """Buffers the received bytes of a request until a thread serves it.
 
-Law: this only tells how much to wait for; whether a request is valid is gunicorn's to say.
+Law: this only finds how much to wait for; gunicorn decides whether a request is valid.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from enum import Enum
 from shared.parsing_limits import MAX_JSON_BYTES
 
 MAX_HEAD_BYTES = 64 * 1024
-#: A body up to this size is waited for without a thread; whether it wants a larger one, the application says first.
+#: A body up to this size is received before a thread serves it; a larger one, only once the application accepts it.
 MAX_BODY_BYTES = MAX_JSON_BYTES
 _END = b"\r\n\r\n"
-#: Of a head in small letters: a pattern that begins with plain text is found ten times as fast as one without case.
+#: For a head in lower case: these patterns are ten times as fast as case-insensitive ones.
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked")
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)")
@@ -22,23 +22,23 @@ _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
 class State(Enum):
-    """How far a request has come."""
+    """How much of a request has been received."""
 
-    HEAD = "its head is not whole"
-    BODY = "its body is not whole"
+    HEAD = "its head is incomplete"
+    BODY = "its body is incomplete"
     READY = "a thread can serve it"
-    HEAD_TOO_LONG = "its head does not end"
+    HEAD_TOO_LONG = "its head is too long"
 
 
 class Incoming:
-    """The bytes of a request, as they come.
+    """The received bytes of a request.
 
     Attributes
     ----------
-    wants_to_be_asked
-        The client sends its body only after `100 Continue`.
+    expects_continue
+        Whether the client waits for `100 Continue` before it sends its body.
     is_large
-        A thread will have to read on.
+        Whether a thread has to read the rest of the body.
     """
 
     def __init__(self) -> None:
@@ -48,30 +48,30 @@ class Incoming:
     def _begin(self) -> None:
         self._ends_at: int | None = None
         self._is_chunked = False
-        self.wants_to_be_asked = self.is_large = False
+        self.expects_continue = self.is_large = False
         self.state = State.HEAD
 
     def __len__(self) -> int:
         return len(self._received)
 
     def take(self) -> bytes:
-        """Return all bytes, for the thread that serves the request; begin the next."""
+        """Return all bytes for the thread that serves the request, and start the next request."""
         whole = bytes(self._received)
         self._received.clear()
         self._begin()
         return whole
 
     def add(self, piece: bytes) -> State:
-        """Add what has come; say what to wait for."""
+        """Add received bytes; return what to wait for."""
         searched = max(0, len(self._received) - len(_END))
         self._received += piece
         if self.state is State.HEAD:
-            self._look_for_head(searched)
+            self._parse_head(searched)
         if self.state is State.BODY and self._is_body_whole():
             self.state = State.READY
         return self.state
 
-    def _look_for_head(self, searched: int) -> None:
+    def _parse_head(self, searched: int) -> None:
         end = self._received.find(_END, searched)
         if end < 0 or end > MAX_HEAD_BYTES:
             self.state = State.HEAD_TOO_LONG if len(self._received) > MAX_HEAD_BYTES else State.HEAD
@@ -85,15 +85,15 @@ class Incoming:
             self.is_large = size > MAX_BODY_BYTES
             self._ends_at += 0 if self.is_large else size
         self.state = State.BODY
-        self._heed_expectation(head, has_body=self._is_chunked or self._ends_at > end + len(_END))
+        self._remove_expectation(head, has_body=self._is_chunked or self._ends_at > end + len(_END))
 
-    def _heed_expectation(self, head: bytes, *, has_body: bool) -> None:
-        # gunicorn must not see `Expect` when the body is buffered here: it would ask for the body a second time.
+    def _remove_expectation(self, head: bytes, *, has_body: bool) -> None:
+        # gunicorn must not see `Expect` if the body is buffered here: it would send `100 Continue` again.
         expects = _EXPECTS.search(head) if has_body else None
         if expects is not None and self._ends_at is not None:
             del self._received[expects.start() : expects.end()]
             self._ends_at -= expects.end() - expects.start()
-            self.wants_to_be_asked = True
+            self.expects_continue = True
 
     def _is_body_whole(self) -> bool:
         assert self._ends_at is not None
@@ -105,13 +105,13 @@ class Incoming:
         while (line_end := self._received.find(b"\r\n", self._ends_at, self._ends_at + 64)) > 0:
             size = _CHUNK_SIZE.match(self._received, self._ends_at)
             if size is None:
-                return True  # no chunk: gunicorn refuses it without reading on
+                return True  # not a chunk: gunicorn refuses it without reading on
             n = int(size[0], 16)
             if n == 0:
                 return self._received.find(_END, line_end) >= 0
             if len(self._received) < line_end + 4 + n:
                 return False
             self._ends_at = line_end + 4 + n
-        # Beside its size a chunk's line may say more; a thread reads such a line.
+        # A chunk's size line can have extensions; a thread reads such a line.
         self.is_large = len(self._received) > self._ends_at + 64
         return self.is_large

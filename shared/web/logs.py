@@ -1,6 +1,6 @@
-"""One line per event on standard output, the same in every process.
+"""One log line per event on standard output, in the same form in every process.
 
-Law: a request's id stands in each line written while it is served; no secret and no personal data ever does.
+Law: each line written while a request is served has its id; no line has secrets or personal data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool = True) -> None:
-    """JSON lines, or coloured text for a developer's terminal.
+    """Configure logs as JSON lines, or as coloured text for a developer's terminal.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool =
     def name_service(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {"service": service, **event}
 
-    # The console's own tracebacks show local variables, passwords among them.
+    # The console's default tracebacks show local variables, including passwords.
     ending: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if json_lines
         else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
-    # Each retry would be a line on the terminal; what fails in the end is told by whoever asked.
+    # urllib3 would log each retry; the caller reports a request that fails in the end.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.configure(
         processors=[

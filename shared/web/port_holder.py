@@ -1,4 +1,4 @@
-"""Finds the process that listens on a port, from what Linux shows under /proc."""
+"""Finds the process that listens on a port, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LISTENS = "0A"
 
 
 def holder_of(port: int) -> str | None:
-    """Describe the process that listens on a port: its number and command; None where that can't be seen."""
+    """Return id and command of the process that listens on a port; None if they can't be read."""
     inodes = {f"socket:[{inode}]" for inode in _listening(port)}
     for process in _PROC.glob("[0-9]*") if inodes else ():
         try:
@@ -17,7 +17,7 @@ def holder_of(port: int) -> str | None:
                 words = (process / "cmdline").read_bytes().split(b"\0")
                 return f"process {process.name} ({b' '.join(words).decode(errors='replace').strip()[:120]})"
         except OSError:
-            continue  # it has ended, or is somebody else's
+            continue  # it has ended, or belongs to another user
     return None
 
 
@@ -27,7 +27,7 @@ def _listening(port: int) -> list[str]:
         try:
             lines = (_PROC / "net" / table).read_text().splitlines()[1:]
         except OSError:
-            continue  # no Linux, or no IPv6
+            continue  # not Linux, or no IPv6
         for line in lines:
             fields = line.split()
             if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:

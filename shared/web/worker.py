@@ -1,7 +1,7 @@
-"""gunicorn's threaded worker, but no client holds a thread by being slow.
+"""gunicorn's threaded worker, in which a slow client never occupies a thread.
 
-Law: a thread takes what has come and never waits for the rest; the event loop waits, for any number of clients, for
-requests and for what was not taken of answers. When there is no room, whoever has kept us waiting longest goes.
+Law: a thread reads the received bytes and never waits for the rest; the event loop waits for any number of clients, to
+receive requests and to send the rest of answers. At a limit, the client that has waited longest is disconnected.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from shared.web.incoming import State
 
 HEAD_S, BODY_S, LINGER_S, STOPPING_S = 10.0, 120.0, 2.0, 1.0
 MAX_PER_ADDRESS = 512
-#: Files, listeners and databases need descriptors beside.
+#: Descriptors reserved for files, listeners and databases.
 SPARE_DESCRIPTORS = 256
-#: Bytes of requests and answers that wait, all clients together.
+#: Bytes of buffered requests and answers of all clients together.
 MAX_HELD = 64 * 1024 * 1024
-#: How long a thread may read what the application left of a body that has come already.
+#: How long a thread may read received body bytes that the application left unread.
 DRAIN_S = 0.05
-#: Read and thrown away after an answer that closes the connection, so that the client has time to see it.
+#: Bytes read and discarded after an answer that closes the connection, so that the client can receive it.
 MOST_DISCARDED_BYTES = 16 * 1024 * 1024
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Serves with threads; waits without."""
+    """Serves requests in threads; waits for clients in the event loop."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +53,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.stalled = StalledClients(self._half)
 
     def init_process(self) -> None:
-        """Make room for descriptors, then serve."""
+        """Raise the descriptor limit, then serve."""
         wsgi.Response = Response
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = MAX_CONNECTIONS + SPARE_DESCRIPTORS
@@ -64,12 +64,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def accept(self, listener: Any) -> None:
-        """Take a connection; above the caps, one that has waited longest goes for it."""
+        """Accept a connection; above the limits, drop the one that has waited longest."""
         try:
             accepted, client = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._make_room()
+                self._drop_oldest()
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return
@@ -78,11 +78,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.by_address[conn.address] += 1
         self._wait(conn, selectors.EVENT_READ, self._dispatch, HEAD_S)
         if self.by_address[conn.address] > MAX_PER_ADDRESS:
-            self._make_room(conn.address)
+            self._drop_oldest(conn.address)
         elif self.nr_conns >= self.worker_connections:
-            self._make_room()
+            self._drop_oldest()
 
-    def _make_room(self, address: str | None = None) -> None:
+    def _drop_oldest(self, address: str | None = None) -> None:
         for conn in self.waiting:
             if address is None or conn.address == address:
                 self._drop(conn)
@@ -95,7 +95,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, event, partial(self._ready, conn, ready))
 
     def _ready(self, conn: Connection, ready: Callable[[Connection], None], _: Any) -> None:
-        if conn in self.waiting:  # another of the same round of events may have made it go
+        if conn in self.waiting:  # an earlier event of the same round may have dropped it
             try:
                 ready(conn)
             except BlockingIOError:
@@ -105,7 +105,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _stop_waiting(self, conn: Connection) -> None:
         del self.waiting[conn]
-        with suppress(KeyError):  # the parked are not there
+        with suppress(KeyError):  # parked connections are not registered
             self.poller.unregister(conn.sock)
 
     def _drop(self, conn: Connection) -> None:
@@ -129,7 +129,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.enqueue_req(conn)
 
     def handle(self, conn: Connection) -> bool | State:
-        """Serve a request that is whole, or say what to wait for; in a thread."""
+        """Serve a complete request, or return what to wait for; runs in a thread."""
         try:
             is_over = conn.read()
         except OSError:
@@ -138,7 +138,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if state is State.READY and (conn.is_admitted or not conn.incoming.is_large):
             return self._serve(conn)
         if is_over:
-            # Whose body breaks off is told so.
+            # A request with an incomplete body gets an error answer.
             return self._serve(conn) if state is State.BODY else False
         return state
 
@@ -147,7 +147,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.parser.unreader.unread(conn.incoming.take())
         return bool(super().handle(conn))
 
-    def _go_on(self, conn: Connection, state: State) -> None:
+    def _await_rest(self, conn: Connection, state: State) -> None:
         if state is State.HEAD_TOO_LONG:
             self._refuse(conn, 431)
         elif state is State.READY:
@@ -155,15 +155,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         else:
             if state is not conn.stage:
                 conn.stage, conn.stage_since = state, time.monotonic()
-            if conn.incoming.wants_to_be_asked:
-                conn.incoming.wants_to_be_asked = False
+            if conn.incoming.expects_continue:
+                conn.incoming.expects_continue = False
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._wait(conn, selectors.EVENT_READ, self._dispatch, STALL_S)
             conn.until = min(conn.until, conn.stage_since + (HEAD_S if state is State.HEAD else BODY_S))
             self._hold(conn, len(conn.incoming))
 
     def _admit(self, conn: Connection) -> None:
-        """Have a thread read a large body, if not half of them do so."""
+        """Have a thread read a large body, unless half of the threads already do."""
         conn.is_admitted = self.large < self._half
         if conn.is_admitted:
             self.large += 1
@@ -173,7 +173,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.waiting[conn] = None
             self.parked.append(conn)
 
-    def _unpark(self) -> None:
+    def _admit_parked(self) -> None:
         while self.parked and self.large < self._half:
             conn = self.parked.popleft()
             if conn in self.waiting:
@@ -187,16 +187,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._after(conn)
 
     def finish_request(self, conn: Connection, fs: Future[bool | State]) -> None:
-        """Send what the client has not taken yet; then wait for its next request, or for its end."""
+        """Send the rest of the answer; then wait for the client's next request, or close."""
         outcome = False if fs.cancelled() or fs.exception() is not None else fs.result()
         conn.sock.setblocking(False)
         if isinstance(outcome, State):
-            self._go_on(conn, outcome)
+            self._await_rest(conn, outcome)
             return
         conn.keep, conn.stage = outcome, None
         if conn.is_admitted:
             self.large, conn.is_admitted = self.large - 1, False
-            self._unpark()
+            self._admit_parked()
         if not conn.sock.unsent:
             self._after(conn)
             return
@@ -205,7 +205,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _flush(self, conn: Connection) -> None:
         now = time.monotonic()
-        conn.sock.waited(now - conn.since)
+        conn.sock.add_wait(now - conn.since)
         conn.sock.flush()
         conn.since, conn.until = now, now + STALL_S
         self._hold(conn, len(conn.sock.unsent))
@@ -216,7 +216,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _after(self, conn: Connection) -> None:
         self._hold(conn, 0)
         if not conn.keep:
-            # Closed at once, what the client still sends would make the kernel take back our answer.
+            # If closed now, further bytes of the client would make the kernel reset the connection and lose our answer.
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_WR)
             self._wait(conn, selectors.EVENT_READ, self._discard, LINGER_S)
@@ -233,18 +233,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        # The received part of a body is read; nobody waits for the rest.
+        # The received part of a body is read, but nothing waits for the rest.
         if not keepalive or conn.sock.gave_up:
             return False
         return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_S))
 
     def murder_pending(self) -> None:
-        """Let those go whose time is over; the event loop calls this often."""
+        """Drop connections whose time is over; the event loop calls this often."""
         now = time.monotonic()
         if now - self.swept_at < (0.9 if self.alive else 0.1):
             return
         self.swept_at = now
-        self.stalled.relieve()
+        self.stalled.cut_off_excess()
         for conn in [each for each in self.waiting if each.until < now]:
             if conn in self.parked:
                 self.parked.remove(conn)
@@ -258,7 +258,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.until = min(conn.until, deadline)
 
     def handle_error(self, req: Any, client: Any, _addr: Any, exc: Exception) -> None:
-        """Answer what gunicorn refuses with the body that every failure has."""
+        """Answer a request that gunicorn refuses with the error body of every failure."""
         status = status_of_refusal(exc)
         if status == 500:
             self.log.exception("Error handling request %s", getattr(req, "uri", "before it was read"))
