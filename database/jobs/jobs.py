@@ -166,7 +166,7 @@ def known(
     question: str | None = None,
     **_: Any,
 ) -> int | None:
-    """Return the id of the job that an idempotency key made before. Raises InvalidInput if the request was another."""
+    """Return the id of the job that an idempotency key made before. Raises InvalidInput if its request differs."""
     if idempotency_key is None:
         return None
     query = select(j.c.id, j.c.key_id, j.c.question_sha256)

@@ -88,7 +88,7 @@ def segments(connection: Connection, run_id: int | None) -> tuple[int, int, int]
 
 
 def recent_predictions(connection: Connection, *, limit: int, since: str) -> tuple[Sequence[AnyRow], int]:
-    """Return rows of the newest finished run, highest probability first, and the number of scores since a moment.
+    """Return rows of the newest finished run, highest probability first, and the number of scores since a time.
 
     Customers of the published run who have left since are omitted.
     """

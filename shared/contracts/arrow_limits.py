@@ -107,7 +107,7 @@ def refuse_expanding(table: pa.Table, received: int) -> None:
 
 
 def _expanded_bytes(chunk: Any) -> int:
-    """Return the bytes of a chunk's expanded texts if they can be stored once and referenced many times, else 0."""
+    """Return the bytes of a chunk's expanded texts, if its type can store a text once for many rows; else 0."""
     if pa.types.is_string_view(chunk.type) or pa.types.is_binary_view(chunk.type):
         # Sixteen bytes per text: its length and its position.
         lengths = np.frombuffer(chunk.buffers()[1], np.int32)[::4][chunk.offset : chunk.offset + len(chunk)]

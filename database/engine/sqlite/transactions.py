@@ -65,7 +65,7 @@ def commit_at_end(connection: Connection, how: str) -> Iterator[None]:
 
 
 def _refuse_known(error: OperationalError) -> None:
-    """Raise the error of ours for a locked database or an interrupted read."""
+    """Raise our own error for a locked database or an interrupted read."""
     if _is_busy(error):
         raise DatabaseBusy(BUSY, retry_after_s=BUSY_RETRY_S) from None
     if _code(error) == sqlite3.SQLITE_INTERRUPT:
