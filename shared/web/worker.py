@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, in which a slow client never occupies a thread.
+"""gunicorn's threaded worker, in which slow clients do not occupy threads.
 
 Law: a thread reads the received bytes and never waits for the rest; the event loop waits for any number of clients, to
 receive requests and to send the rest of answers. At a limit, the client that has waited longest is disconnected.
