@@ -44,13 +44,13 @@ def change_by_rows(
     the target number of rows of the chunk, and the result of the change.
     """
     ends = _chunk_end(staging, one_date=one_date)
-    with staging.attached(database) as beside:
+    with staging.attached(database) as attached:
         while True:
             size = pace.size
-            until = beside.connection.execute(ends, {"after": after, "size": size}).scalar_one()
+            until = attached.connection.execute(ends, {"after": after, "size": size}).scalar_one()
             if until is None:
                 return
-            with pace.timed(beside.write()) as connection:
+            with pace.timed(attached.write()) as connection:
                 changed = change(connection, after, until)
             after = until
             yield size, changed

@@ -34,7 +34,7 @@ def unusable(database: Database, staging: Staging) -> list[StagedReject]:
     with database.read() as connection:
         known = facts.has_subscriptions(connection)
     if known:
-        with staging.attached(database) as beside, beside.read() as connection:
+        with staging.attached(database) as attached, attached.read() as connection:
             rejects += apply_outcomes.without_lifetime(connection, staging)
     return rejects
 

@@ -176,7 +176,7 @@ class Staging:
             Whether a customer can have several rows, of different dates.
         """
         r = self.rows
-        with self.attached(database) as beside, beside.read() as connection:
+        with self.attached(database) as attached, attached.read() as connection:
             last = connection.execute(select(func.coalesce(func.max(c.c.id), 0))).scalar_one()
             if last:
                 known = select(c.c.id).where(c.c.user_id == r.c.user_id).scalar_subquery()
@@ -205,7 +205,7 @@ class Staging:
         """Compare the rows with the present customers; `present` is the base's schema, None in an empty database."""
         r = self.rows
         people, new = distinct(r.c.customer_id), distinct(case((r.c.is_new == 1, r.c.customer_id)))
-        with self.attached(database) as beside, beside.read() as connection:
+        with self.attached(database) as attached, attached.read() as connection:
             rows, everyone, fresh = connection.execute(
                 select(func.count(), func.count(people), func.count(new)).select_from(r)
             ).one()

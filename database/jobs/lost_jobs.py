@@ -54,9 +54,9 @@ def requeue_or_end(connection: Connection, silent: Mapping[Claim, int], now: str
 
 def _end(attempt: int, *, is_bound: bool, is_cancelled: bool, now: str) -> dict[str, Any]:
     if is_cancelled and not is_bound:
-        said = {"error_code": "cancelled", "error_message": "Cancelled after its worker stopped."}
-        return {"state": "cancelled", "finished_at": now, **said}
+        error = {"error_code": "cancelled", "error_message": "Cancelled after its worker stopped."}
+        return {"state": "cancelled", "finished_at": now, **error}
     if attempt >= (MAX_BOUND_ATTEMPTS if is_bound else MAX_ATTEMPTS):
-        said = {"error_code": "service_unavailable", "error_message": BOUND_LOST if is_bound else LOST}
-        return {"state": "failed", "finished_at": now, **said}
+        error = {"error_code": "service_unavailable", "error_message": BOUND_LOST if is_bound else LOST}
+        return {"state": "failed", "finished_at": now, **error}
     return {"state": "queued", "worker": None, "progress": 0.0, "stage": "Starting again"}
