@@ -236,10 +236,16 @@ def _redirect(out: str, err: str) -> None:
         os.close(opened)
 
 
-def _prepare_trainings() -> None:
+def _prepare_trainings(log: Path) -> None:
     """Start what trainings are forked of; it ends with this process, and its CPU time counts as this process's."""
     forks_of_trainings()
+    kept = os.dup(1), os.dup(2)
+    # What trainings log belongs to no program's log, and not between the lines of a suite.
+    _redirect(str(log), str(log))
     forkserver.ensure_running()
+    for number, before in zip((1, 2), kept, strict=True):
+        os.dup2(before, number)
+        os.close(before)
     started = forkserver._forkserver  # type: ignore[attr-defined]
     # The programs find it running; they can't look after it, because it is no child of theirs.
     started.ensure_running = lambda: None
@@ -258,7 +264,7 @@ def main() -> None:
     for module in modules:
         importlib.import_module(module)
     if "ml_service.app" in modules:
-        _prepare_trainings()
+        _prepare_trainings(Path(path).with_name("trainings.log"))
     parent = os.getppid()
     with _Server(path + ".tmp", _Handler) as server:
         os.rename(path + ".tmp", path)

@@ -279,7 +279,7 @@ LAZY = {
     ("gateway.services.kinds", "gateway.services.importing.preview"),
     ("gateway.services.kinds", "gateway.services.models.training"),
     ("gateway.services.kinds", "gateway.services.scoring.scoring_run"),
-    ("gateway.cli.data", "shared.tables.schema_inference"),
+    ("gateway.cli.data", "shared.proposal.schema_inference"),
     ("gateway.cli.judging", "gateway.services.models.training"),
     ("gateway.cli.operate", "gateway.services.demo"),
     # The process manager, which the containers do without.

@@ -40,7 +40,7 @@ def schema() -> None:
 @click.option("--force", is_flag=True, help="Overwrite an existing schema file.")
 def infer(file: Path, out: Path | None, force: bool) -> None:
     """Propose a schema for FILE (CSV or Parquet), to be reviewed and corrected."""
-    from shared.tables.schema_inference import infer_schema
+    from shared.proposal.schema_inference import infer_schema
 
     found = infer_schema(file)
     for note in found.notes:

@@ -175,12 +175,13 @@ def snapshot_of(table: CustomerTable) -> Snapshot:
     Raises
     ------
     InvalidInput
-        If the table has no labels.
+        If a row of the table has no label.
     """
-    if table.label is None:
+    if table.label is None or table.label.null_count:
         raise InvalidInput("The file doesn't show which customers left.")
     rows = len(table.label)
     # Without ids, the table holds row numbers instead, which are not keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
     as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
-    return Snapshot(table.schema, table.features, table.label, as_of, keys)
+    label = np.asarray(table.label.to_numpy(zero_copy_only=False), dtype=np.int8)
+    return Snapshot(table.schema, table.features, label, as_of, keys)

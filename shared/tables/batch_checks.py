@@ -5,7 +5,8 @@ Law: nothing is kept of earlier batches but their hashes and counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple, TypeVar
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
-from shared.tables import cells, messages
+from shared.tables import cells, file_notes, messages
 from shared.tables.columns import MAX_ROWS, FileColumns, refuse_columns
 from shared.tables.open import OpenTable, Ragged
 from shared.tables.repeated_ids import Identities, IdHashes
@@ -25,6 +26,7 @@ from shared.tables.value_formats import Recognised, recognise, unread_columns
 
 EARLIEST = date(1900, 1, 1)
 FEATURE = "feature "
+SHOWN_LINES = 2
 LabelUse = Literal["required", "optional", "ignored"]
 Result = TypeVar("Result")
 
@@ -91,8 +93,10 @@ class TableCheck:
     def _begin(self) -> None:
         self.total = 0
         self._notes: list[str] = []
+        self._missing_words: dict[str, Counter[str]] = {}
         self._label_seen: list[str | None] = []
-        self._labelled = self._churned = 0
+        self._contradicting: list[int] = []
+        self._labelled = self._unlabelled = self._churned = 0
         self._ids = IdHashes()
 
     def read(self, consume: Callable[[Iterator[Batch]], Result]) -> Result:
@@ -143,11 +147,17 @@ class TableCheck:
     def _check(self, columns: dict[str, pa.Array], records: np.ndarray, *, first: bool) -> Batch:
         file = FileColumns(tuple(columns), tuple(columns.values()), self.table.delimiter)
         reading = Reading(file, self.schema, records, self.recognised)
+        reading.header_again()
         checked = self._columns(reading)
         problems = reading.problems
         refuse_columns(problems.wrong_columns.items())
         if problems.count:
             self._survey(problems)
+        against = reading.contradictions(checked, self.today)
+        if against is not None:
+            self._contradicting += records[np.asarray(against.fill_null(False))].tolist()
+        for name, words in problems.missing_words.items():
+            self._missing_words.setdefault(name, Counter()).update(words)
         if first:
             self._notes = [*reading.notes, *reading.unused(self.table.names)]
         if not problems.count:
@@ -169,6 +179,7 @@ class TableCheck:
         if label is not None:
             columns["label"] = label[0]
             self._labelled += len(label[0]) - label[0].null_count
+            self._unlabelled += label[0].null_count
             self._churned += pc.sum(label[0]).as_py() or 0
             self._label_seen = self._label_seen or label[1]
         features = reading.features()
@@ -248,20 +259,20 @@ class TableCheck:
             for record, earlier, user_id in again
         ]  # fmt: skip
 
-    def unlabelled(self, records: Iterable[int]) -> list[Reject]:
-        """Rows without a label, given as record numbers, after the last batch: none where the whole column is blank."""
-        if self.label_is_blank:
-            return []
-        return [Reject(record, self.schema.label, None, messages.LABEL_MISSING) for record in records]
-
     def notes(self, identities: Identities) -> list[str]:
         """Notes on what was recognised or left out, after the last batch."""
         notes = [*self.table.notes, *self.recognised.notes(), *self._notes]
+        notes += [file_notes.missing_words(name, words) for name, words in self._missing_words.items()]
         name = self.schema.label or ""
         if self.label_is_blank:
-            notes.append(messages.label_blank(name))
+            notes.append(file_notes.label_blank(name))
         elif self._labelled and not self._churned:
-            notes.append(messages.nobody_churned(name, self.schema.positive, self._label_seen))
+            notes.append(file_notes.nobody_churned(name, self.schema.positive, self._label_seen))
+        if self._labelled and self._unlabelled:
+            notes.append(file_notes.unlabelled(self._unlabelled, trained=self.label == "required"))
+        if self._contradicting:
+            lines = sorted(self.table.lines_of(self._contradicting[:SHOWN_LINES]).values())
+            notes.append(file_notes.ended_and_stayed(len(self._contradicting), self.table.place_name, lines))
         return [*notes, *self._ids.case_note(identities)]
 
 

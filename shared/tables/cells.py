@@ -1,13 +1,14 @@
 """One column of a file becomes numbers, categories, dates or ids; cells that can't are collected with their places.
 
-Law: a value is read the same way from CSV as from Parquet, and by itself: never by what else stands in its column
-(the decimal comma, which is decided once for a file, is the one exception).
+Law: a value is read the same way from CSV as from Parquet, and by itself: never by the rest of its column (how numbers
+and dates are written is the exception: it is recognised from a whole column).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -16,15 +17,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.tables import messages
+from shared.tables.number_formats import NumberFormat
 
 MAX_CATEGORY = 200
 #: The largest number in single precision, which models count in.
 LARGEST = float(np.finfo(np.float32).max)
-#: Texts that mean "missing" in a column of numbers or dates; in a category they may be somebody's value.
-MISSING_WORDS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan", "None")
+_WORDS = (
+    "na",
+    "n/a",
+    "null",
+    "nan",
+    "none",
+    "nil",
+    "unknown",
+    "missing",
+    "not available",
+    "n.a.",
+    "#n/a",
+    "<na>",
+    "nat",
+)
+#: Texts that mean "missing" in numbers, dates and labels; in a category they may be a value.
+MISSING_WORDS = ("", "?", "-", "--", ".", *(spelt for word in _WORDS for spelt in (word, word.title(), word.upper())))
+MISSING_WORDS += ("NaN", "N/a", "<na>", "NaT")
+#: Texts that mean "missing" in dates alone.
+NO_DATES = (*MISSING_WORDS, "No", "no", "NO", "never", "Never", "0000-00-00")
+#: A long id that a spreadsheet has shortened, such as 8.26839E+17.
+SPREADSHEET_ID = r"^\d[.,]\d{2,}[eE]\+\d{2}$"
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
-DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*$"
-DECIMAL_POINT = r"^\s*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?\s*$"
 _DATE = (
     r"^\d{4}-\d{2}-\d{2}"
     r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
@@ -39,6 +59,8 @@ class CellProblems:
         self.count = 0
         #: Columns of a type that fits in no row, each with the reason.
         self.wrong_columns: dict[str, str] = {}
+        #: Words that were read as missing, by column, with their counts.
+        self.missing_words: dict[str, Counter[str]] = {}
         self._kept: list[tuple[int, str, str]] = []
         self._flagged: dict[str, np.ndarray] = {}
 
@@ -68,26 +90,12 @@ class CellProblems:
         return np.flatnonzero(np.logical_or.reduce(masks)) if masks else np.zeros(0, dtype=np.int64)
 
 
-def any_like(texts: pa.Array, pattern: str) -> bool:
-    """Return whether a text of the column matches."""
-    return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
-
-
-def uses_decimal_comma(columns: Iterable[pa.Array]) -> bool:
-    """Return whether numbers are written with a decimal comma: some are, and none has a decimal point."""
-    texts = [column for column in columns if pa.types.is_string(column.type)]
-
-    return any(any_like(text, DECIMAL_COMMA) for text in texts) and not any(
-        any_like(text, DECIMAL_POINT) for text in texts
-    )
-
-
 def numbers(
     column: pa.Array,
     field: str,
     problems: CellProblems,
     *,
-    decimal_comma: bool = False,
+    written: NumberFormat | None = None,
     truth: tuple[str, str] | None = None,
 ) -> pa.Array:
     """A column as float64, null where missing; true and false are 1 and 0.
@@ -98,15 +106,15 @@ def numbers(
         As it stands in the file.
     field, problems
         Where to note cells that are no finite number, and under which name.
-    decimal_comma
-        Numbers are written with a decimal comma, as 1,5.
+    written
+        How the column's numbers are written, if not as programs write them.
     truth
         Words, in lower case, that stand for 1 and 0 in this column, where it is written so.
     """
     if truth is not None and pa.types.is_string(column.type):
         column = _truth_as_digits(column, truth)
     if pa.types.is_string(column.type):
-        values = _numbers_of_text(column, field, problems, decimal_comma)
+        values = _numbers_of_text(column, field, problems, written)
     elif pa.types.is_boolean(column.type):
         values = column.cast(pa.int8()).cast(pa.float64())
     elif _is_number(column.type) or pa.types.is_null(column.type):
@@ -124,10 +132,10 @@ def _truth_as_digits(column: pa.Array, truth: tuple[str, str]) -> pa.Array:
     return pc.if_else(pc.equal(folded, truth[0]), "1", pc.if_else(pc.equal(folded, truth[1]), "0", column))
 
 
-def _numbers_of_text(column: pa.Array, field: str, problems: CellProblems, decimal_comma: bool) -> pa.Array:
-    text = _without_missing_words(column)
-    if decimal_comma:
-        text = pc.replace_substring(text, ",", ".")
+def _numbers_of_text(column: pa.Array, field: str, problems: CellProblems, written: NumberFormat | None) -> pa.Array:
+    text = without_missing_words(column, field, problems)
+    if written is not None:
+        text = written.plain(text)
     try:
         values = text.cast(pa.float64())
         problems.add(field, pc.is_nan(values), lambda row: messages.not_a_number(column[row]))
@@ -142,9 +150,17 @@ def _numbers_of_text(column: pa.Array, field: str, problems: CellProblems, decim
     return pc.if_else(good, text, pa.scalar(None, pa.string())).cast(pa.float64())
 
 
-def _without_missing_words(column: pa.Array) -> pa.Array:
+def without_missing_words(
+    column: pa.Array, field: str, problems: CellProblems, words: tuple[str, ...] = MISSING_WORDS
+) -> pa.Array:
+    """Trimmed texts, null where they are blank or a word that means missing; such words are counted."""
     text = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(text, pa.array(MISSING_WORDS)), pa.scalar(None, pa.string()), text)
+    missing = pc.is_in(text, pa.array(words))
+    said = text.filter(pc.and_(missing, pc.not_equal(text, "")))
+    if len(said):
+        found = {str(each["values"]): int(each["counts"]) for each in pc.value_counts(said).to_pylist()}
+        problems.missing_words.setdefault(field, Counter()).update(found)
+    return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 
 
 def categories(column: pa.Array, field: str, problems: CellProblems) -> pa.Array:
@@ -220,9 +236,7 @@ def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str 
         return column.cast(pa.date32())
     if not pa.types.is_string(kind):
         return _wrong_type(column, field, problems, "dates", pa.date32())
-    text = _without_missing_words(column)
-    text = pc.if_else(pc.equal(text, "NaT"), pa.scalar(None, pa.string()), text)
-    given = text
+    text = given = without_missing_words(column, field, problems, NO_DATES)
     if written is not None:
         text = _iso_dates(text, written)
     day = pc.if_else(pc.match_substring_regex(text, _DATE), pc.utf8_slice_codeunits(text, 0, 10), "")

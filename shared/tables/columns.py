@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from shared.errors import Detail, InvalidTable
 from shared.parsing_limits import MAX_COLUMNS
-from shared.tables import messages
+from shared.tables import file_notes, messages
 
 Between = Callable[[], None]
 
@@ -172,4 +172,4 @@ def require_rows(names: Sequence[str], rows: int) -> None:
 def unnamed(names: Sequence[str]) -> tuple[str, ...]:
     """A note about columns without a name, if there are any."""
     without = sum(not name.strip() for name in names)
-    return (messages.unnamed_columns(without),) if without else ()
+    return (file_notes.unnamed_columns(without),) if without else ()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from shared.errors import InvalidTable
-from shared.tables import messages
+from shared.tables import file_notes, messages
 from shared.tables.columns import Between, FileFormat, nothing, refuse_twice, refuse_wide, require_rows
 from shared.tables.formula_guard import unguard_cell
 
@@ -57,13 +57,13 @@ def recognise_csv(path: Path, folder: Path | None, between: Between = nothing) -
     encoding, utf8, notes = counts.encoding, None, []
     if encoding != "UTF-8":
         encoding, utf8 = _transcode(path, folder, encoding, between)
-        notes.append(messages.other_encoding(encoding))
+        notes.append(file_notes.other_encoding(encoding))
     try:
         delimiter, names = _header(utf8 or path)
         if delimiter != ",":
-            notes.append(messages.other_delimiter(DELIMITERS[delimiter]))
+            notes.append(file_notes.other_delimiter(DELIMITERS[delimiter]))
         if counts.pairs and (counts.feeds > counts.pairs or counts.returns > counts.pairs):
-            notes.append(messages.MIXED_LINE_ENDS)
+            notes.append(file_notes.MIXED_LINE_ENDS)
         if counts.quotes % 2:
             _refuse_open_quote(utf8 or path, delimiter, between)
     except BaseException:

@@ -1,7 +1,7 @@
-"""The message of every rejected cell, row and file of customers, and every note on a file that was read.
+"""The message of every rejected cell, row and file of customers.
 
 Messages of cells and rows are clauses that follow the line and the column: "line 3, hours: 'x' is no number".
-Messages of files and notes are whole sentences.
+Messages of files are whole sentences.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
 from shared.errors import Detail
 from shared.parsing_limits import MAX_FOOTER_BYTES
@@ -17,7 +16,6 @@ from shared.parsing_limits import MAX_FOOTER_BYTES
 MAX_QUOTED = 80
 _ISO_SHAPE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _LOCAL_SHAPE = re.compile(r"^\d{1,2}([./-])\d{1,2}\1\d{4}$")
-_DATE_PARTS = str.maketrans({"D": "31", "M": "12", "Y": "2025"})
 
 
 def quoted(value: object) -> str:
@@ -31,9 +29,12 @@ def quoted(value: object) -> str:
 ID_MISSING = "the id is missing"
 DATE_MISSING = "the date is missing"
 END_MISSING = "the date of the end is missing"
-LABEL_MISSING = "the label is missing"
 VALUE_MISSING = "a value is missing here, which the schema forbids"
 INFINITE_CATEGORY = "an infinite number is no category"
+
+
+def spreadsheet_id(cell: object) -> str:
+    return f"{quoted(cell)} is a long id that a spreadsheet has shortened: export the column as text"
 
 
 def not_a_number(cell: object) -> str:
@@ -242,59 +243,5 @@ def too_many_repeated(rows: int, column: str | None) -> str:
     return f"{rows:,} rows share the value of {column!r} with another row: is it the id?"
 
 
-# --- notes on files that are read -----------------------------------------------------------------------------------
-
-MIXED_LINE_ENDS = "The file mixes kinds of line ends; each ends a line."
-DECIMAL_COMMA = "Numbers are written with a decimal comma."
-
-
-def other_encoding(encoding: str) -> str:
-    return f"The file is encoded in {encoding}, not in UTF-8."
-
-
-def other_delimiter(name: str) -> str:
-    return f"The columns are separated by {name}."
-
-
-def unnamed_columns(count: int) -> str:
-    return f"Columns without a name are left out: {count}."
-
-
-def truth_words(name: str, words: tuple[str, str]) -> str:
-    return f"{name!r} is written {words[0]}/{words[1]}, read as 1/0."
-
-
-def date_format(name: str, written: str) -> str:
-    return f"Dates of {name!r} are written {written.translate(_DATE_PARTS)} ({written})."
-
-
-def column_absent(name: str, role: str) -> str:
-    return f"The file has no column {name!r} ({role}), which the schema names."
-
-
-def label_absent(name: str) -> str:
-    return f"The file has no column {name!r}, so it doesn't say who churned."
-
-
-def label_blank(name: str) -> str:
-    return f"The column {name!r} is blank, so it doesn't say who churned."
-
-
-def nobody_churned(name: str, positive: Sequence[str], values: Sequence[Any]) -> str:
-    seen, wanted = (", ".join(map(repr, some)) for some in (values, positive))
-    advice = "Name those that mean the customer left under `positive` in the schema."
-    return f"Nobody churned: {name!r} is never {wanted}; it holds {seen}. {advice}"
-
-
-def columns_left_out(ignored: Sequence[str], others: Sequence[str]) -> list[str]:
-    notes = [f"Left out, as the schema says: {', '.join(ignored)}."] if ignored else []
-    return notes + ([f"Not in the schema and left out: {', '.join(others[:SHOWN_HEADERS])}."] if others else [])
-
-
-def ids_differ_by_case(count: int, examples: Sequence[str]) -> str:
-    such = f", such as {' and '.join(map(repr, examples))}" if examples else ""
-    return f"{count:,} ids differ from another one only by case{such}: they are taken for different customers."
-
-
-def ragged_left_out(line: int, cells: int, width: int) -> str:
-    return f"Lines with another number of cells than the header are left out; line {line} has {ragged(cells, width)}."
+def no_label_given(name: str) -> str:
+    return f"No row has a label: {name!r} is blank everywhere, so there is nothing to train on."

@@ -5,7 +5,7 @@ Law: what leaves here fits the schema in every cell, or nothing leaves and the p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shared.clock import utc_now
 from shared.contracts.arrow import feature_fields
@@ -39,7 +40,7 @@ class CustomerTable:
     email
         Text, where the schema names the column and the file has it.
     label
-        int8, 1 for churned; None where absent or ignored.
+        int8, 1 for churned, null where a row has none; None where the file has none or it is ignored.
     as_of
         date32, where the schema names it.
     subscription
@@ -54,7 +55,7 @@ class CustomerTable:
     features: pa.Table
     ids: pa.Array
     email: pa.Array | None
-    label: np.ndarray | None
+    label: pa.Array | None
     as_of: pa.Array | None
     subscription: dict[str, pa.Array]
     notes: tuple[str, ...]
@@ -78,7 +79,7 @@ def read_table(
     schema
         The meaning of its columns.
     label
-        The label's column is required, optional, or not read.
+        The label's column is required, optional, or not read. Where it is required, rows without a label are left out.
     max_problems
         Unusable cells to list; rows are counted to the end.
     today
@@ -95,7 +96,6 @@ def read_table(
         check = TableCheck(table, schema, today or utc_now().date(), label=label)
         rows = check.read(lambda batches: _Rows(batches, max_problems))
         rows.reject(check.repeated(rows.identities))
-        rows.reject(check.unlabelled(rows.unlabelled()))
         if rows.rejects:
             raise _refusal(check, rows)
         return rows.table(check)
@@ -114,7 +114,6 @@ class _Rows:
         self.rejected = self.reasons = 0
         self.rejects: list[Reject] = []
         self._max_rejects = max(max_rejects, 1)
-        self._late: set[int] = set()
         records: list[np.ndarray] = []
         columns: dict[str, list[pa.Array]] = {}
         for batch in batches:
@@ -132,7 +131,6 @@ class _Rows:
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Note accepted rows that turned out to be no good."""
-        self._late.update(reject.record for reject in rejects)
         self._keep(rejects)
 
     def identities(self, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
@@ -143,15 +141,11 @@ class _Rows:
         days = [None] * len(ids) if as_of is None else as_of.take(places).cast(pa.string()).to_pylist()
         return dict(zip(records, zip(ids, days, strict=True), strict=True))
 
-    def unlabelled(self) -> Iterator[int]:
-        """Record numbers of the rows without a label that are still accepted."""
-        if "label" in self.columns:
-            blank = self.columns["label"].is_null().to_numpy(zero_copy_only=False)
-            yield from (record for record in self.records[blank].tolist() if record not in self._late)
-
     def table(self, check: TableCheck) -> CustomerTable:
         """The rows, none of which was rejected."""
         schema, columns = check.schema, self.columns
+        if check.label == "required":
+            columns = _labelled(columns, schema.label or "")
         features = [columns.pop(FEATURE + name) for name in schema.feature_names]
         label = None if check.label_is_blank else columns.get("label")
         roles = schema.subscription.columns()
@@ -160,12 +154,19 @@ class _Rows:
             features=pa.table(features, schema=pa.schema(feature_fields(schema))),
             ids=columns["user_id"],
             email=columns.get("email"),
-            label=None if label is None else np.asarray(label, dtype=np.int8),
+            label=label,
             as_of=columns.get("as_of"),
             subscription={role: columns[role] for role in roles if role in columns},
             notes=tuple(check.notes(self.identities)),
             sha256=check.table.sha256,
         )
+
+
+def _labelled(columns: dict[str, pa.Array], name: str) -> dict[str, pa.Array]:
+    labelled = columns["label"].is_valid()
+    if not pc.any(labelled).as_py():
+        raise InvalidTable(messages.no_label_given(name))
+    return {role: column.filter(labelled) for role, column in columns.items()}
 
 
 def row_keys(ids: pa.Array) -> np.ndarray:

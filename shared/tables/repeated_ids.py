@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
-from shared.tables import messages
+from shared.tables import file_notes, messages
 
 #: More are not looked at one by one: the column is no id.
 MAX_REPEATED = 100_000
@@ -80,7 +80,7 @@ class IdHashes:
         for name, _ in identities(suspects).values():
             names.setdefault(name.lower(), set()).add(name)
         example = next((sorted(group)[:2] for group in names.values() if len(group) > 1), [])
-        yield messages.ids_differ_by_case(different, example)
+        yield file_notes.ids_differ_by_case(different, example)
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from shared.contracts.arrow import feature_fields
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Feature, Schema
 from shared.schema.units import is_never_negative
-from shared.tables import cells, messages
+from shared.tables import cells, file_notes, messages
 from shared.tables.columns import FileColumns
 from shared.tables.value_formats import Recognised
 
@@ -92,7 +93,7 @@ class Reading:
                 self._column(name),
                 name,
                 self.problems,
-                decimal_comma=self.recognised.decimal_comma,
+                written=self.recognised.numbers.get(name),
                 truth=self.recognised.truth.get(name),
             )
         return self._numbers[name]
@@ -104,7 +105,21 @@ class Reading:
             return self._row_numbers()
         ids = cells.identifiers(self._column(name), name, self.problems)
         self.problems.add(name, pc.is_null(ids), lambda row: messages.ID_MISSING)
+        cut = pc.match_substring_regex(ids, cells.SPREADSHEET_ID)
+        self.problems.add(name, cut, lambda row: messages.spreadsheet_id(ids[row]))
         return ids
+
+    def header_again(self) -> None:
+        """Note the rows that repeat the header in every column."""
+        again: pa.Array | None = None
+        for name, column in zip(self.file.names, self.file.columns, strict=True):
+            if pa.types.is_string(column.type):
+                same = pc.equal(pc.utf8_trim_whitespace(column), name.strip())
+                again = same if again is None else pc.and_(again, same)
+                if not pc.any(again).as_py():
+                    return
+        if again is not None and len(self.file.names) > 1:
+            self.problems.add(self.schema.id or self.schema.feature_names[0], again, lambda row: messages.HEADER_AGAIN)
 
     def _row_numbers(self) -> pa.Array:
         given = self._column(ROW_COLUMN)
@@ -152,11 +167,21 @@ class Reading:
         column = self._column(name) if name is not None else None
         if name is None or column is None:
             if name is not None:
-                self.notes.append(messages.label_absent(name))
+                self.notes.append(file_notes.label_absent(name))
             return None
         texts = cells.categories(column, name, self.problems)
+        if pa.types.is_string(texts.type):
+            words = tuple(word for word in cells.MISSING_WORDS if word not in self.schema.positive)
+            texts = cells.without_missing_words(texts, name, self.problems, words)
         churned = pc.if_else(pc.is_valid(texts), pc.is_in(texts, self._positive(column)), pa.scalar(None, pa.bool_()))
         return churned.cast(pa.int8()), pc.unique(texts).slice(0, SHOWN_LABELS).to_pylist()
+
+    @staticmethod
+    def contradictions(columns: Mapping[str, pa.Array], today: date) -> pa.Array | None:
+        """Rows whose label says stayed and whose end has passed; None where the file lacks one of them."""
+        if "label" not in columns or "end" not in columns:
+            return None
+        return pc.and_(pc.equal(columns["label"], 0), pc.less_equal(columns["end"], pa.scalar(today)))
 
     def _positive(self, column: pa.Array) -> pa.Array:
         positive = cells.normal_form(pa.array(self.schema.positive, pa.string()))
@@ -184,7 +209,7 @@ class Reading:
         """A column that may be absent: a note says so."""
         column = self._column(name) if name is not None else None
         if name is not None and column is None:
-            self.notes.append(messages.column_absent(name, role))
+            self.notes.append(file_notes.column_absent(name, role))
         return read(column, name, self.problems) if column is not None else None
 
     def unused(self, names: Sequence[str]) -> list[str]:
@@ -194,4 +219,4 @@ class Reading:
         left = [n for n in names if n.strip() and n not in self._used and n.strip() not in OWN_COLUMNS]
         left = [n for n in left if label is None or n.strip() != label.strip()]
         ignored = [name for name in left if name.strip() in ignore]
-        return messages.columns_left_out(ignored, [name for name in left if name.strip() not in ignore])
+        return file_notes.columns_left_out(ignored, [name for name in left if name.strip() not in ignore])

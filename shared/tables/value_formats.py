@@ -5,15 +5,17 @@ Law: only what is unambiguous over the whole column is recognised, and what was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.schema.features import Schema
-from shared.tables import cells, messages
+from shared.tables import cells, file_notes
+from shared.tables.number_formats import NumberFormat, NumberShapes, number_formats
 
+DECIMAL_COMMA = NumberFormat(decimal=",")
 #: Pairs of words for 1 and 0, in lower case.
 TRUTH = (
     ("true", "false"),
@@ -26,6 +28,7 @@ TRUTH = (
     ("si", "no"),
 )
 _SEPARATORS = ".-/"
+_ISO = r"^\d{4}-\d{2}-\d{2}"
 MAX_WORDS = 20
 
 
@@ -35,28 +38,38 @@ class Recognised:
 
     Attributes
     ----------
-    decimal_comma
-        Numbers are written 1,5.
+    numbers
+        Column of numbers to how they are written, if not as programs write them.
     truth
         Column of numbers to the words that stand for 1 and 0 in it.
     dates
         Column of dates to how they are written, such as `D.M.Y`.
     """
 
-    decimal_comma: bool = False
+    numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
     truth: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     dates: Mapping[str, str] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
         """One sentence for each thing."""
-        notes = [messages.DECIMAL_COMMA] if self.decimal_comma else []
-        notes += [messages.truth_words(name, words) for name, words in self.truth.items()]
-        return notes + [messages.date_format(name, written) for name, written in self.dates.items()]
+        notes = list(number_notes(self.numbers))
+        notes += [file_notes.truth_words(name, words) for name, words in self.truth.items()]
+        return notes + [file_notes.date_format(name, written) for name, written in self.dates.items()]
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for a report."""
         truth = {name: list(words) for name, words in self.truth.items()}
-        return {"decimal_comma": self.decimal_comma, "truth": truth, "dates": dict(self.dates)}
+        numbers = {name: written.example() for name, written in self.numbers.items()}
+        comma = any(written.decimal == "," for written in self.numbers.values())
+        return {"decimal_comma": comma, "numbers": numbers, "truth": truth, "dates": dict(self.dates)}
+
+
+def number_notes(numbers: Mapping[str, NumberFormat]) -> Iterator[str]:
+    """One sentence for columns with nothing but a decimal comma, one for each other format."""
+    if DECIMAL_COMMA in numbers.values():
+        yield file_notes.DECIMAL_COMMA
+    for example in dict.fromkeys(w.example() for w in numbers.values() if w != DECIMAL_COMMA):
+        yield file_notes.number_format([name for name, w in numbers.items() if w.example() == example], example)
 
 
 def number_columns(schema: Schema) -> tuple[str, ...]:
@@ -83,24 +96,23 @@ def recognise(batches: Iterable[Mapping[str, pa.Array]], schema: Schema, *, deli
     batches
         Name in the schema to column; read to the end.
     delimiter
-        The file's delimiter; None for Parquet. Where it is the comma there is no decimal comma.
+        The file's delimiter; None for Parquet.
     """
-    commas = points = False
+    numbers = {name: NumberShapes() for name in number_columns(schema)}
     words: dict[str, set[str] | None] = {}
     shapes = {name: _DateShapes() for name in date_columns(schema)}
     for batch in batches:
         texts = {name: column for name, column in batch.items() if pa.types.is_string(column.type)}
         for name in number_columns(schema):
             if name in texts:
-                commas = commas or cells.any_like(texts[name], cells.DECIMAL_COMMA)
-                points = points or cells.any_like(texts[name], cells.DECIMAL_POINT)
+                numbers[name].look(cells.without_missing_words(texts[name], name, cells.CellProblems(1)))
                 words[name] = _words(words.get(name, set()), texts[name])
         for name, shape in shapes.items():
             if name in texts:
                 shape.look(texts[name])
     truth = {name: pair for name, found in words.items() if found and (pair := _pair(found)) is not None}
     dates = {name: how for name, shape in shapes.items() if (how := shape.written()) is not None}
-    return Recognised(commas and not points and delimiter not in (None, ","), truth, dates)
+    return Recognised(number_formats(numbers, delimiter=delimiter), truth, dates)
 
 
 def written_dates(column: pa.Array) -> str | None:
@@ -139,8 +151,9 @@ class _DateShapes:
     def look(self, column: pa.Array) -> None:
         """Take note of a batch."""
         texts = pc.unique(pc.utf8_trim_whitespace(column))
-        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(cells.MISSING_WORDS))))
-        self.cells += len(texts)
+        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(cells.NO_DATES))))
+        iso = pc.match_substring_regex(texts, _ISO)  # says nothing of the others
+        self.cells += len(texts) - (pc.sum(iso).as_py() or 0)
         for separator in _SEPARATORS:
             pattern = rf"^(?P<a>\d{{1,2}})[{separator}](?P<b>\d{{1,2}})[{separator}](?P<y>\d{{4}})$"
             parts = pc.extract_regex(texts, pattern).drop_null()

@@ -29,7 +29,7 @@ from tests.stack import Stack
 
 HERE = ROOT / "tests" / "fuzz"
 SCHEMATHESIS = ROOT / ".venv-suites" / "bin" / "schemathesis"
-SHORT, LONG = 2, 70
+SHORT, LONG = 2, 75
 #: Phases; the short form tries every boundary of every parameter as some callers only.
 ALL, FEW = "examples,coverage,fuzzing,stateful", "examples,fuzzing,stateful"
 #: Characters of one line of what reproduces a failure.

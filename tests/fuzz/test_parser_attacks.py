@@ -25,10 +25,10 @@ from shared.parsing_limits import (
     MAX_FOOTER_BYTES,
     MAX_PREVIEW_CHARACTERS,
 )
+from shared.proposal.schema_inference import infer_schema
 from shared.schema.features import load_schema
 from shared.tables.open import open_table
 from shared.tables.read import read_table
-from shared.tables.schema_inference import infer_schema
 from tests.ml_service.conftest import Caller, as_stream, make_app, make_undated
 from tests.shared.test_parsing_limits import TOML_ATTACKS
 from tests.world import World, open_world

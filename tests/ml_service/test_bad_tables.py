@@ -96,6 +96,11 @@ def test_dates_may_be_text_of_any_clear_shape(trains: Callable[..., Any], shape:
 
 HANDLED: dict[str, tuple[Change, str, str]] = {
     "a word for missing": (sets("calls", lambda i, row: "N/A" if i % 50 == 7 else row["calls"]), "", "400"),
+    "a row without a label": (
+        sets("left", lambda i, row: "" if i == 5 else row["left"]),
+        "",
+        "1 row has no label: not trained on.",
+    ),
     "a constant": (sets("k", lambda i, row: "4"), '[features.k]\nkind = "number"', "k has the same value"),
     "an empty number": (sets("k", lambda i, row: ""), '[features.k]\nkind = "number"', "k has no value"),
     "an empty category": (sets("k", lambda i, row: ""), '[features.k]\nkind = "category"', "k has no value"),
@@ -121,9 +126,7 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
         {},
         ("'left' is never '1'; it holds", "'yes'", "under `positive`"),
     ),
-    "a row without a label": (
-        sets("left", lambda i, row: "" if i == 5 else row["left"]), {}, ("line 7, left", "missing")
-    ),
+    "no labels": (sets("left", lambda i, row: ""), {}, ("'left' is blank everywhere", "nothing to train on")),
     "nobody left": (sets("left", lambda i, row: "0"), {}, ("0 leavers and 400", "Check which values of the label")),
     "everybody left": (sets("left", lambda i, row: "1"), {}, ("400 leavers and 0", "Check which values of the label")),
     "words among numbers": (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from database.importing.staging import ROLES, StagedReject, StagedRows, Staging, role_column
+from database.importing.staging import ROLES, StagedReject, StagedRows, Staging
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
 from shared.tables import messages
@@ -77,8 +77,6 @@ def check_file(
     check.read(lambda batches: _stage_rows(batches, staging, as_of, report))
     with staging.open() as rows:
         _reject_rows(rows, check.repeated(rows.identities))
-        if staging.has("label"):
-            _reject_rows(rows, check.unlabelled(rows.lacking(role_column("label"))))
         accepted, first, last = rows.dates()
         rejected = rows.rejected_records()
         assert accepted + rejected == check.total

@@ -14,9 +14,9 @@ from gateway.services.importing import uploads
 from gateway.services.jobs.params import FileParams
 from gateway.services.jobs.work import Work
 from shared.parsing_limits import MAX_PREVIEW_CHARACTERS
-from shared.tables import messages
+from shared.proposal.schema_inference import infer_schema
+from shared.tables import file_notes
 from shared.tables.open import OpenTable, open_table, read_columns
-from shared.tables.schema_inference import infer_schema
 
 PREVIEW_ROWS = 20
 MAX_CELL = 200
@@ -49,7 +49,7 @@ def _left_out(table: OpenTable) -> Iterator[str]:
     if table.ragged:
         first = table.ragged[0]
         line = table.lines_of([first.record])[first.record]
-        yield messages.ragged_left_out(line, first.cells, len(table.names))
+        yield file_notes.ragged_left_out(line, first.cells, len(table.names))
 
 
 def _shown(value: Any, longest: int) -> str | None:

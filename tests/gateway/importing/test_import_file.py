@@ -48,6 +48,19 @@ def bring(world: World, path: Path, schema: Schema, **more: Any) -> dict[str, An
     return world.do("import", import_file.run, params)
 
 
+def test_rows_without_a_label_are_customers_that_are_not_trained_on(world: World, tmp_path: Path) -> None:
+    schema = schema_from_dict(
+        {"id": "id", "label": "left", "positive": ["1"], "features": {"x": {"kind": "number"}}}
+    )  # fmt: skip
+    path = tmp_path / "some.csv"
+    path.write_text("id,x,left\na,1,0\nb,2,\nc,3,1\n")
+    told = bring(world, path, schema, as_of="2026-06-01")
+    assert "1 row has no label: not trained on, but scored." in told["notes"]
+    assert customer(world, "b")["user_id"] == "b"
+    with world.database.read() as connection:
+        assert [row.label for row in facts.given_label_rows(connection, schema)] == [0, 1]
+
+
 def counts(world: World) -> dict[str, int]:
     with world.database.read() as connection:
         return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in ALL}

@@ -133,7 +133,7 @@ def test_rejected_outcomes_come_back_as_a_file_that_goes_in_when_put_right(world
 @pytest.mark.parametrize("flags", [{"keep_good": True}, {"keep_good": True, "dry_run": True}])
 def test_whose_row_is_rejected_is_not_taken_for_absent(world: World, tmp_path: Path, flags: dict[str, bool]) -> None:
     people(world, tmp_path, "a", "b")
-    later = write(tmp_path, "b.csv", ["a,2026-05-31,?,Gold,2025-01-01,,9", "b,2026-05-31,1,Gold,2025-01-01,,9"])
+    later = write(tmp_path, "b.csv", ["a,2026-05-31,!,Gold,2025-01-01,,9", "b,2026-05-31,1,Gold,2025-01-01,,9"])
     with pytest.raises(ServiceError, match="1 row has to be put right"):
         bring(world, later, DATED, full_snapshot=True, absent_are_gone=True, **flags)
     assert (customer(world, "a")["churn"], customer(world, "b")["as_of"]) == (0, "2026-01-31")

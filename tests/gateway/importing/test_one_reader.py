@@ -200,7 +200,6 @@ def test_a_row_of_every_kind_is_told_alike_over_several_batches(tmp_path: Path) 
         (3, "id", "the id 'a' stands in row 1 already with the same date, keep one of them"),
         (4, "day", "2027-01-01 lies in the future (today is 2026-06-30)"),
         (5, "hours", "-5.0 is negative, which hours can't be"),
-        (6, "left", "the label is missing"),
         (8, "until", "2025-01-01 lies before the start"),
         (9, "id", "the id is missing"),
         (10, "id", "the id 'a' stands in row 1 already with the same date, keep one of them"),

@@ -138,7 +138,6 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     ),
     "too few leavers": (sets("left", lambda i, row: str(int(i < 20))), {}, ("20 leavers", "at least 25 of each")),
     "constants only": (lambda i, row: row.update(calls="4", tariff="a"), {}, ("a single value", "nothing to learn")),
-    "no label": (sets("left", lambda i, row: "" if i == 5 else row["left"]), {}, ("line 7, left", "missing")),
     "infinity": (
         sets("calls", lambda i, row: "inf" if i == 7 else row["calls"]), {}, ("line 9, calls", "leave unknown cells")
     ),

@@ -10,11 +10,11 @@ import pytest
 
 from shared.errors import InvalidTable
 from shared.parsing_limits import MAX_COLUMNS
+from shared.proposal.schema_inference import infer_schema
 from shared.schema.features import schema_from_dict
 from shared.tables.columns import FileColumns
 from shared.tables.open import open_table
 from shared.tables.read import read_table
-from shared.tables.schema_inference import infer_schema
 
 SCHEMA = schema_from_dict({"id": "c0", "features": {"c1": {"kind": "number"}}})
 

@@ -1,0 +1,261 @@
+"""A schema is proposed for a customer table nobody has described yet.
+
+Law: the proposed schema reads the file it was made from, but for the cells that its notes name; every guess that
+matters is said in a note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shared.errors import InvalidTable
+from shared.proposal.column_profile import Column
+from shared.proposal.doubts import Said
+from shared.proposal.roles import IDS, Roles
+from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
+from shared.schema.toml import schema_toml
+from shared.schema.units import WHOLE_UNITS
+from shared.tables import cells, file_notes
+from shared.tables.columns import Between, FileColumns, nothing
+from shared.tables.number_formats import NumberFormat, NumberShapes, number_formats
+from shared.tables.open import open_table, read_columns
+from shared.tables.value_formats import number_notes
+
+#: Rows from which a coincidence between two columns is none.
+ENOUGH_ROWS = 20
+MAX_NAME = 200
+#: Files above this many bytes are judged by so many rows.
+WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
+
+
+@dataclass(frozen=True)
+class InferredSchema:
+    """A proposal.
+
+    Attributes
+    ----------
+    notes
+        Everything that was guessed, a sentence each.
+    seen
+        Feature to what was seen in its column.
+    refused
+        Columns some cells of which an import refuses, as the notes say.
+    """
+
+    schema: Schema
+    notes: tuple[str, ...]
+    seen: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+
+    def to_toml(self) -> str:
+        """The schema as a file to read, correct and keep; `shared.schema.features.parse_schema` reads it back."""
+        return schema_toml(self.schema, self.notes, self.seen)
+
+
+def infer_schema(
+    path: Path | str, *, name: str | None = None, folder: Path | None = None, between: Between = nothing
+) -> InferredSchema:
+    """Propose a schema for a CSV or Parquet file from its headers and its values.
+
+    Only the first 200,000 rows of a file above 32 MB (unpacked) are read, and a note says so.
+
+    Parameters
+    ----------
+    name
+        The file's name, where `path` is a name of ours.
+    folder
+        Where a copy in UTF-8 may be written, as for `open_table`.
+    between
+        Called between the pieces of the file, and between its columns: what it raises ends the work.
+
+    Raises
+    ------
+    InvalidTable
+        Where the file is no table, or holds no column that could be a feature.
+    """
+    with closing(open_table(path, folder=folder, between=between)) as table:
+        long = table.unpacked > WHOLE_BYTES
+        file = read_columns(table, MANY_ROWS if long else None)
+        table.refuse_ragged()
+        said = Said()
+        if long:
+            said.say(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
+        guess = _Guess(*_without_headers(file, said), said, between)
+        guess.find()
+        notes = said.notes(table)
+    if not guess.features:
+        raise InvalidTable("No column of the file can be a feature: " + " ".join(notes))
+    if len(guess.features) > MAX_FEATURES:
+        raise InvalidTable(
+            f"{len(guess.features):,} columns could be features, and at most {MAX_FEATURES} are supported: "
+            "leave columns out of the file, or write the schema by hand."
+        )
+    named: dict[str, Any] = {role: column.name for role, column in guess.roles.roles.items()}
+    contract = {role: column.name for role, column in guess.roles.subscription.items()}
+    schema = Schema(
+        name=Path(name or path).stem.strip()[:80] or None, positive=guess.roles.positive, ignore=tuple(guess.ignore),
+        subscription=Subscription(**contract), features=guess.features, **named,
+    )  # fmt: skip
+    return InferredSchema(schema, tuple(notes), guess.seen, said.refused)
+
+
+def _without_headers(file: FileColumns, said: Said) -> tuple[FileColumns, list[int]]:
+    """The columns without rows that repeat the header, and the place of each row in the file."""
+    rows = len(file.columns[0])
+    again = pa.array([len(file.columns) > 1] * rows)
+    for name, column in zip(file.names, file.columns, strict=True):
+        same = pc.equal(pc.utf8_trim_whitespace(column), name.strip()) if pa.types.is_string(column.type) else False
+        again = pc.and_(again, same)
+    found = [row for row, is_again in enumerate(pc.fill_null(again, False).to_pylist()) if is_again]
+    if not found or len(found) == rows:
+        return file, list(range(rows))
+    said.doubt(
+        "The header stands in the file again ({cells}): remove it.", found, file.columns[0], column=file.names[0]
+    )
+    kept = pc.invert(again)
+    columns = tuple(column.filter(kept) for column in file.columns)
+    places = [row for row, is_again in enumerate(again.to_pylist()) if not is_again]
+    return FileColumns(file.names, columns, file.delimiter, file.notes), places
+
+
+def _formats(file: FileColumns) -> dict[str, NumberFormat]:
+    """How the numbers of the columns that hold numbers are written."""
+    shapes: dict[str, NumberShapes] = {}
+    for name, column in zip(file.names, file.columns, strict=True):
+        if pa.types.is_string(column.type):
+            shapes[name] = NumberShapes()
+            shapes[name].look(cells.without_missing_words(column, name, cells.CellProblems(1)))
+    return number_formats({n: s for n, s in shapes.items() if s.are_numbers}, delimiter=file.delimiter)
+
+
+class _Guess:
+    """One pass over the columns: their roles, and what is left for the model."""
+
+    def __init__(self, file: FileColumns, places: list[int], said: Said, between: Between) -> None:
+        self._between, self._said = between, said
+        said.places = places
+        stripped = Counter(name.strip() for name in file.names)
+        written = _formats(file)
+        self.columns = []
+        for name, column in zip(file.names, file.columns, strict=True):
+            between()
+            if len(name) <= MAX_NAME:
+                own = name.strip() if stripped[name.strip()] == 1 else name
+                self.columns.append(Column(own, column, written.get(name)))
+        for note in file.notes:
+            said.say(note)
+        for long in (name for name in file.names if len(name) > MAX_NAME):
+            said.say(f"{long[:40]!r}… is left out: its name is too long.")
+        self.roles = Roles(self.columns, said)
+        self.features: dict[str, Feature] = {}
+        self.ignore: list[str] = []
+        self.seen: dict[str, str] = {}
+
+    def find(self) -> None:
+        """Find the roles, then the features."""
+        self.roles.find()
+        self.find_features()
+        read = {
+            name: c for c in self.columns if (name := c.name) in self.features or c in self.roles.subscription.values()
+        }
+        written = {name: c.written for name, c in read.items() if c.written is not None and c.numbers is not None}
+        for note in number_notes(written):
+            self._said.say(note)
+        for column in read.values():
+            self._say_cells(column)
+
+    def _say_cells(self, c: Column) -> None:
+        """Name the cells that are not of the column's kind, and the words that count as missing."""
+        as_date = c in (self.roles.subscription.get("start"), self.roles.subscription.get("end"))
+        found = c.date_read if as_date else c.number_read if c.kind == "number" else None
+        if found is None:
+            if c.said_missing and c.kind == "category":
+                words = ", ".join(map(repr, c.said_missing))
+                self._said.say(
+                    f"{c.name!r} holds {words}, kept as a value like others: blank the cells if it is missing."
+                )
+            return
+        if found.bad_rows:
+            kind, change = ("dates", "") if as_date else ("numbers", ', or set kind = "category"')
+            them = "it" if len(found.bad_rows) == 1 else "them"
+            text = f"{c.name!r} holds {kind}, but for {{cells}}: correct {them}{change}."
+            self._said.doubt(text, found.bad_rows, c.values, column=c.name)
+        if found.missing_words:
+            self._said.say(file_notes.missing_words(c.name, found.missing_words))
+        if not as_date and c.truth is not None and c.said_missing:
+            self._said.say(file_notes.truth_words(c.name, c.truth))
+
+    def find_features(self) -> None:
+        """Everything else, less what can't help a model."""
+        out: dict[str, list[str]] = {}
+        taken = [self.roles.subscription.get(role) for role in ("start", "end", "end_reason")]
+        for column in self.columns:
+            if column in self.roles.roles.values() or column in taken:
+                continue
+            self._between()
+            why = self._why_not(column)
+            if why:
+                out.setdefault(why, []).append(column.name)
+            else:
+                self._add(column)
+        self.ignore = [name for names in out.values() for name in names]
+        for why, names in out.items():
+            self._said.say(f"Left out, {why}: {', '.join(names)}.")
+        self._name_repeats([c for c in self.columns if c.name in self.features])
+
+    def _why_not(self, c: Column) -> str | None:
+        label, rows = self.roles.roles.get("label"), len(c.values)
+        named_id = any(name.fullmatch(c.snake) for name in IDS)
+        reasons = {
+            "all cells are blank": c.blank,
+            "neither numbers nor short texts": c.texts is None and c.numbers is None,
+            "always the same": c.distinct == 1 and c.complete,  # with blanks beside it, it says who has one
+            "dates": c.dates is not None,
+            "they look like dates, in a form that is not read (write them as 2025-12-31)": c.unread_dates,
+            "they tell the outcome": self.roles.tells(c)
+            or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),
+            "ids, whose values differ in nearly every row or repeat too often to name a customer": c.many and named_id,
+            "texts with many different values": c.many and c.numbers is None,
+            "they only count the rows": rows >= ENOUGH_ROWS and c.whole and c.distinct == rows
+            and c.largest - c.smallest == rows - 1,
+        }  # fmt: skip
+        return next((why for why, true in reasons.items() if true), None)
+
+    def _add(self, c: Column) -> None:
+        number = c.kind == "number"
+        missing = (c.numbers if number else c.texts).null_count
+        label = " ".join(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", c.name).replace("_", " ").split())
+        label = label[:1].upper() + label[1:]
+        unit = c.unit if number else None
+        whole = bool(c.whole) and unit in WHOLE_UNITS
+        told = {"kind": c.kind, "unit": unit, "label": label if label != c.name else None}
+        self.features[c.name] = Feature.model_validate({**told, "whole": whole})
+        what = f"{c.smallest:g} to {c.largest:g}" if number else ", ".join(c.examples[:5])[:MAX_NAME]
+        self.seen[c.name] = f"{c.distinct} different: {what}" + (f"; {missing} missing" if missing else "")
+        if not number and not c.whole and c.share(cells.NUMBER) > 0.5 and not c.has_leading_zeros:
+            self._said.say(f"{c.name!r} holds texts among its numbers, so it is taken as a category: check this.")
+        if c.has_leading_zeros:
+            self._said.say(f"{c.name!r} has leading zeros, so it is taken as text.")
+        if unit == "months" and "months" not in c.words:
+            self._said.say(f"{c.name!r} is taken to be in months.")
+
+    def _name_repeats(self, columns: list[Column]) -> None:
+        first: dict[bytes, Column] = {}
+        for column in columns:
+            other = first.setdefault(column.codes, column)
+            rows = len(column.values)
+            if other is column or column.texts is None or other.texts is None:
+                continue
+            if column.texts.equals(other.texts):
+                self._said.say(f"{column.name!r} equals {other.name!r}: one of them can go to `ignore`.")
+            elif rows >= ENOUGH_ROWS and column.distinct < rows / 2:
+                self._said.say(f"{column.name!r} says the same as {other.name!r}: one of them can go to `ignore`.")
