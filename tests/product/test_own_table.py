@@ -338,5 +338,5 @@ def test_a_database_of_another_program_is_left_as_it_is(alone: Stack) -> None:
     with closing(sqlite3.connect(alone.database_path)) as raw:
         raw.execute("CREATE TABLE customers (id INTEGER)")
     before = alone.database_path.read_bytes()
-    assert "left untouched" in refused(alone.command("high-risk"))
+    assert "not changed" in refused(alone.command("high-risk"))
     assert alone.database_path.read_bytes() == before

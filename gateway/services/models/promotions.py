@@ -87,8 +87,10 @@ def _candidate(connection: Connection, version: str, *, force: bool) -> Model:
     if live is not None and live.id == model.id:
         raise Conflict(f"Version {version} is already live.")
     present = customer_base.get(connection)
-    if model.state != "ready" or present is None or present.checksum != model.schema_checksum:
-        raise Conflict(f"Version {version} can't go live: it isn't fully trained, or is for another customer base.")
+    if model.state != "ready":
+        raise Conflict(f"Version {version} can't go live: its training has not ended (it is {model.state}).")
+    if present is None or present.checksum != model.schema_checksum:
+        raise Conflict(f"Version {version} can't go live: it was trained for another customer base.")
     if not force and (model.decision or "").startswith("Not promoted"):
         raise Conflict(f"The gate refused version {version}: {model.decision} Send force to override.")
     return model

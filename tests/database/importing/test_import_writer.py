@@ -119,7 +119,10 @@ def test_an_import_whose_staged_rows_are_gone_is_given_up_and_never_counts(datab
     staging = staged(tmp_path)
     accepted = accept(database, staging)
     staging.discard()
-    with pytest.raises(Conflict, match=r"gone \(table\.csv\).*import that file again"), open_import(database, accepted):
+    with (
+        pytest.raises(Conflict, match=r"\(table\.csv\) are missing.*import that file again"),
+        open_import(database, accepted),
+    ):
         raise AssertionError("there is nothing to write")
     with database.read() as connection:
         assert imports.pending(connection) is None

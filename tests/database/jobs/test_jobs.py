@@ -112,7 +112,7 @@ def test_a_silent_job_is_queued_again_once_and_then_fails_saying_so(database: Da
     assert settle(database) == [job_id]
     job = read(database, job_id)
     assert (job.state, job.finished_at) == ("failed", T2)
-    assert "start it again" in job.error["message"]  # type: ignore[index]
+    assert "start this again" in job.error["message"]  # type: ignore[index]
     assert settle(database) == []
 
 

@@ -79,7 +79,7 @@ def test_the_demo_account_signs_in_except_in_production(tmp_path: Path) -> None:
     trial = build(tmp_path)
     accounts.create_demo_account(trial.database, clock=utc_now, cost=4, app_env="test")
     assert trial.login("alex.chen@netflix.com", "password").status_code == 200
-    real = build(tmp_path, APP_ENV="production", ML_SERVICE_TOKEN="0123456789abcdef" * 2, BEHIND_TLS=1)
+    real = build(tmp_path, APP_ENV="production", ML_SERVICE_TOKEN="0123456789abcdef" * 2, BEHIND_TLS=1, BCRYPT_COST=10)
     assert real.login("alex.chen@netflix.com", "password").status_code == 401
 
 
@@ -118,7 +118,7 @@ def test_a_taken_address_is_409_in_any_case(world: World) -> None:
 
 
 def test_registration_is_closed_in_production_unless_opened(tmp_path: Path) -> None:
-    world = build(tmp_path, APP_ENV="production", ML_SERVICE_TOKEN="0123456789abcdef" * 2, BEHIND_TLS=1)
+    world = build(tmp_path, APP_ENV="production", ML_SERVICE_TOKEN="0123456789abcdef" * 2, BEHIND_TLS=1, BCRYPT_COST=10)
     status, code, message = refused(register(world))
     assert (status, code) == (403, "forbidden")
     assert "closed" in message

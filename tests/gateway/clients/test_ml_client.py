@@ -230,7 +230,7 @@ def test_an_error_with_a_code_we_do_not_know_is_unavailable() -> None:
 
 def test_a_failure_inside_the_service_points_to_its_log() -> None:
     body = body_of("internal", "Something went wrong here.")
-    with answering(500, body) as (client, _), pytest.raises(ServiceUnavailable, match="log says why"):
+    with answering(500, body) as (client, _), pytest.raises(ServiceUnavailable, match="search its log"):
         client.score_few(FEW)
 
 

@@ -61,7 +61,7 @@ def test_a_disk_known_to_be_too_full_refuses_before_anything_is_written(database
     ended = run_import(database, CUSTOMERS, "2026-09-01")
     assert ended.state == "failed"
     assert ended.error is not None
-    assert "no room" in ended.error["message"]
+    assert "page limit" in ended.error["message"]
     with database.read() as connection:
         assert imports.page(connection) == []
     pages[0] = 2**31

@@ -42,7 +42,7 @@ def test_others_see_that_it_is_there_and_how_far_and_nothing_of_the_file(
     assert (answer.status_code, job["state"], job["kind"]) == (200, state, "import")
     assert CELL not in answer.get_data(as_text=True)
     assert job["result"] is None
-    assert "whoever started it" in job["withheld"]
+    assert "owner and administrators" in job["withheld"]
     assert job["error"] is None or set(job["error"]) == {"code", "message"}
 
 

@@ -269,7 +269,7 @@ def test_what_training_had_complete_is_in_the_manifest_and_the_text(saved_models
 
     loaded = ChurnModel.load(saved_models / "2.4.1")
     assert blanking.complete_features(loaded) == list(dated_model.model.schema.feature_names)
-    assert "missing that was complete in training" in report_text(dated_model.report)
+    assert "Mean score without a feature that was complete in training" in report_text(dated_model.report)
     assert "If a feature is missing" in report_page(dated_model.report).decode()
 
 

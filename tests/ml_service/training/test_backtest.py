@@ -43,7 +43,7 @@ def test_labels_that_were_unknown_at_an_origin_change_nothing_there(dated: Snaps
 
 
 def test_a_table_without_dates_is_refused(undated: Snapshot) -> None:
-    with pytest.raises(InsufficientData, match="needs dates"):
+    with pytest.raises(InsufficientData, match="needs a date"):
         run(undated)
 
 
