@@ -18,6 +18,7 @@ from shared.schema.features import Schema
 from shared.tables import messages
 from shared.tables.batch_checks import FEATURE, Batch, Reject, TableCheck, located
 from shared.tables.open import OpenTable
+from shared.tables.value_formats import Recognised
 
 SHOWN = 100
 Report = Callable[[int], None]
@@ -44,8 +45,15 @@ class CheckedFile:
     first_date: str | None
     last_date: str | None
     notes: list[str]
-    recognised: dict[str, object]
+    encoding: str | None
+    delimiter: str | None
+    formats: Recognised
     rejects: list[Detail]
+
+    @property
+    def recognised(self) -> dict[str, object]:
+        """Return what the report says of the file's formats."""
+        return {"encoding": self.encoding, "delimiter": self.delimiter, **self.formats.as_dict()}
 
     def with_late(self, table: OpenTable, rejects: Sequence[StagedReject]) -> CheckedFile:
         """Return the result after further rows were found to be unusable."""
@@ -84,7 +92,7 @@ def check_file(
         shown = _details(table, rows) if rejected else []
     return CheckedFile(
         staging, check.total, accepted, rejected, check.several, first, last, notes,
-        {"encoding": table.encoding, "delimiter": table.delimiter, **check.recognised.as_dict()}, shown,
+        table.encoding, table.delimiter, check.recognised, shown,
     )  # fmt: skip
 
 

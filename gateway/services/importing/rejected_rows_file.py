@@ -1,7 +1,7 @@
 """Writes the rejected rows of a file as a file, to be corrected and imported again.
 
 Law: cells are copied as they are, so that a corrected row means what it would have meant in the file; formats that only
-the whole file shows (those of its dates) are converted.
+the whole file shows (those of its dates and numbers) are converted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from database.importing.staging import StagedRows
 from gateway.services.importing.check_file import CheckedFile
 from shared.tables.cells import NUMBER
 from shared.tables.formula_guard import guard_cell, unguard_cell
+from shared.tables.number_formats import NumberFormat
 from shared.tables.open import OpenTable
 from shared.tables.row_checks import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
+from shared.tables.value_formats import Recognised
 
 _LOCAL = re.compile(r"\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4})\s*")
 
@@ -34,11 +37,12 @@ def write_rejects(table: OpenTable, checked: CheckedFile, out: Path) -> None:
         writer.writerow([*own, *(guard_cell(name) for name in _names(table))])
         reasons = _reasons(rows)
         wanted = next(reasons, None)
-        for record, cells in _rows(table, checked.recognised.get("dates")):
+        for record, cells in _rows(table):
             if wanted is None:
                 return
             if record == wanted[0]:
-                writer.writerow([guard_cell(wanted[1]), *([record - 1] if len(own) > 1 else []), *cells])
+                number = [record - 1] if len(own) > 1 else []
+                writer.writerow([guard_cell(wanted[1]), *number, *_converted(cells, table, checked.formats)])
                 wanted = next(reasons, None)
 
 
@@ -60,18 +64,37 @@ def _reasons(rows: StagedRows) -> Iterator[tuple[int, str]]:
         yield record, reasons
 
 
-def _rows(table: OpenTable, dates: Any) -> Iterator[tuple[int, Sequence[Any]]]:
+def _rows(table: OpenTable) -> Iterator[tuple[int, Sequence[Any]]]:
     """Yield record number and cells of every row, unchanged."""
     if table.delimiter is None:
         yield from _parquet_rows(table)
         return
     rows = ((number, cells) for number, (_, cells) in enumerate(table.records(), start=1))
     next(rows, None)
-    own = {k for k, name in enumerate(table.names) if name in OWN_COLUMNS}
-    written = {k: how for k, name in enumerate(table.names) if (how := (dates or {}).get(name.strip()))}
-    for number, cells in rows:
-        kept = [_iso(c, written[k]) if k in written else _safe(c) for k, c in enumerate(cells) if k not in own]
-        yield number, kept
+    yield from rows
+
+
+def _converted(cells: Sequence[Any], table: OpenTable, formats: Recognised) -> list[Any]:
+    """The cells of a row of a CSV, without our own columns: dates as ISO, numbers as programs write them."""
+    if table.delimiter is None:
+        return list(cells)
+    converted = []
+    for name, cell in zip_longest((name.strip() for name in table.names), cells):
+        if name in OWN_COLUMNS or cell is None:
+            continue
+        if name in formats.dates:
+            converted.append(_iso(cell, formats.dates[name]))
+        elif name in formats.numbers:
+            converted.append(_plain(cell, formats.numbers[name]))
+        else:
+            converted.append(_safe(cell))
+    return converted
+
+
+def _plain(cell: str, written: NumberFormat) -> str:
+    """Write a number as programs do: the rejected rows alone may not show the format of their column."""
+    plain: str = written.plain(pa.array([cell.strip()]))[0].as_py()
+    return plain if re.match(NUMBER, plain) else _safe(cell)
 
 
 def _parquet_rows(table: OpenTable) -> Iterator[tuple[int, Sequence[Any]]]:

@@ -112,3 +112,14 @@ def test_dates_that_only_the_whole_file_could_tell_apart_are_written_out_in_the_
     assert [row[5] for row in rows[1:]] == ["2025-05-04", "13/31/2024"]
     bring(world, rejects, WITH_ID)
     assert present(world, WITH_ID)["b"] == (2.5, "=x", 0.0, 9.5)
+
+
+def test_numbers_that_only_the_whole_file_explains_are_written_out_in_the_rejects(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    lines = ["id;hours;city;paid;since;price", "a;1,5;x;ja;2024-12-31;9,50", "b;18.500;z;nein;soon;€ 9,50"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told, rejects = bring(world, path, WITH_ID, keep_good=True)
+    assert told["rejected"] == 1
+    put_right(rejects, since="2025-05-04")
+    bring(world, rejects, WITH_ID)
+    assert present(world, WITH_ID)["b"] == (18500.0, "z", 0.0, 9.5)
