@@ -1,7 +1,7 @@
-"""The leak guard: refuses features that alone give the outcome away.
+"""The leak guard: refuses features that alone give the outcome away, and cautions about those that nearly do.
 
-Law: training is refused with the name of each such feature and the evidence; a feature that is allowed by name is
-listed in the report.
+Law: training is refused with the name of each such feature and the evidence; a feature that is allowed by name, or that
+the schema vouches for, is listed in the report.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.errors import Detail, InvalidInput, LeakFound
 from shared.schema.features import Schema
 
-#: A single feature with a higher AUC is a leak.
-HIGHEST_AUC = 0.92
+#: A single feature with a higher AUC is a leak; in a table with dates, where facts are known to be earlier than the
+#: outcome, it calls for a caution up to the second limit.
+HIGHEST_AUC, HIGHEST_AUC_DATED = 0.92, 0.99
 #: A value that leavers lack this many times as often as stayers was probably emptied when they left.
 MISSING_RATIO = 5.0
 #: A value that leavers have this many times as often as stayers was probably filled in when they left. The limit is
@@ -27,6 +28,12 @@ MISSING_RATIO = 5.0
 PRESENT_RATIO = 20.0
 #: A ratio counts only if at least this many leavers lack, or have, the value.
 MIN_LEAVERS = 10
+#: Missing values tell enough to refuse if "is missing" has this AUC, or if they concern this share of the leavers.
+TELLING_AUC, TELLING_SHARE = 0.75, 0.3
+#: Category values with fewer training rows are one value: what each of them says alone is chance.
+RARE_ROWS = 5
+#: Normal quantile of the lower bound of a ratio.
+Z = 1.959964
 #: Larger tables are sampled.
 MAX_ROWS = 60_000
 #: Pseudo-rows of the overall rate that are added to each category value.
@@ -35,21 +42,31 @@ SMOOTHING = 10.0
 
 @dataclass(frozen=True)
 class Leak:
-    """A feature that gives the outcome away.
+    """A feature that gives the outcome away, or nearly does.
 
     Attributes
     ----------
     name : str
     evidence : str
         A sentence with the figures.
+    refuses : bool
+        The evidence is strong enough to refuse the training; otherwise it is a caution.
     """
 
     name: str
     evidence: str
+    refuses: bool = True
 
 
 def guard(
-    schema: Schema, values: Floats, label: Labels, groups: Ints, *, allowed: Collection[str], seed: int
+    schema: Schema,
+    values: Floats,
+    label: Labels,
+    groups: Ints,
+    *,
+    allowed: Collection[str],
+    seed: int,
+    dated: bool = False,
 ) -> list[Leak]:
     """Check each feature on its own and refuse to train on one that gives the outcome away.
 
@@ -63,13 +80,15 @@ def guard(
     groups : ndarray of int64, shape (n_rows,)
         Rows of one group share their fold.
     allowed : collection of str
-        Features that are accepted even if they are leaks.
+        Features that are accepted even if they are leaks, besides those that the schema vouches for.
     seed : int
+    dated : bool, default=False
+        Whether each row has a date: its facts then come from before the outcome.
 
     Returns
     -------
     leaks : list of Leak
-        Leaks among the allowed features.
+        Leaks among the accepted features, and cautions.
 
     Raises
     ------
@@ -81,21 +100,25 @@ def guard(
     unknown = sorted(set(allowed) - set(schema.feature_names))
     if unknown:
         raise InvalidInput(f"--allow-leak: there is no feature named {unknown[0]}.")
-    leaks = find_leaks(schema, values, label, groups, seed=seed)
-    refused = [leak for leak in leaks if leak.name not in allowed]
+    leaks = find_leaks(schema, values, label, groups, seed=seed, dated=dated)
+    accepted = {*allowed, *(name for name, feature in schema.features.items() if feature.known_at_scoring)}
+    refused = [leak for leak in leaks if leak.refuses and leak.name not in accepted]
     if refused:
         details: list[Detail] = [{"field": leak.name, "message": leak.evidence} for leak in refused]
         names = ", ".join(leak.name for leak in refused)
         raise LeakFound(
             f"{names}: probably written after the outcome was known. {refused[0].name}: {refused[0].evidence} "
-            f"Remove it from the schema's features, or allow it by name (--allow-leak {refused[0].name}).",
+            "Remove it from the schema's features. If it is known when customers are scored, say so in the schema "
+            f"(`known_at_scoring = true`), or allow it by name (--allow-leak {refused[0].name}).",
             details=details,
         )
     return leaks
 
 
-def find_leaks(schema: Schema, values: Floats, label: Labels, groups: Ints, *, seed: int) -> list[Leak]:
-    """Find the features that alone give the outcome away.
+def find_leaks(
+    schema: Schema, values: Floats, label: Labels, groups: Ints, *, seed: int, dated: bool = False
+) -> list[Leak]:
+    """Find the features that alone give the outcome away, or nearly do.
 
     Parameters
     ----------
@@ -107,6 +130,8 @@ def find_leaks(schema: Schema, values: Floats, label: Labels, groups: Ints, *, s
     groups : ndarray of int64, shape (n_rows,)
         Rows of one group share their fold.
     seed : int
+    dated : bool, default=False
+        Whether each row has a date.
 
     Returns
     -------
@@ -119,11 +144,11 @@ def find_leaks(schema: Schema, values: Floats, label: Labels, groups: Ints, *, s
     leaks = []
     for position, (name, feature) in enumerate(schema.features.items()):
         column = values[rows, position]
-        evidence = _evidence_of_missingness(column, label) or _evidence_of_auc(
-            column, label, folds, feature.kind == "category"
-        )
-        if evidence is not None:
-            leaks.append(Leak(name, evidence))
+        found = _by_missingness(name, column, label)
+        if found is None or not found.refuses:
+            found = _by_auc(name, column, label, folds, category=feature.kind == "category", dated=dated) or found
+        if found is not None:
+            leaks.append(found)
     return leaks
 
 
@@ -138,29 +163,37 @@ def _sample(label: Labels, seed: int) -> Ints:
     return np.sort(np.concatenate([rng.choice(leavers, few, replace=False), rng.choice(stayers, rest, replace=False)]))
 
 
-def _evidence_of_missingness(column: Floats, label: Labels) -> str | None:
+def _by_missingness(name: str, column: Floats, label: Labels) -> Leak | None:
     missing = np.isnan(column)
-    leavers, stayers = int(label.sum()), int(len(label) - label.sum())
-    missing_leavers, missing_stayers = int(missing[label == 1].sum()), int(missing[label == 0].sum())
-    if missing_leavers >= MIN_LEAVERS and missing_leavers / leavers >= MISSING_RATIO * missing_stayers / stayers:
-        shares = _shares(missing_leavers / leavers, missing_stayers / stayers)
-        return f"missing for {shares} (at least {MISSING_RATIO:g} times as often)."
-    present_leavers, present_stayers = leavers - missing_leavers, stayers - missing_stayers
-    if present_leavers >= MIN_LEAVERS and present_leavers / leavers >= PRESENT_RATIO * present_stayers / stayers:
-        shares = _shares(present_leavers / leavers, present_stayers / stayers)
-        return f"filled in for {shares} (at least {PRESENT_RATIO:g} times as often)."
+    for has, limit, what in ((missing, MISSING_RATIO, "missing"), (~missing, PRESENT_RATIO, "filled in")):
+        leavers, stayers = has[label == 1], has[label == 0]
+        share, share_of_stayers = float(leavers.mean()), float(stayers.mean())
+        if leavers.sum() < MIN_LEAVERS or share < limit * share_of_stayers:
+            continue
+        tells = share >= TELLING_SHARE or 0.5 + (share - share_of_stayers) / 2 > TELLING_AUC
+        evidence = f"{what} for {_shares(share, share_of_stayers)} (at least {limit:g} times as often)."
+        return Leak(name, evidence, refuses=bool(tells) and _lower_bound_of_ratio(leavers, stayers) > limit)
     return None
+
+
+def _lower_bound_of_ratio(leavers: np.ndarray, stayers: np.ndarray) -> float:
+    """Lower bound of the 95 % interval of the ratio of two shares (Katz et al., 1978); counts gain half a row."""
+    a, c = leavers.sum() + 0.5, stayers.sum() + 0.5
+    n, m = len(leavers) + 0.5, len(stayers) + 0.5
+    error = np.sqrt(1 / a - 1 / n + 1 / c - 1 / m)
+    return float(np.exp(np.log((a / n) / (c / m)) - Z * error))
 
 
 def _shares(of_leavers: float, of_stayers: float) -> str:
     return f"{100 * of_leavers:.1f} % of leavers and {100 * of_stayers:.1f} % of stayers"
 
 
-def _evidence_of_auc(column: Floats, label: Labels, folds: Folds, category: bool) -> str | None:
+def _by_auc(name: str, column: Floats, label: Labels, folds: Folds, *, category: bool, dated: bool) -> Leak | None:
     auc = single_feature_auc(column, label, folds, category=category)
     if auc is None or auc <= HIGHEST_AUC:
         return None
-    return f"alone, it reaches an AUC of {auc:.3f} out of fold (more than {HIGHEST_AUC:g})."
+    evidence = f"alone, it reaches an AUC of {auc:.3f} out of fold (more than {HIGHEST_AUC:g})."
+    return Leak(name, evidence, refuses=not dated or auc > HIGHEST_AUC_DATED)
 
 
 def single_feature_auc(column: Floats, label: Labels, folds: Folds, *, category: bool) -> float | None:
@@ -198,15 +231,25 @@ def single_feature_auc(column: Floats, label: Labels, folds: Folds, *, category:
 
 
 def _rates(codes: Floats, label: Labels) -> Mapping[str, Floats]:
-    """The smoothed churn rate of each category value, for target encoding; missing counts as a value."""
+    """The smoothed churn rate of each category value, for target encoding; missing counts as a value.
+
+    Values with few rows share one rate, which values that only the held-out rows have get as well.
+    """
     overall = float(label.mean())
-    levels = np.where(np.isnan(codes), -1, codes).astype(np.int64) + 1
+    levels = _levels(codes)
     rows = np.bincount(levels)
     left = np.bincount(levels, weights=label)
-    return {"rate": (left + SMOOTHING * overall) / (rows + SMOOTHING), "overall": np.array([overall])}
+    rare = rows < RARE_ROWS
+    pooled = (left[rare].sum() + SMOOTHING * overall) / (rows[rare].sum() + SMOOTHING)
+    rate = (left + SMOOTHING * overall) / (rows + SMOOTHING)
+    return {"rate": np.where(rare, pooled, rate), "unseen": np.array([pooled])}
 
 
 def _encode(codes: Floats, rates: Mapping[str, Floats]) -> Floats:
-    levels = np.where(np.isnan(codes), -1, codes).astype(np.int64) + 1
+    levels = _levels(codes)
     known = levels < len(rates["rate"])
-    return np.where(known, rates["rate"][np.minimum(levels, len(rates["rate"]) - 1)], rates["overall"][0])
+    return np.where(known, rates["rate"][np.minimum(levels, len(rates["rate"]) - 1)], rates["unseen"][0])
+
+
+def _levels(codes: Floats) -> Ints:
+    return np.where(np.isnan(codes), -1, codes).astype(np.int64) + 1

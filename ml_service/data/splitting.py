@@ -44,9 +44,9 @@ class Split:
 def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Ints:
     """Group the rows that must stay together in a split.
 
-    Rows with the same key belong to one customer. Rows without a key are grouped if all their values are the same: a
-    table without ids can contain a row twice, and the copy would give the answer away. The same holds for a table with
-    one row per key, unless fewer than half of its rows are distinct.
+    Rows with the same key belong to one customer. In a table without keys, or with one row per key, rows are grouped if
+    all their values are the same: the table can contain a row twice, and the copy would give the answer away. If fewer
+    than half of its rows are distinct, identical rows are coincidences, and each row is a customer.
 
     Parameters
     ----------
@@ -67,7 +67,9 @@ def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Int
     if len(keys) == has_key.sum() and len(np.unique(identical)) >= MIN_DISTINCT_SHARE * len(values):
         # One row per key: rows of one customer under two keys stay together as well.
         return identical
-    groups[~has_key] = identical[~has_key] + len(values)
+    without = np.flatnonzero(~has_key)
+    copies = len(np.unique(identical[without])) >= MIN_DISTINCT_SHARE * len(without)
+    groups[without] = len(values) + (identical[without] if copies else np.arange(len(without)))
     return groups
 
 

@@ -154,9 +154,9 @@ def train(
     )
     evaluation = Evaluation(snapshot, split, model, champion)
     report = build_report(evaluation, progress)
-    report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks]
+    report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
-        *(f"{leak.name} was allowed by name; evidence of a leak: {leak.evidence}" for leak in leaks),
+        *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),
         *report_warnings(evaluation, report),
         *search_notes(model.search),
         *notes,
@@ -169,4 +169,13 @@ def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) 
     features = snapshot.features.take(split.training)
     values = to_matrix(snapshot.schema, learn_categories(snapshot.schema, features), features).values
     groups = customer_groups(snapshot.row_keys.take(pa.array(split.training)), values)
-    return guard(snapshot.schema, values, snapshot.label[split.training], groups, allowed=allowed, seed=seed)
+    label, dated = snapshot.label[split.training], snapshot.as_of is not None
+    return guard(snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=dated)
+
+
+def _about(leak: Leak, *, by_name: bool) -> str:
+    """A warning of the report about a feature that the leak guard let pass."""
+    if not leak.refuses:
+        return f"{leak.name}: {leak.evidence} Check that its value is known when customers are scored."
+    how = "was allowed by name" if by_name else "is vouched for by the schema (known_at_scoring)"
+    return f"{leak.name} {how}; evidence of a leak: {leak.evidence}"

@@ -38,6 +38,7 @@ class Feature(_Frozen):
     whole: bool = Field(False, description="Numbers are whole: counts, full months")
     missing: bool = Field(True, description="May be missing")
     actionable: bool = Field(False, description="Somebody in the business can change it")
+    known_at_scoring: bool = Field(False, description="Its value is known whenever customers are scored: no leak")
     direction: Literal["up", "down", "none"] = Field("none", description="Effect of a larger value on churn")
     action: str | None = Field(None, description="Action that may keep the customer, as a sentence")
     purpose: str | None = Field(None, description="Purpose of the action")

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from ml_service.data.dataset import Snapshot, snapshot_of
-from ml_service.data.leakage import find_leaks
+from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.leakage import Leak, find_leaks
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups
 from ml_service.training.pipeline import train
@@ -43,9 +45,12 @@ LEAKS: dict[str, Plant] = {
     ).astype(float),
     "a band in the middle": lambda y, rng: np.where(y == 1, rng.normal(0, 0.2, len(y)), rng.choice([-3, 3], len(y))),
     "a state": lambda y, rng: _text(y == 1, "cancelled", "active"),
+    "a value of their own for each": lambda y, rng: [
+        f"gone {n}" if left else f"run {n}" if n % 50 == 1 else f"night {n % 15}" for n, left in enumerate(y)
+    ],
     "a state of many words": lambda y, rng: [f"{'x' if left else 'a'}{rng.integers(15)}" for left in y],
     "emptied when they leave": lambda y, rng: _gaps(
-        rng.normal(size=len(y)), rng.random(len(y)) < np.where(y, 0.3, 0.02)
+        rng.normal(size=len(y)), rng.random(len(y)) < np.where(y, 0.5, 0.02)
     ),
     "a next invoice that leavers lack": lambda y, rng: _gaps(rng.integers(5, 30, len(y)), y == 1),
     "a reason that only leavers have": lambda y, rng: _text((y == 1) & (rng.random(len(y)) < 0.6), "price", None),
@@ -88,10 +93,75 @@ def test_only_features_can_be_allowed(undated: Snapshot) -> None:
         train(undated, version="1.0.0", effort=QUICK, allow_leaks=["nobody"])
 
 
-def found_in(snapshot: Snapshot) -> list[str]:
+def test_a_leak_that_the_schema_vouches_for_stands_in_the_report(undated: Snapshot) -> None:
+    given = planted(undated, LEAKS["the label, wrong once in fifty"](undated.label, np.random.default_rng(5)))
+    schema = given.schema.as_dict()
+    schema["features"]["planted_one"]["known_at_scoring"] = True
+    trained = train(replace(given, schema=schema_from_dict(schema)), version="1.0.0", effort=QUICK)
+    assert [leak.feature for leak in trained.report.allowed_leaks] == ["planted_one"]
+    assert any("planted_one is vouched for by the schema" in warning for warning in trained.report.warnings)
+
+
+def leaks_in(snapshot: Snapshot) -> list[Leak]:
     values = snapshot.matrix()[0].values
     groups = customer_groups(snapshot.row_keys, values)
-    return [leak.name for leak in find_leaks(snapshot.schema, values, snapshot.label, groups, seed=0)]
+    dated = snapshot.as_of is not None
+    return find_leaks(snapshot.schema, values, snapshot.label, groups, seed=0, dated=dated)
+
+
+def found_in(snapshot: Snapshot) -> list[str]:
+    return [leak.name for leak in leaks_in(snapshot)]
+
+
+# --- honest tables --------------------------------------------------------------------------------------------------
+
+ROWS = 12_000
+
+
+def _renewals(rng: np.random.Generator) -> tuple[np.ndarray, object]:
+    """Annual contracts: who may leave in the next 30 days is known from the days to the renewal."""
+    days = rng.integers(0, 365, ROWS)
+    return (rng.random(ROWS) < np.where(days < 30, 0.6, 0.002)).astype(np.int8), days.astype(float)
+
+
+def _renewal_off(rng: np.random.Generator) -> tuple[np.ndarray, object]:
+    off = rng.random(ROWS) < 0.06
+    left = (rng.random(ROWS) < np.where(off, 0.8, 0.003)).astype(np.int8)
+    return left, _text(off, "off", "on")
+
+
+def _nothing_watched(rng: np.random.Generator) -> tuple[np.ndarray, object]:
+    empty = rng.random(ROWS) < 0.04
+    left = (rng.random(ROWS) < np.where(empty, 0.3, 0.045)).astype(np.int8)
+    return left, _gaps(rng.normal(40, 9, ROWS), empty)
+
+
+def _device_unknown(rng: np.random.Generator) -> tuple[np.ndarray, object]:
+    left = (rng.random(ROWS) < 0.06).astype(np.int8)
+    return left, _gaps(rng.integers(0, 9, ROWS), rng.random(ROWS) < np.where(left, 0.025, 0.001))
+
+
+def _retention_call(rng: np.random.Generator) -> tuple[np.ndarray, object]:
+    called = rng.random(ROWS) < 0.012
+    left = (rng.random(ROWS) < np.where(called, 0.6, 0.045)).astype(np.int8)
+    return left, _gaps(rng.normal(8, 3, ROWS), ~called)
+
+
+HONEST = [_renewals, _renewal_off, _nothing_watched, _device_unknown, _retention_call]
+
+
+@pytest.mark.parametrize("make", HONEST, ids=lambda make: make.__name__.strip("_"))
+@pytest.mark.parametrize("seed", range(3))
+def test_an_honest_feature_of_a_dated_table_is_not_refused(make: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    label, values = make(rng)
+    kind = "category" if isinstance(values, list) else "number"
+    schema = schema_from_dict({"features": {"n": {"kind": "number"}, "honest": {"kind": kind}}})
+    column = pa.array(values, pa.string()) if kind == "category" else pa.array(values, from_pandas=True)
+    features = pa.table({"n": rng.normal(size=ROWS), "honest": column})
+    days = np.full(ROWS, np.datetime64("2026-01-31"))
+    snapshot = Snapshot(schema, typed_columns(schema, features), label, days, pa.array(np.arange(ROWS)))
+    assert [leak for leak in leaks_in(snapshot) if leak.refuses] == []
 
 
 @pytest.mark.parametrize("preset", ["documented", "realistic"])

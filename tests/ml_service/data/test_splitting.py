@@ -103,3 +103,11 @@ def test_a_seen_row_is_known_by_its_key_alone() -> None:
     assert seen.fold_of(asked).tolist() == [2, UNSEEN, 1, UNSEEN, 0, UNSEEN]
     again = TrainingFolds.from_files(seen.files())
     assert again.fold_of(asked).tolist() == seen.fold_of(asked).tolist()
+
+
+def test_equal_rows_of_a_table_without_ids_are_customers_where_few_rows_differ() -> None:
+    few = np.array([[value % 4] for value in range(40)], dtype=float)
+    many = np.array([[value] for value in [*range(39), 0]], dtype=float)
+    without = pa.nulls(40, pa.int64())
+    assert len(np.unique(customer_groups(without, few))) == 40
+    assert len(np.unique(customer_groups(without, many))) == 39
