@@ -52,7 +52,7 @@ def read_csv(path: Path) -> pa.Table:
 
 
 def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Texts as numbers, blank as null; None where one of them is no number."""
+    """Texts as numbers, blank as null; None where one of them is not a number."""
     trimmed = pc.utf8_trim_whitespace(column)
     try:
         return pc.if_else(pc.equal(trimmed, ""), None, trimmed).cast(pa.float64())

@@ -34,7 +34,7 @@ class Feature(_Frozen):
     kind: Literal["number", "category"]
     unit: str | None = None
     label: str | None = Field(None, description="For people; the name if absent")
-    short: str | None = Field(None, description="For narrow places; the label if absent")
+    short: str | None = Field(None, description="Short name; the label if absent")
     whole: bool = Field(False, description="Numbers are whole: counts, full months")
     missing: bool = Field(True, description="May be missing")
     actionable: bool = Field(False, description="Somebody in the business can change it")
@@ -42,12 +42,12 @@ class Feature(_Frozen):
     direction: Literal["up", "down", "none"] = Field("none", description="Effect of a larger value on churn")
     action: str | None = Field(None, description="Action that may keep the customer, as a sentence")
     purpose: str | None = Field(None, description="Purpose of the action")
-    step: float | None = Field(None, description="Change one action is expected to bring, in units")
-    target: float | str | None = Field(None, description="Value one action is expected to bring it to")
+    step: float | None = Field(None, description="Expected change from one action, in units")
+    target: float | str | None = Field(None, description="Expected value after one action")
 
 
 class Subscription(_Frozen):
-    """Columns that speak of the contract. All optional."""
+    """Columns about the subscription. All optional."""
 
     start: Name | None = None
     end: Name | None = None
@@ -57,7 +57,7 @@ class Subscription(_Frozen):
     currency: Name | None = None
 
     def columns(self) -> dict[str, str]:
-        """Role to column name, of the roles that are given."""
+        """Column name by role, for the roles given."""
         return {role: column for role, column in self if column is not None}
 
 
@@ -84,11 +84,11 @@ class Schema(_Frozen):
     def _is_not_too_wide(cls, raw: Any) -> Any:
         features = raw.get("features") if isinstance(raw, Mapping) else None
         if isinstance(features, Mapping) and len(features) > MAX_FEATURES:
-            raise ValueError(f"features: at most {MAX_FEATURES} are supported, these are {len(features)}")
+            raise ValueError(f"features: at most {MAX_FEATURES} are supported, found {len(features)}")
         return raw
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if not self.features:
             raise ValueError('features: at least one [features."name"] section is needed')
         if self.label is not None and not self.positive:
@@ -101,10 +101,12 @@ class Schema(_Frozen):
         for role in ("start", "end", "end_reason"):
             column = getattr(self.subscription, role)
             if column is not None and column in self.features:
-                raise ValueError(f"subscription.{role}: column {column!r} can't be a feature too: it tells the outcome")
+                raise ValueError(
+                    f"subscription.{role}: column {column!r} can't be a feature too: it reveals the outcome"
+                )
         both = sorted(set(self.ignore) & set(self.features))
         if both:
-            raise ValueError(f"ignore: {both[0]!r} is ignored and a feature at once")
+            raise ValueError(f"ignore: {both[0]!r} is both ignored and a feature")
         return self
 
     @cached_property
@@ -133,7 +135,7 @@ class Schema(_Frozen):
 
     @cached_property
     def by_snake(self) -> Mapping[str, str]:
-        """Features by their names in snake case; of two with the same, the first."""
+        """Features by snake-case name; the first wins if two collide."""
         return {snake(name): name for name in reversed(self.feature_names)}
 
     def feature_label(self, name: str) -> str:
@@ -146,7 +148,7 @@ class Schema(_Frozen):
 
     @property
     def tenure_feature(self) -> str | None:
-        """The feature that says how long somebody has been a customer, if one does by its name."""
+        """The feature for time as a customer, found by name; None if absent."""
         return next((n for n in ("tenure_months", "tenure") if n in self.features), None)
 
     @property
@@ -202,15 +204,15 @@ def parse_schema(text: str) -> Schema:
     Raises
     ------
     InvalidSchema
-        Where it is no TOML, with the line; where reading it would take long; or where a field is wrong.
+        If it is not valid TOML (names the line), is too slow to read, or has a wrong field.
     """
     refuse_hard_toml(text)
     try:
         raw = tomllib.loads(text)
     except RecursionError:
-        raise InvalidSchema("The schema is no valid TOML: it is nested too deeply.") from None
+        raise InvalidSchema("The schema is not valid TOML: it is nested too deeply.") from None
     except ValueError as error:  # TOMLDecodeError, and a number or date that is none
-        raise InvalidSchema(f"The schema is no valid TOML: {error}") from None
+        raise InvalidSchema(f"The schema is not valid TOML: {error}") from None
     return schema_from_dict(raw)
 
 

@@ -1,6 +1,6 @@
 """The message of every rejected cell, row and file of customers.
 
-Messages of cells and rows are clauses that follow the line and the column: "line 3, hours: 'x' is no number".
+Messages of cells and rows are clauses that follow the line and the column: "line 3, hours: 'x' is not a number".
 Messages of files are whole sentences.
 """
 
@@ -30,7 +30,7 @@ ID_MISSING = "the id is missing"
 DATE_MISSING = "the date is missing"
 END_MISSING = "the date of the end is missing"
 VALUE_MISSING = "a value is missing here, which the schema forbids"
-INFINITE_CATEGORY = "an infinite number is no category"
+INFINITE_CATEGORY = "an infinite number is not a category"
 
 
 def spreadsheet_id(cell: object) -> str:
@@ -38,7 +38,7 @@ def spreadsheet_id(cell: object) -> str:
 
 
 def not_a_number(cell: object) -> str:
-    return f"{quoted(cell)} is no number"
+    return f"{quoted(cell)} is not a number"
 
 
 def not_finite(cell: object, largest: float) -> str:
@@ -46,7 +46,7 @@ def not_finite(cell: object, largest: float) -> str:
 
 
 def not_whole(value: object) -> str:
-    return f"{value} is no whole number, as the schema wants"
+    return f"{value} is not a whole number, as the schema requires"
 
 
 def negative(value: object, unit: str) -> str:
@@ -58,19 +58,19 @@ def too_long(cell: object, longest: int) -> str:
 
 
 def not_a_date(cell: object, text: str, written: str | None) -> str:
-    """The message of a cell, trimmed `text`, that is no date in a column of dates as `written` (None for ISO)."""
+    """The message of a cell, trimmed `text`, that is not a date in a column of dates as `written` (None for ISO)."""
     if _ISO_SHAPE.match(text):
-        return f"{quoted(cell)} is no day of the calendar"
+        return f"{quoted(cell)} is not a calendar date"
     if _LOCAL_SHAPE.match(text) and written is None:
         advice = "write it as 2025-12-31"
         return f"{quoted(cell)} is written so that its column doesn't tell days from months: {advice}"
     if _LOCAL_SHAPE.match(text):
-        return f"{quoted(cell)} is no day of the calendar, written {written} as the others of its column"
-    return f"{quoted(cell)} is no date, write it as 2025-12-31"
+        return f"{quoted(cell)} is not a calendar date, written {written} as the others of its column"
+    return f"{quoted(cell)} is not a date, write it as 2025-12-31"
 
 
 def too_early(day: object) -> str:
-    return f"{day} is no possible date, leave unknown dates blank"
+    return f"{day} is not a possible date, leave unknown dates blank"
 
 
 def in_future(day: object, today: date) -> str:
@@ -182,10 +182,10 @@ def wrong_columns(details: Sequence[Detail]) -> str:
 # --- files ----------------------------------------------------------------------------------------------------------
 
 EMPTY = "The file is empty: a header line and one line for each customer are needed."
-NUL_BYTES = "The file is no text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
+NUL_BYTES = "The file is not text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
 NOT_UTF_16 = "The file begins as UTF-16 text and is none: save it as UTF-8."
 OPEN_QUOTE = "a quotation mark is not closed"
-RECORD_TOO_LONG = "A record is longer than 4 MB: a quotation mark is not closed, or this is no customer table."
+RECORD_TOO_LONG = "A record is longer than 4 MB: a quotation mark is not closed, or this is not a customer table."
 FOOTER_TOO_LARGE = (
     f"The metadata of the Parquet file are larger than {MAX_FOOTER_BYTES // 1024**2} MB: write it in larger row groups."
 )

@@ -1,6 +1,6 @@
-"""A customer table file is read whole: the batches of its check, collected.
+"""Reads a whole customer table by collecting its checked batches.
 
-Law: what leaves here fits the schema in every cell, or nothing leaves and the places to correct are named.
+Law: every returned cell fits the schema, or nothing is returned and the bad cells are named.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CustomerTable:
     as_of
         date32, where the schema names it.
     subscription
-        Role to column, of the roles the file has: start and end date32, price float64, the others text.
+        Column by role, for the roles in the file: start and end date32, price float64, the others text.
     notes
         Formats that were recognised and columns that were left out, a sentence each.
     sha256
@@ -81,15 +81,15 @@ def read_table(
     label
         The label's column is required, optional, or not read. Where it is required, rows without a label are left out.
     max_problems
-        Unusable cells to list; rows are counted to the end.
+        Most unusable cells to list; all rows are counted.
     today
-        No date but an end lies after it; by the clock if absent.
+        Only an end may be later; today if absent.
 
     Raises
     ------
     InvalidTable
-        With a detail `{row, field, value, message}` for each unusable cell, and `{row, value, message}` for a line that
-        has too many or too few; `row` is the line of a CSV file, whose header is line 1, and the row of a Parquet file,
+        With a detail `{row, field, value, message}` for each unusable cell, and `{row, value, message}` for a line with
+        too many or too few cells; `row` is the line of a CSV file, whose header is line 1, and the row of a Parquet file,
         counted from 1.
     """
     with closing(open_table(path)) as table:
@@ -108,7 +108,7 @@ def _refusal(check: TableCheck, rows: _Rows) -> InvalidTable:
 
 
 class _Rows:
-    """The rows of all batches, and the first of the cells that can't be used."""
+    """The rows of all batches, and the first unusable cells."""
 
     def __init__(self, batches: Iterable[Batch], max_rejects: int) -> None:
         self.rejected = self.reasons = 0
@@ -130,7 +130,7 @@ class _Rows:
         self.rejects = sorted((*self.rejects, *rejects), key=lambda reject: reject.record)[: self._max_rejects]
 
     def reject(self, rejects: Sequence[Reject]) -> None:
-        """Note accepted rows that turned out to be no good."""
+        """Reject rows accepted earlier."""
         self._keep(rejects)
 
     def identities(self, records: Sequence[int]) -> dict[int, tuple[str, str | None]]:
@@ -170,7 +170,7 @@ def _labelled(columns: dict[str, pa.Array], name: str) -> dict[str, pa.Array]:
 
 
 def row_keys(ids: pa.Array) -> np.ndarray:
-    """Keys that travel in place of ids: the same id has the same key anywhere.
+    """Keys sent in place of ids; equal ids have equal keys.
 
     Returns
     -------

@@ -66,7 +66,7 @@ class JobOwners:
             if state == "done":
                 jobs.finish(connection, job, {"rows": [[CELL]]}, iso(utc_now()))
             elif state == "failed":
-                error = InvalidTable(f"Row 2: {CELL} is no number.", details=[{"row": 2, "value": CELL}])
+                error = InvalidTable(f"Row 2: {CELL} is not a number.", details=[{"row": 2, "value": CELL}])
                 jobs.fail(connection, job, error, iso(utc_now()))
         return job_id
 

@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     "words among numbers": (
         sets("calls", lambda i, row: "many" if i % 50 == 7 else row["calls"]),
         {},
-        ("8 of 400 rows", "line 9, calls", "'many' is no number"),
+        ("8 of 400 rows", "line 9, calls", "'many' is not a number"),
     ),
     "infinity": (
         sets("calls", lambda i, row: "-Infinity" if i == 7 else row["calls"]), {}, ("line 9, calls", "leave unknown")
@@ -148,7 +148,7 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     "dates that could be read two ways": (
         sets("seen", lambda i, row: f"0{1 + i % 6}/05/2025"), {"dates": DATED}, ("seen", "write it as 2025-12-31")
     ),
-    "a date as a number": (lambda i, row: None, {"more": '[features.seen]\nkind = "number"'}, ("seen", "is no number")),
+    "a date as a number": (lambda i, row: None, {"more": '[features.seen]\nkind = "number"'}, ("seen", "is not a number")),
     "an id as a category": (
         sets("k", lambda i, row: f"r{i}"),
         {"more": '[features.k]\nkind = "category"'},

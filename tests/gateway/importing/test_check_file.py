@@ -101,15 +101,15 @@ def test_dates_that_may_be_read_in_two_ways_are_not_guessed_at(checked: Check, d
 @pytest.mark.parametrize(
     ("day", "others", "says"),
     [
-        ("2025-02-30", "2025-01-01", "no day of the calendar"),
-        ("31.02.2025", "30.01.2025", "no day of the calendar, written D.M.Y"),
-        ("31/02/2025", "30/01/2025", "no day of the calendar, written D/M/Y"),
-        ("yesterday", "2025-01-01", "is no date, write it as 2025-12-31"),
-        ("20250131", "2025-01-01", "is no date, write it as 2025-12-31"),
+        ("2025-02-30", "2025-01-01", "not a calendar date"),
+        ("31.02.2025", "30.01.2025", "not a calendar date, written D.M.Y"),
+        ("31/02/2025", "30/01/2025", "not a calendar date, written D/M/Y"),
+        ("yesterday", "2025-01-01", "is not a date, write it as 2025-12-31"),
+        ("20250131", "2025-01-01", "is not a date, write it as 2025-12-31"),
         ("2026-07-01", "2025-01-01", "lies in the future (today is 2026-06-30)"),
         ("01.07.2026", "30.01.2025", "lies in the future (today is 2026-06-30)"),
-        ("1899-12-31", "2025-01-01", "is no possible date, leave unknown dates blank"),
-        ("0001-01-01", "2025-01-01", "is no possible date, leave unknown dates blank"),
+        ("1899-12-31", "2025-01-01", "is not a possible date, leave unknown dates blank"),
+        ("0001-01-01", "2025-01-01", "is not a possible date, leave unknown dates blank"),
     ],
 )
 def test_a_day_that_can_not_be_is_told_with_line_column_value_and_reason(

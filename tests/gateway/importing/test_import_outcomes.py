@@ -125,7 +125,7 @@ def test_rejected_outcomes_come_back_as_a_file_that_goes_in_when_put_right(world
     assert (told["accepted"], told["rejected"]) == (1, 1)
     rejects = uploads.rejects_path(world.settings.data_folder, int(told["rejects_file"].split("/")[-2]))
     text = rejects.read_text(encoding="utf-8")
-    assert "no day of the calendar" in text
+    assert "not a calendar date" in text
     rejects.write_text(text.replace(",2026-02-30", ",2026-02-28"), encoding="utf-8")
     assert leave(world, rejects)["ended"] == 1
 

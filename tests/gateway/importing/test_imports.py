@@ -141,7 +141,7 @@ def test_one_bad_row_refuses_the_whole_file_and_says_where(base: Stack) -> None:
     body = is_failure(answer, 422, "invalid_table")
     [detail] = body["error"]["details"]
     assert (detail["row"], detail["field"], detail["value"]) == (3, "watch_time_hours", "lots")
-    assert "no number" in detail["message"]
+    assert "not a number" in detail["message"]
     assert facts(base) == before
 
 

@@ -143,14 +143,14 @@ REFUSED: dict[str, tuple[Change, dict[str, str], tuple[str, ...]]] = {
     ),
     "words among numbers": (
         sets("calls", lambda i, row: "many" if i % 50 == 7 else row["calls"]), {},
-        ("6 of 300 rows", "line 9, calls", "'many' is no number"),
+        ("6 of 300 rows", "line 9, calls", "'many' is not a number"),
     ),
     "a date that is none": (
         sets("seen", lambda i, row: "last week" if i == 7 else row["seen"]), {"roles": 'as_of = "seen"'},
         ("line 9, seen", "write it as 2025-12-31"),
     ),
     "a date as a number": (
-        sets("k", lambda i, row: row["seen"]), {"feature": NUMBER}, ("line 2, k", "'2025-01-15' is no number")
+        sets("k", lambda i, row: row["seen"]), {"feature": NUMBER}, ("line 2, k", "'2025-01-15' is not a number")
     ),
     "a customer twice": (
         sets("id", lambda i, row: f"c{i % 250}"), {}, ("'c0' stands in line 2 already", "keep one of them")

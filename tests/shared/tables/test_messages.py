@@ -46,8 +46,8 @@ def test_a_long_value_is_quoted_cut() -> None:
 
 
 def test_a_refusal_counts_rows_and_names_the_first_place() -> None:
-    first = {"row": 3, "field": "hours", "message": "'x' is no number"}
+    first = {"row": 3, "field": "hours", "message": "'x' is not a number"}
     one = messages.rows_rejected(1, 9, "line", first)  # type: ignore[arg-type]
-    assert one == "1 row has to be put right before the table can be used: line 3, hours: 'x' is no number"
+    assert one == "1 row has to be put right before the table can be used: line 3, hours: 'x' is not a number"
     many = messages.rows_rejected(2000, 9000, "row", {"row": 3, "message": "2 cells where the header has 3"})
     assert many.startswith("2,000 of 9,000 rows have") and many.endswith("row 3: 2 cells where the header has 3")

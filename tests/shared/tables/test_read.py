@@ -206,11 +206,11 @@ def test_times_in_parquet_are_dates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("2025-02-30", "is no day of the calendar"),
-        ("2025-13-01", "is no day of the calendar"),
+        ("2025-02-30", "is not a calendar date"),
+        ("2025-13-01", "is not a calendar date"),
         ("01/02/2025", "is written so that its column doesn't tell days from months"),
-        ("soon", "is no date, write it as 2025-12-31"),
-        ("20250301", "is no date, write it as 2025-12-31"),
+        ("soon", "is not a date, write it as 2025-12-31"),
+        ("20250301", "is not a date, write it as 2025-12-31"),
     ],
 )
 def test_a_date_that_is_none_is_refused(write: Write, text: str, why: str) -> None:
@@ -411,7 +411,7 @@ def test_a_negative_price_is_refused(write: Write) -> None:
 
 def test_a_fraction_where_the_schema_wants_whole_numbers_is_refused(write: Write) -> None:
     schema = with_features(n={"kind": "number", "whole": True})
-    assert "no whole number" in refused(write("id,n\nA,1.5\nB,\nC,2.0\n"), schema).message
+    assert "not a whole number" in refused(write("id,n\nA,1.5\nB,\nC,2.0\n"), schema).message
 
 
 @pytest.mark.parametrize("kind", ["number", "category"])
