@@ -98,10 +98,10 @@ def prepared(stack: Stack, customers: int | None) -> Beside:
 def fill_model_cache(stack: Stack) -> None:
     """Score with as many versions as the ML service keeps in memory: they stay there, and are no growth later."""
     analyst, admin = stack.person("analyst"), stack.person("admin")
-    live = analyst.data("/api/model/status")["version"]
     while len(analyst.data("/api/model/versions")["versions"]) < KEPT:
         trained = analyst.post("/api/model/train", {})
         assert trained.status_code == 200, trained.text
+    live = analyst.data("/api/model/status")["version"]
     others = [each["version"] for each in analyst.data("/api/model/versions")["versions"] if each["version"] != live]
     for version in [*others[: KEPT - 1], live]:
         promoted = admin.post("/api/model/promote", {"version": version, "reason": "a soak", "force": True})
