@@ -89,8 +89,8 @@ def read_table(
     ------
     InvalidTable
         With a detail `{row, field, value, message}` for each unusable cell, and `{row, value, message}` for a line with
-        too many or too few cells; `row` is the line of a CSV file, whose header is line 1, and the row of a Parquet file,
-        counted from 1.
+        too many or too few cells; `row` is the line of a CSV file, whose header is line 1, or the row of a Parquet
+        file, counted from 1.
     """
     with closing(open_table(path)) as table:
         check = TableCheck(table, schema, today or utc_now().date(), label=label)
