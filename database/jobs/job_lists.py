@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from database.jobs.jobs import LARGE, Job, Lane, job_of, sha_of
+from database.jobs.idempotency import sha_of
+from database.jobs.jobs import LARGE, Job, Lane, job_of
 from database.tables import tables
 
 j = tables.jobs

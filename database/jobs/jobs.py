@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
@@ -19,8 +18,9 @@ from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.bulk_insert import AnyRow
 from database.engine.interruption import CANCELLED
+from database.jobs import idempotency
 from database.tables import tables
-from shared.errors import Cancelled, ServiceError, TooLarge, invalid
+from shared.errors import Cancelled, ServiceError, TooLarge
 from shared.parsing_limits import MAX_DETAILS, MAX_ERROR_BYTES, MAX_RESULT_BYTES
 
 j = tables.jobs
@@ -29,7 +29,6 @@ FINAL = ("done", "failed", "cancelled")
 MAX_BOUND_ATTEMPTS = 5
 KEPT = "What was imported is kept; the next import finishes what is missing or follows from it. "
 TOO_LARGE = "The result takes {size:,} bytes, and a job keeps at most {most:,}. Ask for less at once."
-KEY_IS_USED = "was used for another request, or by another key of this account: use a new one for each request"
 #: Columns of a job that can be large: lists omit them.
 LARGE = ("params_json", "result_json", "error_details_json")
 
@@ -125,8 +124,8 @@ def create(
     InvalidInput
         The idempotency key was used for another request, or with another API key.
     """
-    known_id = known(
-        connection, kind=kind, params=params, user_id=user_id, idempotency_key=idempotency_key, key_id=key_id,
+    known_id = idempotency.known(
+        connection, kind=kind, params=params, now=now, user_id=user_id, idempotency_key=idempotency_key, key_id=key_id,
         question=question,
     )  # fmt: skip
     if known_id is not None:
@@ -140,43 +139,13 @@ def create(
         "key_id": key_id,
         "request_id": request_id,
         "idempotency_key": idempotency_key,
-        "question_sha256": sha_of(params, question),
+        "question_sha256": idempotency.sha_of(params, question),
         "created_at": now,
     }
     job_id = connection.execute(insert(j).values(values).returning(j.c.id)).scalar_one()
     actor = Actor(user_id, request_id, key_id)
     audit.record(connection, f"job.submitted.{kind}", at=now, actor=actor, subject=f"job:{job_id}")
     return job_id
-
-
-def sha_of(params: Mapping[str, Any], question: str | None = None) -> str:
-    """Return the SHA-256 of a request: of its question if given, else of its parameters."""
-    text = question if question is not None else json.dumps(dict(params))
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def known(
-    connection: Connection,
-    *,
-    kind: str,
-    params: Mapping[str, Any],
-    user_id: int | None = None,
-    idempotency_key: str | None = None,
-    key_id: int | None = None,
-    question: str | None = None,
-    **_: Any,
-) -> int | None:
-    """Return the id of the job that an idempotency key made before. Raises InvalidInput if its request differs."""
-    if idempotency_key is None:
-        return None
-    query = select(j.c.id, j.c.key_id, j.c.question_sha256)
-    used = (j.c.user_id == user_id, j.c.kind == kind, j.c.idempotency_key == idempotency_key)
-    row = connection.execute(query.where(*used)).one_or_none()
-    if row is None:
-        return None
-    if (row.key_id, row.question_sha256) != (key_id, sha_of(params, question)):
-        raise invalid("Idempotency-Key", KEY_IS_USED)
-    return int(row.id)
 
 
 def get(connection: Connection, job_id: int) -> Job | None:

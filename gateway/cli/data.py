@@ -1,4 +1,4 @@
-"""Commands from data to scores: schema, import, train, score, high-risk.
+"""Commands from data to scores: schema, import, train, score.
 
 Law: commands use the routes' and worker's use cases; figures are printed with the context needed to judge them.
 """
@@ -12,15 +12,13 @@ from typing import Any
 import click
 
 from database.accounts.audit import COMMAND_LINE
-from database.customers import customer_base, customers
-from database.scoring import runs, score_figures
+from database.customers import customer_base
 from gateway.cli.setup import prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.importing import uploads
 from gateway.services.importing.extend_schema import extend_schema
 from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
-from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
 
@@ -215,26 +213,4 @@ def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     )
 
 
-@click.command("high-risk")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Customers to show.")
-def high_risk(limit: int) -> None:
-    """List the customers most likely to leave, with their reasons."""
-    environment = prepare()
-    with environment.database.read() as connection:
-        present, run = customer_base.get(connection), runs.published(connection)
-        if present is None or run is None:
-            raise NoCustomers(
-                "No customer is scored yet: import a table, then `retainstream train` and `retainstream score`."
-            )
-        rows = customers.ranked(connection, present.schema, limit=limit)
-        tail = score_figures.tail(connection, run.run_id, environment.settings.cut)
-    click.echo(
-        f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
-        f"{tail.expected:,.0f} are expected to leave. Model {run.model_version}, data of {run.as_of}."
-    )
-    for row in rows:
-        reasons = "; ".join(reason.text for reason in explaining.stored_reasons(present.schema, row))
-        click.echo(f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}")
-
-
-COMMANDS = (schema, import_command, import_outcomes, train, score, high_risk)
+COMMANDS = (schema, import_command, import_outcomes, train, score)

@@ -13,7 +13,7 @@ from typing import cast
 
 import click
 
-from gateway.cli.setup import ProgressLine, prepare, run_here
+from gateway.cli.setup import ProgressLine, filter_pair, prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.customers.filtering import Pair
@@ -47,7 +47,7 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
         raise InvalidInput(f"{out} exists already; --force overwrites it.")
     if form == "parquet" and out is None:
         raise InvalidInput("Parquet is not text: name a file with --out.")
-    pairs = [_pair(text) for text in where]
+    pairs = [filter_pair(text) for text in where]
     environment = prepare()
     if form == "parquet":
         assert out is not None
@@ -61,13 +61,6 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
         export.close()
     where_to = out if out is not None else "standard output"
     click.echo(f"Wrote {export.rows:,} rows to {where_to}; SHA-256 {export.sha256}.", err=True)
-
-
-def _pair(text: str) -> Pair:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise InvalidInput(f"--where {text!r}: expected NAME=VALUE.")
-    return name, value
 
 
 def _to_file(export: Export, out: Path) -> None:

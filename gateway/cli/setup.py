@@ -18,10 +18,12 @@ from database.engine.migrate import migrate
 from database.jobs import jobs
 from database.jobs.jobs import Job
 from gateway.environment import Environment, open_environment
+from gateway.services.customers.filtering import Pair
 from gateway.services.jobs import running, work
 from gateway.services.jobs.work import JobKind, P, Work
 from gateway.settings import load_settings
 from shared.clock import iso
+from shared.errors import InvalidInput
 from shared.web.logs import configure_logs
 
 
@@ -81,3 +83,11 @@ class ProgressLine:
         """End the line."""
         if self._is_terminal and self._shown:
             click.echo("", err=True)
+
+
+def filter_pair(text: str) -> Pair:
+    """Read a filter given as NAME=VALUE."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InvalidInput(f"--where {text!r}: expected NAME=VALUE.")
+    return name, value

@@ -1,7 +1,7 @@
 """Health: whether the gateway runs, and whether it can serve scores. No envelope, no token.
 
 Law: `/api/health` answers 200 as long as the process runs; `/api/health/ready` only when there are scores to show and
-the live model can compute more.
+the live model can compute more, which needs no worker: without one its status is degraded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from database.models import models
 from database.scoring import runs
 from gateway import __version__
 from gateway.openapi import blueprint
+from gateway.services.jobs import work
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
@@ -36,10 +37,11 @@ class Health(BaseModel):
 class Ready(BaseModel):
     """The conditions for serving scores, and whether each is met."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "degraded", "not ready"]
     timestamp: str
     database: bool
     ml_service: bool
+    worker: Literal["OK", "away", "unknown"]
     model: str | None
     model_problem: str | None
     scores_published: bool
@@ -49,13 +51,15 @@ class Ready(BaseModel):
 def health() -> Response:
     """200 as long as the process runs; `dependencies` shows the state of the others."""
     env = environment()
-    database = "OK" if env.database.is_reachable() else "unavailable"
+    reachable = env.database.is_reachable()
+    database = "OK" if reachable else "unavailable"
+    worker = _worker_state() if reachable else "unknown"
     state = Health(
         status="OK",
         timestamp=iso(env.clock()),
         service="RetainStream API",
         version=__version__,
-        dependencies={"database": database, "ml_service": _ml_state()},
+        dependencies={"database": database, "ml_service": _ml_state(), "worker": worker},
     )
     return jsonify(state.model_dump())
 
@@ -75,11 +79,13 @@ def ready() -> Response:
             live, published = models.live_version(connection), runs.published(connection) is not None
     problem = _problem_of(live[1]) if live and ml_service else None
     is_ready = bool(database and ml_service and live and published and problem is None)
+    worker = _worker_state() if database else "unknown"
     state = Ready(
-        status="ready" if is_ready else "not ready",
+        status=("ready" if worker == "OK" else "degraded") if is_ready else "not ready",
         timestamp=iso(env.clock()),
         database=database,
         ml_service=ml_service,
+        worker=worker,
         model=live[1] if live else None,
         model_problem=problem,
         scores_published=published,
@@ -89,6 +95,11 @@ def ready() -> Response:
         response.status_code = 503
         response.headers["Retry-After"] = "5"
     return response
+
+
+def _worker_state() -> Literal["OK", "away"]:
+    env = environment()
+    return "OK" if work.worker_is_running(env.database, env.clock) else "away"
 
 
 def _ml_state() -> str:

@@ -21,8 +21,11 @@ from gateway.settings import Settings
 
 __all__ = ["CurrentUser", "current_user", "install", "require_roles", "scopes_of"]
 
-ALLOWED_HEADERS = ("Content-Type", "Authorization", "Prefer", "Idempotency-Key", "X-Request-ID", tokens.CSRF_HEADER)
-EXPOSED_HEADERS = ("Location", "Retry-After", "X-Request-ID", *limits.HEADERS, "ETag")
+ALLOWED_HEADERS = (
+    "Content-Type", "Authorization", "X-API-Key", "Prefer", "Idempotency-Key", "If-None-Match", "X-Request-ID",
+    tokens.CSRF_HEADER,
+)  # fmt: skip
+EXPOSED_HEADERS = ("Location", "Retry-After", "X-Request-ID", *limits.HEADERS, "ETag", "Idempotent-Replayed")
 PREFLIGHT_LIFE_S = 600
 
 

@@ -29,6 +29,25 @@ UNIT_WORDS: Mapping[str, frozenset[str]] = {
 WHOLE_UNITS = frozenset(("days", "months", "years", "failures", "devices", "calls", "messages", "count"))
 
 
+#: Units that say nothing beside a number.
+_UNSPOKEN = frozenset(("count", "currency", "money"))
+_CURRENCY_CODE = re.compile(r"[A-Z]{3}\b")
+
+
+def quantity(value: float, unit: str | None) -> str:
+    """Return a number with its unit, as a person writes it.
+
+    >>> quantity(9.9, "USD"), quantity(1, "months"), quantity(1234.5, "hours"), quantity(5, "count")
+    ('9.90 USD', '1 month', '1,234.5 hours', '5')
+    """
+    value = value + 0  # makes 0.0 of -0.0
+    money = unit is not None and (unit in ("currency", "money") or _CURRENCY_CODE.match(unit))
+    text = f"{value:,.2f}" if money else f"{value:,.10g}"
+    if unit is None or unit in _UNSPOKEN:
+        return text
+    return f"{text} {unit.removesuffix('s') if value == 1 and not money else unit}"
+
+
 def is_never_negative(unit: str | None) -> bool:
     """Return whether a value below zero must be a mistake in this unit; "minutes per day" counts as minutes.
 

@@ -65,7 +65,7 @@ def test_reads_go_on_while_the_ml_service_is_away(demo: World, path: str) -> Non
 def test_health_says_that_the_ml_service_is_away(demo: World) -> None:
     answer = demo.client.get("/api/health")
     assert (answer.status_code, answer.get_json()["status"]) == (200, "OK")
-    assert answer.get_json()["dependencies"] == {"database": "OK", "ml_service": "unavailable"}
+    assert answer.get_json()["dependencies"] == {"database": "OK", "ml_service": "unavailable", "worker": "OK"}
     answer = demo.client.get("/api/health/ready")
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0

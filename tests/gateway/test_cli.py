@@ -72,7 +72,7 @@ def test_stopping_by_hand_has_the_shells_own_status(
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["import"], ["score", "--sample-size", "0"], ["high-risk", "--limit", "101"],
+    "words", [["nonsense"], ["import"], ["score", "--sample-size", "0"], ["high-risk", "--limit", "0"],
               ["import", "x.csv", "--schema", "retainstream"], ["user", "create"]]
 )  # fmt: skip
 def test_a_wrong_call_is_said_with_status_two(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from database.jobs import job_lists, jobs
+from database.jobs import job_lists, jobs, workers
 from database.jobs.jobs import Job
 from gateway.services import kinds
 from gateway.services.jobs import work
@@ -156,3 +156,13 @@ def test_a_cancelled_job_in_the_queue_is_never_run(world: World, handlers: dict[
     work.cancel(world.database, utc_now, job_id)
     assert a_worker(world).run_one("rest") is None
     assert work.read(world.database, job_id).state == "cancelled"
+
+
+def test_without_a_worker_readiness_is_degraded_and_health_says_that_it_is_away(demo_world: World) -> None:
+    ready = demo_world.client.get("/api/health/ready")
+    assert (ready.status_code, ready.get_json()["status"], ready.get_json()["worker"]) == (200, "degraded", "away")
+    assert demo_world.client.get("/api/health").get_json()["dependencies"]["worker"] == "away"
+    with demo_world.database.write() as connection:
+        workers.seen(connection, "w", iso(demo_world.clock()))
+    ready = demo_world.client.get("/api/health/ready")
+    assert (ready.status_code, ready.get_json()["status"], ready.get_json()["worker"]) == (200, "ready", "OK")

@@ -159,6 +159,25 @@ def test_the_segments_part_the_active_customers(stack: Stack) -> None:
     assert [each["count"] for each in found] == [high, medium, len(scores) - high - medium]
 
 
+def test_the_command_lists_the_likeliest_with_filters_and_as_json(stack: Stack) -> None:
+    done = stack.command("high-risk", "--limit", "550", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 550 and done.returncode == 0
+    probabilities = [row["churn_probability"] for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+    listed = stack.analyst().data("/api/customers?limit=20")["customers"]
+    assert [row["user_id"] for row in rows[:20]] == [row["user_id"] for row in listed]
+    assert rows[0]["reasons"] == listed[0]["reasons"]
+    some = stack.command(
+        "high-risk", "--json", "--where", "min_probability=0.3", "--where", "plan=Premium", "--limit", "9"
+    )
+    assert all(json.loads(line)["churn_probability"] >= 0.3 for line in some.stdout.splitlines())
+    none = stack.command("high-risk", "--where", "min_probability=1")
+    assert "No scored customer passes these filters." in none.stdout
+    wrong = stack.command("high-risk", "--where", "shoe_size=9")
+    assert wrong.returncode == 2 and "shoe_size" in wrong.stderr
+
+
 def test_the_high_risk_list_is_those_above_the_cut_in_order(stack: Stack) -> None:
     expected = sorted((row for row in _shown(stack) if row["p"] > CUT), key=lambda row: (-row["p"], row["id"]))
     found = stack.analyst().data("/api/customers/high-risk?limit=100")

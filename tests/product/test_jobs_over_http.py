@@ -165,11 +165,14 @@ def test_cancelling_what_has_ended_changes_nothing(own: Stack) -> None:
 def test_the_same_idempotency_key_gives_the_same_job(own: Stack) -> None:
     api = own.analyst()
     headers = {**ASYNC, "Idempotency-Key": "once-and-only-once"}
-    first = _accepted(api.post(GENERATE, {"sample_size": 3}, headers=headers))
+    answer = api.post(GENERATE, {"sample_size": 3}, headers=headers)
+    assert "Idempotent-Replayed" not in answer.headers
+    first = _accepted(answer)
     api.ended(first["id"])
     ledger = own.value("SELECT count(*) FROM predictions")
     again = api.post(GENERATE, {"sample_size": 3}, headers=headers)
     assert again.json()["data"]["predictions_generated"] == 3, "it is done: its result, not another run"
+    assert again.headers["Idempotent-Replayed"] == "true"
     assert own.value("SELECT count(*) FROM predictions") == ledger
     assert own.value("SELECT count(*) FROM jobs WHERE idempotency_key = 'once-and-only-once'") == 1
     other = own.person("admin").post(GENERATE, {"sample_size": 3}, headers=headers)

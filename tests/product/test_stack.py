@@ -85,7 +85,7 @@ def test_health_has_no_envelope_and_needs_no_token(stack: Stack) -> None:
     answer = stack.anonymous().get("/api/health")
     assert answer.status_code == 200
     shape = {"status": "OK", "timestamp": STAMP, "service": "RetainStream API", "version": TEXT}
-    fits(answer.json(), {**shape, "dependencies": {"database": "OK", "ml_service": "OK"}}, "body")
+    fits(answer.json(), {**shape, "dependencies": {"database": "OK", "ml_service": "OK", "worker": "OK"}}, "body")
     assert "success" not in answer.json()
     ready = stack.anonymous().get("/api/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")

@@ -1,14 +1,17 @@
 // Reasons and facts in words, the same in the list and on a customer's page.
 
 import { h } from "../dom.js";
-import { known, number } from "../format.js";
+import { hundredths, known, number } from "../format.js";
 
-/** A fact with its unit: 1, "months" -> "1 month"; null -> "unknown". */
+const UNSPOKEN = ["count", "currency", "money"];
+
+/** A fact with its unit: 1, "months" -> "1 month"; 9.9, "USD" -> "9.90 USD"; null -> "unknown". */
 export function factText(value, unit = null) {
   if (!known(value)) return "unknown";
-  const text = typeof value === "number" ? number(value) : String(value);
-  if (!unit) return text;
-  return `${text} ${value === 1 ? unit.replace(/s$/, "") : unit}`;
+  const isMoney = unit && (unit === "currency" || unit === "money" || /^[A-Z]{3}\b/.test(unit));
+  const text = typeof value !== "number" ? String(value) : isMoney ? hundredths(value) : number(value);
+  if (!unit || UNSPOKEN.includes(unit)) return text;
+  return `${text} ${value === 1 && !isMoney ? unit.replace(/s$/, "") : unit}`;
 }
 
 /** A reason as a few words, with the direction it pushes in: an arrow for eyes, a word for ears. */

@@ -153,9 +153,12 @@ def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[st
         finally:
             env.wait_slots.release()
     if job.is_final:
-        return done(work.result_or_raise(job))
-    response = ok(job_out(job), message="Accepted; follow the job at the Location.", status=202)
-    response.headers["Location"] = f"/api/jobs/{job_id}"
-    if wait_s == 0:
-        response.headers["Preference-Applied"] = "respond-async"
+        response = done(work.result_or_raise(job))
+    else:
+        response = ok(job_out(job), message="Accepted; follow the job at the Location.", status=202)
+        response.headers["Location"] = f"/api/jobs/{job_id}"
+        if wait_s == 0:
+            response.headers["Preference-Applied"] = "respond-async"
+    if idempotency_key() and job.request_id != request_id():
+        response.headers["Idempotent-Replayed"] = "true"
     return response

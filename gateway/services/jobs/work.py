@@ -20,7 +20,7 @@ from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine import files
 from database.engine.interruption import CANCELLED
 from database.engine.session import Database
-from database.jobs import job_lists, jobs, workers
+from database.jobs import idempotency, job_lists, jobs, workers
 from database.jobs.jobs import Job, Lane
 from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
@@ -181,7 +181,7 @@ def submit(
     with database.write() as connection:
         now = iso(clock())
         asked = {"kind": kind.name, "lane": kind.lane, "params": kind.store(params), "now": now, **asker}
-        known = jobs.known(connection, **asked) if asker.get("idempotency_key") else None
+        known = idempotency.known(connection, **asked) if asker.get("idempotency_key") else None
         if known is None and share:
             known = job_lists.same_queued(connection, **asked)
         if known is not None:
@@ -231,6 +231,13 @@ def result_or_raise(job: Job) -> dict[str, Any]:
     raise from_code(job.error["code"], job.error["message"], job.error.get("details", ()))
 
 
+def worker_is_running(database: Database, clock: Clock) -> bool:
+    """Return whether a worker was seen lately."""
+    now, around = clock(), timedelta(seconds=UNSEEN_S)
+    with database.read() as connection:
+        return workers.any_seen(connection, since=iso(now - around), until=iso(now + around))
+
+
 def require_worker(database: Database, clock: Clock) -> None:
     """Raise if no worker was seen lately: a job would wait for ever.
 
@@ -241,8 +248,6 @@ def require_worker(database: Database, clock: Clock) -> None:
     ServiceUnavailable
         No worker is running.
     """
-    now, around = clock(), timedelta(seconds=UNSEEN_S)
-    with database.read() as connection:
-        if workers.any_seen(connection, since=iso(now - around), until=iso(now + around)):
-            return
+    if worker_is_running(database, clock):
+        return
     raise DiskFull(DISK_IS_FULL) if files.free_disk(database.path) < LEAST_FREE_BYTES else ServiceUnavailable(NO_WORKER)

@@ -17,6 +17,7 @@ from shared.contracts.api import REASON_NUMBERS, Cell, Prediction, PredictReques
 from shared.errors import Detail, InvalidInput
 from shared.risk import risk_level
 from shared.schema.features import Feature, Schema
+from shared.schema.units import quantity
 
 ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
 
@@ -69,9 +70,9 @@ def in_words(schema: Schema, feature: str, value: Cell, points: float) -> Reason
 def _shown(value: Cell, unit: str | None) -> str:
     if value is None:
         return "unknown"
-    # `+ 0` makes 0.0 of -0.0.
-    text = str(value) if isinstance(value, str | bool) else f"{value + 0:,.10g}"
-    return f"{text} {unit}" if unit else text
+    if isinstance(value, str | bool):
+        return f"{value} {unit}" if unit else str(value)
+    return quantity(value, unit)
 
 
 def stored_reasons(schema: Schema, row: Mapping[str, Any]) -> list[ReasonOut]:

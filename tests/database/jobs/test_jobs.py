@@ -238,3 +238,10 @@ def test_a_worker_is_known_while_it_was_seen_lately(database: Database) -> None:
         assert workers.any_seen(connection, since=T1, until="9999")
         assert not workers.any_seen(connection, since=T2, until="9999")
         assert connection.execute(select(tables.workers.c.name)).scalars().all() == ["w"]
+
+
+def test_an_idempotency_key_expires_after_a_day(database: Database) -> None:
+    user_id = somebody(database)
+    first = queue(database, user_id=user_id, idempotency_key="k")
+    assert queue(database, user_id=user_id, idempotency_key="k", now="2026-07-01T11:59:00.000Z") == first
+    assert queue(database, user_id=user_id, idempotency_key="k", now="2026-07-01T12:01:00.000Z") != first

@@ -43,6 +43,7 @@ def test_risk_levels_have_their_documented_edges(probability: float, level: str)
         ("watch_time_hours", 1234.5, -0.02, "Watch Time 1,234.5 hours: -2.0 points"),
         ("plan", "Basic Ads", 0.0, "Plan Basic Ads: +0.0 points"),
         ("last_login_days", None, 0.5, "Last Login unknown: +50.0 points"),
+        ("payment_failures", 1, 0.081, "Payment Failures 1 failure: +8.1 points"),
         ("device_count", 0, -0.001, "Device Count 0 devices: -0.1 points"),
     ],
 )

@@ -38,6 +38,13 @@ def test_a_preflight_is_answered_without_a_token(world: World) -> None:
     assert "authorization" in response.headers["Access-Control-Allow-Headers"].lower()
 
 
+@pytest.mark.parametrize("header", ["X-API-Key", "If-None-Match", "Idempotency-Key"])
+def test_a_preflight_allows_the_headers_that_routes_read(world: World, header: str) -> None:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": header.lower()}
+    response = world.client.options(PREDICT, headers={"Origin": "https://board.example.com", **asked})
+    assert header.lower() in response.headers["Access-Control-Allow-Headers"].lower()
+
+
 @pytest.mark.parametrize(
     "origin", ["https://evil.example.com", "http://localhost:3001", "null", "https://boardXexample.com"]
 )

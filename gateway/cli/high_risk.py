@@ -1,0 +1,104 @@
+"""The command that lists the customers most likely to leave, with their reasons.
+
+Law: filters are those of `GET /api/customers`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+from sqlalchemy import Connection
+
+from database.customers import customer_base
+from database.scoring import runs, score_figures
+from gateway.cli.setup import filter_pair, prepare
+from gateway.environment import Environment
+from gateway.services.customers import paging
+from gateway.services.customers.filtering import Pair
+from gateway.services.scoring import reasons as explaining
+from shared.errors import InvalidInput, NoCustomers
+from shared.risk import risk_level
+from shared.schema.features import Schema
+
+ROWS_AT_ONCE = 500
+NO_SCORES = "No customer is scored yet: import a table, then `retainstream train` and `retainstream score`."
+
+
+@click.command("high-risk")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=10, show_default=True, help="Customers to show.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A filter, as in the API: plan=Standard, min_probability=0.5, feature.device_count.max=1. May be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each customer.")
+def high_risk(limit: int, where: tuple[str, ...], as_json: bool) -> None:
+    """List the customers most likely to leave, with their reasons."""
+    environment = prepare()
+    pairs = [filter_pair(text) for text in where]
+    if any(name == "scored" for name, _ in pairs):
+        raise InvalidInput("The list holds scored customers alone: leave the filter `scored` out.")
+    with environment.database.read() as connection:
+        present, run = customer_base.get(connection), runs.published(connection)
+        if present is None or run is None:
+            raise NoCustomers(NO_SCORES)
+        tail = score_figures.tail(connection, run.run_id, environment.settings.cut)
+        if not as_json:
+            click.echo(
+                f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
+                f"{tail.expected:,.0f} are expected to leave. Model {run.model_version}, data of {run.as_of}."
+            )
+        found = False
+        for row in _rows(connection, present.schema, environment, pairs, limit):
+            found = True
+            click.echo(_as_json(present.schema, row) if as_json else _as_line(present.schema, row))
+    if not found and not as_json:
+        click.echo("No scored customer passes these filters.")
+
+
+def _rows(
+    connection: Connection, schema: Schema, environment: Environment, pairs: Sequence[Pair], limit: int
+) -> Iterator[Mapping[str, Any]]:
+    """The customers that pass the filters, from the likeliest to leave on."""
+    after: str | None = None
+    while limit > 0:
+        page = paging.page_of(
+            connection,
+            schema,
+            pairs,
+            sort_text="-churn_probability",
+            limit=min(limit, ROWS_AT_ONCE),
+            after=after,
+            unsure_below=environment.settings.confidence_threshold,
+            everyone=0,
+        )
+        yield from page.rows
+        limit, after = limit - len(page.rows), page.next
+        if after is None:
+            return
+
+
+def _as_line(schema: Schema, row: Mapping[str, Any]) -> str:
+    reasons = "; ".join(reason.text for reason in explaining.stored_reasons(schema, row))
+    return f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}"
+
+
+def _as_json(schema: Schema, row: Mapping[str, Any]) -> str:
+    reasons = [reason.model_dump() for reason in explaining.stored_reasons(schema, row)]
+    probability = row["churn_probability"]
+    return json.dumps(
+        {
+            "user_id": row["user_id"],
+            "churn_probability": probability,
+            "risk_level": risk_level(probability),
+            "revenue_at_risk": row["revenue_at_risk"],
+            "reasons": reasons,
+        }
+    )
+
+
+COMMANDS = (high_risk,)
