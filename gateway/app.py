@@ -24,7 +24,7 @@ from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
 #: Database pages cached by all threads together: 64 MB each, as in a worker, would be a gigabyte.
-PAGES_MB = 256
+PAGES_MB = 128
 #: A request waits this long for the write lock, then answers 503.
 WRITE_WAIT_S = 5.0
 

@@ -36,6 +36,8 @@ WARM, ALONE = 0.2, 0.5
 JUDGED_S = 300.0
 JOB_S = 1800.0
 FEW = 20_000
+#: Rounds of work before users come, so that the base grows little beside them; seconds between later ones.
+FIRST_ROUNDS, PACE_S = 8, 20.0
 #: Versions that the ML service keeps in memory.
 KEPT: int = MLSettings.model_fields["ml_model_cache"].default
 
@@ -69,12 +71,14 @@ class Beside:
         """Begin no round after this time."""
         try:
             while time.monotonic() < end and self._day < 30:
+                began = time.monotonic()
                 self.round()
+                time.sleep(max(0.0, min(began + PACE_S, end) - time.monotonic()))
         except Exception as error:  # noqa: BLE001  # a thread: whoever reads the table is told
             self.faults.append(f"beside: {error!r}")
 
 
-def prepared(stack: Stack, customers: int | None) -> Beside:
+def prepared(stack: Stack, customers: int | None, *, judged: bool) -> Beside:
     """Start everything, with the demo or with so many customers, and do every kind of work once."""
     table = stack.folder / "beside.csv"
     write_customers(table, FEW if customers is None else customers)
@@ -89,16 +93,18 @@ def prepared(stack: Stack, customers: int | None) -> Beside:
         for _ in range(2):
             trained = stack.person("analyst").post("/api/model/train", {})
             assert trained.status_code == 200, trained.text
-    fill_model_cache(stack)
     beside = Beside(stack, table)
-    beside.round()
+    for _ in range(FIRST_ROUNDS if judged and customers is None else 1):
+        beside.round()
+    if judged:
+        fill_model_cache(stack)
     return beside
 
 
 def fill_model_cache(stack: Stack) -> None:
-    """Score with as many versions as the ML service keeps in memory: they stay there, and are no growth later."""
+    """Train as many versions as the ML service keeps in memory, and score with each: they stay there."""
     analyst, admin = stack.person("analyst"), stack.person("admin")
-    while len(analyst.data("/api/model/versions")["versions"]) < KEPT:
+    for _ in range(KEPT):
         trained = analyst.post("/api/model/train", {})
         assert trained.status_code == 200, trained.text
     live = analyst.data("/api/model/status")["version"]
@@ -180,7 +186,8 @@ def told_of_memory(memory: Memory, began: float, minutes: float) -> list[str]:
 
 def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     """Let users ask, work beside them, measure; return the faults."""
-    beside, told = prepared(stack, options.customers), stack.folder / "told.json"
+    judged = (1 - ALONE) * options.minutes * 60 >= JUDGED_S
+    beside, told = prepared(stack, options.customers, judged=judged), stack.folder / "told.json"
     told.with_name("known.json").write_text(json.dumps(vars(known(stack))))
     with Memory(stack) as memory:
         began, asking = time.monotonic(), users(stack, options, told)
