@@ -1,0 +1,48 @@
+"""docs/schema.md names every key of a schema with its default, and its examples can be read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from shared.schema.features import Feature, Schema, Subscription, parse_schema
+
+PAGE = (Path(__file__).parents[3] / "docs" / "schema.md").read_text(encoding="utf-8")
+SECTIONS = dict(zip(("", "table", "subscription", "features"), PAGE.split("\n## "), strict=True))
+#: What stands for None, where it is not "none".
+DEFAULTS = {("features", "label"): "the name", ("features", "short"): "the label"}
+
+
+@pytest.mark.parametrize(
+    ("section", "model", "tables"),
+    [
+        ("table", Schema, {"subscription", "features"}),
+        ("subscription", Subscription, set()),
+        ("features", Feature, set()),
+    ],
+)
+def test_every_key_is_on_the_page_with_its_default(section: str, model: type[BaseModel], tables: set[str]) -> None:
+    shown = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", SECTIONS[section], re.M))
+    expected = {}
+    for name, field in model.model_fields.items():
+        if name in tables:
+            continue
+        default = field.default
+        if default is PydanticUndefined:
+            expected[name] = "needed"
+        elif default is None:
+            expected[name] = DEFAULTS.get((section, name), "none")
+        else:
+            text = "[]" if default == () else str(default).lower() if isinstance(default, bool) else str(default)
+            expected[name] = f"`{text}`"
+    assert shown == expected
+
+
+def test_the_examples_of_the_page_are_one_schema() -> None:
+    examples = "\n".join(re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S))
+    schema = parse_schema(examples)
+    assert schema.subscription.end == "cancelled_at" and schema.features["Last login"].direction == "up"
