@@ -127,10 +127,11 @@ def _without_headers(file: FileColumns, said: Said) -> tuple[FileColumns, list[i
     return FileColumns(file.names, columns, file.delimiter, file.notes), places
 
 
-def _formats(file: FileColumns) -> dict[str, NumberFormat]:
+def _formats(file: FileColumns, between: Between) -> dict[str, NumberFormat]:
     """How the numbers of the columns that hold numbers are written."""
     shapes: dict[str, NumberShapes] = {}
     for name, column in zip(file.names, file.columns, strict=True):
+        between()
         if pa.types.is_string(column.type):
             shapes[name] = NumberShapes()
             shapes[name].look(cells.without_missing_words(column, name, cells.CellProblems(1)))
@@ -144,7 +145,7 @@ class _Guess:
         self._between, self._said = between, said
         said.places = places
         stripped = Counter(name.strip() for name in file.names)
-        written = _formats(file)
+        written = _formats(file, between)
         self.columns = []
         for name, column in zip(file.names, file.columns, strict=True):
             between()

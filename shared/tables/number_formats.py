@@ -38,6 +38,8 @@ _DECIMAL = _each(
 )
 _THOUSANDS = _each(r"^[+-]?\d{1,3}(?:MARK\d{3})(?:(?:MARK\d{3})+|(?:MARK\d{3})*OTHER\d+)$")
 _EITHER = _each(r"^[+-]?[1-9]\d{0,2}MARK\d{3}$")
+#: Texts of a long column that are looked at first.
+SAMPLE = 2_000
 KINDS = {"decimal": _DECIMAL, "thousands": _THOUSANDS, "either": _EITHER}
 
 
@@ -96,7 +98,7 @@ class NumberShapes:
 
     def look(self, texts: pa.Array) -> None:
         """Take note of a batch of texts, of which those that mean missing are null."""
-        texts = pc.unique(texts).drop_null()
+        texts = _enough(pc.unique(texts).drop_null())
         self._count("cells", pc.is_valid(texts))
         self._count("brackets", pc.match_substring_regex(texts, _BRACKETS))
         self._count("percent", pc.match_substring_regex(texts, _PERCENT))
@@ -156,6 +158,19 @@ class NumberShapes:
             percent=bool(seen["percent"]),
             brackets=bool(seen["brackets"]),
         )
+
+
+def _enough(texts: pa.Array) -> pa.Array:
+    """The first texts only, where a program can read all of them and no further one could mean something else."""
+    if len(texts) <= SAMPLE:
+        return texts
+    try:
+        texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return texts
+    first = texts.slice(0, SAMPLE)
+    proven = pc.any(pc.match_substring_regex(first, _DECIMAL["."])).as_py()
+    return first if proven or not pc.any(pc.match_substring_regex(texts, _EITHER["."])).as_py() else texts
 
 
 def number_formats(shapes: Mapping[str, NumberShapes], *, delimiter: str | None) -> dict[str, NumberFormat]:
