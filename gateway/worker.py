@@ -24,11 +24,12 @@ from gateway.environment import Environment, open_environment
 from gateway.services import kinds
 from gateway.services.exporting import export_files
 from gateway.services.importing import uploads
-from gateway.services.jobs import memory, running
+from gateway.services.jobs import running
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
 from gateway.settings import load_settings
+from shared import memory
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
 from shared.web.logs import configure_logs

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from sqlalchemy import Connection
 
 from database.customers import customer_base
+from database.engine.session import Connection
 from database.scoring import runs, score_figures
 from gateway.cli.setup import filter_pair, prepare
 from gateway.environment import Environment

@@ -10,12 +10,14 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ml_service.model import artefacts
 from ml_service.model.churn_model import ChurnModel
+from shared import memory
 from shared.errors import CorruptModel, NoModel, NotFound
 
 _VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
@@ -139,16 +141,23 @@ class Registry:
             known = self._cached_model(version, stamp)
             if known is not None:
                 return known
-            model = ChurnModel.load(self.path(version), threads=self._threads)
-            if model.version != version:
-                raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} names version {model.version}.")
-            model.trees.prepare()
+            # In a thread of its own: xgboost keeps what it computed with a booster until the thread ends.
+            with ThreadPoolExecutor(1, "load") as thread:
+                model = thread.submit(self._read, version).result()
             with self._lock:
                 self._models[version] = (stamp, model)
                 self._models.move_to_end(version)
                 while len(self._models) > self._cached:
                     self._models.popitem(last=False)
+            memory.give_back()
             return model
+
+    def _read(self, version: str) -> ChurnModel:
+        model = ChurnModel.load(self.path(version), threads=self._threads)
+        if model.version != version:
+            raise CorruptModel(f"Model {version}: {artefacts.MANIFEST} names version {model.version}.")
+        model.trees.prepare()
+        return model
 
     def inspect(self, version: str) -> StoredModel:
         """Read a version from disk and verify all its files.

@@ -1,4 +1,4 @@
-"""Returns the memory of a finished job to the system.
+"""Returns the memory of a finished job, or of a model that is no longer kept, to the system.
 
 By default Arrow's pool and the C library keep freed memory: 120 MB after a file of 1,900 columns. Releasing only the C
 library's leaves 80 MB, only the pool's 41 MB; collecting garbage first takes long and gains nothing.
