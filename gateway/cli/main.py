@@ -21,7 +21,7 @@ SHOWN_DETAILS = 20
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="retainstream")
 def retainstream() -> None:
-    """Who will leave in the next 30 days, why, and what to do about it."""
+    """Predict who will leave in the next 30 days, why, and what to do about it."""
 
 
 for module in (operate, data, high_risk, judging, exporting, people, auditing, keep):

@@ -65,8 +65,8 @@ class Column:
         found = read_mostly(lambda *given: cells.numbers(*given, written=self.written), values)
         words = {value.lower() for value in self.examples} - {word.lower() for word in cells.MISSING_WORDS}
         self.truth = next((pair for pair in TRUTH if words and words == set(pair)), None)
-        self.said_missing = {word: 0 for word in self.examples if word in cells.MISSING_WORDS}
-        if found is not None and (words <= {"true", "false"} or self.has_leading_zeros):
+        self.said_missing = [word for word in self.examples if word in cells.MISSING_WORDS]
+        if found is not None and ((words and words <= {"true", "false"}) or self.has_leading_zeros):
             found = None  # words or codes, though they could be counted
         if found is None and self.truth is not None and self.said_missing and self.distinct <= MANY_VALUES:
             found = read_mostly(lambda *given: cells.numbers(*given, truth=self.truth), values)
@@ -107,8 +107,8 @@ class Column:
     @property
     def kind(self) -> Literal["number", "category"]:
         """Whole numbers are a code where the name says so."""
-        if self.numbers is None:
-            return "category"
+        if self.numbers is None or self.texts is None:
+            return "category" if self.numbers is None else "number"
         code = self.whole and self.distinct <= MANY_VALUES and set(self.words) & _CODES and self.unit is None
         return "category" if code and not self.said_missing else "number"
 

@@ -1,4 +1,4 @@
-"""What a proposal says of a file: sentences, and the cells they are about with their lines."""
+"""The sentences of a proposal, and the cells that they are about, with their lines."""
 
 from __future__ import annotations
 

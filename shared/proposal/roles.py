@@ -69,8 +69,6 @@ class Roles:
         self.roles: dict[str, Column] = {}
         self.subscription: dict[str, Column] = {}
         self.positive: tuple[str, ...] = ()
-        #: Columns that tell who left, though they are neither label nor end.
-        self.telling: set[str] = set()
 
     def _free(self, name: re.Pattern[str]) -> Iterator[Column]:
         taken = [*self.roles.values(), *self.subscription.values()]
@@ -92,6 +90,10 @@ class Roles:
             if column.date_read is not None and column.date_read.values.null_count <= tolerated(len(column.values)):
                 self.roles["as_of"] = column
                 self._said.say(f"The date of each row is {column.name!r}.")
+                without = [row for row, day in enumerate(column.date_read.values.to_pylist()) if day is None]
+                if without:
+                    text = f"{column.name!r} holds no date in some rows: {{cells}}. Put these rows right."
+                    self._said.doubt(text, without, column.values, column=column.name)
                 return
         self._said.say("No date of the rows was found (as_of, snapshot_date): they count as of the day of the import.")
 
@@ -217,10 +219,7 @@ class Roles:
 
     def _end(self) -> None:
         for column in self._free(_END):
-            if column.dates is None:
-                continue
-            why = self._why_no_end(column)
-            if why is None:
+            if column.dates is not None and self._is_end(column):
                 self.subscription["end"] = column
                 self._said.say(f"The end of the subscription is {column.name!r}.")
                 return
@@ -228,26 +227,27 @@ class Roles:
             "No end of subscriptions was found (end, cancelled_at, churn_date): who left is told by the label."
         )
 
-    def _why_no_end(self, column: Column) -> str | None:
+    def _is_end(self, column: Column) -> bool:
+        """Whether a column of dates is the end, and no term; says why not."""
         ended = column.dates.is_valid()
         rows = len(column.values)
         if pc.sum(ended).as_py() > EVERYBODY * rows:
             self._said.say(f"{column.name!r} is left out: nearly every customer has one, so it is a term and no end.")
-            return "everybody"
+            return False
         label = self.roles.get("label")
         if label is None:
-            return None
+            return True
         stayed = pc.fill_null(pc.invert(pc.is_in(_told(label), pa.array(self.positive))), False)
         both = [row for row, is_both in enumerate(pc.and_(ended, stayed).to_pylist()) if is_both]
-        if len(both) > max(STAYERS * (pc.sum(stayed).as_py() or 0), 0):
+        if len(both) > STAYERS * (pc.sum(stayed).as_py() or 0):
             text = (
                 f"{column.name!r} is left out: customers who stayed have one ({{cells}}), so it is a term and no end."
             )
             self._said.doubt(text, both, column.values)
-            return "stayers"
+            return False
         if both:
             self._said.doubt(f"Customers who stayed have an end in {column.name!r}: {{cells}}.", both, column.values)
-        return None
+        return True
 
     def _contract(self) -> None:
         tests: tuple[tuple[str, re.Pattern[str], Callable[[Column], Any]], ...] = (

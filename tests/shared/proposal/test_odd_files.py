@@ -223,3 +223,17 @@ def test_a_yes_or_no_is_no_plan_and_a_unit_stands_at_the_end_of_a_name(infer: In
     assert found.schema.subscription.plan == "contract_type"
     assert found.schema.features["Tickets (last 90 days)"].unit is None
     assert found.schema.features["calls_per_lemon"].unit is None
+
+
+def test_a_row_without_its_date_is_named(infer: Infer) -> None:
+    rows = "".join(f"u{n},2025-03-{n + 1:02},{n},{n % 2}\n" for n in range(8))
+    found = infer(f"user_id,as_of,n,churn\n{rows}u9,,3,0\n")
+    assert found.schema.as_of == "as_of" and "as_of" in found.refused
+    assert told(found.notes, "'as_of' holds no date", "line 10")
+
+
+def test_a_long_text_among_codes_is_named(infer: Infer) -> None:
+    long = "x" * 300
+    rows = "".join(f"u{n},{n % 3},{n},{n % 2}\n" for n in range(8))
+    found = infer(f"user_id,account_type,n,churn\n{rows}u9,{long},3,0\n")
+    assert told(found.notes, "'account_type' holds numbers, but for", "line 10")
