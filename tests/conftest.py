@@ -120,7 +120,7 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 
 @pytest.fixture(scope="session")
 def trained(stack: Stack) -> requests.Response:
-    """What an old client gets that asks for a training."""
+    """The answer to an old client that asks for a training."""
     return stack.analyst().post("/api/model/train", {})
 
 
@@ -137,7 +137,7 @@ def pytest_sessionfinish() -> None:
     prefork.end()
 
 
-#: What is made once a process and costs seconds, and the group of the tests that share it.
+#: Fixtures that cost seconds and are made once per process, and the group of the tests that share each.
 SHARED = {"stack": "stack", "demo_world": "real ml service", "ml_url": "real ml service"}
 
 

@@ -49,7 +49,7 @@ def writing(stack: Stack) -> Iterator[list[str]]:
 
 
 def shown(stack: Stack) -> list[Any]:
-    """What a person sees of the base."""
+    """The figures that the pages show of the base."""
     paths = ("dashboard/metrics", "dashboard/distribution", "customers?limit=50", "model/status", "predictions/results")
     found = [stack.analyst().data(f"/api/{path}") for path in paths]
     return [{k: v for k, v in one.items() if k != "timestamp"} if isinstance(one, dict) else one for one in found]

@@ -47,7 +47,7 @@ TIMES = 20
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found."""
+    """The findings of a run."""
 
     name: str
     cases: int

@@ -63,7 +63,7 @@ _spare("ensure_resource_availability", "/api/customers/import/{job_id}/rejects")
 
 @schemathesis.check
 def says_when_to_come_again(context: Any, response: Any, case: Any) -> None:
-    """Whoever is refused for now is told for how long."""
+    """A caller that is refused for now gets the time to wait."""
     if response.status_code in (429, 503):
         assert response.headers.get("retry-after", [""])[0].isdigit(), "429 and 503 come with Retry-After"
 
