@@ -9,6 +9,18 @@ from __future__ import annotations
 import ctypes
 import sys
 
+#: Blocks of at least this size are mapped one by one. By default glibc raises this limit to up to 32 MB, and the holes
+#: that freed blocks leave between others stay with the process: the ML service kept 83 MB of them after ten minutes.
+MAPPED_BYTES = 64 * 1024
+_M_MMAP_THRESHOLD = -3
+
+
+def map_large_blocks() -> None:
+    """Have the C library map large blocks, so that each goes back to the system when it is freed."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:  # musl has none
+        set_option(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+
 
 def give_back() -> None:
     """Return free memory to the system."""

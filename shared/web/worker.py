@@ -21,6 +21,7 @@ from typing import Any
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from shared import memory
 from shared.web.client_socket import PIECE, STALL_S, ClientSocket, StalledClients
 from shared.web.connection import Connection, Response
 from shared.web.error_responses import answer_before_flask, status_of_refusal
@@ -53,7 +54,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.stalled = StalledClients(self._half)
 
     def init_process(self) -> None:
-        """Raise the descriptor limit, then serve."""
+        """Raise the descriptor limit, bound what freed memory is kept, then serve."""
+        memory.map_large_blocks()
         wsgi.Response = Response
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = MAX_CONNECTIONS + SPARE_DESCRIPTORS
