@@ -69,5 +69,5 @@ def create_app(
     for each in blueprints:
         app.register_api(each)
     openapi.serve_docs(app, guards.scopes_of)
-    guards.require_roles(app)
+    guards.complete(app)
     return app

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_type_hints
 
-from flask import Response, jsonify, send_from_directory
+from flask import Flask, Response, jsonify, send_from_directory
 from flask_openapi import APIBlueprint, Info, OpenAPI
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -67,9 +68,32 @@ class Body(BaseModel):
 
 
 class Query(BaseModel):
-    """Parameters of a query string: unknown ones are ignored, as the old backend did."""
+    """Parameters of a query string; `gateway.security.queries` refuses unknown ones, except on the old routes.
+
+    Attributes
+    ----------
+    open_prefix
+        Names that begin with it are parameters too: those of features, which the schema names.
+    """
 
     model_config = ConfigDict(extra="ignore")
+    open_prefix: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The names of the query parameters that a route declares."""
+
+    names: tuple[str, ...] = ()
+    open_prefix: str | None = None
+
+    def has(self, name: str) -> bool:
+        """Return whether a name is declared."""
+        return name in self.names or (self.open_prefix is not None and name.startswith(self.open_prefix))
+
+    def told(self) -> tuple[str, ...]:
+        """Return the names as a message lists them."""
+        return (*self.names, f"{self.open_prefix}<name>") if self.open_prefix else self.names
 
 
 class AssetPath(BaseModel):
@@ -178,7 +202,7 @@ def serve_docs(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]] = 
 
     @app.get("/api/openapi.json", doc_ui=False)
     def openapi_json() -> Response:
-        return jsonify(_completed(_with_keys(app, scopes_of)))
+        return jsonify(_completed(_with_open_names(app, _with_keys(app, scopes_of))))
 
     @app.get("/api/docs", doc_ui=False)
     def docs_page() -> Response:
@@ -215,6 +239,42 @@ def _allow_empty_bodies(document: dict[str, Any], operation: dict[str, Any]) -> 
     schema = document["components"]["schemas"].get(reference.rpartition("/")[2])
     if schema is not None:
         body["required"] = bool(schema.get("required"))
+
+
+def declared_parameters(app: Flask) -> dict[str, Parameters]:
+    """Return the query parameters of every route of the document, by `METHOD rule`."""
+    assert isinstance(app, OpenAPI)
+    found = {}
+    for rule in app.url_map.iter_rules():
+        if _CONVERTER.sub(r"{\1}", rule.rule) not in app.paths:
+            continue
+        query = get_type_hints(app.view_functions[rule.endpoint]).get("query")
+        fields = query.model_fields.items() if query is not None else ()
+        names = tuple(field.alias or name for name, field in fields)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            found[f"{method} {rule.rule}"] = Parameters(names, getattr(query, "open_prefix", None))
+    return found
+
+
+def _with_open_names(app: OpenAPI, document: dict[str, Any]) -> dict[str, Any]:
+    """Describe parameters whose names the schema gives: an exploded object, each property of which is a parameter."""
+    for route, declared in declared_parameters(app).items():
+        if declared.open_prefix is None:
+            continue
+        method, _, rule = route.partition(" ")
+        listed = document["paths"][_CONVERTER.sub(r"{\1}", rule)][method.lower()]["parameters"]
+        names = {"propertyNames": {"pattern": f"^{re.escape(declared.open_prefix)}"}}
+        described = {
+            "name": declared.open_prefix.rstrip("."),
+            "in": "query",
+            "style": "form",
+            "explode": True,
+            "description": f"Any feature: {declared.open_prefix}<name>=, <name>.min=, <name>.max=",
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}, **names},
+        }
+        if described not in listed:
+            listed.append(described)
+    return document
 
 
 def _with_keys(app: OpenAPI, scopes_of: Callable[[str, str], tuple[str, ...]]) -> dict[str, Any]:

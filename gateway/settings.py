@@ -6,23 +6,21 @@ Law: the environment (and `.env`) is read here and nowhere else. docs/operations
 from __future__ import annotations
 
 import ipaddress
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from limits import parse
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.setting_rules import Cut, Limit, exact_origins, split
+from shared import setting_sources
 from shared.contracts.api import Version
 from shared.errors import InvalidInput
 from shared.settings import kept_secret, kept_service_token, registry_folder, require_secret
 from shared.validation import details_of
 from shared.web.logs import LogLevel
 
-_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9-]+(\.[a-z0-9-]+)*)(:[0-9]{1,5})?")
 Role = Literal["viewer", "analyst", "admin"]
 
 
@@ -47,7 +45,7 @@ class Settings(BaseSettings):
         validation_alias="DATA_FOLDER",
         description="Folder of uploads, exports and lock files, the same for every process; the database's unless set.",
     )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, AfterValidator(exact_origins)] = Field(
         ("http://localhost:3000",),
         validation_alias="ALLOWED_ORIGINS",
         description="CORS origins, exact, comma separated: scheme, host, port; no path, no star.",
@@ -85,17 +83,17 @@ class Settings(BaseSettings):
     bcrypt_cost: int = Field(
         12, ge=4, le=16, validation_alias="BCRYPT_COST", description="Work factor of password hashes."
     )
-    credentials_limit: str = Field(
+    credentials_limit: Limit = Field(
         "10 per minute",
         validation_alias="CREDENTIALS_LIMIT",
         description="Limit per client and route on sign-in, registration and password routes.",
     )
-    account_limit: str = Field(
+    account_limit: Limit = Field(
         "50 per hour",
         validation_alias="ACCOUNT_LIMIT",
         description="Wrong passwords for one account from any address; an address it signed in from has its own count.",
     )
-    request_limit: str = Field(
+    request_limit: Limit = Field(
         "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per person or address on other routes."
     )
     python_service_url: str = Field(
@@ -113,7 +111,7 @@ class Settings(BaseSettings):
         validation_alias="CONFIDENCE_THRESHOLD",
         description="A prediction with less confidence counts as unsure.",
     )
-    list_cut: float | None = Field(
+    list_cut: Cut | None = Field(
         None,
         ge=0,
         le=1,
@@ -200,35 +198,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins", "allow_missing", "proxy_addresses", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("credentials_limit", "account_limit", "request_limit")
-    @classmethod
-    def _is_a_limit(cls, value: str) -> str:
-        try:
-            parse(value)
-        except ValueError:
-            raise ValueError("can't be read as a limit; write it like: 10 per minute") from None
-        return value
-
-    @field_validator("list_cut")
-    @classmethod
-    def _has_three_decimals(cls, value: float | None) -> float | None:
-        if value is not None and round(value, 3) != value:
-            raise ValueError("use at most three decimals: scores are counted in steps of 0.001")
-        return value
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _are_exact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        exact = tuple(each.lower().removesuffix("/") for each in value)
-        try:
-            ports = [urlsplit(each).port for each in exact]  # raises above 65535
-        except ValueError:
-            ports = []
-        if len(ports) < len(exact) or not all(map(_ORIGIN.fullmatch, exact)):
-            raise ValueError("give exact origins, such as https://board.example.com: no star, no path")
-        return exact
+        return split(value)
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
@@ -289,11 +259,14 @@ def load_settings() -> Settings:
     Raises
     ------
     InvalidInput
-        Names each wrong variable and what was expected; never its value.
+        Names each wrong variable and what was expected; never its value. Names each misspelt one in `.env`.
     """
+    details = setting_sources.slips(Settings)
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        details = details_of(error, whole="settings")
+        details += details_of(error, whole="settings")
+    if details:
         text = "; ".join(f"{d['field']}: {d['message']}" for d in details)
-        raise InvalidInput(f"The settings can't be used: {text}", details=details) from None
+        raise InvalidInput(f"The settings can't be used: {text}", details=details)
+    return settings

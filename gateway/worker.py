@@ -32,7 +32,7 @@ from gateway.settings import load_settings
 from shared import memory
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
-from shared.web.logs import configure_logs
+from shared.web.logs import configure_logs, log_everything
 
 log = structlog.get_logger()
 
@@ -143,6 +143,7 @@ def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
+    log_everything()
     _bound_memory(settings.worker_memory_mb * MEGABYTE)
     using = files.shared_use(settings.database_path)
     environment = open_environment(settings)

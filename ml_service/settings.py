@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import setting_sources
 from shared.contracts.api import Version
 from shared.settings import kept_service_token, registry_folder, require_secret
 from shared.validation import details_of
@@ -121,10 +122,14 @@ def load_settings() -> Settings:
     Raises
     ------
     SettingsError
-        If a variable is wrong; the message names each one but repeats no values.
+        If a variable is wrong, or misspelt in `.env`; the message names each one but repeats no values.
     """
+    faults = setting_sources.slips(Settings)
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        faults = [(fault["field"], fault["message"]) for fault in details_of(error, whole="")]
-        raise SettingsError("; ".join(f"{field}: {text}" if field else text for field, text in faults)) from None
+        faults += details_of(error, whole="")
+    if faults:
+        told = ((fault["field"], fault["message"]) for fault in faults)
+        raise SettingsError("; ".join(f"{field}: {text}" if field else text for field, text in told))
+    return settings

@@ -29,6 +29,7 @@ from gateway.worker import main as run_worker
 from shared.clock import utc_now
 from shared.errors import ServiceError, ServiceUnavailable
 from shared.web.gunicorn import serve, why_not
+from shared.web.logs import configure_logs, log_everything
 
 START_TIMEOUT_S = 90.0
 
@@ -41,9 +42,19 @@ def gateway(reload: bool) -> None:
     problem = why_not(settings.host, settings.port, "PORT")
     if problem is not None:
         raise click.ClickException(problem)
+    json_lines = settings.log_format == "json"
+    configure_logs(service="gateway", level=settings.log_level, json_lines=json_lines)
+    log_everything()
     with files.shared_use(settings.database_path, survive_exec=True):
         migrate(settings.database_path)
-        serve("gateway.app:create_app", host=settings.host, port=settings.port, threads=settings.threads, reload=reload)
+        serve(
+            "gateway.app:create_app",
+            host=settings.host,
+            port=settings.port,
+            threads=settings.threads,
+            reload=reload,
+            json_logs_of="gateway" if json_lines else None,
+        )
 
 
 @click.command()
@@ -61,6 +72,7 @@ def worker(check: bool) -> None:
 def migrate_command() -> None:
     """Bring the database to the newest migration (the gateway does this at its start)."""
     settings = load_settings()
+    configure_logs(service="cli", level="error", json_lines=False)
     migrate(settings.database_path)
     click.echo(f"{settings.database_path} is up to date.")
 

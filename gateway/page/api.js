@@ -3,6 +3,7 @@
 const CSRF_HEADER = "X-CSRF-TOKEN";
 const ACCESS = "csrf_access_token";
 const REFRESH = "csrf_refresh_token";
+const RENEWAL = "/api/auth/refresh";
 let renewal = null;
 
 /** A failure that the API told, or that the network made. */
@@ -28,14 +29,29 @@ export const get = (path, options) => call("GET", path, options);
 export const post = (path, body = {}, options = {}) => call("POST", path, { ...options, body });
 export const remove = (path) => call("DELETE", path);
 
+/** What anybody may know of this server, signed in or not. */
+export const health = () => send("GET", "/api/health");
+
 /** Open a session; its tokens stay in httpOnly cookies. */
 export async function signIn(email, password) {
   const answer = await send("POST", "/api/auth/login", { body: { email, password, cookie: true } });
   return answer.user;
 }
 
+/** Open an account where registration is open, and a session with it. */
+export async function register(email, password, name) {
+  await send("POST", "/api/auth/register", { body: { email, password, name } });
+  return signIn(email, password);
+}
+
 /** End the session, here and on the server. */
 export const signOut = () => call("POST", "/api/auth/logout", { body: {} });
+
+/** The header that proves that a request comes from a page of ours; none where there is no session by cookies. */
+export function csrfHeaders(path) {
+  const value = cookie(path === RENEWAL ? REFRESH : ACCESS);
+  return value === null ? {} : { [CSRF_HEADER]: value };
+}
 
 /** Ask; where the session has expired, renew it and ask once more. */
 async function call(method, path, options = {}) {
@@ -53,7 +69,7 @@ async function call(method, path, options = {}) {
 async function renew(reason, before) {
   // Another tab may have renewed the session meanwhile.
   const isOld = () => cookie(ACCESS) === before || !before;
-  const refresh = () => isOld() && send("POST", "/api/auth/refresh", { body: {}, csrf: REFRESH });
+  const refresh = () => isOld() && send("POST", RENEWAL, { body: {} });
   if (!isOld()) return;
   if (!cookie(REFRESH)) throw reason;
   // Browsers have locks on https and on localhost.
@@ -63,9 +79,8 @@ async function renew(reason, before) {
   await renewal;
 }
 
-async function send(method, path, { body, csrf = ACCESS, prefer, signal } = {}) {
-  const headers = { Accept: "application/json" };
-  if (method !== "GET") headers[CSRF_HEADER] = cookie(csrf) ?? "";
+async function send(method, path, { body, prefer, signal } = {}) {
+  const headers = { Accept: "application/json", ...(method === "GET" ? {} : csrfHeaders(path)) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (prefer) headers.Prefer = prefer;
   let response;
@@ -83,7 +98,7 @@ async function send(method, path, { body, csrf = ACCESS, prefer, signal } = {}) 
     const said = answer ?? { message: `The server answered ${response.status} without a reason.` };
     throw new ApiError(response.status, said, response.headers.get("X-Request-ID"));
   }
-  return answer.data;
+  return answer.success === undefined ? answer : answer.data; // health has no envelope
 }
 
 /** A cookie's value; over TLS its name has a prefix. */

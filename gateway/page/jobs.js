@@ -3,6 +3,7 @@
 import { ApiError, get, post, remove } from "./api.js";
 import { failure, h, show } from "./dom.js";
 import { count, percent, score } from "./format.js";
+import { workerWatch } from "./worker.js";
 
 const POLL_MS = 500;
 const PATIENCE = 6;
@@ -16,15 +17,53 @@ const KINDS = {
 /** The bar, and what starts work in it. `onDone` is called when figures have changed, `onState` when work starts or ends. */
 export function workbar({ mayRun, onDone, onState, onSignedOut }) {
   const root = h("div", { class: "workbar", id: "work", hidden: true });
-  const state = { id: null, stopped: false };
-  const context = { root, state, mayRun, onDone, onState, onSignedOut };
+  const away = h("div", { class: "workbar bad", id: "no-worker", role: "status", hidden: true });
+  const state = { id: null, stopped: false, isAway: false };
+  const context = { root, away, state, mayRun, onDone, onState, onSignedOut };
+  const watch = workerWatch({ isWorking: () => state.id !== null, onChange: (isAway) => workerChanged(context, isAway) });
   return {
-    root,
+    roots: [away, root],
     start: (kind) => start(context, kind),
     resume: () => resume(context),
-    stop: () => { state.stopped = true; },
+    stop: () => { state.stopped = true; watch.stop(); },
     get isBusy() { return state.id !== null; },
   };
+}
+
+/** Say that no worker runs; when one does again, take up what it does. */
+function workerChanged(context, isAway) {
+  context.state.isAway = isAway;
+  context.away.hidden = !isAway;
+  show(context.away, isAway && h("p", {}, h("strong", {}, "No worker is running: "),
+    "imports, trainings and scoring wait until somebody starts one (", h("code", {}, "retainstream worker"),
+    "). What is shown stays as it is."));
+  if (!isAway && context.state.id === null) resume(context).catch((error) => refused(context, error, null));
+}
+
+/** A job whose worker is away stands still, whatever its row says: it is named, and the buttons are free. */
+function parked(context, job) {
+  context.state.id = null;
+  show(context.root).hidden = true;
+  const name = KINDS[job.kind]?.name ?? job.kind;
+  const shown = job.state === "running" ? `is shown as running (${Math.round((job.progress ?? 0) * 100)} %)` : "is queued";
+  const line = h("p", { id: "parked" }, `${name}, job ${job.id}, ${shown} and stands still until then. `);
+  if (context.mayRun && job.may_cancel !== false) {
+    const cancel = h("button", { type: "button", class: "quiet small" }, "Cancel it");
+    cancel.addEventListener("click", () => cancelParked(job, line, cancel));
+    line.append(cancel);
+  }
+  context.away.append(line);
+  context.onState();
+}
+
+async function cancelParked(job, line, button) {
+  button.disabled = true;
+  try {
+    const { finished_at: ended } = await remove(`/api/jobs/${job.id}`);
+    show(line, ended ? `Job ${job.id} is cancelled.` : `Job ${job.id} is cancelled as soon as a worker runs.`);
+  } catch (error) {
+    show(line, error.message);
+  }
 }
 
 async function start(context, kind) {
@@ -35,6 +74,8 @@ async function start(context, kind) {
   try {
     const { path, body } = KINDS[kind];
     const answer = await post(path, body, { prefer: "respond-async" });
+    // A worker that takes a job is there, whatever was known of it.
+    if (context.state.isAway) workerChanged(context, false);
     if (answer.state) await follow(context, answer);
     else finished(context, { kind, state: "done", result: answer });
   } catch (error) {
@@ -56,7 +97,7 @@ async function resume(context) {
 async function follow(context, job) {
   context.state.id = job.id;
   let missed = 0;
-  while (!job.finished_at && !context.state.stopped) {
+  while (!job.finished_at && !context.state.stopped && !context.state.isAway) {
     draw(context, job);
     await new Promise((wake) => setTimeout(wake, POLL_MS));
     try {
@@ -69,7 +110,9 @@ async function follow(context, job) {
       if (!passing || missed > PATIENCE) throw error;
     }
   }
-  if (!context.state.stopped) finished(context, job);
+  if (context.state.stopped) return;
+  if (job.finished_at) finished(context, job);
+  else parked(context, job);
 }
 
 function draw({ root, mayRun }, job) {

@@ -5,10 +5,12 @@ import { failure, h, loading, show } from "./dom.js";
 import { workbar } from "./jobs.js";
 import { customerView } from "./views/customer.js";
 import { dashboardView } from "./views/dashboard.js";
+import { registerView } from "./views/register.js";
 import { signInView } from "./views/signin.js";
 
 const app = document.getElementById("app");
 const EXPIRED = "Your session has ended. Please sign in again.";
+const REGISTER = "#/register";
 let session = null;
 
 /** Open the page for whoever the cookies belong to. */
@@ -26,12 +28,14 @@ async function start() {
 function signedOut(reason) {
   session?.work.stop();
   session = null;
-  document.title = "Sign in – RetainStream";
-  show(app, signInView({ reason, onSignedIn: signedIn }));
-  document.getElementById("email").focus();
+  const isNew = window.location.hash === REGISTER;
+  document.title = isNew ? "Create an account – RetainStream" : "Sign in – RetainStream";
+  show(app, isNew ? registerView({ onSignedIn: signedIn }) : signInView({ reason, onSignedIn: signedIn }));
+  document.getElementById(isNew ? "name" : "email").focus();
 }
 
 function signedIn(user) {
+  if (window.location.hash === REGISTER) window.history.replaceState(null, "", "#/");
   const expired = () => { if (session) signedOut(EXPIRED); };
   const mayRun = user.role !== "viewer";
   const outlet = h("main", { id: "main", tabindex: -1 });
@@ -40,7 +44,7 @@ function signedIn(user) {
     mayRun, onSignedOut: expired, onDone: () => session?.dashboard.refresh(), onState: () => session?.dashboard.work(),
   });
   session = { user, work, outlet, expired, scroll: 0, from: null };
-  show(app, header(user), work.root, outlet, footer);
+  show(app, header(user), ...work.roots, outlet, footer);
   drawFooter(footer, {});
   session.dashboard = dashboardView({ user, work, onSignedOut: expired, onFigures: (figures) => drawFooter(footer, figures) });
   work.resume();
@@ -72,7 +76,6 @@ function drawFooter(footer, { asOf, version }) {
 
 /** Show what the address asks for: #/customers/<id>, #/model, or the overview. */
 function route() {
-  if (!session) return;
   const { outlet, dashboard } = session;
   const [, kind, id] = window.location.hash.match(/^#\/(customers|model)\/?(.*)$/) ?? [];
   if (kind === "customers" && id) {
@@ -106,7 +109,11 @@ function decoded(text) {
   }
 }
 
-window.addEventListener("hashchange", route);
+window.addEventListener("hashchange", () => {
+  const isAtDoor = document.querySelector("main.signin") !== null;
+  if (session) route();
+  else if (isAtDoor) signedOut(null);
+});
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.getElementById("main").focus();

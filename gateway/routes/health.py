@@ -31,6 +31,7 @@ class Health(BaseModel):
     timestamp: str
     service: str
     version: str
+    registration: Literal["open", "closed"]
     dependencies: dict[str, str]
 
 
@@ -49,7 +50,7 @@ class Ready(BaseModel):
 
 @bp.get("", summary="State of the gateway and its dependencies", responses={"200": Health})
 def health() -> Response:
-    """200 as long as the process runs; `dependencies` shows the state of the others."""
+    """200 as long as the process runs; `dependencies` tells of the others, `registration` who may register."""
     env = environment()
     reachable = env.database.is_reachable()
     database = "OK" if reachable else "unavailable"
@@ -59,6 +60,7 @@ def health() -> Response:
         timestamp=iso(env.clock()),
         service="RetainStream API",
         version=__version__,
+        registration="open" if env.settings.registration_is_open else "closed",
         dependencies={"database": database, "ml_service": _ml_state(), "worker": worker},
     )
     return jsonify(state.model_dump())

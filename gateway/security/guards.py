@@ -1,4 +1,4 @@
-"""Guards every route, in this order: address, limit, token or key, role, scope, body; adds CORS headers.
+"""Guards every route, in this order: address, limit, token or key, role, scope, query, body; adds CORS headers.
 
 `authentication` answers 401, `roles` 403, `limits` 429.
 
@@ -13,13 +13,13 @@ from flask import Flask, Response, request
 from flask_cors.core import get_cors_options, set_cors_headers
 
 from database.engine.session import Database
-from gateway.security import bodies, limits, roles, tokens
+from gateway.security import bodies, limits, queries, roles, tokens
 from gateway.security.authentication import CurrentUser, current_user
 from gateway.security.proxies import NamedProxies
-from gateway.security.roles import require_roles, scopes_of
+from gateway.security.roles import scopes_of
 from gateway.settings import Settings
 
-__all__ = ["CurrentUser", "current_user", "install", "require_roles", "scopes_of"]
+__all__ = ["CurrentUser", "complete", "current_user", "install", "scopes_of"]
 
 ALLOWED_HEADERS = (
     "Content-Type", "Authorization", "X-API-Key", "Prefer", "Idempotency-Key", "If-None-Match", "X-Request-ID",
@@ -32,7 +32,7 @@ PREFLIGHT_LIFE_S = 600
 def install(app: Flask, settings: Settings, database: Database) -> None:
     """Install the guards, after the error handlers and before the routes.
 
-    Call `require_roles(app)` after the last route.
+    Call `complete(app)` after the last route.
 
     Raises
     ------
@@ -54,11 +54,24 @@ def install(app: Flask, settings: Settings, database: Database) -> None:
         limiter.count()
         if request.url_rule is not None:
             roles.admit()
+            queries.check()
             bodies.check()
 
     app.after_request(limiter.write_headers)
     app.after_request(_forbid_caching)
     _allow_origins(app, settings)
+
+
+def complete(app: Flask) -> None:
+    """Check that every route has its role, and note what each declares; called after the last route.
+
+    Raises
+    ------
+    LookupError
+        The table of roles lacks routes; names them.
+    """
+    roles.require_roles(app)
+    queries.install(app)
 
 
 def _forbid_caching(response: Response) -> Response:

@@ -25,7 +25,7 @@ from flask_jwt_extended import (
     set_refresh_cookies,
     unset_jwt_cookies,
 )
-from flask_jwt_extended.exceptions import JWTExtendedException
+from flask_jwt_extended.exceptions import CSRFError, JWTExtendedException
 from jwt.exceptions import PyJWTError
 
 from database.accounts import users
@@ -39,6 +39,8 @@ from shared.parsing_limits import MAX_INT64
 Kind = Literal["access", "refresh"]
 MISSING = "Access token required"
 REJECTED = "Invalid or expired token"
+#: Told to callers whose session is by cookie: their token may be good.
+NO_CSRF = "A session by cookies sends the header {header} with the value of its cookie {cookie}; {fault}."
 CSRF_HEADER = "X-CSRF-TOKEN"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -137,7 +139,8 @@ def session() -> Session:
     Unauthenticated
         There is no token.
     TokenRejected
-        The token is malformed, expired, revoked, from another server or without a user, or its CSRF value is wrong.
+        The token is malformed, expired, revoked, from another server or without a user, or the header with its CSRF
+        value is missing or wrong.
     """
     if "session" not in g:
         try:
@@ -199,6 +202,8 @@ def read(token: str, kind: Kind, csrf: str | None = None) -> Claims:
     try:
         payload: dict[str, Any] = decode_token(token, csrf)
         claims = _claims(payload) if payload.get("type") == kind else None
+    except CSRFError:
+        raise TokenRejected(_csrf_fault(kind, "it has another value")) from None
     # The last three: values that only a holder of the secret can write, and that make the library fail.
     except (PyJWTError, JWTExtendedException, ValueError, OverflowError, TypeError):
         claims = None
@@ -255,8 +260,13 @@ def _presented(kind: Kind) -> tuple[str, str | None, bool]:
     csrf = request.headers.get(CSRF_HEADER, "")
     # An empty value would skip the comparison; a non-ASCII one can't be compared.
     if not csrf or not csrf.isascii():
-        raise TokenRejected(REJECTED)
+        raise TokenRejected(_csrf_fault(kind, "it is missing" if not csrf else "it has another value"))
     return cookie, csrf, True
+
+
+def _csrf_fault(kind: Kind, fault: str) -> str:
+    cookie = current_app.config[f"JWT_{kind.upper()}_CSRF_COOKIE_NAME"]
+    return NO_CSRF.format(header=CSRF_HEADER, cookie=cookie, fault=fault)
 
 
 def _cookie(kind: Kind) -> str | None:

@@ -25,7 +25,7 @@ from shared.clock import iso, utc_now
 from shared.contracts import arrow
 from shared.contracts.api import Backtest, TrainParams, TrainReport
 from shared.errors import CorruptModel, ServiceError
-from shared.web.logs import LogLevel, configure_logs
+from shared.web.logs import LogLevel, configure_logs, log_everything
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
 PARENT_CHECK_S = 1.0
@@ -65,6 +65,7 @@ class Job:
 def run(pipe: Connection, job: Job) -> None:
     """Train or backtest, and send the outcome to the parent."""
     configure_logs(service="ml-training", level=job.log_level)
+    log_everything()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         _send(pipe, _outcome(pipe, job))

@@ -39,10 +39,17 @@ def why_not(host: str, port: int, variable: str) -> str | None:
     return None
 
 
-def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: bool) -> list[str]:
+def gunicorn_line(
+    factory: str, *, host: str, port: int, threads: int, reload: bool, json_logs_of: str | None = None
+) -> list[str]:
     """Return the command that serves `module:factory()`.
 
     One worker process, because rate limits, loaded models and waiting places are kept per process.
+
+    Parameters
+    ----------
+    json_logs_of
+        The service that gunicorn's own JSON lines name; None: lines of text.
     """
     line = [
         sys.executable,
@@ -57,13 +64,17 @@ def gunicorn_line(factory: str, *, host: str, port: int, threads: int, reload: b
     line += ["--worker-connections", str(MAX_CONNECTIONS), "--forwarder-headers", "", "--forwarded-allow-ips", ""]
     line += ["--workers", "1", "--threads", str(threads), "--bind", f"{host}:{port}"]
     line += ["--keep-alive", "75", "--graceful-timeout", "10", "--timeout", "120", "--log-level", "warning"]
+    if json_logs_of is not None:
+        line += ["--name", json_logs_of, "--logger-class", "shared.web.gunicorn_logger.GunicornLogger"]
     if os.path.isdir("/dev/shm"):
         # The worker's heartbeat file: a read-only container has no other place to write.
         line += ["--worker-tmp-dir", "/dev/shm"]
     return [*line, "--reload"] if reload else line
 
 
-def serve(factory: str, *, host: str, port: int, threads: int, reload: bool) -> NoReturn:
-    """Replace this process by gunicorn."""
-    line = gunicorn_line(factory, host=host, port=port, threads=threads, reload=reload)
+def serve(
+    factory: str, *, host: str, port: int, threads: int, reload: bool, json_logs_of: str | None = None
+) -> NoReturn:
+    """Replace this process by gunicorn; parameters as for `gunicorn_line`."""
+    line = gunicorn_line(factory, host=host, port=port, threads=threads, reload=reload, json_logs_of=json_logs_of)
     os.execv(line[0], line)

@@ -1,11 +1,15 @@
-"""One log line per event on standard output, in the same form in every process.
+"""One log line per event on standard output, in the same form in every process, whoever logs it.
 
-Law: each line written while a request is served has its id; no line has secrets or personal data.
+Law: each line written while a request is served has its id; no line has secrets or personal data. A program configures
+its logs before it does anything that may log.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+from types import TracebackType
 from typing import Any, Literal
 
 import structlog
@@ -44,3 +48,28 @@ def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool =
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,
     )
+
+
+class Foreign(logging.Handler):
+    """Passes what libraries log on to our own lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        tell = getattr(log, record.levelname.lower(), log.warning)
+        tell(record.getMessage(), logger=record.name, **({"exc_info": record.exc_info} if record.exc_info else {}))
+
+
+def log_everything() -> None:
+    """Turn into log lines what would be printed otherwise: logs of libraries, warnings, and errors that end a thread.
+
+    For a process of ours alone: it changes what the whole interpreter prints. Call it after `configure_logs`.
+    """
+    logging.basicConfig(handlers=[Foreign()], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
+
+    def ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            structlog.get_logger().critical("ended_by_error", exc_info=(kind, error, trace))
+
+    sys.excepthook = ended
+    threading.excepthook = lambda told: ended(told.exc_type, told.exc_value or told.exc_type(), told.exc_traceback)

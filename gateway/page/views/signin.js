@@ -1,62 +1,49 @@
 // Signing in.
 
-import { signIn } from "../api.js";
+import { health, signIn } from "../api.js";
 import { h, show } from "../dom.js";
+import { door, field, form, sentence } from "./door.js";
 
 /** The sign-in view; `reason` says why somebody who was signed in sees it. */
 export function signInView({ reason, onSignedIn }) {
   const problem = h("div", { id: "problem", role: "alert" });
-  const email = h("input", {
-    id: "email", name: "email", type: "email", autocomplete: "username", required: true, maxlength: 254,
-    "aria-describedby": "problem",
-  });
-  const password = h("input", {
-    id: "password", name: "password", type: "password", autocomplete: "current-password", required: true,
-    "aria-describedby": "problem",
-  });
-  const button = h("button", { type: "submit", class: "main" }, "Sign in");
-  const submit = (event) => {
-    event.preventDefault();
-    attempt({ email, password, button, problem, onSignedIn });
+  const complain = (text) => show(problem, h("p", { class: "notice bad" }, text));
+  const email = field("E-mail", { id: "email", type: "email", autocomplete: "username", maxlength: 254 });
+  const password = field("Password", { id: "password", type: "password", autocomplete: "current-password" });
+  const accounts = h("p", { class: "fine", id: "accounts" });
+  tellWhoMakesAccounts(accounts);
+  const send = async () => {
+    const missing = [email, password].find(({ input }) => !input.value.trim());
+    if (missing) {
+      missing.input.focus();
+      throw new Error(missing === email ? "Enter your e-mail address." : "Enter your password.");
+    }
+    onSignedIn(await signIn(email.input.value.trim(), password.input.value));
   };
-  return h("main", { id: "main", class: "signin" },
-    h("div", { class: "signin-card" },
-      h("img", { src: "/page/favicon.svg", alt: "", width: 44, height: 44 }),
-      h("h1", {}, "RetainStream"),
-      h("p", { class: "note" }, "Who will leave in the next 30 days, why, and what to do about it."),
-      reason && h("p", { class: "notice", role: "status" }, reason),
-      h("form", { onsubmit: submit, novalidate: true },
-        h("label", { for: "email" }, "E-mail"), email,
-        h("label", { for: "password" }, "Password"), password,
-        problem, button)));
+  const explain = (error) => {
+    complain(explained(error));
+    if (error.status) password.input.select();
+  };
+  return door("RetainStream",
+    h("p", { class: "note" }, "Who will leave in the next 30 days, why, and what to do about it."),
+    reason && h("p", { class: "notice", role: "status" }, reason),
+    form({ fields: [email.root, password.root], problem, label: "Sign in", busy: "Signing in …", send, explain }),
+    accounts);
 }
 
-async function attempt({ email, password, button, problem, onSignedIn }) {
-  show(problem);
-  const missing = [email, password].find((field) => !field.value.trim());
-  if (missing) {
-    complain(problem, missing === email ? "Enter your e-mail address." : "Enter your password.");
-    missing.focus();
-    return;
-  }
-  button.disabled = true;
-  button.textContent = "Signing in …";
-  try {
-    onSignedIn(await signIn(email.value.trim(), password.value));
-  } catch (error) {
-    complain(problem, explain(error));
-    button.disabled = false;
-    button.textContent = "Sign in";
-    password.select();
+/** Where an account comes from: from oneself where registration is open, else from whoever runs this server. */
+async function tellWhoMakesAccounts(place) {
+  const { registration } = await health().catch(() => ({}));
+  if (registration === "open") {
+    show(place, "No account yet? ", h("a", { href: "#/register" }, "Create an account"));
+  } else if (registration === "closed") {
+    show(place, "No account yet? An administrator makes them, or whoever runs this server: ",
+      h("code", {}, "retainstream user create E-MAIL --name NAME"));
   }
 }
 
-function complain(problem, text) {
-  show(problem, h("p", { class: "notice bad" }, text));
-}
-
-function explain(error) {
+function explained(error) {
   if (error.status === 401) return "This e-mail and password don't belong together. Check both and try again.";
   if (error.status === 422) return "Enter a whole e-mail address and your password.";
-  return error.requestId && error.status >= 500 ? `${error.message} (request ${error.requestId})` : error.message;
+  return sentence(error);
 }

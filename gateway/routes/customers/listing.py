@@ -6,7 +6,7 @@ Law: scores are read from the database, never computed here; an unknown filter o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -28,6 +28,8 @@ etag.install(bp)
 
 class ListQuery(filtering.FilterFields, Keyset):
     """Our own list: its filters, order and page."""
+
+    open_prefix: ClassVar[str | None] = filtering.PREFIX
 
     after: str | None = Field(None, max_length=2000, description="`next` of the previous page")
     sort: str = Field(

@@ -6,7 +6,7 @@ that no client takes half an answer for a complete one. The manifest of an expor
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from flask import Response, request, send_file
 from pydantic import BaseModel, Field
@@ -46,6 +46,7 @@ FILE: dict[Any, Any] = {
 class CustomersExport(filtering.FilterFields, Query):
     """Customers to export, and the format."""
 
+    open_prefix: ClassVar[str | None] = filtering.PREFIX
     content: Literal["customers", "risk", "segments"] = Field("customers", description="The table")
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
 

@@ -150,10 +150,33 @@ def test_a_cookie_session_reads_without_and_writes_with_the_csrf_value(world: Wo
     world.person()
     client, csrf = browser(world)
     assert client.get(METRICS).status_code == 200
-    assert refused(client.post(PREDICT, json={})) == REJECTED
+    assert refused(client.post(PREDICT, json={}))[:2] == REJECTED[:2]
     for wrong in ("", "wrong", "é"):
-        assert refused(client.post(PREDICT, json={}, headers={"X-CSRF-TOKEN": wrong})) == REJECTED
+        assert refused(client.post(PREDICT, json={}, headers={"X-CSRF-TOKEN": wrong}))[:2] == REJECTED[:2]
     assert client.post(PREDICT, json={}, headers={"X-CSRF-TOKEN": csrf}).status_code == 200
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_missing_or_wrong_csrf_value_is_told_by_header_and_cookie(tmp_path: Path, tls: bool) -> None:
+    world, base = build(tmp_path, BEHIND_TLS=tls), "https://localhost" if tls else "http://localhost"
+    world.person()
+    client = world.client
+    client.post(
+        "/api/auth/login", json={"email": "ann@example.com", "password": PASSWORD, "cookie": True}, base_url=base
+    )
+    cookie = "__Host-csrf_access_token" if tls else "csrf_access_token"
+    expected = f"sends the header X-CSRF-TOKEN with the value of its cookie {cookie}; it "
+    for given, fault in (
+        (None, "is missing."),
+        ("", "is missing."),
+        ("wrong", "has another value."),
+        ("é", "has another value."),
+    ):
+        headers = {} if given is None else {"X-CSRF-TOKEN": given}
+        message = refused(client.post(PREDICT, json={}, headers=headers, base_url=base))[2]
+        assert expected + fault in message, given
+    client.set_cookie(cookie.replace("csrf_access_token", "access_token_cookie"), "rubbish", secure=tls)
+    assert refused(client.post(PREDICT, json={}, headers={"X-CSRF-TOKEN": "x"}, base_url=base)) == REJECTED
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -237,7 +260,7 @@ def test_a_cookie_session_refreshes_and_signs_out(world: World) -> None:
     client, _ = browser(world)
     refresh_csrf = client.get_cookie("csrf_refresh_token")
     assert refresh_csrf is not None
-    assert refused(client.post("/api/auth/refresh")) == REJECTED
+    assert "its cookie csrf_refresh_token; it is missing." in refused(client.post("/api/auth/refresh"))[2]
     assert client.post("/api/auth/refresh", headers={"X-CSRF-TOKEN": refresh_csrf.value}).status_code == 200
     csrf, spare = client.get_cookie("csrf_access_token"), client.get_cookie("refresh_token_cookie", path="/api/auth")
     assert csrf is not None

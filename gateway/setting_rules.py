@@ -1,0 +1,52 @@
+"""What the text of a setting must look like, where a type does not say it.
+
+Law: a message says what is expected and never repeats the value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from limits import parse
+from pydantic import AfterValidator
+
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9-]+(\.[a-z0-9-]+)*)(:[0-9]{1,5})?")
+
+
+def split(value: object) -> object:
+    """Split a comma-separated text; anything else stays as it is."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _is_a_limit(value: str) -> str:
+    try:
+        parse(value)
+    except ValueError:
+        raise ValueError("can't be read as a limit; write it like: 10 per minute") from None
+    return value
+
+
+def _has_three_decimals(value: float) -> float:
+    if round(value, 3) != value:
+        raise ValueError("use at most three decimals: scores are counted in steps of 0.001")
+    return value
+
+
+def exact_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return origins in one form. Raises ValueError where one is not exact."""
+    exact = tuple(each.lower().removesuffix("/") for each in value)
+    try:
+        ports = [urlsplit(each).port for each in exact]  # raises above 65535
+    except ValueError:
+        ports = []
+    if len(ports) < len(exact) or not all(map(_ORIGIN.fullmatch, exact)):
+        raise ValueError("give exact origins, such as https://board.example.com: no star, no path")
+    return exact
+
+
+#: A rate limit, such as `10 per minute`.
+Limit = Annotated[str, AfterValidator(_is_a_limit)]
+#: A probability in steps of 0.001.
+Cut = Annotated[float, AfterValidator(_has_three_decimals)]
