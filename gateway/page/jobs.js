@@ -37,7 +37,9 @@ function workerChanged(context, isAway) {
   show(context.away, isAway && h("p", {}, h("strong", {}, "No worker is running: "),
     "imports, trainings and scoring wait until somebody starts one (", h("code", {}, "retainstream worker"),
     "). What is shown stays as it is."));
-  if (!isAway && context.state.id === null) resume(context).catch((error) => refused(context, error, null));
+  if (isAway || context.state.id !== null) return;
+  if (context.root.classList.contains("bad")) show(context.root).hidden = true; // that there was none is past
+  resume(context).catch((error) => refused(context, error, null));
 }
 
 /** A job whose worker is away stands still, whatever its row says: it is named, and the buttons are free. */
