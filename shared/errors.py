@@ -90,6 +90,12 @@ class InvalidTable(InvalidInput):
     code = "invalid_table"
 
 
+class IdempotencyKeyReused(InvalidInput):
+    """The idempotency key has made a job for another request."""
+
+    code = "idempotency_key_reused"
+
+
 class SchemaMismatch(ServiceError):
     """The table is of another customer base than this database's."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select, update
 
 from database.tables import tables
 from shared.clock import iso
-from shared.errors import invalid
+from shared.errors import IdempotencyKeyReused
 
 j = tables.jobs
 KEY_LIFE = timedelta(hours=24)
@@ -40,7 +40,7 @@ def known(
     question: str | None = None,
     **_: Any,
 ) -> int | None:
-    """Return the id of the job that an idempotency key made before. Raises InvalidInput if its request differs."""
+    """Return the id of the job that a key made before. Raises IdempotencyKeyReused if its request differs."""
     if idempotency_key is None:
         return None
     used = (j.c.user_id == user_id, j.c.kind == kind, j.c.idempotency_key == idempotency_key)
@@ -50,5 +50,5 @@ def known(
     if row is None:
         return None
     if (row.key_id, row.question_sha256) != (key_id, sha_of(params, question)):
-        raise invalid("Idempotency-Key", KEY_IS_USED)
+        raise IdempotencyKeyReused.of([{"field": "Idempotency-Key", "message": KEY_IS_USED}])
     return int(row.id)

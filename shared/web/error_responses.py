@@ -39,6 +39,7 @@ STATUS_OF: Mapping[str, int] = {
     "validation_failed": 422,
     "invalid_schema": 422,
     "invalid_table": 422,
+    "idempotency_key_reused": 422,
     "insufficient_data": 422,
     "leak_found": 422,
     "no_signal": 422,

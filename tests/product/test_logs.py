@@ -54,6 +54,7 @@ def test_every_line_of_every_program_is_json_from_its_start_to_its_end(new_stack
 
 
 def test_a_gateway_that_migrates_logs_json_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    structlog.reset_defaults()  # as in a new process
     served: list[Any] = []
 
     def migrate(path: Path) -> None:

@@ -175,7 +175,7 @@ def submit(
     Raises
     ------
     TooManyQueued, QueueFull
-    InvalidInput
+    IdempotencyKeyReused
         The idempotency key was used for another request.
     """
     with database.write() as connection:
