@@ -252,6 +252,15 @@ class Settings(BaseSettings):
         """The cut of the high-risk list."""
         return self.list_cut if self.list_cut is not None else self.confidence_threshold
 
+    @property
+    def derived(self) -> dict[str, object]:
+        """What holds where these are unset."""
+        return {
+            "own_data_folder": self.data_folder,
+            "open_registration": self.registration_is_open,
+            "list_cut": self.cut,
+        }
+
 
 def load_settings() -> Settings:
     """Read the environment.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from pydantic import AliasChoices, SecretStr
@@ -50,8 +51,14 @@ def names_of(field: FieldInfo) -> tuple[str, ...]:
     return tuple(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (str(alias),)
 
 
-def in_force(settings: BaseSettings) -> list[InForce]:
-    """Return every setting with what set it, in the order of the class."""
+def in_force(settings: BaseSettings, derived: Mapping[str, object] = MappingProxyType({})) -> list[InForce]:
+    """Return every setting with what set it, in the order of the class.
+
+    Parameters
+    ----------
+    derived
+        What holds instead of fields that are unset, by field.
+    """
     kind = type(settings)
     given: dict[Source, Mapping[str, str | None]] = {
         "environment": EnvSettingsSource(kind).env_vars,
@@ -61,6 +68,7 @@ def in_force(settings: BaseSettings) -> list[InForce]:
     for name, field in kind.model_fields.items():
         names = names_of(field)
         value = getattr(settings, name)
+        value = derived.get(name) if value is None else value
         is_secret = SecretStr in (field.annotation, *get_args(field.annotation))
         source, variable = next(
             ((source, each) for source, variables in given.items() for each in names if each.lower() in variables),

@@ -26,7 +26,7 @@ TIMEOUT_S = 60
 def show_settings(as_json: bool) -> None:
     """Show every setting in force: value, and whether it comes from the environment, .env or the default."""
     settings = load_settings()
-    gateway, ml = setting_sources.in_force(settings), _of_the_ml_service()
+    gateway, ml = setting_sources.in_force(settings, settings.derived), _of_the_ml_service()
     read = {each.name for each in (*gateway, *ml)}
     unknown = [name for name in setting_sources.unknown_names(type(settings)) if name not in read]
     if as_json:
@@ -52,10 +52,16 @@ def _of_the_ml_service() -> list[InForce]:
 
 def _print(title: str, settings: Sequence[InForce]) -> None:
     click.secho(title, bold=True)
-    texts = ["********" if each.is_secret and each.source != "default" else each.value or "-" for each in settings]
+    texts = [_text(each) for each in settings]
     name, value = max(len(each.name) for each in settings), max(map(len, texts))
     for each, text in zip(settings, texts, strict=True):
         click.echo(f"  {each.name:<{name}}  {text:<{value}}  {each.source}")
+
+
+def _text(setting: InForce) -> str:
+    if setting.is_secret:
+        return "random, kept" if setting.source == "default" else "********"
+    return setting.value or "-"
 
 
 COMMANDS = (show_settings,)
