@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -91,12 +91,22 @@ class Program:
 
 
 def start(
-    module: str, *words: str, folder: Path, env: Mapping[str, str], out: Path, err: Path | None = None
+    module: str,
+    *words: str,
+    folder: Path,
+    env: Mapping[str, str],
+    out: Path,
+    err: Path | None = None,
+    forking: Sequence[str] = (),
 ) -> Program:
-    """Start `python -m module words...` in a folder; what it prints is appended to files."""
+    """Start `python -m module words...` in a folder; what it prints is appended to files.
+
+    Programs of the packages `forking` that it starts are forks too.
+    """
     told = socket.socket(socket.AF_UNIX)
     told.connect(_server(module.partition(".")[0]))
     asked = {"module": module, "words": words, "folder": str(folder), "env": dict(env), "out": str(out)}
+    asked["forking"] = {package: _server(package) for package in forking}
     told.sendall(json.dumps({**asked, "err": str(err or out)}).encode() + b"\n")
     told.settimeout(START_S)
     return Program([module, *words], int(_line(told)), _told=told)
@@ -118,12 +128,12 @@ def _line(told: socket.socket) -> bytes:
 
 
 def run(
-    module: str, *words: str, folder: Path, env: Mapping[str, str], timeout: float = 120
+    module: str, *words: str, folder: Path, env: Mapping[str, str], timeout: float = 120, forking: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m module words...` to its end and return what it printed."""
     with tempfile.TemporaryDirectory() as kept:
         out, err = Path(kept, "out"), Path(kept, "err")
-        program = start(module, *words, folder=folder, env=env, out=out, err=err)
+        program = start(module, *words, folder=folder, env=env, out=out, err=err, forking=forking)
         try:
             status = program.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -201,6 +211,8 @@ def _become(asked: Mapping[str, Any]) -> None:
         os.environ.update(asked["env"])
         os.chdir(asked["folder"])
         os.execv = _run_here  # type: ignore[assignment]
+        if asked["forking"]:
+            subprocess.Popen = partial(_fork_it, asked["forking"])  # type: ignore[assignment, misc]
         trainings = forks_of_trainings()
         multiprocessing.get_context = lambda _method=None: trainings  # type: ignore[assignment]
         status = _run(asked["module"], asked["words"])
@@ -228,6 +240,13 @@ def _run_here(_path: str, line: Sequence[str]) -> None:
     """In place of `execv`: a service replaces itself by gunicorn, `python -m gunicorn ...`."""
     # gunicorn keeps the folder that it was imported in.
     sys.exit(_run(line[2], [*line[3:], "--chdir", os.getcwd()]))
+
+
+def _fork_it(servers: Mapping[str, str], line: Sequence[str], *, stdout: Any, **_: Any) -> Program:
+    """In place of `Popen`: start `python -m module words...` by another process that is forked."""
+    global _server
+    _server = servers.__getitem__  # type: ignore[assignment]
+    return start(line[2], *line[3:], folder=Path.cwd(), env=os.environ, out=Path(stdout.name))
 
 
 def _redirect(out: str, err: str) -> None:

@@ -101,6 +101,12 @@ def enabled_admins(connection: Connection) -> int:
     return connection.execute(query).scalar_one()
 
 
+def enabled_people(connection: Connection) -> int:
+    """Return the number of enabled accounts besides the demo's."""
+    query = select(func.count()).select_from(u).where(u.c.is_demo == 0, u.c.disabled_at.is_(None))
+    return connection.execute(query).scalar_one()
+
+
 def add(
     connection: Connection, *, email: str, password_hash: str, name: str, role: str, now: str, is_demo: bool = False
 ) -> int | None:

@@ -121,7 +121,11 @@ def import_command(
         absent_are_gone=absent_are_gone,
         **flags,
     )
-    result = run_here(environment, kinds.IMPORT, params)
+    print_import(environment, run_here(environment, kinds.IMPORT, params), absent_are_gone=absent_are_gone)
+
+
+def print_import(environment: Environment, result: dict[str, Any], *, absent_are_gone: bool = False) -> None:
+    """Print what an import did."""
     _print_rejects(environment, result)
     if result["unchanged"]:
         click.echo("This file was imported before; nothing changed.")
@@ -180,7 +184,11 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature although it looks like a leak.")
 def train(allow_leaks: tuple[str, ...]) -> None:
     """Train a model on the matured snapshots; it goes live if it is not worse than the live one."""
-    result = run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks))
+    print_training(run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks)))
+
+
+def print_training(result: dict[str, Any]) -> None:
+    """Print how good a trained model is, and whether it went live."""
     figures = result["metrics"]
     click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows.")
     click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")
@@ -203,7 +211,11 @@ def _figures(values: dict[str, float | None]) -> None:
 @click.option("--allow-missing", multiple=True, metavar="NAME", help="Score although many customers lack this feature.")
 def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
     """Score every active customer with the live model and publish the scores."""
-    result = run_here(prepare(), kinds.SCORE, ScoreParams(sample_size, allow_missing))
+    print_scoring(run_here(prepare(), kinds.SCORE, ScoreParams(sample_size, allow_missing)))
+
+
+def print_scoring(result: dict[str, Any]) -> None:
+    """Print how many customers a run scored."""
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)

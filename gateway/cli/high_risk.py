@@ -38,8 +38,13 @@ NO_SCORES = "No customer is scored yet: import a table, then `retainstream train
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each customer.")
 def high_risk(limit: int, where: tuple[str, ...], as_json: bool) -> None:
     """List the customers most likely to leave, with their reasons."""
-    environment = prepare()
-    pairs = [filter_pair(text) for text in where]
+    print_likeliest(prepare(), limit=limit, pairs=[filter_pair(text) for text in where], as_json=as_json)
+
+
+def print_likeliest(
+    environment: Environment, *, limit: int = 10, pairs: Sequence[Pair] = (), as_json: bool = False
+) -> None:
+    """Print the customers most likely to leave, with their reasons; those who pass the filters, if there are any."""
     if any(name == "scored" for name, _ in pairs):
         raise InvalidInput("The list holds scored customers alone: leave the filter `scored` out.")
     with environment.database.read() as connection:

@@ -9,29 +9,30 @@ import os
 import shlex
 import signal
 import sys
-import time
+from collections.abc import Iterator
+from functools import partial
 
 import click
 
+from database.accounts import users
 from database.customers import customer_base
 from database.engine import files
 from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.jobs import job_lists
-from gateway.cli.setup import follow, prepare, run_here
+from gateway.cli.setup import follow, prepare, run_here, until_available
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.accounts import accounts
+from gateway.services.accounts.demo_account import DEMO_EMAIL, DEMO_PASSWORD
 from gateway.services.jobs import work
 from gateway.services.jobs.params import NoParams
-from gateway.settings import load_settings
+from gateway.settings import Settings, load_settings
 from gateway.worker import main as run_worker
 from shared.clock import utc_now
-from shared.errors import ServiceError, ServiceUnavailable
+from shared.errors import ServiceError
 from shared.web.gunicorn import serve, why_not
 from shared.web.logs import configure_logs, log_everything
-
-START_TIMEOUT_S = 90.0
 
 
 @click.command()
@@ -141,11 +142,11 @@ def first_run(stay: bool, queue: bool) -> None:
         _queue_demo(environment)
         return
     try:
-        _wait_for_services(environment)
+        until_available(partial(_require_services, environment))
         job_id = _queue_demo(environment)
         if job_id is not None:
             work.result_or_raise(follow(environment, job_id))
-        _print_addresses(environment)
+        print_addresses(environment)
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
         if not stay:
@@ -154,18 +155,9 @@ def first_run(stay: bool, queue: bool) -> None:
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
-def _wait_for_services(environment: Environment) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            environment.ml.health()
-            work.require_worker(environment.database, environment.clock)
-        except ServiceUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
+def _require_services(environment: Environment) -> None:
+    environment.ml.health()
+    work.require_worker(environment.database, environment.clock)
 
 
 def _queue_demo(environment: Environment) -> int | None:
@@ -181,17 +173,29 @@ def _queue_demo(environment: Environment) -> int | None:
     return running or work.submit(environment.database, environment.clock, kinds.DEMO, NoParams())
 
 
-def _print_addresses(environment: Environment) -> None:
+def print_addresses(environment: Environment) -> None:
+    """Print where to look, and whom to sign in as or how to get an account."""
     settings = environment.settings
     with environment.database.read() as connection:
-        present = customer_base.get(connection)
+        present, people = customer_base.get(connection), users.enabled_people(connection)
     lines = ["", f"RetainStream is ready: http://localhost:{settings.port}"]
     if present is None:
         lines.append("No customers yet: retainstream import FILE --schema SCHEMA, then retainstream train, score.")
-    elif present.is_demo:
-        lines.append("Sign in with the demo account: alex.chen@netflix.com / password")
+    has_demo_account = present is not None and present.is_demo and settings.app_env != "production"
+    lines += _how_to_sign_in(settings, has_demo_account=has_demo_account, has_people=people > 0)
     lines.append(f"API documentation: http://localhost:{settings.port}/api/docs   Stop with Ctrl-C.")
     click.echo("\n".join(lines))
+
+
+def _how_to_sign_in(settings: Settings, *, has_demo_account: bool, has_people: bool) -> Iterator[str]:
+    if has_demo_account:
+        yield f"Sign in with the demo account: {DEMO_EMAIL} / {DEMO_PASSWORD}"
+    elif not has_people:
+        register = "register on the page, or " if settings.registration_is_open else ""
+        yield (
+            f"No account yet: {register}make an administrator's with "
+            '`retainstream user create YOU@example.com --name "YOUR NAME" --role admin`.'
+        )
 
 
 COMMANDS = (gateway, worker, migrate_command, demo, up, first_run)

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -23,8 +24,10 @@ from gateway.services.jobs import running, work
 from gateway.services.jobs.work import JobKind, P, Work
 from gateway.settings import load_settings
 from shared.clock import iso
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, ServiceUnavailable
 from shared.web.logs import configure_logs
+
+START_TIMEOUT_S = 90.0
 
 
 def prepare() -> Environment:
@@ -60,6 +63,20 @@ def follow(environment: Environment, job_id: int) -> Job:
             line.end()
             return job
         time.sleep(0.3)
+
+
+def until_available(check: Callable[[], None]) -> None:
+    """Call `check` until it no longer raises ServiceUnavailable; after 90 seconds its error is raised."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            check()
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 class ProgressLine:

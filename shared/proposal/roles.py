@@ -76,13 +76,14 @@ class Roles:
 
     def find(self) -> None:
         """Find and say every role."""
-        self._as_of()
-        self._id()
-        self._label()
+        for key, find in (("as_of", self._as_of), ("id", self._id), ("label", self._label)):
+            with self._said.about(key):
+                find()
         email = next((c for c in self._free(re.compile(".*")) if c.share(_E_MAIL) > 0.9), None)
         if email is not None:
             self.roles["email"] = email
-        self._end()
+        with self._said.about("subscription.end"):
+            self._end()
         self._contract()
 
     def _as_of(self) -> None:

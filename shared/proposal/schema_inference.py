@@ -49,12 +49,15 @@ class InferredSchema:
         Feature to what was seen in its column.
     refused
         Columns some cells of which an import refuses, as the notes say.
+    keys
+        For each note, the key of the schema that it is about (`id`, `subscription.end`, `features.NAME`), or None.
     """
 
     schema: Schema
     notes: tuple[str, ...]
     seen: Mapping[str, str] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
+    keys: tuple[str | None, ...] = ()
 
     def to_toml(self) -> str:
         """The schema as a file to read, correct and keep; `shared.schema.features.parse_schema` reads it back."""
@@ -105,7 +108,7 @@ def infer_schema(
         name=Path(name or path).stem.strip()[:80] or None, positive=guess.roles.positive, ignore=tuple(guess.ignore),
         subscription=Subscription(**contract), features=guess.features, **named,
     )  # fmt: skip
-    return InferredSchema(schema, tuple(notes), guess.seen, said.refused)
+    return InferredSchema(schema, tuple(notes), guess.seen, said.refused, said.keys)
 
 
 def _without_headers(file: FileColumns, said: Said) -> tuple[FileColumns, list[int]]:
@@ -172,7 +175,12 @@ class _Guess:
         for note in number_notes(written):
             self._said.say(note)
         for column in read.values():
-            self._say_cells(column)
+            with self._said.about(self._key(column)):
+                self._say_cells(column)
+
+    def _key(self, column: Column) -> str:
+        role = next((role for role, c in self.roles.subscription.items() if c is column), None)
+        return f"features.{column.name}" if role is None or column.name in self.features else f"subscription.{role}"
 
     def _say_cells(self, c: Column) -> None:
         """Name the cells that are not of the column's kind, and the words that count as missing."""
@@ -207,11 +215,13 @@ class _Guess:
             if why:
                 out.setdefault(why, []).append(column.name)
             else:
-                self._add(column)
+                with self._said.about(f"features.{column.name}"):
+                    self._add(column)
         self.ignore = [name for names in out.values() for name in names]
-        for why, names in out.items():
-            self._said.say(f"Left out, {why}: {', '.join(names)}.")
-        self._name_repeats([c for c in self.columns if c.name in self.features])
+        with self._said.about("ignore"):
+            for why, names in out.items():
+                self._said.say(f"Left out, {why}: {', '.join(names)}.")
+            self._name_repeats([c for c in self.columns if c.name in self.features])
 
     def _why_not(self, c: Column) -> str | None:
         label, rows = self.roles.roles.get("label"), len(c.values)

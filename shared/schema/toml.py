@@ -19,6 +19,30 @@ def schema_toml(schema: Schema, notes: Sequence[str], seen: Mapping[str, str]) -
     return "\n".join(_toml(schema, notes, seen)) + "\n"
 
 
+def line_of(text: str, key: str) -> int | None:
+    """Return the line of a schema file that a key is set in; None where it is not set.
+
+    Parameters
+    ----------
+    key
+        Such as `id` or `subscription.end`; of a feature its section, `features.NAME`.
+
+    >>> line_of('id = "who"\n[features."x y"]\nkind = "number"\n', "features.x y")
+    2
+    """
+    table, dot, name = key.partition(".")
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("["):
+            section = line.strip()
+        if table == "features":
+            if section in (f"[features.{name}]", f"[features.{_value(name)}]"):
+                return number
+        elif section == (f"[{table}]" if dot else "") and re.match(rf"{re.escape(name or table)}\s*=", line):
+            return number
+    return None
+
+
 def _toml(schema: Schema, notes: Sequence[str], seen: Mapping[str, str]) -> Iterator[str]:
     yield "# A customer table's columns and what they mean, proposed from the file itself: correct what is wrong."
     yield from (_comment(f"- {note}") for note in notes)

@@ -1,0 +1,42 @@
+"""The ML service of a trial, for as long as it trains and scores; afterwards `retainstream up` starts its own.
+
+Law: it ends with the block that needs it, and with this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from gateway.cli.setup import until_available
+from gateway.clients.ml_client import MLClient
+from shared.errors import Internal
+
+
+@contextmanager
+def running(ml: MLClient, log: Path) -> Iterator[Callable[[], None]]:
+    """Run the ML service for the block, which gets a function that waits until the service answers."""
+    from gateway.cli.supervising import begin_as_child  # honcho: only where it is needed
+
+    with log.open("ab") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ml_service"],
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            preexec_fn=begin_as_child,
+        )
+    try:
+        yield partial(until_available, partial(_require, process, ml, log))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _require(process: subprocess.Popen[bytes], ml: MLClient, log: Path) -> None:
+    if process.poll() is not None:
+        raise Internal(f"The ML service ended at its start; the last lines of {log} say why.")
+    ml.health()
