@@ -280,6 +280,7 @@ LAZY = {
     ("gateway.services.kinds", "gateway.services.models.training"),
     ("gateway.services.kinds", "gateway.services.scoring.scoring_run"),
     ("gateway.cli.data", "shared.proposal.schema_inference"),
+    ("gateway.cli.trial.choices", "shared.proposal.schema_inference"),
     ("gateway.cli.judging", "gateway.services.models.training"),
     ("gateway.cli.operate", "gateway.services.demo"),
     # The process manager, which the containers do without.

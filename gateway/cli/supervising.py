@@ -6,10 +6,8 @@ manager; elsewhere they stay, and the next start names the process that holds th
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import signal
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -17,23 +15,11 @@ from typing import Any
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
+from gateway.cli.children import begin_as_child, end_with_parent
+
 #: A program is given up after this number of deaths, each within QUICK_S of its start.
 MOST_QUICK_DEATHS, QUICK_S = 5, 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
-_PR_SET_PDEATHSIG = 1
-
-
-def begin_as_child() -> None:
-    """Reset the signal handlers of the parent process, and end when it ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    end_with_parent(signal.SIGTERM)
-
-
-def end_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent ends, however it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 class LastingProcess(Process):  # type: ignore[misc]

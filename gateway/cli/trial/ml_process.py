@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from gateway.cli.children import begin_as_child
 from gateway.cli.setup import until_available
 from gateway.clients.ml_client import MLClient
 from shared.errors import Internal
@@ -20,8 +21,6 @@ from shared.errors import Internal
 @contextmanager
 def running(ml: MLClient, log: Path) -> Iterator[Callable[[], None]]:
     """Run the ML service for the block, which gets a function that waits until the service answers."""
-    from gateway.cli.supervising import begin_as_child  # honcho: only where it is needed
-
     with log.open("ab") as written:
         process = subprocess.Popen(
             [sys.executable, "-m", "ml_service"],
