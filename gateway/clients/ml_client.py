@@ -87,6 +87,10 @@ class MLClient:
             self._score_together, max_batch=pool
         )
 
+    def close(self) -> None:
+        """Close the connections: a service that is ending waits two seconds for clients that might still ask."""
+        self._pool.close()
+
     def health(self) -> dict[str, Any]:
         """Return the ML service's health. Raises ServiceUnavailable."""
         return _parsed(_object.validate_json, self._send("GET", "/api/health", read_timeout_s=HEALTH_TIMEOUT_S))

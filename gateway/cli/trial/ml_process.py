@@ -31,6 +31,7 @@ def running(ml: MLClient, log: Path) -> Iterator[Callable[[], None]]:
     try:
         yield partial(until_available, partial(_require, process, ml, log))
     finally:
+        ml.close()
         process.terminate()
         process.wait()
 
