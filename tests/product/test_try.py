@@ -7,10 +7,11 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import requests
 
 from shared.schema.features import load_schema
 from tests import prefork
+from tests.printed import check_printed
 from tests.product.test_own_table import TELCO, needs_telco
 from tests.stack import Stack, is_free, wait_until
 from tests.world import open_world
@@ -188,6 +190,7 @@ def test_what_is_no_table_is_refused_as_the_proposal_refuses_it_and_leaves_nothi
     (tmp_path / "shop.csv").write_bytes(b"\x00\x01\x02\x03")
     proposal = stack.command("schema", "infer", "shop.csv")
     assert refused(attempt(stack, "shop.csv")) == refused(proposal)
+    assert "no schema file none.toml" in refused(attempt(stack, "shop.csv", "--schema", "none.toml"))
     assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
 
 
@@ -212,13 +215,39 @@ def test_a_leak_is_refused_with_its_line_and_corrected_in_the_folder(tried: Trie
     )
 
 
-def test_too_few_leavers_are_refused_with_how_to_go_on(tmp_path: Path) -> None:
+def test_too_few_leavers_are_refused_with_how_to_go_on_as_it_was_asked_for(tmp_path: Path) -> None:
     stack = Stack(tmp_path)
-    write_table(tmp_path / "shop.csv", rows=30)
-    said = refused(attempt(stack, "shop.csv", "--folder", "here"))
+    table = write_table(tmp_path / "shop.csv", rows=30)
+    assert stack.command("schema", "infer", "shop.csv", "-o", "mine.toml").returncode == 0
+    table.write_text(table.read_text().replace("\nc7,", "\nc7,x", 1))
+    asked = ("--folder", "here", "--as-of", "2026-01-31", "--keep-good")
+    done = attempt(stack, "shop.csv", "--schema", "mine.toml", *asked)
+    said = refused(done)
+    assert "The schema is mine.toml: 3 features, label churned, id customer_id, date none." in done.stdout
+    assert "Imported 29 rows" in done.stdout
     assert "leavers" in said and "label and positive: lines" in said
-    assert "retainstream try shop.csv --again --folder here" in said
-    assert (tmp_path / "here" / "base" / "retainstream.db").exists()
+    assert f"retainstream try shop.csv --again {' '.join(asked)} --no-serve" in said
+    assert (tmp_path / "here" / "schema.toml").read_text() == (tmp_path / "mine.toml").read_text()
+    with closing(sqlite3.connect(tmp_path / "here" / "base" / "retainstream.db")) as raw:
+        assert raw.execute("SELECT DISTINCT as_of FROM customer_snapshots").fetchall() == [("2026-01-31",)]
+
+
+@pytest.mark.slow
+@needs_telco
+def test_the_readme_prints_what_is_printed_for_the_telco_table(tmp_path: Path) -> None:
+    """But for the password, and seven of the ten leavers."""
+    stack = Stack(tmp_path)
+    (tmp_path / "telco.csv").symlink_to(TELCO)
+    env = {name: value for name, value in stack.environment.items() if name not in ("DATABASE_PATH", "ML_MODEL_PATH")}
+    done = prefork.run(
+        "gateway", "try", "telco.csv", "--no-serve", folder=tmp_path, env=env, forking=["ml_service"], timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.replace(" --again --no-serve", " --again").splitlines()
+    leavers = [number for number, line in enumerate(lines) if re.match(r" *[\d.]+ %  ", line)]
+    shown = "\n".join([*lines[: leavers[3]], " ...", *lines[leavers[-1] + 1 :]])
+    shown = re.sub(r"localhost:\d+", "localhost:5000", re.sub(r"password \w{20}$", "password ...", shown, flags=re.M))
+    check_printed("retainstream try telco.csv", shown)
 
 
 @pytest.mark.slow
