@@ -253,7 +253,7 @@ def test_the_readme_prints_what_is_printed_for_the_telco_table(tmp_path: Path) -
 @pytest.mark.slow
 @needs_telco
 def test_the_services_are_started_and_ctrl_c_ends_all_of_them(tmp_path: Path) -> None:
-    """As an operator does it, in interpreters: within a minute from the table to the page."""
+    """As an operator does it, in interpreters."""
     stack = Stack(tmp_path)
     line = [sys.executable, "-m", "gateway", "try", str(TELCO)]
     with (tmp_path / "try.log").open("wb") as out:
@@ -261,7 +261,7 @@ def test_the_services_are_started_and_ctrl_c_ends_all_of_them(tmp_path: Path) ->
             line, cwd=tmp_path, env=stack.environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        wait_until(lambda: "RetainStream is ready" in stack.log("try"), "the services are started", 90, 0.2)
+        wait_until(lambda: "RetainStream is ready" in stack.log("try"), "the services are started", 200, 0.2)
         account = re.search(r"as admin (\S+), password (\w+)$", stack.log("try"), re.M)
         assert account is not None
         credentials = dict(zip(("email", "password"), account.groups(), strict=True))

@@ -103,9 +103,9 @@ def _make(trial: Trial, params: ImportParams) -> None:
             _import(trial, environment, params)
             folder.keep(trial.described.text)
             _answer(trial, environment, wait_for_ml)
-        click.echo("The likeliest leavers (more, and filters: `retainstream high-risk` in the folder):")
-        print_likeliest(environment)
-        _make_account(environment)
+            click.echo("The likeliest leavers (more, and filters: `retainstream high-risk` in the folder):")
+            print_likeliest(environment)
+            _make_account(environment)
 
 
 def _import(trial: Trial, environment: Environment, params: ImportParams) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.cli.children import begin_as_child
-from gateway.cli.setup import until_available
+from gateway.cli.setup import ProgressLine, until_available
 from gateway.clients.ml_client import MLClient
 from shared.errors import Internal
 
@@ -29,14 +29,21 @@ def running(ml: MLClient, log: Path) -> Iterator[Callable[[], None]]:
             preexec_fn=begin_as_child,
         )
     try:
-        yield partial(until_available, partial(_require, process, ml, log))
+        yield partial(_wait, process, ml, log)
     finally:
         ml.close()
         process.terminate()
         process.wait()
 
 
-def _require(process: subprocess.Popen[bytes], ml: MLClient, log: Path) -> None:
-    if process.poll() is not None:
-        raise Internal(f"The ML service ended at its start; the last lines of {log} say why.")
-    ml.health()
+def _wait(process: subprocess.Popen[bytes], ml: MLClient, log: Path) -> None:
+    line = ProgressLine()
+
+    def check() -> None:
+        if process.poll() is not None:
+            raise Internal(f"The ML service ended at its start; the last lines of {log} say why.")
+        line.show(0.0, "Starting the ML service")
+        ml.health()
+
+    until_available(check)
+    line.end()
