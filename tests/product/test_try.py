@@ -232,6 +232,15 @@ def test_too_few_leavers_are_refused_with_how_to_go_on_as_it_was_asked_for(tmp_p
         assert raw.execute("SELECT DISTINCT as_of FROM customer_snapshots").fetchall() == [("2026-01-31",)]
 
 
+def test_an_ml_service_that_can_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {"ML_THREADS": "many"})
+    write_table(tmp_path / "shop.csv", rows=60)
+    said = refused(attempt(stack, "shop.csv"))
+    log = tmp_path / FOLDER / "ml.log"
+    assert f"ended at its start; the last lines of {log} say why" in said and "ML_THREADS" in log.read_text()
+    assert "when that is put right: retainstream try shop.csv --again" in said
+
+
 @pytest.mark.slow
 @needs_telco
 def test_the_readme_prints_what_is_printed_for_the_telco_table(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Trial:
     type=click.Path(path_type=Path),
     help=f"Folder for the base, which must not exist; FILE's name with {SUFFIX} if absent.",
 )
-@click.option("--again", is_flag=True, help="Make the base of an earlier `try` anew, by the schema.toml in its folder.")
+@click.option("--again", is_flag=True, help="Replace the base of an earlier `try`, by the schema.toml in its folder.")
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the facts if FILE has none; today if absent.")
 @click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
 @click.option("--no-serve", is_flag=True, help="End after printing, without starting the services.")
