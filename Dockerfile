@@ -47,6 +47,7 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --
  && PYTHONPATH=/packages/lib/python3.12/site-packages python -m pip check
 COPY shared /app/shared
 COPY ml_service /app/ml_service
+COPY retainstream /app/retainstream
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM base AS ml

@@ -188,14 +188,19 @@ class ChurnModel(Predictor):
         Conflict
             If the folder exists and `replace` is false, or if it holds anything but a model.
         """
+        artefacts.write_folder(folder, {**(about or {}), **self.manifest()}, self.files(), replace=replace)
+
+    def files(self) -> dict[str, bytes]:
+        """The files of the model by name, without the manifest."""
         files = {**self.trees.files(), **(self.training_folds.files() if self.training_folds else {})}
         if self.report is not None:
             files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
         if self.report_page is not None:
             files[PAGE_FILE] = self.report_page
-        artefacts.write_folder(folder, {**(about or {}), **self._manifest()}, files, replace=replace)
+        return files
 
-    def _manifest(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
+        """Everything about the model that is not in its files, as JSON values."""
         return {
             "format": FORMAT,
             "model_version": self.version,
@@ -238,6 +243,11 @@ class ChurnModel(Predictor):
         manifest, files = artefacts.read_folder(folder)
         if manifest.get("format") != FORMAT:
             raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} has a format that this service can't read.")
+        return cls.from_files(manifest, files, threads=threads)
+
+    @classmethod
+    def from_files(cls, manifest: Mapping[str, Any], files: Mapping[str, bytes], *, threads: int = 1) -> Self:
+        """Make the model whose `manifest` and `files` these are; nothing is verified."""
         model = cls(
             schema_from_dict(manifest["schema"]),
             version=manifest["model_version"],

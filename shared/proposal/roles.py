@@ -62,10 +62,10 @@ SHOWN_CANDIDATES = 5
 
 
 class Roles:
-    """The roles of one file's columns."""
+    """The roles of one file's columns; `label` names the one that tells who left, where somebody said so."""
 
-    def __init__(self, columns: list[Column], said: Said) -> None:
-        self._columns, self._said = columns, said
+    def __init__(self, columns: list[Column], said: Said, label: str | None = None) -> None:
+        self._columns, self._said, self._named = columns, said, label
         self.roles: dict[str, Column] = {}
         self.subscription: dict[str, Column] = {}
         self.positive: tuple[str, ...] = ()
@@ -124,11 +124,8 @@ class Roles:
         rows = len(column.values)
         if pa.types.is_floating(column.values.type) or column.distinct < 2:
             return None
-        if (
-            column.numbers is not None
-            and not column.whole
-            and self._fractions(column) > (tolerated(rows) if rows > FEW else 0)
-        ):
+        odd = tolerated(rows) if rows > FEW else 0
+        if column.numbers is not None and not column.whole and self._fractions(column) > odd:
             return None
         ids = cells.identifiers(column.values, column.name, cells.CellProblems(1))
         table: dict[str, Any] = {"id": ids}
@@ -144,19 +141,23 @@ class Roles:
     # --- label ------------------------------------------------------------------------------------------------------
 
     def _label(self) -> None:
-        for name in (_CHURN, _GONE, _TARGET):
-            for column in self._free(name):
-                values = _values(column)
-                if len(values) == 2 or (len(values) > 2 and self._odd(column, values) is not None):
-                    self._is_label(column, values)
-                    return
-        for name in (_CHURN, _GONE, _STATUS):
-            for column in self._free(name):
-                left = [v for v in _values(column) if _GONE_WORDS.fullmatch(v)]
-                if left and len(left) < len(_values(column)) <= MANY_STATES:
-                    self._is_status(column, left)
-                    return
+        for column in self._labels(_CHURN, _GONE, _TARGET):
+            values = _values(column)
+            if len(values) == 2 or (len(values) > 2 and self._odd(column, values) is not None):
+                self._is_label(column, values)
+                return
+        for column in self._labels(_CHURN, _GONE, _STATUS):
+            left = [v for v in _values(column) if _GONE_WORDS.fullmatch(v)]
+            if left and len(left) < len(_values(column)) <= MANY_STATES:
+                self._is_status(column, left)
+                return
         self._no_label()
+
+    def _labels(self, *names: re.Pattern[str]) -> Iterator[Column]:
+        """The column that somebody named as the label, else those with such a name."""
+        if self._named is None:
+            return (c for name in names for c in self._free(name))
+        return (c for c in self._free(re.compile(".*")) if c.name == self._named.strip())
 
     def _odd(self, column: Column, values: dict[str, int]) -> list[int] | None:
         """Rows with neither of the two common values; None where there are too many."""
@@ -199,7 +200,7 @@ class Roles:
             self._said.say(f"{rows} no label in {column.name!r}: not trained on, but scored.")
 
     def _no_label(self) -> None:
-        named = [c for name in (_CHURN, _GONE, _TARGET, _STATUS) for c in self._free(name)]
+        named = list(self._labels(_CHURN, _GONE, _TARGET, _STATUS))
         found = "".join(f" {c.name!r} holds {_count(c)}." for c in named[:SHOWN_CANDIDATES])
         pairs = [c.name for c in self._columns if c not in named and len(_values(c)) == 2][:SHOWN_CANDIDATES]
         other = f" Columns with two values: {', '.join(map(repr, pairs))}." if pairs else ""

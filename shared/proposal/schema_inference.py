@@ -65,7 +65,12 @@ class InferredSchema:
 
 
 def infer_schema(
-    path: Path | str, *, name: str | None = None, folder: Path | None = None, between: Between = nothing
+    path: Path | str,
+    *,
+    name: str | None = None,
+    label: str | None = None,
+    folder: Path | None = None,
+    between: Between = nothing,
 ) -> InferredSchema:
     """Propose a schema for a CSV or Parquet file from its headers and its values.
 
@@ -75,6 +80,8 @@ def infer_schema(
     ----------
     name
         The file's name, where `path` is a name of ours.
+    label
+        The column that tells who left, where somebody said so; else it is looked for.
     folder
         Where a copy in UTF-8 may be written, as for `open_table`.
     between
@@ -92,7 +99,7 @@ def infer_schema(
         said = Said()
         if long:
             said.say(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
-        guess = _Guess(*_without_headers(file, said), said, between)
+        guess = _Guess(*_without_headers(file, said), said, between, label)
         guess.find()
         notes = said.notes(table)
     if not guess.features:
@@ -144,7 +151,9 @@ def _formats(file: FileColumns, between: Between) -> dict[str, NumberFormat]:
 class _Guess:
     """One pass over the columns: their roles, and what is left for the model."""
 
-    def __init__(self, file: FileColumns, places: list[int], said: Said, between: Between) -> None:
+    def __init__(
+        self, file: FileColumns, places: list[int], said: Said, between: Between, label: str | None = None
+    ) -> None:
         self._between, self._said = between, said
         said.places = places
         stripped = Counter(name.strip() for name in file.names)
@@ -159,7 +168,7 @@ class _Guess:
             said.say(note)
         for long in (name for name in file.names if len(name) > MAX_NAME):
             said.say(f"{long[:40]!r}… is left out: its name is too long.")
-        self.roles = Roles(self.columns, said)
+        self.roles = Roles(self.columns, said, label)
         self.features: dict[str, Feature] = {}
         self.ignore: list[str] = []
         self.seen: dict[str, str] = {}

@@ -126,3 +126,5 @@ def test_the_wheel_starts_from_an_empty_folder(clone: Path, tmp_path: Path) -> N
         assert "<title>" in requests.get(f"{address}/", timeout=10).text
         assert requests.get(f"{address}/page/main.js", timeout=10).status_code == 200
     run(command, "schema", "--help", folder=empty)
+    face = "from retainstream import ChurnModel; print(ChurnModel(label='churn'))"
+    assert "ChurnModel(label='churn')" in run(tmp_path / "venv" / "bin" / "python", "-c", face, folder=empty)
