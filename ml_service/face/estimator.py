@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.utils.validation import check_consistent_length
 
 from ml_service.api.codec import checked_version
-from ml_service.data.dataset import snapshot_of
+from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.face import classes, frames
 from ml_service.face.refusals import as_value_errors
 from ml_service.face.scores import FittedModel
@@ -25,7 +25,7 @@ from ml_service.training.pipeline import Effort, train
 from shared.clock import iso, utc_now
 from shared.errors import InsufficientData, InvalidInput, NoSignal
 from shared.schema.features import Schema, load_schema
-from shared.tables.read import CustomerTable, read_table
+from shared.tables.read import read_table
 
 #: Name of the label's column if `y` has none.
 LABEL = "churn"
@@ -137,9 +137,10 @@ class ChurnModel(FittedModel):
                 found = frames.meaning(path, schema, label, positive)
                 table = read_table(path, found.schema, label="required")
             named = classes.classes_of(frames.arrow_column(frame[label], label), found.schema)
-            model = self._train(table)
+            snapshot = snapshot_of(table)
+            model = self._train(snapshot)
         self._take(model, found.schema, named)
-        self.notes_, self.rate_ = tuple(dict.fromkeys((*found.notes, *table.notes))), float(np.mean(table.label))
+        self.notes_, self.rate_ = tuple(dict.fromkeys((*found.notes, *table.notes))), float(np.mean(snapshot.label))
         return self
 
     def _take(self, model: churn_model.ChurnModel | None, schema: Schema, named: classes.Classes) -> None:
@@ -161,7 +162,9 @@ class ChurnModel(FittedModel):
         """The table with its label, and the label's name."""
         if y is None:
             if label is None:
-                raise InvalidInput("ChurnModel requires y to be passed, but the target y is None; or name its column.")
+                raise InvalidInput(
+                    "ChurnModel requires y to be passed, but the target y is None; or name its column of X as label."
+                )
             frame = self._frame(X, label, reset=True)
             if label not in frame.columns:
                 raise InvalidInput(f"X has no column {label!r}, the label; it has {', '.join(frame.columns)}.")
@@ -174,10 +177,10 @@ class ChurnModel(FittedModel):
             raise InvalidInput(f"X holds a column {label!r}, and y is called so too: give one of them.")
         return frame.assign(**{label: labels}), label
 
-    def _train(self, table: CustomerTable) -> churn_model.ChurnModel | None:
+    def _train(self, snapshot: Snapshot) -> churn_model.ChurnModel | None:
         try:
             return train(
-                snapshot_of(table),
+                snapshot,
                 version=self.version,
                 seed=int(self.random_state),
                 threads=int(self.threads),
@@ -206,8 +209,10 @@ class ChurnModel(FittedModel):
             If there is no model, or the folder holds something else.
         """
         model = self._made()
-        names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
-        kept = {"classes": self._classes.as_dict(), "n_features": self.n_features_in_, "features": names}
+        kept: dict[str, Any] = {"classes": self._classes.as_dict()}
+        if hasattr(self, "n_features_in_"):
+            names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
+            kept |= {"n_features": self.n_features_in_, "features": names}
         about = {"created_at": iso(utc_now()), "data_sha256": self.report.get("data_sha256"), FACE: kept}
         with as_value_errors():
             model.save(Path(folder), about=about, replace=replace)
@@ -235,11 +240,12 @@ class ChurnModel(FittedModel):
         """
         with as_value_errors():
             model = churn_model.ChurnModel.load(Path(folder), threads=threads)
-            kept = artefacts.read_manifest(Path(folder)).get(FACE)
+            kept = artefacts.read_manifest(Path(folder)).get(FACE, {})
         trials = model.search.get("trials", 4)
         made = cls(trials=trials, schema=model.schema, random_state=model.seed, threads=threads, version=model.version)
-        made._take(model, model.schema, classes.PLAIN if kept is None else classes.Classes.from_dict(kept["classes"]))
-        if kept is not None:
+        named = classes.Classes.from_dict(kept["classes"]) if kept else classes.PLAIN
+        made._take(model, model.schema, named)
+        if "n_features" in kept:
             made.n_features_in_ = kept["n_features"]
             if kept["features"] is not None:
                 made.feature_names_in_ = np.array(kept["features"], dtype=object)

@@ -76,6 +76,8 @@ def arrow_column(values: pd.Series[Any], name: str) -> pa.Array:
         column = column.combine_chunks()
     if pa.types.is_nested(column.type) or isinstance(column.type, pa.BaseExtensionType):
         return _as_text(values, name)
+    if pa.types.is_decimal(column.type):
+        return column.cast(pa.string())  # read as a number from its digits: a cast to float is off in the last bit
     return column.cast(pa.float64()) if pa.types.is_float16(column.type) else plain(column)
 
 

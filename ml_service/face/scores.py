@@ -49,9 +49,8 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         # Boosters hold locks, which can't be pickled: a model is its files.
         state = dict(super().__getstate__())
-        if state.get("model_") is not None:
-            state["model_"] = (self.model_.manifest(), self.model_.files())
-        return state
+        model = state.get("model_")
+        return state if model is None else {**state, "model_": (model.manifest(), model.files())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state.get("model_") is not None:
