@@ -30,14 +30,13 @@ from shared.tables.columns import plain
 
 ROW_GROUP = 65_536
 #: Cells that a file could hold. A list or a dict could not.
-_PLAIN = (str, bool, np.bool_, Real, Decimal, date)
+_PLAIN = (str, bool, np.bool_, Real, Decimal, date, pd.Interval, pd.Period)
 
 
 def named_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its columns' names if all are text, else with x0, x1, …, as scikit-learn names them."""
-    if all(isinstance(name, str) for name in frame.columns):
-        return frame
-    return frame.set_axis([f"x{place}" for place in range(frame.shape[1])], axis="columns")
+    """The frame with x0, x1, … in place of names that are no text, as scikit-learn names columns."""
+    names = [name if isinstance(name, str) else f"x{place}" for place, name in enumerate(frame.columns)]
+    return frame.set_axis(names, axis="columns")
 
 
 @contextmanager
@@ -66,19 +65,15 @@ def arrow_column(values: pd.Series[Any], name: str) -> pa.Array:
     TypeError
         If a cell is neither a text nor a number, a truth value or a date.
     """
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object)
     try:
-        column = pa.array(values, from_pandas=True)
+        column = plain(pa.array(values, from_pandas=True))
     except pa.ArrowException:
-        column = _as_text(values, name)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
+        return _as_text(values, name)
     if pa.types.is_nested(column.type) or isinstance(column.type, pa.BaseExtensionType):
         return _as_text(values, name)
     if pa.types.is_decimal(column.type):
         return column.cast(pa.string())  # read as a number from its digits: a cast to float is off in the last bit
-    return column.cast(pa.float64()) if pa.types.is_float16(column.type) else plain(column)
+    return column.cast(pa.float64()) if pa.types.is_float16(column.type) else column
 
 
 def _as_text(values: pd.Series[Any], name: str) -> pa.Array:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ml_service.arrays import Flags, Floats
@@ -138,7 +139,8 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _made(self) -> churn_model.ChurnModel:
         check_is_fitted(self, "schema_")
         if self.model_ is None:
-            raise ValueError("No model was made of these rows: there is nothing but the share of leavers (rate_).")
+            # An AttributeError too: whoever lists the attributes of an estimator reads `report`.
+            raise NotFittedError("No model was made of these rows: there is nothing but the share of leavers (rate_).")
         return self.model_
 
     def _frame(self, X: Any, label: str | None, *, reset: bool) -> pd.DataFrame:

@@ -191,6 +191,8 @@ def test_too_few_leavers_are_refused_or_told_as_a_rate(customers: pd.DataFrame) 
         with pytest.raises(ValueError, match="No model was made"):
             ask()
     assert not Path("nowhere").exists()
+    assert "report" not in dir(model)
+    assert model._repr_html_()
 
 
 def test_labels_that_the_features_do_not_tell_are_refused(customers: pd.DataFrame) -> None:

@@ -36,6 +36,8 @@ COLUMNS: dict[str, Any] = {
     "perhaps": pd.array(told([True, False, None]), dtype="boolean"),
     "mixed": told(["7", 7, 7.5, None, True]),
     "money": told([Decimal("9.90"), Decimal("19.90"), None]),
+    "bins": pd.cut(EACH / 3.3, 5),
+    "months": pd.period_range("2019-01", periods=ROWS, freq="M"),
     "started": pd.to_datetime("2024-01-01") + pd.to_timedelta(EACH, unit="D"),
     "day": told([dt.date(2024, 5, 1), dt.date(2024, 6, 1), None]),
     "empty": [None] * ROWS,

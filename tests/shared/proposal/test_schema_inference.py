@@ -51,6 +51,16 @@ def told(proposal: InferredSchema, *words: str) -> bool:
 N = [3, 5, 8]
 
 
+def test_the_label_that_somebody_names_is_taken_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("churn,renewed,n\n0,no,3\n1,yes,5\n0,no,8\n")
+    assert infer_schema(path).schema.label == "churn"
+    named = infer_schema(path, label="renewed").schema
+    assert (named.label, named.positive) == ("renewed", ("yes",))
+    assert "churn" in named.ignore, "it tells the outcome too"
+    assert infer_schema(path, label="n").schema.label is None
+
+
 @pytest.mark.parametrize("name", ["id", "customerID", "CustomerId", "user_id", "account", "CLIENTNUM", "msisdn"])
 def test_an_id_is_known_by_its_name_and_its_values(infer: Infer, name: str) -> None:
     assert infer(**{name: ["a", "b", "c"], "n": N}).schema.id == name
