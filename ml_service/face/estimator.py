@@ -56,9 +56,9 @@ class ChurnModel(FittedModel):
         Features that are accepted even if they give the outcome away.
     version : str, default="2.4.1"
         Version of the model, under which a service finds it.
-    if_refused : {"raise", "rate"}, default="raise"
-        With too few leavers or stayers, or without a signal, there is no model: raise ValueError, or warn and predict
-        for everybody the share of leavers among the rows.
+    if_refused : {"rate", "raise"}, default="rate"
+        With too few leavers or stayers, or without a signal, there is no model: warn and predict for everybody the
+        share of leavers among the rows, as scikit-learn expects of small tables, or raise ValueError.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class ChurnModel(FittedModel):
         threads: int = 2,
         allow_leaks: Sequence[str] = (),
         version: str = "2.4.1",
-        if_refused: Literal["raise", "rate"] = "raise",
+        if_refused: Literal["rate", "raise"] = "rate",
     ) -> None:
         self.label, self.positive, self.trials, self.schema = label, positive, trials, schema
         self.time_budget, self.random_state, self.threads = time_budget, random_state, threads

@@ -165,7 +165,7 @@ def test_a_label_of_several_states_has_the_classes_0_and_1_and_rows_without_one_
 
 def test_what_means_left_can_be_told(customers: pd.DataFrame) -> None:
     coded = customers.drop(columns="churn").assign(code=customers["churn"].map({"Yes": 7.0, "No": 1.0}))
-    told = ChurnModel(label="code", positive=7, if_refused="rate")
+    told = ChurnModel(label="code", positive=7)
     with pytest.warns(UserWarning, match="at least 25 of each"):
         told.fit(coded.head(40))
     assert (told.classes_.tolist(), told.positive_class_) == ([1.0, 7.0], 7.0)
@@ -173,7 +173,7 @@ def test_what_means_left_can_be_told(customers: pd.DataFrame) -> None:
     many = coded.assign(code=np.arange(len(coded)) % 5)
     with pytest.raises(ValueError, match=r"'code' don't tell who left.*`positive`"):
         ChurnModel(label="code").fit(many)
-    few = ChurnModel(label="code", positive=[0, 4], if_refused="rate")
+    few = ChurnModel(label="code", positive=[0, 4])
     with pytest.warns(UserWarning, match="at least 25 of each"):
         assert few.fit(many.head(50)).rate_ == 0.4
 
@@ -181,9 +181,9 @@ def test_what_means_left_can_be_told(customers: pd.DataFrame) -> None:
 def test_too_few_leavers_are_refused_or_told_as_a_rate(customers: pd.DataFrame) -> None:
     few = customers.head(60)
     with pytest.raises(ValueError, match=r"leavers and .* stayers; at least 25 of each are needed"):
-        ChurnModel(label="churn").fit(few)
+        ChurnModel(label="churn", if_refused="raise").fit(few)
     with pytest.warns(UserWarning, match="at least 25 of each are needed.*share of leavers"):
-        model = ChurnModel(label="churn", if_refused="rate").fit(few)
+        model = ChurnModel(label="churn").fit(few)
     assert model.rate_ == (few["churn"] == "Yes").mean()
     assert (model.predict_proba(customers) == [1 - model.rate_, model.rate_]).all()
     assert set(model.predict(customers)) == {"No"}
@@ -198,7 +198,7 @@ def test_too_few_leavers_are_refused_or_told_as_a_rate(customers: pd.DataFrame) 
 def test_labels_that_the_features_do_not_tell_are_refused(customers: pd.DataFrame) -> None:
     shuffled = np.random.default_rng(0).permutation(customers["churn"])
     with pytest.raises(ValueError, match="No signal found"):
-        ChurnModel(trials=1).fit(customers.drop(columns="churn"), shuffled)
+        ChurnModel(trials=1, if_refused="raise").fit(customers.drop(columns="churn"), shuffled)
 
 
 def test_a_feature_that_gives_the_outcome_away_is_refused_unless_allowed(customers: pd.DataFrame) -> None:
@@ -215,7 +215,7 @@ def test_a_schema_says_what_the_columns_mean(customers: pd.DataFrame, tmp_path: 
         'label = "churn"\npositive = ["Yes"]\n[features.calls]\nkind = "number"\n[features.tariff]\nkind = "category"\n'
     )
     with pytest.warns(UserWarning, match="at least 25 of each"):
-        model = ChurnModel(schema=path, if_refused="rate").fit(customers.head(40))
+        model = ChurnModel(schema=path).fit(customers.head(40))
     assert list(model.schema_.features) == ["calls", "tariff"]
     assert clone(model).schema == path
     with pytest.raises(ValueError, match="There is no schema file"):

@@ -56,5 +56,5 @@ def test_the_page_has_every_parameter_with_its_default() -> None:
     given = ChurnModel().get_params()
     assert set(rows) == set(given)
     plain = {name: value for name, value in given.items() if isinstance(value, int | str)}
-    assert plain == {"trials": 4, "random_state": 0, "threads": 2, "version": "2.4.1", "if_refused": "raise"}
+    assert plain == {"trials": 4, "random_state": 0, "threads": 2, "version": "2.4.1", "if_refused": "rate"}
     assert {name: rows[name].strip("`") for name in plain} == {name: str(value) for name, value in plain.items()}

@@ -21,13 +21,13 @@ from retainstream import ChurnModel
 MOST_EXCEPTIONS = 12
 EXCEPTIONS = {
     "check_positive_only_tag_during_fit": "its feature alone tells the class of the irises: the product refuses a leak",
-    "check_classifiers_train": "wants the class at 0.5; predict gives it at the threshold with the best F1 out of fold",
+    "check_classifiers_train": "one feature of its blobs alone tells their class: the product refuses a leak",
 }
 
 
 def checked() -> ChurnModel:
     """Most tables of the checks are smaller than the product trains on (25 leavers): there, it says the rate, as told."""
-    return ChurnModel(trials=1, threads=1, allow_leaks=("x0", "x1"), if_refused="rate")
+    return ChurnModel(trials=1, threads=1)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -54,7 +54,7 @@ def test_each_exception_still_is_one() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_names_of_columns_are_those_of_fit_in_their_order() -> None:
-    check_dataframe_column_names_consistency("ChurnModel", ChurnModel(trials=1, if_refused="rate"))
+    check_dataframe_column_names_consistency("ChurnModel", ChurnModel(trials=1))
 
 
 def test_parameters_are_read_set_and_shown() -> None:
@@ -80,7 +80,7 @@ def test_it_works_at_the_end_of_a_pipeline_and_under_cross_validation(customers:
 
 @pytest.mark.filterwarnings("ignore:.*at least 25 of each:UserWarning")
 def test_a_table_that_holds_its_label_is_cross_validated_without_y(customers: pd.DataFrame) -> None:
-    model = ChurnModel(label="churn", if_refused="rate")
+    model = ChurnModel(label="churn")
     accuracies = cross_val_score(model, customers.head(60), cv=2)
     stayed = (customers["churn"].head(60) == "No").to_numpy()
     assert accuracies.tolist() == [stayed[:30].mean(), stayed[30:].mean()]
