@@ -21,8 +21,8 @@ from database.customers import customers
 from database.scoring import dashboard, runs
 from gateway.services.jobs.params import ScoreParams
 from gateway.services.scoring import scoring_run
-from ml_service.model import boosting
 from ml_service.model.out_of_fold import UNSEEN
+from ml_service.model.trees import boosting
 
 
 def best(do: Callable[[], Any], times: int = 3) -> float:

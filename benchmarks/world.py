@@ -30,11 +30,11 @@ from gateway.settings import Settings
 from ml_service.api.service import MLService
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.simulated import simulated
-from ml_service.model import boosting
-from ml_service.model.boosters import Trees
 from ml_service.model.calibration import fit_beta
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.registry import Registry
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosters import Trees
 from ml_service.training.process import Trainer
 from shared.clock import iso, utc_now
 from shared.schema.features import built_in_schema

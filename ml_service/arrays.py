@@ -13,6 +13,8 @@ Labels = npt.NDArray[np.int8]
 Folds = npt.NDArray[np.int8]
 #: Row positions, groups and keys.
 Ints = npt.NDArray[np.int64]
+#: Hashes of customers.
+Hashes = npt.NDArray[np.uint64]
 #: Positions as NumPy returns them.
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]

@@ -6,7 +6,7 @@ Law: a snapshot that can't be used is refused before training begins.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import orjson
@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ml_service.arrays import Dates, Floats, Labels
+from ml_service.arrays import Dates, Floats, Indices, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
+from ml_service.data.thinning import thin
 from shared.contracts import arrow
-from shared.contracts.api import TrainParams
+from shared.contracts.api import GRACE_DAYS, TrainParams
 from shared.errors import InvalidInput, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
@@ -44,6 +45,8 @@ class Snapshot:
         Customer of each row, null where it has no key.
     true_probability : ndarray of float64, shape (n_rows,), or None
         Only for simulated rows: for the ceiling in the report, never a feature.
+    grace_days : int, default=30
+        Days after a row's window until its label is known.
     """
 
     schema: Schema
@@ -52,6 +55,28 @@ class Snapshot:
     as_of: Dates | None
     row_keys: pa.Array
     true_probability: Floats | None = None
+    grace_days: int = GRACE_DAYS
+
+    def take(self, rows: Indices) -> Snapshot:
+        """The rows at these positions."""
+        return replace(
+            self,
+            features=self.features.take(pa.array(rows)),
+            label=self.label[rows],
+            as_of=None if self.as_of is None else self.as_of[rows],
+            row_keys=self.row_keys.take(pa.array(rows)),
+            true_probability=None if self.true_probability is None else self.true_probability[rows],
+        )
+
+    def usable_rows(self, seed: int) -> Indices:
+        """Positions of the rows to use: of each customer with a key, those that lie 27 days apart or more (`thin`)."""
+        if self.as_of is None:
+            return np.arange(len(self.label))
+        has_key = self.row_keys.is_valid().to_numpy(zero_copy_only=False)
+        keyed = np.flatnonzero(has_key)
+        kept = ~has_key
+        kept[keyed[thin(np.asarray(self.row_keys.drop_null(), dtype=np.int64), self.as_of[keyed], seed)]] = True
+        return np.flatnonzero(kept)
 
     def matrix(self) -> tuple[Matrix, dict[str, list[str]]]:
         """The matrix of all rows, and the values of each category."""

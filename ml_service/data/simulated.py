@@ -73,6 +73,8 @@ def simulated(preset: str = "documented", *, customers: int = CUSTOMERS, seed: i
         as_of=FIRST_DAY + months * STEP_DAYS,
         row_keys=pa.array(np.concatenate([training.customer, test.customer]), pa.int64()),
         true_probability=np.concatenate([training.p_true, test.p_true]).astype(np.float64),
+        # Nobody returns within a simulated month, so each label is known when its window ends.
+        grace_days=0,
     )
     return Simulated(snapshot, metrics.auc(test.churned, test.p_true))
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
-from ml_service.arrays import Dates, Floats, Folds, Ints, Labels
+from ml_service.arrays import Dates, Flags, Folds, Hashes, Indices, Ints, Labels
+from ml_service.data.thinning import MIN_DAYS_APART, count_leavers
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 from shared.errors import InsufficientData
 
 #: Minimum numbers of leavers and of stayers: in all rows, in the training rows and in the test rows.
 MIN_ROWS, MIN_TRAINING, MIN_TEST = 25, 15, 5
 #: Number of folds; fewer on large tables, where more training rows per fold change nothing.
 FOLDS, FOLDS_OF_MANY_ROWS, MANY_ROWS = 5, 3, 60_000
-TEST_PARTS = 4
-#: If at least this share of the rows is distinct, identical rows are copies rather than coincidences.
-MIN_DISTINCT_SHARE = 0.5
+#: The test: at most this many periods, and one of this many; fewer if training would keep under this many leavers.
+MAX_TEST_PERIODS, TEST_PARTS, ENOUGH_LEAVERS = 3, 4, 500
 
 
 @dataclass(frozen=True)
@@ -30,53 +30,26 @@ class Split:
     Attributes
     ----------
     kind : {"time", "stratified"}
+    rows : ndarray of int64, shape (n_rows,)
+        Positions of all usable rows, in ascending order: those of training and test, and those dated between the two.
     training : ndarray of int64, shape (n_training,)
         Positions of the training rows, in ascending order.
     test : ndarray of int64, shape (n_test,)
         Positions of the test rows, in ascending order.
+    labels_known : bool, default=True
+        Whether the outcomes of all training rows were known when the test began.
     """
 
     kind: Literal["time", "stratified"]
+    rows: Ints
     training: Ints
     test: Ints
+    labels_known: bool = True
 
-
-def customer_groups(row_keys: pa.Array | pa.ChunkedArray, values: Floats) -> Ints:
-    """Group the rows that must stay together in a split.
-
-    Rows with the same key belong to one customer. In a table without keys, or with one row per key, rows are grouped if
-    all their values are the same: the table can contain a row twice, and the copy would give the answer away. If fewer
-    than half of its rows are distinct, identical rows are coincidences, and each row is a customer.
-
-    Parameters
-    ----------
-    row_keys : pyarrow array of int64, length n_rows
-        Null where a row has no key.
-    values : ndarray of float64, shape (n_rows, n_features)
-        The model's matrix.
-
-    Returns
-    -------
-    groups : ndarray of int64, shape (n_rows,)
-        The same number for rows of one group.
-    """
-    has_key = row_keys.is_valid().to_numpy(zero_copy_only=False)
-    groups = np.empty(len(values), dtype=np.int64)
-    keys, groups[has_key] = np.unique(np.asarray(row_keys.drop_null(), dtype=np.int64), return_inverse=True)
-    identical = _identical_rows(values)
-    if len(keys) == has_key.sum() and len(np.unique(identical)) >= MIN_DISTINCT_SHARE * len(values):
-        # One row per key: rows of one customer under two keys stay together as well.
-        return identical
-    without = np.flatnonzero(~has_key)
-    copies = len(np.unique(identical[without])) >= MIN_DISTINCT_SHARE * len(without)
-    groups[without] = len(values) + (identical[without] if copies else np.arange(len(without)))
-    return groups
-
-
-def _identical_rows(values: Floats) -> Ints:
-    # Compared as bytes, so that missing values are equal.
-    rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 8))).ravel()
-    return np.asarray(np.unique(rows, return_inverse=True)[1], dtype=np.int64)
+    def among(self, rows: Indices) -> Split:
+        """The split of a table, where this is the split of some of its rows, given by their positions."""
+        parts = (rows[part] for part in (self.rows, self.training, self.test))
+        return Split(self.kind, *parts, labels_known=self.labels_known)
 
 
 def stratified_group_folds(groups: Ints, label: Labels, parts: int, seed: int) -> Folds:
@@ -115,11 +88,22 @@ def stratified_group_folds(groups: Ints, label: Labels, parts: int, seed: int) -
     return np.asarray(part_of_group[inverse])
 
 
-def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int, *, named: str | None = None) -> Split:
+def split_rows(
+    label: Labels,
+    as_of: Dates | None,
+    groups: Ints,
+    seed: int,
+    *,
+    named: str | None = None,
+    grace_days: int = GRACE_DAYS,
+    order: Hashes | None = None,
+) -> Split:
     """Split rows into training and test rows.
 
-    With more than one date, the rows of the newest quarter of the distinct dates (at least one date) are the test rows;
-    otherwise a random quarter of the groups, stratified by label.
+    Rows of more than one period (`periods`) are split by time. The newest periods are the test rows: three, a quarter
+    of them at most, at least one; fewer where the training rows would keep under 500 leavers. Training rows are those
+    whose outcome was known when the test began. Where these are too few, all rows whose windows end before the test
+    are taken, and `Split.labels_known` is false. Otherwise a quarter of the groups, stratified by label, is the test.
 
     Parameters
     ----------
@@ -128,10 +112,15 @@ def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int, *, n
     as_of : ndarray of datetime64[D], shape (n_rows,), or None
         Date of each row.
     groups : ndarray of int64, shape (n_rows,)
-        Rows of one group stay together in a split that is not by time.
+        The customer of each row. Rows of one customer stay together in a split that is not by time.
     seed : int
     named : str, optional
         Name of the label's column, for the error message.
+    grace_days : int, default=30
+        Days after a row's window until its outcome is known.
+    order : ndarray of uint64, shape (n_rows,), optional
+        Hash of each row's customer (`stable_order`): a split that is not by time is by it, so that a customer stays on
+        one side in later trainings. At random by default.
 
     Returns
     -------
@@ -142,23 +131,76 @@ def split_rows(label: Labels, as_of: Dates | None, groups: Ints, seed: int, *, n
     InsufficientData
         If the training rows or the test rows have too few leavers or stayers.
     """
-    _require_both_classes(label, MIN_ROWS, "labelled", named)
-    dates = np.unique(as_of) if as_of is not None else np.array([], dtype="datetime64[D]")
-    if as_of is not None and len(dates) > 1:
-        newest = max(1, (len(dates) + 2) // TEST_PARTS)
-        is_test = as_of >= dates[-newest]
-        split = Split("time", np.flatnonzero(~is_test), np.flatnonzero(is_test))
+    _require_both_classes(label, groups, as_of, MIN_ROWS, "labelled", named)
+    newest_first = periods(as_of) if as_of is not None else []
+    if as_of is not None and len(newest_first) > 1:
+        split = _by_time(label, as_of, groups, newest_first, grace_days)
     else:
-        is_test = stratified_group_folds(groups, label, TEST_PARTS, seed) == 0
-        split = Split("stratified", np.flatnonzero(~is_test), np.flatnonzero(is_test))
-    _require_both_classes(label[split.training], MIN_TRAINING, "training")
-    _require_both_classes(label[split.test], MIN_TEST, "test")
+        is_test = _newest_hashes(label, groups, order if order is not None else _random_order(groups, seed))
+        split = Split("stratified", np.arange(len(label)), np.flatnonzero(~is_test), np.flatnonzero(is_test))
+    for rows, least, name in ((split.training, MIN_TRAINING, "training"), (split.test, MIN_TEST, "test")):
+        _require_both_classes(label[rows], groups[rows], None if as_of is None else as_of[rows], least, name)
     return split
 
 
-def _require_both_classes(label: Labels, least: int, rows: str, named: str | None = None) -> None:
-    leavers = int(np.count_nonzero(label))
-    stayers = len(label) - leavers
+def periods(as_of: Dates) -> list[np.datetime64]:
+    """The first date of each period, the newest first; a period holds the dates within 27 days before its last one.
+
+    Monthly snapshots are a period each. A month of weekly or daily snapshots is one period.
+
+    Examples
+    --------
+    >>> periods(np.array(["2026-01-01", "2026-02-20", "2026-02-27", "2026-03-01"], dtype="datetime64[D]"))
+    [np.datetime64('2026-02-20'), np.datetime64('2026-01-01')]
+    """
+    firsts, end = [], None
+    for date in np.unique(as_of)[::-1]:
+        if end is not None and end - date < np.timedelta64(MIN_DAYS_APART, "D"):
+            firsts[-1] = date
+        else:
+            firsts.append(date)
+            end = date
+    return firsts
+
+
+def _by_time(label: Labels, as_of: Dates, groups: Ints, newest_first: list[np.datetime64], grace_days: int) -> Split:
+    most = max(1, min(MAX_TEST_PERIODS, len(newest_first) // TEST_PARTS))
+    known_after = np.timedelta64(HORIZON_DAYS + grace_days, "D")
+    for count in range(most, 0, -1):
+        start = newest_first[count - 1]
+        is_training = as_of + known_after <= start
+        if count_leavers(label[is_training], groups[is_training], as_of[is_training]) >= ENOUGH_LEAVERS:
+            break
+    leavers = count_leavers(label[is_training], groups[is_training], as_of[is_training])
+    labels_known = leavers >= MIN_TRAINING and np.count_nonzero(label[is_training] == 0) >= MIN_TRAINING
+    if not labels_known:
+        is_training = as_of + np.timedelta64(MIN_DAYS_APART, "D") <= start
+    training, test = np.flatnonzero(is_training), np.flatnonzero(as_of >= start)
+    return Split("time", np.arange(len(label)), training, test, labels_known=bool(labels_known))
+
+
+def _newest_hashes(label: Labels, groups: Ints, order: Hashes) -> Flags:
+    """Mark the quarter of the groups with the lowest hashes, among groups with leavers and among those without."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    has_leaver = np.bincount(inverse, weights=label) > 0
+    chosen = np.zeros(len(first), dtype=bool)
+    for members in (np.flatnonzero(has_leaver), np.flatnonzero(~has_leaver)):
+        by_hash = members[np.argsort(order[first[members]], kind="stable")]
+        chosen[by_hash[: round(len(members) / TEST_PARTS)]] = True
+    return np.asarray(chosen[inverse])
+
+
+def _random_order(groups: Ints, seed: int) -> Hashes:
+    _, inverse = np.unique(groups, return_inverse=True)
+    draws = np.random.default_rng(seed).permutation(int(inverse.max(initial=-1)) + 1)
+    return draws.astype(np.uint64)[inverse]
+
+
+def _require_both_classes(
+    label: Labels, groups: Ints, as_of: Dates | None, least: int, rows: str, named: str | None = None
+) -> None:
+    leavers = count_leavers(label, groups, as_of)
+    stayers = int(np.count_nonzero(label == 0))
     if leavers < least or stayers < least:
         # A table with only one outcome usually means that the label was read wrongly.
         which = f" '{named}'" if named else ""

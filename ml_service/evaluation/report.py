@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from ml_service.arrays import Dates, Floats, Ints, Labels
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
-from ml_service.data.splitting import Split, customer_groups
+from ml_service.data.grouping import customer_groups
+from ml_service.data.splitting import Split
 from ml_service.evaluation import calibration_checks
 from ml_service.evaluation.baselines import BaselineData, baselines
 from ml_service.evaluation.blanking import blanked
@@ -29,7 +30,7 @@ from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from shared.clock import iso, utc_now
-from shared.contracts.api import CalibrationCheck, Dependence, Importance, TestFigures, TrainReport
+from shared.contracts.api import CalibrationCheck, Dependence, Importance, LiveFit, TestFigures, TrainReport
 
 #: Calibration is checked on the rows with a missing value if there are at least this many.
 MIN_ROWS_WITH_MISSING = 200
@@ -48,14 +49,17 @@ class Evaluation:
     split : Split
         The training rows and the test rows.
     model : ChurnModel
-        Fitted on the training rows.
+        The sibling, fitted on the training rows: the model that is evaluated.
+    live : ChurnModel
+        Fitted to all usable rows.
     champion : ChurnModel or None
-        The model to compare with.
+        The sibling of the live model, to compare with.
     """
 
     snapshot: Snapshot
     split: Split
     model: ChurnModel
+    live: ChurnModel
     champion: ChurnModel | None
 
     @cached_property
@@ -171,22 +175,29 @@ def build_report(evaluation: Evaluation, progress: Callable[[float, str], None])
 
 
 def _provenance(evaluation: Evaluation) -> dict[str, Any]:
-    snapshot, split, model = evaluation.snapshot, evaluation.split, evaluation.model
+    snapshot, split, model, live = evaluation.snapshot, evaluation.split, evaluation.model, evaluation.live
     return {
         "training_samples": len(split.training),
-        "model_version": model.version,
+        "model_version": live.version,
         "timestamp": iso(utc_now()),
         "features": len(snapshot.schema.features),
         "split": split.kind,
         "training_period": period(None if snapshot.as_of is None else snapshot.as_of[split.training]),
         "training_prevalence": model.training["prevalence"],
-        "parameters": model.parameters | {"calibration": model.calibration.as_dict()},
-        "base_probability": model.base_probability,
+        "live": LiveFit(
+            rows=len(split.rows),
+            leavers=live.training["leavers"],
+            prevalence=live.training["prevalence"],
+            period=period(None if snapshot.as_of is None else snapshot.as_of[split.rows]),
+            threshold=live.threshold,
+        ),
+        "parameters": live.parameters | {"calibration": live.calibration.as_dict()},
+        "base_probability": live.base_probability,
         "out_of_fold_rows": _out_of_fold_rows(evaluation),
         "data_sha256": snapshot.checksum(),
-        "model_sha256": model.checksum(),
-        "seed": model.seed,
-        "search": model.search,
+        "model_sha256": live.checksum(),
+        "seed": live.seed,
+        "search": live.search,
     }
 
 
@@ -285,6 +296,6 @@ def _ceiling(evaluation: Evaluation) -> TestFigures | None:
 
 
 def _out_of_fold_rows(evaluation: Evaluation) -> int:
-    if evaluation.model.training_folds is None:
+    if evaluation.live.training_folds is None:
         return 0
-    return int(np.count_nonzero(evaluation.snapshot.row_keys.take(pa.array(evaluation.split.training)).is_valid()))
+    return int(np.count_nonzero(evaluation.snapshot.row_keys.take(pa.array(evaluation.split.rows)).is_valid()))

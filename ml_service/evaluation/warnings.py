@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from ml_service.arrays import Ints
 from ml_service.data.column_checks import looks_like_an_id
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
+from ml_service.data.grouping import customer_groups
 from ml_service.data.splitting import Split
+from ml_service.data.thinning import MIN_DAYS_APART, count_leavers
 from ml_service.evaluation import blanking, calibration_checks
 from ml_service.evaluation.report import Evaluation
 from ml_service.model.churn_model import MAX_CATEGORIES, ChurnModel
@@ -62,12 +65,35 @@ def _data_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Itera
             else "The table has no ids, so rows that were used in training can't be recognised, and their scores are "
             "not out of fold."
         )
-    leavers = int(snapshot.label[split.training].sum())
-    if leavers < FEW_LEAVERS:
-        yield f"The training rows hold only {leavers} leavers: another sample may give a very different model."
-    test_leavers = int(snapshot.label[split.test].sum())
-    if test_leavers < FEW_LEAVERS:
-        yield f"The test rows hold only {test_leavers} leavers: the figures are imprecise."
+    elif snapshot.row_keys.null_count:
+        yield (
+            "The table has no ids, so each row counts as a customer of its own: the 95 % intervals draw rows, and are "
+            "too narrow if a customer has several rows."
+        )
+    left_out = len(snapshot.label) - len(split.rows)
+    if left_out:
+        yield (
+            f"{left_out:,} of {len(snapshot.label):,} rows were left out: rows of one customer lie at least "
+            f"{MIN_DAYS_APART} days apart, so that no departure is counted twice."
+        )
+    if not split.labels_known:
+        yield (
+            "The history is too short for a gap before the test: some outcomes of training rows became known only "
+            "after the test had begun."
+        )
+    for rows, effect in (
+        (split.training, "another sample may give a very different model"),
+        (split.test, "the figures are imprecise"),
+    ):
+        leavers = _leavers(snapshot, rows)
+        if leavers < FEW_LEAVERS:
+            name = "training" if rows is split.training else "test"
+            yield f"The {name} rows hold only {leavers} leavers: {effect}."
+
+
+def _leavers(snapshot: Snapshot, rows: Ints) -> int:
+    part = snapshot.take(rows)
+    return count_leavers(part.label, customer_groups(part.row_keys, part.matrix()[0].values), part.as_of)
 
 
 def _column_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Iterator[str]:

@@ -78,6 +78,22 @@ class BetaCalibration:
         z = self.b * np.maximum(m, 0) + self.a * np.minimum(m, 0) + (self.b - self.a) * rest + self.c
         return np.asarray(expit(z))
 
+    def slope(self, margin: float) -> float:
+        """Compute the derivative of the probability with respect to the margin.
+
+        Parameters
+        ----------
+        margin : float
+            Log-odds.
+
+        Returns
+        -------
+        slope : float
+            At least 0.
+        """
+        s, p = float(expit(margin)), float(self(margin))
+        return p * (1 - p) * (self.a * (1 - s) + self.b * s)
+
     def as_dict(self) -> dict[str, float]:
         """Return the coefficients as plain values, for JSON."""
         return asdict(self)

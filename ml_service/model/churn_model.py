@@ -1,39 +1,37 @@
-"""ChurnModel: fit, save and load; its base class `Predictor` scores and explains rows."""
+"""ChurnModel: fits a model, and fits the chosen configuration again to all rows.
+
+Law: calibration, thresholds and the number of trees come from out-of-fold margins of the rows that are fitted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from ml_service.arrays import Floats, Labels
 from ml_service.data import hiding
 from ml_service.data.feature_matrix import learn_categories, to_matrix
-from ml_service.data.splitting import customer_groups
-from ml_service.model import artefacts, boosting, missing_features
-from ml_service.model.artefacts import library_versions, model_checksum
-from ml_service.model.boosters import Trees
-from ml_service.model.calibration import BetaCalibration, fit_beta
-from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, SearchData, search
-from ml_service.model.out_of_fold import KEYS_FILE, TrainingFolds
-from ml_service.model.predictions import Keys, Predictor
+from ml_service.data.grouping import customer_groups
+from ml_service.model import missing_features
+from ml_service.model.calibration import fit_beta
+from ml_service.model.cross_validation import SearchData, SearchResult, cross_validate
+from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, search
+from ml_service.model.out_of_fold import TrainingFolds
+from ml_service.model.predictions import Keys
 from ml_service.model.signal_test import out_of_fold_signal, require_signal
+from ml_service.model.stored_model import StoredModel
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
-from shared.errors import CorruptModel
-from shared.schema.features import Schema, schema_from_dict
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosters import Trees
 
-#: Version of the folder's layout; a model of another format is refused.
-FORMAT = 1
 #: Only the most frequent values of a category are kept; the others count as missing.
 MAX_CATEGORIES = 200
-REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
 
-class ChurnModel(Predictor):
+class ChurnModel(StoredModel):
     """A gradient-boosted classifier of customers who leave within 30 days, calibrated and explained.
 
     Parameters
@@ -47,40 +45,15 @@ class ChurnModel(Predictor):
     threads : int, default=1
         Threads of xgboost in fitting and in predicting; the result does not depend on them.
 
-    Attributes
-    ----------
-    balanced_threshold : float
-        Threshold with an out-of-fold recall of 0.925.
-    parameters : dict
-        The chosen xgboost parameters, with the numbers of rounds and of boosters in the bag.
-    training : dict
-        Rows, leavers, prevalence and complete features of the training data.
-    search : dict
-        How the parameters were found.
-    report : dict or None
-        The training report.
-    report_page : bytes or None
-        The training report as an HTML page.
-
     See Also
     --------
-    Predictor : The inherited attributes and the methods that score rows.
+    StoredModel : The inherited attributes; saves and loads.
+    Predictor : The methods that score rows.
 
     References
     ----------
     Chen, Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
     """
-
-    balanced_threshold: float
-    parameters: dict[str, Any]
-    training: dict[str, Any]
-
-    def __init__(self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1) -> None:
-        self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
-        self.training_folds: TrainingFolds | None = None
-        self.report: dict[str, Any] | None = None
-        self.report_page: bytes | None = None
-        self.search: dict[str, Any] = {}
 
     def fit(
         self,
@@ -125,10 +98,7 @@ class ChurnModel(Predictor):
         NoSignal
             If the features rank leavers no better than chance.
         """
-        keys = row_keys if row_keys is not None else pa.nulls(len(label), pa.int64())
-        self.categories = learn_categories(self.schema, features, most=MAX_CATEGORIES)
-        values = to_matrix(self.schema, self.categories, features).values
-        rows = SearchData(self.schema, values, label, customer_groups(keys, values))
+        rows, keys = self._rows(features, label, row_keys)
         result = search(
             rows,
             trials=trials,
@@ -137,134 +107,80 @@ class ChurnModel(Predictor):
             threads=self.threads,
             progress=lambda done, stage: progress(0.9 * done, stage),
         )
-        validation = result.cross_validation
         copies = len(label) / len(np.unique(rows.groups)) if keep_folds else 1.0
-        signal = out_of_fold_signal(validation.margins, label, result.folds, copies=copies)
+        signal = out_of_fold_signal(result.cross_validation.margins, label, result.folds, copies=copies)
         require_signal(signal, rows=len(label), leavers=int(label.sum()))
-        progress(0.9, f"fitting {validation.rounds * result.bag} trees to {len(label):,} rows")
+        self._fit_all(rows, result, keys if keep_folds else None, lambda stage: progress(0.9, stage))
+        self.search = {**result.summary, "out_of_fold_auc": signal.auc, "signal_z": signal.z}
+        return self
+
+    def refit(
+        self,
+        features: pa.Table,
+        label: Labels,
+        *,
+        row_keys: Keys | None = None,
+        keep_folds: bool = False,
+        progress: Progress = lambda done, stage: None,
+    ) -> Self:
+        """Fit a new model with the chosen parameters to other rows: all whose outcome is known.
+
+        The number of trees, the calibration and the thresholds come from a cross-validation of these rows.
+
+        Parameters
+        ----------
+        features, label, row_keys, keep_folds, progress
+            As in `fit`.
+
+        Returns
+        -------
+        model : ChurnModel
+            Fitted, with this model as its `sibling`.
+
+        Raises
+        ------
+        InsufficientData
+            If the rows can't be split into folds with leavers and stayers in each.
+        """
+        model = type(self)(self.schema, version=self.version, seed=self.seed, threads=self.threads)
+        rows, keys = model._rows(features, label, row_keys)
+        params = {name: value for name, value in self.parameters.items() if name not in ("rounds", "bag")}
+        result = cross_validate(rows, params, bag=self.parameters["bag"], threads=self.threads, progress=progress)
+        model._fit_all(rows, result, keys if keep_folds else None, lambda stage: progress(0.6, stage))
+        model.search, model.sibling = self.search, self
+        return model
+
+    def _rows(self, features: pa.Table, label: Labels, row_keys: Keys | None) -> tuple[SearchData, Keys]:
+        """Learn the categories of rows, and return the rows for the search with their keys."""
+        keys = row_keys if row_keys is not None else pa.nulls(len(label), pa.int64())
+        self.categories = learn_categories(self.schema, features, most=MAX_CATEGORIES)
+        values = to_matrix(self.schema, self.categories, features).values
+        return SearchData(self.schema, values, label, customer_groups(keys, values)), keys
+
+    def _fit_all(
+        self, rows: SearchData, result: SearchResult, keys: Keys | None, progress: Callable[[str], None]
+    ) -> None:
+        """Fit the configuration to all rows, calibrate it and choose the thresholds; with keys, keep the folds."""
+        validation, label = result.cross_validation, rows.label
+        progress(f"fitting {validation.rounds * result.bag} trees to {len(label):,} rows")
         threads = boosting.worthwhile_threads(len(label), self.threads)
         final = boosting.fit(
-            self.schema, result.params, values, label, rounds=validation.rounds, bag=result.bag, threads=threads
+            self.schema, result.params, rows.values, label, rounds=validation.rounds, bag=result.bag, threads=threads
         )
-        keeps_folds = keep_folds and keys.null_count < len(keys)
+        keeps_folds = keys is not None and keys.null_count < len(keys)
         self.training_folds = TrainingFolds.from_keys(keys, result.folds) if keeps_folds else None
         boosters = [final, *(validation.boosters if keeps_folds else [])]
         lacking = missing_features.grow(boosters, result, rows, threads=threads)
         types = boosting.feature_types(self.schema)
         self.trees = Trees(final, boosters[1:], feature_types=types, threads=self.threads, stand_ins=lacking)
         self.parameters = {**result.params, "rounds": validation.rounds, "bag": result.bag}
-        self.search = {**result.summary, "out_of_fold_auc": signal.auc, "signal_z": signal.z}
         self.training = {"rows": len(label), "leavers": int(label.sum()), "prevalence": float(label.mean())}
         self.training["stand_ins"] = [self.schema.feature_names[feature] for feature in lacking]
-        self.training["complete_features"] = hiding.complete_features(self.schema, values)
+        self.training["complete_features"] = hiding.complete_features(self.schema, rows.values)
         self._calibrate(validation.margins, label)
-        return self
 
     def _calibrate(self, margins: Floats, label: Labels) -> None:
         self.calibration = fit_beta(margins, label)
         probability = self.calibration(margins)
         self.threshold = best_f1_threshold(probability, label)
         self.balanced_threshold = recall_threshold(probability, label)
-
-    def checksum(self) -> str:
-        """Return the SHA-256 of everything a score depends on: trees, categories, calibration and thresholds."""
-        score_settings = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
-        return model_checksum(self.trees.files(), score_settings)
-
-    def save(self, folder: Path, *, about: Mapping[str, Any] | None = None, replace: bool = False) -> None:
-        """Write the model to a folder: the trees in UBJSON, everything else in JSON, no pickle.
-
-        Parameters
-        ----------
-        folder : Path
-            It appears complete or not at all.
-        about : mapping, optional
-            Further JSON values for the manifest, such as when the model was made and from which data.
-        replace : bool, default=False
-            Replace a model in the folder.
-
-        Raises
-        ------
-        Conflict
-            If the folder exists and `replace` is false, or if it holds anything but a model.
-        """
-        artefacts.write_folder(folder, {**(about or {}), **self.manifest()}, self.files(), replace=replace)
-
-    def files(self) -> dict[str, bytes]:
-        """The files of the model by name, without the manifest."""
-        files = {**self.trees.files(), **(self.training_folds.files() if self.training_folds else {})}
-        if self.report is not None:
-            files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
-        if self.report_page is not None:
-            files[PAGE_FILE] = self.report_page
-        return files
-
-    def manifest(self) -> dict[str, Any]:
-        """Everything about the model that is not in its files, as JSON values."""
-        return {
-            "format": FORMAT,
-            "model_version": self.version,
-            "algorithm": "XGBoost",
-            "schema": self.schema.as_dict(),
-            "categories": self.categories,
-            "calibration": self.calibration.as_dict(),
-            "threshold": self.threshold,
-            "balanced_threshold": self.balanced_threshold,
-            "base_margin": self.base_margin,
-            "base_probability": self.base_probability,
-            "model_sha256": self.checksum(),
-            "parameters": self.parameters,
-            "search": self.search,
-            "seed": self.seed,
-            "training": self.training,
-            "libraries": library_versions(),
-        }
-
-    @classmethod
-    def load(cls, folder: Path, *, threads: int = 1) -> Self:
-        """Read a model from a folder that `save` wrote, after verifying every file.
-
-        Parameters
-        ----------
-        folder : Path
-            Folder of one model version.
-        threads : int, default=1
-            Threads of xgboost.
-
-        Returns
-        -------
-        model : ChurnModel
-
-        Raises
-        ------
-        CorruptModel
-            If a file is missing or is not the one that was saved; the message names it.
-        """
-        manifest, files = artefacts.read_folder(folder)
-        if manifest.get("format") != FORMAT:
-            raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} has a format that this service can't read.")
-        return cls.from_files(manifest, files, threads=threads)
-
-    @classmethod
-    def from_files(cls, manifest: Mapping[str, Any], files: Mapping[str, bytes], *, threads: int = 1) -> Self:
-        """Make the model whose `manifest` and `files` these are; nothing is verified."""
-        model = cls(
-            schema_from_dict(manifest["schema"]),
-            version=manifest["model_version"],
-            seed=manifest["seed"],
-            threads=threads,
-        )
-        model.categories, model.parameters, model.training = (
-            manifest["categories"],
-            manifest["parameters"],
-            manifest["training"],
-        )
-        model.search = manifest.get("search", {})
-        model.threshold, model.balanced_threshold = manifest["threshold"], manifest["balanced_threshold"]
-        model.calibration = BetaCalibration(**manifest["calibration"])
-        types = boosting.feature_types(model.schema)
-        model.trees = Trees.from_files(files, feature_types=types, threads=threads)
-        model.training_folds = TrainingFolds.from_files(files) if KEYS_FILE in files else None
-        model.report = orjson.loads(files[REPORT_FILE]) if REPORT_FILE in files else None
-        model.report_page = files.get(PAGE_FILE)
-        return model

@@ -13,27 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ml_service.arrays import Floats, Folds, Ints, Labels
 from ml_service.data.splitting import fold_rows, stratified_group_folds
-from ml_service.model import boosting
-from ml_service.model.boosting import CrossValidation, FoldedRows
-from shared.schema.features import Schema
-
-#: Called with the share of the work that is done, in [0, 1], and the name of the stage.
-Progress = Callable[[float, str], None]
+from ml_service.model.cross_validation import SAMPLE_FOLDS, Progress, SearchData, SearchResult
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosting import CrossValidation, FoldedRows
 
 #: Trees up to this depth are compiled to tables; a deeper one must gain more than this over every shallow one.
 SHALLOW, MAX_LOSS_COST, MAX_AUC_COST = 3, 0.0005, 0.001
-#: Larger tables are searched on a sample, which is large enough to resolve the differences above.
-SAMPLE_ROWS, SAMPLE_FOLDS = 40_000, 3
 #: Boosters in a bag, and the log loss that a bag must gain over its own members. It is not compared with the chosen
 #: trial, whose log loss is the lowest of many on these folds and so too low by chance (by 0.0018 on the Iranian table).
 BAG, BAG_GAIN = 5, 0.0003
 #: Bags cost five times the trees, so only searches beyond the portfolio try them, on small tables.
 BAG_ROWS = boosting.SMALL_TABLE
-#: xgboost orders the values of a category by their rates before it splits them, so categories with many values overfit;
-#: a minimum leaf weight of 2 % of the total (the sum of p (1 - p)) prevents that.
-WIDE_CATEGORY, LEAF_WEIGHT_SHARE = 10, 0.02
 #: Trials before this one are drawn at random, later ones near the best so far.
 RANDOM_TRIALS = 16
 
@@ -60,71 +51,6 @@ class Trial:
     def is_shallow(self) -> bool:
         """Whether the trees can be compiled to tables."""
         return bool(self.params["max_depth"] <= SHALLOW)
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The chosen configuration.
-
-    Attributes
-    ----------
-    params : dict
-    bag : int
-        Number of boosters whose margins are averaged.
-    cross_validation : CrossValidation
-        Cross-validation of the chosen configuration, and of its bag if `bag` is above 1, on all rows.
-    folds : ndarray of int8, shape (n_rows,)
-        The fold that held out each row in that cross-validation.
-    summary : dict
-        How the configuration was found, for the report.
-    """
-
-    params: dict[str, Any]
-    bag: int
-    cross_validation: CrossValidation
-    folds: Folds
-    summary: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class SearchData:
-    """The training rows of a search.
-
-    Attributes
-    ----------
-    values : ndarray of float64, shape (n_rows, n_features)
-    label : ndarray of int8, shape (n_rows,)
-    groups : ndarray of int64, shape (n_rows,)
-        Rows of one group are never in different folds.
-    """
-
-    schema: Schema
-    values: Floats
-    label: Labels
-    groups: Ints
-
-    def sampled(self, seed: int) -> SearchData:
-        """All rows, or 40,000 rows of a larger table, drawn group by group."""
-        if len(self.label) <= SAMPLE_ROWS:
-            return self
-        _, inverse = np.unique(self.groups, return_inverse=True)
-        order = np.random.default_rng(seed).permutation(int(inverse.max()) + 1)
-        rows = np.argsort(order[inverse], kind="stable")[:SAMPLE_ROWS]
-        rows.sort()
-        return SearchData(self.schema, self.values[rows], self.label[rows], self.groups[rows])
-
-    def folded(self, folds: Folds, seed: int | None, threads: int) -> FoldedRows:
-        """The rows as training and held-out data of each fold; a seed hides cells of the training rows."""
-        return FoldedRows(self.schema, self.values, self.label, folds, threads=threads, seed=seed)
-
-    def min_child_weight(self) -> float | None:
-        """The `min_child_weight` for categories with many values; None if there are none."""
-        names = list(self.schema.feature_names)
-        columns = [self.values[:, names.index(name)] for name in self.schema.categories]
-        if not any(np.nanmax(codes, initial=-1.0) >= WIDE_CATEGORY for codes in columns):
-            return None
-        rate = float(self.label.mean())
-        return max(1.0, LEAF_WEIGHT_SHARE * len(self.label) * rate * (1 - rate))
 
 
 def search(

@@ -4,7 +4,7 @@ Law: a complete row gets the same margin with stand-ins as without them, to the 
 
 The booster sees too few hidden cells (a few hundred rows with a few dozen leavers) to score well without a feature
 that it relies on. So for each such feature, another booster is grown from rows that all lack it.
-`ml_service.model.boosters` chooses the booster that scores each row.
+`ml_service.model.trees.boosters` chooses the booster that scores each row.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import xgboost as xgb
 
 from ml_service.arrays import Floats, Indices
 from ml_service.data import hiding
-from ml_service.model import boosting
-from ml_service.model.boosters import StandIns
 from ml_service.model.hyperparameter_search import SearchData, SearchResult
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosters import StandIns
 
 #: Maximum number of training rows a stand-in is grown from.
 MAX_ROWS = 40_000

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from ml_service.arrays import Flags, Floats, Folds, Labels
 from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, to_matrix
-from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration
 from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
 from ml_service.model.reasons import Points, to_points
+from ml_service.model.trees.boosters import Trees
 from shared.contracts.api import TOP_REASONS, Cell
 from shared.schema.features import Schema
 

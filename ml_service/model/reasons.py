@@ -12,6 +12,9 @@ import numpy as np
 from ml_service.arrays import Floats, Indices, Ints
 from ml_service.model.calibration import BetaCalibration
 
+#: Nearer to the base margin than this, in log-odds, the slope of the calibration replaces the quotient of differences.
+MIN_DISTANCE = 1e-6
+
 
 @dataclass(frozen=True)
 class Points:
@@ -76,8 +79,9 @@ def to_points(
 ) -> Points:
     """Convert SHAP values to points of probability.
 
-    points_k = cal(m_0 + ... + m_k) - cal(m_0 + ... + m_(k-1)), where m_0 is the base margin and m_1, m_2, ... are the
-    SHAP values in descending order of their absolute value.
+    points_k = phi_k (cal(m) - cal(m_0)) / (m - m_0), where m_0 is the base margin, phi_k are the SHAP values and
+    m = m_0 + phi_1 + phi_2 + ...: the Aumann-Shapley values of cal along the straight path. They keep the sign and the
+    order of the SHAP values, and don't depend on the order in which these are added.
 
     Parameters
     ----------
@@ -103,19 +107,25 @@ def to_points(
     ----------
     Lundberg et al., "From local explanations to global understanding with explainable AI for trees", Nature Machine
     Intelligence 2 (2020).
+
+    Aumann, Shapley, "Values of Non-Atomic Games" (1974).
     """
     order = _largest(contributions, n_reasons)
     largest = contributions[np.arange(len(order))[:, None], order]
-    # Margins after 0, 1, 2, ... reasons, shape (1 + n_reasons, n_rows).
-    margins = np.empty((1 + n_reasons, len(contributions)))
-    margins[0], margins[1:] = base_margin, largest.T
-    probabilities = calibration(margins.cumsum(axis=0))
-    points = np.diff(probabilities, axis=0)
-    other = probability - base_probability
-    for step in points:
-        other -= step
-    points = points.T
-    return Points(order, largest, points, other)
+    base = float(calibration(base_margin))
+    distance = _row_sums(contributions)
+    near = np.abs(distance) < MIN_DISTANCE
+    rate = np.where(near, calibration.slope(base_margin), (probability - base) / np.where(near, 1.0, distance))
+    points = largest * rate[:, None]
+    return Points(order, largest, points, probability - base_probability - _row_sums(points))
+
+
+def _row_sums(values: Floats) -> Floats:
+    # Column by column, because NumPy's own sum adds the values of a single row in another order.
+    total = np.zeros(len(values))
+    for column in values.T:
+        total += column
+    return total
 
 
 def _largest(contributions: Floats, n_reasons: int) -> Ints:

@@ -97,6 +97,13 @@ def _summary(body: Element, report: TrainReport) -> None:
         f"({_percent(test.prevalence)}). Trained on {report.training_samples:,} rows "
         f"({_percent(report.training_prevalence)} left) at {report.timestamp}.",
     )
+    if report.live is not None:
+        _add(
+            body,
+            "p",
+            f"For scoring, the model was fitted again to all {report.live.rows:,} rows with a known outcome. The "
+            "figures here judge its sibling, the same configuration fitted without the test rows.",
+        )
     if report.ceiling is not None:
         _add(
             body, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"}
@@ -285,6 +292,7 @@ def _provenance(body: Element, report: TrainReport) -> None:
     rows = [
         ("Split", "by time" if report.split == "time" else "at random, stratified by label, grouped by customer"),
         ("Training period", " to ".join(report.training_period) if report.training_period else "-"),
+        ("Rows of the live model", f"{report.live.rows:,}" if report.live else "-"),
         ("Configurations tried", f"{search.get('trials', '-')}; number {search.get('chosen', '-')} was chosen"),
         (
             "Trees",

@@ -27,6 +27,7 @@ def report_text(report: TrainReport) -> str:
         f"Model {report.model_version}: {report.algorithm}, {_size(report)}, "
         f"{report.features} features, fitted on {report.training_samples:,} rows "
         f"({100 * report.training_prevalence:.1f} % churned)",
+        *_live(report),
         "",
         *_test(report),
         "",
@@ -58,6 +59,15 @@ def _size(report: TrainReport) -> str:
 def _at(threshold: float, figures: TestFigures | BalancedFigures) -> str:
     figures_text = [f"{_figure(value)}" for value in (figures.precision, figures.recall, figures.f1_score)]
     return f"  at p >= {threshold:.4f}:  precision {figures_text[0]}  recall {figures_text[1]}  F1 {figures_text[2]}"
+
+
+def _live(report: TrainReport) -> list[str]:
+    if report.live is None:
+        return []
+    return [
+        f"For scoring it was fitted again to all {report.live.rows:,} rows with a known outcome; "
+        "the figures below are those of the fit without the test rows."
+    ]
 
 
 def _test(report: TrainReport) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """Backtest: trains a model on the data known at each past date, and evaluates it on the rows of that date.
 
-Law: at each origin, a model is trained only on rows whose outcome was known by then.
+Law: at each origin, a model is trained as a live one is, only on rows whose outcome was known by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from ml_service import metrics
 from ml_service.arrays import Ints
 from ml_service.data.dataset import Snapshot
 from ml_service.data.splitting import MIN_TEST, MIN_TRAINING
-from ml_service.model.churn_model import ChurnModel, Progress
+from ml_service.model.churn_model import ChurnModel
+from ml_service.model.cross_validation import Progress
+from ml_service.training.pipeline import Effort, fit, split_snapshot
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, Origin
 from shared.errors import InsufficientData, NoSignal
 
@@ -52,6 +55,7 @@ def backtest(
     InsufficientData
         If no date has enough matured rows before it.
     """
+    snapshot = snapshot.take(snapshot.usable_rows(seed))
     origins = list(_origins(snapshot))[-(most or 0) :]
     if not origins:
         raise InsufficientData(
@@ -64,8 +68,8 @@ def backtest(
         def report_progress(done: float, stage: str, number: int = number, day: np.datetime64 = day) -> None:
             progress((number + done) / len(origins), f"{day}: {stage}")
 
-        model = ChurnModel(snapshot.schema, version="0.0.0", seed=seed, threads=threads)
-        evaluated.append(_evaluate(model, snapshot, day, training, test, trials, report_progress))
+        training_of_day = partial(_fit, snapshot.take(training), trials, seed, threads, report_progress)
+        evaluated.append(_evaluate(training_of_day, snapshot, day, training, test))
     return Backtest(trials=trials, seed=seed, origins=evaluated)
 
 
@@ -81,17 +85,17 @@ def _origins(snapshot: Snapshot) -> Iterator[tuple[np.datetime64, Ints, Ints]]:
             yield day, training, test
 
 
+def _fit(known: Snapshot, trials: int, seed: int, threads: int, progress: Progress) -> ChurnModel:
+    """The model that would have gone live with the rows known at an origin."""
+    split = split_snapshot(known, seed)
+    _, live = fit(known, split, version="0.0.0", seed=seed, threads=threads, effort=Effort(trials), progress=progress)
+    return live
+
+
 def _evaluate(
-    model: ChurnModel,
-    snapshot: Snapshot,
-    day: np.datetime64,
-    training: Ints,
-    test: Ints,
-    trials: int,
-    progress: Progress,
+    train: Callable[[], ChurnModel], snapshot: Snapshot, day: np.datetime64, training: Ints, test: Ints
 ) -> Origin:
-    """Fit the model on the training rows and evaluate it on the test rows of the origin."""
-    rows = pa.array(training)
+    """Train a model at an origin and evaluate it on the rows of that date."""
     label = snapshot.label[test]
     facts: dict[str, Any] = {
         "as_of": str(day),
@@ -101,14 +105,8 @@ def _evaluate(
         "training_prevalence": float(snapshot.label[training].mean()),
     }
     try:
-        model.fit(
-            snapshot.features.take(rows),
-            snapshot.label[training],
-            row_keys=snapshot.row_keys.take(rows),
-            trials=trials,
-            progress=progress,
-        )
-    except NoSignal as error:
+        model = train()
+    except (NoSignal, InsufficientData) as error:
         return Origin(**facts, note=error.message)
     p = model.predict(snapshot.features.take(pa.array(test))).probability
     return Origin(

@@ -135,7 +135,7 @@ def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
     if version is None:
         return None, []
     try:
-        return ChurnModel.load(job.registry / version, threads=job.threads), []
+        return ChurnModel.load_sibling(job.registry / version, threads=job.threads), []
     except CorruptModel as error:
         # An unreadable champion is a reason to train a new model, not to refuse the training.
         return None, [f"The new model could not be compared with the champion. {error.message}"]

@@ -1,23 +1,28 @@
 """The training pipeline: split a snapshot, check for leaks, fit and calibrate a model, and write its report.
 
-Law: no test row influences the model, and the figures of the report come from test rows only.
+Law: the figures of the report come from test rows only, and no test row influences the sibling that they judge. The
+model that goes live is the sibling's configuration, fitted again to all rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from ml_service.arrays import Ints
 from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
+from ml_service.data.grouping import customer_groups, stable_order
 from ml_service.data.leakage import Leak, guard
-from ml_service.data.splitting import Split, customer_groups, split_rows
+from ml_service.data.splitting import Split, split_rows
 from ml_service.evaluation.report import Evaluation, build_report
 from ml_service.evaluation.warnings import report_warnings
-from ml_service.model.churn_model import ChurnModel, Progress
+from ml_service.model.churn_model import ChurnModel
+from ml_service.model.cross_validation import Progress
 from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
 from shared.contracts import api
@@ -31,10 +36,11 @@ class Trained:
     Attributes
     ----------
     model : ChurnModel
-        Fitted, with the report.
+        Fitted to all usable rows, with its sibling and the report.
     report : TrainReport
+        Judges the sibling.
     split : Split
-        The training rows and the test rows.
+        The training rows and the test rows of the sibling.
     """
 
     model: ChurnModel
@@ -82,10 +88,20 @@ def split_snapshot(snapshot: Snapshot, seed: int) -> Split:
     InvalidInput
         If a feature is an id.
     """
-    groups = customer_groups(snapshot.row_keys, snapshot.matrix()[0].values)
-    split = split_rows(snapshot.label, snapshot.as_of, groups, seed, named=snapshot.schema.label)
+    kept = snapshot.usable_rows(seed)
+    part = snapshot if len(kept) == len(snapshot.label) else snapshot.take(kept)
+    groups = customer_groups(part.row_keys, part.matrix()[0].values)
+    split = split_rows(
+        part.label,
+        part.as_of,
+        groups,
+        seed,
+        named=snapshot.schema.label,
+        grace_days=snapshot.grace_days,
+        order=stable_order(part.row_keys, groups, seed),
+    )
     check_columns(snapshot.schema, snapshot.features)
-    return split
+    return split.among(kept)
 
 
 def train(
@@ -100,7 +116,7 @@ def train(
     notes: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Trained:
-    """Fit a model on the training rows of a snapshot and evaluate it on the test rows.
+    """Fit a model on the training rows of a snapshot, evaluate it on the test rows, and fit it again to all rows.
 
     Parameters
     ----------
@@ -116,7 +132,7 @@ def train(
     allow_leaks : sequence of str, optional
         Features that are accepted even if they are leaks; the report lists the leaks among them.
     champion : ChurnModel, optional
-        Evaluated on the same test rows for comparison.
+        Sibling of the live model; evaluated on the same test rows for comparison.
     notes : sequence of str, optional
         Further warnings for the report.
     progress : callable, optional
@@ -141,28 +157,67 @@ def train(
     split = split_snapshot(snapshot, seed)
     progress(0.03, "checking for leaks")
     leaks = _guard(snapshot, split, allow_leaks, seed)
-    rows = split.training
-    model = ChurnModel(snapshot.schema, version=version, seed=seed, threads=threads)
-    model.fit(
-        snapshot.features.take(rows),
-        snapshot.label[rows],
-        row_keys=snapshot.row_keys.take(pa.array(rows)),
-        keep_folds=split.kind == "stratified",
-        trials=effort.trials,
-        time_budget_s=effort.time_budget_s,
-        progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
-    )
-    evaluation = Evaluation(snapshot, split, model, champion)
+    sibling, live = fit(snapshot, split, version=version, seed=seed, threads=threads, effort=effort, progress=progress)
+    evaluation = Evaluation(snapshot, split, sibling, live, champion)
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
         *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),
         *report_warnings(evaluation, report),
-        *search_notes(model.search),
+        *search_notes(live.search),
         *notes,
     ]
-    model.report, model.report_page = report.model_dump(mode="json"), report_page(report)
-    return Trained(model, report, split)
+    live.report, live.report_page = report.model_dump(mode="json"), report_page(report)
+    return Trained(live, report, split)
+
+
+def fit(
+    snapshot: Snapshot,
+    split: Split,
+    *,
+    version: str,
+    seed: int,
+    threads: int,
+    effort: Effort,
+    progress: Progress,
+) -> tuple[ChurnModel, ChurnModel]:
+    """Choose a configuration on the training rows, and fit it to these and again to all usable rows.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    split : Split
+        Of the snapshot.
+    version, seed, threads, effort, progress
+        As in `train`.
+
+    Returns
+    -------
+    sibling : ChurnModel
+        Fitted to the training rows.
+    live : ChurnModel
+        Fitted to all usable rows.
+    """
+
+    def rows(at: Ints) -> dict[str, Any]:
+        part = snapshot.take(at)
+        keep_folds = split.kind == "stratified"
+        return {
+            "features": part.features,
+            "label": part.label,
+            "row_keys": part.row_keys,
+            "keep_folds": keep_folds,
+        }
+
+    sibling = ChurnModel(snapshot.schema, version=version, seed=seed, threads=threads)
+    sibling.fit(
+        **rows(split.training),
+        trials=effort.trials,
+        time_budget_s=effort.time_budget_s,
+        progress=lambda done, stage: progress(0.05 + 0.45 * done, stage),
+    )
+    live = sibling.refit(**rows(split.rows), progress=lambda done, stage: progress(0.5 + 0.2 * done, stage))
+    return sibling, live
 
 
 def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) -> list[Leak]:

@@ -159,6 +159,16 @@ class Baseline(Strict):
     note: str
 
 
+class LiveFit(Strict):
+    """The model that goes live: the judged configuration, fitted again to all rows whose outcome is known."""
+
+    rows: int
+    leavers: int
+    prevalence: Probability
+    period: tuple[str, str] | None = Field(description="First and last date of the rows")
+    threshold: Probability
+
+
 class TrainReport(Strict):
     """The report of a training: the fields of docs/api.md#figures, then their context and all other figures."""
 
@@ -179,6 +189,9 @@ class TrainReport(Strict):
     baselines: dict[str, Baseline] = Field(description="constant, best_single_rule, logistic_regression, v1_0")
     champion: TestFigures | None = Field(description="The model named champion_version on the same test rows")
     importance: list[Importance]
+    live: LiveFit | None = Field(
+        None, description="The model that scores; the figures judge its sibling, which was fitted without the test rows"
+    )
     parameters: dict[str, Any]
     base_probability: Probability
     out_of_fold_rows: int = Field(description="Training rows whose listed scores are out of fold; 0 with dates")

@@ -15,13 +15,15 @@ import pytest
 
 from ml_service import metrics
 from ml_service.data import hiding
+from ml_service.data.grouping import customer_groups
 from ml_service.data.simulated import simulated
-from ml_service.data.splitting import customer_groups, fold_rows
-from ml_service.model import boosting, hyperparameter_search, missing_features
-from ml_service.model.boosters import Trees
+from ml_service.data.splitting import fold_rows
+from ml_service.model import hyperparameter_search, missing_features
 from ml_service.model.calibration import BetaCalibration, fit_beta
-from ml_service.model.hyperparameter_search import SearchData
+from ml_service.model.cross_validation import SearchData
 from ml_service.model.out_of_fold import UNSEEN
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosters import Trees
 from ml_service.training.pipeline import split_snapshot
 from shared.schema.features import Schema
 from shared.simulation.simulate import PRESETS

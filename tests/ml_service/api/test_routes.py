@@ -126,7 +126,7 @@ def test_ready_says_what_scores_and_why_it_is_not_the_tables(
 ) -> None:
     ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
     assert (ready["scored_by"], ready["no_tables_because"]) == ("tables", None)
-    monkeypatch.setattr("ml_service.model.shap_tables.MAX_VALUES", 3)
+    monkeypatch.setattr("ml_service.model.trees.shap_tables.MAX_VALUES", 3)
     ready = make_app(registry_folder).test_client().get("/api/health/ready").get_json()
     assert ready["ready"] and ready["scored_by"] == "xgboost" and "numbers" in ready["no_tables_because"]
 

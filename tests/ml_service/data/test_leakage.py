@@ -14,9 +14,9 @@ import pytest
 
 from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.grouping import customer_groups
 from ml_service.data.leakage import Leak, find_leaks
 from ml_service.data.simulated import simulated
-from ml_service.data.splitting import customer_groups
 from ml_service.training.pipeline import train
 from shared.errors import InvalidInput, LeakFound
 from shared.schema.features import load_schema, schema_from_dict

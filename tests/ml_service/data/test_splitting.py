@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_service.data.splitting import customer_groups, fold_rows, split_rows, stratified_group_folds
+from ml_service.data.grouping import customer_groups
+from ml_service.data.splitting import fold_rows, split_rows, stratified_group_folds
 from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
 from shared.errors import InsufficientData
 

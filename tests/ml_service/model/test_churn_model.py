@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix, typed_columns
-from ml_service.model.boosters import MODEL_FILE
 from ml_service.model.churn_model import ChurnModel
+from ml_service.model.trees.boosters import MODEL_FILE
 from ml_service.training.pipeline import Trained
 
 cells = st.tuples(
@@ -76,7 +76,7 @@ def test_a_stated_direction_is_kept(
 
 def test_chunks_do_not_matter(dated_model: Trained, dated: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = dated_model.model.explain(dated.features)
-    monkeypatch.setattr("ml_service.model.boosters.CHUNK_ROWS", 37)
+    monkeypatch.setattr("ml_service.model.trees.boosters.CHUNK_ROWS", 37)
     chunked = dated_model.model.explain(dated.features)
     np.testing.assert_array_equal(whole.scores.probability, chunked.scores.probability)
     np.testing.assert_array_equal(whole.points.points, chunked.points.points)
@@ -185,7 +185,7 @@ def test_a_score_is_the_explained_score_to_the_bit_with_tables_and_without(
 ) -> None:
     undated_model.model.save(tmp_path / "m", about={})
     for most in (8_000_000, 3):
-        monkeypatch.setattr("ml_service.model.shap_tables.MAX_VALUES", most)
+        monkeypatch.setattr("ml_service.model.trees.shap_tables.MAX_VALUES", most)
         model = ChurnModel.load(tmp_path / "m")
         assert (model.trees.prepare() is None) == (most > 3)
         explained = model.explain(undated.features, undated.row_keys).scores.probability

@@ -10,11 +10,14 @@ import pytest
 import xgboost as xgb
 
 from ml_service.data.dataset import Snapshot
+from ml_service.data.grouping import customer_groups
 from ml_service.data.hiding import hide
-from ml_service.data.splitting import customer_groups, fold_rows
-from ml_service.model import boosting, hyperparameter_search
-from ml_service.model.boosting import CrossValidation
-from ml_service.model.hyperparameter_search import PORTFOLIO, Proposals, SearchData, SearchResult, Trial, choose
+from ml_service.data.splitting import fold_rows
+from ml_service.model import hyperparameter_search
+from ml_service.model.cross_validation import SearchData, SearchResult
+from ml_service.model.hyperparameter_search import PORTFOLIO, Proposals, Trial, choose
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosting import CrossValidation
 from ml_service.training.pipeline import Effort, Trained, train
 from shared.schema.features import schema_from_dict
 

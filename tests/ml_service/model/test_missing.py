@@ -18,12 +18,13 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.hiding import complete_features, hide
 from ml_service.evaluation import blanking
-from ml_service.model import boosting, missing_features
-from ml_service.model.boosters import Contributions, Trees
-from ml_service.model.boosting import CrossValidation
+from ml_service.model import missing_features
 from ml_service.model.churn_model import ChurnModel
-from ml_service.model.hyperparameter_search import SearchData, SearchResult
+from ml_service.model.cross_validation import SearchData, SearchResult
 from ml_service.model.out_of_fold import UNSEEN
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosters import Contributions, Trees
+from ml_service.model.trees.boosting import CrossValidation
 from ml_service.training.pipeline import Trained
 from shared.contracts.api import Blanked
 from shared.schema.features import Schema

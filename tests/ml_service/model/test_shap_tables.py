@@ -10,12 +10,12 @@ import xgboost as xgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_service.model import boosters as trees_module
-from ml_service.model import shap_tables as tables_module
-from ml_service.model.boosters import Trees
-from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
-from ml_service.model.shap_tables import FEW_ROWS, ShapTables
+from ml_service.model.trees import boosters as trees_module
+from ml_service.model.trees import shap_tables as tables_module
+from ml_service.model.trees.boosters import Trees
+from ml_service.model.trees.forest import NotCompiled, sum_of_leaves
+from ml_service.model.trees.shap_tables import FEW_ROWS, ShapTables
 
 CODES = 6
 LIMIT = 1e-5

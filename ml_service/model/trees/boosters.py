@@ -1,7 +1,7 @@
 """Trees: the boosters of a model, which compute the margins and SHAP values of rows.
 
-Each booster is compiled to tables (`ml_service.model.shap_tables`), which are compared with xgboost on a sample; if
-they differ, xgboost itself computes the answers.
+Each booster is compiled to tables (`ml_service.model.trees.shap_tables`), which are compared with xgboost on a
+sample; if they differ, xgboost itself computes the answers.
 
 A row that lacks a feature with a stand-in (`ml_service.model.missing_features`) is scored by the stand-in, which also
 gives its SHAP values. The value of the missing feature is the difference of the two base margins, so that base margin
@@ -23,9 +23,9 @@ import structlog
 import xgboost as xgb
 
 from ml_service.arrays import Floats, Folds, Indices
-from ml_service.model.forest import NotCompiled, sum_of_leaves
 from ml_service.model.out_of_fold import UNSEEN
-from ml_service.model.shap_tables import ShapTables
+from ml_service.model.trees.forest import NotCompiled, sum_of_leaves
+from ml_service.model.trees.shap_tables import ShapTables
 from shared.contracts.api import TOP_REASONS
 
 #: Positions of rows; a slice if they are contiguous.

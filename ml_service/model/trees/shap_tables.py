@@ -17,7 +17,7 @@ import numpy as np
 import xgboost as xgb
 
 from ml_service.arrays import Flags, Floats, Indices
-from ml_service.model.forest import FeatureBins, Leaf, NotCompiled, read_forest
+from ml_service.model.trees.forest import FeatureBins, Leaf, NotCompiled, read_forest
 
 #: Maximum number of values in all tables of a model: 64 MB.
 MAX_VALUES = 8_000_000

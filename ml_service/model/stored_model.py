@@ -1,0 +1,204 @@
+"""StoredModel: saves a fitted model with its sibling to a folder, and loads either of them.
+
+Law: nothing of a folder is used before it was verified, and a loaded model answers as the saved one did, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from ml_service.model import artefacts
+from ml_service.model.artefacts import library_versions, model_checksum
+from ml_service.model.calibration import BetaCalibration
+from ml_service.model.out_of_fold import KEYS_FILE, TrainingFolds
+from ml_service.model.predictions import Predictor
+from ml_service.model.trees import boosting
+from ml_service.model.trees.boosters import Trees
+from shared.errors import CorruptModel
+from shared.schema.features import Schema, schema_from_dict
+
+#: Version of the folder's layout; a model of another format is refused.
+FORMAT = 1
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+#: What the names of the sibling's files begin with.
+SIBLING = "sibling_"
+
+
+class StoredModel(Predictor):
+    """A fitted model that can be saved and loaded.
+
+    Attributes
+    ----------
+    balanced_threshold : float
+        Threshold with an out-of-fold recall of 0.925.
+    parameters : dict
+        The chosen xgboost parameters, with the numbers of rounds and of boosters in the bag.
+    training : dict
+        Rows, leavers, prevalence and complete features of the rows that were fitted.
+    search : dict
+        How the parameters were found.
+    sibling : StoredModel or None
+        The model of the same configuration that was fitted without the test rows: the one that the report judges.
+    report : dict or None
+        The training report.
+    report_page : bytes or None
+        The training report as an HTML page.
+
+    See Also
+    --------
+    Predictor : The inherited attributes and the methods that score rows.
+    """
+
+    balanced_threshold: float
+    parameters: dict[str, Any]
+    training: dict[str, Any]
+
+    def __init__(self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1) -> None:
+        self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
+        self.training_folds: TrainingFolds | None = None
+        self.sibling: Self | None = None
+        self.report: dict[str, Any] | None = None
+        self.report_page: bytes | None = None
+        self.search: dict[str, Any] = {}
+
+    def checksum(self) -> str:
+        """Return the SHA-256 of everything a score depends on: trees, categories, calibration and thresholds."""
+        score_settings = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
+        return model_checksum(self.trees.files(), score_settings)
+
+    def save(self, folder: Path, *, about: Mapping[str, Any] | None = None, replace: bool = False) -> None:
+        """Write the model to a folder: the trees in UBJSON, everything else in JSON, no pickle.
+
+        Parameters
+        ----------
+        folder : Path
+            It appears complete or not at all.
+        about : mapping, optional
+            Further JSON values for the manifest, such as when the model was made and from which data.
+        replace : bool, default=False
+            Replace a model in the folder.
+
+        Raises
+        ------
+        Conflict
+            If the folder exists and `replace` is false, or if it holds anything but a model.
+        """
+        files = self._own_files()
+        if self.sibling is not None:
+            files |= {SIBLING + name: data for name, data in self.sibling._own_files().items()}
+        if self.report is not None:
+            files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
+        if self.report_page is not None:
+            files[PAGE_FILE] = self.report_page
+        artefacts.write_folder(folder, {**(about or {}), **self._manifest()}, files, replace=replace)
+
+    def _own_files(self) -> dict[str, bytes]:
+        return {**self.trees.files(), **(self.training_folds.files() if self.training_folds else {})}
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model_version": self.version,
+            "algorithm": "XGBoost",
+            "schema": self.schema.as_dict(),
+            "seed": self.seed,
+            "search": self.search,
+            **self._fitted(),
+            "sibling": None if self.sibling is None else self.sibling._fitted(),
+            "libraries": library_versions(),
+        }
+
+    def _fitted(self) -> dict[str, Any]:
+        """The part of the manifest that the sibling has of its own."""
+        return {
+            "categories": self.categories,
+            "calibration": self.calibration.as_dict(),
+            "threshold": self.threshold,
+            "balanced_threshold": self.balanced_threshold,
+            "base_margin": self.base_margin,
+            "base_probability": self.base_probability,
+            "model_sha256": self.checksum(),
+            "parameters": self.parameters,
+            "training": self.training,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, *, threads: int = 1) -> Self:
+        """Read a model from a folder that `save` wrote, after verifying every file; without its sibling.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder of one model version.
+        threads : int, default=1
+            Threads of xgboost.
+
+        Returns
+        -------
+        model : StoredModel
+
+        Raises
+        ------
+        CorruptModel
+            If a file is missing or is not the one that was saved; the message names it.
+        """
+        manifest, files = _read(folder)
+        model = cls._restored(manifest, manifest, files, threads)
+        model.report = orjson.loads(files[REPORT_FILE]) if REPORT_FILE in files else None
+        model.report_page = files.get(PAGE_FILE)
+        return model
+
+    @classmethod
+    def load_sibling(cls, folder: Path, *, threads: int = 1) -> Self:
+        """Read the model that the report of a version judges: its sibling, or itself if it was never fitted again.
+
+        Parameters
+        ----------
+        folder, threads
+            As in `load`.
+
+        Returns
+        -------
+        model : StoredModel
+            Without a report.
+
+        Raises
+        ------
+        CorruptModel
+            If a file is missing or is not the one that was saved; the message names it.
+        """
+        manifest, files = _read(folder)
+        fitted = manifest.get("sibling")
+        if fitted is None:
+            return cls._restored(manifest, manifest, files, threads)
+        own = {name.removeprefix(SIBLING): data for name, data in files.items() if name.startswith(SIBLING)}
+        return cls._restored(manifest, fitted, own, threads)
+
+    @classmethod
+    def _restored(
+        cls, manifest: Mapping[str, Any], fitted: Mapping[str, Any], files: Mapping[str, bytes], threads: int
+    ) -> Self:
+        schema = schema_from_dict(manifest["schema"])
+        model = cls(schema, version=manifest["model_version"], seed=manifest["seed"], threads=threads)
+        model.search = manifest.get("search", {})
+        model.categories, model.parameters, model.training = (
+            fitted["categories"],
+            fitted["parameters"],
+            fitted["training"],
+        )
+        model.threshold, model.balanced_threshold = fitted["threshold"], fitted["balanced_threshold"]
+        model.calibration = BetaCalibration(**fitted["calibration"])
+        model.trees = Trees.from_files(files, feature_types=boosting.feature_types(schema), threads=threads)
+        model.training_folds = TrainingFolds.from_files(files) if KEYS_FILE in files else None
+        return model
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    manifest, files = artefacts.read_folder(folder)
+    if manifest.get("format") != FORMAT:
+        raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} has a format that this service can't read.")
+    return manifest, files
