@@ -21,8 +21,8 @@ from ml_service.model.cross_validation import SearchData, SearchResult, cross_va
 from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, search
 from ml_service.model.out_of_fold import TrainingFolds
 from ml_service.model.predictions import Keys
+from ml_service.model.saved_model import SavedModel
 from ml_service.model.signal_test import out_of_fold_signal, require_signal
-from ml_service.model.stored_model import StoredModel
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from ml_service.model.trees import boosting
 from ml_service.model.trees.boosters import Trees
@@ -31,7 +31,7 @@ from ml_service.model.trees.boosters import Trees
 MAX_CATEGORIES = 200
 
 
-class ChurnModel(StoredModel):
+class ChurnModel(SavedModel):
     """A gradient-boosted classifier of customers who leave within 30 days, calibrated and explained.
 
     Parameters
@@ -47,7 +47,7 @@ class ChurnModel(StoredModel):
 
     See Also
     --------
-    StoredModel : The inherited attributes; saves and loads.
+    SavedModel : The inherited attributes; saves and loads.
     Predictor : The methods that score rows.
 
     References

@@ -26,7 +26,7 @@ MAX_ROWS = 40_000
 #: Number of training rows that decide which features need a stand-in.
 PROBE_ROWS = 10_000
 #: Share of the rows that are added again, as copies in which other features are hidden too.
-COPY_SHARE = 0.05
+COPY_SHARE = 0.15
 #: A feature needs a stand-in if blanking it raises the log loss by more than this share.
 MIN_LOSS_INCREASE = 0.005
 

@@ -100,9 +100,10 @@ def test_segments_part_the_test_rows_by_plan_and_tenure(dated_model: Trained) ->
 
 
 def test_a_challenger_that_fails_one_plan_only_is_caught(dated: Snapshot, dated_model: Trained) -> None:
-    test = dated_model.split.test
+    test = np.flatnonzero(dated.as_of >= np.unique(dated.as_of)[-3])
     features, label = dated.features.take(test), dated.label[test]
-    old = dated_model.model.predict(features).probability
+    assert dated_model.model.sibling is not None
+    old = dated_model.model.sibling.predict(features).probability
     plan = np.array(features["plan"].to_pylist())
     new = np.where(plan == "Basic Ads", 0.5 * old + 0.4, old)
     judged = ScoredRows(features, label, new, old, np.arange(len(test)), 0)

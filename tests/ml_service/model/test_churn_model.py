@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix, typed_columns
+from ml_service.model.calibration import BetaCalibration
 from ml_service.model.churn_model import ChurnModel
+from ml_service.model.reasons import to_points
 from ml_service.model.trees.boosters import MODEL_FILE
 from ml_service.training.pipeline import Trained
 
@@ -106,14 +108,25 @@ def test_probabilities_are_the_calibrated_margins_of_xgboost(undated_model: Trai
     assert model.predict(undated.features).probability == pytest.approx(model.calibration(margin), abs=1e-5)
 
 
-def test_reasons_are_told_largest_first_in_the_order_that_gives_their_points(
-    undated_model: Trained, undated: Snapshot
-) -> None:
+def test_points_keep_the_sign_and_the_order_of_the_contributions(undated_model: Trained, undated: Snapshot) -> None:
     model = undated_model.model
-    found = model.explain(undated.features).points
-    assert (np.diff(np.abs(found.contributions), axis=1) <= 0).all()
-    first = model.calibration(model.base_margin + found.contributions[:, 0]) - model.base_probability
-    assert found.points[:, 0] == pytest.approx(first, abs=1e-12)
+    found = model.explain(undated.features)
+    points, contributions = found.points.points, found.points.contributions
+    assert (np.diff(np.abs(contributions), axis=1) <= 0).all() and (np.diff(np.abs(points), axis=1) <= 0).all()
+    assert (np.sign(points) == np.sign(contributions)).all()
+    # The straight path: all points of a row are the same multiple of its contributions.
+    rate = (found.scores.probability - model.base_probability) / contributions.sum(axis=1)
+    assert points == pytest.approx(contributions * rate[:, None], abs=1e-9)
+
+
+def test_points_at_the_base_margin_are_those_of_the_slope_there() -> None:
+    calibration = BetaCalibration(a=0.8, b=1.3, c=-0.4)
+    contributions, base = np.array([[0.7, -0.7], [0.7, -0.7 + 1e-4]]), -1.2
+    p = calibration(base + contributions.sum(axis=1))
+    found = to_points(calibration, contributions, base, p, float(calibration(base)), 2)
+    difference = (calibration(base + 1e-5) - calibration(base - 1e-5)) / 2e-5
+    assert found.points[0] == pytest.approx(np.array([0.7, -0.7]) * difference, rel=1e-6)
+    assert found.points[1] == pytest.approx(found.points[0], rel=1e-3)
 
 
 def test_confidence_is_that_of_the_label(undated_model: Trained, undated: Snapshot) -> None:
@@ -135,10 +148,12 @@ def test_a_row_that_was_in_training_is_scored_by_a_model_that_had_not_seen_it(
 ) -> None:
     model, split = undated_model.model, undated_model.split
     scores = model.predict(undated.features, undated.row_keys)
-    assert scores.out_of_fold[split.training].all() and not scores.out_of_fold[split.test].any()
     final = model.predict(undated.features)
+    assert scores.out_of_fold.all() and (scores.probability != final.probability).mean() > 0.9
+    assert model.sibling is not None
+    scores, final = model.sibling.predict(undated.features, undated.row_keys), model.sibling.predict(undated.features)
+    assert scores.out_of_fold[split.training].all() and not scores.out_of_fold[split.test].any()
     np.testing.assert_array_equal(scores.probability[split.test], final.probability[split.test])
-    assert (scores.probability[split.training] != final.probability[split.training]).mean() > 0.9
 
 
 def test_out_of_fold_scores_are_those_of_their_fold_and_add_up(undated_model: Trained, undated: Snapshot) -> None:

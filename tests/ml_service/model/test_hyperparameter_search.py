@@ -13,7 +13,7 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.grouping import customer_groups
 from ml_service.data.hiding import hide
 from ml_service.data.splitting import fold_rows
-from ml_service.model import hyperparameter_search
+from ml_service.model import cross_validation, hyperparameter_search
 from ml_service.model.cross_validation import SearchData, SearchResult
 from ml_service.model.hyperparameter_search import PORTFOLIO, Proposals, Trial, choose
 from ml_service.model.trees import boosting
@@ -146,7 +146,7 @@ def test_a_bag_is_held_against_its_own_members_not_against_the_luck_of_the_chose
 def test_a_large_table_is_raced_on_whole_customers_of_a_sample(
     dated: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hyperparameter_search, "SAMPLE_ROWS", 1500)
+    monkeypatch.setattr(cross_validation, "SAMPLE_ROWS", 1500)
     sample = rows_of(dated).sampled(0)
     assert len(sample.label) == 1500
     found = run(dated, trials=1)

@@ -35,14 +35,21 @@ def boosters(name: str, manifest: dict[str, Any]) -> set[str]:
     return {f"{name}.ubj", *(f"{name}_without_{rank}.ubj" for rank in range(1, count + 1))}
 
 
+def sibling(name: str, manifest: dict[str, Any]) -> set[str]:
+    return {f"sibling_{file}" for file in boosters(name, manifest["sibling"])}
+
+
 def test_a_folder_holds_trees_in_ubjson_and_the_rest_in_json(registry_folder: Path) -> None:
     dated, undated = (json.loads((registry_folder / name / "manifest.json").read_text()) for name in (DATED, UNDATED))
     every = {"manifest.json", "report.json", "report.html"}
-    assert names(registry_folder / DATED) == every | boosters("model", dated)
-    folds = {name for k in range(5) for name in boosters(f"fold_{k}", undated)} | {"row_keys.npy", "row_folds.npy"}
-    assert names(registry_folder / UNDATED) == every | boosters("model", undated) | folds
+    both = boosters("model", dated) | sibling("model", dated)
+    assert names(registry_folder / DATED) == every | both
+    keys = {"row_keys.npy", "row_folds.npy", "sibling_row_keys.npy", "sibling_row_folds.npy"}
+    parts = ["model", *(f"fold_{k}" for k in range(5))]
+    trees = {file for part in parts for file in boosters(part, undated) | sibling(part, undated)}
+    assert names(registry_folder / UNDATED) == every | trees | keys
     assert names(registry_folder) == {DATED, UNDATED}
-    assert set(dated["files"]) == (every | boosters("model", dated)) - {"manifest.json"}
+    assert set(dated["files"]) == (every | both) - {"manifest.json"}
     assert {"schema", "categories", "calibration", "threshold", "balanced_threshold", "libraries"} <= set(dated)
 
 

@@ -1,4 +1,4 @@
-"""StoredModel: saves a fitted model with its sibling to a folder, and loads either of them.
+"""SavedModel: saves a fitted model with its sibling to a folder, and loads either of them.
 
 Law: nothing of a folder is used before it was verified, and a loaded model answers as the saved one did, to the bit.
 """
@@ -28,7 +28,7 @@ REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 SIBLING = "sibling_"
 
 
-class StoredModel(Predictor):
+class SavedModel(Predictor):
     """A fitted model that can be saved and loaded.
 
     Attributes
@@ -41,7 +41,7 @@ class StoredModel(Predictor):
         Rows, leavers, prevalence and complete features of the rows that were fitted.
     search : dict
         How the parameters were found.
-    sibling : StoredModel or None
+    sibling : SavedModel or None
         The model of the same configuration that was fitted without the test rows: the one that the report judges.
     report : dict or None
         The training report.
@@ -139,7 +139,7 @@ class StoredModel(Predictor):
 
         Returns
         -------
-        model : StoredModel
+        model : SavedModel
 
         Raises
         ------
@@ -163,7 +163,7 @@ class StoredModel(Predictor):
 
         Returns
         -------
-        model : StoredModel
+        model : SavedModel
             Without a report.
 
         Raises
