@@ -48,8 +48,7 @@ class Split:
 
     def among(self, rows: Indices) -> Split:
         """The split of a table, where this is the split of some of its rows, given by their positions."""
-        parts = (rows[part] for part in (self.rows, self.training, self.test))
-        return Split(self.kind, *parts, labels_known=self.labels_known)
+        return Split(self.kind, rows[self.rows], rows[self.training], rows[self.test], self.labels_known)
 
 
 def stratified_group_folds(groups: Ints, label: Labels, parts: int, seed: int) -> Folds:
