@@ -54,6 +54,8 @@ class Evaluation:
         Fitted to all usable rows.
     champion : ChurnModel or None
         The sibling of the live model, to compare with.
+    decided : ChurnModel or None
+        The sibling of the last version that went live by a decided comparison, if it is not the champion.
     """
 
     snapshot: Snapshot
@@ -61,6 +63,7 @@ class Evaluation:
     model: ChurnModel
     live: ChurnModel
     champion: ChurnModel | None
+    decided: ChurnModel | None = None
 
     @cached_property
     def features(self) -> pa.Table:
@@ -90,10 +93,7 @@ class Evaluation:
     @property
     def champion_fits(self) -> bool:
         """Whether there is a champion with the same features."""
-        if self.champion is None:
-            return False
-        both = [{(name, f.kind) for name, f in m.schema.features.items()} for m in (self.champion, self.model)]
-        return both[0] == both[1]
+        return self.champion is not None and same_features(self.champion, self.model)
 
     @cached_property
     def champion_probability(self) -> Floats | None:
@@ -128,6 +128,12 @@ class Evaluation:
             balanced_threshold=model.balanced_threshold,
             as_of=self.as_of,
         )
+
+
+def same_features(one: ChurnModel, other: ChurnModel) -> bool:
+    """Whether two models have features of the same names and kinds."""
+    both = [{(name, feature.kind) for name, feature in model.schema.features.items()} for model in (one, other)]
+    return both[0] == both[1]
 
 
 def build_report(evaluation: Evaluation, progress: Callable[[float, str], None]) -> TrainReport:
@@ -208,9 +214,11 @@ def _checks(evaluation: Evaluation) -> dict[str, Any]:
         evaluation.label,
         evaluation.probability,
         evaluation.champion_probability,
+        _decided_probability(evaluation),
         evaluation.groups,
         model.seed,
     )
+    decided = evaluation.decided or evaluation.champion
     parts = segments(model.schema, scored)
     return {
         "intervals": _intervals(evaluation),
@@ -219,8 +227,14 @@ def _checks(evaluation: Evaluation) -> dict[str, Any]:
         "blanked": blanked(model, evaluation.features, evaluation.keys, evaluation.as_of),
         "curves": curves(evaluation.label, evaluation.probability),
         "segments": parts,
-        "comparison": compare(scored, parts),
+        "comparison": compare(scored, parts, decided.version if decided else ""),
     }
+
+
+def _decided_probability(evaluation: Evaluation) -> Floats | None:
+    if evaluation.decided is None or not same_features(evaluation.decided, evaluation.model):
+        return None
+    return evaluation.decided.predict(evaluation.features, evaluation.keys).probability
 
 
 def _baseline_data(evaluation: Evaluation) -> BaselineData:

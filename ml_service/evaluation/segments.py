@@ -23,6 +23,8 @@ MIN_ROWS, MAX_CATEGORIES_SHOWN = 50, 12
 BANDS = 4
 #: A segment collapses if its log loss is over a tenth above the champion's, on at least this many rows and leavers.
 COLLAPSE_SHARE, COLLAPSE_ROWS, COLLAPSE_LEAVERS = 0.10, 200, 10
+#: A new model is not worse if its log loss is with 95 % confidence less than this share above the champion's.
+MARGIN_SHARE = 0.005
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ScoredRows:
         Probabilities of the new model.
     champion : ndarray of float64, shape (n_rows,), or None
         Probabilities of the champion, if there is one with the same features.
+    decided : ndarray of float64, shape (n_rows,), or None
+        Probabilities of the last version that went live by a decided comparison; the champion's if None.
     groups : ndarray of int64, shape (n_rows,)
         The customer of each row.
     seed : int
@@ -49,6 +53,7 @@ class ScoredRows:
     label: Labels
     probability: Floats
     champion: Floats | None
+    decided: Floats | None
     groups: Ints
     seed: int
 
@@ -133,14 +138,16 @@ def _collapsed(label: Labels, new: Floats, champion: Floats, groups: Ints, seed:
     return low > 0 and difference > COLLAPSE_SHARE * float(losses(label, champion).mean())
 
 
-def compare(rows: ScoredRows, parts: list[Segment]) -> Comparison | None:
-    """Compare the log loss of the new model with the champion's on all test rows.
+def compare(rows: ScoredRows, parts: list[Segment], decided_version: str = "") -> Comparison | None:
+    """Compare the log loss of the new model with the champion's on all test rows; see docs/definitions.md#not-worse.
 
     Parameters
     ----------
     rows : ScoredRows
     parts : list of Segment
         The segments; the comparison names the collapsed ones.
+    decided_version : str
+        The version of `rows.decided`.
 
     Returns
     -------
@@ -149,7 +156,16 @@ def compare(rows: ScoredRows, parts: list[Segment]) -> Comparison | None:
     """
     if rows.champion is None:
         return None
-    differences = losses(rows.label, rows.probability) - losses(rows.label, rows.champion)
-    difference, (low, high) = paired_difference(differences, rows.groups, rows.seed)
-    collapsed = [f"{part.feature} = {part.value}" for part in parts if part.collapsed]
-    return Comparison(difference=difference, interval=(low, high), not_worse=low <= 0, collapsed=collapsed)
+    new, champion = losses(rows.label, rows.probability), losses(rows.label, rows.champion)
+    difference, (low, high) = paired_difference(new - champion, rows.groups, rows.seed)
+    margin = MARGIN_SHARE * float(champion.mean())
+    decided = champion if rows.decided is None else losses(rows.label, rows.decided)
+    return Comparison(
+        difference=difference,
+        interval=(low, high),
+        margin=margin,
+        verdict="not_worse" if high < margin else "worse" if low > 0 else "undecided",
+        decided_version=decided_version,
+        behind_decided=float((new - decided).mean()),
+        collapsed=[f"{part.feature} = {part.value}" for part in parts if part.collapsed],
+    )

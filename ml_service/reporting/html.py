@@ -135,7 +135,7 @@ def _figures(body: Element, report: TrainReport) -> None:
     _table(body, ("", "ROC AUC", "Log loss"), [(b.note, _number(b.auc), _number(b.log_loss)) for b in simple])
     if report.comparison is not None:
         low, high = report.comparison.interval
-        verdict = "not worse" if report.comparison.not_worse else "significantly worse"
+        verdict = report.comparison.verdict.replace("_", " ")
         difference = f"{report.comparison.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}"
         _add(body, "p", f"Log loss minus that of the live model on the same rows: {difference} ({verdict}).")
 

@@ -112,8 +112,9 @@ def _backtest(pipe: Connection, job: Job) -> Backtest:
 
 
 def _train(pipe: Connection, job: Job) -> TrainReport:
-    champion, notes = _champion(job)
     params = job.params or TrainParams(model_version=job.version, table_schema={})
+    champion, notes = _sibling(job, params.champion_version)
+    decided, _ = _sibling(job, params.decided_version)
     trained = train(
         _snapshot(job),
         version=job.version,
@@ -122,6 +123,7 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
         effort=Effort(params.trials, params.time_budget_s),
         allow_leaks=params.allow_leaks,
         champion=champion,
+        decided=decided,
         notes=notes,
         progress=_ProgressSender(pipe),
     )
@@ -130,15 +132,15 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
     return trained.report
 
 
-def _champion(job: Job) -> tuple[ChurnModel | None, list[str]]:
-    version = None if job.params is None else job.params.champion_version
+def _sibling(job: Job, version: str | None) -> tuple[ChurnModel | None, list[str]]:
+    """The sibling of a version, or a note if it can't be read."""
     if version is None:
         return None, []
     try:
         return ChurnModel.load_sibling(job.registry / version, threads=job.threads), []
     except CorruptModel as error:
         # An unreadable champion is a reason to train a new model, not to refuse the training.
-        return None, [f"The new model could not be compared with the champion. {error.message}"]
+        return None, [f"The new model could not be compared with model {version}. {error.message}"]
 
 
 def _snapshot(job: Job) -> Snapshot:

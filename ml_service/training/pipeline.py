@@ -113,6 +113,7 @@ def train(
     effort: Effort = Effort(),
     allow_leaks: Sequence[str] = (),
     champion: ChurnModel | None = None,
+    decided: ChurnModel | None = None,
     notes: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Trained:
@@ -133,6 +134,8 @@ def train(
         Features that are accepted even if they are leaks; the report lists the leaks among them.
     champion : ChurnModel, optional
         Sibling of the live model; evaluated on the same test rows for comparison.
+    decided : ChurnModel, optional
+        Sibling of the last version that went live by a decided comparison, if it is not the champion.
     notes : sequence of str, optional
         Further warnings for the report.
     progress : callable, optional
@@ -158,7 +161,7 @@ def train(
     progress(0.03, "checking for leaks")
     leaks = _guard(snapshot, split, allow_leaks, seed)
     sibling, live = fit(snapshot, split, version=version, seed=seed, threads=threads, effort=effort, progress=progress)
-    evaluation = Evaluation(snapshot, split, sibling, live, champion)
+    evaluation = Evaluation(snapshot, split, sibling, live, champion, decided)
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [

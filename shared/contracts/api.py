@@ -103,6 +103,9 @@ class TrainParams(Strict):
     table_schema: dict[str, Any] = Field(description="shared.schema.features.Schema.as_dict()")
     seed: int = 0
     champion_version: Version | None = Field(None, description="Evaluated with the new model on the same test rows")
+    decided_version: Version | None = Field(
+        None, description="The last version that went live by a decided comparison; the champion if absent"
+    )
     allow_leaks: list[str] = Field(
         default_factory=list, description="Features that the leak guard allows; the report names each"
     )

@@ -5,7 +5,7 @@ Law: each part has its n; a figure that can't be computed is null.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,7 +75,12 @@ class Comparison(Strict):
 
     difference: float = Field(description="Log loss, new minus champion; below 0 is better")
     interval: Interval = Field(description="95 %, bootstrap over customers")
-    not_worse: bool = Field(description="The interval does not lie above 0")
+    margin: float = Field(description="0.5 % of the champion's log loss")
+    verdict: Literal["not_worse", "worse", "undecided"] = Field(
+        description="Not worse if the interval ends below the margin; else worse if it lies above 0; else undecided"
+    )
+    decided_version: str = Field(description="The last version that went live by a decided comparison")
+    behind_decided: float = Field(description="Log loss, new minus that of `decided_version`, on the same rows")
     collapsed: list[str] = Field(description="Segments where the new model is significantly and much worse")
 
 

@@ -23,10 +23,11 @@ RequireIntact = Callable[[str], None]
 
 
 def gate(report: TrainReport) -> tuple[bool, str]:
-    """Return whether a new model may go live, and why.
+    """Return whether a new model may go live, and why; see docs/definitions.md#not-worse.
 
-    On the same test rows its log loss must not be worse than the live model's (paired bootstrap over customers: the
-    95 % interval of the difference must not lie above 0), and no segment may collapse.
+    Siblings are compared by their log loss on the same test rows: the new model must not be worse. Where the rows don't
+    decide, the newer model goes live, unless it is behind the last decided version by more than the margin: a chain of
+    undecided steps leads nowhere. No segment may collapse.
     """
     if report.champion is None or report.comparison is None:
         return True, "Promoted: there is no live model for this customer base to compare with."
@@ -36,11 +37,25 @@ def gate(report: TrainReport) -> tuple[bool, str]:
         f"log loss {report.test.log_loss:.4f} against {report.champion.log_loss:.4f} of the live model on the same "
         f"{report.test.n} test rows (difference {found.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f})"
     )
-    if not found.not_worse:
+    if found.verdict == "worse":
         return False, f"Not promoted: significantly worse, {figures}."
     if found.collapsed:
         return False, f"Not promoted: much worse for {', '.join(found.collapsed)}, although overall {figures}."
-    return True, f"Promoted: not worse, {figures}."
+    if found.verdict == "not_worse":
+        return True, f"Promoted: not worse, {figures}."
+    if found.behind_decided > found.margin:
+        return False, (
+            f"Not promoted: undecided, {figures}, and {found.behind_decided:+.4f} behind {found.decided_version}, the "
+            f"last version that went live by a decision; {found.margin:.4f} is allowed."
+        )
+    return True, f"Promoted because it is newer: undecided, {figures}."
+
+
+def last_decided(live: Model) -> str:
+    """The last version that went live by a decided comparison: the live one, or the one before undecided steps."""
+    comparison = live.figures.get("comparison") or {}
+    undecided = comparison.get("verdict") == "undecided"
+    return str(comparison["decided_version"]) if undecided else live.version
 
 
 def promote(

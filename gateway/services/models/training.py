@@ -105,6 +105,7 @@ def train(
         table_schema=schema.as_dict(),
         seed=seed,
         champion_version=comparable.version if comparable else None,
+        decided_version=promotions.last_decided(comparable) if comparable else None,
         allow_leaks=list(allow_leaks),
     )
     try:

@@ -14,7 +14,7 @@ from database.models import models
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.jobs.work import Work
-from gateway.services.models import promotions, training
+from gateway.services.models import training
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
 from shared.errors import InsufficientData, ServiceError
@@ -22,36 +22,6 @@ from shared.schema.features import built_in_schema
 from tests.world import World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
-
-
-class _Comparison:
-    """The paired bootstrap of two log losses, as narrow as can be."""
-
-    collapsed: tuple[str, ...] = ()
-
-    def __init__(self, new: float, old: float) -> None:
-        self.difference = new - old
-        self.interval = (new - old, new - old)
-        self.not_worse = new <= old
-
-
-class _Report:
-    """As much of a report as the gate looks at."""
-
-    def __init__(self, new: float, old: float | None) -> None:
-        self.test = type("Test", (), {"log_loss": new, "n": 250})()
-        self.champion = None if old is None else type("Test", (), {"log_loss": old, "n": 250})()
-        self.comparison = None if old is None else _Comparison(new, old)
-
-
-@pytest.mark.parametrize(
-    ("new", "old", "allowed"), [(0.2, None, True), (0.2, 0.3, True), (0.2, 0.2, True), (0.2001, 0.2, False)]
-)
-def test_the_gate_lets_through_what_is_not_worse_and_says_why(new: float, old: float | None, allowed: bool) -> None:
-    found, reason = promotions.gate(_Report(new, old))  # type: ignore[arg-type]
-    assert found is allowed
-    assert reason.startswith("Promoted:" if allowed else "Not promoted:")
-    assert old is None or "250 test rows" in reason
 
 
 def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: World) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from ml_service import metrics
@@ -15,9 +17,9 @@ from ml_service.evaluation.bootstrap import figure_intervals, paired_difference
 from ml_service.evaluation.curves import curves
 from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.reporting.html import report_page
-from ml_service.training.pipeline import Trained
+from ml_service.training.pipeline import Trained, train
 from shared.contracts.api import TrainReport
-from tests.ml_service.conftest import Caller
+from tests.ml_service.conftest import QUICK, Caller
 
 
 def said(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -106,13 +108,29 @@ def test_a_challenger_that_fails_one_plan_only_is_caught(dated: Snapshot, dated_
     old = dated_model.model.sibling.predict(features).probability
     plan = np.array(features["plan"].to_pylist())
     new = np.where(plan == "Basic Ads", 0.5 * old + 0.4, old)
-    judged = ScoredRows(features, label, new, old, np.arange(len(test)), 0)
+    judged = ScoredRows(features, label, new, old, None, np.arange(len(test)), 0)
     parts = segments(dated.schema, judged)
     found = compare(judged, parts)
-    assert found is not None and "plan = Basic Ads" in found.collapsed and not found.not_worse
-    same = ScoredRows(features, label, old, old, np.arange(len(test)), 0)
+    assert found is not None and "plan = Basic Ads" in found.collapsed and found.verdict == "worse"
+    same = ScoredRows(features, label, old, old, None, np.arange(len(test)), 0)
     found = compare(same, segments(dated.schema, same))
-    assert found is not None and found.not_worse and not found.collapsed and found.difference == 0
+    assert found is not None and found.verdict == "not_worse" and not found.collapsed and found.difference == 0
+
+
+def test_a_model_that_lost_a_column_is_not_called_not_worse(undated: Snapshot, undated_model: Trained) -> None:
+    champion = undated_model.model.sibling
+    for column in undated.schema.feature_names:
+        position = undated.features.column_names.index(column)
+        shuffled = undated.features[column].take(pa.array(np.random.default_rng(1).permutation(900)))
+        blind = replace(undated, features=undated.features.set_column(position, column, shuffled))
+        trained = train(blind, version="3.0.1", effort=QUICK)
+        assert trained.model.sibling is not None and champion is not None
+        rows = undated_model.split.test
+        features, keys = undated.features.take(pa.array(rows)), undated.row_keys.take(pa.array(rows))
+        new, old = (model.predict(features, keys).probability for model in (trained.model.sibling, champion))
+        judged = ScoredRows(features, undated.label[rows], new, old, None, np.arange(len(rows)), 0)
+        found = compare(judged, [])
+        assert found is not None and found.verdict != "not_worse", column
 
 
 def test_simulated_rows_put_the_ceiling_beside_every_figure(dated_model: Trained, undated_model: Trained) -> None:
