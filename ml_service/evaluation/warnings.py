@@ -14,7 +14,7 @@ from ml_service.data.grouping import customer_groups
 from ml_service.data.splitting import Split
 from ml_service.data.thinning import MIN_DAYS_APART, count_leavers
 from ml_service.evaluation import blanking, calibration_checks
-from ml_service.evaluation.report import Evaluation
+from ml_service.evaluation.evaluation import Evaluation
 from ml_service.model.churn_model import MAX_CATEGORIES, ChurnModel
 from shared.contracts.api import Baseline, TestFigures, TrainReport
 

@@ -239,7 +239,7 @@ class ChurnModel(FittedModel):
             If a file is missing or is not the one that was saved.
         """
         with as_value_errors():
-            model = churn_model.ChurnModel.load(Path(folder), threads=threads)
+            model = churn_model.ChurnModel.load(Path(folder), threads=threads, with_sibling=True)
             kept = artefacts.read_manifest(Path(folder)).get(FACE, {})
         trials = model.search.get("trials", 4)
         made = cls(trials=trials, schema=model.schema, random_state=model.seed, threads=threads, version=model.version)

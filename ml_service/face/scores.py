@@ -55,7 +55,7 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state.get("model_") is not None:
-            model = churn_model.ChurnModel.from_files(*state["model_"], threads=state["threads"])
+            model = churn_model.ChurnModel.from_files(*state["model_"], threads=state["threads"], with_sibling=True)
             state = {**state, "model_": model}
         super().__setstate__(state)
 

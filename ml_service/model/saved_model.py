@@ -87,6 +87,10 @@ class SavedModel(Predictor):
         Conflict
             If the folder exists and `replace` is false, or if it holds anything but a model.
         """
+        artefacts.write_folder(folder, {**(about or {}), **self.manifest()}, self.files(), replace=replace)
+
+    def files(self) -> dict[str, bytes]:
+        """The files of the model and of its sibling by name, without the manifest."""
         files = self._own_files()
         if self.sibling is not None:
             files |= {SIBLING + name: data for name, data in self.sibling._own_files().items()}
@@ -94,12 +98,13 @@ class SavedModel(Predictor):
             files[REPORT_FILE] = orjson.dumps(self.report, option=orjson.OPT_INDENT_2)
         if self.report_page is not None:
             files[PAGE_FILE] = self.report_page
-        artefacts.write_folder(folder, {**(about or {}), **self._manifest()}, files, replace=replace)
+        return files
 
     def _own_files(self) -> dict[str, bytes]:
         return {**self.trees.files(), **(self.training_folds.files() if self.training_folds else {})}
 
-    def _manifest(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
+        """Everything about the model that is not in its files, as JSON values."""
         return {
             "format": FORMAT,
             "model_version": self.version,
@@ -127,8 +132,8 @@ class SavedModel(Predictor):
         }
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1) -> Self:
-        """Read a model from a folder that `save` wrote, after verifying every file; without its sibling.
+    def load(cls, folder: Path, *, threads: int = 1, with_sibling: bool = False) -> Self:
+        """Read a model from a folder that `save` wrote, after verifying every file.
 
         Parameters
         ----------
@@ -136,6 +141,8 @@ class SavedModel(Predictor):
             Folder of one model version.
         threads : int, default=1
             Threads of xgboost.
+        with_sibling : bool, default=False
+            Whether to read the sibling too, which scoring does not need.
 
         Returns
         -------
@@ -146,37 +153,24 @@ class SavedModel(Predictor):
         CorruptModel
             If a file is missing or is not the one that was saved; the message names it.
         """
-        manifest, files = _read(folder)
+        manifest, files = artefacts.read_folder(folder)
+        if manifest.get("format") != FORMAT:
+            raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} has a format that this service can't read.")
+        return cls.from_files(manifest, files, threads=threads, with_sibling=with_sibling)
+
+    @classmethod
+    def from_files(
+        cls, manifest: Mapping[str, Any], files: Mapping[str, bytes], *, threads: int = 1, with_sibling: bool = False
+    ) -> Self:
+        """Make the model whose `manifest` and `files` these are; nothing is verified."""
         model = cls._restored(manifest, manifest, files, threads)
+        fitted = manifest.get("sibling") if with_sibling else None
+        if fitted is not None:
+            own = {name.removeprefix(SIBLING): data for name, data in files.items() if name.startswith(SIBLING)}
+            model.sibling = cls._restored(manifest, fitted, own, threads)
         model.report = orjson.loads(files[REPORT_FILE]) if REPORT_FILE in files else None
         model.report_page = files.get(PAGE_FILE)
         return model
-
-    @classmethod
-    def load_sibling(cls, folder: Path, *, threads: int = 1) -> Self:
-        """Read the model that the report of a version judges: its sibling, or itself if it was never fitted again.
-
-        Parameters
-        ----------
-        folder, threads
-            As in `load`.
-
-        Returns
-        -------
-        model : SavedModel
-            Without a report.
-
-        Raises
-        ------
-        CorruptModel
-            If a file is missing or is not the one that was saved; the message names it.
-        """
-        manifest, files = _read(folder)
-        fitted = manifest.get("sibling")
-        if fitted is None:
-            return cls._restored(manifest, manifest, files, threads)
-        own = {name.removeprefix(SIBLING): data for name, data in files.items() if name.startswith(SIBLING)}
-        return cls._restored(manifest, fitted, own, threads)
 
     @classmethod
     def _restored(
@@ -195,10 +189,3 @@ class SavedModel(Predictor):
         model.trees = Trees.from_files(files, feature_types=boosting.feature_types(schema), threads=threads)
         model.training_folds = TrainingFolds.from_files(files) if KEYS_FILE in files else None
         return model
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    manifest, files = artefacts.read_folder(folder)
-    if manifest.get("format") != FORMAT:
-        raise CorruptModel(f"Model {folder.name}: {artefacts.MANIFEST} has a format that this service can't read.")
-    return manifest, files

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service.reporting import svg as drawing
+from ml_service.reporting.elements import UNKNOWN, add, number, percent, table
 from ml_service.reporting.svg import Axes
 from shared.contracts.api import CalibrationCheck, Dependence, TestFigures, TrainReport
 
@@ -27,7 +28,6 @@ FIGURES = (
     ("recall", "Recall at the threshold"),
     ("f1_score", "F1 at the threshold"),
 )
-UNKNOWN = "unknown"
 
 
 def report_page(report: TrainReport) -> bytes:
@@ -60,64 +60,38 @@ def report_page(report: TrainReport) -> bytes:
     return b"<!doctype html>\n" + tostring(html, encoding="utf-8", method="html")
 
 
-def _add(parent: Element, tag: str, words: str, **attributes: str) -> Element:
-    element = SubElement(parent, tag, attributes)
-    element.text = words
-    return element
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return UNKNOWN if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{100 * value:.1f} %"
-
-
-def _table(parent: Element, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = SubElement(parent, "table")
-    top = SubElement(SubElement(table, "thead"), "tr")
-    for name in header:
-        _add(top, "th", name)
-    inside = SubElement(table, "tbody")
-    for row in rows:
-        line = SubElement(inside, "tr")
-        for cell in row:
-            _add(line, "td", cell)
-
-
 def _summary(body: Element, report: TrainReport) -> None:
     test = report.test
-    _add(body, "h1", f"Model {report.model_version}")
+    add(body, "h1", f"Model {report.model_version}")
     when = f", from {test.period[0]} to {test.period[1]}" if test.period else ", a random quarter of the table"
-    _add(
+    add(
         body,
         "p",
         f"Evaluated on {test.n:,} test rows{when}; {test.positives:,} of these customers left "
-        f"({_percent(test.prevalence)}). Trained on {report.training_samples:,} rows "
-        f"({_percent(report.training_prevalence)} left) at {report.timestamp}.",
+        f"({percent(test.prevalence)}). Trained on {report.training_samples:,} rows "
+        f"({percent(report.training_prevalence)} left) at {report.timestamp}.",
     )
     if report.live is not None:
-        _add(
+        add(
             body,
             "p",
             f"For scoring, the model was fitted again to all {report.live.rows:,} rows with a known outcome. The "
             "figures here judge its sibling, the same configuration fitted without the test rows.",
         )
     if report.ceiling is not None:
-        _add(
+        add(
             body, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"}
         )
     if report.warnings:
-        _add(body, "h2", "Warnings")
+        add(body, "h2", "Warnings")
         listed = SubElement(body, "ul")
         for warning in report.warnings:
-            _add(listed, "li", warning, **{"class": "note"})
+            add(listed, "li", warning, **{"class": "note"})
 
 
 def _figures(body: Element, report: TrainReport) -> None:
-    _add(body, "h2", f"Figures at the natural churn rate ({_percent(report.test.prevalence)})")
-    _add(
+    add(body, "h2", f"Figures at the natural churn rate ({percent(report.test.prevalence)})")
+    add(
         body,
         "p",
         f"Threshold: p ≥ {report.test.threshold:.4f}, which has the best F1 out of fold. n = {report.test.n:,}.",
@@ -126,18 +100,18 @@ def _figures(body: Element, report: TrainReport) -> None:
     others = [(name, figures) for name, figures in columns if figures is not None]
     header = ["", "This model", "95 % interval", *(name for name, _ in others)]
     rows = [_figure_row(name, label, report, [figures for _, figures in others]) for name, label in FIGURES]
-    _table(body, header, rows)
-    _add(body, "h2", "Figures at a churn rate of 1/2 (balanced)")
-    _add(body, "p", f"Threshold: p ≥ {report.test.balanced.threshold:.4f}, which has an out-of-fold recall of 0.925.")
-    _table(body, header, [_balanced_row(name, report, others) for name in ("precision", "recall", "f1_score")])
-    _add(body, "h2", "Baselines")
+    table(body, header, rows)
+    add(body, "h2", "Figures at a churn rate of 1/2 (balanced)")
+    add(body, "p", f"Threshold: p ≥ {report.test.balanced.threshold:.4f}, which has an out-of-fold recall of 0.925.")
+    table(body, header, [_balanced_row(name, report, others) for name in ("precision", "recall", "f1_score")])
+    add(body, "h2", "Baselines")
     simple = report.baselines.values()
-    _table(body, ("", "ROC AUC", "Log loss"), [(b.note, _number(b.auc), _number(b.log_loss)) for b in simple])
+    table(body, ("", "ROC AUC", "Log loss"), [(b.note, number(b.auc), number(b.log_loss)) for b in simple])
     if report.comparison is not None:
         low, high = report.comparison.interval
         verdict = report.comparison.verdict.replace("_", " ")
         difference = f"{report.comparison.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}"
-        _add(body, "p", f"Log loss minus that of the live model on the same rows: {difference} ({verdict}).")
+        add(body, "p", f"Log loss minus that of the live model on the same rows: {difference} ({verdict}).")
 
 
 def _interval(report: TrainReport, name: str) -> str:
@@ -146,41 +120,44 @@ def _interval(report: TrainReport, name: str) -> str:
 
 
 def _figure_row(name: str, label: str, report: TrainReport, others: Sequence[TestFigures]) -> list[str]:
-    others_text = [_number(getattr(figures, name)) for figures in others]
+    others_text = [number(getattr(figures, name)) for figures in others]
     # The bootstrap biases the ECE upwards; its limit by chance is in the section on calibration instead.
     interval = "see calibration" if name == "ece" else _interval(report, name)
-    return [label, _number(getattr(report.test, name)), interval, *others_text]
+    return [label, number(getattr(report.test, name)), interval, *others_text]
 
 
 def _balanced_row(name: str, report: TrainReport, others: Sequence[tuple[str, TestFigures]]) -> list[str]:
-    others_text = [_number(getattr(figures.balanced, name)) for _, figures in others]
+    others_text = [number(getattr(figures.balanced, name)) for _, figures in others]
     label = {"precision": "Precision", "recall": "Recall", "f1_score": "F1"}[name]
-    return [label, _number(getattr(report.test.balanced, name)), _interval(report, f"balanced_{name}"), *others_text]
+    return [label, number(getattr(report.test.balanced, name)), _interval(report, f"balanced_{name}"), *others_text]
 
 
 def _calibration(body: Element, report: TrainReport) -> None:
-    _add(body, "h2", "Calibration")
+    add(body, "h2", "Calibration")
     checks = [("All test rows", report.calibration), ("Rows with a missing value", report.calibration_with_missing)]
     header = (
         "",
+        "Left / expected",
         "Slope (ideal: 1)",
-        "ECE",
+        "ECE, level set free",
         "ECE by chance, up to",
         "Confidence gap",
         "Rows with p ≥ 0.7",
-        "Share that left",
+        "Share that left (said)",
     )
-    _table(body, header, [_check_row(name, check) for name, check in checks if check is not None])
+    table(body, header, [_check_row(name, check) for name, check in checks if check is not None])
 
 
 def _check_row(name: str, check: CalibrationCheck) -> list[str]:
     confidence = f"{check.confidence_gap:.4f}, {'passed' if check.confidence_holds else 'failed'}"
-    tail = f"{_percent(check.tail_rate)} (at most {_percent(check.tail_upper)})" if check.tail_n else "-"
+    tail = f"{percent(check.tail_rate)} ({percent(check.tail_said)})" if check.tail_n else "-"
+    low, high = check.ratio_interval
     return [
         name,
-        _number(check.slope, 2),
-        _number(check.ece),
-        _number(check.ece_limit),
+        f"{check.ratio:.2f} ({low:.2f} to {high:.2f})",
+        number(check.slope, 2),
+        number(check.level_free_ece),
+        number(check.ece_limit),
         confidence,
         f"{check.tail_n:,}",
         tail,
@@ -190,13 +167,13 @@ def _check_row(name: str, check: CalibrationCheck) -> list[str]:
 def _blanked(body: Element, report: TrainReport) -> None:
     if not report.blanked:
         return
-    _add(body, "h2", "If a feature is missing")
-    _add(
+    add(body, "h2", "If a feature is missing")
+    add(
         body,
         "p",
         "The factor by which the mean score of the test rows changes without a feature that was complete in training.",
     )
-    _table(body, ("Feature", "Factor"), [(each.feature, _number(each.factor, 2)) for each in report.blanked[:15]])
+    table(body, ("Feature", "Factor"), [(each.feature, number(each.factor, 2)) for each in report.blanked[:15]])
 
 
 def _curves(body: Element, report: TrainReport) -> None:
@@ -231,10 +208,10 @@ def _line_chart(axes: Axes, points: Sequence[drawing.Point], chance: Sequence[dr
 
 
 def _features(body: Element, report: TrainReport) -> None:
-    _add(body, "h2", "Feature importance")
+    add(body, "h2", "Feature importance")
     rows = [(each.label, each.importance) for each in report.importance[:15]]
     body.append(drawing.bars("Share of mean |SHAP|", rows, lambda value: f"{100 * value:.1f} %"))
-    _add(
+    add(
         body,
         "p",
         "How each feature changes the score: exact SHAP values on test rows, in log-odds. The line is the median "
@@ -268,26 +245,26 @@ def _dependence(each: Dependence) -> Element:
 def _segments(body: Element, report: TrainReport) -> None:
     if not report.segments:
         return
-    _add(body, "h2", "Segments")
+    add(body, "h2", "Segments")
     header = ("Feature", "Value", "n", "Left", "Mean prediction", "ROC AUC", "Log loss", "Log loss of the live model")
     rows = [
         (
             part.feature,
             part.value,
             f"{part.n:,}",
-            _percent(part.prevalence),
-            _percent(part.mean_probability),
-            _number(part.auc),
-            _number(part.log_loss),
-            "-" if part.champion_log_loss is None else _number(part.champion_log_loss),
+            percent(part.prevalence),
+            percent(part.mean_probability),
+            number(part.auc),
+            number(part.log_loss),
+            "-" if part.champion_log_loss is None else number(part.champion_log_loss),
         )
         for part in report.segments
     ]
-    _table(body, header, rows)
+    table(body, header, rows)
 
 
 def _provenance(body: Element, report: TrainReport) -> None:
-    _add(body, "h2", "Training")
+    add(body, "h2", "Training")
     search = report.search
     rows = [
         ("Split", "by time" if report.split == "time" else "at random, stratified by label, grouped by customer"),
@@ -302,4 +279,4 @@ def _provenance(body: Element, report: TrainReport) -> None:
         ("Data, SHA-256", report.data_sha256),
         ("Model, SHA-256", report.model_sha256),
     ]
-    _table(body, ("", ""), rows)
+    table(body, ("", ""), rows)

@@ -80,8 +80,11 @@ def _test(report: TrainReport) -> Iterator[str]:
         ceiling = f"   (ceiling {_figure(getattr(ceiling_figures, name))})" if ceiling_figures is not None else ""
         yield f"  {label:18} {_figure(getattr(test, name)):7}{spread}{ceiling}"
     if report.calibration is not None:
-        slope = _figure(report.calibration.slope)
-        yield f"  calibration slope  {slope}   (ECE by chance alone: up to {report.calibration.ece_limit:.4f})"
+        check = report.calibration
+        low, high = check.ratio_interval
+        yield f"  left / expected    {check.ratio:.4f}   [{low:.4f}, {high:.4f}]  ({check.expected:,.1f} expected)"
+        yield f"  calibration slope  {_figure(check.slope)}"
+        yield f"  ECE, level free    {check.level_free_ece:.4f}   (by chance alone: up to {check.ece_limit:.4f})"
     yield _at(test.threshold, test)
     if ceiling_figures is not None:
         yield _at(ceiling_figures.threshold, ceiling_figures) + "   (ceiling)"

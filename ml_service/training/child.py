@@ -133,14 +133,15 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
 
 
 def _sibling(job: Job, version: str | None) -> tuple[ChurnModel | None, list[str]]:
-    """The sibling of a version, or a note if it can't be read."""
+    """The sibling of a version, or the version itself if it was never fitted again; a note if it can't be read."""
     if version is None:
         return None, []
     try:
-        return ChurnModel.load_sibling(job.registry / version, threads=job.threads), []
+        model = ChurnModel.load(job.registry / version, threads=job.threads, with_sibling=True)
     except CorruptModel as error:
         # An unreadable champion is a reason to train a new model, not to refuse the training.
         return None, [f"The new model could not be compared with model {version}. {error.message}"]
+    return model.sibling or model, []
 
 
 def _snapshot(job: Job) -> Snapshot:

@@ -19,7 +19,8 @@ from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.grouping import customer_groups, stable_order
 from ml_service.data.leakage import Leak, guard
 from ml_service.data.splitting import Split, split_rows
-from ml_service.evaluation.report import Evaluation, build_report
+from ml_service.evaluation.evaluation import Evaluation
+from ml_service.evaluation.report import build_report
 from ml_service.evaluation.warnings import report_warnings
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.cross_validation import Progress

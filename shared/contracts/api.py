@@ -210,6 +210,7 @@ class TrainReport(Strict):
     intervals: dict[str, Interval | None] = Field(
         default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
     )
+    level: LevelSpread | None = Field(None, description="For the interval of expected leavers; null without dates")
     calibration: CalibrationCheck | None = None
     calibration_with_missing: CalibrationCheck | None = Field(
         None, description="On the test rows that lack a value; null where fewer than 200 do"

@@ -41,18 +41,33 @@ class Curves(Strict):
     lift: Curve = Field(description="Share of rows by score, churn rate over the overall rate")
 
 
+class LevelSpread(Strict):
+    """How far the churn rate of a period strays from the model of the periods before; see docs/definitions.md#level."""
+
+    sigma: float | None = Field(ge=0, description="In log-odds, without chance; null with under 4 periods")
+    periods: int
+    quantile: float = Field(description="97.5 % of Student's t with periods - 1 degrees of freedom; 1.96 without sigma")
+
+
 class CalibrationCheck(Strict):
     """Calibration of the probabilities on the test rows."""
 
+    expected: float = Field(description="Sum of p")
+    ratio: float = Field(description="Leavers / expected leavers: calibration in the large")
+    ratio_interval: Interval = Field(description="95 %, of chance and of the level's spread between periods")
     slope: float | None = Field(description="Slope of a logistic regression of the outcome on logit(p); 1 is perfect")
     intercept: float | None
     ece: float
+    level_free_ece: float = Field(
+        description="ECE after one number was added to all log-odds, so that the level is right"
+    )
     ece_limit: float = Field(description="99th percentile of a perfectly calibrated model on as many rows")
     confidence_gap: float = Field(description="Mean |accuracy - confidence| over ten bins of equal mass")
     confidence_holds: bool = Field(description="Gap at most 0.015, no bin overconfident by more than max(0.03, 3 SE)")
     tail_n: int = Field(description="Rows with p >= 0.7")
     tail_rate: Probability | None
-    tail_upper: Probability | None = Field(description="Wilson upper bound of their churn rate; should be at least 0.7")
+    tail_said: Probability | None = Field(description="Mean of their p")
+    tail_chance: Probability | None = Field(description="Probability of so few leavers among them if every p is true")
 
 
 class Segment(Strict):
