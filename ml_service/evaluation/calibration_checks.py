@@ -1,4 +1,6 @@
-"""Calibration checks: slope and intercept, ECE against chance, confidence against accuracy, and the highest scores.
+"""Calibration checks: level, slope, ECE against chance, confidence against accuracy, and the highest scores.
+
+Law: the level is checked alone, and the ECE once it is set free, so that a warning names the one that failed.
 
 The limits are defined in docs/definitions.md#confidence-check.
 """
@@ -11,11 +13,17 @@ from sklearn.linear_model import LogisticRegression
 
 from ml_service import metrics
 from ml_service.arrays import Floats, Labels
-from shared.contracts.api import CalibrationCheck
+from ml_service.evaluation.level import chance_of_so_few, level_set_free
+from shared.contracts.api import CalibrationCheck, LevelSpread
+from shared.expected_leavers import interval
 
 SLOPE = (0.9, 1.1)
 MAX_GAP, MAX_OVERCONFIDENCE, CONFIDENCE_BINS = 0.015, 0.03, 10
-TAIL, TAIL_ROWS = 0.7, 100
+TAIL, TAIL_CHANCE = 0.7, 0.005
+#: The mean gap of ten bins stays by chance below this many times its expectation.
+CHANCE_FACTOR = 1.9
+#: Level and slope are warned of outside their intervals widened by this factor: 99.9 % instead of 95 %, as several checks are made.
+WARNING = 3.290527 / 1.959964
 #: Number of simulations of a perfectly calibrated model, and the maximum number of rows in each.
 PERFECT_DRAWS, PERFECT_ROWS = 1000, 20_000
 Z95 = 1.959964
@@ -55,7 +63,9 @@ def wilson(positives: float, n: int) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def check(label: Labels, probability: Floats, threshold: float, seed: int = 0) -> CalibrationCheck:
+def check(
+    label: Labels, probability: Floats, threshold: float, seed: int = 0, level: LevelSpread | None = None
+) -> CalibrationCheck:
     """Run all calibration checks on rows that the model was not trained on.
 
     Parameters
@@ -68,29 +78,40 @@ def check(label: Labels, probability: Floats, threshold: float, seed: int = 0) -
         Decision threshold of the model.
     seed : int, default=0
         Seed of the simulation behind the ECE limit.
+    level : LevelSpread, optional
+        Of the model, for the interval of the ratio.
 
     Returns
     -------
     check : CalibrationCheck
     """
-    slope, intercept = calibration_line(label, probability)
+    slope, intercept, error = calibration_line(label, probability)
     gap, holds = confidence_check(label, probability, threshold)
     tail = probability >= TAIL
     n, left = int(tail.sum()), int(label[tail].sum())
+    expected, observed = float(probability.sum()), int(label.sum())
+    low, high = interval(expected, float((probability * (1 - probability)).sum()), level)
+    shape = level_set_free(label, probability)
     return CalibrationCheck(
+        expected=expected,
+        ratio=observed / expected,
+        ratio_interval=(observed / expected - 1 + low / expected, observed / expected - 1 + high / expected),
         slope=slope,
+        slope_interval=None if slope is None or error is None else (slope - Z95 * error, slope + Z95 * error),
         intercept=intercept,
         ece=metrics.ece(label, probability),
-        ece_limit=perfect_ece(probability, seed),
+        level_free_ece=metrics.ece(label, shape),
+        ece_limit=perfect_ece(shape, seed),
         confidence_gap=gap,
         confidence_holds=holds,
         tail_n=n,
         tail_rate=left / n if n else None,
-        tail_upper=wilson(left, n)[1] if n else None,
+        tail_said=float(probability[tail].mean()) if n else None,
+        tail_chance=chance_of_so_few(left, probability[tail]) if n else None,
     )
 
 
-def calibration_line(label: Labels, probability: Floats) -> tuple[float | None, float | None]:
+def calibration_line(label: Labels, probability: Floats) -> tuple[float | None, float | None, float | None]:
     """Fit a logistic regression of the label on logit(p).
 
     Parameters
@@ -102,20 +123,24 @@ def calibration_line(label: Labels, probability: Floats) -> tuple[float | None, 
 
     Returns
     -------
-    slope, intercept : float or None
-        (1, 0) is perfect. None if there is only one class or one probability.
+    slope, intercept, slope_error : float or None
+        (1, 0) is perfect; the standard error of the slope is that of maximum likelihood. None if there is only one
+        class or one probability.
 
     References
     ----------
     Cox, "Two Further Applications of a Model for Binary Regression", Biometrika 45 (1958).
     """
     if not metrics.both_classes(label):
-        return None, None
+        return None, None, None
     z = logit(np.clip(probability, 1e-9, 1 - 1e-9))
     if np.ptp(z) == 0:
-        return None, None
+        return None, None, None
     line = LogisticRegression(C=1e9, max_iter=500).fit(z[:, None], label)
-    return float(line.coef_[0, 0]), float(line.intercept_[0])
+    p = line.predict_proba(z[:, None])[:, 1]
+    weight = p * (1 - p)
+    spread = float((weight * (z - np.average(z, weights=weight)) ** 2).sum())
+    return float(line.coef_[0, 0]), float(line.intercept_[0]), spread**-0.5
 
 
 def confidence_check(label: Labels, probability: Floats, threshold: float) -> tuple[float, bool]:
@@ -156,7 +181,7 @@ def confidence_check(label: Labels, probability: Floats, threshold: float) -> tu
 def _chance_gap(confidence: Floats) -> float:
     per_bin = len(confidence) / CONFIDENCE_BINS
     spread = float(np.sqrt(np.mean(confidence * (1 - confidence)) / per_bin))
-    return float(np.sqrt(2 / np.pi) * spread * 1.5)
+    return float(np.sqrt(2 / np.pi) * spread * CHANCE_FACTOR)
 
 
 def perfect_ece(probability: Floats, seed: int = 0, percentile: float = 99) -> float:
@@ -194,6 +219,11 @@ def perfect_ece(probability: Floats, seed: int = 0, percentile: float = 99) -> f
     return float(np.percentile(eces, percentile))
 
 
+def _is_off(slope: float, interval_95: tuple[float, float]) -> bool:
+    low, high = (slope + WARNING * (bound - slope) for bound in interval_95)
+    return not SLOPE[0] <= slope <= SLOPE[1] and not low <= 1 <= high
+
+
 def calibration_warnings(check: CalibrationCheck, prevalence: float) -> list[str]:
     """Write a sentence for each check that fails.
 
@@ -208,25 +238,31 @@ def calibration_warnings(check: CalibrationCheck, prevalence: float) -> list[str
     warnings : list of str
     """
     warnings = []
-    if check.slope is not None and not SLOPE[0] <= check.slope <= SLOPE[1]:
+    low, high = (check.ratio + WARNING * (bound - check.ratio) for bound in check.ratio_interval)
+    if not low <= 1 <= high:
+        warnings.append(
+            f"{check.ratio * check.expected:,.0f} of these customers left where {check.expected:,.0f} were expected "
+            f"({check.ratio:.2f} times as many), more than chance and the spread of past periods explain: the level is "
+            f"wrong ({100 * prevalence:.1f} % of the test rows churned)."
+        )
+    if check.slope is not None and check.slope_interval is not None and _is_off(check.slope, check.slope_interval):
         warnings.append(
             f"The calibration slope on the test rows is {check.slope:.2f}; {SLOPE[0]} to {SLOPE[1]} is expected."
         )
-    if check.ece > check.ece_limit:
+    if check.level_free_ece > check.ece_limit:
         warnings.append(
-            f"The ECE on the test rows, {check.ece:.4f}, is higher than chance explains ({check.ece_limit:.4f}): the "
-            f"churn rate or its causes may have changed since training ({100 * prevalence:.1f} % of the test rows "
-            "churned)."
+            f"The ECE on the test rows is {check.level_free_ece:.4f} even with the level set right, higher than chance "
+            f"explains ({check.ece_limit:.4f}): the causes of leaving may have changed since training."
         )
     if not check.confidence_holds:
         warnings.append(
             "On the test rows, confidence does not match accuracy everywhere: the two differ by "
             f"{check.confidence_gap:.3f} on average over ten bins, and by more than chance in at least one of them."
         )
-    if check.tail_upper is not None and check.tail_n >= TAIL_ROWS and check.tail_upper < TAIL:
+    if check.tail_chance is not None and check.tail_chance < TAIL_CHANCE:
         warnings.append(
-            f"The highest probabilities are too high: {check.tail_n} test rows have {TAIL} or more, but only "
-            f"{100 * (check.tail_rate or 0):.0f} % of these customers left, and the true share is below "
-            f"{100 * TAIL:.0f} % with 95 % confidence."
+            f"The highest probabilities are too high: {check.tail_n} test rows have {TAIL} or more, "
+            f"{100 * (check.tail_said or 0):.0f} % on average, but only {100 * (check.tail_rate or 0):.0f} % of these "
+            "customers left."
         )
     return warnings

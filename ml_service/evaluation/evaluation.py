@@ -17,7 +17,7 @@ from ml_service.data.grouping import customer_groups
 from ml_service.data.splitting import Split
 from ml_service.evaluation.figures import figures
 from ml_service.model.churn_model import ChurnModel
-from shared.contracts.api import TestFigures
+from shared.contracts.api import LevelSpread, TestFigures
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Evaluation:
         The sibling of the live model, to compare with.
     decided : ChurnModel or None
         The sibling of the last version that went live by a decided comparison, if it is not the champion.
+    level : LevelSpread or None
+        How far the level of a period strays; None without dates.
     """
 
     snapshot: Snapshot
@@ -46,6 +48,7 @@ class Evaluation:
     live: ChurnModel
     champion: ChurnModel | None
     decided: ChurnModel | None = None
+    level: LevelSpread | None = None
 
     @cached_property
     def features(self) -> pa.Table:

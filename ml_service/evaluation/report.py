@@ -119,7 +119,10 @@ def _checks(evaluation: Evaluation) -> dict[str, Any]:
     parts = segments(model.schema, scored)
     return {
         "intervals": _intervals(evaluation),
-        "calibration": calibration_checks.check(evaluation.label, evaluation.probability, model.threshold, model.seed),
+        "calibration": calibration_checks.check(
+            evaluation.label, evaluation.probability, model.threshold, model.seed, evaluation.level
+        ),
+        "level": evaluation.level,
         "calibration_with_missing": _calibration_with_missing(evaluation),
         "blanked": blanked(model, evaluation.features, evaluation.keys, evaluation.as_of),
         "curves": curves(evaluation.label, evaluation.probability),

@@ -26,6 +26,7 @@ from ml_service.model.churn_model import ChurnModel
 from ml_service.model.cross_validation import Progress
 from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
+from ml_service.training.level_spread import level_spread
 from shared.contracts import api
 from shared.contracts.api import TrainReport
 
@@ -162,7 +163,8 @@ def train(
     progress(0.03, "checking for leaks")
     leaks = _guard(snapshot, split, allow_leaks, seed)
     sibling, live = fit(snapshot, split, version=version, seed=seed, threads=threads, effort=effort, progress=progress)
-    evaluation = Evaluation(snapshot, split, sibling, live, champion, decided)
+    level = level_spread(snapshot, split, live, lambda done, stage: progress(0.6 + 0.1 * done, stage))
+    evaluation = Evaluation(snapshot, split, sibling, live, champion, decided, level)
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
@@ -220,7 +222,7 @@ def fit(
         time_budget_s=effort.time_budget_s,
         progress=lambda done, stage: progress(0.05 + 0.45 * done, stage),
     )
-    live = sibling.refit(**rows(split.rows), progress=lambda done, stage: progress(0.5 + 0.2 * done, stage))
+    live = sibling.refit(**rows(split.rows), progress=lambda done, stage: progress(0.5 + 0.1 * done, stage))
     return sibling, live
 
 

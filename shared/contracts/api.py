@@ -18,6 +18,7 @@ from shared.contracts.report import (
     Dependence,
     Interval,
     Leak,
+    LevelSpread,
     Probability,
     Segment,
     Strict,

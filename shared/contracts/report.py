@@ -56,11 +56,10 @@ class CalibrationCheck(Strict):
     ratio: float = Field(description="Leavers / expected leavers: calibration in the large")
     ratio_interval: Interval = Field(description="95 %, of chance and of the level's spread between periods")
     slope: float | None = Field(description="Slope of a logistic regression of the outcome on logit(p); 1 is perfect")
+    slope_interval: Interval | None = Field(description="95 %")
     intercept: float | None
     ece: float
-    level_free_ece: float = Field(
-        description="ECE after one number was added to all log-odds, so that the level is right"
-    )
+    level_free_ece: float = Field(description="ECE after adding to all log-odds the number that sets the level right")
     ece_limit: float = Field(description="99th percentile of a perfectly calibrated model on as many rows")
     confidence_gap: float = Field(description="Mean |accuracy - confidence| over ten bins of equal mass")
     confidence_holds: bool = Field(description="Gap at most 0.015, no bin overconfident by more than max(0.03, 3 SE)")

@@ -15,10 +15,11 @@ from ml_service.data.dataset import Snapshot
 from ml_service.evaluation import calibration_checks
 from ml_service.evaluation.bootstrap import figure_intervals, paired_difference
 from ml_service.evaluation.curves import curves
+from ml_service.evaluation.level import level_set_free
 from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.reporting.html import report_page
 from ml_service.training.pipeline import Trained, train
-from shared.contracts.api import TrainReport
+from shared.contracts.api import LevelSpread, TrainReport
 from tests.ml_service.conftest import QUICK, Caller
 
 
@@ -66,13 +67,51 @@ def test_a_calibrated_model_passes_its_checks_and_an_overconfident_one_fails() -
     assert "slope" in told and "ECE" in told
 
 
-def test_a_tail_that_claims_too_much_is_warned_of() -> None:
-    p = np.full(400, 0.75)
-    y = (np.arange(400) % 2).astype(np.int8)
+@pytest.mark.parametrize(("rows", "said", "left"), [(400, 0.75, 0.5), (132, 0.97, 0.765), (12, 0.95, 0.5)])
+def test_a_tail_that_claims_too_much_is_warned_of(rows: int, said: float, left: float) -> None:
+    y, p = (np.arange(rows) < left * rows).astype(np.int8), np.full(rows, said)
+    others = np.full(4_000, 0.1)
+    label = np.concatenate([y, (np.arange(4_000) % 10 == 0).astype(np.int8)])
+    check = calibration_checks.check(label, np.concatenate([p, others]), 0.5)
     assert any(
-        "are too high" in each
-        for each in calibration_checks.calibration_warnings(calibration_checks.check(y, p, 0.5), 0.5)
+        "highest probabilities are too high" in each for each in calibration_checks.calibration_warnings(check, 0.1)
     )
+    honest = np.concatenate([(np.arange(rows) < said * rows).astype(np.int8), label[rows:]])
+    check = calibration_checks.check(honest, np.concatenate([p, others]), 0.5)
+    assert not any("highest" in each for each in calibration_checks.calibration_warnings(check, 0.1))
+
+
+def test_a_wrong_level_and_a_wrong_shape_are_warned_of_apart() -> None:
+    y, p = said(20_000)
+    too_low = calibration_checks.check(y, 1 / (1 + np.exp(0.3) * (1 / p - 1)), 0.4)
+    told = " ".join(calibration_checks.calibration_warnings(too_low, float(y.mean())))
+    assert (
+        "the level is wrong" in told
+        and "ECE" not in told
+        and "slope" not in told
+        and too_low.ratio > 1.1
+        and too_low.ratio_interval[0] > 1
+    )
+    assert too_low.level_free_ece <= too_low.ece_limit < too_low.ece
+    # A spread that past periods had explains it.
+    spread = LevelSpread(sigma=0.2, periods=9, quantile=2.306)
+    explained = calibration_checks.check(y, 1 / (1 + np.exp(0.3) * (1 / p - 1)), 0.4, level=spread)
+    assert "level" not in " ".join(calibration_checks.calibration_warnings(explained, float(y.mean())))
+    sharp = 1 / (1 + (1 / p - 1) ** 2)
+    bad = calibration_checks.check(y, level_set_free(y, sharp), 0.4)
+    told = " ".join(calibration_checks.calibration_warnings(bad, float(y.mean())))
+    assert "level is wrong" not in told and "ECE" in told and "slope" in told
+
+
+def test_a_perfect_model_is_warned_of_in_at_most_3_of_60() -> None:
+    warned = 0
+    for seed in range(60):
+        y, p = said(3_000, seed)
+        warned += bool(calibration_checks.calibration_warnings(calibration_checks.check(y, p, 0.4), float(y.mean())))
+    assert warned <= 3
+
+
+def test_wilsons_interval_is_that_of_the_definitions() -> None:
     low, high = calibration_checks.wilson(8, 10)
     assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 

@@ -1,0 +1,93 @@
+"""The level of probabilities: how many leave beside how many were expected, and what is left once that is set right.
+
+Law: chance is computed from the probabilities themselves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from ml_service.arrays import Floats, Labels
+
+#: Probabilities are kept away from 0 and 1 by this, and levels are sought within these log-odds.
+EPSILON, WIDEST = 1e-9, 30.0
+#: Up to this many rows, the distribution of the number of leavers is exact; above it, it is normal.
+EXACT_ROWS = 2_000
+
+
+def level_offset(leavers: float, probability: Floats) -> float:
+    """Find the number that, added to all log-odds, makes the expected leavers equal the observed.
+
+    Parameters
+    ----------
+    leavers : float
+        Observed; 0 and all rows count as half a leaver and half a stayer.
+    probability : ndarray of float64, shape (n_rows,)
+
+    Returns
+    -------
+    offset : float
+        In log-odds; above 0 where more left than was said.
+
+    Examples
+    --------
+    >>> round(level_offset(30, np.full(100, 0.2)), 4)
+    0.539
+    """
+    margin = logit(np.clip(probability, EPSILON, 1 - EPSILON))
+    wanted = float(np.clip(leavers, 0.5, len(probability) - 0.5))
+    return float(brentq(lambda offset: expit(margin + offset).sum() - wanted, -WIDEST, WIDEST))
+
+
+def level_set_free(label: Labels, probability: Floats) -> Floats:
+    """Shift probabilities so that their sum is the number of leavers; ranks stay.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+    probability : ndarray of float64, shape (n_rows,)
+
+    Returns
+    -------
+    probability : ndarray of float64, shape (n_rows,)
+    """
+    offset = level_offset(float(label.sum()), probability)
+    return np.asarray(expit(logit(np.clip(probability, EPSILON, 1 - EPSILON)) + offset))
+
+
+def chance_of_so_few(leavers: int, probability: Floats) -> float:
+    """Compute the probability of at most so many leavers if every probability is true.
+
+    Parameters
+    ----------
+    leavers : int
+    probability : ndarray of float64, shape (n_rows,)
+        At least one row.
+
+    Returns
+    -------
+    chance : float
+        Of the Poisson-binomial distribution; of its normal approximation above 2,000 rows.
+
+    References
+    ----------
+    Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics &
+    Data Analysis 59 (2013).
+
+    Examples
+    --------
+    >>> round(chance_of_so_few(0, np.array([0.5, 0.5])), 4)
+    0.25
+    """
+    if len(probability) > EXACT_ROWS:
+        spread = float(np.sqrt((probability * (1 - probability)).sum()))
+        return float(norm.cdf((leavers + 0.5 - probability.sum()) / spread)) if spread else float(leavers >= 0)
+    mass = np.zeros(len(probability) + 1)
+    mass[0] = 1.0
+    for count, p in enumerate(probability, start=1):
+        mass[1 : count + 1] = mass[1 : count + 1] * (1 - p) + mass[:count] * p
+        mass[0] *= 1 - p
+    return float(min(1.0, mass[: leavers + 1].sum()))
