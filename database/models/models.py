@@ -71,7 +71,12 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
 
 
 _LIVE_SCHEMA = (
-    select(m.c.version, tables.schema_versions.c.schema_json, json_member(m.c.report_json, "blanked"))
+    select(
+        m.c.version,
+        tables.schema_versions.c.schema_json,
+        json_member(m.c.report_json, "blanked"),
+        json_member(m.c.report_json, "left_out"),
+    )
     .join_from(t, m, m.c.id == t.c.model_id)
     .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
     .order_by(t.c.id.desc())
@@ -79,16 +84,37 @@ _LIVE_SCHEMA = (
 )
 
 
-def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] | None:
-    """Return version, schema and complete features of the live model, which a single score needs, in one query."""
+@dataclass(frozen=True)
+class LiveSchema:
+    """What a single score needs to know of the live model.
+
+    Attributes
+    ----------
+    schema
+        That of its base when it was trained.
+    complete
+        Features that were complete in its training.
+    left_out
+        Features of the schema that it does without.
+    """
+
+    version: str
+    schema: Schema
+    complete: tuple[str, ...]
+    left_out: frozenset[str]
+
+
+def live_schema(connection: Connection) -> LiveSchema | None:
+    """Return version and schema of the live model, in one query."""
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
     if row is None:
         return None
-    version, schema_json, blanked = row
-    return (
+    version, schema_json, blanked, left_out = row
+    return LiveSchema(
         version,
         customer_base.schema_of_text(schema_json),
         tuple(each["feature"] for each in json.loads(blanked or "[]")),
+        frozenset(json.loads(left_out or "[]")),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 from pydantic import ValidationError
@@ -113,8 +114,10 @@ def _details(error: ValidationError) -> list[Detail]:
 
 
 def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
-    """The rows of a JSON request; raises InvalidInput."""
-    matrix = model.matrix_of_lists(request.columns)
+    """The rows of a JSON request, without features that were left out of the model; raises InvalidInput."""
+    left_out = set(model.left_out)
+    columns = {name: cells for name, cells in request.columns.items() if name not in left_out}
+    matrix = model.matrix_of_lists(columns if left_out else request.columns)
     rows, keys = len(matrix.values), request.row_keys
     if keys is not None and len(keys) != rows:
         raise invalid("row_keys", f"There are {len(keys)} keys for {rows} rows.")
@@ -190,11 +193,18 @@ def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
     """An Arrow stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
     schema = arrow.answer_schema(_model_fields(model, explanation))
     scores, points = explanation.scores, explanation.points
+    positions = _positions(model)
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]
     listed, rows = points.order.shape[1], len(scores.probability)
     for k in range(TOP_REASONS):
         if k < listed:
-            columns += [pa.array(points.order[:, k].astype(np.int16)), pa.array(points.points[:, k])]
+            columns += [pa.array(positions[points.order[:, k]]), pa.array(points.points[:, k])]
         else:
             columns += [pa.array(np.full(rows, -1, np.int16)), pa.nulls(rows, pa.float64())]
     return arrow.encode(schema, [pa.record_batch(columns, schema=schema)])
+
+
+def _positions(model: ChurnModel) -> npt.NDArray[np.int16]:
+    """The position of each of the model's features in the schema of the table that it was trained on."""
+    known = enumerate(model.table_schema.features)
+    return np.array([position for position, name in known if name in model.schema.features], dtype=np.int16)

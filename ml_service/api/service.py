@@ -79,7 +79,7 @@ class MLService:
         table = codec.read_arrow(body)
         params, schema = read_params(table)
         snapshot = read_snapshot(table, schema)
-        split_snapshot(snapshot, params.seed)
+        split_snapshot(snapshot.without(params.without), params.seed)
         if params.champion_version is not None and params.champion_version not in self.registry.versions():
             raise NotFound(f"There is no model {params.champion_version} on disk to compare the new one with.")
         return self._trainer.start(body, version=params.model_version, params=params)

@@ -6,7 +6,8 @@ Law: a snapshot that can't be used is refused before training begins.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import orjson
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from ml_service.arrays import Dates, Floats, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
 from shared.contracts import arrow
-from shared.contracts.api import TrainParams
+from shared.contracts.api import HORIZON_DAYS, TrainParams
 from shared.errors import InvalidInput, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
@@ -52,6 +53,21 @@ class Snapshot:
     as_of: Dates | None
     row_keys: pa.Array
     true_probability: Floats | None = None
+
+    @property
+    def horizon_days(self) -> int | None:
+        """Days within which the leavers left; None if the table has no dates and its schema does not say it."""
+        return self.schema.horizon_days if self.as_of is None else HORIZON_DAYS
+
+    @property
+    def natural_rate(self) -> float | None:
+        """Churn rate of all customers, if the table is a sample that says it; with dates, the table's own rate is."""
+        return self.schema.natural_rate if self.as_of is None else None
+
+    def without(self, names: Collection[str]) -> Snapshot:
+        """Return the snapshot without some of its features. Raises InvalidInput if that can't be."""
+        schema = self.schema.without(names)
+        return replace(self, schema=schema, features=self.features.select(list(schema.feature_names)))
 
     def matrix(self) -> tuple[Matrix, dict[str, list[str]]]:
         """The matrix of all rows, and the values of each category."""

@@ -108,8 +108,9 @@ def guard(
         names = ", ".join(leak.name for leak in refused)
         raise LeakFound(
             f"{names}: probably written after the outcome was known. {refused[0].name}: {refused[0].evidence} "
-            "Remove it from the schema's features. If it is known when customers are scored, say so in the schema "
-            f"(`known_at_scoring = true`), or allow it by name (--allow-leak {refused[0].name}).",
+            f"Leave it out of the model (`train --without {refused[0].name}`; `without` in the API). If it is known "
+            "when customers are scored, vouch for it in the schema (`known_at_scoring = true`; `retainstream schema "
+            f"edit FILE` for customers that are imported already), or allow it once (--allow-leak {refused[0].name}).",
             details=details,
         )
     return leaks

@@ -44,19 +44,22 @@ class Evaluation:
     Attributes
     ----------
     snapshot : Snapshot
-        Training and test rows.
+        Training and test rows, with the features that the model uses.
     split : Split
         The training rows and the test rows.
     model : ChurnModel
         Fitted on the training rows.
     champion : ChurnModel or None
         The model to compare with.
+    table : pyarrow.Table
+        All features of the rows, those that were left out of the model too: the champion may use them.
     """
 
     snapshot: Snapshot
     split: Split
     model: ChurnModel
     champion: ChurnModel | None
+    table: pa.Table
 
     @cached_property
     def features(self) -> pa.Table:
@@ -85,10 +88,10 @@ class Evaluation:
 
     @property
     def champion_fits(self) -> bool:
-        """Whether there is a champion with the same features."""
+        """Whether there is a champion of a table with the same features."""
         if self.champion is None:
             return False
-        both = [{(name, f.kind) for name, f in m.schema.features.items()} for m in (self.champion, self.model)]
+        both = [{(name, f.kind) for name, f in m.table_schema.features.items()} for m in (self.champion, self.model)]
         return both[0] == both[1]
 
     @cached_property
@@ -96,7 +99,7 @@ class Evaluation:
         """Probabilities of the champion, shape (n_test,), out of fold for rows that it was trained on."""
         if self.champion is None or not self.champion_fits:
             return None
-        return self.champion.predict(self.features, self.keys).probability
+        return self.champion.predict(self.table.take(pa.array(self.split.test)), self.keys).probability
 
     @cached_property
     def groups(self) -> Ints:
@@ -177,6 +180,8 @@ def _provenance(evaluation: Evaluation) -> dict[str, Any]:
         "model_version": model.version,
         "timestamp": iso(utc_now()),
         "features": len(snapshot.schema.features),
+        "left_out": model.left_out,
+        "horizon_days": snapshot.horizon_days,
         "split": split.kind,
         "training_period": period(None if snapshot.as_of is None else snapshot.as_of[split.training]),
         "training_prevalence": model.training["prevalence"],

@@ -5,7 +5,7 @@ Law: calibration is monotone (slopes >= 0), so it never changes the ranking.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,22 @@ class BetaCalibration:
         rest = np.log(1 + np.exp(-np.abs(m)))
         z = self.b * np.maximum(m, 0) + self.a * np.minimum(m, 0) + (self.b - self.a) * rest + self.c
         return np.asarray(expit(z))
+
+    def shifted(self, *, cohort: float, natural: float) -> BetaCalibration:
+        """Return the calibration whose probabilities are those of `shift_prior`: only the intercept differs.
+
+        Parameters
+        ----------
+        cohort : float
+            Prevalence of the training rows, strictly between 0 and 1.
+        natural : float
+            Prevalence of the population, strictly between 0 and 1.
+
+        Returns
+        -------
+        calibration : BetaCalibration
+        """
+        return replace(self, c=self.c + float(logit(natural) - logit(cohort)))
 
     def as_dict(self) -> dict[str, float]:
         """Return the coefficients as plain values, for JSON."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from ml_service.data.splitting import customer_groups
 from ml_service.model import artefacts, boosting, missing_features
 from ml_service.model.artefacts import library_versions, model_checksum
 from ml_service.model.boosters import Trees
-from ml_service.model.calibration import BetaCalibration, fit_beta
+from ml_service.model.calibration import BetaCalibration, fit_beta, shift_prior
 from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, SearchData, search
 from ml_service.model.out_of_fold import KEYS_FILE, TrainingFolds
 from ml_service.model.predictions import Keys, Predictor
@@ -46,9 +47,15 @@ class ChurnModel(Predictor):
         The same data, seed and number of trials give the same model.
     threads : int, default=1
         Threads of xgboost in fitting and in predicting; the result does not depend on them.
+    without : collection of str, optional
+        Features of the schema that the model does without.
 
     Attributes
     ----------
+    table_schema : Schema
+        The schema as given; `schema` has only the features that the model uses, `left_out` names the others.
+    natural_rate : float or None
+        The prevalence that probabilities and thresholds are shifted to; None if they are those of the training rows.
     balanced_threshold : float
         Threshold with an out-of-fold recall of 0.925.
     parameters : dict
@@ -75,8 +82,13 @@ class ChurnModel(Predictor):
     parameters: dict[str, Any]
     training: dict[str, Any]
 
-    def __init__(self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1) -> None:
-        self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
+    def __init__(
+        self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1, without: Collection[str] = ()
+    ) -> None:
+        self.table_schema, self.schema = schema, schema.without(without)
+        self.left_out = [name for name in schema.features if name not in self.schema.features]
+        self.version, self.seed, self.threads = version, seed, threads
+        self.natural_rate: float | None = None
         self.training_folds: TrainingFolds | None = None
         self.report: dict[str, Any] | None = None
         self.report_page: bytes | None = None
@@ -166,6 +178,29 @@ class ChurnModel(Predictor):
         self.threshold = best_f1_threshold(probability, label)
         self.balanced_threshold = recall_threshold(probability, label)
 
+    def at_rate(self, natural: float | None) -> Self:
+        """Return this model with its probabilities and thresholds at another prevalence; the ranking is the same.
+
+        Parameters
+        ----------
+        natural : float or None
+            Prevalence of the population, strictly between 0 and 1; None for that of the training rows.
+
+        Returns
+        -------
+        model : ChurnModel
+        """
+        if natural == self.natural_rate:
+            return self
+        own = self.training["prevalence"]
+        before, after = (rate or own for rate in (self.natural_rate, natural))
+        other = copy(self)
+        other.natural_rate = natural
+        other.calibration = self.calibration.shifted(cohort=before, natural=after)
+        thresholds = shift_prior([self.threshold, self.balanced_threshold], cohort=before, natural=after)
+        other.threshold, other.balanced_threshold = (float(each) for each in thresholds)
+        return other
+
     def checksum(self) -> str:
         """Return the SHA-256 of everything a score depends on: trees, categories, calibration and thresholds."""
         score_settings = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
@@ -205,7 +240,9 @@ class ChurnModel(Predictor):
             "format": FORMAT,
             "model_version": self.version,
             "algorithm": "XGBoost",
-            "schema": self.schema.as_dict(),
+            "schema": self.table_schema.as_dict(),
+            "left_out": self.left_out,
+            "natural_rate": self.natural_rate,
             "categories": self.categories,
             "calibration": self.calibration.as_dict(),
             "threshold": self.threshold,
@@ -253,7 +290,9 @@ class ChurnModel(Predictor):
             version=manifest["model_version"],
             seed=manifest["seed"],
             threads=threads,
+            without=manifest.get("left_out", ()),
         )
+        model.natural_rate = manifest.get("natural_rate")
         model.categories, model.parameters, model.training = (
             manifest["categories"],
             manifest["parameters"],

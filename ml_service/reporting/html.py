@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service.reporting import svg as drawing
+from ml_service.reporting.scope import rate_name, scope_sentences
 from ml_service.reporting.svg import Axes
 from shared.contracts.api import CalibrationCheck, Dependence, TestFigures, TrainReport
 
@@ -97,6 +98,7 @@ def _summary(body: Element, report: TrainReport) -> None:
         f"({_percent(test.prevalence)}). Trained on {report.training_samples:,} rows "
         f"({_percent(report.training_prevalence)} left) at {report.timestamp}.",
     )
+    _add(body, "p", " ".join(scope_sentences(report)))
     if report.ceiling is not None:
         _add(
             body, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"}
@@ -109,7 +111,7 @@ def _summary(body: Element, report: TrainReport) -> None:
 
 
 def _figures(body: Element, report: TrainReport) -> None:
-    _add(body, "h2", f"Figures at the natural churn rate ({_percent(report.test.prevalence)})")
+    _add(body, "h2", f"Figures at the {rate_name(report)} churn rate ({_percent(report.test.prevalence)})")
     _add(
         body,
         "p",

@@ -121,6 +121,7 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
         threads=job.threads,
         effort=Effort(params.trials, params.time_budget_s),
         allow_leaks=params.allow_leaks,
+        without=params.without,
         champion=champion,
         notes=notes,
         progress=_ProgressSender(pipe),

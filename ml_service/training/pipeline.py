@@ -96,6 +96,7 @@ def train(
     threads: int = 1,
     effort: Effort = Effort(),
     allow_leaks: Sequence[str] = (),
+    without: Sequence[str] = (),
     champion: ChurnModel | None = None,
     notes: Sequence[str] = (),
     progress: Progress = no_progress,
@@ -115,6 +116,8 @@ def train(
         Limits of the hyperparameter search.
     allow_leaks : sequence of str, optional
         Features that are accepted even if they are leaks; the report lists the leaks among them.
+    without : sequence of str, optional
+        Features of the snapshot that the model does without.
     champion : ChurnModel, optional
         Evaluated on the same test rows for comparison.
     notes : sequence of str, optional
@@ -129,7 +132,7 @@ def train(
     Raises
     ------
     InvalidInput
-        If a feature is an id, or `allow_leaks` names something that is not a feature.
+        If a feature is an id, `allow_leaks` or `without` names something that is not a feature, or no feature is left.
     InsufficientData
         If the training rows or the test rows have too few leavers or stayers.
     LeakFound
@@ -137,12 +140,13 @@ def train(
     NoSignal
         If the features rank leavers no better than chance.
     """
+    table, snapshot = snapshot, snapshot.without(without)
     progress(0.02, "splitting")
     split = split_snapshot(snapshot, seed)
     progress(0.03, "checking for leaks")
     leaks = _guard(snapshot, split, allow_leaks, seed)
     rows = split.training
-    model = ChurnModel(snapshot.schema, version=version, seed=seed, threads=threads)
+    model = ChurnModel(table.schema, version=version, seed=seed, threads=threads, without=without)
     model.fit(
         snapshot.features.take(rows),
         snapshot.label[rows],
@@ -152,7 +156,9 @@ def train(
         time_budget_s=effort.time_budget_s,
         progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
     )
-    evaluation = Evaluation(snapshot, split, model, champion)
+    # Models are judged at the rate of the test rows, which are rows of the table.
+    rival = None if champion is None else champion.at_rate(None)
+    evaluation = Evaluation(snapshot, split, model, rival, table.features)
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
@@ -161,6 +167,14 @@ def train(
         *search_notes(model.search),
         *notes,
     ]
+    return _finished(model.at_rate(snapshot.natural_rate), report, split)
+
+
+def _finished(model: ChurnModel, report: TrainReport, split: Split) -> Trained:
+    """The model that scores, with its report: figures on test rows, and what its scores depend on."""
+    report.natural_rate = model.natural_rate
+    report.base_probability, report.model_sha256 = model.base_probability, model.checksum()
+    report.parameters["calibration"] = model.calibration.as_dict()
     model.report, model.report_page = report.model_dump(mode="json"), report_page(report)
     return Trained(model, report, split)
 

@@ -106,6 +106,7 @@ class TrainParams(Strict):
     allow_leaks: list[str] = Field(
         default_factory=list, description="Features that the leak guard allows; the report names each"
     )
+    without: list[str] = Field(default_factory=list, description="Features of the schema to leave out of the model")
     trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
     time_budget_s: float | None = Field(None, gt=0, description="No configuration starts after it; truncates `trials`")
 
@@ -171,7 +172,13 @@ class TrainReport(Strict):
     timestamp: str
     algorithm: Literal["XGBoost"] = "XGBoost"
     features: int
-    horizon_days: int = HORIZON_DAYS
+    left_out: list[str] = Field(default_factory=list, description="Features of the table that the model does without")
+    horizon_days: int | None = Field(
+        HORIZON_DAYS, description="Days that a score covers; null for a table without dates that does not say it"
+    )
+    natural_rate: Probability | None = Field(
+        None, description="Churn rate that the scores are shifted to; the figures on test rows are at the table's own"
+    )
     split: Literal["time", "stratified"]
     training_period: tuple[str, str] | None
     training_prevalence: Probability

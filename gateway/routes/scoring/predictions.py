@@ -166,12 +166,14 @@ def score(body: ScoreBody) -> Response:
         raise invalid("body", "send either customer_id or features")
     env = environment()
     schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    left_out = lookups.left_out(env.database, env.query_cache)
     if body.customer_id is not None:
         key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     else:
-        key, facts = None, lookups.given_facts(schema, body.features or {})
+        key, facts = None, lookups.given_facts(schema, body.features or {}, left_out=left_out)
+    ignored = left_out & {name for name, value in (body.features or {}).items() if value is not None}
     answer = reasons.score(env.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
-    return ok(reasons.explain(schema, facts, answer, complete=complete))
+    return ok(reasons.explain(schema, facts, answer, complete=complete, ignored=ignored))
 
 
 @bp.post(
@@ -186,7 +188,8 @@ def what_if(body: WhatIfBody) -> Response:
     key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     then = reasons.changed(schema, facts, body.changes)
     answer = reasons.score(env.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
+    ignored = lookups.left_out(env.database, env.query_cache) & set(body.changes)
     before = reasons.explain(schema, facts, answer, complete=complete)
-    after = reasons.explain(schema, then, answer, at=1, complete=complete)
+    after = reasons.explain(schema, then, answer, at=1, complete=complete, ignored=ignored)
     change = after.churn_probability - before.churn_probability
     return ok(WhatIfOut(before=before, after=after, expected_change=change, note=reasons.ESTIMATE))

@@ -30,6 +30,7 @@ from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work, read
 from shared.clock import iso
 from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
+from shared.schema.changes import difference_notes
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
@@ -99,12 +100,15 @@ def _refuse_future(work: Work, as_of: str) -> None:
 
 def _schema_notes(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
     """Return notes on the schema. Raises SchemaMismatch if the base can't accept a file with it."""
-    if present is None or present.checksum == schema.checksum():
+    if present is None:
         return []
+    differing = difference_notes(present.schema, schema)
+    if present.checksum == schema.checksum():
+        return differing
     if customer_base.schema_of(connection, schema.checksum()) is None:
         raise SchemaMismatch(OTHER_BASE.format(name=present.name, demo=DEMO_HINT if present.is_demo else ""))
     later = [name for name in present.schema.features if name not in schema.features]
-    return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts."]
+    return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts.", *differing]
 
 
 def _refuse_rejects(work: Work, table: OpenTable, checked: CheckedFile, params: ImportParams) -> None:

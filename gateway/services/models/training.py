@@ -47,7 +47,8 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
         last = facts.last_date(connection)
     if last is None:
         raise NoCustomers(NO_CUSTOMERS)
-    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=params.allow_leaks)
+    asked = {"allow_leaks": params.allow_leaks, "without": params.without}
+    model, promoted = train(work, today=last, user_id=work.job.user_id, **asked)
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {
@@ -74,6 +75,7 @@ def train(
     user_id: int | None = None,
     seed: int = 0,
     allow_leaks: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> tuple[Model, bool]:
     """Train one version on the dates matured by `today` and decide whether it goes live.
 
@@ -85,6 +87,8 @@ def train(
         Promotion time for the timeline; now if absent. The demo passes past times.
     allow_leaks
         Features that the leak guard accepts although they reveal the outcome; the report names them.
+    without
+        Features that are left out of the model; the report names them.
     """
     schema, checksum = _base(work.database)
     on_disk = cancellable_call(work, work.ml.versions)
@@ -106,6 +110,7 @@ def train(
         seed=seed,
         champion_version=comparable.version if comparable else None,
         allow_leaks=list(allow_leaks),
+        without=list(without),
     )
     try:
         report = _send(work, schema, params, today)

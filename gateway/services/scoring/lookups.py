@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from database.customers import customer_base, customers
 from database.engine.session import Database
 from database.models import models
+from database.models.models import LiveSchema
 from gateway.query_cache import QueryCache
 from gateway.services.scoring.reasons import facts_by_feature
 from shared.errors import NoCustomers, NoModel, NotFound, invalid
@@ -26,10 +28,20 @@ def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tupl
     ------
     NoCustomers, NoModel
     """
-    return cache.get_or_read("live model", lambda: _live_model(database))
+    found = _live_model(database, cache)
+    return found.schema, found.version, found.complete
 
 
-def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
+def left_out(database: Database, cache: QueryCache) -> frozenset[str]:
+    """Return the features of the schema that the live model does without. Raises NoCustomers, NoModel."""
+    return _live_model(database, cache).left_out
+
+
+def _live_model(database: Database, cache: QueryCache) -> LiveSchema:
+    return cache.get_or_read("live model", lambda: _read(database))
+
+
+def _read(database: Database) -> LiveSchema:
     with database.connect() as connection:
         live = models.live_schema(connection)
     if live is None:
@@ -37,8 +49,7 @@ def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
             if customer_base.get(connection) is None:
                 raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
-    version, schema, complete = live
-    return schema, version, complete
+    return live
 
 
 def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:
@@ -51,11 +62,19 @@ def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int
     return known[user_id], facts_by_feature(schema, row)
 
 
-def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
-    """Return given facts with every feature named; the customer need not exist. Raises InvalidInput."""
+def given_facts(
+    schema: Schema, features: dict[str, Any], *, left_out: Collection[str] = frozenset()
+) -> dict[str, Any]:
+    """Return given facts with every feature named; the customer need not exist.
+
+    Raises
+    ------
+    InvalidInput
+        A name is no feature, or a feature may not be missing and was not left out of the model.
+    """
     for name in sorted(set(features) - set(schema.features)):
         raise invalid(f"features.{name}", "there is no such feature; GET /api/schema lists them")
     for name, about in schema.features.items():
-        if features.get(name) is None and not about.missing:
+        if features.get(name) is None and not about.missing and name not in left_out:
             raise invalid(f"features.{name}", "this feature may not be missing")
     return {name: features.get(name) for name in schema.feature_names}

@@ -6,7 +6,7 @@ the model's estimate for a changed fact, and is always labelled as such.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -57,7 +57,9 @@ class Explained(BaseModel):
     base_probability: float
     reasons: list[ReasonOut]
     other_points: float
-    warnings: list[str] = Field(description="Features that this customer lacks and that were complete in training")
+    warnings: list[str] = Field(
+        description="Features that this customer lacks and training had complete, and given ones that the model ignores"
+    )
 
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonOut:
@@ -93,7 +95,13 @@ def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def explain(
-    schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
+    schema: Schema,
+    facts: Mapping[str, Cell],
+    answer: PredictResponse,
+    at: int = 0,
+    *,
+    complete: Sequence[str] = (),
+    ignored: Collection[str] = (),
 ) -> Explained:
     """Explain one row of an ML response.
 
@@ -101,6 +109,8 @@ def explain(
     ----------
     complete
         Features that were complete in the model's training: the response warns of each one missing here.
+    ignored
+        Features that the caller gave a value for and that the model does without: the response names them.
     """
     prediction: Prediction = answer.predictions[at]
     return Explained(
@@ -111,13 +121,20 @@ def explain(
         base_probability=answer.base_probability,
         reasons=[in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
         other_points=prediction.other_points,
-        warnings=[_unknown(schema, name) for name in complete if facts[name] is None],
+        warnings=[
+            *(_unknown(schema, name) for name in complete if facts[name] is None),
+            *(_ignored(schema, name) for name in schema.feature_names if name in ignored),
+        ],
     )
 
 
 def _unknown(schema: Schema, feature: str) -> str:
     label = schema.feature_label(feature)
     return f"{label} is missing; the model's training had it for every customer, so this score is less certain."
+
+
+def _ignored(schema: Schema, feature: str) -> str:
+    return f"{schema.feature_label(feature)} was left out of this model, so its value does not count."
 
 
 def score(
