@@ -62,9 +62,7 @@ def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int
     return known[user_id], facts_by_feature(schema, row)
 
 
-def given_facts(
-    schema: Schema, features: dict[str, Any], *, left_out: Collection[str] = frozenset()
-) -> dict[str, Any]:
+def given_facts(schema: Schema, features: dict[str, Any], *, left_out: Collection[str] = frozenset()) -> dict[str, Any]:
     """Return given facts with every feature named; the customer need not exist.
 
     Raises

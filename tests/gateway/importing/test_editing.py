@@ -13,9 +13,12 @@ import tomli_w
 from database.accounts import audit
 from database.customers import customer_base
 from gateway.services.jobs import locks
+from gateway.services.jobs.work import worker_is_running
+from shared.clock import utc_now
 from shared.schema.features import Schema, built_in_schema, load_schema, schema_from_dict
 from tests.gateway.conftest import Run
 from tests.shapes import is_failure
+from tests.stack import wait_until
 from tests.world import World
 
 HEADER = ("user_id,email,plan,watch_time_hours,subscription_age_months,device_count,last_login_days,payment_failures,"
@@ -33,7 +36,7 @@ def toml_of(change: Change, schema: Schema | None = None) -> str:
 
 def relabel(raw: dict[str, Any]) -> None:
     raw["horizon_days"] = 60
-    raw["features"]["device_count"] |= {"label": "Screens", "unit": "screens", "direction": "none"}
+    raw["features"]["device_count"] |= {"label": "Screens", "unit": "screens", "direction": "down"}
     raw["features"]["plan"]["known_at_scoring"] = True
 
 
@@ -76,7 +79,7 @@ def test_an_edit_tells_every_change_and_what_needs_a_training_and_the_audit_log_
         "horizon_days: none -> 60",
         "features.device_count.unit: 'devices' -> 'screens'",
         "features.device_count.label: 'Device Count' -> 'Screens'",
-        "features.device_count.direction: 'down' -> 'none'",
+        "features.device_count.direction: 'none' -> 'down'",
         "features.plan.known_at_scoring: false -> true",
     ]
     status, out, _ = edit(toml_of(relabel))
@@ -195,17 +198,19 @@ def test_an_extension_changes_no_words_and_names_what_differs_by_both_doors(
 
 
 def test_an_import_with_another_label_says_so_by_both_doors_and_changes_nothing(
-    world: World, run: Run, tmp_path: Path
+    make_world: Callable[..., World], run: Run, tmp_path: Path
 ) -> None:
+    world = make_world(at=utc_now)
     table, other = tmp_path / "a.csv", tmp_path / "other.toml"
     table.write_text(f"{HEADER}\n{ROW}\n", encoding="utf-8")
     other.write_text(toml_of(lambda raw: raw["features"]["plan"].update(label="Tariff")), encoding="utf-8")
-    assert "Tariff" not in run(world, "import", str(table), "--schema", "retainstream", "--as-of", "2026-05-01")[2]
-    _, _, told = run(world, "import", str(table), "--schema", str(other), "--as-of", "2026-05-02")
+    assert "Tariff" not in run(world, "import", str(table), "--schema", "retainstream", "--as-of", "2024-05-01")[2]
+    _, _, told = run(world, "import", str(table), "--schema", str(other), "--as-of", "2024-05-02")
     note = "plan: `label` is 'Tariff' in this file's schema and 'Plan' in the base, which keeps its own"
     assert note in told and "`retainstream schema edit FILE`" in told
     with world.working():
-        form = {"file": (io.BytesIO(table.read_bytes()), "a.csv"), "schema": other.read_text(), "as_of": "2026-05-03"}
+        wait_until(lambda: worker_is_running(world.database, world.clock), "the worker runs", 10, 0.01)
+        form = {"file": (io.BytesIO(table.read_bytes()), "a.csv"), "schema": other.read_text(), "as_of": "2024-05-03"}
         answer = world.ask("POST", "/api/customers/import", data=form)
     assert any(each.startswith(note) for each in answer.get_json()["data"]["notes"]), answer.text
     assert schemas(world)[0] == built_in_schema()
@@ -213,18 +218,20 @@ def test_an_import_with_another_label_says_so_by_both_doors_and_changes_nothing(
 
 def test_lists_and_scores_show_a_new_label_at_once(demo_world: World) -> None:
     def answers() -> list[Any]:
-        world = demo_world
-        listed = world.ask("GET", "/api/customers?limit=100&reason=device_count")
-        factors = world.ask("GET", "/api/model/features")
+        listed = demo_world.ask("GET", "/api/customers?limit=100&reason=last_login_days")
         user_id = listed.get_json()["data"]["customers"][0]["user_id"]
-        score = world.ask("POST", "/api/predictions/score", json={"customer_id": user_id, "reasons": "all"})
-        return [listed, factors, score]
+        factors = demo_world.ask("GET", "/api/model/features")
+        body = {"customer_id": user_id, "reasons": "all"}
+        return [listed, factors, demo_world.ask("POST", "/api/predictions/score", json=body)]
+
+    def absence(raw: dict[str, Any]) -> None:
+        raw["features"]["last_login_days"] |= {"label": "Absence", "unit": "nights"}
 
     before = answers()
-    assert all("Screens" not in answer.text and "Device Count" in answer.text for answer in before)
-    edited = demo_world.ask("PATCH", "/api/schema", "admin", json={"schema": toml_of(relabel)})
+    assert all("Last Login" in answer.text and "Absence" not in answer.text for answer in before)
+    edited = demo_world.ask("PATCH", "/api/schema", "admin", json={"schema": toml_of(absence)})
     assert edited.status_code == 200, edited.text
     after = answers()
-    assert all("Screens" in answer.text and "Device Count" not in answer.text for answer in after)
+    assert all("Absence" in answer.text and "Last Login" not in answer.text for answer in after)
+    assert " nights: " in after[0].text and " nights: " in after[2].text
     assert before[0].headers["ETag"] != after[0].headers["ETag"]
-    assert "3 screens" in after[2].text or " screens" in after[2].text
