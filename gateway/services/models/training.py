@@ -47,8 +47,8 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
         last = facts.last_date(connection)
     if last is None:
         raise NoCustomers(NO_CUSTOMERS)
-    asked = {"allow_leaks": params.allow_leaks, "without": params.without}
-    model, promoted = train(work, today=last, user_id=work.job.user_id, **asked)
+    leaks, without = params.allow_leaks, params.without
+    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=leaks, without=without)
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {
