@@ -174,6 +174,20 @@ def test_scores_come_in_the_documented_columns(table: Path, model: Path, tmp_pat
         assert len(row["points_1"].partition(".")[2]) <= 6
 
 
+def test_a_model_without_a_feature_scores_files_that_have_it_and_no_other_name_is_left_out(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "'nobody'" in fails(capsys, run_train(table, "--without", "nobody"))
+    assert "every feature" in fails(capsys, run_train(table, "--without", "calls", "--without", "tariff"))
+    assert run_train(table, "--without", "tariff", "--out", str(tmp_path / "m")) == 0
+    assert "Left out of the model: tariff." in capsys.readouterr().out
+    out = tmp_path / "scores.csv"
+    assert score.main(["--model", str(tmp_path / "m"), "--data", str(table), "--out", str(out)]) == 0
+    assert "tariff" in capsys.readouterr().err
+    rows = read(out)
+    assert (len(rows), {row["reason_1"] for row in rows}, {row["reason_2"] for row in rows}) == (400, {"calls"}, {""})
+
+
 def test_no_cell_is_a_formula(table: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     score.main(["--model", str(model), "--data", str(table), "--out", str(out)])
