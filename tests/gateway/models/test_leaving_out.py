@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from database.models import models
 from database.tables import tables
+from gateway.cli import high_risk
 from gateway.services.models import training
 from tests.gateway.conftest import Run
 from tests.shapes import is_failure
@@ -53,8 +54,11 @@ class Shop:
 
 
 @pytest.fixture
-def shop(make_world: Callable[..., World], ml_url: str, tmp_path: Path, run: Run) -> Shop:
+def shop(
+    make_world: Callable[..., World], ml_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> Shop:
     world, rng = make_world(url=ml_url), random.Random(1)
+    monkeypatch.setattr(high_risk, "prepare", lambda: world.environment)
     lines = ["id,refund,calls,tariff,age,left"]
     for k in range(300):
         calls, age = rng.gauss(10, 4), rng.randint(18, 80)
@@ -68,7 +72,9 @@ def shop(make_world: Callable[..., World], ml_url: str, tmp_path: Path, run: Run
     return Shop(world, lambda *words: run(world, *words))
 
 
-def test_what_the_leak_guard_refuses_is_left_out_and_scores_runs_and_reasons_do_without_it(shop: Shop) -> None:
+def test_what_the_leak_guard_refuses_is_left_out_and_scores_runs_and_reasons_do_without_it(
+    shop: Shop, tmp_path: Path
+) -> None:
     status, _, told = shop.run("train")
     assert (status, "`train --without refund`" in told, "retainstream schema edit FILE" in told) == (2, True, True)
     status, out, told = shop.run("train", "--without", "refund")
@@ -78,9 +84,10 @@ def test_what_the_leak_guard_refuses_is_left_out_and_scores_runs_and_reasons_do_
     assert (live.figures["left_out"], live.figures["features"], live.figures["horizon_days"]) == (["refund"], 3, None)
     assert shop.world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] is None
     assert shop.run("score")[0] is None
+    assert "are expected to leave. Model" in shop.run("high-risk")[1]
     _stored_reasons_are_those_of_a_single_score(shop)
     _given_facts_of_what_is_left_out_are_accepted_ignored_and_told(shop)
-    _another_training_is_compared_with_this_one(shop)
+    _another_training_is_compared_with_this_one(shop, tmp_path)
 
 
 def _stored_reasons_are_those_of_a_single_score(shop: Shop) -> None:
@@ -113,13 +120,24 @@ def _given_facts_of_what_is_left_out_are_accepted_ignored_and_told(shop: Shop) -
     assert (what_if["before"]["warnings"], what_if["after"]["warnings"]) == ([], [told])
 
 
-def _another_training_is_compared_with_this_one(shop: Shop) -> None:
+def _another_training_is_compared_with_this_one(shop: Shop, folder: Path) -> None:
+    (folder / "t.toml").write_text(f"horizon_days = 90\nnatural_rate = 0.05\n{SCHEMA}", encoding="utf-8")
+    assert "horizon_days, natural_rate" in shop.run("schema", "edit", str(folder / "t.toml"))[1]
     result = shop.world.do("train", training.run, {"without": ["refund", "age"]})
     with shop.world.database.read() as connection:
         made = models.get(connection, result["metrics"]["model_version"])
     assert made is not None
     assert made.figures["left_out"] == ["refund", "age"]
+    assert (made.figures["horizon_days"], made.figures["natural_rate"]) == (90, 0.05)
     assert made.figures["champion"] is not None and "of the live model on the same" in result["decision"]
+
+
+def test_scores_of_a_table_with_dates_are_said_to_be_of_30_days(
+    demo_world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(high_risk, "prepare", lambda: demo_world.environment)
+    assert "are expected to leave within 30 days. Model" in run(demo_world, "high-risk")[1]
+    assert demo_world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] == 30
 
 
 @pytest.mark.parametrize(
