@@ -182,6 +182,7 @@ def test_an_extension_changes_no_words_and_names_what_differs_by_both_doors(
         def change(raw: dict[str, Any]) -> None:
             raw["features"][name] = {"kind": "number"}
             raw["features"]["plan"]["label"] = "Tariff"
+            raw["horizon_days"] = 60
 
         return change
 
@@ -192,9 +193,9 @@ def test_an_extension_changes_no_words_and_names_what_differs_by_both_doors(
     assert "features.plan.label: 'Plan' -> 'Tariff': not changed; `retainstream schema edit FILE`" in told
     text = toml_of(further("visits"), load_schema(file))
     data = base.ask("POST", "/api/schema/extend", "admin", json={"schema": text}).get_json()["data"]
-    assert (data["added"], len(data["notes"])) == (["visits"], 1)
+    assert (data["added"], len(data["notes"])) == (["visits"], 2)
     assert "PATCH /api/schema" in data["notes"][0]
-    assert schemas(base)[0].feature_label("plan") == "Plan"
+    assert (schemas(base)[0].feature_label("plan"), schemas(base)[0].horizon_days) == ("Plan", None)
 
 
 def test_an_import_with_another_label_says_so_by_both_doors_and_changes_nothing(

@@ -88,14 +88,27 @@ def test_no_model_is_trained_without_what_is_no_feature_or_without_all(
     assert (answer.status_code, told in answer.get_json()["message"]) == (422, True), answer.text
 
 
+def with_first(snapshot: Snapshot, name: str, values: pa.Array) -> Snapshot:
+    """A snapshot with a further feature, before the others."""
+    kind = "category" if pa.types.is_string(values.type) else "number"
+    features = {name: {"kind": kind}, **snapshot.schema.as_dict()["features"]}
+    table = snapshot.features.add_column(0, name, pa.chunked_array([values]))
+    return replace(says(snapshot, features=features), features=table)
+
+
 def test_a_leak_that_is_left_out_is_no_reason_to_refuse(undated: Snapshot) -> None:
-    schema = undated.schema.as_dict()
-    schema["features"] = {"leak": {"kind": "number"}, **schema["features"]}
-    table = undated.features.add_column(0, "leak", pa.chunked_array([pa.array(undated.label.astype(float))]))
-    planted = replace(undated, schema=schema_from_dict(schema), features=table)
+    planted = with_first(undated, "leak", pa.array(undated.label.astype(float)))
     with pytest.raises(LeakFound, match=r"train --without leak.*known_at_scoring = true.*schema edit"):
         train(planted, version="1.0.0", effort=QUICK)
-    assert train(planted, version="1.0.0", effort=QUICK, without=["leak"]).report.warnings
+    assert train(planted, version="1.0.0", effort=QUICK, without=["leak"]).report.left_out == ["leak"]
+
+
+def test_a_name_that_is_left_out_is_no_reason_to_refuse(undated: Snapshot, own_call: Caller) -> None:
+    named = with_first(undated, "who", pa.array([f"row {k}" for k in range(len(undated.label))]))
+    answer = own_call("POST", "/api/train", data=as_stream(named), content_type=ARROW_TYPE)
+    assert (answer.status_code, "train --without who" in answer.get_json()["message"]) == (422, True), answer.text
+    answer = own_call("POST", "/api/train", data=as_stream(named, without=["who"]), content_type=ARROW_TYPE)
+    assert (answer.status_code, answer.get_json()["left_out"]) == (200, ["who"]), answer.text
 
 
 # --- what a table without dates can't say by itself -----------------------------------------------------------------
