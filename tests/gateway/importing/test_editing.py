@@ -94,6 +94,7 @@ def test_an_edit_tells_every_change_and_what_needs_a_training_and_the_audit_log_
     shown = tmp_path / "shown.toml"
     shown.write_text(run(base, "schema", "show")[1], encoding="utf-8")
     assert (load_schema(shown).horizon_days, load_schema(shown).feature_label("device_count")) == (60, "Screens")
+    assert "nothing changed" in run(base, "schema", "edit", str(shown))[1]
 
 
 def load_of(text: str, folder: Path) -> Schema:
