@@ -6,7 +6,7 @@ Law: `model_timeline` is appended, never changed; the newest row names the live 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,13 @@ def live_schema(connection: Connection) -> LiveSchema | None:
         tuple(each["feature"] for each in json.loads(blanked or "[]")),
         frozenset(json.loads(left_out or "[]")),
     )
+
+
+def horizons(connection: Connection, versions: Collection[str]) -> dict[str, int | None]:
+    """Return the days that the scores of each version with a report cover; None where its table did not say."""
+    query = select(m.c.version, json_member(m.c.report_json, "horizon_days"))
+    found = connection.execute(query.where(m.c.version.in_(versions), m.c.report_json.is_not(None)))
+    return {version: None if days is None else int(days) for version, days in found}
 
 
 def live_since(connection: Connection) -> AnyRow | None:

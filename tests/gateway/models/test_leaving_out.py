@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def test_what_the_leak_guard_refuses_is_left_out_and_scores_runs_and_reasons_do_
     assert shop.world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] is None
     assert shop.run("score")[0] is None
     assert "are expected to leave. Model" in shop.run("high-risk")[1]
+    history = shop.world.ask("GET", "/api/customers/c9/history").get_json()["data"]["scores"]
+    exported = shop.world.ask("GET", "/api/predictions/export?format=ndjson").text.splitlines()
+    assert {row["horizon_days"] for row in (*history, *map(json.loads, exported))} == {None}
     _stored_reasons_are_those_of_a_single_score(shop)
     _given_facts_of_what_is_left_out_are_accepted_ignored_and_told(shop)
     _another_training_is_compared_with_this_one(shop, tmp_path)
