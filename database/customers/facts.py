@@ -54,6 +54,11 @@ def has_subscriptions(connection: Connection) -> bool:
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
 
 
+def has_ends(connection: Connection) -> bool:
+    """Return whether the end of any subscription is known."""
+    return connection.execute(select(exists().where(s.c.ended_at.is_not(None)))).scalar_one()
+
+
 def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Sequence[Any]]:
     """Return the population at a matured date, with labels derived from subscriptions.
 

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
-from database.engine.expressions import json_member
 from database.tables import tables
 from shared.schema.features import Schema
 
@@ -71,12 +70,7 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
 
 
 _LIVE_SCHEMA = (
-    select(
-        m.c.version,
-        tables.schema_versions.c.schema_json,
-        json_member(m.c.report_json, "blanked"),
-        json_member(m.c.report_json, "left_out"),
-    )
+    select(m.c.version, tables.schema_versions.c.schema_json, json_member(m.c.report_json, "left_out"))
     .join_from(t, m, m.c.id == t.c.model_id)
     .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
     .order_by(t.c.id.desc())
@@ -92,15 +86,12 @@ class LiveSchema:
     ----------
     schema
         That of its base when it was trained.
-    complete
-        Features that were complete in its training.
     left_out
         Features of the schema that it does without.
     """
 
     version: str
     schema: Schema
-    complete: tuple[str, ...]
     left_out: frozenset[str]
 
 
@@ -109,13 +100,8 @@ def live_schema(connection: Connection) -> LiveSchema | None:
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
     if row is None:
         return None
-    version, schema_json, blanked, left_out = row
-    return LiveSchema(
-        version,
-        customer_base.schema_of_text(schema_json),
-        tuple(each["feature"] for each in json.loads(blanked or "[]")),
-        frozenset(json.loads(left_out or "[]")),
-    )
+    version, schema_json, left_out = row
+    return LiveSchema(version, customer_base.schema_of_text(schema_json), frozenset(json.loads(left_out or "[]")))
 
 
 def horizons(connection: Connection, versions: Collection[str]) -> dict[str, int | None]:

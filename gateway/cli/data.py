@@ -245,6 +245,8 @@ def print_scoring(result: dict[str, Any]) -> None:
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
+    for warning in result["warnings"]:
+        click.echo(warning, err=True)
     click.echo(
         f"Scored {result['predictions_generated']:,} customers with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."

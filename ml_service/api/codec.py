@@ -18,10 +18,12 @@ from pydantic import ValidationError
 
 from ml_service.data.dataset import row_keys_of
 from ml_service.data.feature_matrix import Matrix, to_matrix, typed_columns
+from ml_service.model import fact_warnings
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.predictions import Explanation
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, TOP_REASONS, PredictRequest
+from shared.contracts.fact_warnings import FactWarning
 from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge, invalid
 from shared.parsing_limits import MAX_INT64, MAX_JSON_BYTES, refuse_hard_json
 
@@ -141,9 +143,10 @@ def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
     return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
 
 
-def json_answer(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
+def json_answer(model: ChurnModel, matrix: Matrix, explanation: Explanation) -> dict[str, Any]:
     """A `PredictResponse` as plain values."""
-    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation)}
+    warnings = fact_warnings.row_warnings(model, matrix)
+    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation, warnings)}
 
 
 def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
@@ -152,11 +155,12 @@ def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]
         "threshold": model.threshold,
         "base_probability": explanation.base_probability,
         "base_margin": model.base_margin,
-        "unknown_categories": explanation.scores.unknown,
     }
 
 
-def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, Any]]:
+def _predictions(
+    model: ChurnModel, explanation: Explanation, warnings: list[list[FactWarning]]
+) -> list[dict[str, Any]]:
     names = model.schema.feature_names
     scores, points = explanation.scores, explanation.points
     columns = (
@@ -169,6 +173,7 @@ def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, 
         points.order.tolist(),
         points.contributions.tolist(),
         points.points.tolist(),
+        warnings,
     )
     return [
         {
@@ -182,8 +187,9 @@ def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, 
                 {"feature": names[i], "contribution": share, "points": part}
                 for i, share, part in zip(order, shares, parts, strict=True)
             ],
+            "warnings": found,
         }
-        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts in zip(
+        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts, found in zip(
             *columns, strict=True
         )
     ]
@@ -191,7 +197,8 @@ def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, 
 
 def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
     """An Arrow stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
-    schema = arrow.answer_schema(_model_fields(model, explanation))
+    unknown = fact_warnings.unknown_values(model, explanation.scores.unknown)
+    schema = arrow.answer_schema({**_model_fields(model, explanation), arrow.UNKNOWN_VALUES: unknown})
     scores, points = explanation.scores, explanation.points
     positions = _positions(model)
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]

@@ -60,7 +60,8 @@ class MLService:
         model = self.registry.get(codec.checked_version(request.model_version or version))
         rows = codec.rows_of_request(model, request)
         n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
-        return codec.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons))
+        explained = model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons)
+        return codec.json_answer(model, rows.matrix, explained)
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check a snapshot and start a training; without a body, train on the simulated subscribers.

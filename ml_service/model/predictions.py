@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from ml_service.arrays import Flags, Floats, Folds, Labels
-from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, to_matrix
+from ml_service.data.feature_matrix import Matrix, UnknownCells, columns_from_lists, to_matrix
+from ml_service.data.plain_cells import PlainCells
 from ml_service.model.boosters import Trees
 from ml_service.model.calibration import BetaCalibration
 from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
@@ -42,8 +43,8 @@ class Scores:
         Log-odds before calibration.
     out_of_fold : ndarray of bool, shape (n_rows,)
         True where the row was in training and a fold's booster scored it.
-    unknown : dict of str to int
-        Number of values not seen in training, by feature, if above 0.
+    unknown : dict of str to UnknownCells
+        Values not seen in training, by feature; they were scored as missing.
     """
 
     probability: Floats
@@ -51,7 +52,7 @@ class Scores:
     label: Labels
     margin: Floats
     out_of_fold: Flags
-    unknown: dict[str, int]
+    unknown: dict[str, UnknownCells]
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ class Predictor:
             return np.full(rows, UNSEEN, dtype=np.int8)
         return self.training_folds.fold_of(row_keys)
 
-    def _scores(self, margin: Floats, probability: Floats, folds: Folds, unknown: dict[str, int]) -> Scores:
+    def _scores(self, margin: Floats, probability: Floats, folds: Folds, unknown: dict[str, UnknownCells]) -> Scores:
         label = (probability >= self.threshold).astype(np.int8)
         confidence = np.where(label == 1, probability, 1 - probability)
         return Scores(probability, confidence, label, margin, folds != UNSEEN, unknown)

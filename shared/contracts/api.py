@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
+from shared.contracts.fact_warnings import FactWarning
 from shared.contracts.report import (
     Blanked,
     CalibrationCheck,
@@ -81,6 +82,9 @@ class Prediction(Strict):
     )
     reasons: list[Reason] = Field(description="Largest first")
     other_points: float = Field(description="Points of the features not listed")
+    warnings: list[FactWarning] = Field(
+        default_factory=list, description="Facts that this score can rely on less; empty from an older service"
+    )
 
 
 class PredictResponse(Strict):
@@ -90,9 +94,6 @@ class PredictResponse(Strict):
     threshold: Probability
     base_probability: Probability
     base_margin: float
-    unknown_categories: dict[str, int] = Field(
-        description="Feature to count of values the model has never seen, scored as missing"
-    )
     predictions: list[Prediction]
 
 

@@ -13,7 +13,9 @@ import pytest
 from ml_service import score, train_model
 from ml_service.evaluation import acceptance
 from ml_service.metrics import auc
+from ml_service.model import boosters
 from ml_service.model.churn_model import ChurnModel
+from ml_service.model.shap_tables import NotCompiled
 from ml_service.score import safe_cell
 
 ROOT = Path(__file__).parents[2]
@@ -279,3 +281,32 @@ def test_a_missed_floor_of_the_documented_preset_exits_with_1(
     # Another size, preset or file has no floors.
     monkeypatch.setattr(train_model, "CUSTOMERS", 13_334)
     assert train_model.main([*line, "--customers", "400", "--force"]) == 0
+
+
+def test_scoring_prints_no_log_lines_where_the_tables_are_not_compiled(
+    model: Path, table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise NotCompiled("too many leaves")
+
+    monkeypatch.setattr(boosters, "ShapTables", too_large)
+    assert score.main(["--model", str(model), "--data", str(table), "--out", "-"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("id,churn_probability") and "tables" not in shown.out + shown.err
+
+
+def test_a_blank_that_the_models_schema_forbids_is_refused_with_its_line_under_another_schema_too(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loose = table.parent / "schema.toml"
+    strict = table.parent / "strict.toml"
+    strict.write_text(loose.read_text() + "missing = false\n")
+    out = table.parent / "m"
+    assert train_model.main(["--data", str(table), "--schema", str(strict), "--trials", "1", "--out", str(out)]) == 0
+    lines = table.read_text().splitlines()
+    lines[4] = lines[4].replace("=1+1", "")
+    table.write_text("\n".join(lines) + "\n")
+    capsys.readouterr()
+    given = ["--model", str(out), "--data", str(table), "--out", "-", "--schema"]
+    assert score.main([*given, str(loose)]) == 2
+    assert "line 5, tariff: a value is missing here, which the schema forbids" in capsys.readouterr().err

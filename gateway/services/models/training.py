@@ -39,6 +39,11 @@ NOT_YET = (
     "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
     "Import earlier snapshots with their subscriptions, or a table with a label column."
 )
+NOBODY_LEFT = (
+    "Nothing says who left: {column}, and no subscription has an end. Import a table with a column that says who left "
+    "(`label` and `positive` in its schema), or the ends of subscriptions (`retainstream import-outcomes FILE`, "
+    "POST /api/outcomes/import)."
+)
 
 
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
@@ -203,10 +208,17 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
             yield from _given_labels(connection, schema, today)
 
 
+def _no_labels(connection: Any, schema: Schema, today: str) -> str:
+    if schema.subscription.end is not None or facts.has_ends(connection):
+        return NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today)
+    blank = f"the label {schema.label!r} is blank in every row" if schema.label else "the schema names no label"
+    return NOBODY_LEFT.format(column=blank)
+
+
 def _given_labels(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
     rows = facts.given_label_rows(connection, schema)
     if not rows:
-        raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today))
+        raise InsufficientData(_no_labels(connection, schema, today))
     by_day: dict[str | None, list[Any]] = {}
     for row in rows:
         by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)
