@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
+from database.engine.expressions import json_member
 from database.tables import tables
 from shared.schema.features import Schema
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
+from ml_service.data.leak_traces import find_traces
 from ml_service.data.leakage import Leak, guard
 from ml_service.data.splitting import Split, customer_groups, split_rows
 from ml_service.evaluation.report import Evaluation, build_report
@@ -183,8 +184,12 @@ def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) 
     features = snapshot.features.take(split.training)
     values = to_matrix(snapshot.schema, learn_categories(snapshot.schema, features), features).values
     groups = customer_groups(snapshot.row_keys.take(pa.array(split.training)), values)
-    label, dated = snapshot.label[split.training], snapshot.as_of is not None
-    return guard(snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=dated)
+    label = snapshot.label[split.training]
+    days = None if snapshot.as_of is None else snapshot.as_of[split.training]
+    traces = find_traces(snapshot.schema, values, label, groups, days, seed=seed)
+    return guard(
+        snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=days is not None, traces=traces
+    )
 
 
 def _about(leak: Leak, *, by_name: bool) -> str:

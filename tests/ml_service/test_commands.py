@@ -304,9 +304,9 @@ def test_a_blank_that_the_models_schema_forbids_is_refused_with_its_line_under_a
     out = table.parent / "m"
     assert train_model.main(["--data", str(table), "--schema", str(strict), "--trials", "1", "--out", str(out)]) == 0
     lines = table.read_text().splitlines()
-    lines[4] = lines[4].replace("=1+1", "")
+    lines[5] = lines[5].replace("=1+1", "")
     table.write_text("\n".join(lines) + "\n")
     capsys.readouterr()
     given = ["--model", str(out), "--data", str(table), "--out", "-", "--schema"]
     assert score.main([*given, str(loose)]) == 2
-    assert "line 5, tariff: a value is missing here, which the schema forbids" in capsys.readouterr().err
+    assert "line 6, tariff: a value is missing here, which the schema forbids" in capsys.readouterr().err
