@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from ml_service.cli import atomic_write, check_writable, guarded
 from ml_service.data.feature_matrix import typed_columns
+from ml_service.evaluation.fact_warnings import missing_counts, unknown_in_table
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
-from ml_service.model.fact_warnings import missing_counts, unknown_in_table
 from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
 from shared.contracts.fact_warnings import missing_warnings, warning_of_rows
 from shared.errors import InvalidInput

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ml_service.data.dataset import row_keys_of
 from ml_service.data.feature_matrix import Matrix, to_matrix, typed_columns
-from ml_service.model import fact_warnings
+from ml_service.evaluation import fact_warnings
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.predictions import Explanation
 from shared.contracts import arrow

@@ -248,7 +248,7 @@ def _by_relation(schema: Schema, rows: Rows, days: Dates | None) -> Iterator[Lea
         numbers = [p for p in numbers if np.mean(rows.values[:, p] > 0) > 0.9]
     if len(numbers) < 2:
         return
-    usable = (rows.values[:, numbers] > 0).all(axis=1)
+    usable: Flags = np.all(rows.values[:, numbers] > 0, axis=1)
     stays = usable & (rows.label == 0)
     if int((usable & (rows.label == 1)).sum()) < MIN_LEAVERS or int(stays.sum()) < 10 * len(numbers):
         return

@@ -104,7 +104,7 @@ def guard(
     if unknown:
         raise InvalidInput(f"--allow-leak: there is no feature named {unknown[0]}.")
     leaks = _strongest((*find_leaks(schema, values, label, groups, seed=seed, dated=dated), *traces))
-    accepted = {*allowed, *(name for name, feature in schema.features.items() if feature.known_at_scoring)}
+    accepted = {*allowed, *schema.vouched}
     refused = [leak for leak in leaks if leak.refuses and leak.name not in accepted]
     if refused:
         details: list[Detail] = [{"field": leak.name, "message": leak.evidence} for leak in refused]

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from ml_service.arrays import Dates
+from ml_service.evaluation.fact_warnings import complete_features
 from ml_service.evaluation.figures import recent_rows
 from ml_service.model.churn_model import ChurnModel
-from ml_service.model.fact_warnings import complete_features
 from shared.contracts.api import Blanked
 
 #: The report warns if the mean score changes by more than this factor, up or down.

@@ -5,7 +5,7 @@ Law: no test row influences the model, and the figures of the report come from t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
 from shared.contracts import api
 from shared.contracts.api import TrainReport
+from shared.schema.features import Schema
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def train(
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
         *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),
+        *_vouched(snapshot.schema, {leak.name for leak in leaks if leak.refuses}),
         *report_warnings(evaluation, report),
         *search_notes(model.search),
         *notes,
@@ -190,6 +192,13 @@ def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) 
     return guard(
         snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=days is not None, traces=traces
     )
+
+
+def _vouched(schema: Schema, told: Collection[str]) -> Iterator[str]:
+    """A warning that names the vouched features of which nothing else is told."""
+    names = [name for name in schema.vouched if name not in told]
+    if names:
+        yield f"The schema vouches that these are known when customers are scored: {', '.join(names)}."
 
 
 def _about(leak: Leak, *, by_name: bool) -> str:

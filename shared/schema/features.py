@@ -144,6 +144,11 @@ class Schema(_Frozen):
     def categories(self) -> tuple[str, ...]:
         return tuple(n for n, f in self.features.items() if f.kind == "category")
 
+    @property
+    def vouched(self) -> tuple[str, ...]:
+        """Features that somebody vouches for: their values are known whenever customers are scored."""
+        return tuple(n for n, f in self.features.items() if f.known_at_scoring)
+
     @cached_property
     def wording(self) -> Mapping[str, tuple[str, str | None]]:
         """Labels and units of the features, cached for sentences."""

@@ -10,6 +10,7 @@ from database.accounts.audit import Actor
 from database.customers import customer_base
 from database.customers.customer_base import Extension
 from database.engine.session import Database
+from gateway.services import vouching
 from gateway.services.jobs import locks
 from gateway.settings import Settings
 from shared.clock import Clock, iso
@@ -40,4 +41,6 @@ def extend_schema(database: Database, settings: Settings, wanted: Schema, *, clo
         if found.added:
             subject = f"features: {', '.join(found.added)}"
             audit.record(connection, "schema.extended", at=iso(clock()), actor=actor, subject=subject)
+            vouched = [name for name in wanted.vouched if name in found.added]
+            vouching.record_schema(connection, vouched, at=iso(clock()), actor=actor)
     return found

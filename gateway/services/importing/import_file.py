@@ -21,6 +21,7 @@ from database.importing import apply_import, imports
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging, open_staging
+from gateway.services import vouching
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import CheckedFile, check_file, refusal
 from gateway.services.importing.publish_import import finish_earlier, publish_import
@@ -176,6 +177,7 @@ def _accept(
             if customer_base.get(connection) is not None:
                 raise Conflict("Another import has just created the customers: check them, then import again.")
             customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
+            vouching.record_schema(connection, staging.schema.vouched, at=now, actor=vouching.actor_of(work.job))
         plan = _plan(connection, checked, params, result, now)
         imports.begin(
             connection, job_id=work.job.id, plan=asdict(plan), rejected=checked.rejected,

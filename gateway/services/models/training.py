@@ -20,6 +20,7 @@ from database.engine.session import Database
 from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
+from gateway.services import vouching
 from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
@@ -126,6 +127,9 @@ def train(
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
+        vouching.record_training(
+            connection, version, schema.vouched, at=iso(work.clock()), actor=vouching.actor_of(work.job)
+        )
         models.decide(connection, model_id, reason)
         if allowed:
             moment = live_from or iso(work.clock())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from database.accounts import audit
 from database.customers import customer_base, facts
 from database.models import models
 from database.tables import tables
@@ -55,6 +57,10 @@ def test_the_gate_lets_through_what_is_not_worse_and_says_why(new: float, old: f
 
 
 def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: World) -> None:
+    vouched = built_in_schema().as_dict()
+    vouched["features"]["plan"]["known_at_scoring"] = True
+    with demo_world.database.write() as connection:
+        connection.execute(update(tables.base).values(schema_json=json.dumps(vouched)))
     result = demo_world.do("train", training.run)
     metrics = result["metrics"]
     with demo_world.database.read() as connection:
@@ -68,6 +74,10 @@ def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: Wo
     )
     assert model.figures["champion"] is not None, "judged beside the live model on the same rows"
     assert abs(sum(row.shap_value for row in importance(demo_world, model.version)) - 1) < 1e-6
+    assert "The schema vouches that these are known when customers are scored: plan." in result["notes"]
+    with demo_world.database.read() as connection:
+        [row] = audit.page(connection, limit=9, action="model.trained.vouched")
+    assert (row.actor, row.subject) == ("command line", f"model:{model.version} features: plan")
 
 
 def importance(world: World, version: str) -> Any:

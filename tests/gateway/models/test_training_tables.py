@@ -172,9 +172,9 @@ def test_what_no_model_can_use_is_refused_with_the_column_and_what_to_do(
 
 
 def test_without_a_label_or_an_end_it_is_said_that_nothing_tells_who_left(
-    make_world: Callable[..., World], tmp_path: Path, run: Run
+    make_world: Callable[..., World], ml_url: str, tmp_path: Path, run: Run
 ) -> None:
-    world = make_world()
+    world = make_world(url=ml_url)
     (tmp_path / "t.csv").write_text("id,calls\n" + "".join(f"c{n},{n}\n" for n in range(30)))
     (tmp_path / "t.toml").write_text('id = "id"\n[features.calls]\nkind = "number"\n')
     assert run(world, "import", str(tmp_path / "t.csv"), "--schema", str(tmp_path / "t.toml"))[0] is None

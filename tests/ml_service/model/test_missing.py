@@ -17,8 +17,8 @@ from ml_service.data import hiding
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.hiding import complete_features, hide
-from ml_service.evaluation import blanking
-from ml_service.model import boosting, fact_warnings, missing_features
+from ml_service.evaluation import blanking, fact_warnings
+from ml_service.model import boosting, missing_features
 from ml_service.model.boosters import Contributions, Trees
 from ml_service.model.boosting import CrossValidation
 from ml_service.model.churn_model import ChurnModel
