@@ -20,11 +20,11 @@ def record_schema(connection: Connection, features: Sequence[str], *, at: str, a
         audit.record(connection, "schema.vouched", at=at, actor=actor, subject=f"features: {', '.join(features)}")
 
 
-def record_training(connection: Connection, version: str, features: Sequence[str], *, at: str, actor: Actor) -> None:
+def record_training(connection: Connection, version: str, features: Sequence[str], *, at: str, job: Job) -> None:
     """Record the vouched features that a model was trained on; nothing if there are none."""
     if features:
         subject = f"model:{version} features: {', '.join(features)}"
-        audit.record(connection, "model.trained.vouched", at=at, actor=actor, subject=subject)
+        audit.record(connection, "model.trained.vouched", at=at, actor=actor_of(job), subject=subject)
 
 
 def actor_of(job: Job) -> Actor:

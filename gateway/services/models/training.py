@@ -43,7 +43,7 @@ NOT_YET = (
 NOBODY_LEFT = (
     "Nothing says who left: {column}, and no subscription has an end. Import a table with a column that says who left "
     "(`label` and `positive` in its schema), or the ends of subscriptions (`retainstream import-outcomes FILE`, "
-    "POST /api/outcomes/import)."
+    "POST /api/customers/outcomes)."
 )
 
 
@@ -127,9 +127,7 @@ def train(
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
-        vouching.record_training(
-            connection, version, schema.vouched, at=iso(work.clock()), actor=vouching.actor_of(work.job)
-        )
+        vouching.record_training(connection, version, schema.vouched, at=iso(work.clock()), job=work.job)
         models.decide(connection, model_id, reason)
         if allowed:
             moment = live_from or iso(work.clock())

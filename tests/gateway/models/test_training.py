@@ -20,7 +20,7 @@ from gateway.services.models import promotions, training
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
 from shared.errors import InsufficientData, ServiceError
-from shared.schema.features import built_in_schema
+from shared.schema.features import built_in_schema, schema_from_dict
 from tests.world import World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
@@ -122,8 +122,11 @@ def test_before_anything_has_matured_the_sentence_says_what_is_missing(world: Wo
         world.do("train", training.run)
     with world.database.write() as connection:
         customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
-    with pytest.raises(InsufficientData, match="60 days"):
+    with pytest.raises(InsufficientData, match="'churn' is blank in every row, and no subscription has an end"):
         list(training._snapshot(world.database, built_in_schema(), "2026-06-30"))
+    with_ends = schema_from_dict({**built_in_schema().as_dict(), "subscription": {"end": "left_on"}})
+    with pytest.raises(InsufficientData, match="60 days"):
+        list(training._snapshot(world.database, with_ends, "2026-06-30"))
 
 
 def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_back(

@@ -152,3 +152,28 @@ def test_a_run_names_the_values_that_the_model_does_not_know(demo_world: World, 
     assert demo_world.do("score", scoring_run.run)["warnings"] == [said]
     _, _, told = run(demo_world, "score")
     assert said in told
+
+
+def test_each_route_of_single_scores_warns_and_refuses_what_is_no_number(demo_world: World) -> None:
+    lose(demo_world, "payment_failures", 600)
+    with demo_world.database.write() as connection:
+        connection.execute(text("UPDATE customers SET plan = 'Gold' WHERE churn = 0 AND ends_on IS NULL"))
+        someone = connection.execute(text("SELECT user_id FROM customers WHERE churn = 0 AND ends_on IS NULL")).scalar()
+
+    def asked(method: str, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
+        answer = demo_world.ask(method, path, json=body or None)
+        return answer.status_code, answer.get_json()
+
+    _, scored = asked("POST", "/api/predictions/score", customer_id=someone)
+    _, what_if = asked("POST", "/api/predictions/what-if", customer_id=someone, changes={"payment_failures": 1})
+    _, actions = asked("GET", f"/api/customers/{someone}/actions")
+    for told in (scored["data"], what_if["data"]["before"], actions["data"]["score"]):
+        assert len(told["warnings"]) == 2
+        assert any("'Gold' is a value that the model does not know" in warning for warning in told["warnings"])
+    assert len(what_if["data"]["after"]["warnings"]) == 1, "the changed fact is there"
+    for path, body, field in (
+        ("score", {"features": {"payment_failures": False}}, "features.payment_failures"),
+        ("what-if", {"customer_id": someone, "changes": {"payment_failures": True}}, "changes.payment_failures"),
+    ):
+        status, refused = asked("POST", f"/api/predictions/{path}", **body)
+        assert (status, refused["error"]["details"][0]["field"]) == (422, field)
