@@ -123,7 +123,7 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
         allow_leaks=params.allow_leaks,
         without=params.without,
         champion=champion,
-        notes=notes,
+        notes=[*notes, *params.notes],
         progress=_ProgressSender(pipe),
     )
     about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}

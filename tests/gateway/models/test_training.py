@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from shared.contracts import arrow
 from shared.contracts.api import TrainParams
 from shared.errors import InsufficientData, ServiceError
 from shared.schema.features import built_in_schema, schema_from_dict
+from tests.gateway.importing.test_import_file import DATED, bring, write
 from tests.world import World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
@@ -94,6 +96,7 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
         yield
 
     monkeypatch.setattr(demo_world.ml, "train", keep)
+    monkeypatch.setattr(training, "_notes", lambda *_: ["Something about the facts."])
     assert demo_world.run("train", training.run).error["message"] == "enough"  # type: ignore[index]
     table = arrow.decode(sent[0])
     with demo_world.database.read() as connection:
@@ -107,7 +110,18 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
     found = zip(*(table.column(name).to_pylist() for name in (arrow.AS_OF, arrow.ROW_KEY, arrow.LABEL)), strict=True)
     assert [(day.isoformat(), key, label) for day, key, label in found] == expected
     assert arrow.metadata(table)["champion_version"] == "2.4.3"
+    assert arrow.metadata(table)["notes"] == ["Something about the facts."]
     assert left == [], "the number of a training that came to nothing is free again"
+
+
+def test_facts_that_were_imported_long_after_their_date_are_counted(world: World, tmp_path: Path) -> None:
+    rows = [f"{who},{day},1,Gold,2025-01-01,,9" for who, day in (("a", "2026-03-01"), ("b", "2026-06-29"))]
+    bring(world, write(tmp_path, "late.csv", rows), DATED)
+    with world.database.read() as connection:
+        assert facts.imported_late(connection, "2026-12-31", days=7) == (1, 2)
+        assert facts.imported_late(connection, "2026-06-29", days=7) == (1, 1), "the newer date has not matured"
+    [note] = training._notes(world.database, "2026-12-31")
+    assert note.startswith("50.0 % of the dated facts (1 of 2) were imported more than 7 days after their date")
 
 
 def test_what_is_trained_on_in_the_past_uses_nothing_after_it(demo_world: World) -> None:

@@ -360,10 +360,10 @@ def test_no_json_is_a_failure_of_ours(call: Caller, body: Any, columns: Any) -> 
 
 
 def test_training_without_streaming_answers_with_the_report(own_call: Caller, undated: Snapshot) -> None:
-    response = own_call(
-        "POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE
-    )
+    sent = as_stream(undated, champion_version=UNDATED, notes=["Something about the facts."])
+    response = own_call("POST", "/api/train", data=sent, content_type=ARROW_TYPE)
     report = TrainReport.model_validate_json(response.data)
+    assert "Something about the facts." in report.warnings
     assert report.model_version == "9.0.0" and report.champion is not None
     body = own_call("GET", "/api/features").get_json()
     assert body["model_version"] == "9.0.0"
