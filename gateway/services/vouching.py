@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
 from database.accounts import audit
 from database.accounts.audit import Actor
+from database.engine.session import Connection
 from database.jobs.jobs import Job
 
 
