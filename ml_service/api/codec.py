@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ml_service.data.dataset import row_keys_of
 from ml_service.data.feature_matrix import Matrix, to_matrix, typed_columns
-from ml_service.evaluation import fact_warnings
+from ml_service.evaluation import fact_warnings, serving_check
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.predictions import Explanation
 from shared.contracts import arrow
@@ -195,10 +195,14 @@ def _predictions(
     ]
 
 
-def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
+def arrow_answer(model: ChurnModel, matrix: Matrix, explanation: Explanation) -> bytes:
     """An Arrow stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
-    unknown = fact_warnings.unknown_values(model, explanation.scores.unknown)
-    schema = arrow.answer_schema({**_model_fields(model, explanation), arrow.UNKNOWN_VALUES: unknown})
+    about = {
+        **_model_fields(model, explanation),
+        arrow.UNKNOWN_VALUES: fact_warnings.unknown_values(model, matrix.unknown),
+        arrow.LEAVER_VALUES: serving_check.values_seen(model, matrix),
+    }
+    schema = arrow.answer_schema(about)
     scores, points = explanation.scores, explanation.points
     positions = _positions(model)
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]

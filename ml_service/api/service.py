@@ -51,7 +51,7 @@ class MLService:
         table = codec.read_arrow(body)
         model = self.registry.get(version)
         rows = codec.rows_of_table(model, table)
-        return codec.arrow_answer(model, model.explain_rows(rows.matrix, rows.row_keys))
+        return codec.arrow_answer(model, rows.matrix, model.explain_rows(rows.matrix, rows.row_keys))
 
     def score_request(self, request: PredictRequest, version: str | None) -> dict[str, Any]:
         """Score a few rows; the answer is a `PredictResponse` as plain values."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
@@ -17,13 +18,13 @@ from ml_service.data.leakage import (
     HIGHEST_AUC,
     MIN_LEAVERS,
     RARE_ROWS,
-    Leak,
     Z,
     levels_of,
     sample_rows,
     shares,
     single_feature_auc,
 )
+from ml_service.data.leaks import Leak, LeaverValues
 from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.schema.features import Schema
 
@@ -116,10 +117,13 @@ def _by_mass(name: str, rows: Rows, position: int, *, category: bool, dated: boo
         learned, limit = (rows.folds % 2 == 1) | (len(known) <= FEW_VALUES), VALUE_RATIO
         judged = ~learned | learned.all()
         codes = column if category else np.where(np.isnan(column), np.nan, np.searchsorted(known, column))
-        has, what = _levels_of_leavers(codes, label, learned)
+        chosen = _levels_of_leavers(codes, label, learned)
+        has = np.isin(codes, chosen)
+        what = f"one of {len(chosen)} values" if len(chosen) > 1 else "one value"
+        region = _codes_region(chosen, known, category=category)
         has, label = has[judged], label[judged]
     else:
-        (has, what), limit = _tail_of_leavers(column, label), TAIL_RATIO
+        (has, what, region), limit = _tail_of_leavers(column, label), TAIL_RATIO
     if not has.any():
         return None
     ratio = _least_ratio(*_counts(has, label))
@@ -129,7 +133,16 @@ def _by_mass(name: str, rows: Rows, position: int, *, category: bool, dated: boo
     odds = ratio * rows.prevalence
     certain = leavers >= CERTAIN_SHARE and odds / (odds + 1 - rows.prevalence) >= CERTAIN
     evidence = f"{what} for {shares(leavers, stayers)} (at least {limit:g} times as often)."
-    return Leak(name, evidence, refuses=certain and not dated)
+    share = rows.prevalence * leavers + (1 - rows.prevalence) * stayers
+    values = LeaverValues(share=share, of_stayers=stayers, **region)
+    return Leak(name, evidence, refuses=certain and not dated, values=values)
+
+
+def _codes_region(chosen: Indices, known: Floats, *, category: bool) -> dict[str, Any]:
+    if category:
+        return {"codes": tuple(chosen.tolist())}
+    # A number of two values: one of them is chosen, or none.
+    return {} if len(chosen) != 1 else {"at_most" if chosen[0] == 0 else "at_least": float(known[chosen[0]])}
 
 
 def _counts(has: Flags, label: Labels) -> tuple[int, int, int, int]:
@@ -148,12 +161,12 @@ def _ratio_bounds(a: Ints, n: int, c: Ints, m: int) -> Floats:
     return bounds
 
 
-def _tail_of_leavers(column: Floats, label: Labels) -> tuple[Flags, str]:
+def _tail_of_leavers(column: Floats, label: Labels) -> tuple[Flags, str, dict[str, float]]:
     """The rows with the largest, or the smallest, values that set leavers apart best; none if there are none."""
-    best, has, what = 0.0, np.zeros(len(column), dtype=bool), ""
+    best, has, what, region = 0.0, np.zeros(len(column), dtype=bool), "", {}
     known = np.flatnonzero(~np.isnan(column))
     n, m = int((label == 1).sum()), int((label == 0).sum())
-    for sign, words in ((-1, "at least"), (1, "at most")):
+    for sign, side in ((-1, "at_least"), (1, "at_most")):
         order = known[np.argsort(sign * column[known], kind="stable")]
         ends = np.flatnonzero(np.append(np.diff(column[order]) != 0, [True])) if len(order) else np.zeros(0, np.intp)
         left = np.cumsum(label[order] == 1)[ends]
@@ -165,12 +178,13 @@ def _tail_of_leavers(column: Floats, label: Labels) -> tuple[Flags, str]:
         at = int(np.argmax(bounds))
         if bounds[at] > best:
             best, has = float(bounds[at]), np.isin(np.arange(len(column)), order[: ends[at] + 1])
-            what = f"{words} {column[order[ends[at]]]:g}"
-    return has, what
+            region = {side: float(column[order[ends[at]]])}
+            what = f"{side.replace('_', ' ')} {region[side]:g}"
+    return has, what, region
 
 
-def _levels_of_leavers(column: Floats, label: Labels, learned: Flags) -> tuple[Flags, str]:
-    """The rows with values that leavers have much more often, among the rows `learned`."""
+def _levels_of_leavers(column: Floats, label: Labels, learned: Flags) -> Indices:
+    """The codes that leavers have much more often, among the rows `learned`."""
     levels = levels_of(column)
     left = np.bincount(levels[learned], weights=label[learned], minlength=levels.max() + 1)
     rows = np.bincount(levels[learned], minlength=levels.max() + 1)
@@ -179,8 +193,7 @@ def _levels_of_leavers(column: Floats, label: Labels, learned: Flags) -> tuple[F
         ratio = (left / n) / ((rows - left + 0.5) / m)
     chosen = (rows >= RARE_ROWS) & (ratio > VALUE_RATIO)
     chosen[0] = False  # a missing value: `leakage` judges it
-    count = int(chosen.sum())
-    return chosen[levels], f"one of {count} values" if count > 1 else "one value"
+    return np.flatnonzero(chosen) - 1
 
 
 # --- values that tell nothing a month before ------------------------------------------------------------------------

@@ -7,13 +7,14 @@ the schema vouches for, is listed in the report.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
 from ml_service.arrays import Floats, Folds, Ints, Labels
+from ml_service.data.leaks import Leak
 from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.errors import Detail, InvalidInput, LeakFound
 from shared.schema.features import Schema
@@ -38,24 +39,6 @@ Z = 1.959964
 MAX_ROWS = 60_000
 #: Pseudo-rows of the overall rate that are added to each category value.
 SMOOTHING = 10.0
-
-
-@dataclass(frozen=True)
-class Leak:
-    """A feature that gives the outcome away, or nearly does.
-
-    Attributes
-    ----------
-    name : str
-    evidence : str
-        A sentence with the figures.
-    refuses : bool
-        The evidence is strong enough to refuse the training; otherwise it is a caution.
-    """
-
-    name: str
-    evidence: str
-    refuses: bool = True
 
 
 def guard(
@@ -123,8 +106,11 @@ def _strongest(leaks: Sequence[Leak]) -> list[Leak]:
     """One finding for each feature: the first that refuses, or else the first."""
     found: dict[str, Leak] = {}
     for leak in leaks:
-        if leak.name not in found or (leak.refuses and not found[leak.name].refuses):
+        first = found.setdefault(leak.name, leak)
+        if leak.refuses and not first.refuses:
             found[leak.name] = leak
+        elif first.values is None and leak.values is not None:
+            found[leak.name] = replace(first, values=leak.values)
     return list(found.values())
 
 

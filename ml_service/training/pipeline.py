@@ -14,8 +14,10 @@ from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.leak_traces import find_traces
-from ml_service.data.leakage import Leak, guard
+from ml_service.data.leakage import guard
+from ml_service.data.leaks import Leak
 from ml_service.data.splitting import Split, customer_groups, split_rows
+from ml_service.evaluation import serving_check
 from ml_service.evaluation.report import Evaluation, build_report
 from ml_service.evaluation.warnings import report_warnings
 from ml_service.model.churn_model import ChurnModel, Progress
@@ -146,7 +148,7 @@ def train(
     progress(0.02, "splitting")
     split = split_snapshot(snapshot, seed)
     progress(0.03, "checking for leaks")
-    leaks = _guard(snapshot, split, allow_leaks, seed)
+    leaks, categories = _guard(snapshot, split, allow_leaks, seed)
     rows = split.training
     model = ChurnModel(table.schema, version=version, seed=seed, threads=threads, without=without)
     model.fit(
@@ -158,6 +160,10 @@ def train(
         time_budget_s=effort.time_budget_s,
         progress=lambda done, stage: progress(0.05 + 0.65 * done, stage),
     )
+    if split.kind == "time":
+        model.training[serving_check.KEY] = list(
+            serving_check.leaver_values(leaks, [categories.get(leak.name, []) for leak in leaks])
+        )
     # Models are judged at the rate of the test rows, which are rows of the table.
     rival = None if champion is None else champion.at_rate(None)
     evaluation = Evaluation(snapshot, split, model, rival, table.features)
@@ -182,16 +188,21 @@ def _finished(model: ChurnModel, report: TrainReport, split: Split) -> Trained:
     return Trained(model, report, split)
 
 
-def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) -> list[Leak]:
+def _guard(
+    snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int
+) -> tuple[list[Leak], dict[str, list[str]]]:
+    """The leaks that are let pass, and the values of the categories that their codes stand for."""
     features = snapshot.features.take(split.training)
-    values = to_matrix(snapshot.schema, learn_categories(snapshot.schema, features), features).values
+    categories = learn_categories(snapshot.schema, features)
+    values = to_matrix(snapshot.schema, categories, features).values
     groups = customer_groups(snapshot.row_keys.take(pa.array(split.training)), values)
     label = snapshot.label[split.training]
     days = None if snapshot.as_of is None else snapshot.as_of[split.training]
     traces = find_traces(snapshot.schema, values, label, groups, days, seed=seed)
-    return guard(
+    leaks = guard(
         snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=days is not None, traces=traces
     )
+    return leaks, categories
 
 
 def _vouched(schema: Schema, told: Collection[str]) -> Iterator[str]:

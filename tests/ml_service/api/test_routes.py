@@ -188,6 +188,7 @@ def test_arrow_answers_carry_the_documented_columns(call: Caller, undated: Snaps
         "base_probability",
         "base_margin",
         "unknown_values",
+        "leaver_values",
     }
     out_of_fold = found["out_of_fold"].to_numpy()
     assert out_of_fold.sum() == undated_model.report.out_of_fold_rows

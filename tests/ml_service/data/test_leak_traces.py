@@ -9,7 +9,7 @@ import pytest
 
 from ml_service.data.dataset import Snapshot
 from ml_service.data.leak_traces import earlier_rows, find_traces
-from ml_service.data.leakage import Leak
+from ml_service.data.leaks import Leak
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups
 from ml_service.training.pipeline import train

@@ -14,7 +14,8 @@ import pytest
 
 from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.data.leakage import Leak, find_leaks
+from ml_service.data.leakage import find_leaks
+from ml_service.data.leaks import Leak
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups
 from ml_service.training.pipeline import train
