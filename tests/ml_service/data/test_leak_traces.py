@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_service.data.dataset import Snapshot
+from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.leak_traces import earlier_rows, find_traces
 from ml_service.data.leaks import Leak
 from ml_service.data.simulated import simulated
 from ml_service.data.splitting import customer_groups
 from ml_service.training.pipeline import train
 from shared.errors import LeakFound
-from shared.schema.features import schema_from_dict
+from shared.schema.features import load_schema, schema_from_dict
+from shared.tables.read import read_table
 from tests.ml_service.conftest import QUICK
-from tests.ml_service.data.test_leakage import HONEST, planted
+from tests.ml_service.data.test_leakage import DATA, HONEST, ROOT, planted
 
 ROWS = 12_000
 DAY = np.datetime64("2026-01-31")
@@ -94,6 +95,17 @@ def test_the_simulated_subscribers_leave_no_trace(preset: str) -> None:
     values = snapshot.matrix()[0].values
     groups = customer_groups(snapshot.row_keys, values)
     assert find_traces(snapshot.schema, values, snapshot.label, groups, snapshot.as_of, seed=0) == []
+
+
+@pytest.mark.parametrize("name", ["telco", "iranian"])
+def test_real_tables_leave_no_trace(name: str) -> None:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"real tables are not in {DATA} (RETAINSTREAM_DATA)")
+    schema = load_schema(str(ROOT / "examples" / f"{name}.toml"))
+    snapshot = snapshot_of(read_table(DATA / name / f"{name}.csv", schema, label="required"))
+    values = snapshot.matrix()[0].values
+    groups = customer_groups(snapshot.row_keys, values)
+    assert find_traces(snapshot.schema, values, snapshot.label, groups, None, seed=0) == []
 
 
 def test_earlier_rows_are_of_the_same_customer_and_three_to_six_weeks_older() -> None:
