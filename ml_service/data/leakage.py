@@ -92,8 +92,9 @@ def guard(
     if refused:
         details: list[Detail] = [{"field": leak.name, "message": leak.evidence} for leak in refused]
         names = ", ".join(leak.name for leak in refused)
+        first = f"{refused[0].name}: " if len(refused) > 1 else "Evidence: "
         raise LeakFound(
-            f"{names}: probably written after the outcome was known. {refused[0].name}: {refused[0].evidence} "
+            f"{names}: probably written after the outcome was known. {first}{refused[0].evidence} "
             f"Leave it out of the model (`train --without {refused[0].name}`; `without` in the API). If it is known "
             "when customers are scored, vouch for it in the schema (`known_at_scoring = true`; `retainstream schema "
             f"edit FILE` for customers that are imported already), or allow it once (--allow-leak {refused[0].name}).",
