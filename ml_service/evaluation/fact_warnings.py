@@ -123,10 +123,12 @@ def row_warnings(model: ChurnModel, matrix: Matrix) -> list[list[FactWarning]]:
         known_as = _known_as(set(values), model.categories[name])
         for row, value in zip(cells.rows.tolist(), values, strict=True):
             found[row].append({"feature": name, "kind": "unknown", "value": value, "known_as": known_as.get(value)})
-    for name in complete_features(model):
-        missing = np.isnan(matrix.values[:, model.schema.feature_names.index(name)])
+    names, complete = model.schema.feature_names, set(complete_features(model))
+    missing = np.isnan(matrix.values)
+    for position, name in enumerate(names):
         if name in matrix.unknown:
-            missing[matrix.unknown[name].rows] = False
-        for row in np.flatnonzero(missing).tolist():
-            found[row].append({"feature": name, "kind": "missing", "value": None, "known_as": None})
+            missing[matrix.unknown[name].rows, position] = False
+    for row, position in np.argwhere(missing).tolist():
+        if names[position] in complete:
+            found[row].append({"feature": names[position], "kind": "missing", "value": None, "known_as": None})
     return found

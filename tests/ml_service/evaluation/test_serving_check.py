@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pytest
+from pyarrow import csv
 
+from ml_service import score
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix, typed_columns
 from ml_service.evaluation.serving_check import KEY, values_seen
@@ -27,7 +32,9 @@ def table(rng: np.random.Generator, left: np.ndarray, renewal_off: np.ndarray) -
     return typed_columns(SCHEMA, pa.table({"idle": days, "renewal": renewal, "noise": rng.normal(size=rows)}))
 
 
-def test_a_leak_is_told_when_living_customers_are_scored_and_an_honest_switch_is_not() -> None:
+def test_a_leak_is_told_when_living_customers_are_scored_and_an_honest_switch_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(8)
     off = rng.random(8000) < 0.06
     left = rng.random(8000) < np.where(off, 0.7, 0.02)
@@ -40,6 +47,18 @@ def test_a_leak_is_told_when_living_customers_are_scored_and_an_honest_switch_is
     [sentence] = serving_warnings(seen)
     assert sentence.startswith("idle: at least ")
     assert [each["values"] for each in seen if each["feature"] == "renewal"] == ["'off'"]
+    model.save(tmp_path / "1.0.0")
+    csv.write_csv(alive, tmp_path / "alive.csv")
+    given = [
+        "--model",
+        str(tmp_path / "1.0.0"),
+        "--data",
+        str(tmp_path / "alive.csv"),
+        "--out",
+        str(tmp_path / "o.csv"),
+    ]
+    assert score.main(given) == 0
+    assert sentence in capsys.readouterr().err.splitlines()
 
 
 def test_a_model_without_dates_looks_for_nothing(undated_model: Trained, undated: Snapshot) -> None:
