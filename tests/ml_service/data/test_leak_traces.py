@@ -91,7 +91,7 @@ def test_an_honest_feature_leaves_no_trace_that_refuses(make: Any, dated: bool) 
 
 @pytest.mark.parametrize("preset", ["documented", "realistic"])
 def test_the_simulated_subscribers_leave_no_trace(preset: str) -> None:
-    snapshot = simulated(preset, customers=2500).snapshot
+    snapshot = simulated(preset, customers=1500).snapshot
     values = snapshot.matrix()[0].values
     groups = customer_groups(snapshot.row_keys, values)
     assert find_traces(snapshot.schema, values, snapshot.label, groups, snapshot.as_of, seed=0) == []
@@ -127,11 +127,9 @@ def test_a_feature_that_tells_much_now_and_nothing_a_month_earlier_is_cautioned_
     assert "its values 21 to 45 days earlier only 0." in found[0].evidence
 
 
-def test_training_refuses_by_name_what_only_leavers_have_and_reports_what_is_a_caution(undated: Snapshot) -> None:
+def test_training_refuses_by_name_what_only_leavers_have(undated: Snapshot) -> None:
     rng = np.random.default_rng(6)
     flag = np.where((undated.label == 1) & (rng.random(len(undated.label)) < 0.6), "stopped", "running").tolist()
     with pytest.raises(LeakFound, match="planted_one: probably written after") as refused:
         train(planted(undated, flag), version="1.0.0", effort=QUICK)
     assert [detail["field"] for detail in refused.value.details] == ["planted_one"]
-    trained = train(planted(undated, flag), version="1.0.0", effort=QUICK, allow_leaks=["planted_one"])
-    assert [leak.feature for leak in trained.report.allowed_leaks] == ["planted_one"]
