@@ -17,14 +17,11 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ml_service.cli import atomic_write, check_writable, guarded
-from ml_service.data.feature_matrix import to_matrix, typed_columns
-from ml_service.evaluation.fact_warnings import missing_counts, unknown_in_table
-from ml_service.evaluation.serving_check import KEY, values_seen
+from ml_service.data.feature_matrix import typed_columns
+from ml_service.evaluation.fact_warnings import table_warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
-from shared.contracts.fact_warnings import missing_warnings, warning_of_rows
-from shared.contracts.serving_check import added_up, serving_warnings
 from shared.errors import InvalidInput
 from shared.schema.features import Schema, load_schema
 from shared.tables.read import CustomerTable, read_table, row_keys
@@ -110,16 +107,6 @@ def _write(file: IO[str], model: ChurnModel, table: CustomerTable) -> None:
     writer.writerows(scored_rows(model, table))
 
 
-def _warnings(model: ChurnModel, table: CustomerTable) -> Iterator[str]:
-    features = typed_columns(model.schema, table.features)
-    yield from missing_warnings(missing_counts(model, features), features.num_rows)
-    for found in unknown_in_table(model, features):
-        yield warning_of_rows(found, features.num_rows)
-    chunks = (features.slice(start, CHUNK_ROWS) for start in range(0, features.num_rows, CHUNK_ROWS))
-    seen = (values_seen(model, to_matrix(model.schema, model.categories, chunk)) for chunk in chunks)
-    yield from serving_warnings(added_up(seen) if model.training.get(KEY) else [])
-
-
 def _as_complete(schema: Schema, of_model: Schema) -> Schema:
     """The schema of a file, with the features that the model's schema requires: a blank is then refused by its line."""
     required = {name for name, about in of_model.features.items() if not about.missing}
@@ -140,7 +127,7 @@ def _score(options: argparse.Namespace) -> None:
     model = ChurnModel.load(options.model, threads=options.threads)
     schema = _as_complete(load_schema(options.schema), model.schema) if options.schema else model.schema
     table = read_table(options.data, schema, label="ignored")
-    for note in (*table.notes, *_warnings(model, table)):
+    for note in (*table.notes, *table_warnings(model, typed_columns(model.schema, table.features))):
         print(note, file=sys.stderr)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:

@@ -5,15 +5,27 @@ Law: values are counted by column; Python looks at single rows only where a few 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_service.data.feature_matrix import Matrix, UnknownCells, unknown_cells
+from ml_service.data.feature_matrix import Matrix, UnknownCells, to_matrix, unknown_cells
+from ml_service.evaluation.serving_check import KEY, values_seen
 from ml_service.model.churn_model import ChurnModel
-from shared.contracts.fact_warnings import MOST_TOLD, FactWarning, UnknownValues, plain
+from shared.contracts.fact_warnings import (
+    MOST_TOLD,
+    FactWarning,
+    UnknownValues,
+    missing_warnings,
+    plain,
+    warning_of_rows,
+)
+from shared.contracts.serving_check import added_up, serving_warnings
+
+#: Rows in memory at a time.
+CHUNK_ROWS = 25_000
 
 
 def complete_features(model: ChurnModel) -> list[str]:
@@ -132,3 +144,25 @@ def row_warnings(model: ChurnModel, matrix: Matrix) -> list[list[FactWarning]]:
         if names[position] in complete:
             found[row].append({"feature": names[position], "kind": "missing", "value": None, "known_as": None})
     return found
+
+
+def table_warnings(model: ChurnModel, features: pa.Table) -> Iterator[str]:
+    """Write a sentence for each thing that makes the scores of a table less certain.
+
+    Parameters
+    ----------
+    model : ChurnModel
+    features : pyarrow.Table, n_rows rows
+        The typed columns.
+
+    Yields
+    ------
+    warning : str
+        About missing facts, values that the model does not know, and values of leavers that nobody here has.
+    """
+    yield from missing_warnings(missing_counts(model, features), features.num_rows)
+    for found in unknown_in_table(model, features):
+        yield warning_of_rows(found, features.num_rows)
+    chunks = (features.slice(start, CHUNK_ROWS) for start in range(0, features.num_rows, CHUNK_ROWS))
+    seen = (values_seen(model, to_matrix(model.schema, model.categories, chunk)) for chunk in chunks)
+    yield from serving_warnings(added_up(seen) if model.training.get(KEY) else [])
