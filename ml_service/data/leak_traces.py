@@ -282,7 +282,8 @@ def _by_relation(schema: Schema, rows: Rows, days: Dates | None) -> Iterator[Lea
         f"it follows from {', '.join(named)} for those who stay; by what it differs from that, it reaches an AUC of "
         f"{auc:.3f} out of fold: it may stop before somebody leaves."
     )
-    yield Leak(schema.feature_names[numbers[best]], evidence, refuses=days is None and auc > HIGHEST_AUC)
+    refuses = days is None and auc > HIGHEST_AUC
+    yield Leak(schema.feature_names[numbers[best]], evidence, refuses=refuses, beside=tuple(named))
 
 
 def _follows(logs: Floats, stays: Flags, k: int) -> tuple[float, Floats]:

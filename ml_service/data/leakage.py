@@ -104,9 +104,13 @@ def guard(
 
 
 def _strongest(leaks: Sequence[Leak]) -> list[Leak]:
-    """One finding for each feature: the first that refuses, or else the first."""
+    """One finding for each feature: the first that refuses, or else the first.
+
+    A feature is not accused of what it shows beside another one that is a leak alone.
+    """
+    alone = {leak.name for leak in leaks if leak.refuses and not leak.beside}
     found: dict[str, Leak] = {}
-    for leak in leaks:
+    for leak in (each for each in leaks if not alone.intersection(each.beside)):
         first = found.setdefault(leak.name, leak)
         if leak.refuses and not first.refuses:
             found[leak.name] = leak

@@ -42,9 +42,12 @@ class Leak:
         The evidence is strong enough to refuse the training; otherwise it is a caution.
     values : LeaverValues or None
         The values that the evidence is about, if it is about some.
+    beside : tuple of str
+        Other features whose values the evidence needs.
     """
 
     name: str
     evidence: str
     refuses: bool = True
     values: LeaverValues | None = None
+    beside: tuple[str, ...] = ()
