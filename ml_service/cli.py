@@ -15,12 +15,14 @@ from typing import IO
 
 from ml_service.settings import SettingsError
 from shared.errors import InvalidInput, ServiceError
+from shared.web.logs import configure_logs
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def guarded(program: str, work: Callable[[], None]) -> int:
-    """Run the work of a command and return its exit code; print an error as one line."""
+    """Run the work of a command and return its exit code; print an error as one line, and of logs only warnings."""
+    configure_logs(service=program, level="warning", json_lines=False)
     try:
         work()
         sys.stdout.flush()

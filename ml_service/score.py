@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from ml_service.cli import atomic_write, check_writable, guarded
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.evaluation.blanking import missing_counts, missing_warnings
+from ml_service.evaluation.fact_warnings import table_warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
 from shared.errors import InvalidInput
-from shared.schema.features import load_schema
+from shared.schema.features import Schema, load_schema
 from shared.tables.read import CustomerTable, read_table, row_keys
 
 CHUNK_ROWS = 25_000
@@ -36,7 +36,8 @@ output has one row per row of the file, in the same order: the id (under its nam
 churn_probability, confidence, and for each of the three largest reasons reason_k (the feature), points_k (by how much
 it changes the probability) and value_k (the value in this row). Rows that the model was trained on are scored out of
 fold if the schema has an id and the training table had no dates. Values may be missing; if a feature was complete in
-training, the command reports in how many rows it is missing now.
+training, the command reports in how many rows it is missing now. Categories that the model does not know are scored as
+missing; the command reports their column, values and count.
 
 example:
   python -m ml_service.score --model models/2.4.1 --data customers.csv --out scores.csv
@@ -106,6 +107,16 @@ def _write(file: IO[str], model: ChurnModel, table: CustomerTable) -> None:
     writer.writerows(scored_rows(model, table))
 
 
+def _as_complete(schema: Schema, of_model: Schema) -> Schema:
+    """The schema of a file, with the features that the model's schema requires: a blank is then refused by its line."""
+    required = {name for name, about in of_model.features.items() if not about.missing}
+    features = {
+        name: about.model_copy(update={"missing": about.missing and name not in required})
+        for name, about in schema.features.items()
+    }
+    return schema.model_copy(update={"features": features})
+
+
 def _score(options: argparse.Namespace) -> None:
     if not (options.model / MANIFEST).is_file():
         raise InvalidInput(f"{options.model} is not a model folder: it has no {MANIFEST}.")
@@ -114,10 +125,9 @@ def _score(options: argparse.Namespace) -> None:
     if options.out != "-":
         check_writable(Path(options.out))
     model = ChurnModel.load(options.model, threads=options.threads)
-    schema = load_schema(options.schema) if options.schema else model.schema
+    schema = _as_complete(load_schema(options.schema), model.schema) if options.schema else model.schema
     table = read_table(options.data, schema, label="ignored")
-    missing = missing_counts(model, typed_columns(model.schema, table.features))
-    for note in (*table.notes, *missing_warnings(missing, table.features.num_rows)):
+    for note in (*table.notes, *table_warnings(model, typed_columns(model.schema, table.features))):
         print(note, file=sys.stderr)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:

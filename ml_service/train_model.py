@@ -86,6 +86,9 @@ def parser() -> argparse.ArgumentParser:
         help="allow a feature even if it gives the outcome away",
     )
     command.add_argument(
+        "--without", action="append", default=[], metavar="NAME", help="leave a feature out of the model"
+    )
+    command.add_argument(
         "--model-version", metavar="X.Y.Z", help="version of the model (default: one patch above the newest)"
     )
     return command
@@ -157,6 +160,7 @@ def _train(options: argparse.Namespace) -> list[str]:
         threads=settings.ml_threads,
         effort=Effort(options.trials, options.time_budget),
         allow_leaks=options.allow_leak,
+        without=options.without,
         progress=_Progress(),
     )
     _save(trained, folder, replace=options.force)

@@ -196,7 +196,9 @@ class Stack:
     def copy_of(self, template: Path) -> Stack:
         """Begin with the database and models of another one."""
         for name in ("database", "models"):
-            shutil.copytree(template / name, self.folder / name)
+            # Whoever reads the template has these two beside it for a moment.
+            beside = shutil.ignore_patterns("*-wal", "*-shm")
+            shutil.copytree(template / name, self.folder / name, ignore=beside)
         return self
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:

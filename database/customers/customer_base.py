@@ -17,6 +17,7 @@ from database.engine.alter_table import add_missing_columns, drop_column
 from database.tables import tables
 from shared.clock import Clock, iso
 from shared.errors import NoCustomers, SchemaMismatch
+from shared.schema.changes import Change, changes, edited
 from shared.schema.features import Feature, Schema, schema_from_dict, snake
 
 #: Fixed columns of `customers` that a feature of the same name and kind fills, instead of its own column.
@@ -133,31 +134,38 @@ def schema_of(connection: Connection, checksum: str) -> Schema | None:
     return None if found is None else schema_of_text(found)
 
 
-def extend(connection: Connection, schema: Schema, clock: Clock) -> tuple[str, ...]:
-    """Add features to the base, as new columns that are NULL in earlier facts; return their names.
+@dataclass(frozen=True)
+class Extension:
+    """The result of an extension: the names of the new features, and keys of others that the wanted schema changes."""
+
+    added: tuple[str, ...]
+    differing: tuple[Change, ...]
+
+
+def extend(connection: Connection, schema: Schema, clock: Clock) -> Extension:
+    """Add features to the base, as new columns that are NULL in earlier facts.
 
     Raises
     ------
+    NoCustomers
+        There is no base.
     SchemaMismatch
-        The schema changes anything else, or has a new feature with missing = false.
+        The schema changes the meaning of a column, or has a new feature with missing = false.
     """
     present = get(connection)
     if present is None:
         raise NoCustomers("There is no customer base to extend yet: import a table first.")
     extended, added = extension(present.schema, schema)
-    if not added:
-        return ()
-    _add_columns(connection, extended)
-    connection.execute(
-        update(tables.base).values(schema_json=json.dumps(extended.as_dict()), schema_checksum=extended.checksum())
-    )
-    _record_version(connection, extended, clock)
-    return added
+    if added:
+        _add_columns(connection, extended)
+        _keep(connection, extended)
+        _record_version(connection, extended, clock)
+    return Extension(added, changes(present.schema, schema))
 
 
 def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]:
     """Return the present schema plus the new features of `wanted`, and their names. Raises SchemaMismatch."""
-    roles = ("id", "label", "positive", "as_of", "subscription")
+    roles = ("id", "email", "label", "positive", "as_of", "subscription")
     changed = [role for role in roles if getattr(present, role) != getattr(wanted, role)]
     gone = [name for name in present.features if name not in wanted.features]
     kinds = [n for n, f in present.features.items() if n in wanted.features and wanted.features[n].kind != f.kind]
@@ -171,8 +179,43 @@ def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]
         raise SchemaMismatch(
             f"The new feature {strict[0]!r} has missing = false, but all earlier facts lack it: set missing = true."
         )
-    features = {**{name: wanted.features[name] for name in present.features}, **{n: wanted.features[n] for n in added}}
-    return wanted.model_copy(update={"features": features, "name": present.name}), added
+    new = {name: wanted.as_dict()["features"][name] for name in added}
+    ignored = [column for column in present.ignore if column not in added]
+    extended = {**present.as_dict(), "ignore": ignored, "features": {**present.as_dict()["features"], **new}}
+    return schema_from_dict(extended), added
+
+
+def edit(connection: Connection, wanted: Schema) -> tuple[Change, ...]:
+    """Change what changes no facts, in the base's schema and in its earlier ones, which earlier models are read by.
+
+    Raises
+    ------
+    NoCustomers
+        There is no base.
+    InvalidSchema
+        The wanted schema changes anything else.
+    """
+    present = get(connection)
+    if present is None:
+        raise NoCustomers("There is no customer base whose schema could be changed yet: import a table first.")
+    new, changed = edited(present.schema, wanted)
+    if changed:
+        _keep(connection, new)
+        v = tables.schema_versions
+        for checksum, earlier in versions(connection).items():
+            text = json.dumps(_like(earlier, new).as_dict())
+            connection.execute(update(v).where(v.c.checksum == checksum).values(schema_json=text))
+    return changed
+
+
+def _like(earlier: Schema, new: Schema) -> Schema:
+    """Return the base's schema as it was before it was extended, with the words of the present one."""
+    return new.without(name for name in new.features if name not in earlier.features)
+
+
+def _keep(connection: Connection, schema: Schema) -> None:
+    values = {"schema_json": json.dumps(schema.as_dict()), "schema_checksum": schema.checksum()}
+    connection.execute(update(tables.base).values(values))
 
 
 def _record_version(connection: Connection, schema: Schema, clock: Clock) -> None:

@@ -54,6 +54,24 @@ def has_subscriptions(connection: Connection) -> bool:
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
 
 
+def imported_late(connection: Connection, today: str, *, days: int) -> tuple[int, int]:
+    """Return how many facts of matured dates were imported more than so many days after their date, and of how many."""
+    snap, i = tables.customer_snapshots, tables.imports
+    query = (
+        select(snap.c.as_of, func.substr(i.c.created_at, 1, 10), func.count())
+        .join_from(snap, i, i.c.id == snap.c.import_id)
+        .where(snap.c.as_of.in_(matured_dates(connection, today)), i.c.state == "published")
+        .group_by(snap.c.as_of, i.c.created_at)
+    )
+    found = [(imported > days_later(as_of, days), count) for as_of, imported, count in connection.execute(query)]
+    return sum(count for is_late, count in found if is_late), sum(count for _, count in found)
+
+
+def has_ends(connection: Connection) -> bool:
+    """Return whether the end of any subscription is known."""
+    return connection.execute(select(exists().where(s.c.ended_at.is_not(None)))).scalar_one()
+
+
 def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequence[Sequence[Any]]:
     """Return the population at a matured date, with labels derived from subscriptions.
 

@@ -19,6 +19,7 @@ from database.customers.facts import published
 from database.customers.filters import Filters, at_level, conditions, probability_in, ranks, revenue_in, source
 from database.customers.listing import level_totals
 from database.engine.bulk_insert import AnyRow
+from database.models.models import horizons
 from database.tables import tables
 from shared.contracts.api import REASON_NUMBERS
 from shared.risk import LEVELS
@@ -221,6 +222,7 @@ def segments(connection: Connection, schema: Schema, filters: Filters) -> Select
 def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) -> Selection:
     """Select the ledger rows of finished runs in the order they were written, with known outcomes."""
     finished = {key: run for key, run in _finished(connection).items() if _is_wanted(run, filters)}
+    days = horizons(connection, {run.version for run in finished.values()})
     own = and_(o.c.run_id == ledger.c.run_id, o.c.customer_id == ledger.c.customer_id)
     known = select(o.c.churned).where(own).order_by(o.c.id.desc()).limit(1)
     since = select(o.c.known_at).where(own).order_by(o.c.id.desc()).limit(1)
@@ -228,7 +230,11 @@ def predictions(connection: Connection, schema: Schema, filters: LedgerFilters) 
         _ExportColumn(Column("id", "whole"), tables.prediction_id),
         _ExportColumn(Column("customer_id", "text"), c.c.user_id),
         _ExportColumn(Column("as_of", "date"), ledger.c.run_id, lambda key: finished[key].as_of),
-        _ExportColumn(Column("horizon_days", "whole"), ledger.c.run_id, lambda key: finished[key].horizon_days),
+        _ExportColumn(
+            Column("horizon_days", "whole"),
+            ledger.c.run_id,
+            lambda key: days.get(finished[key].version, finished[key].horizon_days),
+        ),
         _ExportColumn(Column("run_id", "whole"), ledger.c.run_id),
         _ExportColumn(Column("run_kind", "text"), ledger.c.run_id, lambda key: finished[key].kind),
         _ExportColumn(Column("model_version", "text"), ledger.c.run_id, lambda key: finished[key].version),

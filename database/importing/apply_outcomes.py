@@ -39,7 +39,7 @@ def without_lifetime(connection: Connection, staging: Staging) -> list[StagedRej
     r, end = staging.rows, staging.role("end")
     began = exists().where(s.c.customer_id == r.c.customer_id, s.c.started_at <= end)
     blank = staging.role("start").is_(None) if staging.has("start") else true()
-    rows = connection.execute(select(r.c.n, end).where(r.c.is_new.is_(None), blank, ~began))
+    rows = connection.execute(select(r.c.n, end).where(r.c.is_new.is_(None), end.is_not(None), blank, ~began))
     rejects: list[StagedReject] = [(n, "ended_at", day, messages.no_subscription_by(day)) for n, day in rows]
     return rejects + (_other_lifetime(connection, staging) if staging.has("start") else [])
 

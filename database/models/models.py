@@ -6,7 +6,7 @@ Law: `model_timeline` is appended, never changed; the newest row names the live 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ def live_version(connection: Connection) -> tuple[int, str] | None:
 
 
 _LIVE_SCHEMA = (
-    select(m.c.version, tables.schema_versions.c.schema_json, json_member(m.c.report_json, "blanked"))
+    select(m.c.version, tables.schema_versions.c.schema_json, json_member(m.c.report_json, "left_out"))
     .join_from(t, m, m.c.id == t.c.model_id)
     .join(tables.schema_versions, tables.schema_versions.c.checksum == m.c.schema_checksum)
     .order_by(t.c.id.desc())
@@ -79,17 +79,37 @@ _LIVE_SCHEMA = (
 )
 
 
-def live_schema(connection: Connection) -> tuple[str, Schema, tuple[str, ...]] | None:
-    """Return version, schema and complete features of the live model, which a single score needs, in one query."""
+@dataclass(frozen=True)
+class LiveSchema:
+    """What a single score needs to know of the live model.
+
+    Attributes
+    ----------
+    schema
+        That of its base when it was trained.
+    left_out
+        Features of the schema that it does without.
+    """
+
+    version: str
+    schema: Schema
+    left_out: frozenset[str]
+
+
+def live_schema(connection: Connection) -> LiveSchema | None:
+    """Return version and schema of the live model, in one query."""
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
     if row is None:
         return None
-    version, schema_json, blanked = row
-    return (
-        version,
-        customer_base.schema_of_text(schema_json),
-        tuple(each["feature"] for each in json.loads(blanked or "[]")),
-    )
+    version, schema_json, left_out = row
+    return LiveSchema(version, customer_base.schema_of_text(schema_json), frozenset(json.loads(left_out or "[]")))
+
+
+def horizons(connection: Connection, versions: Collection[str]) -> dict[str, int | None]:
+    """Return the days that the scores of each version with a report cover; None where its table did not say."""
+    query = select(m.c.version, json_member(m.c.report_json, "horizon_days"))
+    found = connection.execute(query.where(m.c.version.in_(versions), m.c.report_json.is_not(None)))
+    return {version: None if days is None else int(days) for version, days in found}
 
 
 def live_since(connection: Connection) -> AnyRow | None:

@@ -17,8 +17,10 @@ from gateway.cli.setup import prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.importing import uploads
+from gateway.services.importing.edit_schema import edit_schema, training_needed
 from gateway.services.importing.extend_schema import extend_schema
 from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
+from gateway.services.models.training_params import checked_params
 from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
 
@@ -27,7 +29,7 @@ SHOWN_REJECTS = 10
 
 @click.group()
 def schema() -> None:
-    """Propose, check, show and extend the schema of a customer table."""
+    """Propose, check, show, extend and edit the schema of a customer table."""
 
 
 @schema.command()
@@ -79,13 +81,33 @@ def extend(file: str) -> None:
     """Add the new features of schema FILE to this database's customers; earlier facts lack them."""
     wanted = load_schema(file)
     env = prepare()
-    added = extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
-    if not added:
+    found = extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
+    for change in found.differing:
+        click.echo(f"note: {change}: not changed; `retainstream schema edit FILE` changes it.", err=True)
+    if not found.added:
         click.echo("The customers have these features already; nothing changed.")
         return
-    click.echo(
-        f"Added {', '.join(added)}. Import facts with the new schema, then train: older models work without them."
-    )
+    added = ", ".join(found.added)
+    click.echo(f"Added {added}. Import facts with the new schema, then train: older models work without them.")
+
+
+@schema.command()
+@click.argument("file")
+def edit(file: str) -> None:
+    """Change labels, units, actions, directions of this database's customers to those of the schema FILE.
+
+    FILE is the whole schema, as `schema show` prints it. What facts depend on is refused by name.
+    """
+    wanted = load_schema(file)
+    env = prepare()
+    changed = edit_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
+    if not changed:
+        click.echo("The schema says this already; nothing changed.")
+        return
+    for change in changed:
+        click.echo(f"Changed {change}")
+    if needed := training_needed(changed):
+        click.echo(f"A model keeps to what it was trained on: `retainstream train` applies {', '.join(needed)}.")
 
 
 @click.command("import")
@@ -182,15 +204,19 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 
 @click.command()
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature although it looks like a leak.")
-def train(allow_leaks: tuple[str, ...]) -> None:
+@click.option("--without", multiple=True, metavar="NAME", help="Leave this feature out of the model.")
+def train(allow_leaks: tuple[str, ...], without: tuple[str, ...]) -> None:
     """Train a model on the matured snapshots; it goes live if it is not worse than the live one."""
-    print_training(run_here(prepare(), kinds.TRAIN, TrainingParams(allow_leaks)))
+    environment = prepare()
+    params = checked_params(environment.database, TrainingParams(allow_leaks, without))
+    print_training(run_here(environment, kinds.TRAIN, params), without)
 
 
-def print_training(result: dict[str, Any]) -> None:
+def print_training(result: dict[str, Any], without: tuple[str, ...] = ()) -> None:
     """Print how good a trained model is, and whether it went live."""
     figures = result["metrics"]
-    click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows.")
+    left_out = f", without {', '.join(without)}" if without else ""
+    click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows{left_out}.")
     click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")
     _figures({"AUC": figures["auc"]})
     click.echo(f"  at the threshold {figures['threshold']:.3f}, natural prevalence:")
@@ -219,6 +245,8 @@ def print_scoring(result: dict[str, Any]) -> None:
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
         click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
+    for warning in result["warnings"]:
+        click.echo(warning, err=True)
     click.echo(
         f"Scored {result['predictions_generated']:,} customers with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."

@@ -13,6 +13,7 @@ import click
 
 from database.customers import customer_base
 from database.engine.session import Connection
+from database.models import models
 from database.scoring import runs, score_figures
 from gateway.cli.setup import filter_pair, prepare
 from gateway.environment import Environment
@@ -55,7 +56,8 @@ def print_likeliest(
         if not as_json:
             click.echo(
                 f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
-                f"{tail.expected:,.0f} are expected to leave. Model {run.model_version}, data of {run.as_of}."
+                f"{tail.expected:,.0f} are expected to leave{_within(connection, run.model_version)}. "
+                f"Model {run.model_version}, data of {run.as_of}."
             )
         found = False
         for row in _rows(connection, present.schema, environment, pairs, limit):
@@ -63,6 +65,13 @@ def print_likeliest(
             click.echo(_as_json(present.schema, row) if as_json else _as_line(present.schema, row))
     if not found and not as_json:
         click.echo("No scored customer passes these filters.")
+
+
+def _within(connection: Connection, version: str) -> str:
+    """The days that a model's scores cover, as words; nothing where its table did not say."""
+    model = models.get(connection, version)
+    days = None if model is None else model.figures.get("horizon_days")
+    return "" if days is None else f" within {days} days"
 
 
 def _rows(

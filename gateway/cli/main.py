@@ -44,6 +44,7 @@ def main() -> None:
     except ServiceError as error:
         click.secho(f"Error: {error.message}", fg="red", err=True)
         for detail in error.details[:SHOWN_DETAILS] if len(error.details) > 1 else ():
-            where = ", ".join(f"{k} {detail[k]}" for k in ("row", "field") if k in detail)
+            # The message says whether places are lines of a CSV or rows of a Parquet file.
+            where = ", ".join(str(detail[k]) for k in ("row", "field") if k in detail)
             click.echo(f"  {where}: {detail.get('message', '')}", err=True)
         sys.exit(2)

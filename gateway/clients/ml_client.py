@@ -271,8 +271,7 @@ def _joined(asked: Sequence[PredictRequest]) -> PredictRequest:
 
 def _split(asked: Sequence[PredictRequest], answer: PredictResponse) -> list[PredictResponse | None]:
     sizes = [len(next(iter(each.columns.values()), ())) for each in asked]
-    if answer.unknown_categories or sum(sizes) != len(answer.predictions):
-        # The counts cover all rows together: each request is sent alone to get its own.
+    if sum(sizes) != len(answer.predictions):
         return [None] * len(asked)
     ends = list(accumulate(sizes))
     rows = [answer.predictions[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -80,3 +80,6 @@ function signed(value, formatter) {
   if (Number(text.replaceAll(",", "")) === 0) return `±${text}`;
   return `${value < 0 ? "−" : "+"}${text}`;
 }
+
+/** The days that a model's scores cover, as words: " within 30 days"; nothing where its table does not say. */
+export const within = (days) => (known(days) ? ` within ${days} days` : "");

@@ -167,7 +167,8 @@ function outcome({ kind, result }) {
   if (kind === "score" || kind === "demo") {
     if (!result?.predictions_generated) return "";
     const mean = percent(result.average_probability);
-    return `${count(result.predictions_generated)} customers scored with model ${result.model_version}; mean probability ${mean}.`;
+    const scored = `${count(result.predictions_generated)} customers scored with model ${result.model_version}; mean probability ${mean}.`;
+    return [scored, ...(result.warnings ?? [])].join(" ");
   }
   if (kind === "train" && result?.metrics) {
     const { model_version: version, auc, n } = result.metrics;

@@ -44,6 +44,11 @@ class RunOut(BaseModel):
     run_id: int
     model_version: str
     allowed_missing: list[AllowedMissing]
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="Values that the model does not know, scored as missing, and features complete in training that a "
+        "few customers lack; with counts",
+    )
 
 
 class Balanced(BaseModel):

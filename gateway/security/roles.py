@@ -113,6 +113,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/audit",
         "POST /api/model/promote",
         "POST /api/model/rollback",
+        "PATCH /api/schema",
         "POST /api/schema/extend",
         "GET /api/users",
         "POST /api/users",

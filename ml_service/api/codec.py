@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 from pydantic import ValidationError
 
 from ml_service.data.dataset import row_keys_of
 from ml_service.data.feature_matrix import Matrix, to_matrix, typed_columns
+from ml_service.evaluation import fact_warnings, serving_check
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.predictions import Explanation
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, TOP_REASONS, PredictRequest
+from shared.contracts.fact_warnings import FactWarning
 from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge, invalid
 from shared.parsing_limits import MAX_INT64, MAX_JSON_BYTES, refuse_hard_json
 
@@ -113,8 +116,10 @@ def _details(error: ValidationError) -> list[Detail]:
 
 
 def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
-    """The rows of a JSON request; raises InvalidInput."""
-    matrix = model.matrix_of_lists(request.columns)
+    """The rows of a JSON request, without features that were left out of the model; raises InvalidInput."""
+    left_out = set(model.left_out)
+    columns = {name: cells for name, cells in request.columns.items() if name not in left_out}
+    matrix = model.matrix_of_lists(columns if left_out else request.columns)
     rows, keys = len(matrix.values), request.row_keys
     if keys is not None and len(keys) != rows:
         raise invalid("row_keys", f"There are {len(keys)} keys for {rows} rows.")
@@ -138,9 +143,10 @@ def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
     return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
 
 
-def json_answer(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
+def json_answer(model: ChurnModel, matrix: Matrix, explanation: Explanation) -> dict[str, Any]:
     """A `PredictResponse` as plain values."""
-    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation)}
+    warnings = fact_warnings.row_warnings(model, matrix)
+    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation, warnings)}
 
 
 def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
@@ -149,11 +155,12 @@ def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]
         "threshold": model.threshold,
         "base_probability": explanation.base_probability,
         "base_margin": model.base_margin,
-        "unknown_categories": explanation.scores.unknown,
     }
 
 
-def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, Any]]:
+def _predictions(
+    model: ChurnModel, explanation: Explanation, warnings: list[list[FactWarning]]
+) -> list[dict[str, Any]]:
     names = model.schema.feature_names
     scores, points = explanation.scores, explanation.points
     columns = (
@@ -166,6 +173,7 @@ def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, 
         points.order.tolist(),
         points.contributions.tolist(),
         points.points.tolist(),
+        warnings,
     )
     return [
         {
@@ -179,22 +187,35 @@ def _predictions(model: ChurnModel, explanation: Explanation) -> list[dict[str, 
                 {"feature": names[i], "contribution": share, "points": part}
                 for i, share, part in zip(order, shares, parts, strict=True)
             ],
+            "warnings": found,
         }
-        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts in zip(
+        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts, found in zip(
             *columns, strict=True
         )
     ]
 
 
-def arrow_answer(model: ChurnModel, explanation: Explanation) -> bytes:
+def arrow_answer(model: ChurnModel, matrix: Matrix, explanation: Explanation) -> bytes:
     """An Arrow stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
-    schema = arrow.answer_schema(_model_fields(model, explanation))
+    about = {
+        **_model_fields(model, explanation),
+        arrow.UNKNOWN_VALUES: fact_warnings.unknown_values(model, matrix.unknown),
+        arrow.LEAVER_VALUES: serving_check.values_seen(model, matrix),
+    }
+    schema = arrow.answer_schema(about)
     scores, points = explanation.scores, explanation.points
+    positions = _positions(model)
     columns: list[pa.Array] = [pa.array(scores.probability), pa.array(scores.confidence), pa.array(scores.out_of_fold)]
     listed, rows = points.order.shape[1], len(scores.probability)
     for k in range(TOP_REASONS):
         if k < listed:
-            columns += [pa.array(points.order[:, k].astype(np.int16)), pa.array(points.points[:, k])]
+            columns += [pa.array(positions[points.order[:, k]]), pa.array(points.points[:, k])]
         else:
             columns += [pa.array(np.full(rows, -1, np.int16)), pa.nulls(rows, pa.float64())]
     return arrow.encode(schema, [pa.record_batch(columns, schema=schema)])
+
+
+def _positions(model: ChurnModel) -> npt.NDArray[np.int16]:
+    """The position of each of the model's features in the schema of the table that it was trained on."""
+    known = enumerate(model.table_schema.features)
+    return np.array([position for position, name in known if name in model.schema.features], dtype=np.int16)

@@ -51,7 +51,7 @@ class MLService:
         table = codec.read_arrow(body)
         model = self.registry.get(version)
         rows = codec.rows_of_table(model, table)
-        return codec.arrow_answer(model, model.explain_rows(rows.matrix, rows.row_keys))
+        return codec.arrow_answer(model, rows.matrix, model.explain_rows(rows.matrix, rows.row_keys))
 
     def score_request(self, request: PredictRequest, version: str | None) -> dict[str, Any]:
         """Score a few rows; the answer is a `PredictResponse` as plain values."""
@@ -60,7 +60,8 @@ class MLService:
         model = self.registry.get(codec.checked_version(request.model_version or version))
         rows = codec.rows_of_request(model, request)
         n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
-        return codec.json_answer(model, model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons))
+        explained = model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons)
+        return codec.json_answer(model, rows.matrix, explained)
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check a snapshot and start a training; without a body, train on the simulated subscribers.
@@ -79,7 +80,7 @@ class MLService:
         table = codec.read_arrow(body)
         params, schema = read_params(table)
         snapshot = read_snapshot(table, schema)
-        split_snapshot(snapshot, params.seed)
+        split_snapshot(snapshot.without(params.without), params.seed)
         if params.champion_version is not None and params.champion_version not in self.registry.versions():
             raise NotFound(f"There is no model {params.champion_version} on disk to compare the new one with.")
         return self._trainer.start(body, version=params.model_version, params=params)

@@ -40,7 +40,8 @@ def _id_problem(name: str, column: pa.ChunkedArray) -> Detail | None:
         return None
     message = (
         f"{values:,} different values in {present:,} rows: this is a name or an id rather than a category. "
-        "Remove it from the schema's features, or make it the schema's id."
+        "Remove it from the schema's features, or make it the schema's id; once customers are imported, leave it "
+        f"out of the model (`train --without {name}`)."
     )
     return {"field": name, "message": message}
 

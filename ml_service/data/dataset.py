@@ -6,6 +6,7 @@ Law: a snapshot that can't be used is refused before training begins.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from ml_service.arrays import Dates, Floats, Indices, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
 from ml_service.data.thinning import thin
 from shared.contracts import arrow
-from shared.contracts.api import GRACE_DAYS, TrainParams
+from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, TrainParams
 from shared.errors import InvalidInput, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables.read import CustomerTable, row_keys
@@ -77,6 +78,21 @@ class Snapshot:
         kept = ~has_key
         kept[keyed[thin(np.asarray(self.row_keys.drop_null(), dtype=np.int64), self.as_of[keyed], seed)]] = True
         return np.flatnonzero(kept)
+
+    @property
+    def horizon_days(self) -> int | None:
+        """Days within which the leavers left; None if the table has no dates and its schema does not say it."""
+        return self.schema.horizon_days if self.as_of is None else HORIZON_DAYS
+
+    @property
+    def natural_rate(self) -> float | None:
+        """Churn rate of all customers, if the table is a sample that says it; with dates, the table's own rate is."""
+        return self.schema.natural_rate if self.as_of is None else None
+
+    def without(self, names: Collection[str]) -> Snapshot:
+        """Return the snapshot without some of its features. Raises InvalidInput if that can't be."""
+        schema = self.schema.without(names)
+        return replace(self, schema=schema, features=self.features.select(list(schema.feature_names)))
 
     def matrix(self) -> tuple[Matrix, dict[str, list[str]]]:
         """The matrix of all rows, and the values of each category."""

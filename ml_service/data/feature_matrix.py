@@ -12,13 +12,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_service.arrays import Floats
+from ml_service.arrays import Floats, Indices
 from shared.contracts.api import Cell
 from shared.errors import Detail, InvalidInput
 from shared.schema.features import Schema
 from shared.tables.cells import LARGEST, normal_form
 
 Categories = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class UnknownCells:
+    """The cells of one category whose values the model doesn't know.
+
+    Attributes
+    ----------
+    rows : ndarray of intp, shape (n_cells,)
+    values : pyarrow.Array of string, length n_cells
+    """
+
+    rows: Indices
+    values: pa.Array
 
 
 @dataclass(frozen=True)
@@ -29,12 +43,12 @@ class Matrix:
     ----------
     values : ndarray of float64, shape (n_rows, n_features)
         In the order of the schema; a category value is its position in the model's list, a missing value is NaN.
-    unknown : dict of str to int
-        Number of values not seen in training, by feature, if above 0; these values count as missing.
+    unknown : dict of str to UnknownCells
+        Values not seen in training, by feature; these values count as missing.
     """
 
     values: Floats
-    unknown: dict[str, int]
+    unknown: dict[str, UnknownCells]
 
 
 def typed_columns(schema: Schema, table: pa.Table) -> pa.Table:
@@ -112,7 +126,7 @@ def _problem(column: pa.ChunkedArray, kind: str, *, may_be_missing: bool) -> Det
 def columns_from_lists(schema: Schema, columns: Mapping[str, Sequence[Cell]]) -> pa.Table:
     """Convert columns of JSON values to a typed table.
 
-    Numbers, true and false count as numbers. A category value is converted to the normal form of a file's cell
+    True and false are no numbers. A category value is converted to the normal form of a file's cell
     (`shared.tables.cells`); an empty text and null are missing.
 
     Parameters
@@ -159,58 +173,10 @@ def _array(cells: Sequence[Cell], kind: str) -> tuple[pa.Array, int | None]:
         text = pa.array([None if cell is None else str(cell) for cell in cells], pa.string())
         text = normal_form(text)
         return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text), None
-    wrong = next((i for i, cell in enumerate(cells) if isinstance(cell, str)), None)
+    wrong = next((i for i, cell in enumerate(cells) if isinstance(cell, str | bool)), None)
     if wrong is not None:
         return pa.nulls(len(cells)), wrong
     return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64()), None
-
-
-class PlainCells:
-    """Converts JSON lists directly to the matrix if no cell needs a conversion, as in most single-row requests.
-
-    Parameters
-    ----------
-    schema, categories
-        Those of the model.
-    """
-
-    def __init__(self, schema: Schema, categories: Categories) -> None:
-        self._may_be_missing = {name: feature.missing for name, feature in schema.features.items()}
-        self._codes: dict[str, dict[Cell, int]] = {}
-        for name in schema.categories:
-            texts = pa.array(categories[name], pa.string())
-            # `columns_from_lists` converts a value that is not in normal form.
-            known = pc.equal(normal_form(texts), texts).to_pylist()
-            self._codes[name] = {text: k for k, text in enumerate(categories[name]) if known[k] and text}
-
-    def read(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix | None:
-        """The matrix of columns that need no conversion; None if `columns_from_lists` has to convert or refuse them."""
-        if columns.keys() != self._may_be_missing.keys() or len({len(cells) for cells in columns.values()}) != 1:
-            return None
-        values: list[list[float | None]] = []
-        for name, may_be_missing in self._may_be_missing.items():
-            cells = columns[name]
-            if None in cells and not may_be_missing:
-                return None
-            codes = self._codes.get(name)
-            read = _plain_numbers(cells) if codes is None else _plain_codes(cells, codes)
-            if read is None:
-                return None
-            values.append(read)
-        return Matrix(np.array(values, dtype=np.float64).T.copy(), {})
-
-
-def _plain_numbers(cells: Sequence[Cell]) -> list[float | None] | None:
-    for cell in cells:
-        if cell is not None and (isinstance(cell, str) or not abs(cell) <= LARGEST):
-            return None
-    return list(cells)  # type: ignore[arg-type]
-
-
-def _plain_codes(cells: Sequence[Cell], codes: Mapping[Cell, int]) -> list[float | None] | None:
-    if not all(cell is None or (isinstance(cell, str) and cell in codes) for cell in cells):
-        return None
-    return [None if cell is None else codes[cell] for cell in cells]
 
 
 def learn_categories(schema: Schema, columns: pa.Table, *, most: int | None = None) -> dict[str, list[str]]:
@@ -255,14 +221,41 @@ def to_matrix(schema: Schema, categories: Categories, columns: pa.Table) -> Matr
     matrix : Matrix
     """
     values = np.empty((columns.num_rows, len(schema.features)), dtype=np.float64)
-    unknown: dict[str, int] = {}
+    unknown: dict[str, UnknownCells] = {}
     for position, (name, feature) in enumerate(schema.features.items()):
         column = columns[name]
         if feature.kind == "category":
-            codes = pc.index_in(column, value_set=pa.array(categories[name], pa.string()))
-            unseen = codes.null_count - column.null_count
-            if unseen:
-                unknown[name] = unseen
+            codes = _codes(column, categories[name])
+            if (cells := _unknown_cells(column, codes)) is not None:
+                unknown[name] = cells
             column = codes.cast(pa.float64())
         values[:, position] = column.to_numpy()
     return Matrix(values, unknown)
+
+
+def unknown_cells(column: pa.ChunkedArray, levels: Sequence[str]) -> UnknownCells | None:
+    """Find the cells of a category whose values the model doesn't know.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray of string
+    levels : sequence of str
+        The values that the model knows.
+
+    Returns
+    -------
+    cells : UnknownCells or None
+        None if it knows them all.
+    """
+    return _unknown_cells(column, _codes(column, levels))
+
+
+def _codes(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
+    return pc.index_in(column, value_set=pa.array(levels, pa.string()))
+
+
+def _unknown_cells(column: pa.ChunkedArray, codes: pa.ChunkedArray) -> UnknownCells | None:
+    if codes.null_count == column.null_count:
+        return None
+    are_unknown = pc.and_(pc.is_null(codes), pc.is_valid(column))
+    return UnknownCells(np.flatnonzero(are_unknown.to_numpy()), column.filter(are_unknown).combine_chunks())

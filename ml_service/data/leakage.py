@@ -6,14 +6,15 @@ the schema vouches for, is listed in the report.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
 from ml_service import metrics
 from ml_service.arrays import Floats, Folds, Ints, Labels
+from ml_service.data.leaks import Leak
 from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.errors import Detail, InvalidInput, LeakFound
 from shared.schema.features import Schema
@@ -40,24 +41,6 @@ MAX_ROWS = 60_000
 SMOOTHING = 10.0
 
 
-@dataclass(frozen=True)
-class Leak:
-    """A feature that gives the outcome away, or nearly does.
-
-    Attributes
-    ----------
-    name : str
-    evidence : str
-        A sentence with the figures.
-    refuses : bool
-        The evidence is strong enough to refuse the training; otherwise it is a caution.
-    """
-
-    name: str
-    evidence: str
-    refuses: bool = True
-
-
 def guard(
     schema: Schema,
     values: Floats,
@@ -67,6 +50,7 @@ def guard(
     allowed: Collection[str],
     seed: int,
     dated: bool = False,
+    traces: Sequence[Leak] = (),
 ) -> list[Leak]:
     """Check each feature on its own and refuse to train on one that gives the outcome away.
 
@@ -84,11 +68,13 @@ def guard(
     seed : int
     dated : bool, default=False
         Whether each row has a date: its facts then come from before the outcome.
+    traces : sequence of Leak, optional
+        Further findings (`leak_traces.find_traces`).
 
     Returns
     -------
     leaks : list of Leak
-        Leaks among the accepted features, and cautions.
+        Leaks among the accepted features, and cautions; one for each feature.
 
     Raises
     ------
@@ -100,19 +86,37 @@ def guard(
     unknown = sorted(set(allowed) - set(schema.feature_names))
     if unknown:
         raise InvalidInput(f"--allow-leak: there is no feature named {unknown[0]}.")
-    leaks = find_leaks(schema, values, label, groups, seed=seed, dated=dated)
-    accepted = {*allowed, *(name for name, feature in schema.features.items() if feature.known_at_scoring)}
+    leaks = _strongest((*find_leaks(schema, values, label, groups, seed=seed, dated=dated), *traces))
+    accepted = {*allowed, *schema.vouched}
     refused = [leak for leak in leaks if leak.refuses and leak.name not in accepted]
     if refused:
         details: list[Detail] = [{"field": leak.name, "message": leak.evidence} for leak in refused]
         names = ", ".join(leak.name for leak in refused)
+        first = f"{refused[0].name}: " if len(refused) > 1 else "Evidence: "
         raise LeakFound(
-            f"{names}: probably written after the outcome was known. {refused[0].name}: {refused[0].evidence} "
-            "Remove it from the schema's features. If it is known when customers are scored, say so in the schema "
-            f"(`known_at_scoring = true`), or allow it by name (--allow-leak {refused[0].name}).",
+            f"{names}: probably written after the outcome was known. {first}{refused[0].evidence} "
+            f"Leave it out of the model (`train --without {refused[0].name}`; `without` in the API). If it is known "
+            "when customers are scored, vouch for it in the schema (`known_at_scoring = true`; `retainstream schema "
+            f"edit FILE` for customers that are imported already), or allow it once (--allow-leak {refused[0].name}).",
             details=details,
         )
     return leaks
+
+
+def _strongest(leaks: Sequence[Leak]) -> list[Leak]:
+    """One finding for each feature: the first that refuses, or else the first.
+
+    A feature is not accused of what it shows beside another one that is a leak alone.
+    """
+    alone = {leak.name for leak in leaks if leak.refuses and not leak.beside}
+    found: dict[str, Leak] = {}
+    for leak in (each for each in leaks if not alone.intersection(each.beside)):
+        first = found.setdefault(leak.name, leak)
+        if leak.refuses and not first.refuses:
+            found[leak.name] = leak
+        elif first.values is None and leak.values is not None:
+            found[leak.name] = replace(first, values=leak.values)
+    return list(found.values())
 
 
 def find_leaks(
@@ -138,7 +142,7 @@ def find_leaks(
     leaks : list of Leak
         In the order of the schema.
     """
-    rows = _sample(label, seed)
+    rows = sample_rows(label, seed)
     label, groups = label[rows], groups[rows]
     folds = stratified_group_folds(groups, label, FOLDS, seed)
     leaks = []
@@ -152,14 +156,26 @@ def find_leaks(
     return leaks
 
 
-def _sample(label: Labels, seed: int) -> Ints:
-    if len(label) <= MAX_ROWS:
+def sample_rows(label: Labels, seed: int, most: int = MAX_ROWS) -> Ints:
+    """Positions of at most so many rows, ascending, for a test that needs no more.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+    seed : int
+    most : int, default=60000
+
+    Returns
+    -------
+    rows : ndarray of int64
+    """
+    if len(label) <= most:
         return np.arange(len(label))
     rng = np.random.default_rng(seed)
     # If leavers are rare, they get up to a quarter of the sample, so that enough of them remain.
     leavers, stayers = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    few = min(len(leavers), max(MAX_ROWS // 4, round(MAX_ROWS * len(leavers) / len(label))))
-    rest = min(len(stayers), MAX_ROWS - few)
+    few = min(len(leavers), max(most // 4, round(most * len(leavers) / len(label))))
+    rest = min(len(stayers), most - few)
     return np.sort(np.concatenate([rng.choice(leavers, few, replace=False), rng.choice(stayers, rest, replace=False)]))
 
 
@@ -171,7 +187,7 @@ def _by_missingness(name: str, column: Floats, label: Labels) -> Leak | None:
         if leavers.sum() < MIN_LEAVERS or share < limit * share_of_stayers:
             continue
         tells = share >= TELLING_SHARE or 0.5 + (share - share_of_stayers) / 2 > TELLING_AUC
-        evidence = f"{what} for {_shares(share, share_of_stayers)} (at least {limit:g} times as often)."
+        evidence = f"{what} for {shares(share, share_of_stayers)} (at least {limit:g} times as often)."
         return Leak(name, evidence, refuses=bool(tells) and _lower_bound_of_ratio(leavers, stayers) > limit)
     return None
 
@@ -184,7 +200,8 @@ def _lower_bound_of_ratio(leavers: np.ndarray, stayers: np.ndarray) -> float:
     return float(np.exp(np.log((a / n) / (c / m)) - Z * error))
 
 
-def _shares(of_leavers: float, of_stayers: float) -> str:
+def shares(of_leavers: float, of_stayers: float) -> str:
+    """Two shares in words."""
     return f"{100 * of_leavers:.1f} % of leavers and {100 * of_stayers:.1f} % of stayers"
 
 
@@ -236,7 +253,7 @@ def _rates(codes: Floats, label: Labels) -> Mapping[str, Floats]:
     Values with few rows share one rate, which values that only the held-out rows have get as well.
     """
     overall = float(label.mean())
-    levels = _levels(codes)
+    levels = levels_of(codes)
     rows = np.bincount(levels)
     left = np.bincount(levels, weights=label)
     rare = rows < RARE_ROWS
@@ -246,10 +263,11 @@ def _rates(codes: Floats, label: Labels) -> Mapping[str, Floats]:
 
 
 def _encode(codes: Floats, rates: Mapping[str, Floats]) -> Floats:
-    levels = _levels(codes)
+    levels = levels_of(codes)
     known = levels < len(rates["rate"])
     return np.where(known, rates["rate"][np.minimum(levels, len(rates["rate"]) - 1)], rates["unseen"][0])
 
 
-def _levels(codes: Floats) -> Ints:
+def levels_of(codes: Floats) -> Ints:
+    """Category codes from 1, with 0 for a missing value."""
     return np.where(np.isnan(codes), -1, codes).astype(np.int64) + 1

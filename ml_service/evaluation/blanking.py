@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ml_service.arrays import Dates
+from ml_service.evaluation.fact_warnings import complete_features
 from ml_service.evaluation.figures import recent_rows
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import Blanked
 
 #: The report warns if the mean score changes by more than this factor, up or down.
 MAX_FACTOR = 2.0
-
-
-def complete_features(model: ChurnModel) -> list[str]:
-    """List the features that were complete in training.
-
-    Parameters
-    ----------
-    model : ChurnModel
-
-    Returns
-    -------
-    names : list of str
-        Empty for a model of an older release, which did not record them.
-    """
-    return list(model.training.get("complete_features", []))
-
-
-def missing_counts(model: ChurnModel, features: pa.Table) -> dict[str, int]:
-    """Count the missing values of features that were complete in training.
-
-    Parameters
-    ----------
-    model : ChurnModel
-    features : pyarrow.Table
-        The typed columns that `feature_matrix.typed_columns` returns.
-
-    Returns
-    -------
-    counts : dict of str to int
-        Only counts above 0.
-    """
-    counts = {name: _missing_count(features.column(name)) for name in complete_features(model)}
-    return {name: count for name, count in counts.items() if count}
-
-
-def _missing_count(column: pa.ChunkedArray) -> int:
-    return int(pc.sum(pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))).as_py() or 0)
 
 
 def blanked(model: ChurnModel, features: pa.Table, row_keys: pa.Array, as_of: Dates | None) -> list[Blanked]:
@@ -101,24 +64,3 @@ def blanking_warnings(effects: list[Blanked]) -> Iterator[str]:
                 f"{each.feature} was complete in training; without it, the mean score is {each.factor:.2g} times as "
                 "high. Import it before scoring."
             )
-
-
-def missing_warnings(missing: Mapping[str, int], rows: int) -> list[str]:
-    """Write a sentence for each feature that is missing now but was complete in training.
-
-    Parameters
-    ----------
-    missing : mapping of str to int
-        As `missing_counts` returns it.
-    rows : int
-        Number of rows.
-
-    Returns
-    -------
-    warnings : list of str
-    """
-    return [
-        f"{name} is missing in {count:,} of {rows:,} rows, but was complete in training. The scores of these rows are "
-        "less certain."
-        for name, count in missing.items()
-    ]

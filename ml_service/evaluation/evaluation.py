@@ -27,13 +27,15 @@ class Evaluation:
     Attributes
     ----------
     snapshot : Snapshot
-        Training and test rows.
+        Training and test rows, with the features that the model uses.
     split : Split
         The training rows and the test rows.
     model : ChurnModel
         The sibling, fitted on the training rows: the model that is evaluated.
     live : ChurnModel
         Fitted to all usable rows.
+    table : pyarrow.Table
+        All features of the rows, those that were left out of the model too: the champion may use them.
     champion : ChurnModel or None
         The sibling of the live model, to compare with.
     decided : ChurnModel or None
@@ -46,6 +48,7 @@ class Evaluation:
     split: Split
     model: ChurnModel
     live: ChurnModel
+    table: pa.Table
     champion: ChurnModel | None
     decided: ChurnModel | None = None
     level: LevelSpread | None = None
@@ -77,7 +80,7 @@ class Evaluation:
 
     @property
     def champion_fits(self) -> bool:
-        """Whether there is a champion with the same features."""
+        """Whether there is a champion of a table with the same features."""
         return self.champion is not None and same_features(self.champion, self.model)
 
     @cached_property
@@ -85,7 +88,7 @@ class Evaluation:
         """Probabilities of the champion, shape (n_test,), out of fold for rows that it was trained on."""
         if self.champion is None or not self.champion_fits:
             return None
-        return self.champion.predict(self.features, self.keys).probability
+        return self.champion.predict(self.table.take(pa.array(self.split.test)), self.keys).probability
 
     @cached_property
     def groups(self) -> Ints:
@@ -116,6 +119,6 @@ class Evaluation:
 
 
 def same_features(one: ChurnModel, other: ChurnModel) -> bool:
-    """Whether two models have features of the same names and kinds."""
-    both = [{(name, feature.kind) for name, feature in model.schema.features.items()} for model in (one, other)]
+    """Whether the tables of two models have features of the same names and kinds."""
+    both = [{(name, feature.kind) for name, feature in model.table_schema.features.items()} for model in (one, other)]
     return both[0] == both[1]

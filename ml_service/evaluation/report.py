@@ -84,6 +84,8 @@ def _provenance(evaluation: Evaluation) -> dict[str, Any]:
         "model_version": live.version,
         "timestamp": iso(utc_now()),
         "features": len(snapshot.schema.features),
+        "left_out": model.left_out,
+        "horizon_days": snapshot.horizon_days,
         "split": split.kind,
         "training_period": period(None if snapshot.as_of is None else snapshot.as_of[split.training]),
         "training_prevalence": model.training["prevalence"],
@@ -134,7 +136,8 @@ def _checks(evaluation: Evaluation) -> dict[str, Any]:
 def _decided_probability(evaluation: Evaluation) -> Floats | None:
     if evaluation.decided is None or not same_features(evaluation.decided, evaluation.model):
         return None
-    return evaluation.decided.predict(evaluation.features, evaluation.keys).probability
+    features = evaluation.table.take(pa.array(evaluation.split.test))
+    return evaluation.decided.predict(features, evaluation.keys).probability
 
 
 def _baseline_data(evaluation: Evaluation) -> BaselineData:

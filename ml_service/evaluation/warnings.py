@@ -114,8 +114,11 @@ def _column_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Ite
                 "as missing. Is it a name or a number rather than a category?"
             )
     unknown = to_matrix(snapshot.schema, model.categories, snapshot.features.take(split.test)).unknown
-    for name, count in unknown.items():
-        yield f"In {count} test rows, {name} has a value that does not occur in training; it was treated as missing."
+    for name, cells in unknown.items():
+        yield (
+            f"In {len(cells.values)} test rows, {name} has a value that does not occur in training; it was treated as "
+            "missing."
+        )
 
 
 def _figure_warnings(test: TestFigures, baselines: Mapping[str, Baseline]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ml_service.arrays import Flags, Floats
 from ml_service.data.feature_matrix import typed_columns
-from ml_service.evaluation.blanking import missing_counts, missing_warnings
+from ml_service.evaluation.fact_warnings import table_warnings
 from ml_service.face import frames
 from ml_service.face.classes import Classes
 from ml_service.face.refusals import as_value_errors
@@ -169,7 +169,7 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _rows(self, model: churn_model.ChurnModel, table: CustomerTable) -> tuple[pa.Table, Keys | None]:
         """The features and keys of a table; warns of blanks where training had none."""
         features = typed_columns(model.schema, table.features)
-        for note in missing_warnings(missing_counts(model, features), len(table.ids)):
+        for note in table_warnings(model, features):
             warnings.warn(note, stacklevel=4)
         # Without ids, the table holds row numbers instead, which are not keys.
         return features, None if table.schema.id is None else pa.array(row_keys(table.ids))

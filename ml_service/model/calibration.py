@@ -5,7 +5,7 @@ Law: calibration is monotone (slopes >= 0), so it never changes the ranking.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,22 @@ class BetaCalibration:
         """
         s, p = float(expit(margin)), float(self(margin))
         return p * (1 - p) * (self.a * (1 - s) + self.b * s)
+
+    def shifted(self, *, cohort: float, natural: float) -> BetaCalibration:
+        """Return the calibration whose probabilities are those of `shift_prior`: only the intercept differs.
+
+        Parameters
+        ----------
+        cohort : float
+            Prevalence of the training rows, strictly between 0 and 1.
+        natural : float
+            Prevalence of the population, strictly between 0 and 1.
+
+        Returns
+        -------
+        calibration : BetaCalibration
+        """
+        return replace(self, c=self.c + float(logit(natural) - logit(cohort)))
 
     def as_dict(self) -> dict[str, float]:
         """Return the coefficients as plain values, for JSON."""

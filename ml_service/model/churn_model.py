@@ -6,6 +6,7 @@ Law: calibration, thresholds and the number of trees come from out-of-fold margi
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from ml_service.data import hiding
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.grouping import customer_groups
 from ml_service.model import missing_features
-from ml_service.model.calibration import fit_beta
+from ml_service.model.calibration import fit_beta, shift_prior
 from ml_service.model.cross_validation import SearchData, SearchResult, cross_validate
 from ml_service.model.hyperparameter_search import PORTFOLIO, Progress, search
 from ml_service.model.out_of_fold import TrainingFolds
@@ -44,6 +45,8 @@ class ChurnModel(SavedModel):
         The same data, seed and number of trials give the same model.
     threads : int, default=1
         Threads of xgboost in fitting and in predicting; the result does not depend on them.
+    without : collection of str, optional
+        Features of the schema that the model does without.
 
     See Also
     --------
@@ -142,7 +145,9 @@ class ChurnModel(SavedModel):
         InsufficientData
             If the rows can't be split into folds with leavers and stayers in each.
         """
-        model = type(self)(self.schema, version=self.version, seed=self.seed, threads=self.threads)
+        model = type(self)(
+            self.table_schema, version=self.version, seed=self.seed, threads=self.threads, without=self.left_out
+        )
         rows, keys = model._rows(features, label, row_keys)
         params = {name: value for name, value in self.parameters.items() if name not in ("rounds", "bag")}
         result = cross_validate(rows, params, bag=self.parameters["bag"], threads=self.threads, progress=progress)
@@ -184,3 +189,26 @@ class ChurnModel(SavedModel):
         probability = self.calibration(margins)
         self.threshold = best_f1_threshold(probability, label)
         self.balanced_threshold = recall_threshold(probability, label)
+
+    def at_rate(self, natural: float | None) -> Self:
+        """Return this model with its probabilities and thresholds at another prevalence; the ranking is the same.
+
+        Parameters
+        ----------
+        natural : float or None
+            Prevalence of the population, strictly between 0 and 1; None for that of the training rows.
+
+        Returns
+        -------
+        model : ChurnModel
+        """
+        if natural == self.natural_rate:
+            return self
+        own = self.training["prevalence"]
+        before, after = (rate or own for rate in (self.natural_rate, natural))
+        other = copy(self)
+        other.natural_rate = natural
+        other.calibration = self.calibration.shifted(cohort=before, natural=after)
+        thresholds = shift_prior([self.threshold, self.balanced_threshold], cohort=before, natural=after)
+        other.threshold, other.balanced_threshold = (float(each) for each in thresholds)
+        return other

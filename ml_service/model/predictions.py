@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from ml_service.arrays import Flags, Floats, Folds, Labels
-from ml_service.data.feature_matrix import Matrix, PlainCells, columns_from_lists, to_matrix
+from ml_service.data.feature_matrix import Matrix, columns_from_lists, to_matrix
+from ml_service.data.plain_cells import PlainCells
 from ml_service.model.calibration import BetaCalibration
 from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
 from ml_service.model.reasons import Points, to_points
@@ -42,8 +43,6 @@ class Scores:
         Log-odds before calibration.
     out_of_fold : ndarray of bool, shape (n_rows,)
         True where the row was in training and a fold's booster scored it.
-    unknown : dict of str to int
-        Number of values not seen in training, by feature, if above 0.
     """
 
     probability: Floats
@@ -51,7 +50,6 @@ class Scores:
     label: Labels
     margin: Floats
     out_of_fold: Flags
-    unknown: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Predictor:
         matrix = to_matrix(self.schema, self.categories, features)
         folds = self._folds(len(matrix.values), row_keys)
         margin = self.trees.margins(matrix.values, folds)
-        return self._scores(margin, self.calibration(margin), folds, matrix.unknown)
+        return self._scores(margin, self.calibration(margin), folds)
 
     def matrix_of_lists(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix:
         """Convert columns of JSON values to the model's matrix.
@@ -226,7 +224,7 @@ class Predictor:
                 points.order.shape[1],
             )
             points.put(block.rows, reasons)
-        return Explanation(self._scores(margin, probability, folds, matrix.unknown), points, base)
+        return Explanation(self._scores(margin, probability, folds), points, base)
 
     def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
         """Compute the SHAP values of all features.
@@ -254,7 +252,7 @@ class Predictor:
             return np.full(rows, UNSEEN, dtype=np.int8)
         return self.training_folds.fold_of(row_keys)
 
-    def _scores(self, margin: Floats, probability: Floats, folds: Folds, unknown: dict[str, int]) -> Scores:
+    def _scores(self, margin: Floats, probability: Floats, folds: Folds) -> Scores:
         label = (probability >= self.threshold).astype(np.int8)
         confidence = np.where(label == 1, probability, 1 - probability)
-        return Scores(probability, confidence, label, margin, folds != UNSEEN, unknown)
+        return Scores(probability, confidence, label, margin, folds != UNSEEN)

@@ -5,7 +5,7 @@ Law: nothing of a folder is used before it was verified, and a loaded model answ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +33,10 @@ class SavedModel(Predictor):
 
     Attributes
     ----------
+    table_schema : Schema
+        The schema as given; `schema` has only the features that the model uses, `left_out` names the others.
+    natural_rate : float or None
+        The prevalence that probabilities and thresholds are shifted to; None if they are those of the training rows.
     balanced_threshold : float
         Threshold with an out-of-fold recall of 0.925.
     parameters : dict
@@ -57,8 +61,13 @@ class SavedModel(Predictor):
     parameters: dict[str, Any]
     training: dict[str, Any]
 
-    def __init__(self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1) -> None:
-        self.schema, self.version, self.seed, self.threads = schema, version, seed, threads
+    def __init__(
+        self, schema: Schema, *, version: str, seed: int = 0, threads: int = 1, without: Collection[str] = ()
+    ) -> None:
+        self.table_schema, self.schema = schema, schema.without(without)
+        self.left_out = [name for name in schema.features if name not in self.schema.features]
+        self.version, self.seed, self.threads = version, seed, threads
+        self.natural_rate: float | None = None
         self.training_folds: TrainingFolds | None = None
         self.sibling: Self | None = None
         self.report: dict[str, Any] | None = None
@@ -109,7 +118,8 @@ class SavedModel(Predictor):
             "format": FORMAT,
             "model_version": self.version,
             "algorithm": "XGBoost",
-            "schema": self.schema.as_dict(),
+            "schema": self.table_schema.as_dict(),
+            "left_out": self.left_out,
             "seed": self.seed,
             "search": self.search,
             **self._fitted(),
@@ -120,6 +130,7 @@ class SavedModel(Predictor):
     def _fitted(self) -> dict[str, Any]:
         """The part of the manifest that the sibling has of its own."""
         return {
+            "natural_rate": self.natural_rate,
             "categories": self.categories,
             "calibration": self.calibration.as_dict(),
             "threshold": self.threshold,
@@ -176,8 +187,14 @@ class SavedModel(Predictor):
     def _restored(
         cls, manifest: Mapping[str, Any], fitted: Mapping[str, Any], files: Mapping[str, bytes], threads: int
     ) -> Self:
-        schema = schema_from_dict(manifest["schema"])
-        model = cls(schema, version=manifest["model_version"], seed=manifest["seed"], threads=threads)
+        model = cls(
+            schema_from_dict(manifest["schema"]),
+            version=manifest["model_version"],
+            seed=manifest["seed"],
+            threads=threads,
+            without=manifest.get("left_out", ()),
+        )
+        model.natural_rate = fitted.get("natural_rate")
         model.search = manifest.get("search", {})
         model.categories, model.parameters, model.training = (
             fitted["categories"],
@@ -186,6 +203,6 @@ class SavedModel(Predictor):
         )
         model.threshold, model.balanced_threshold = fitted["threshold"], fitted["balanced_threshold"]
         model.calibration = BetaCalibration(**fitted["calibration"])
-        model.trees = Trees.from_files(files, feature_types=boosting.feature_types(schema), threads=threads)
+        model.trees = Trees.from_files(files, feature_types=boosting.feature_types(model.schema), threads=threads)
         model.training_folds = TrainingFolds.from_files(files) if KEYS_FILE in files else None
         return model

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service.reporting import svg as drawing
 from ml_service.reporting.elements import UNKNOWN, add, number, percent, table
+from ml_service.reporting.scope import rate_name, scope_sentences
 from ml_service.reporting.svg import Axes
 from shared.contracts.api import CalibrationCheck, Dependence, TestFigures, TrainReport
 
@@ -78,6 +79,7 @@ def _summary(body: Element, report: TrainReport) -> None:
             f"For scoring, the model was fitted again to all {report.live.rows:,} rows with a known outcome. The "
             "figures here judge its sibling, the same configuration fitted without the test rows.",
         )
+    add(body, "p", " ".join(scope_sentences(report)))
     if report.ceiling is not None:
         add(
             body, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"}
@@ -90,7 +92,7 @@ def _summary(body: Element, report: TrainReport) -> None:
 
 
 def _figures(body: Element, report: TrainReport) -> None:
-    add(body, "h2", f"Figures at the natural churn rate ({percent(report.test.prevalence)})")
+    add(body, "h2", f"Figures at the {rate_name(report)} churn rate ({percent(report.test.prevalence)})")
     add(
         body,
         "p",

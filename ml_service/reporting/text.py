@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ml_service.reporting.scope import rate_name, scope_sentences
 from shared.contracts.api import BalancedFigures, TestFigures, TrainReport
 
 
@@ -28,6 +29,7 @@ def report_text(report: TrainReport) -> str:
         f"{report.features} features, fitted on {report.training_samples:,} rows "
         f"({100 * report.training_prevalence:.1f} % churned)",
         *_live(report),
+        *scope_sentences(report),
         "",
         *_test(report),
         "",
@@ -73,7 +75,8 @@ def _live(report: TrainReport) -> list[str]:
 def _test(report: TrainReport) -> Iterator[str]:
     test, ceiling_figures = report.test, report.ceiling
     when = f", {test.period[0]} to {test.period[1]}" if test.period else ""
-    yield f"Test rows, natural prevalence: n = {test.n:,}, {100 * test.prevalence:.2f} % churned{when}"
+    share = f"{100 * test.prevalence:.2f} % churned{when}"
+    yield f"Test rows, {rate_name(report)} prevalence: n = {test.n:,}, {share}"
     for name, label in _FIGURES.items():
         interval = report.intervals.get(name)
         spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""

@@ -88,7 +88,8 @@ def _origins(snapshot: Snapshot) -> Iterator[tuple[np.datetime64, Ints, Ints]]:
 def _fit(known: Snapshot, trials: int, seed: int, threads: int, progress: Progress) -> ChurnModel:
     """The model that would have gone live with the rows known at an origin."""
     split = split_snapshot(known, seed)
-    _, live = fit(known, split, version="0.0.0", seed=seed, threads=threads, effort=Effort(trials), progress=progress)
+    unfitted = ChurnModel(known.schema, version="0.0.0", seed=seed, threads=threads)
+    _, live = fit(unfitted, known, split, effort=Effort(trials), progress=progress)
     return live
 
 

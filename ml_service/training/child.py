@@ -122,9 +122,10 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
         threads=job.threads,
         effort=Effort(params.trials, params.time_budget_s),
         allow_leaks=params.allow_leaks,
+        without=params.without,
         champion=champion,
         decided=decided,
-        notes=notes,
+        notes=[*notes, *params.notes],
         progress=_ProgressSender(pipe),
     )
     about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}

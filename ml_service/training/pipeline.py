@@ -6,7 +6,7 @@ model that goes live is the sibling's configuration, fitted again to all rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,11 @@ from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.grouping import customer_groups, stable_order
-from ml_service.data.leakage import Leak, guard
+from ml_service.data.leak_traces import find_traces
+from ml_service.data.leakage import guard
+from ml_service.data.leaks import Leak
 from ml_service.data.splitting import Split, split_rows
+from ml_service.evaluation import serving_check
 from ml_service.evaluation.evaluation import Evaluation
 from ml_service.evaluation.report import build_report
 from ml_service.evaluation.warnings import report_warnings
@@ -29,6 +32,7 @@ from ml_service.reporting.html import report_page
 from ml_service.training.level_spread import level_spread
 from shared.contracts import api
 from shared.contracts.api import TrainReport
+from shared.schema.features import Schema
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def train(
     threads: int = 1,
     effort: Effort = Effort(),
     allow_leaks: Sequence[str] = (),
+    without: Sequence[str] = (),
     champion: ChurnModel | None = None,
     decided: ChurnModel | None = None,
     notes: Sequence[str] = (),
@@ -134,6 +139,8 @@ def train(
         Limits of the hyperparameter search.
     allow_leaks : sequence of str, optional
         Features that are accepted even if they are leaks; the report lists the leaks among them.
+    without : sequence of str, optional
+        Features of the snapshot that the model does without.
     champion : ChurnModel, optional
         Sibling of the live model; evaluated on the same test rows for comparison.
     decided : ChurnModel, optional
@@ -150,7 +157,7 @@ def train(
     Raises
     ------
     InvalidInput
-        If a feature is an id, or `allow_leaks` names something that is not a feature.
+        If a feature is an id, `allow_leaks` or `without` names something that is not a feature, or no feature is left.
     InsufficientData
         If the training rows or the test rows have too few leavers or stayers.
     LeakFound
@@ -158,65 +165,62 @@ def train(
     NoSignal
         If the features rank leavers no better than chance.
     """
+    table, snapshot = snapshot, snapshot.without(without)
     progress(0.02, "splitting")
     split = split_snapshot(snapshot, seed)
     progress(0.03, "checking for leaks")
-    leaks = _guard(snapshot, split, allow_leaks, seed)
-    sibling, live = fit(snapshot, split, version=version, seed=seed, threads=threads, effort=effort, progress=progress)
+    leaks, categories = _guard(snapshot, split, allow_leaks, seed)
+    unfitted = ChurnModel(table.schema, version=version, seed=seed, threads=threads, without=without)
+    sibling, live = fit(unfitted, snapshot, split, effort=effort, progress=progress)
+    if split.kind == "time":
+        live.training[serving_check.KEY] = list(
+            serving_check.leaver_values(leaks, [categories.get(leak.name, []) for leak in leaks])
+        )
     level = level_spread(snapshot, split, live, lambda done, stage: progress(0.6 + 0.1 * done, stage))
-    evaluation = Evaluation(snapshot, split, sibling, live, champion, decided, level)
+    # Models are judged at the rate of the test rows, which are rows of the table.
+    rivals = [None if rival is None else rival.at_rate(None) for rival in (champion, decided)]
+    evaluation = Evaluation(snapshot, split, sibling, live, table.features, rivals[0], rivals[1], level)
     report = build_report(evaluation, progress)
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
         *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),
+        *_vouched(snapshot.schema, {leak.name for leak in leaks if leak.refuses}),
         *report_warnings(evaluation, report),
         *search_notes(live.search),
         *notes,
     ]
-    live.report, live.report_page = report.model_dump(mode="json"), report_page(report)
-    return Trained(live, report, split)
+    return _finished(live.at_rate(snapshot.natural_rate), report, split)
 
 
 def fit(
-    snapshot: Snapshot,
-    split: Split,
-    *,
-    version: str,
-    seed: int,
-    threads: int,
-    effort: Effort,
-    progress: Progress,
+    model: ChurnModel, snapshot: Snapshot, split: Split, *, effort: Effort, progress: Progress
 ) -> tuple[ChurnModel, ChurnModel]:
     """Choose a configuration on the training rows, and fit it to these and again to all usable rows.
 
     Parameters
     ----------
+    model : ChurnModel
+        Not fitted yet.
     snapshot : Snapshot
+        With the features that the model uses.
     split : Split
         Of the snapshot.
-    version, seed, threads, effort, progress
+    effort, progress
         As in `train`.
 
     Returns
     -------
     sibling : ChurnModel
-        Fitted to the training rows.
+        The model, fitted to the training rows.
     live : ChurnModel
         Fitted to all usable rows.
     """
 
     def rows(at: Ints) -> dict[str, Any]:
-        part = snapshot.take(at)
-        keep_folds = split.kind == "stratified"
-        return {
-            "features": part.features,
-            "label": part.label,
-            "row_keys": part.row_keys,
-            "keep_folds": keep_folds,
-        }
+        part, keep_folds = snapshot.take(at), split.kind == "stratified"
+        return {"features": part.features, "label": part.label, "row_keys": part.row_keys, "keep_folds": keep_folds}
 
-    sibling = ChurnModel(snapshot.schema, version=version, seed=seed, threads=threads)
-    sibling.fit(
+    sibling = model.fit(
         **rows(split.training),
         trials=effort.trials,
         time_budget_s=effort.time_budget_s,
@@ -226,12 +230,39 @@ def fit(
     return sibling, live
 
 
-def _guard(snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int) -> list[Leak]:
+def _finished(model: ChurnModel, report: TrainReport, split: Split) -> Trained:
+    """The model that scores, with its report: figures on test rows, and what its scores depend on."""
+    report.natural_rate = model.natural_rate
+    report.base_probability, report.model_sha256 = model.base_probability, model.checksum()
+    report.parameters["calibration"] = model.calibration.as_dict()
+    if report.live is not None:
+        report.live.threshold = model.threshold
+    model.report, model.report_page = report.model_dump(mode="json"), report_page(report)
+    return Trained(model, report, split)
+
+
+def _guard(
+    snapshot: Snapshot, split: Split, allowed: Sequence[str], seed: int
+) -> tuple[list[Leak], dict[str, list[str]]]:
+    """The leaks that are let pass, and the values of the categories that their codes stand for."""
     features = snapshot.features.take(split.training)
-    values = to_matrix(snapshot.schema, learn_categories(snapshot.schema, features), features).values
+    categories = learn_categories(snapshot.schema, features)
+    values = to_matrix(snapshot.schema, categories, features).values
     groups = customer_groups(snapshot.row_keys.take(pa.array(split.training)), values)
-    label, dated = snapshot.label[split.training], snapshot.as_of is not None
-    return guard(snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=dated)
+    label = snapshot.label[split.training]
+    days = None if snapshot.as_of is None else snapshot.as_of[split.training]
+    traces = find_traces(snapshot.schema, values, label, groups, days, seed=seed)
+    leaks = guard(
+        snapshot.schema, values, label, groups, allowed=allowed, seed=seed, dated=days is not None, traces=traces
+    )
+    return leaks, categories
+
+
+def _vouched(schema: Schema, told: Collection[str]) -> Iterator[str]:
+    """A warning that names the vouched features of which nothing else is told."""
+    names = [name for name in schema.vouched if name not in told]
+    if names:
+        yield f"The schema vouches that these are known when customers are scored: {', '.join(names)}."
 
 
 def _about(leak: Leak, *, by_name: bool) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
+from shared.contracts.fact_warnings import FactWarning
 from shared.contracts.report import (
     Blanked,
     CalibrationCheck,
@@ -82,6 +83,9 @@ class Prediction(Strict):
     )
     reasons: list[Reason] = Field(description="Largest first")
     other_points: float = Field(description="Points of the features not listed")
+    warnings: list[FactWarning] = Field(
+        default_factory=list, description="Facts that this score can rely on less; empty from an older service"
+    )
 
 
 class PredictResponse(Strict):
@@ -91,9 +95,6 @@ class PredictResponse(Strict):
     threshold: Probability
     base_probability: Probability
     base_margin: float
-    unknown_categories: dict[str, int] = Field(
-        description="Feature to count of values the model has never seen, scored as missing"
-    )
     predictions: list[Prediction]
 
 
@@ -110,6 +111,8 @@ class TrainParams(Strict):
     allow_leaks: list[str] = Field(
         default_factory=list, description="Features that the leak guard allows; the report names each"
     )
+    without: list[str] = Field(default_factory=list, description="Features of the schema to leave out of the model")
+    notes: list[str] = Field(default_factory=list, description="Warnings about the data, for the report")
     trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
     time_budget_s: float | None = Field(None, gt=0, description="No configuration starts after it; truncates `trials`")
 
@@ -185,7 +188,13 @@ class TrainReport(Strict):
     timestamp: str
     algorithm: Literal["XGBoost"] = "XGBoost"
     features: int
-    horizon_days: int = HORIZON_DAYS
+    left_out: list[str] = Field(default_factory=list, description="Features of the table that the model does without")
+    horizon_days: int | None = Field(
+        HORIZON_DAYS, description="Days that a score covers; null for a table without dates that does not say it"
+    )
+    natural_rate: Probability | None = Field(
+        None, description="Churn rate that the scores are shifted to; the figures on test rows are at the table's own"
+    )
     split: Literal["time", "stratified"]
     training_period: tuple[str, str] | None
     training_prevalence: Probability

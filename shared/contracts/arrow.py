@@ -24,6 +24,10 @@ METADATA_KEY = b"retainstream"
 ROW_KEY = "row_key"
 LABEL = "label"
 AS_OF = "as_of"
+#: In the metadata of an answer: the values that the model does not know, as `fact_warnings.UnknownValues`.
+UNKNOWN_VALUES = "unknown_values"
+#: In the metadata of an answer: values of leavers among the rows, as `serving_check.LeaverValuesSeen`.
+LEAVER_VALUES = "leaver_values"
 
 
 def feature_fields(schema: Schema) -> list[pa.Field]:

@@ -111,8 +111,8 @@ class Roles:
                         text = f"{column.name!r} is blank, repeated or cut short: {{cells}}. Put these rows right."
                         self._said.doubt(text, bad, column.values, column=column.name)
                     return
-        near = [c.name for name in IDS for c in self._free(name) if c.distinct > 1]
-        listed = ", ".join(map(repr, dict.fromkeys(near[:SHOWN_CANDIDATES])))
+        near = {c.name: c.distinct for name in IDS for c in self._free(name) if c.distinct > 1}
+        listed = ", ".join(f"{n!r} ({near[n]:,} different values)" for n in list(near)[:SHOWN_CANDIDATES])
         seen = f" Too many rows share a value or lack one in {listed}." if near else ""
         self._said.say(
             "No id was found: no column with the name of an id has a value of its own in nearly every row, so "

@@ -234,16 +234,17 @@ class _Guess:
 
     def _why_not(self, c: Column) -> str | None:
         label, rows = self.roles.roles.get("label"), len(c.values)
-        named_id = any(name.fullmatch(c.snake) for name in IDS)
+        named_id = any(name.fullmatch(c.snake) for name in (IDS if c.many else IDS[:1]))
         reasons = {
             "all cells are blank": c.blank,
             "neither numbers nor short texts": c.texts is None and c.numbers is None,
             "always the same": c.distinct == 1 and c.complete,  # with blanks beside it, it says who has one
             "dates": c.dates is not None,
             "they look like dates, in a form that is not read (write them as 2025-12-31)": c.unread_dates,
+            "named like a label (set `label` and `positive` if it is the label)": label is None and self.roles.tells(c),
             "they tell the outcome": self.roles.tells(c)
             or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),
-            "ids, whose values differ in nearly every row or repeat too often to name a customer": c.many and named_id,
+            "ids, whose values differ in nearly every row or repeat too often to name a customer": named_id,
             "texts with many different values": c.many and c.numbers is None,
             "they only count the rows": rows >= ENOUGH_ROWS and c.whole and c.distinct == rows
             and c.largest - c.smallest == rows - 1,
@@ -255,6 +256,8 @@ class _Guess:
         missing = (c.numbers if number else c.texts).null_count
         label = " ".join(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", c.name).replace("_", " ").split())
         label = label[:1].upper() + label[1:]
+        if any((other.label or name).casefold() == label.casefold() for name, other in self.features.items()):
+            label = f"{label} ({c.name})"  # `Plan` and `plan` are two features
         unit = c.unit if number else None
         whole = bool(c.whole) and unit in WHOLE_UNITS
         told = {"kind": c.kind, "unit": unit, "label": label if label != c.name else None}

@@ -13,13 +13,23 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
-from shared.errors import Detail, InvalidSchema
+from shared.errors import Detail, InvalidSchema, invalid
 from shared.parsing_limits import MAX_COLUMNS, MAX_DETAILS, MAX_POSITIVE, MAX_SCHEMA_CHARACTERS, refuse_hard_toml
 
 BUILT_IN_PATH = Path(__file__).parent / "retainstream.toml"
 MAX_FEATURES = 500
+MAX_HORIZON_DAYS = 730
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -76,6 +86,12 @@ class Schema(_Frozen):
     )
     ignore: tuple[Name, ...] = Field((), max_length=MAX_COLUMNS)
     as_of: Name | None = None
+    horizon_days: StrictInt | None = Field(
+        None, ge=1, le=MAX_HORIZON_DAYS, description="Without dates: days within which the label's leavers left"
+    )
+    natural_rate: StrictFloat | None = Field(
+        None, gt=0, lt=1, description="Without dates: share of all customers who leave, where the table is a sample"
+    )
     subscription: Subscription = Subscription()
     features: dict[Name, Feature]
 
@@ -128,6 +144,11 @@ class Schema(_Frozen):
     def categories(self) -> tuple[str, ...]:
         return tuple(n for n, f in self.features.items() if f.kind == "category")
 
+    @property
+    def vouched(self) -> tuple[str, ...]:
+        """Features that somebody vouches for: their values are known whenever customers are scored."""
+        return tuple(n for n, f in self.features.items() if f.known_at_scoring)
+
     @cached_property
     def wording(self) -> Mapping[str, tuple[str, str | None]]:
         """Labels and units of the features, cached for sentences."""
@@ -156,6 +177,21 @@ class Schema(_Frozen):
         """The feature that names the plan, if one does: the plan role, or a feature called plan."""
         column = self.subscription.plan
         return column if column in self.features else ("plan" if "plan" in self.features else None)
+
+    def without(self, names: Iterable[str]) -> Self:
+        """Return the schema without some of its features. Raises InvalidInput if that can't be."""
+        left_out = set(names)
+        unknown = sorted(left_out - set(self.features))
+        if unknown:
+            raise invalid("without", f"there is no feature named {unknown[0]!r}.")
+        rest = [name for name in self.features if name not in left_out]
+        if not rest:
+            raise invalid("without", "every feature is left out, so there is nothing to learn from.")
+        return self if not left_out else self._with({"features": {name: self.features[name] for name in rest}})
+
+    def _with(self, changed: Mapping[str, Any]) -> Self:
+        # `model_copy` would keep what was cached of the old values.
+        return type(self).model_validate({**{name: getattr(self, name) for name in type(self).model_fields}, **changed})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `schema_from_dict` reads them back."""

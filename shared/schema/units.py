@@ -35,14 +35,17 @@ _CURRENCY_CODE = re.compile(r"[A-Z]{3}\b")
 
 
 def quantity(value: float, unit: str | None) -> str:
-    """Return a number with its unit, as a person writes it.
+    """Return a number with its unit, as a person writes it: two decimals at most, more only of a number below 1.
 
     >>> quantity(9.9, "USD"), quantity(1, "months"), quantity(1234.5, "hours"), quantity(5, "count")
     ('9.90 USD', '1 month', '1,234.5 hours', '5')
+    >>> quantity(1 / 3, None), quantity(100 / 3, "hours")
+    ('0.3333', '33.33 hours')
     """
     value = value + 0  # makes 0.0 of -0.0
     money = unit is not None and (unit in ("currency", "money") or _CURRENCY_CODE.match(unit))
-    text = f"{value:,.2f}" if money else f"{value:,.10g}"
+    shown = round(value, 2) if abs(value) >= 1 else float(f"{value:.4g}")
+    text = f"{value:,.2f}" if money else f"{shown:,.10g}"
     if unit is None or unit in _UNSPOKEN:
         return text
     return f"{text} {unit.removesuffix('s') if value == 1 and not money else unit}"

@@ -251,10 +251,11 @@ class TableCheck:
         again = list(self._ids.repeated(identities, schema.id))
         places = table.lines_of(sorted({earlier for _, earlier, _ in again}))
         dated = schema.as_of is not None
+        contracts = schema.subscription.start is not None or schema.subscription.end is not None
         return [
             Reject(
                 record, schema.id, user_id[: messages.MAX_QUOTED],
-                messages.repeated_id(user_id, table.place_name, places[earlier], dated=dated),
+                messages.repeated_id(user_id, table.place_name, places[earlier], dated=dated, contracts=contracts),
             )
             for record, earlier, user_id in again
         ]  # fmt: skip

@@ -6,6 +6,7 @@ Messages of files are whole sentences.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -98,9 +99,11 @@ def ragged(cells: int, width: int) -> str:
     return f"{cells} cells where the header has {width}"
 
 
-def repeated_id(user_id: str, place_name: str, earlier: int, *, dated: bool) -> str:
+def repeated_id(user_id: str, place_name: str, earlier: int, *, dated: bool, contracts: bool) -> str:
+    """The message of a row whose id stands in an earlier one; `contracts`: each row tells of a subscription's dates."""
     same = " with the same date" if dated else ""
-    return f"the id {user_id[:MAX_QUOTED]!r} stands in {place_name} {earlier} already{same}, keep one of them"
+    keep = "keep the newest subscription of each customer" if contracts and not dated else "keep one of them"
+    return f"the id {user_id[:MAX_QUOTED]!r} stands in {place_name} {earlier} already{same}, {keep}"
 
 
 def unknown_customer(user_id: str) -> str:
@@ -199,6 +202,17 @@ OTHER_FILES = {
     b"\x1f\x8b": "The file is compressed: unpack it first.",
     b"SQLite format 3": "The file is a database: export the table as CSV.",
 }
+
+
+#: How JSON begins, which people export in place of a table.
+_JSON = re.compile(rb"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]])")
+
+
+def other_file(begin: bytes) -> str | None:
+    """The refusal of a file that begins like another kind of file; None if it may be a table."""
+    if _JSON.match(begin.removeprefix(codecs.BOM_UTF8)):
+        return "The file is JSON: write it as a CSV or Parquet table, with a header and one line for each customer."
+    return next((text for magic, text in OTHER_FILES.items() if begin.startswith(magic)), None)
 
 
 def no_file(name: str) -> str:

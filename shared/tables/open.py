@@ -50,7 +50,7 @@ def open_table(path: Path | str, *, folder: Path | None = None, between: Between
     try:
         with path.open("rb") as file:
             begin = file.read(64)
-        if refusal := next((text for magic, text in messages.OTHER_FILES.items() if begin.startswith(magic)), None):
+        if refusal := messages.other_file(begin):
             raise InvalidTable(refusal)
         found = recognise_parquet(path, between) if begin.startswith(b"PAR1") else recognise_csv(path, folder, between)
     except FileNotFoundError:

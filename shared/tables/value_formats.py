@@ -30,6 +30,8 @@ TRUTH = (
 _SEPARATORS = ".-/"
 _ISO = r"^\d{4}-\d{2}-\d{2}"
 MAX_WORDS = 20
+#: Share of a column's dates that may contradict the others: each of them is then named as a bad cell.
+CONTRADICTING = 0.1
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ class _DateShapes:
     def __init__(self) -> None:
         self.cells = 0
         self.like: dict[str, int] = dict.fromkeys(_SEPARATORS, 0)
-        self.largest = {separator: [0, 0] for separator in _SEPARATORS}
+        #: Dates that have no other reading than the day, or the month, first.
+        self.sure = {separator: [0, 0] for separator in _SEPARATORS}
 
     def look(self, column: pa.Array) -> None:
         """Take note of a batch."""
@@ -162,19 +165,18 @@ class _DateShapes:
             self.like[separator] += len(parts)
             first, second = (parts.field(at).cast(pa.int32()) for at in (0, 1))
             # 13/31/2025 is no day either way and says nothing of the others.
-            possible = pc.or_(pc.less_equal(first, 12), pc.less_equal(second, 12))
-            for at, column_part in enumerate((first, second)):
-                most = pc.max(column_part.filter(possible)).as_py() or 0
-                self.largest[separator][at] = max(self.largest[separator][at], most)
+            for at, (day, month) in enumerate(((first, second), (second, first))):
+                sure = pc.and_(pc.greater(day, 12), pc.less_equal(month, 12))
+                self.sure[separator][at] += pc.sum(sure).as_py() or 0
 
     def written(self) -> str | None:
-        """Return the format of the dates, if it is the only one that fits; dots mean day first."""
+        """Return the format of the dates, if it is the only one that fits nearly all of them; dots mean day first."""
         separator, count = max(self.like.items(), key=lambda pair: pair[1])
         if not count or count * 2 < self.cells or sum(self.like.values()) > count:
             return None
-        first, second = self.largest[separator]
-        if first > 12 and second > 12:
+        day_first, month_first = self.sure[separator]
+        if min(day_first, month_first) > CONTRADICTING * (day_first + month_first):
             return None
-        if first > 12 or (separator == "." and second <= 12):
+        if day_first > month_first or (separator == "." and not month_first):
             return f"D{separator}M{separator}Y"
-        return f"M{separator}D{separator}Y" if second > 12 else None
+        return f"M{separator}D{separator}Y" if month_first else None

@@ -77,12 +77,14 @@ def refused(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("attack", TOML_ATTACKS)
-@pytest.mark.parametrize("door", ["import", "extend"])
+@pytest.mark.parametrize("door", ["import", "extend", "edit"])
 def test_a_schema_that_is_hard_to_read(gateway: World, door: str, attack: str) -> None:
     text = TOML_ATTACKS[attack]
     with Measured():
         if door == "extend":
             answer = gateway.ask("POST", "/api/schema/extend", "admin", json={"schema": text})
+        elif door == "edit":
+            answer = gateway.ask("PATCH", "/api/schema", "admin", json={"schema": text})
         else:
             form = {"file": (io.BytesIO(b"a,b\n1,2\n"), "a.csv"), "schema": text}
             answer = gateway.ask("POST", "/api/customers/import", data=form)

@@ -58,7 +58,7 @@ def test_details_say_where_and_only_the_first_twenty_are_shown(
     failing["error"] = InvalidTable("58 cells are wrong.", details=details)  # type: ignore[arg-type]
     call(monkeypatch, "fail")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[1] == "  row 2, field x: is negative"
+    assert lines[1] == "  2, x: is negative", "the sentence above says whether it is a line or a row"
     assert sum("is negative" in line for line in lines) == cli.SHOWN_DETAILS == 20
 
 

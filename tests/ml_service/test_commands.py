@@ -14,6 +14,8 @@ from ml_service import score, train_model
 from ml_service.evaluation import acceptance
 from ml_service.metrics import auc
 from ml_service.model.churn_model import ChurnModel
+from ml_service.model.trees import boosters
+from ml_service.model.trees.shap_tables import NotCompiled
 from ml_service.score import safe_cell
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +176,20 @@ def test_scores_come_in_the_documented_columns(table: Path, model: Path, tmp_pat
         assert len(row["points_1"].partition(".")[2]) <= 6
 
 
+def test_a_model_without_a_feature_scores_files_that_have_it_and_no_other_name_is_left_out(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "'nobody'" in fails(capsys, run_train(table, "--without", "nobody"))
+    assert "every feature" in fails(capsys, run_train(table, "--without", "calls", "--without", "tariff"))
+    assert run_train(table, "--without", "tariff", "--out", str(tmp_path / "m")) == 0
+    assert "Left out of the model: tariff." in capsys.readouterr().out
+    out = tmp_path / "scores.csv"
+    assert score.main(["--model", str(tmp_path / "m"), "--data", str(table), "--out", str(out)]) == 0
+    assert "tariff" in capsys.readouterr().err
+    rows = read(out)
+    assert (len(rows), {row["reason_1"] for row in rows}, {row["reason_2"] for row in rows}) == (400, {"calls"}, {""})
+
+
 def test_no_cell_is_a_formula(table: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     score.main(["--model", str(model), "--data", str(table), "--out", str(out)])
@@ -265,3 +281,32 @@ def test_a_missed_floor_of_the_documented_preset_exits_with_1(
     # Another size, preset or file has no floors.
     monkeypatch.setattr(train_model, "CUSTOMERS", 13_334)
     assert train_model.main([*line, "--customers", "400", "--force"]) == 0
+
+
+def test_scoring_prints_no_log_lines_where_the_tables_are_not_compiled(
+    model: Path, table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise NotCompiled("too many leaves")
+
+    monkeypatch.setattr(boosters, "ShapTables", too_large)
+    assert score.main(["--model", str(model), "--data", str(table), "--out", "-"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("id,churn_probability") and "tables" not in shown.out + shown.err
+
+
+def test_a_blank_that_the_models_schema_forbids_is_refused_with_its_line_under_another_schema_too(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loose = table.parent / "schema.toml"
+    strict = table.parent / "strict.toml"
+    strict.write_text(loose.read_text() + "missing = false\n")
+    out = table.parent / "m"
+    assert train_model.main(["--data", str(table), "--schema", str(strict), "--trials", "1", "--out", str(out)]) == 0
+    lines = table.read_text().splitlines()
+    lines[5] = lines[5].replace("=1+1", "")
+    table.write_text("\n".join(lines) + "\n")
+    capsys.readouterr()
+    given = ["--model", str(out), "--data", str(table), "--out", "-", "--schema"]
+    assert score.main([*given, str(loose)]) == 2
+    assert "line 6, tariff: a value is missing here, which the schema forbids" in capsys.readouterr().err

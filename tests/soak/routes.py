@@ -271,6 +271,11 @@ TASKS: tuple[Task, ...] = (
         lambda p: p.ask("POST /api/schema/extend", who="admin", json={"schema": p.known.schema}, expect=(200, 409)),
         1,
     ),
+    Task(
+        ("PATCH /api/schema",),
+        lambda p: p.ask("PATCH /api/schema", who="admin", json={"schema": p.known.schema}, expect=(200, 409)),
+        1,
+    ),
     Task(("POST /api/customers/import",), _upload("POST /api/customers/import", schema="retainstream"), 5, 5),
     Task(("POST /api/customers/import/preview",), _upload("POST /api/customers/import/preview"), 5, 2),
     Task(("POST /api/customers/import/schema",), _upload("POST /api/customers/import/schema"), 5, 2),

@@ -1,7 +1,7 @@
 // The three documented figures as cards, each with what it means and what it needs to be judged.
 
 import { h } from "../dom.js";
-import { change, count, cutText, day, hundredths, known, NONE, number, numberIn, percentOf100, points, score } from "../format.js";
+import { change, count, cutText, day, hundredths, known, NONE, number, numberIn, percentOf100, points, score, within } from "../format.js";
 
 /** The cards for the answer of GET /api/dashboard/metrics; `where` says what stage the data are in. */
 export function cards(metrics, where) {
@@ -62,7 +62,7 @@ function predicted(figures, where) {
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
       !known(moved) && known(figures.count) && ["Change", NONE, "needs a run 30 days before"],
     ],
-    definition: `Active customers whose probability of leaving within 30 days is above ${cutText(figures.cut)}${
+    definition: `Active customers whose probability of leaving${within(where.horizonDays)} is above ${cutText(figures.cut)}${
       known(figures.customers) ? `, of ${count(figures.customers)}` : ""}. Expected leavers and revenue add up the probabilities of everyone.`,
   });
 }

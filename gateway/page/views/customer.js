@@ -2,7 +2,7 @@
 
 import { ApiError, get } from "../api.js";
 import { failure, h, loading, panel, show } from "../dom.js";
-import { column, day, hundredths, known, moment, NONE, percent, points, title } from "../format.js";
+import { column, day, hundredths, known, moment, NONE, percent, points, title, within } from "../format.js";
 import { waterfall } from "./waterfall.js";
 import { factText } from "./words.js";
 
@@ -17,9 +17,11 @@ export function customerView(id, { onSignedOut }) {
 
 async function load(id, body, onSignedOut) {
   try {
-    const [customer, schema] = await Promise.all([get(`/api/customers/${encodeURIComponent(id)}`), get("/api/schema")]);
+    const [customer, schema, status] = await Promise.all([
+      get(`/api/customers/${encodeURIComponent(id)}`), get("/api/schema"), get("/api/model/status"),
+    ]);
     const todo = panel("What could be done", { id: "actions" });
-    show(body, ...draw(customer, schema, todo.root));
+    show(body, ...draw(customer, schema, status, todo.root));
     body.querySelector("h1").focus({ preventScroll: true });
     if (known(customer.churn_probability)) await loadActions(id, todo.body, onSignedOut);
   } catch (error) {
@@ -36,7 +38,7 @@ function missing(id) {
   ];
 }
 
-function draw(c, schema, todo) {
+function draw(c, schema, status, todo) {
   const isScored = known(c.churn_probability);
   return [
     h("header", { class: "customer-head" },
@@ -45,18 +47,18 @@ function draw(c, schema, todo) {
         h("p", { class: "note" }, [c.email, c.plan].filter(Boolean).join(" · ")),
         c.churn === 1 && h("p", {}, h("span", { class: "badge" }, "Has left")),
         c.ends_on && h("p", {}, h("span", { class: "badge warn" }, `Cancelled: ends on ${c.ends_on}`))),
-      isScored && scoreBox(c)),
+      isScored && scoreBox(c, status)),
     isScored ? h("div", { class: "columns" }, why(c), todo) : unscored(c),
     facts(c, schema),
   ];
 }
 
-function scoreBox(c) {
+function scoreBox(c, status) {
   return h("div", { class: `score-box ${c.risk_level.toLowerCase()}` },
     h("p", { class: "figure" },
       h("span", { class: "figure-value", "data-figure": "probability" }, percent(c.churn_probability)),
       h("span", { class: `badge risk-${c.risk_level.toLowerCase()}` }, `${c.risk_level} risk`)),
-    h("p", { class: "note" }, "probability of leaving within 30 days"),
+    h("p", { class: "note" }, `probability of leaving${within(status.horizon_days)}`),
     h("p", { class: "fine" },
       `Confidence ${percent(c.confidence)} that the predicted label turns out right`, c.low_confidence && h("span", { class: "badge warn" }, "low"),
       h("br"), `Scored ${moment(c.prediction_date)}, model ${c.model_version}`,

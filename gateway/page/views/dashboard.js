@@ -25,7 +25,7 @@ function frame(mayRun, work) {
   const subtitle = h("p", { class: "note" }, "Loading the figures …");
   const cardRow = h("div", { class: "cards" }, [1, 2, 3].map(() => h("div", { class: "card" }, loading(4))));
   const spread = panel("Distribution of risk", {
-    id: "distribution", note: "How many active customers have which probability of leaving within 30 days.",
+    id: "distribution", note: "How many active customers have which probability of leaving.",
   });
   const weights = panel("What weighs most", { id: "factors", note: "The five features that move the model's predictions most." });
   const model = panel("Model", { id: "model", wide: true, note: "How good the live model is, on records it was not trained on." });
@@ -93,6 +93,7 @@ function whereWeAre({ metrics, status, schema }) {
     hasModel: status.status === "rejected" || status.value.version !== null,
     isScored: metrics.status === "rejected" || metrics.value.predictedChurners.count !== null,
     isTraining: status.value?.status === "training",
+    horizonDays: status.value?.horizon_days,
   };
 }
 

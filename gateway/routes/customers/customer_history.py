@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
+from database.models import models
 from database.scoring import runs, score_figures
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.web_environment import environment
@@ -80,7 +81,7 @@ class PastScore(BaseModel):
     job_id: int | None
     run_kind: str
     as_of: str
-    horizon_days: int
+    horizon_days: int | None
     prediction_date: str
     model_version: str
     churn_probability: float
@@ -149,6 +150,7 @@ def one(path: CustomerPath, query: HistoryQuery) -> Response:
         scores = history.scores(connection, key, limit=query.limit + 1, before_id=query.scores_before)
         lifetimes = history.subscriptions(connection, key, limit=MAX_LIFETIMES)
         page = scores[: query.limit]
+        days = models.horizons(connection, {row.version for row in page})
         imported = history.imports_of(connection, sorted({fact["import_id"] for fact in facts}))
         jobs = history.jobs_of(connection, sorted({row.job_id for row in page if row.job_id is not None}))
     dates = {fact["as_of"] for fact in facts}
@@ -158,14 +160,14 @@ def one(path: CustomerPath, query: HistoryQuery) -> Response:
             facts=[Fact.model_validate(fact) for fact in facts],
             next_facts=min(dates) if len(dates) == query.limit else None,
             subscriptions=[Lifetime.model_validate(row, from_attributes=True) for row in lifetimes],
-            scores=[_score(present.schema, row) for row in page],
+            scores=[_score(present.schema, row, days.get(row.version, row.horizon_days)) for row in page],
             next_scores=page[-1].id if len(scores) > query.limit else None,
             touched_by=TouchedBy(imports=[row._asdict() for row in imported], jobs=[row._asdict() for row in jobs]),
         )
     )
 
 
-def _score(schema: Schema, row: AnyRow) -> PastScore:
+def _score(schema: Schema, row: AnyRow, horizon_days: int | None) -> PastScore:
     names = schema.feature_names
     reasons = [(getattr(row, f"reason_{k}"), getattr(row, f"points_{k}")) for k in REASON_NUMBERS]
     return PastScore(
@@ -174,7 +176,7 @@ def _score(schema: Schema, row: AnyRow) -> PastScore:
         job_id=row.job_id,
         run_kind=row.kind,
         as_of=row.as_of,
-        horizon_days=row.horizon_days,
+        horizon_days=horizon_days,
         prediction_date=row.prediction_date,
         model_version=row.version,
         churn_probability=row.churn_probability,

@@ -219,9 +219,7 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 def actions(path: CustomerPath) -> Response:
     """Actions on features that raise the risk, each with the model's estimate of the change it would bring."""
     env = environment()
-    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    schema, version = lookups.live_schema(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, path.customer_id)
-    score, found = explaining.recommend(
-        env.ml, schema, version, facts, row_key=key, complete=complete, request_id=request_id()
-    )
+    score, found = explaining.recommend(env.ml, schema, version, facts, row_key=key, request_id=request_id())
     return ok(Actions(customer_id=path.customer_id, score=score, actions=found))

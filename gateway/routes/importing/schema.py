@@ -1,6 +1,6 @@
 """The schema of this customer base: the meaning of its columns.
 
-Law: a base has one schema; features can be added to it, and nothing else of it changes.
+Law: a base has one schema; features can be added to it, and what changes no facts can be changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from database.customers import customer_base
 from database.engine.session import Connection
 from gateway.openapi import Body, answers, blueprint, ok
 from gateway.security.authentication import current_user
-from gateway.services.importing import extend_schema
+from gateway.services.importing import edit_schema, extend_schema
 from gateway.web_environment import environment
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
 from shared.schema.features import parse_schema
@@ -42,6 +42,30 @@ class Extended(SchemaOut):
     """The schema after it was extended."""
 
     added: list[str]
+    notes: list[str] = Field(description="Other keys in which the given schema differs; they were not changed")
+
+
+class EditBody(Body):
+    """The whole schema with other labels, units, actions, or keys that a training reads."""
+
+    toml: str = Field(max_length=MAX_SCHEMA_CHARACTERS, alias="schema", description="TOML")
+
+
+class ChangeOut(BaseModel):
+    """A key that was changed."""
+
+    field: str = Field(description="The key with its place, such as features.tenure.label")
+    feature: str | None
+    key: str
+    old: Any
+    new: Any
+
+
+class Edited(SchemaOut):
+    """The schema after it was edited."""
+
+    changed: list[ChangeOut]
+    needs_training: list[str] = Field(description="Changed keys that take effect with the next training only")
 
 
 @bp.get("", summary="The schema of the customer base", responses=answers(SchemaOut))
@@ -56,9 +80,24 @@ def extend(body: ExtendBody) -> Response:
     """History is kept: earlier facts lack the new features."""
     env = environment()
     wanted = parse_schema(body.toml)
-    added = extend_schema.extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=current_user().actor)
+    found = extend_schema.extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=current_user().actor)
+    notes = [f"{change}: not changed; PATCH /api/schema changes it." for change in found.differing]
     with env.database.read() as connection:
-        return ok(Extended(**_schema_out(connection).model_dump(), added=list(added)))
+        return ok(Extended(**_schema_out(connection).model_dump(), added=list(found.added), notes=notes))
+
+
+@bp.patch("", summary="Change labels, units, actions, directions", responses=answers(Edited, also=(409,)))
+def edit(body: EditBody) -> Response:
+    """Changes what changes no facts, all of it or nothing; what facts depend on is refused by name (422)."""
+    env = environment()
+    wanted = parse_schema(body.toml)
+    changed = edit_schema.edit_schema(env.database, env.settings, wanted, clock=env.clock, actor=current_user().actor)
+    shown = [
+        ChangeOut(field=each.field, feature=each.feature, key=each.key, old=each.old, new=each.new) for each in changed
+    ]
+    needed = edit_schema.training_needed(changed)
+    with env.database.read() as connection:
+        return ok(Edited(**_schema_out(connection).model_dump(), changed=shown, needs_training=needed))
 
 
 def _schema_out(connection: Connection) -> SchemaOut:

@@ -21,6 +21,7 @@ from gateway.security.authentication import current_user
 from gateway.services import kinds
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.models import promotions
+from gateway.services.models.training_params import checked_params
 from gateway.web_environment import environment
 from shared.contracts.api import HTML_TYPE
 from shared.errors import NotFound
@@ -52,6 +53,7 @@ class Status(BaseModel):
     auc_score: float | None
     training_samples: int | None
     features: int | None
+    horizon_days: int | None = Field(description="Days that its scores cover; null where its table did not say")
     last_updated: str | None
     performance: Improvement
 
@@ -59,9 +61,8 @@ class Status(BaseModel):
 class TrainBody(Legacy):
     """Old clients send `{}`."""
 
-    allow_leaks: list[str] = Field(
-        default_factory=list, max_length=100, description="Features that the leak guard lets pass, by name"
-    )
+    allow_leaks: list[str] = Field(default_factory=list, max_length=100, description="Features the leak guard allows")
+    without: list[str] = Field(default_factory=list, max_length=500, description="Features to leave out, by name")
 
 
 class TrainMetrics(BaseModel):
@@ -184,6 +185,7 @@ def status() -> Response:
             auc_score=report.get("auc"),
             training_samples=report.get("training_samples"),
             features=report.get("features"),
+            horizon_days=report.get("horizon_days"),
             last_updated=since.live_from if since else None,
             performance=_improvement(report),
         )
@@ -204,7 +206,7 @@ def train(body: TrainBody) -> Response:
     """The worker runs `services.models.training.run`. Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
     return answer_job(
         kinds.TRAIN,
-        TrainingParams(allow_leaks=tuple(body.allow_leaks)),
+        checked_params(environment().database, TrainingParams(tuple(body.allow_leaks), tuple(body.without))),
         default_wait_s=TRAIN_WAIT_S,
         done=lambda result: ok(result, message="Model training completed"),
     )

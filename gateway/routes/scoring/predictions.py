@@ -165,13 +165,15 @@ def score(body: ScoreBody) -> Response:
     if (body.customer_id is None) == (body.features is None):
         raise invalid("body", "send either customer_id or features")
     env = environment()
-    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    schema, version = lookups.live_schema(env.database, env.query_cache)
+    left_out = lookups.left_out(env.database, env.query_cache)
     if body.customer_id is not None:
         key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     else:
-        key, facts = None, lookups.given_facts(schema, body.features or {})
+        key, facts = None, lookups.given_facts(schema, body.features or {}, left_out=left_out)
+    ignored = left_out & {name for name, value in (body.features or {}).items() if value is not None}
     answer = reasons.score(env.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
-    return ok(reasons.explain(schema, facts, answer, complete=complete))
+    return ok(reasons.explain(schema, facts, answer, ignored=ignored))
 
 
 @bp.post(
@@ -182,11 +184,12 @@ def score(body: ScoreBody) -> Response:
 def what_if(body: WhatIfBody) -> Response:
     """Features that can be acted on may be changed; the score is computed like any other."""
     env = environment()
-    schema, version, complete = lookups.live_model(env.database, env.query_cache)
+    schema, version = lookups.live_schema(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, body.customer_id)
-    then = reasons.changed(schema, facts, body.changes)
+    then = lookups.changed_facts(schema, facts, body.changes)
     answer = reasons.score(env.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
-    before = reasons.explain(schema, facts, answer, complete=complete)
-    after = reasons.explain(schema, then, answer, at=1, complete=complete)
+    ignored = lookups.left_out(env.database, env.query_cache) & set(body.changes)
+    before = reasons.explain(schema, facts, answer)
+    after = reasons.explain(schema, then, answer, at=1, ignored=ignored)
     change = after.churn_probability - before.churn_probability
     return ok(WhatIfOut(before=before, after=after, expected_change=change, note=reasons.ESTIMATE))

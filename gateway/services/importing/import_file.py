@@ -21,6 +21,7 @@ from database.importing import apply_import, imports
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging, open_staging
+from gateway.services import vouching
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import CheckedFile, check_file, refusal
 from gateway.services.importing.publish_import import finish_earlier, publish_import
@@ -30,6 +31,7 @@ from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work, read
 from shared.clock import iso
 from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
+from shared.schema.changes import difference_notes
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
@@ -99,12 +101,15 @@ def _refuse_future(work: Work, as_of: str) -> None:
 
 def _schema_notes(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
     """Return notes on the schema. Raises SchemaMismatch if the base can't accept a file with it."""
-    if present is None or present.checksum == schema.checksum():
+    if present is None:
         return []
+    differing = difference_notes(present.schema, schema)
+    if present.checksum == schema.checksum():
+        return differing
     if customer_base.schema_of(connection, schema.checksum()) is None:
         raise SchemaMismatch(OTHER_BASE.format(name=present.name, demo=DEMO_HINT if present.is_demo else ""))
     later = [name for name in present.schema.features if name not in schema.features]
-    return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts."]
+    return [f"The base has more features than this schema: {', '.join(later)} are missing in these facts.", *differing]
 
 
 def _refuse_rejects(work: Work, table: OpenTable, checked: CheckedFile, params: ImportParams) -> None:
@@ -172,6 +177,7 @@ def _accept(
             if customer_base.get(connection) is not None:
                 raise Conflict("Another import has just created the customers: check them, then import again.")
             customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
+            vouching.record_schema(connection, staging.schema.vouched, at=now, actor=vouching.actor_of(work.job))
         plan = _plan(connection, checked, params, result, now)
         imports.begin(
             connection, job_id=work.job.id, plan=asdict(plan), rejected=checked.rejected,

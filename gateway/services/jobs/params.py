@@ -27,9 +27,12 @@ class TrainingParams:
     ----------
     allow_leaks
         Features that the leak guard accepts.
+    without
+        Features that are left out of the model.
     """
 
     allow_leaks: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

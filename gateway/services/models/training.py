@@ -20,6 +20,7 @@ from database.engine.session import Database
 from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
+from gateway.services import vouching
 from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
@@ -39,6 +40,15 @@ NOT_YET = (
     "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
     "Import earlier snapshots with their subscriptions, or a table with a label column."
 )
+NOBODY_LEFT = (
+    "Nothing says who left: {column}, and no subscription has an end. Import a table with a column that says who left "
+    "(`label` and `positive` in its schema), or the ends of subscriptions (`retainstream import-outcomes FILE`, "
+    "POST /api/customers/outcomes)."
+)
+
+
+#: Facts that come in later than this after their date may have been put together afterwards.
+LATE_DAYS = 7
 
 
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
@@ -47,7 +57,8 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
         last = facts.last_date(connection)
     if last is None:
         raise NoCustomers(NO_CUSTOMERS)
-    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=params.allow_leaks)
+    leaks, without = params.allow_leaks, params.without
+    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=leaks, without=without)
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {
@@ -74,6 +85,7 @@ def train(
     user_id: int | None = None,
     seed: int = 0,
     allow_leaks: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> tuple[Model, bool]:
     """Train one version on the dates matured by `today` and decide whether it goes live.
 
@@ -85,20 +97,11 @@ def train(
         Promotion time for the timeline; now if absent. The demo passes past times.
     allow_leaks
         Features that the leak guard accepts although they reveal the outcome; the report names them.
+    without
+        Features that are left out of the model; the report names them.
     """
     schema, checksum = _base(work.database)
-    on_disk = cancellable_call(work, work.ml.versions)
-    with work.database.write() as connection:
-        champion = models.live(connection)
-        version = models.next_version(connection, work.settings.model_version, on_disk)
-        model_id = models.reserve(
-            connection,
-            version=version,
-            schema_checksum=checksum,
-            trained_on=today,
-            job_id=work.job.id,
-            now=iso(work.clock()),
-        )
+    champion, version, model_id = _reserved(work, checksum, today)
     comparable = champion if champion and champion.schema_checksum == checksum else None
     params = TrainParams(
         model_version=version,
@@ -107,6 +110,8 @@ def train(
         champion_version=comparable.version if comparable else None,
         decided_version=promotions.last_decided(comparable) if comparable else None,
         allow_leaks=list(allow_leaks),
+        without=list(without),
+        notes=_notes(work.database, today),
     )
     try:
         report = _send(work, schema, params, today)
@@ -117,6 +122,7 @@ def train(
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
+        vouching.record_training(connection, version, schema.vouched, at=iso(work.clock()), job=work.job)
         models.decide(connection, model_id, reason)
         if allowed:
             moment = live_from or iso(work.clock())
@@ -125,6 +131,35 @@ def train(
     assert model is not None
     log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)
     return model, allowed
+
+
+def _reserved(work: Work, checksum: str, today: str) -> tuple[Model | None, str, int]:
+    """The live model, and the version that is reserved for this training, with its id."""
+    on_disk = cancellable_call(work, work.ml.versions)
+    with work.database.write() as connection:
+        version = models.next_version(connection, work.settings.model_version, on_disk)
+        model_id = models.reserve(
+            connection,
+            version=version,
+            schema_checksum=checksum,
+            trained_on=today,
+            job_id=work.job.id,
+            now=iso(work.clock()),
+        )
+        return models.live(connection), version, model_id
+
+
+def _notes(database: Database, today: str) -> list[str]:
+    """What the report should say of the facts: whether they were imported long after their dates."""
+    with database.read() as connection:
+        base = customer_base.get(connection)
+        late, rows = facts.imported_late(connection, today, days=LATE_DAYS)
+    if not late or base is None or base.is_demo:
+        return []
+    return [
+        f"{100 * late / rows:.1f} % of the dated facts ({late:,} of {rows:,}) were imported more than {LATE_DAYS} days "
+        "after their date: that they were known on that date is the file's word, which the leak guard can't check."
+    ]
 
 
 def _base(database: Database) -> tuple[Schema, str]:
@@ -199,10 +234,17 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
             yield from _given_labels(connection, schema, today)
 
 
+def _no_labels(connection: Any, schema: Schema, today: str) -> str:
+    if schema.subscription.end is not None or facts.has_ends(connection):
+        return NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today)
+    blank = f"the label {schema.label!r} is blank in every row" if schema.label else "the schema names no label"
+    return NOBODY_LEFT.format(column=blank)
+
+
 def _given_labels(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
     rows = facts.given_label_rows(connection, schema)
     if not rows:
-        raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today))
+        raise InsufficientData(_no_labels(connection, schema, today))
     by_day: dict[str | None, list[Any]] = {}
     for row in rows:
         by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)

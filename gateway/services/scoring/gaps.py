@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from database.customers import customers
 from database.models.models import Model
 from gateway.services.jobs.work import Work
+from shared.contracts.fact_warnings import missing_warnings
 from shared.errors import Detail, FeatureMissing, invalid
 from shared.schema.features import Schema
 
@@ -32,11 +34,32 @@ class Gap:
         share = 100 * self.missing / self.customers
         return f"missing for {self.missing:,} of {self.customers:,} customers ({share:.1f} %)"
 
+    @property
+    def is_large(self) -> bool:
+        """Return whether so many lack it that a feed seems lost."""
+        return self.missing > COUNT and self.missing > SHARE * self.customers
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What customers lack of the features that were complete in training.
+
+    Attributes
+    ----------
+    allowed
+        Features that many lack and that are allowed by name, with their counts.
+    warnings
+        A sentence about each feature that a few lack.
+    """
+
+    allowed: list[dict[str, Any]]
+    warnings: list[str]
+
 
 def require_features(
     work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None, *, allow: Sequence[str] = ()
-) -> list[dict[str, str | int]]:
-    """Refuse a run if many customers lack such a feature, unless it is allowed; return the allowed ones with counts.
+) -> Missing:
+    """Refuse a run if many customers lack such a feature, unless it is allowed; return what else they lack.
 
     Parameters
     ----------
@@ -56,12 +79,14 @@ def require_features(
             raise invalid("allow_missing", f"There is no feature {name}.")
     complete = [name for name in live.complete_features if name in schema.features]
     if not complete:
-        return []
+        return Missing([], [])
     with work.database.read() as connection:
         size, missing = customers.count_missing(connection, schema, complete, among)
-    found = [Gap(name, count, size) for name, count in missing.items() if count > COUNT and count > SHARE * size]
-    _refuse(found, {*allow, *work.settings.allow_missing})
-    return [asdict(gap) for gap in found]
+    found = [Gap(name, count, size) for name, count in missing.items() if count]
+    large = [gap for gap in found if gap.is_large]
+    _refuse(large, {*allow, *work.settings.allow_missing})
+    few = {gap.feature: gap.missing for gap in found if not gap.is_large}
+    return Missing([asdict(gap) for gap in large], missing_warnings(few, size))
 
 
 def _refuse(found: Sequence[Gap], allowed: Collection[str]) -> None:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Collection, Mapping
 
 from database.customers import customer_base, customers
 from database.engine.session import Database
 from database.models import models
+from database.models.models import LiveSchema
 from gateway.query_cache import QueryCache
 from gateway.services.scoring.reasons import facts_by_feature
-from shared.errors import NoCustomers, NoModel, NotFound, invalid
+from shared.contracts.api import Cell
+from shared.errors import Detail, InvalidInput, NoCustomers, NoModel, NotFound, invalid
 from shared.schema.features import Schema
 
 
 def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
     """Return the live model's schema and version. Raises NoCustomers, NoModel."""
-    schema, version, _ = live_model(database, cache)
-    return schema, version
+    found = _live(database, cache)
+    return found.schema, found.version
 
 
-def live_model(database: Database, cache: QueryCache) -> tuple[Schema, str, tuple[str, ...]]:
-    """Return the live model's schema, version, and the features that were complete in its training.
-
-    Raises
-    ------
-    NoCustomers, NoModel
-    """
-    return cache.get_or_read("live model", lambda: _live_model(database))
+def left_out(database: Database, cache: QueryCache) -> frozenset[str]:
+    """Return the features of the schema that the live model does without. Raises NoCustomers, NoModel."""
+    return _live(database, cache).left_out
 
 
-def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
+def _live(database: Database, cache: QueryCache) -> LiveSchema:
+    return cache.get_or_read("live model", lambda: _read(database))
+
+
+def _read(database: Database) -> LiveSchema:
     with database.connect() as connection:
         live = models.live_schema(connection)
     if live is None:
@@ -37,11 +39,10 @@ def _live_model(database: Database) -> tuple[Schema, str, tuple[str, ...]]:
             if customer_base.get(connection) is None:
                 raise NoCustomers("There are no customers yet: import a table first.")
         raise NoModel("No model is live yet: train one first (POST /api/model/train).")
-    version, schema, complete = live
-    return schema, version, complete
+    return live
 
 
-def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Any]]:
+def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int, dict[str, Cell]]:
     """Return a customer's key and present facts. Raises NotFound."""
     with database.read() as connection:
         known = customers.ids_by_user_id(connection, [user_id])
@@ -51,11 +52,52 @@ def present_facts(database: Database, schema: Schema, user_id: str) -> tuple[int
     return known[user_id], facts_by_feature(schema, row)
 
 
-def given_facts(schema: Schema, features: dict[str, Any]) -> dict[str, Any]:
-    """Return given facts with every feature named; the customer need not exist. Raises InvalidInput."""
+def given_facts(
+    schema: Schema, features: Mapping[str, Cell], *, left_out: Collection[str] = frozenset()
+) -> dict[str, Cell]:
+    """Return given facts with every feature named; the customer need not exist.
+
+    Raises
+    ------
+    InvalidInput
+        A name is no feature, a value is of the wrong kind, or a feature may not be missing and was not left out of the
+        model.
+    """
     for name in sorted(set(features) - set(schema.features)):
         raise invalid(f"features.{name}", "there is no such feature; GET /api/schema lists them")
     for name, about in schema.features.items():
-        if features.get(name) is None and not about.missing:
+        if features.get(name) is None and not about.missing and name not in left_out:
             raise invalid(f"features.{name}", "this feature may not be missing")
+    wrong = facts_of_wrong_kind(schema, features, within="features")
+    if wrong:
+        raise InvalidInput.of(wrong, lead="")
     return {name: features.get(name) for name in schema.feature_names}
+
+
+def changed_facts(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Return facts with some of them changed.
+
+    Raises
+    ------
+    InvalidInput
+        A changed feature does not exist, can't be acted on, or its value is of the wrong kind.
+    """
+    details: list[Detail] = []
+    for name in changes:
+        if name not in schema.features:
+            details.append({"field": f"changes.{name}", "message": f"There is no feature {name!r}."})
+        elif not schema.features[name].actionable:
+            details.append({"field": f"changes.{name}", "message": f"{schema.feature_label(name)} can't be acted on."})
+    details += facts_of_wrong_kind(schema, changes, within="changes")
+    if details:
+        raise InvalidInput.of(details, lead="")
+    return {**facts, **changes}
+
+
+def facts_of_wrong_kind(schema: Schema, facts: Mapping[str, Cell], *, within: str) -> list[Detail]:
+    """Name the facts that are text, true or false although their feature is a number."""
+    return [
+        {"field": f"{within}.{name}", "message": f"{json.dumps(value)} was given, but {name} is a number."}
+        for name, value in facts.items()
+        if isinstance(value, str | bool) and name in schema.features and schema.features[name].kind == "number"
+    ]

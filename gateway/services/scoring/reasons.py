@@ -6,7 +6,7 @@ the model's estimate for a changed fact, and is always labelled as such.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from database.customers.customer_base import column_names
 from gateway.clients.ml_client import MLClient
 from shared.contracts.api import REASON_NUMBERS, Cell, Prediction, PredictRequest, PredictResponse, Shown
-from shared.errors import Detail, InvalidInput
+from shared.contracts.fact_warnings import warning_of_row
 from shared.risk import risk_level
 from shared.schema.features import Feature, Schema
 from shared.schema.units import quantity
@@ -57,13 +57,24 @@ class Explained(BaseModel):
     base_probability: float
     reasons: list[ReasonOut]
     other_points: float
-    warnings: list[str] = Field(description="Features that this customer lacks and that were complete in training")
+    warnings: list[str] = Field(
+        description="Facts that this score can rely on less: missing although the model's training had them for every "
+        "customer, or with a value that the model does not know, which counts as missing; and given ones that the "
+        "model ignores"
+    )
 
 
-def in_words(schema: Schema, feature: str, value: Cell, points: float) -> ReasonOut:
-    """Return one reason as a sentence: `Payment Failures 3 failures: +8.1 points`."""
+def in_words(schema: Schema, feature: str, value: Cell, points: float, *, known: bool = True) -> ReasonOut:
+    """Return one reason as a sentence: `Payment Failures 3 failures: +8.1 points`.
+
+    Parameters
+    ----------
+    known
+        Whether the model knows the value.
+    """
     label, unit = schema.wording[feature]
-    text = f"{label} {_shown(value, unit)}: {points * 100:+.1f} points"
+    shown = _shown(value, unit) if known else f"{_shown(value, unit)} (scored as missing)"
+    text = f"{label} {shown}: {points * 100:+.1f} points"
     return ReasonOut(feature=feature, label=label, value=value, unit=unit, points=points, text=text)
 
 
@@ -93,31 +104,42 @@ def facts_by_feature(schema: Schema, row: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def explain(
-    schema: Schema, facts: Mapping[str, Cell], answer: PredictResponse, at: int = 0, *, complete: Sequence[str] = ()
+    schema: Schema,
+    facts: Mapping[str, Cell],
+    answer: PredictResponse,
+    at: int = 0,
+    *,
+    ignored: Collection[str] = (),
 ) -> Explained:
-    """Explain one row of an ML response.
+    """Explain one row of an ML response, whose facts these are.
 
     Parameters
     ----------
-    complete
-        Features that were complete in the model's training: the response warns of each one missing here.
+    ignored
+        Features that the caller gave a value for and that the model does without: the response names them.
     """
     prediction: Prediction = answer.predictions[at]
+    unknown = {each["feature"] for each in prediction.warnings if each["kind"] == "unknown"}
     return Explained(
         churn_probability=prediction.churn_probability,
         confidence=prediction.confidence,
         risk_level=risk_level(prediction.churn_probability),
         model_version=answer.model_version,
         base_probability=answer.base_probability,
-        reasons=[in_words(schema, r["feature"], facts[r["feature"]], r["points"]) for r in prediction.reasons],
+        reasons=[
+            in_words(schema, r["feature"], facts[r["feature"]], r["points"], known=r["feature"] not in unknown)
+            for r in prediction.reasons
+        ],
         other_points=prediction.other_points,
-        warnings=[_unknown(schema, name) for name in complete if facts[name] is None],
+        warnings=[
+            *(warning_of_row(schema.feature_label(each["feature"]), each) for each in prediction.warnings),
+            *(_ignored(schema, name) for name in schema.feature_names if name in ignored),
+        ],
     )
 
 
-def _unknown(schema: Schema, feature: str) -> str:
-    label = schema.feature_label(feature)
-    return f"{label} is missing; the model's training had it for every customer, so this score is less certain."
+def _ignored(schema: Schema, feature: str) -> str:
+    return f"{schema.feature_label(feature)} was left out of this model, so its value does not count."
 
 
 def score(
@@ -140,25 +162,6 @@ def score(
     return ml.score_few(request, request_id=request_id)
 
 
-def changed(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Return facts with some of them changed.
-
-    Raises
-    ------
-    InvalidInput
-        A changed feature does not exist, or can't be acted on.
-    """
-    details: list[Detail] = []
-    for name in changes:
-        if name not in schema.features:
-            details.append({"field": f"changes.{name}", "message": f"There is no feature {name!r}."})
-        elif not schema.features[name].actionable:
-            details.append({"field": f"changes.{name}", "message": f"{schema.feature_label(name)} can't be acted on."})
-    if details:
-        raise InvalidInput.of(details, lead="")
-    return {**facts, **changes}
-
-
 def recommend(
     ml: MLClient,
     schema: Schema,
@@ -166,7 +169,6 @@ def recommend(
     facts: Mapping[str, Cell],
     *,
     row_key: int,
-    complete: Sequence[str] = (),
     request_id: str | None = None,
 ) -> tuple[Explained, list[Action]]:
     """Recommend actions for one customer, best first.
@@ -190,7 +192,7 @@ def recommend(
         then = answer.predictions[at].churn_probability
         if name in raising and then < now:
             found.append(_action(schema, name, facts[name], target, now, then))
-    return explain(schema, facts, answer, complete=complete), sorted(found, key=lambda action: action.expected_change)
+    return explain(schema, facts, answer), sorted(found, key=lambda action: action.expected_change)
 
 
 def _action(schema: Schema, name: str, value: Cell, target: Cell, now: float, then: float) -> Action:

@@ -30,6 +30,7 @@ from gateway.services.jobs.params import ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import gaps
 from gateway.services.scoring.columns import predict_batch
+from gateway.services.scoring.findings import Findings
 from gateway.services.scoring.prefetch import prefetch_map
 from shared.contracts import arrow
 from shared.errors import Conflict, NoCustomers, NoModel
@@ -89,9 +90,13 @@ def _run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
         schema = customer_base.schema_of(connection, live.schema_checksum) or found.schema
     wanted = params.sample_size
     sample = None if wanted is None or wanted >= size else _sample_ids(work, wanted)
-    allowed = gaps.require_features(work, schema, live, sample, allow=params.allow_missing)
+    missing = gaps.require_features(work, schema, live, sample, allow=params.allow_missing)
     result = _score(work, schema, live, as_of, size if sample is None else len(sample), sample)
-    return {**result, "allowed_missing": allowed}
+    return {
+        **result,
+        "allowed_missing": missing.allowed,
+        "warnings": [*missing.warnings, *result["warnings"]],
+    }
 
 
 def _sample_ids(work: Work, size: int) -> Sequence[int]:
@@ -105,9 +110,11 @@ def _score(
 ) -> Mapping[str, Any]:
     kind: runs.Kind = "full" if sample is None else "sample"
     opened = open_run(work.database, work.clock, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id)
+    findings = Findings()
     with opened as run, closing(_scored(work, schema, live.version, sample)) as scored:
-        for scores in scored:
+        for scores, about in scored:
             run.append(scores)
+            findings.add(about)
             work.step(run.customers / size * 0.95, f"Scored {run.customers:,} of {size:,} customers")
         if sample is None:
             run.publish(lambda: work.step(0.95, f"Ranked {run.customers:,} customers"))
@@ -119,10 +126,13 @@ def _score(
         "timestamp": run.started_at,
         "run_id": run.run_id,
         "model_version": live.version,
+        "warnings": findings.warnings(run.customers),
     }
 
 
-def _scored(work: Work, schema: Schema, version: str, sample: Sequence[int] | None) -> Generator[Scores, None, None]:
+def _scored(
+    work: Work, schema: Schema, version: str, sample: Sequence[int] | None
+) -> Generator[tuple[Scores, dict[str, Any]], None, None]:
     """Yield scores batch by batch: each is computed while the caller stores the one before and reads the one after."""
     if sample is None:
         batches = batches_to_score(work.database, schema, partial(customers.to_score, schema))
@@ -171,12 +181,12 @@ def to_batch(schema: Schema, part: Fetched) -> Batch:
     return Batch(part.keys, prices, body)
 
 
-def score(work: Work, version: str, batch: Batch) -> Scores:
-    """Score a batch with one model version."""
+def score(work: Work, version: str, batch: Batch) -> tuple[Scores, dict[str, Any]]:
+    """Score a batch with one model version; return the answer's metadata too."""
     ask = partial(work.ml.score_columns, batch.body, version, request_id=work.job.request_id)
     answer = arrow.decode(cancellable_call(work, ask))
     columns = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
-    return Scores(batch.customer_ids, batch.monthly_prices, columns)
+    return Scores(batch.customer_ids, batch.monthly_prices, columns), arrow.metadata(answer)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:

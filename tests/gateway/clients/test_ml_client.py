@@ -289,12 +289,12 @@ class _Scorer(BaseHTTPRequestHandler):
             return self._answer(503, body_of("service_unavailable", "gone"))
         rows = [
             {"churn_probability": v / 1000, "confidence": 1.0, "label": 0, "out_of_fold": False, "margin": v,
-             "reasons": [], "other_points": 0.0}
+             "reasons": [], "other_points": 0.0,
+             "warnings": [{"feature": "x", "kind": "unknown", "value": "9", "known_as": None}] if v == 9.0 else []}
             for v in values
         ]  # fmt: skip
         about = {"model_version": asked["model_version"], "threshold": 0.5, "base_probability": 0.1, "base_margin": 0.0}
-        unknown = {"x": 1} if 9.0 in values else {}
-        return self._answer(200, {**about, "unknown_categories": unknown, "predictions": rows})
+        return self._answer(200, {**about, "predictions": rows})
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         raw = json.dumps(body).encode()
@@ -358,9 +358,10 @@ def test_an_outage_reaches_everybody_who_was_on_board_as_an_error_of_their_own()
     assert len({id(answer) for answer in answers}) == 6
 
 
-def test_unknown_categories_are_counted_for_whoever_sent_them() -> None:
-    answers, _ = asked_at_once([one(9.0 if k == 3 else 10.0 + k) for k in range(10)])
-    assert [answer.unknown_categories for answer in answers] == [{"x": 1} if k == 3 else {} for k in range(10)]
+def test_warnings_reach_whoever_sent_the_row_and_nobody_else() -> None:
+    answers, calls = asked_at_once([one(9.0 if k == 3 else 10.0 + k) for k in range(10)])
+    assert [len(answer.predictions[0].warnings) for answer in answers] == [int(k == 3) for k in range(10)]
+    assert len(calls) < 10
 
 
 def test_ragged_columns_never_shift_the_rows_of_others() -> None:

@@ -98,6 +98,14 @@ def test_dates_that_may_be_read_in_two_ways_are_not_guessed_at(checked: Check, d
     assert all("tell days from months" in d["message"] and "2025-12-31" in d["message"] for d in found.rejects)
 
 
+def test_a_few_dates_that_contradict_their_column_are_named_and_no_others(checked: Check) -> None:
+    lines = [f"c{k};2025-06-01;1;x;{k + 1:02}/05/2025;" for k in range(30)]
+    found, rows = checked([*lines[:20], "odd;2025-06-01;1;x;05/25/2025;", *lines[20:]])
+    assert wrong(found) == [(22, "since", "05/25/2025")]
+    assert "not a calendar date, written D/M/Y as the others of its column" in found.rejects[0]["message"]
+    assert len(rows) == 30
+
+
 @pytest.mark.parametrize(
     ("day", "others", "says"),
     [

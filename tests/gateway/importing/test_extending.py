@@ -176,3 +176,22 @@ def test_the_audit_log_says_who_extended_the_schema_and_by_what(world: World, tm
         ("command line", None, None, "features: extra"),
         ("user", who, "a-request", "features: support_tickets, language"),
     ]
+
+
+def test_the_audit_log_says_who_vouches_for_features_that_a_schema_brings(
+    world: World, tmp_path: Path, run: Run
+) -> None:
+    first = built_in_schema().as_dict()
+    first["features"]["plan"]["known_at_scoring"] = True
+    (tmp_path / "first.toml").write_text(tomli_w.dumps(first), encoding="utf-8")
+    table = tmp_path / "a.csv"
+    table.write_text(HEADER.rsplit(",", 2)[0] + "\nann,a@example.com,Standard,1,2,3,4,0,5,7.99,0\n", encoding="utf-8")
+    for _ in range(2):
+        assert run(world, "import", str(table), "--schema", str(tmp_path / "first.toml"))[0] is None
+    path = extended(tmp_path, support_tickets={"kind": "number", "known_at_scoring": True}, language=ADDED["language"])
+    extend_schema(
+        world.database, world.settings, load_schema(str(path)), clock=world.clock, actor=Actor(request_id="req-1")
+    )
+    with world.database.read() as connection:
+        rows = [(r.actor, r.subject) for r in audit.page(connection, limit=9, action="schema.vouched")]
+    assert rows == [("nobody", "features: support_tickets"), ("command line", "features: plan")]

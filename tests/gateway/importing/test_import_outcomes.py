@@ -145,3 +145,10 @@ def test_a_lifetime_of_one_day_ends_and_one_begun_that_day_is_a_return(world: Wo
     assert (told["ended"], customer(world, "a")["churn"]) == (1, 1)
     leave(world, write(tmp_path, "p.csv", ["b,2025-01-01,2026-01-31,x"], WITH_START), keep_good=True)
     assert customer(world, "b")["churn"] == 0
+
+
+def test_a_row_without_its_end_is_told_so_and_nothing_else(world: World, tmp_path: Path) -> None:
+    people(world, tmp_path, "a", "b")
+    with pytest.raises(ServiceError) as caught:
+        leave(world, write(tmp_path, "o.csv", ["a,", "b,2026-02-10"], "user_id,ended_at"))
+    assert [detail["message"] for detail in caught.value.details] == ["the date of the end is missing"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from database.accounts import audit
 from database.customers import customer_base, facts
 from database.models import models
 from database.tables import tables
@@ -18,13 +21,18 @@ from gateway.services.models import training
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
 from shared.errors import InsufficientData, ServiceError
-from shared.schema.features import built_in_schema
+from shared.schema.features import built_in_schema, schema_from_dict
+from tests.gateway.importing.test_import_file import DATED, bring, write
 from tests.world import World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
 
 
 def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: World) -> None:
+    vouched = built_in_schema().as_dict()
+    vouched["features"]["plan"]["known_at_scoring"] = True
+    with demo_world.database.write() as connection:
+        connection.execute(update(tables.base).values(schema_json=json.dumps(vouched)))
     result = demo_world.do("train", training.run)
     metrics = result["metrics"]
     with demo_world.database.read() as connection:
@@ -38,6 +46,10 @@ def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: Wo
     )
     assert model.figures["champion"] is not None, "judged beside the live model on the same rows"
     assert abs(sum(row.shap_value for row in importance(demo_world, model.version)) - 1) < 1e-6
+    assert "The schema vouches that these are known when customers are scored: plan." in result["notes"]
+    with demo_world.database.read() as connection:
+        [row] = audit.page(connection, limit=9, action="model.trained.vouched")
+    assert (row.actor, row.subject) == ("command line", f"model:{model.version} features: plan")
 
 
 def importance(world: World, version: str) -> Any:
@@ -54,6 +66,7 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
         yield
 
     monkeypatch.setattr(demo_world.ml, "train", keep)
+    monkeypatch.setattr(training, "_notes", lambda *_: ["Something about the facts."])
     assert demo_world.run("train", training.run).error["message"] == "enough"  # type: ignore[index]
     table = arrow.decode(sent[0])
     with demo_world.database.read() as connection:
@@ -67,7 +80,18 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
     found = zip(*(table.column(name).to_pylist() for name in (arrow.AS_OF, arrow.ROW_KEY, arrow.LABEL)), strict=True)
     assert [(day.isoformat(), key, label) for day, key, label in found] == expected
     assert arrow.metadata(table)["champion_version"] == "2.4.3"
+    assert arrow.metadata(table)["notes"] == ["Something about the facts."]
     assert left == [], "the number of a training that came to nothing is free again"
+
+
+def test_facts_that_were_imported_long_after_their_date_are_counted(world: World, tmp_path: Path) -> None:
+    rows = [f"{who},{day},1,Gold,2025-01-01,,9" for who, day in (("a", "2026-03-01"), ("b", "2026-06-29"))]
+    bring(world, write(tmp_path, "late.csv", rows), DATED)
+    with world.database.read() as connection:
+        assert facts.imported_late(connection, "2026-12-31", days=7) == (1, 2)
+        assert facts.imported_late(connection, "2026-06-29", days=7) == (1, 1), "the newer date has not matured"
+    [note] = training._notes(world.database, "2026-12-31")
+    assert note.startswith("50.0 % of the dated facts (1 of 2) were imported more than 7 days after their date")
 
 
 def test_what_is_trained_on_in_the_past_uses_nothing_after_it(demo_world: World) -> None:
@@ -82,8 +106,11 @@ def test_before_anything_has_matured_the_sentence_says_what_is_missing(world: Wo
         world.do("train", training.run)
     with world.database.write() as connection:
         customer_base.adopt(connection, built_in_schema(), is_demo=False, clock=clock)
-    with pytest.raises(InsufficientData, match="60 days"):
+    with pytest.raises(InsufficientData, match="'churn' is blank in every row, and no subscription has an end"):
         list(training._snapshot(world.database, built_in_schema(), "2026-06-30"))
+    with_ends = schema_from_dict({**built_in_schema().as_dict(), "subscription": {"end": "left_on"}})
+    with pytest.raises(InsufficientData, match="60 days"):
+        list(training._snapshot(world.database, with_ends, "2026-06-30"))
 
 
 def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_back(

@@ -103,7 +103,7 @@ def test_useless_columns_are_lived_with_and_told_and_dates_as_text_part_training
     features = "".join(f'[features.{name}]\nkind = "{kind}"\n' for name, kind in kinds.items())
     said = commands(rows, roles='as_of = "seen"', feature=features)
     assert said.status is None and said.report is not None, said.text
-    assert (said.report["split"], said.report["training_period"]) == ("time", ["2025-01-15", "2025-04-15"])
+    assert (said.report["split"], said.report["training_period"]) == ("time", ["2025-01-15", "2025-03-15"])
     told = " ".join(said.report["warnings"])
     for part in (
         "same has the same value",
@@ -169,3 +169,16 @@ def test_what_no_model_can_use_is_refused_with_the_column_and_what_to_do(
     assert (said.status, said.report) == (2, None), said.text
     for part in told:
         assert part in said.text
+
+
+def test_without_a_label_or_an_end_it_is_said_that_nothing_tells_who_left(
+    make_world: Callable[..., World], ml_url: str, tmp_path: Path, run: Run
+) -> None:
+    world = make_world(url=ml_url)
+    (tmp_path / "t.csv").write_text("id,calls\n" + "".join(f"c{n},{n}\n" for n in range(30)))
+    (tmp_path / "t.toml").write_text('id = "id"\n[features.calls]\nkind = "number"\n')
+    assert run(world, "import", str(tmp_path / "t.csv"), "--schema", str(tmp_path / "t.toml"))[0] is None
+    status, _, told = run(world, "train")
+    assert status == 2
+    assert "Nothing says who left: the schema names no label, and no subscription has an end." in told
+    assert "import-outcomes" in told and "month" not in told

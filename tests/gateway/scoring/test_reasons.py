@@ -9,9 +9,8 @@ import pytest
 from database.customers import customers
 from gateway.query_cache import QueryCache
 from gateway.services.scoring import reasons
-from gateway.services.scoring.lookups import given_facts, live_schema, present_facts
+from gateway.services.scoring.lookups import changed_facts, given_facts, live_schema, present_facts
 from gateway.services.scoring.reasons import (
-    changed,
     facts_by_feature,
     in_words,
     recommend,
@@ -102,10 +101,10 @@ def test_a_category_moves_to_its_target_once() -> None:
 
 def test_only_what_can_be_acted_on_can_be_changed() -> None:
     facts = {"watch_time_hours": 1.0, "tenure_months": 5}
-    assert changed(SCHEMA, facts, {"watch_time_hours": 2.0}) == {"watch_time_hours": 2.0, "tenure_months": 5}
+    assert changed_facts(SCHEMA, facts, {"watch_time_hours": 2.0}) == {"watch_time_hours": 2.0, "tenure_months": 5}
     assert facts["watch_time_hours"] == 1.0
     with pytest.raises(InvalidInput) as caught:
-        changed(SCHEMA, facts, {"tenure_months": 6, "shoe_size": 43})
+        changed_facts(SCHEMA, facts, {"tenure_months": 6, "shoe_size": 43})
     assert [detail["field"] for detail in caught.value.details] == ["changes.tenure_months", "changes.shoe_size"]
 
 
@@ -118,6 +117,17 @@ def test_features_are_named_one_by_one_where_they_are_wrong() -> None:
         with pytest.raises(InvalidInput) as caught:
             given_facts(schema, features)
         assert caught.value.details[0]["field"] == field
+
+
+@pytest.mark.parametrize(("value", "said"), [(False, "false"), (True, "true"), ("3", '"3"')])
+def test_what_is_no_number_is_refused_by_the_name_of_its_feature(value: bool | str, said: str) -> None:
+    for ask, field in (
+        (lambda: given_facts(SCHEMA, {"payment_failures": value, "plan": "Standard"}), "features.payment_failures"),
+        (lambda: changed_facts(SCHEMA, {}, {"payment_failures": value}), "changes.payment_failures"),
+    ):
+        with pytest.raises(InvalidInput, match=f"{said} was given, but payment_failures is a number") as caught:
+            ask()
+        assert [detail["field"] for detail in caught.value.details] == [field]
 
 
 def test_without_customers_or_a_model_it_says_what_to_do(world: World) -> None:
@@ -170,7 +180,7 @@ def test_recommendations_are_actionable_helpful_sorted_and_equal_to_a_direct_res
             assert each.feature in raising
             assert each.expected_change < 0
             assert each.note == reasons.ESTIMATE
-            other = changed(schema, facts, {each.feature: each.target})
+            other = changed_facts(schema, facts, {each.feature: each.target})
             again = score(demo_world.ml, schema, version, [other], row_key=key).predictions[0].churn_probability
             assert each.expected_probability == pytest.approx(again, abs=1e-12)
             assert each.expected_change == pytest.approx(again - told.churn_probability, abs=1e-12)

@@ -187,7 +187,8 @@ def test_arrow_answers_carry_the_documented_columns(call: Caller, undated: Snaps
         "threshold",
         "base_probability",
         "base_margin",
-        "unknown_categories",
+        "unknown_values",
+        "leaver_values",
     }
     out_of_fold = found["out_of_fold"].to_numpy()
     assert out_of_fold.sum() == undated_model.report.out_of_fold_rows
@@ -195,9 +196,32 @@ def test_arrow_answers_carry_the_documented_columns(call: Caller, undated: Snaps
     np.testing.assert_array_equal(found["churn_probability"].to_numpy(), expected)
 
 
-def test_extra_arrow_columns_are_ignored_and_unseen_categories_counted(call: Caller, undated: Snapshot) -> None:
-    found = score_arrow(call, undated, UNDATED, tariff=pa.array(["never seen"] * 900), extra=pa.array(range(900)))
-    assert arrow.metadata(found)["unknown_categories"] == {"tariff": 900}
+def test_extra_arrow_columns_are_ignored_and_unknown_values_counted(call: Caller, undated: Snapshot) -> None:
+    tariffs = pa.array(["never seen"] * 600 + ["BASIC"] * 299 + [None])
+    found = score_arrow(call, undated, UNDATED, tariff=tariffs, extra=pa.array(range(900)))
+    assert arrow.metadata(found)["unknown_values"] == [
+        {
+            "feature": "tariff",
+            "rows": 899,
+            "values": {"never seen": 600, "BASIC": 299},
+            "known_as": {"BASIC": "basic"},
+        }
+    ]
+
+
+def test_each_row_of_a_json_answer_has_its_own_warnings(call: Caller) -> None:
+    columns = {**CUSTOMER, "plan": ["Premium 4K", "basic  ads"], "payment_failures": [None, 3]}
+    first, second = predict(call, columns).get_json()["predictions"]
+    assert first["warnings"] == [{"feature": "payment_failures", "kind": "missing", "value": None, "known_as": None}]
+    assert second["warnings"] == [
+        {"feature": "plan", "kind": "unknown", "value": "basic  ads", "known_as": "Basic Ads"}
+    ]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_true_and_false_are_no_numbers(call: Caller, value: bool) -> None:
+    body = refused(predict(call, {**CUSTOMER, "payment_failures": [0, value]}), 422, "validation_failed")
+    assert [(each["field"], each["row"]) for each in body["error"]["details"]] == [("columns.payment_failures", 1)]
 
 
 def test_keys_bring_out_of_fold_scores_in_json_too(call: Caller, undated: Snapshot) -> None:
@@ -336,10 +360,10 @@ def test_no_json_is_a_failure_of_ours(call: Caller, body: Any, columns: Any) -> 
 
 
 def test_training_without_streaming_answers_with_the_report(own_call: Caller, undated: Snapshot) -> None:
-    response = own_call(
-        "POST", "/api/train", data=as_stream(undated, champion_version=UNDATED), content_type=ARROW_TYPE
-    )
+    sent = as_stream(undated, champion_version=UNDATED, notes=["Something about the facts."])
+    response = own_call("POST", "/api/train", data=sent, content_type=ARROW_TYPE)
     report = TrainReport.model_validate_json(response.data)
+    assert "Something about the facts." in report.warnings
     assert report.model_version == "9.0.0" and report.champion is not None
     body = own_call("GET", "/api/features").get_json()
     assert body["model_version"] == "9.0.0"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_service.data.feature_matrix import PlainCells, columns_from_lists, learn_categories, to_matrix, typed_columns
+from ml_service.data.feature_matrix import columns_from_lists, learn_categories, to_matrix, typed_columns
+from ml_service.data.plain_cells import PlainCells
 from shared.contracts.api import Cell
 from shared.errors import InvalidInput
 from shared.schema.features import Schema, schema_from_dict
@@ -35,7 +36,8 @@ def test_values_keep_their_place_and_missing_is_nan(schema: Schema) -> None:
 def test_a_category_never_seen_is_missing_and_counted(schema: Schema) -> None:
     columns = typed_columns(schema, pa.table({"n": [1.0] * 4, "c": ["a", "new", "newer", None]}))
     matrix = to_matrix(schema, {"c": ["a"]}, columns)
-    assert matrix.unknown == {"c": 2}
+    assert matrix.unknown["c"].rows.tolist() == [1, 2]
+    assert matrix.unknown["c"].values.to_pylist() == ["new", "newer"]
     assert np.isnan(matrix.values[1:, 1]).all()
 
 
@@ -77,7 +79,7 @@ def test_a_gap_is_refused_where_the_schema_allows_none() -> None:
 
 
 def test_lists_and_arrow_lead_to_the_same_columns(schema: Schema) -> None:
-    lists = columns_from_lists(schema, {"n": [1, True, None, 2.5], "c": ["a", 1, True, None]})
+    lists = columns_from_lists(schema, {"n": [1, 1.0, None, 2.5], "c": ["a", 1, True, None]})
     table = typed_columns(schema, pa.table({"n": [1, 1, None, 2.5], "c": ["a", "1", "true", None]}))
     assert lists.equals(table)
 
@@ -91,6 +93,8 @@ def test_text_where_a_number_belongs_is_named_with_its_row(schema: Schema) -> No
     with pytest.raises(InvalidInput) as error:
         columns_from_lists(schema, {"n": [1, "two"], "c": ["a", "b"], "x": [1, 2]})
     assert [(d["field"], d.get("row")) for d in error.value.details] == [("columns.x", None), ("columns.n", 1)]
+    with pytest.raises(InvalidInput, match=r"columns\.n: A number was expected"):
+        columns_from_lists(schema, {"n": [False], "c": ["a"]})
 
 
 def test_unequal_lengths_are_refused(schema: Schema) -> None:
@@ -125,7 +129,7 @@ def test_the_short_way_reads_what_the_long_one_reads_to_the_bit_or_nothing(
     if short is not None:
         assert short.values.tobytes() == long.values.tobytes()
         assert short.values.shape == long.values.shape
-        assert short.unknown == long.unknown
+        assert not short.unknown and not long.unknown
 
 
 def test_ordinary_rows_go_the_short_way(schema: Schema) -> None:

@@ -15,7 +15,8 @@ import pytest
 from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.feature_matrix import typed_columns
 from ml_service.data.grouping import customer_groups
-from ml_service.data.leakage import Leak, find_leaks
+from ml_service.data.leakage import find_leaks
+from ml_service.data.leaks import Leak
 from ml_service.data.simulated import simulated
 from ml_service.training.pipeline import train
 from shared.errors import InvalidInput, LeakFound
@@ -100,6 +101,14 @@ def test_a_leak_that_the_schema_vouches_for_stands_in_the_report(undated: Snapsh
     trained = train(replace(given, schema=schema_from_dict(schema)), version="1.0.0", effort=QUICK)
     assert [leak.feature for leak in trained.report.allowed_leaks] == ["planted_one"]
     assert any("planted_one is vouched for by the schema" in warning for warning in trained.report.warnings)
+    assert not any("The schema vouches that" in warning for warning in trained.report.warnings)
+
+
+def test_a_training_names_the_features_that_the_schema_vouches_for_though_they_are_no_leak(undated: Snapshot) -> None:
+    schema = undated.schema.as_dict()
+    schema["features"]["calls"]["known_at_scoring"] = True
+    trained = train(replace(undated, schema=schema_from_dict(schema)), version="1.0.0", effort=QUICK)
+    assert "The schema vouches that these are known when customers are scored: calls." in trained.report.warnings
 
 
 def leaks_in(snapshot: Snapshot) -> list[Leak]:

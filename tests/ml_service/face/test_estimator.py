@@ -127,7 +127,7 @@ def test_labels_apart_make_the_same_model(fitted: ChurnModel, customers: pd.Data
 
 
 def test_the_class_is_that_of_the_models_threshold(fitted: ChurnModel, customers: pd.DataFrame) -> None:
-    threshold = fitted.report["test"]["threshold"]
+    threshold = fitted.report["live"]["threshold"]
     assert threshold != 0.5
     reached = fitted.predict_proba(customers)[:, 1] >= threshold
     assert (reached == (fitted.predict(customers) == "Yes")).all()

@@ -46,6 +46,12 @@ def test_it_follows_the_published_formula() -> None:
     assert logit(calibration(m)) == pytest.approx(1.4 * np.log(s) - 0.6 * np.log(1 - s) - 0.2)
 
 
+def test_a_shifted_calibration_gives_the_shifted_probabilities() -> None:
+    m, calibration = np.linspace(-9, 9, 40), BetaCalibration(1.4, 0.6, -0.2)
+    shifted = calibration.shifted(cohort=0.27, natural=0.04)
+    assert shifted(m) == pytest.approx(shift_prior(calibration(m), cohort=0.27, natural=0.04), rel=1e-9)
+
+
 def test_it_mends_scores_that_claim_too_much() -> None:
     true = np.random.default_rng(2).normal(-2, 1.2, 40_000)
     y = outcomes(expit(true))

@@ -17,7 +17,7 @@ from ml_service.data import hiding
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.hiding import complete_features, hide
-from ml_service.evaluation import blanking
+from ml_service.evaluation import blanking, fact_warnings
 from ml_service.model import missing_features
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.cross_validation import SearchData, SearchResult
@@ -270,7 +270,7 @@ def test_what_training_had_complete_is_in_the_manifest_and_the_text(saved_models
     from ml_service.reporting.text import report_text
 
     loaded = ChurnModel.load(saved_models / "2.4.1")
-    assert blanking.complete_features(loaded) == list(dated_model.model.schema.feature_names)
+    assert fact_warnings.complete_features(loaded) == list(dated_model.model.schema.feature_names)
     assert "Mean score without a feature that was complete in training" in report_text(dated_model.report)
     assert "If a feature is missing" in report_page(dated_model.report).decode()
 
@@ -289,6 +289,24 @@ def test_a_file_that_lacks_values_is_scored_with_a_warning_that_counts_them(
     assert score.main(given) == 0
     told = capsys.readouterr().err
     assert "payment_failures is missing in 12 of 50 rows" in told and "tenure_months is" not in told
+
+
+def test_values_of_a_file_that_the_model_does_not_know_are_named_and_counted(
+    saved_models: Path, dated: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = dated.features.slice(0, 50).to_pylist()
+    for row, plan in zip(rows, ["Gold"] * 5 + ["STANDARD"] * 3 + list("abcdef"), strict=False):
+        row["plan"] = plan
+    with (tmp_path / "new.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["user_id", *dated.schema.feature_names])
+        writer.writeheader()
+        writer.writerows({"user_id": f"usr_{number}", **row} for number, row in enumerate(rows))
+    given = ["--model", str(saved_models / "2.4.1"), "--data", str(tmp_path / "new.csv"), "--out", str(tmp_path / "o")]
+    assert score.main(given) == 0
+    assert (
+        "plan: 14 of 50 rows have values that the model does not know: 'Gold' (5), 'STANDARD' (3; it knows 'Standard'), "
+        "'a' (1), 'b' (1), 'c' (1), and others (3). Scored as missing.\n"
+    ) in capsys.readouterr().err
 
 
 def test_the_matrix_of_a_blank_column_is_what_blanking_hides(dated: Snapshot, dated_model: Trained) -> None:

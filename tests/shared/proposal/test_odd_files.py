@@ -237,3 +237,25 @@ def test_a_long_text_among_codes_is_named(infer: Infer) -> None:
     rows = "".join(f"u{n},{n % 3},{n},{n % 2}\n" for n in range(8))
     found = infer(f"user_id,account_type,n,churn\n{rows}u9,{long},3,0\n")
     assert told(found.notes, "'account_type' holds numbers, but for", "line 10")
+
+
+# --- sentences ------------------------------------------------------------------------------------------------------
+
+
+def test_two_features_never_have_one_name(infer: Infer) -> None:
+    rows = "".join(f"u{n},{'ab'[n % 2]},{'xyz'[n % 3]},{n},{n % 2}\n" for n in range(8))
+    schema = infer(f"user_id,Plan,plan,n,churn\n{rows}").schema
+    assert [schema.feature_label(name) for name in schema.features] == ["Plan", "Plan (plan)", "N"]
+
+
+def test_what_is_named_like_a_label_and_is_none_is_not_said_to_tell_the_outcome(infer: Infer) -> None:
+    notes = infer("user_id,n,churn\n" + "".join(f"u{n},{n % 4},{'abcde'[n % 5]}\n" for n in range(30))).notes
+    assert told(notes, "Left out, named like a label (set `label` and `positive`", ": churn.")
+    assert not told(notes, "they tell the outcome")
+
+
+def test_an_id_that_repeats_is_no_feature_and_the_reason_is_given(infer: Infer) -> None:
+    found = infer("CustomerID,n,churn\n" + "".join(f"{100 + n // 3},{n % 4},{n % 2}\n" for n in range(30)))
+    assert list(found.schema.features) == ["n"]
+    assert told(found.notes, "No id was found", "'CustomerID' (10 different values)")
+    assert told(found.notes, "Left out, ids", "repeat too often to name a customer: CustomerID")

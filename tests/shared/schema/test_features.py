@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import InvalidSchema
+from shared.errors import InvalidInput, InvalidSchema
 from shared.schema.features import (
     MAX_FEATURES,
     Schema,
@@ -83,6 +83,27 @@ def test_what_is_wrong_is_named_by_its_field(changes: dict[str, Any], field: str
         make(**changes)
     detail = caught.value.details[0]
     assert detail["field"] == field and told in detail["message"] and detail["message"] in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [("horizon_days", (1, 30, 730), (0, 731, 30.0, "30", True)), ("natural_rate", (0.001, 0.5), (0.0, 1.0, 1, "0.5"))],
+)
+def test_horizon_and_natural_rate_have_their_bounds(key: str, good: tuple[Any, ...], bad: tuple[Any, ...]) -> None:
+    assert [getattr(make(**{key: value}), key) for value in good] == list(good)
+    for value in bad:
+        with pytest.raises(InvalidSchema) as refused:
+            make(**{key: value})
+        assert [detail["field"] for detail in refused.value.details] == [key]
+
+
+def test_a_schema_without_some_features_keeps_the_order_of_the_others() -> None:
+    assert make().without([]) == make()
+    assert make().without(["n"]).feature_names == ("c",)
+    for names, told in ((["x"], "no feature named 'x'"), (["n", "c"], "nothing to learn from")):
+        with pytest.raises(InvalidInput, match=told) as refused:
+            make().without(names)
+        assert refused.value.details[0]["field"] == "without"
 
 
 def test_price_and_plan_may_be_features_too() -> None:

@@ -232,6 +232,7 @@ def test_a_row_without_its_date_is_refused(write: Write) -> None:
 
 @pytest.mark.parametrize("content, told", [
     (b"", "empty"), (b" \n\n", "empty"), (b"id,hours,plan\n", "no rows"), (b"id,hours,plan", "no rows"),
+    (b'{"id": "A", "hours": 1}\n', "is JSON"), (b'\xef\xbb\xbf [\n {"id": "A"}]', "is JSON"), (b"[1, 2]\n", "no rows"),
     (b"id,hours\0,plan\nA,1,x\n", "NUL"), (b"PK\x03\x04rest", "Excel"), (b"\x1f\x8brest", "compressed"),
     (b"PAR1 half a file", "Parquet"), (b"\xff\xfea", "UTF-16"), (b"a,hours,hours\n1,2,3\n", "'hours' more than once"),
     (b'id,hours,plan\nA,1,"x\nB,2,y\n', "quotation mark"), (b",\n1,2\n", "No column has a name"),
@@ -527,3 +528,9 @@ def test_a_hundred_thousand_rows_take_less_than_two_seconds(tmp_path: Path) -> N
     start = time.process_time()
     read_table(path, with_features(**kinds, **{c: {"kind": "category"} for c in words}))
     assert time.process_time() - start < 2
+
+
+def test_a_subscription_beside_the_same_customers_newer_one_is_told_which_to_keep(write: Write) -> None:
+    schema = schema_from_dict({"id": "id", "subscription": {"start": "start"}, "features": {"n": {"kind": "number"}}})
+    told = refused(write("id,start,n\nA,2025-01-01,1\nA,2025-03-01,2\n"), schema).message
+    assert "the id 'A' stands in line 2 already, keep the newest subscription of each customer" in told
