@@ -8,16 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.proposal.column_names import plain_name
 from shared.proposal.dates_unread import looks_like_dates
-from shared.schema.features import snake
 from shared.schema.units import UNIT_WORDS, is_never_negative
-from shared.tables import cells
+from shared.tables import cells, words
 from shared.tables.number_formats import NumberFormat
 from shared.tables.value_formats import TRUTH, written_dates
 
@@ -43,8 +44,8 @@ class Column:
     """Profile of one column, read as each kind it might be."""
 
     def __init__(self, name: str, values: pa.Array, written: NumberFormat | None) -> None:
-        self.name, self.snake, self.values, self.written = name, snake(name), values, written
-        self.words = tuple(snake(re.sub(r"\(.*?\)", " ", name)).split("_"))
+        self.name, self.snake, self.values, self.written = name, plain_name(name), values, written
+        self.words = tuple(plain_name(re.sub(r"\(.*?\)", " ", name)).split("_"))
         texts = read_mostly(cells.categories, values, blank=True)
         self.texts = cast(Any, texts.values if texts is not None and not texts.bad_rows else None)
         coded = (self.texts if self.texts is not None else pa.nulls(len(values), pa.string())).dictionary_encode()
@@ -63,10 +64,10 @@ class Column:
 
     def _read_numbers(self, values: pa.Array) -> None:
         found = read_mostly(lambda *given: cells.numbers(*given, written=self.written), values)
-        words = {value.lower() for value in self.examples} - {word.lower() for word in cells.MISSING_WORDS}
-        self.truth = next((pair for pair in TRUTH if words and words == set(pair)), None)
-        self.said_missing = [word for word in self.examples if word in cells.MISSING_WORDS]
-        if found is not None and ((words and words <= {"true", "false"}) or self.has_leading_zeros):
+        said = {value.lower() for value in self.examples} - words.MISSING
+        self.truth = next((pair for pair in TRUTH if said and said == set(pair)), None)
+        self.said_missing = [word for word in self.examples if word.lower() in words.MISSING]
+        if found is not None and ((said and said <= {"true", "false"}) or self.has_leading_zeros):
             found = None  # words or codes, though they could be counted
         if found is None and self.truth is not None and self.said_missing and self.distinct <= MANY_VALUES:
             found = read_mostly(lambda *given: cells.numbers(*given, truth=self.truth), values)
@@ -85,6 +86,20 @@ class Column:
         """Share of the cells that match a pattern."""
         found = pc.mean(pc.match_substring_regex(self.texts, pattern)).as_py() if self.texts is not None else None
         return float(found or 0)
+
+    @cached_property
+    def label_texts(self) -> pa.Array:
+        """The column as a label: null where it is blank or a word that means missing."""
+        texts = self.texts if self.texts is not None else pa.nulls(len(self.values), pa.string())
+        return cells.without_missing_words(texts, self.name, cells.CellProblems(1))
+
+    @cached_property
+    def label_values(self) -> Mapping[str, int]:
+        """The different values of a label and their counts; empty where they are many."""
+        if self.texts is None or self.distinct > len(self.examples):
+            return {}
+        counted = pc.value_counts(self.label_texts.drop_null()).to_pylist()
+        return {str(each["values"]): int(each["counts"]) for each in counted}
 
     @property
     def many(self) -> bool:

@@ -15,24 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
+from shared.proposal import column_names
 from shared.proposal.column_profile import Column
 from shared.proposal.doubts import Said
-from shared.proposal.roles import IDS, Roles
+from shared.proposal.odd_rows import customers_only
+from shared.proposal.roles import Roles
 from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
 from shared.schema.toml import schema_toml
 from shared.schema.units import WHOLE_UNITS
 from shared.tables import cells, file_notes
 from shared.tables.columns import Between, FileColumns, nothing
-from shared.tables.number_formats import NumberFormat, NumberShapes, number_formats
+from shared.tables.number_formats import NumberFormat, NumberShapes, number_formats, undecided
 from shared.tables.open import open_table, read_columns
 from shared.tables.value_formats import number_notes
 
 #: Rows from which a coincidence between two columns is none.
 ENOUGH_ROWS = 20
 MAX_NAME = 200
+#: Share of the rows that have a value of their own in a column of other things' ids.
+OWN_VALUES = 0.3
+_WITH_LETTERS = r"^[+-]?\d[\d.,']* ?[A-Za-z]+\.?$"
 #: Files above this many bytes are judged by so many rows.
 WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
 
@@ -99,7 +103,7 @@ def infer_schema(
         said = Said()
         if long:
             said.say(f"The file is long: its first {MANY_ROWS:,} rows were judged.")
-        guess = _Guess(*_without_headers(file, said), said, between, label)
+        guess = _Guess(*customers_only(file, said), said, between, label)
         guess.find()
         notes = said.notes(table)
     if not guess.features:
@@ -118,34 +122,18 @@ def infer_schema(
     return InferredSchema(schema, tuple(notes), guess.seen, said.refused, said.keys)
 
 
-def _without_headers(file: FileColumns, said: Said) -> tuple[FileColumns, list[int]]:
-    """The columns without rows that repeat the header, and the place of each row in the file."""
-    rows = len(file.columns[0])
-    again = pa.array([len(file.columns) > 1] * rows)
-    for name, column in zip(file.names, file.columns, strict=True):
-        same = pc.equal(pc.utf8_trim_whitespace(column), name.strip()) if pa.types.is_string(column.type) else False
-        again = pc.and_(again, same)
-    found = [row for row, is_again in enumerate(pc.fill_null(again, False).to_pylist()) if is_again]
-    if not found or len(found) == rows:
-        return file, list(range(rows))
-    said.doubt(
-        "The header stands in the file again ({cells}): remove it.", found, file.columns[0], column=file.names[0]
-    )
-    kept = pc.invert(again)
-    columns = tuple(column.filter(kept) for column in file.columns)
-    places = [row for row, is_again in enumerate(again.to_pylist()) if not is_again]
-    return FileColumns(file.names, columns, file.delimiter, file.notes), places
-
-
-def _formats(file: FileColumns, between: Between) -> dict[str, NumberFormat]:
-    """How the numbers of the columns that hold numbers are written."""
+def _formats(file: FileColumns, said: Said, between: Between) -> dict[str, NumberFormat]:
+    """How the numbers of the columns that hold numbers are written; where two readings are possible, it is said."""
     shapes: dict[str, NumberShapes] = {}
     for name, column in zip(file.names, file.columns, strict=True):
         between()
         if pa.types.is_string(column.type):
             shapes[name] = NumberShapes()
             shapes[name].look(cells.without_missing_words(column, name, cells.CellProblems(1)))
-    return number_formats({n: s for n, s in shapes.items() if s.are_numbers}, delimiter=file.delimiter)
+    numbers = {n: s for n, s in shapes.items() if s.are_numbers}
+    for name, mark in undecided(numbers, delimiter=file.delimiter).items():
+        said.say(file_notes.undecided_mark(name, mark))
+    return number_formats(numbers, delimiter=file.delimiter)
 
 
 class _Guess:
@@ -157,7 +145,7 @@ class _Guess:
         self._between, self._said = between, said
         said.places = places
         stripped = Counter(name.strip() for name in file.names)
-        written = _formats(file, between)
+        written = _formats(file, said, between)
         self.columns = []
         for name, column in zip(file.names, file.columns, strict=True):
             between()
@@ -234,7 +222,6 @@ class _Guess:
 
     def _why_not(self, c: Column) -> str | None:
         label, rows = self.roles.roles.get("label"), len(c.values)
-        named_id = any(name.fullmatch(c.snake) for name in (IDS if c.many else IDS[:1]))
         reasons = {
             "all cells are blank": c.blank,
             "neither numbers nor short texts": c.texts is None and c.numbers is None,
@@ -244,7 +231,7 @@ class _Guess:
             "named like a label (set `label` and `positive` if it is the label)": label is None and self.roles.tells(c),
             "they tell the outcome": self.roles.tells(c)
             or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),
-            "ids, whose values differ in nearly every row or repeat too often to name a customer": named_id,
+            "ids, whose values differ in nearly every row or repeat too often to name a customer": _is_other_id(c),
             "texts with many different values": c.many and c.numbers is None,
             "they only count the rows": rows >= ENOUGH_ROWS and c.whole and c.distinct == rows
             and c.largest - c.smallest == rows - 1,
@@ -266,6 +253,11 @@ class _Guess:
         self.seen[c.name] = f"{c.distinct} different: {what}" + (f"; {missing} missing" if missing else "")
         if not number and not c.whole and c.share(cells.NUMBER) > 0.5 and not c.has_leading_zeros:
             self._said.say(f"{c.name!r} holds texts among its numbers, so it is taken as a category: check this.")
+        elif not number and c.share(cells.NUMBER) < c.share(_WITH_LETTERS) > 0.5:
+            self._said.say(
+                f"{c.name!r} holds numbers with letters behind them, so it is taken as a category: write plain numbers "
+                "if they are to be compared."
+            )
         if c.has_leading_zeros:
             self._said.say(f"{c.name!r} has leading zeros, so it is taken as text.")
         if unit == "months" and "months" not in c.words:
@@ -282,3 +274,12 @@ class _Guess:
                 self._said.say(f"{column.name!r} equals {other.name!r}: one of them can go to `ignore`.")
             elif rows >= ENOUGH_ROWS and column.distinct < rows / 2:
                 self._said.say(f"{column.name!r} says the same as {other.name!r}: one of them can go to `ignore`.")
+
+
+def _is_other_id(column: Column) -> bool:
+    """Whether a column with the name of an id has values as ids have them, though it names no customer."""
+    rows = len(column.values)
+    named = any(name.fullmatch(column.snake) for name in column_names.IDS)
+    differs = column.many or (rows >= ENOUGH_ROWS and column.distinct > OWN_VALUES * rows)
+    only = column.distinct == rows > 2 and column_names.ONLY_IDS.fullmatch(column.snake) is not None
+    return (named and differs and (column.whole or column.numbers is None)) or only

@@ -19,9 +19,9 @@ from shared.errors import Detail, InvalidTable
 from shared.schema.features import Schema
 from shared.tables import cells, file_notes, messages
 from shared.tables.columns import MAX_ROWS, FileColumns, refuse_columns
-from shared.tables.open import OpenTable, Ragged
+from shared.tables.open import OpenTable, records_of
 from shared.tables.repeated_ids import Identities, IdHashes
-from shared.tables.row_checks import ROW_COLUMN, Reading
+from shared.tables.row_checks import ROW_COLUMN, Reading, without_blank_rows
 from shared.tables.value_formats import Recognised, recognise, unread_columns
 
 EARLIEST = date(1900, 1, 1)
@@ -96,6 +96,7 @@ class TableCheck:
         self._missing_words: dict[str, Counter[str]] = {}
         self._label_seen: list[str | None] = []
         self._contradicting: list[int] = []
+        self._blank: list[int] = []
         self._labelled = self._unlabelled = self._churned = 0
         self._ids = IdHashes()
 
@@ -125,18 +126,24 @@ class TableCheck:
             rows = len(next(iter(columns.values())))
             if done + rows + len(ragged) > MAX_ROWS:
                 raise InvalidTable(messages.too_many_rows(MAX_ROWS))
-            batch = self._check(columns, _records(done, rows, ragged), first=not done)
+            records = records_of(done, rows, ragged)
+            if self.schema.id is not None or self.label != "ignored":  # else a blank row may be a customer to score
+                columns, records, blank = without_blank_rows(columns, records)
+                self._blank += blank
+            batch = self._check(columns, records, first=not done)
             self._ids.add(batch.records, batch.columns["user_id"], batch.columns.get("as_of"))
             yield batch
             done += rows
-        self.total = done + len(ragged)
+        self.total = done - len(self._blank) + len(ragged)
+        if not self.total:
+            raise InvalidTable(messages.NO_ROWS)
         width = len(self.table.names)
         lines = [Reject(row.record, None, row.text, messages.ragged(row.cells, width)) for row in ragged]
         if lines:
             yield Batch(np.zeros(0, dtype=np.int64), {}, lines)
 
     def _wanted(self) -> list[str]:
-        known = _header_only(self.table)
+        known = self.table.header()
         schema = self.schema
         Reading(known, schema, np.zeros(0, dtype=np.int64)).require(label=self.label == "required")
         label = None if self.label == "ignored" else schema.label
@@ -214,7 +221,7 @@ class TableCheck:
         if self._surveyed or not any(field in about for _, field, _ in problems.cells()):
             return
         self._surveyed = True
-        known = _header_only(self.table)
+        known = self.table.header()
         actual = {own: name for name in about if (own := known.actual(name)) is not None}
         batches = ({actual[own]: column for own, column in part.items()} for part in self.table.batches(list(actual)))
         recognised = recognise(batches, self.schema, delimiter=self.table.delimiter)
@@ -271,9 +278,13 @@ class TableCheck:
             notes.append(file_notes.nobody_churned(name, self.schema.positive, self._label_seen))
         if self._labelled and self._unlabelled:
             notes.append(file_notes.unlabelled(self._unlabelled, trained=self.label == "required"))
-        if self._contradicting:
-            lines = sorted(self.table.lines_of(self._contradicting[:SHOWN_LINES]).values())
-            notes.append(file_notes.ended_and_stayed(len(self._contradicting), self.table.place_name, lines))
+        for note, records in (
+            (file_notes.blank_lines, self._blank),
+            (file_notes.ended_and_stayed, self._contradicting),
+        ):
+            if records:
+                lines = sorted(self.table.lines_of(records[:SHOWN_LINES]).values())
+                notes.append(note(len(records), self.table.place_name, lines))
         return [*notes, *self._ids.case_note(identities)]
 
 
@@ -281,18 +292,3 @@ def located(table: OpenTable, rejects: Sequence[Reject]) -> list[Detail]:
     """Rejects as details of an error, with their lines in a CSV or their rows in a Parquet file."""
     places = table.lines_of(sorted({reject.record for reject in rejects}))
     return [reject.detail(places[reject.record]) for reject in rejects]
-
-
-def _header_only(table: OpenTable) -> FileColumns:
-    names = tuple(name for name in table.names if name.strip())
-    nothing = pa.array([], pa.string())
-    return FileColumns(names, (nothing,) * len(names), table.delimiter)
-
-
-def _records(done: int, rows: int, ragged: list[Ragged]) -> np.ndarray:
-    """Record numbers of the rows after `done` ones, around those that were skipped for their width."""
-    rows_before = np.arange(done, done + rows, dtype=np.int64)
-    if not ragged:
-        return rows_before + 2
-    skipped = np.array([row.record for row in ragged], dtype=np.int64) - 2 - np.arange(len(ragged))
-    return rows_before + 2 + np.searchsorted(skipped, rows_before, side="right")

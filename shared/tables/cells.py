@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import Any
 
@@ -16,32 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.tables import messages
+from shared.tables import messages, words
 from shared.tables.number_formats import NumberFormat
 
 MAX_CATEGORY = 200
 #: The largest number in single precision, which models count in.
 LARGEST = float(np.finfo(np.float32).max)
-_WORDS = (
-    "na",
-    "n/a",
-    "null",
-    "nan",
-    "none",
-    "nil",
-    "unknown",
-    "missing",
-    "not available",
-    "n.a.",
-    "#n/a",
-    "<na>",
-    "nat",
-)
-#: Texts that mean "missing" in numbers, dates and labels; in a category they may be a value.
-MISSING_WORDS = ("", "?", "-", "--", ".", *(spelt for word in _WORDS for spelt in (word, word.title(), word.upper())))
-MISSING_WORDS += ("NaN", "N/a", "<na>", "NaT")
-#: Texts that mean "missing" in dates alone.
-NO_DATES = (*MISSING_WORDS, "No", "no", "NO", "never", "Never", "0000-00-00")
+#: Dates from this one on mean "for ever": there is none.
+FOREVER = date(2900, 1, 1)
 #: A long id that a spreadsheet has shortened, such as 8.26839E+17.
 SPREADSHEET_ID = r"^\d[.,]\d{2,}[eE]\+\d{2}$"
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
@@ -79,6 +61,12 @@ class CellProblems:
         """Note a column no cell of which can be used."""
         self.count += 1
         self.wrong_columns.setdefault(field, message)
+
+    def count_missing(self, field: str, said: pa.Array) -> None:
+        """Count texts that were read as missing."""
+        if len(said):
+            found = {str(each["values"]): int(each["counts"]) for each in pc.value_counts(said).to_pylist()}
+            self.missing_words.setdefault(field, Counter()).update(found)
 
     def cells(self) -> list[tuple[int, str, str]]:
         """Index of the row, field and message of each cell that is kept, by row."""
@@ -151,15 +139,12 @@ def _numbers_of_text(column: pa.Array, field: str, problems: CellProblems, writt
 
 
 def without_missing_words(
-    column: pa.Array, field: str, problems: CellProblems, words: tuple[str, ...] = MISSING_WORDS
+    column: pa.Array, field: str, problems: CellProblems, missing_words: Collection[str] = words.MISSING
 ) -> pa.Array:
     """Trimmed texts, null where they are blank or a word that means missing; such words are counted."""
     text = pc.utf8_trim_whitespace(column)
-    missing = pc.is_in(text, pa.array(words))
-    said = text.filter(pc.and_(missing, pc.not_equal(text, "")))
-    if len(said):
-        found = {str(each["values"]): int(each["counts"]) for each in pc.value_counts(said).to_pylist()}
-        problems.missing_words.setdefault(field, Counter()).update(found)
+    missing = words.is_one_of(text, missing_words)
+    problems.count_missing(field, text.filter(pc.and_(missing, pc.not_equal(text, ""))))
     return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 
 
@@ -231,12 +216,13 @@ def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str 
     if pa.types.is_timestamp(kind):
         if kind.tz is not None and kind.tz != "UTC":
             column = pc.local_timestamp(column)  # the date that the file's writer would print
-        return column.cast(pa.timestamp(kind.unit)).cast(pa.date32(), safe=False)
+        days = column.cast(pa.timestamp(kind.unit)).cast(pa.date32(), safe=False)
+        return _without_for_ever(days, column, field, problems)
     if pa.types.is_date(kind) or pa.types.is_null(kind):
-        return column.cast(pa.date32())
+        return _without_for_ever(column.cast(pa.date32()), column, field, problems)
     if not pa.types.is_string(kind):
         return _wrong_type(column, field, problems, "dates", pa.date32())
-    text = given = without_missing_words(column, field, problems, NO_DATES)
+    text = given = without_missing_words(column, field, problems, words.NO_DATE)
     if written is not None:
         text = _iso_dates(text, written)
     day = pc.if_else(pc.match_substring_regex(text, _DATE), pc.utf8_slice_codeunits(text, 0, 10), "")
@@ -245,7 +231,16 @@ def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str 
     values = days.take(coded.indices)
     wrong = pc.and_(pc.is_valid(text), pc.is_null(values))
     problems.add(field, wrong, lambda row: messages.not_a_date(column[row], given[row].as_py(), written))
-    return values
+    return _without_for_ever(values, given, field, problems)
+
+
+def _without_for_ever(days: pa.Array, given: pa.Array, field: str, problems: CellProblems) -> pa.Array:
+    """Days that stand for "no end" (9999-12-31) are missing, and counted."""
+    ever = pc.fill_null(pc.greater_equal(days, pa.scalar(FOREVER)), False)
+    if not pc.any(ever).as_py():
+        return days
+    problems.count_missing(field, given.filter(ever).cast(pa.string()))
+    return pc.if_else(ever, pa.scalar(None, pa.date32()), days)
 
 
 def _iso_dates(text: pa.Array, written: str) -> pa.Array:

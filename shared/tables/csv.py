@@ -23,6 +23,7 @@ from shared.tables.columns import Between, FileFormat, nothing, refuse_twice, re
 from shared.tables.formula_guard import unguard_cell
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEP_LINES = frozenset(f"sep={delimiter}".encode() for delimiter in DELIMITERS)
 SNIFF_CHARACTERS = 200_000
 SNIFF_ROWS = 50
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -141,6 +142,8 @@ def _header(path: Path) -> tuple[str, tuple[str, ...]]:
         begin = file.read(MAX_RECORD_BYTES).removeprefix(codecs.BOM_UTF8)
     if not begin.strip():
         raise InvalidTable(messages.EMPTY)
+    if begin[:5].lower() in _SEP_LINES and begin[5:6] in (b"\r", b"\n"):
+        raise InvalidTable(messages.SEP_LINE)
     text = begin.decode("utf-8", errors="ignore")
     delimiter = guess_delimiter(text[:SNIFF_CHARACTERS])
     first = list(islice(records(io.StringIO(text, newline=""), delimiter), 2))

@@ -19,6 +19,14 @@ def number_format(names: Sequence[str], example: str) -> str:
     return f"Numbers of {', '.join(map(repr, names[:SHOWN_HEADERS]))} are written like {example}: read as 1234.5."
 
 
+def undecided_mark(name: str, mark: str) -> str:
+    """A note on a column in which nothing tells a decimal sign from a thousands sign."""
+    return (
+        f"{name!r} has numbers such as 18{mark}500, and nothing in the file tells whether that is 18.5 or, with a "
+        "thousands sign, 18500: read as 18.5. Write 18500 if thousands are meant."
+    )
+
+
 def missing_words(name: str, words: Mapping[str, int]) -> str:
     """A note on the words that count as missing in a column, with their counts."""
     count = sum(words.values())
@@ -65,6 +73,12 @@ def ended_and_stayed(count: int, place_name: str, lines: Sequence[int]) -> str:
     where = f"{place_name} {' and '.join(map(str, lines))}" + (" and others" if count > len(lines) else "")
     rows = "1 row says" if count == 1 else f"{count:,} rows say"
     return f"{rows} stayed, with an end that has passed ({where}): check the label, and whether it is an end."
+
+
+def blank_lines(count: int, place_name: str, lines: Sequence[int]) -> str:
+    """A note on lines without anything in them; `lines` are the first of them."""
+    where = f"{place_name} {' and '.join(map(str, lines))}" + (" and others" if count > len(lines) else "")
+    return f"{'1 line is' if count == 1 else f'{count:,} lines are'} blank and left out ({where})."
 
 
 def label_blank(name: str) -> str:

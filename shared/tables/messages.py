@@ -95,6 +95,14 @@ def other_subscription(start: object) -> str:
 HEADER_AGAIN = "this line repeats the header: remove it"
 
 
+def total(text: object) -> str:
+    return f"{quoted(text)} is a total and no customer: remove this line"
+
+
+def remark(text: object) -> str:
+    return f"nothing but {quoted(text)} stands in this line: remove it, if it is no customer"
+
+
 def ragged(cells: int, width: int) -> str:
     return f"{cells} cells where the header has {width}"
 
@@ -187,6 +195,7 @@ def wrong_columns(details: Sequence[Detail]) -> str:
 EMPTY = "The file is empty: a header line and one line for each customer are needed."
 NUL_BYTES = "The file is not text (it holds NUL bytes): save it as a UTF-8 CSV or as Parquet."
 NOT_UTF_16 = "The file begins as UTF-16 text and is none: save it as UTF-8."
+SEP_LINE = "The first line (sep=…) is for spreadsheets alone: remove it, so that the header comes first."
 OPEN_QUOTE = "a quotation mark is not closed"
 RECORD_TOO_LONG = "A record is longer than 4 MB: a quotation mark is not closed, or this is not a customer table."
 FOOTER_TOO_LARGE = (

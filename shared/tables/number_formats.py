@@ -13,13 +13,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_CODES = "USD|EUR|GBP|CHF|CAD|AUD|NZD|JPY|CNY|INR|BRL|MXN|SEK|NOK|DKK|PLN|CZK|HUF|TRY|ZAR|Kč|kr|zł"
-_CURRENCY = rf"(?:US\$|[$€£¥₹₩₺₴฿]|(?:{_CODES}))"
+_CODES = (
+    "USD|EUR|GBP|CHF|CAD|AUD|NZD|JPY|CNY|INR|BRL|MXN|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|ZAR|RUB|UAH|ILS|AED|SAR|EGP|NGN|KES"
+    "|KRW|SGD|HKD|TWD|THB|IDR|MYR|PHP|VND|COP|CLP|ARS|PEN|PKR|BDT|LKR|Euro|euros?|Kč|kr|zł|Ft|lei"
+)
+_CURRENCY = rf"(?:(?:US|R|A|C|NZ|HK|NT|S)\$|S/\.?|Rs\.?|[$€£¥₹₩₺₴₽₪₫₱₦฿]|(?:{_CODES}))"
 _BEFORE, _AFTER = rf"^(?P<sign>[+-]?)\s*(?P<currency>{_CURRENCY})\s*", rf"\s*(?P<currency>{_CURRENCY})$"
-_BRACKETS, _PERCENT = r"^\(([^()]+)\)$", r"\s*%$"
+_BRACKETS, _PERCENT, _MINUS_BEHIND = r"^\(([^()]+)\)$", r"\s*%$", r"^(\d[\d.,]*)\s*-$"
 _GROUP = r"[ \x{00a0}\x{202f}'’]"
 _SPACED = rf"^[+-]?\d{{1,3}}(?:{_GROUP}\d{{3}})+(?:[.,]\d+)?$"
 _WHOLE = r"^[+-]?\d+$"
+#: Groups of two digits after the first three, as in India: 12,34,567.
+_LAKHS = r"^[+-]?\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?$"
 _MARKS = (".", ",")
 
 
@@ -57,8 +62,8 @@ class NumberFormat:
         The sign or code that stands beside the numbers.
     percent
         A per cent sign stands behind them: 12.5% is read as 12.5.
-    brackets
-        Negative numbers stand in brackets.
+    brackets, minus_behind
+        Negative numbers stand in brackets, or have their minus behind them.
     """
 
     decimal: str = "."
@@ -66,6 +71,7 @@ class NumberFormat:
     currency: str | None = None
     percent: bool = False
     brackets: bool = False
+    minus_behind: bool = False
 
     def plain(self, texts: pa.Array) -> pa.Array:
         """Texts as programs write numbers; a text that is written in another way stays as it is."""
@@ -74,16 +80,19 @@ class NumberFormat:
             mark = r"\." if self.decimal == "," else ","
             pattern = rf"^[+-]?\d{{1,3}}(?:(?:{mark}|{_GROUP})\d{{3}})+(?:{re.escape(self.decimal)}\d*)?$"
             grouped = pc.match_substring_regex(texts, pattern)
+            if mark == ",":
+                grouped = pc.or_(grouped, pc.match_substring_regex(texts, _LAKHS))
             texts = pc.if_else(grouped, pc.replace_substring_regex(texts, rf"{mark}|{_GROUP}", ""), texts)
         return pc.replace_substring(texts, ",", ".") if self.decimal == "," else texts
 
     def example(self) -> str:
-        """The number 1234.5 in this format."""
+        """The number 1234.5 in this format, and how negative ones differ."""
         text = "1" + ({",": ".", ".": ","}[self.decimal] if self.grouped else "") + f"234{self.decimal}5"
         if self.currency is not None:
             text = f"{text} {self.currency}" if self.currency.isalpha() else f"{self.currency}{text}"
         text = f"{text}%" if self.percent else text
-        return f"({text})" if self.brackets else text
+        text = f"{text}, negative ones in brackets" if self.brackets else text
+        return f"{text}, negative ones with the minus behind them" if self.minus_behind else text
 
 
 USUAL = NumberFormat()
@@ -100,16 +109,19 @@ class NumberShapes:
         """Take note of a batch of texts, of which those that mean missing are null."""
         texts = _enough(pc.unique(texts).drop_null())
         self._count("cells", pc.is_valid(texts))
-        self._count("brackets", pc.match_substring_regex(texts, _BRACKETS))
-        self._count("percent", pc.match_substring_regex(texts, _PERCENT))
-        inside = pc.replace_substring_regex(texts, _BRACKETS, r"\1")
-        for pattern in (_BEFORE, _AFTER):
-            found = pc.struct_field(pc.extract_regex(inside, pattern), "currency").drop_null()
-            self._currencies.update(pc.unique(found).to_pylist())
+        outside = _without_currency(texts)
+        self._count("brackets", pc.match_substring_regex(outside, _BRACKETS))
+        inside = pc.replace_substring_regex(outside, _BRACKETS, r"\1")
+        self._count("percent", pc.match_substring_regex(inside, _PERCENT))
+        self._count("minus behind", pc.match_substring_regex(_without_currency(inside), _MINUS_BEHIND))
+        for where, pattern in ((texts, _BEFORE), (texts, _AFTER), (inside, _BEFORE), (inside, _AFTER)):
+            found = pc.struct_field(pc.extract_regex(where, pattern), "currency").drop_null()
+            self._currencies.update(pc.unique(pc.utf8_rtrim(found, ".")).to_pylist())
             self._seen["currency"] += len(found)
         bare = _bare(texts)
         self._count("whole", pc.match_substring_regex(bare, _WHOLE))
         self._count("spaced", pc.match_substring_regex(bare, _SPACED))
+        self._count("thousands,", pc.match_substring_regex(bare, _LAKHS))
         for mark in _MARKS:
             for name, patterns in KINDS.items():
                 self._count(f"{name}{mark}", pc.match_substring_regex(bare, patterns[mark]))
@@ -157,6 +169,7 @@ class NumberShapes:
             currency=next(iter(self._currencies), None),
             percent=bool(seen["percent"]),
             brackets=bool(seen["brackets"]),
+            minus_behind=bool(seen["minus behind"]),
         )
 
 
@@ -181,7 +194,7 @@ def number_formats(shapes: Mapping[str, NumberShapes], *, delimiter: str | None)
     delimiter
         The file's; where it is the comma, an undecided comma within a number groups thousands.
     """
-    proven = {decimal for shape in shapes.values() if (decimal := shape.decides()) is not None}
+    proven = _proven(shapes)
     elsewhere = next(iter(proven)) if len(proven) == 1 else None
     if elsewhere is None and not proven and delimiter == ",":
         elsewhere = "."
@@ -189,10 +202,26 @@ def number_formats(shapes: Mapping[str, NumberShapes], *, delimiter: str | None)
     return {name: written for name, written in found.items() if written is not None and written != USUAL}
 
 
+def undecided(shapes: Mapping[str, NumberShapes], *, delimiter: str | None) -> dict[str, str]:
+    """Columns whose mark may be a decimal sign or a thousands sign, and nothing in the file tells; with that mark."""
+    if len(_proven(shapes)) == 1:
+        return {}
+    marks = {name: shape.ambiguous() for name, shape in shapes.items()}
+    return {name: mark for name, mark in marks.items() if mark == "." or (mark == "," and delimiter != ",")}
+
+
+def _proven(shapes: Mapping[str, NumberShapes]) -> set[str]:
+    return {decimal for shape in shapes.values() if (decimal := shape.decides()) is not None}
+
+
+def _without_currency(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(pc.replace_substring_regex(texts, _BEFORE, r"\1"), _AFTER, "")
+
+
 def _bare(texts: pa.Array) -> pa.Array:
-    """Texts without brackets, currencies and per cent signs; brackets become a minus."""
+    """Texts without brackets, currencies and per cent signs; brackets and a minus behind become a minus."""
     texts = pc.replace_substring_regex(texts, r"^[\x{2212}\x{2013}]\s*", "-")
-    texts = pc.replace_substring_regex(texts, _BRACKETS, r"-\1")
-    texts = pc.replace_substring_regex(texts, _BEFORE, r"\1")
-    texts = pc.replace_substring_regex(texts, _AFTER, "")
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, _PERCENT, ""))
+    texts = pc.replace_substring_regex(_without_currency(texts), _BRACKETS, r"-\1")
+    texts = _without_currency(texts)
+    texts = pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, _PERCENT, ""))
+    return pc.replace_substring_regex(texts, _MINUS_BEHIND, r"-\1")

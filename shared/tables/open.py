@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -93,6 +94,11 @@ class OpenTable(FileFormat):
         """Remove the UTF-8 copy, if there is one."""
         if self.utf8 is not None:
             self.utf8.unlink(missing_ok=True)
+
+    def header(self) -> FileColumns:
+        """The named columns without any rows."""
+        names = tuple(name for name in self.names if name.strip())
+        return FileColumns(names, (pa.array([], pa.string()),) * len(names), self.delimiter)
 
     def batches(self, wanted: Sequence[str] | None = None) -> Iterator[dict[str, pa.Array]]:
         """The rows in the file's order, the wanted columns (headers as in `names`; all if None).
@@ -188,6 +194,15 @@ class OpenTable(FileFormat):
         ]
         message = messages.ragged_file(len(self.ragged), width, lines[first[0].record], first[0].cells)
         raise InvalidTable(message, details=details)
+
+
+def records_of(done: int, rows: int, ragged: Sequence[Ragged]) -> np.ndarray:
+    """Record numbers of the rows after `done` ones, around those that were skipped for their width."""
+    rows_before = np.arange(done, done + rows, dtype=np.int64)
+    if not ragged:
+        return rows_before + 2
+    skipped = np.array([row.record for row in ragged], dtype=np.int64) - 2 - np.arange(len(ragged))
+    return rows_before + 2 + np.searchsorted(skipped, rows_before, side="right")
 
 
 def _unguarded(column: pa.Array) -> pa.Array:

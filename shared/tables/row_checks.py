@@ -19,7 +19,7 @@ from shared.contracts.arrow import feature_fields
 from shared.errors import Detail, InvalidTable
 from shared.schema.features import Feature, Schema
 from shared.schema.units import is_never_negative
-from shared.tables import cells, file_notes, messages
+from shared.tables import cells, file_notes, messages, words
 from shared.tables.columns import FileColumns
 from shared.tables.value_formats import Recognised
 
@@ -107,14 +107,25 @@ class Reading:
         self.problems.add(name, pc.is_null(ids), lambda row: messages.ID_MISSING)
         cut = pc.match_substring_regex(ids, cells.SPREADSHEET_ID)
         self.problems.add(name, cut, lambda row: messages.spreadsheet_id(ids[row]))
+        total = words.is_one_of(ids, words.TOTALS)
+        self.problems.add(name, total, lambda row: messages.total(ids[row]))
+        remark = pc.match_substring_regex(ids, words.REMARK)
+        if pc.any(remark).as_py():
+            alone = pc.and_(remark, self.only_in(self.file.actual(name)))
+            self.problems.add(name, alone, lambda row: messages.remark(ids[row]))
         return ids
+
+    def only_in(self, name: str | None) -> pa.Array:
+        """Rows that are blank in every column but this one."""
+        others = [c for own, c in zip(self.file.names, self.file.columns, strict=True) if own != name]
+        return blank_rows(others, len(self.records))
 
     def header_again(self) -> None:
         """Note the rows that repeat the header in every column."""
         again: pa.Array | None = None
         for name, column in zip(self.file.names, self.file.columns, strict=True):
             if pa.types.is_string(column.type):
-                same = pc.equal(pc.utf8_trim_whitespace(column), name.strip())
+                same = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(column)), name.strip().lower())
                 again = same if again is None else pc.and_(again, same)
                 if not pc.any(again).as_py():
                     return
@@ -171,8 +182,8 @@ class Reading:
             return None
         texts = cells.categories(column, name, self.problems)
         if pa.types.is_string(texts.type):
-            words = tuple(word for word in cells.MISSING_WORDS if word not in self.schema.positive)
-            texts = cells.without_missing_words(texts, name, self.problems, words)
+            missing = words.MISSING - {value.lower() for value in self.schema.positive}
+            texts = cells.without_missing_words(texts, name, self.problems, missing)
         churned = pc.if_else(pc.is_valid(texts), pc.is_in(texts, self._positive(column)), pa.scalar(None, pa.bool_()))
         return churned.cast(pa.int8()), pc.unique(texts).slice(0, SHOWN_LABELS).to_pylist()
 
@@ -220,3 +231,28 @@ class Reading:
         left = [n for n in left if label is None or n.strip() != label.strip()]
         ignored = [name for name in left if name.strip() in ignore]
         return file_notes.columns_left_out(ignored, [name for name in left if name.strip() not in ignore])
+
+
+def blank_rows(columns: Sequence[pa.Array], rows: int) -> pa.Array:
+    """Whether each row has nothing in any of some columns."""
+    blank = pa.array([bool(columns)] * rows, pa.bool_())
+    for column in columns:
+        if not pc.any(blank).as_py():
+            break
+        nothing = pc.is_null(column)
+        if pa.types.is_string(column.type):
+            nothing = pc.or_(nothing, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True))
+        blank = pc.and_(blank, nothing)
+    return blank
+
+
+def without_blank_rows(
+    columns: dict[str, pa.Array], records: np.ndarray
+) -> tuple[dict[str, pa.Array], np.ndarray, list[int]]:
+    """A batch without its blank rows, the record numbers of the others, and those of the blank ones."""
+    blank = blank_rows(list(columns.values()), len(records)) if len(columns) > 1 else pa.array([False])
+    if not pc.any(blank).as_py():
+        return columns, records, []
+    kept = pc.invert(blank)
+    left = {name: column.filter(kept) for name, column in columns.items()}
+    return left, records[np.asarray(kept)], records[np.asarray(blank)].tolist()

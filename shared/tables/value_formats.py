@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.schema.features import Schema
-from shared.tables import cells, file_notes
+from shared.tables import cells, file_notes, words
 from shared.tables.number_formats import NumberFormat, NumberShapes, number_formats
 
 DECIMAL_COMMA = NumberFormat(decimal=",")
@@ -26,6 +26,11 @@ TRUTH = (
     ("ja", "nein"),
     ("oui", "non"),
     ("si", "no"),
+    ("sí", "no"),
+    ("sim", "não"),
+    ("sim", "nao"),
+    ("wahr", "falsch"),
+    ("vrai", "faux"),
 )
 _SEPARATORS = ".-/"
 _ISO = r"^\d{4}-\d{2}-\d{2}"
@@ -55,12 +60,12 @@ class Recognised:
     def notes(self) -> list[str]:
         """One sentence for each thing."""
         notes = list(number_notes(self.numbers))
-        notes += [file_notes.truth_words(name, words) for name, words in self.truth.items()]
+        notes += [file_notes.truth_words(name, pair) for name, pair in self.truth.items()]
         return notes + [file_notes.date_format(name, written) for name, written in self.dates.items()]
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for a report."""
-        truth = {name: list(words) for name, words in self.truth.items()}
+        truth = {name: list(pair) for name, pair in self.truth.items()}
         numbers = {name: written.example() for name, written in self.numbers.items()}
         comma = any(written.decimal == "," for written in self.numbers.values())
         return {"decimal_comma": comma, "numbers": numbers, "truth": truth, "dates": dict(self.dates)}
@@ -101,18 +106,18 @@ def recognise(batches: Iterable[Mapping[str, pa.Array]], schema: Schema, *, deli
         The file's delimiter; None for Parquet.
     """
     numbers = {name: NumberShapes() for name in number_columns(schema)}
-    words: dict[str, set[str] | None] = {}
+    said: dict[str, set[str] | None] = {}
     shapes = {name: _DateShapes() for name in date_columns(schema)}
     for batch in batches:
         texts = {name: column for name, column in batch.items() if pa.types.is_string(column.type)}
         for name in number_columns(schema):
             if name in texts:
                 numbers[name].look(cells.without_missing_words(texts[name], name, cells.CellProblems(1)))
-                words[name] = _words(words.get(name, set()), texts[name])
+                said[name] = _words(said.get(name, set()), texts[name])
         for name, shape in shapes.items():
             if name in texts:
                 shape.look(texts[name])
-    truth = {name: pair for name, found in words.items() if found and (pair := _pair(found)) is not None}
+    truth = {name: pair for name, found in said.items() if found and (pair := _pair(found)) is not None}
     dates = {name: how for name, shape in shapes.items() if (how := shape.written()) is not None}
     return Recognised(number_formats(numbers, delimiter=delimiter), truth, dates)
 
@@ -133,8 +138,7 @@ def _words(before: set[str] | None, column: pa.Array) -> set[str] | None:
     new = pc.unique(pc.utf8_lower(pc.utf8_trim_whitespace(column)))
     if len(new) > MAX_WORDS:
         return None
-    missing = {word.lower() for word in cells.MISSING_WORDS}
-    return before | {word for word in new.to_pylist() if word is not None and word not in missing}
+    return before | {word for word in new.to_pylist() if word is not None and word not in words.MISSING}
 
 
 def _pair(found: set[str]) -> tuple[str, str] | None:
@@ -154,7 +158,7 @@ class _DateShapes:
     def look(self, column: pa.Array) -> None:
         """Take note of a batch."""
         texts = pc.unique(pc.utf8_trim_whitespace(column))
-        texts = texts.filter(pc.invert(pc.is_in(texts, pa.array(cells.NO_DATES))))
+        texts = texts.filter(pc.invert(words.is_one_of(texts, words.NO_DATE)))
         iso = pc.match_substring_regex(texts, _ISO)  # says nothing of the others
         self.cells += len(texts) - (pc.sum(iso).as_py() or 0)
         for separator in _SEPARATORS:
