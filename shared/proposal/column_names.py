@@ -36,11 +36,11 @@ def plain_name(name: str) -> str:
 _WHO = (
     r"customer|client|user|subscriber|account|acct|member|membership|cust|person|contact|household|employee|patient"
     r"|kunden?|nutzer|benutzer|mitglied\w*|teilnehmer|cliente|usuario|socio|titular|abonn\w*|abonad\w+|abonent\w*|assinante"
-    r"|suscriptor|utilisateur|adherent|klant\w*|subscription|contract|contrat\w?|contrato|vertrags?|policy|police|polizza|poliza"
+    r"|suscriptor|klient\w*|utilisateur|adherent|klant\w*|subscription|contract|contrat\w?|contrato|vertrags?|policy|police|polizza|poliza"
     r"|apolice|phone|mobile|telephone|telefon|telefono|imsi|iban"
 )
 _ID_WORD = "id|uid|uuid|guid|no|nr|num|number|nummer|numero|key|ref|code|hash"
-_ID_BEFORE = "id|uid|n|no|nr|num|number|nummer|numero|cod|code|codigo|codice|ref|identificador|identifiant"
+_ID_BEFORE = "id|uid|n|no|nr|num|numer|number|nummer|numero|cod|code|codigo|codice|ref|identificador|identifiant"
 #: Words that end in "id" and name nothing.
 _NO_ID = r"(?!(?:.*_)?(?:\w*paid|bid|grid|covid|humid|valid|invalid|void|rapid|hybrid|liquid|android|kid|mid|aid)$)"
 #: Names of an id, the surest first.
@@ -49,10 +49,12 @@ IDS = (
     re.compile(rf"(?:{_WHO})(?:_?(?:{_ID_WORD}))?|msisdn|clientnum|identifier|identifiant|identificador|kennung"),
     re.compile(rf"(?:{_ID_BEFORE})_(?:(?:de|du|do|da|del|of)_)?(?:l_|la_)?(?:{_WHO})"),
     re.compile(rf"{_NO_ID}(?:.*_(?:id|uid|uuid|guid)|.*id)"),
-    re.compile(r".*_(?:no|nr|num|number|nummer|key|ref)"),
+    re.compile(r".*_(?:no|nr|num|number|key|ref)|.*(?:nr|nummer)"),
 )
 #: Names that can be nothing but ids.
-ONLY_IDS = re.compile(rf"(?:{_WHO})_?(?:id|uid|uuid|guid|no|nr)|id|uid|uuid|guid|.*_(?:id|uid|uuid|guid|no|nr)")
+ONLY_IDS = re.compile(
+    rf"(?:{_WHO})_?(?:id|uid|uuid|guid|no|nr)|id|uid|uuid|guid|.*_(?:id|uid|uuid|guid|no|nr)|.*(?:nr|nummer)"
+)
 
 # --- labels ---------------------------------------------------------------------------------------------------------
 
@@ -67,10 +69,10 @@ GONE = re.compile(
     r"|terminated|deactivated|defected|departed|quit|disconnected|dropped_out|drop_?out|surrendered|churner"
     r"|gekue?ndigt|kue?ndigung|abgewandert|abwanderung|ausgetreten|storniert|storno|verloren"
     r"|resilie|resiliation|desabonne|desabonnement|parti|depart|perdu|baja|de_baja|abandono|abandona|fuga|cancelado|cancela"
-    rf"|cancelo|cancelou|cancelamento|saiu|evasao|desligado|disdetta|abbandono|cessato|opgezegd|vertrokken){_SAID}*"
+    rf"|cancelo|cancelou|cancelamento|saiu|evasao|desligado|disdetta|abbandono|cessato|opgezegd|vertrokken|rezygnacja){_SAID}*"
 )
-TARGET = re.compile(r"target|label|outcome|y|class|ziel|zielvariable|objetivo|cible|alvo")
-STATUS = re.compile(r"(?:.*_)?(?:status|state|lifecycle|statut|estado|zustand|situacao|stato)")
+TARGET = re.compile(r"targets?|labels?|outcome|y|class|event(?:_observed)?|ziel|zielvariable|objetivo|cible|alvo")
+STATUS = re.compile(r"(?:.*_)?(?:\w*status|state|lifecycle|statut|estado|zustand|situacao|stato)")
 #: Columns that say who stays: whether their other value means left is for a person to say.
 STAYS = re.compile(
     rf"(?:{_IS})?(?:active|subscriber|subscribed|subscribing|retained|retention|renewed|renewal|renews|stayed|stays|current|alive"
@@ -79,17 +81,30 @@ STAYS = re.compile(
 #: Words for a customer who has left, wherever they stand.
 GONE_WORDS = re.compile(
     r"churn.*|left|leaver?|leaving|exited|attrited.*|cancell?ed.*|cancell?ation|lost|gone|lapsed|terminated|closed"
-    r"|deactivated|unsubscribed|surrendered|disconnected|departed|resigned|defected|inactive|ex-?customer|former.*"
+    r"|deactivated|unsubscribed|surrendered|disconnected|departed|resigned|defected|inactive|ex-?customer|former.*|expired"
+    r"|ended|drop-?out|dropped.*"
     r"|gekue?ndigt|abgewandert|ausgetreten|storniert|inaktiv|ehemalig.*|resilie|inactif|perdu|baja|de baja|inactivo"
     r"|cancelad[oa]|inativo|perdido|cessato|opgezegd"
 )
 #: Values of a label that mean that somebody left.
-LEFT = re.compile(rf"{GONE_WORDS.pattern}|1|yes|y|true|t|ended|expired|ja|oui|si|sim|j|wahr|vrai|verdadero|tak|evet")
+LEFT = re.compile(rf"{GONE_WORDS.pattern}|1|yes|y|true|t|ja|oui|si|sim|j|wahr|vrai|verdadero|tak|evet")
 STAYED = re.compile(
-    r"0|-1|active|stay\w*|existing.*|retained|current|joined|open|not?|not?[ _-].*|non|nein|nao|n|f|false|falsch|faux"
-    r"|falso|nie|paused|live|remain\w*|continu\w*|in force|kept|loyal|renewed|aktiv|actif|activ[oa]|ativ[oa]|bleibt"
-    r"|geblieben|vigente"
+    r"0|-1|active|stay\w*|existing.*|retained|current|joined|open|not?|not?[ _-].*|non|nein|nee|nao|n|f|false|falsch"
+    r"|faux|falso|nie|paused|live|remain\w*|continu\w*|in force|kept|loyal|renewed|aktiv|actif|activ[oa]|ativ[oa]"
+    r"|bleibt|geblieben|vigente"
 )
+
+_NUMBERED = re.compile(r"^\d+\s*[-–:.)=]\s*(?=\D)")
+
+
+def meaning(value: str) -> str:
+    """What a value of a label says: in lower case, without accents and without a number before it.
+
+    >>> meaning("0 - No"), meaning("Yes "), meaning("1")
+    ('no', 'yes', '1')
+    """
+    return _NUMBERED.sub("", plain_text(value))
+
 
 # --- dates and the contract -----------------------------------------------------------------------------------------
 
@@ -107,7 +122,8 @@ START = re.compile(
     r"(?:_.*)?"
 )
 REASON = re.compile(
-    r"(?:end|cancel\w*|churn|leaving|exit|terminat\w*|kue?ndigungs?)_?(?:reason|grund)|reason_(?:for|of)_\w+"
+    r"(?:end|cancel\w*|churn|leaving|exit|terminat\w*|kue?ndigungs?)_?(?:reason|grund)"
+    r"|(?:reason_(?:for|of)|motif|raison|motivo|causa)_\w+"
 )
 PRICE = re.compile(r"(?:monthly|subscription|plan)_(?:price|charges?|fee|rate|payment)|price|mrr|price_per_month")
 PLANS = (

@@ -15,9 +15,9 @@ _EVENT = (
     r"|transaction|billing|billed|invoice|session|event|recharge|top_?up|call|ticket|complaint|change|changed|watched|played"
 )
 _NAMED = re.compile(
-    r"(?:.*_)?(?:at|on|date|day|datetime|time|timestamp|since|until|ts|created|updated|joined|signup|sign_up|start|end"
+    r"(?:.*_)?(?:at|on|date|day|dt|datetime|time|timestamp|since|until|ts|created|updated|joined|signup|sign_up|start|end"
     r"|started|ended|renewed|renewal|paid|seen|birth\w*|dob|expir\w*|\w*datum|fecha|\w*beginn|\w*ende)"
-    rf"|(?:last|first|latest|previous|next)_(?:\w+_)?(?:{_EVENT})|log_?in|(?:fecha|date|datum|dt)_\w+|birth\w*|geburt\w*"
+    rf"|(?:last|first|latest|previous|next)_(?:\w+_)?(?:{_EVENT})|log_?in|(?:fecha|date|datum|dt|letzte[rs]?|ultim[oa]|derniere?)_\w+|birth\w*|geburt\w*"
     r"|data_(?:de_|di_|do_)?(?:cadastro|inicio|nascimento|ultim\w+|fim|ativacao|cancelamento|iscrizione|nascita|inizio|fine)"
 )
 _CLOCK = (
@@ -34,9 +34,14 @@ _TEXTS = (
     rf"|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}{_CLOCK}"
     rf"|\d{{1,2}}(?:\.|st|nd|rd|th|er)?[ -](?:(?:de|of) )?{_MONTH}(?:[ ,-]+|/)(?:del? )?(?:\d{{4}}|\d{{2}}){_CLOCK}"
     rf"|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}{_CLOCK}"
+    rf"|\d{{8}}T\d{{4,6}}(?:\.\d+)?(?:Z|[+-]\d{{2}}:?\d{{2}})?"
     rf"|{_MONTH} \d{{1,2}} \d{{1,2}}:\d{{2}}:\d{{2}}(?: [A-Z]{{3,4}})? \d{{4}})$"
 )
 MOSTLY = 0.9
+#: Different words that may stand among days in place of one.
+FEW_WORDS = 2
+_MONTHS = re.compile(r"(?:.*_)?(?:month|yyyymm|ym|period\w*|cohort\w*|monat|mes|mois|mese)(?:_.*)?")
+_DATED = re.compile(r"(?:.*_)?(?:date|dt|day|datum|fecha)")
 #: Ranges of numbers that are days: serials of spreadsheets (2000 to 2040; of births from 1927), seconds and
 #: milliseconds since 1970 (1990 to 2065; without a name that speaks of time, 2001 to 2036).
 SERIALS, BIRTHS, SECONDS, MILLISECONDS = (36_500.0, 51_500.0), (10_000.0, 51_500.0), (6.3e8, 3.0e9), (6.3e11, 3.0e12)
@@ -63,19 +68,35 @@ def looks_like_dates(name: str, texts: pa.Array | None, numbers: pa.Array | None
     if texts is None or texts.null_count == len(texts):
         return False
     if numbers is None:
-        return bool((pc.mean(pc.match_substring_regex(texts.drop_null(), _TEXTS)).as_py() or 0) >= MOSTLY)
+        return _are_texts_of_days(texts.drop_null())
     numbers = numbers.drop_null()
-    named = _NAMED.fullmatch(name) is not None
+    named, of_amounts = _NAMED.fullmatch(name) is not None, bool(_AMOUNTS & set(name.split("_")))
     whole = bool(pc.all(pc.equal(pc.floor(numbers), numbers)).as_py())
-    if whole and _share_of_days(numbers) >= MOSTLY and (len(pc.unique(numbers)) > 1 or named):
+    several = len(pc.unique(numbers)) > 1
+    if whole and _share_of_days(numbers) >= MOSTLY and (several or named):
         return True
-    smallest, largest = (float(value.as_py()) for value in pc.min_max(numbers).values())
-    ranges: tuple[tuple[float, float], ...] = ()
+    if whole and _MONTHS.fullmatch(name) and _share_of_days(pc.add(pc.multiply(numbers, 100), 1)) >= MOSTLY:
+        return True
+    ranges: tuple[tuple[float, float], ...] = () if of_amounts or not whole else UNNAMED
     if named:
-        ranges = (BIRTHS if _BORN.fullmatch(name) else SERIALS, SECONDS, MILLISECONDS)
-    elif whole and not _AMOUNTS & set(name.split("_")):
-        ranges = UNNAMED
-    return any(low <= smallest and largest <= high for low, high in ranges)
+        days = BIRTHS if _BORN.fullmatch(name) else SERIALS
+        ranges = (SECONDS, MILLISECONDS) if of_amounts and not _DATED.fullmatch(name) else (days, SECONDS, MILLISECONDS)
+        numbers = numbers.filter(pc.greater(numbers, 0))  # 0 and -1 stand for no moment
+    smallest, largest = (value.as_py() for value in pc.min_max(numbers).values())
+    return smallest is not None and any(low <= smallest and largest <= high for low, high in ranges)
+
+
+def _are_texts_of_days(texts: pa.Array) -> bool:
+    """Whether nearly all texts are days, or those that are none are one or two words."""
+    days = pc.match_substring_regex(texts, _TEXTS)
+    share = pc.mean(days).as_py() or 0
+    return bool(share >= MOSTLY) or (
+        len(pc.unique(texts.filter(days))) > 1 and _are_words(texts.filter(pc.invert(days)))
+    )
+
+
+def _are_words(texts: pa.Array) -> bool:
+    return len(pc.unique(texts)) <= FEW_WORDS and not pc.any(pc.match_substring_regex(texts, r"\d")).as_py()
 
 
 def _share_of_days(numbers: pa.Array) -> float:

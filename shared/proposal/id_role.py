@@ -78,7 +78,7 @@ def _fractions(column: Column) -> int:
 def _repeated_or_blank(rows: pa.Table) -> list[int]:
     """Rows whose id is blank, shortened or a total, or stands in an earlier row (with the same date)."""
     bad, seen = [], set()
-    cut = pc.or_(pc.match_substring_regex(rows["id"], cells.SPREADSHEET_ID), words.is_one_of(rows["id"], words.TOTALS))
+    cut = pc.or_(pc.match_substring_regex(rows["id"], cells.SPREADSHEET_ID), words.is_total(rows["id"]))
     wrong = pc.fill_null(cut, False).to_pylist()
     for row, (key, is_wrong) in enumerate(
         zip(zip(*(c.to_pylist() for c in rows.columns), strict=True), wrong, strict=True)

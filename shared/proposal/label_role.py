@@ -6,13 +6,13 @@ Law: a column is the label by its name and its values together; blanks and a few
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.proposal import column_names as names
-from shared.proposal.column_names import plain_text
+from shared.proposal.column_names import meaning, plain_text
 from shared.proposal.column_profile import Column, tolerated
 from shared.proposal.doubts import Said
 
@@ -54,9 +54,9 @@ class LabelSearch:
 
     def _pair(self, columns: Sequence[Column]) -> bool:
         for column in columns:
-            values = column.label_values
-            if len(values) == 2 or (len(values) > 2 and self._odd(column, values) is not None):
-                self._is_label(column, values)
+            spelt = _spellings(column)
+            if len(spelt) == 2 or (len(spelt) > 2 and self._odd(column, spelt) is not None):
+                self._is_label(column, spelt)
                 return True
         return False
 
@@ -69,22 +69,22 @@ class LabelSearch:
         return False
 
     @staticmethod
-    def _odd(column: Column, values: Mapping[str, int]) -> list[int] | None:
+    def _odd(column: Column, spelt: Sequence[Sequence[str]]) -> list[int] | None:
         """Rows with neither of the two common values; None where there are too many."""
-        common = sorted(values, key=lambda value: -values[value])[:2]
         texts = column.label_texts
-        odd = pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(texts, pa.array(common))))
+        odd = pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(texts, pa.array([*spelt[0], *spelt[1]]))))
         rows = [row for row, is_odd in enumerate(pc.fill_null(odd, False).to_pylist()) if is_odd]
         return rows if len(rows) <= tolerated(len(column.values)) and len(column.values) > FEW else None
 
-    def _is_label(self, column: Column, values: Mapping[str, int]) -> None:
-        common = sorted(sorted(values, key=lambda value: -values[value])[:2])
-        known = _known(common)
-        rarer = min(common, key=lambda value: values[value])
-        self.label, self.positive = column, (known or rarer,)
+    def _is_label(self, column: Column, spelt: Sequence[Sequence[str]]) -> None:
+        known = _known(spelt[:2])
+        self.label, self.positive = column, tuple(known or spelt[1])
         sure = "" if known else ", because it is the rarer value: check this, and correct `positive`"
-        self._said.say(f"The label is {column.name!r}; {self.positive[0]!r} means churned{sure}.")
-        odd = self._odd(column, values) if len(values) > 2 else []
+        means = " and ".join(map(repr, self.positive))
+        self._said.say(
+            f"The label is {column.name!r}; {means} {'means' if len(self.positive) == 1 else 'mean'} churned{sure}."
+        )
+        odd = self._odd(column, spelt) if len(spelt) > 2 else []
         if odd:
             text = f"{column.name!r} has other values, which count as stayed: {{cells}}."
             self._said.doubt(text, odd, column.values)
@@ -123,7 +123,7 @@ class LabelSearch:
 
 def says_left(value: str) -> bool:
     """Whether a value of a column of states says that somebody left."""
-    return names.GONE_WORDS.fullmatch(plain_text(value)) is not None
+    return names.GONE_WORDS.fullmatch(meaning(value)) is not None
 
 
 def only_marks_who_left(column: Column) -> bool:
@@ -132,12 +132,21 @@ def only_marks_who_left(column: Column) -> bool:
     return named is not None and len(column.label_values) == 1 and column.label_texts.null_count > 0
 
 
-def _known(values: Sequence[str]) -> str | None:
+def _spellings(column: Column) -> list[list[str]]:
+    """The values of a label, those that differ by case alone together; the commonest first."""
+    together: dict[str, list[str]] = {}
+    for value in sorted(column.label_values):
+        together.setdefault(plain_text(value), []).append(value)
+    counts = column.label_values
+    return sorted(together.values(), key=lambda values: -sum(counts[value] for value in values))
+
+
+def _known(spelt: Sequence[Sequence[str]]) -> Sequence[str] | None:
     """The one of two values that means left, by what either of them says; None where neither says it."""
-    left = [value for value in values if names.LEFT.fullmatch(plain_text(value))]
-    stayed = [value for value in values if names.STAYED.fullmatch(plain_text(value))]
+    left = [values for values in spelt if names.LEFT.fullmatch(meaning(values[0]))]
+    stayed = [values for values in spelt if names.STAYED.fullmatch(meaning(values[0]))]
     if len(left) != 1 and len(stayed) == 1:
-        left = [value for value in values if value not in stayed]
+        left = [values for values in spelt if values not in stayed]
     return left[0] if len(left) == 1 else None
 
 

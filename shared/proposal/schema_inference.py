@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
 from shared.proposal import column_names
@@ -36,7 +38,10 @@ ENOUGH_ROWS = 20
 MAX_NAME = 200
 #: Share of the rows that have a value of their own in a column of other things' ids.
 OWN_VALUES = 0.3
-_WITH_LETTERS = r"^[+-]?\d[\d.,']* ?[A-Za-z]+\.?$"
+_WITH_LETTERS = r"^[+-]?[^\w\s]?\d[\d.,']* ?[A-Za-z]+\.?$"
+_NUMERIC = r"^[+-]?\s*(?:[$€£¥₹]\s*)?[+-]?\d[\d.,'’ ]*\s*[%€$£]?$"
+HALF = 0.5
+MANY_TEXTS = "texts with many different values"
 #: Files above this many bytes are judged by so many rows.
 WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
 
@@ -131,6 +136,8 @@ def _formats(file: FileColumns, said: Said, between: Between) -> dict[str, Numbe
             shapes[name] = NumberShapes()
             shapes[name].look(cells.without_missing_words(column, name, cells.CellProblems(1)))
     numbers = {n: s for n, s in shapes.items() if s.are_numbers}
+    for name in (name for name, shape in numbers.items() if shape.contradicts):
+        said.say(file_notes.written_in_two_ways(name))
     for name, mark in undecided(numbers, delimiter=file.delimiter).items():
         said.say(file_notes.undecided_mark(name, mark))
     return number_formats(numbers, delimiter=file.delimiter)
@@ -214,6 +221,9 @@ class _Guess:
             else:
                 with self._said.about(f"features.{column.name}"):
                     self._add(column)
+            if why in (None, MANY_TEXTS):
+                with self._said.about("ignore" if why else f"features.{column.name}"):
+                    self._say_texts(column, "left out" if why else "taken as a category")
         self.ignore = [name for names in out.values() for name in names]
         with self._said.about("ignore"):
             for why, names in out.items():
@@ -232,7 +242,7 @@ class _Guess:
             "they tell the outcome": self.roles.tells(c)
             or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),
             "ids, whose values differ in nearly every row or repeat too often to name a customer": _is_other_id(c),
-            "texts with many different values": c.many and c.numbers is None,
+            MANY_TEXTS: c.many and c.numbers is None,
             "they only count the rows": rows >= ENOUGH_ROWS and c.whole and c.distinct == rows
             and c.largest - c.smallest == rows - 1,
         }  # fmt: skip
@@ -251,17 +261,24 @@ class _Guess:
         self.features[c.name] = Feature.model_validate({**told, "whole": whole})
         what = f"{c.smallest:g} to {c.largest:g}" if number else ", ".join(c.examples[:5])[:MAX_NAME]
         self.seen[c.name] = f"{c.distinct} different: {what}" + (f"; {missing} missing" if missing else "")
-        if not number and not c.whole and c.share(cells.NUMBER) > 0.5 and not c.has_leading_zeros:
-            self._said.say(f"{c.name!r} holds texts among its numbers, so it is taken as a category: check this.")
-        elif not number and c.share(cells.NUMBER) < c.share(_WITH_LETTERS) > 0.5:
-            self._said.say(
-                f"{c.name!r} holds numbers with letters behind them, so it is taken as a category: write plain numbers "
-                "if they are to be compared."
-            )
         if c.has_leading_zeros:
             self._said.say(f"{c.name!r} has leading zeros, so it is taken as text.")
         if unit == "months" and "months" not in c.words:
             self._said.say(f"{c.name!r} is taken to be in months.")
+
+    def _say_texts(self, c: Column, what: str) -> None:
+        """Say why a column with numbers in it is none of numbers, with the cells that tell."""
+        if c.texts is None or c.numbers is not None or c.dates is not None or c.has_leading_zeros:
+            return
+        if HALF < c.share(_NUMERIC) < 1:
+            texts = pc.invert(pc.match_substring_regex(c.texts, _NUMERIC))
+            rows = np.flatnonzero(pc.fill_null(texts, False).to_numpy(zero_copy_only=False)).tolist()
+            text = f"{c.name!r} holds texts among its numbers ({{cells}}), so it is {what}: blank them for numbers."
+            self._said.doubt(text, rows, c.values)
+        elif c.share(_WITH_LETTERS) > HALF:
+            self._said.say(
+                f"{c.name!r} holds numbers with letters behind them, so it is {what}: write plain ones if they count."
+            )
 
     def _name_repeats(self, columns: list[Column]) -> None:
         first: dict[bytes, Column] = {}
@@ -280,6 +297,7 @@ def _is_other_id(column: Column) -> bool:
     """Whether a column with the name of an id has values as ids have them, though it names no customer."""
     rows = len(column.values)
     named = any(name.fullmatch(column.snake) for name in column_names.IDS)
-    differs = column.many or (rows >= ENOUGH_ROWS and column.distinct > OWN_VALUES * rows)
-    only = column.distinct == rows > 2 and column_names.ONLY_IDS.fullmatch(column.snake) is not None
-    return (named and differs and (column.whole or column.numbers is None)) or only
+    only = column_names.ONLY_IDS.fullmatch(column.snake) is not None
+    differs = column.distinct > OWN_VALUES * rows if only and rows >= ENOUGH_ROWS else column.many
+    plain = column.whole or column.numbers is None
+    return bool(plain and ((named and differs) or (only and column.distinct == rows > 2)))

@@ -27,6 +27,13 @@ def undecided_mark(name: str, mark: str) -> str:
     )
 
 
+def written_in_two_ways(name: str) -> str:
+    return (
+        f"{name!r} holds numbers that are written in two ways (two decimal signs, two currencies, or a per cent sign "
+        "at some): no numbers are read. Write all of them as 1234.5."
+    )
+
+
 def missing_words(name: str, words: Mapping[str, int]) -> str:
     """A note on the words that count as missing in a column, with their counts."""
     count = sum(words.values())

@@ -22,6 +22,19 @@ _BEFORE, _AFTER = rf"^(?P<sign>[+-]?)\s*(?P<currency>{_CURRENCY})\s*", rf"\s*(?P
 _BRACKETS, _PERCENT, _MINUS_BEHIND = r"^\(([^()]+)\)$", r"\s*%$", r"^(\d[\d.,]*)\s*-$"
 _GROUP = r"[ \x{00a0}\x{202f}'’]"
 _SPACED = rf"^[+-]?\d{{1,3}}(?:{_GROUP}\d{{3}})+(?:[.,]\d+)?$"
+#: Ways to write the same currency.
+_SAME = {
+    "EUR": "€",
+    "Euro": "€",
+    "euro": "€",
+    "euros": "€",
+    "USD": "$",
+    "US$": "$",
+    "GBP": "£",
+    "BRL": "R$",
+    "Rs": "₹",
+    "INR": "₹",
+}
 _WHOLE = r"^[+-]?\d+$"
 #: Groups of two digits after the first three, as in India: 12,34,567.
 _LAKHS = r"^[+-]?\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?$"
@@ -148,7 +161,8 @@ class NumberShapes:
         seen, whole = self._seen, self._seen["cells"]
         both = all(seen[f"decimal{m}"] or seen[f"thousands{o}"] for m, o in ((".", ","), (",", ".")))
         some = 0 < seen["percent"] < whole * 0.9
-        return both or len(self._currencies) > 1 or some or bool(seen["percent"] and seen["currency"])
+        currencies = {_SAME.get(currency, currency) for currency in self._currencies}
+        return both or len(currencies) > 1 or some or bool(seen["percent"] and seen["currency"])
 
     def ambiguous(self) -> str | None:
         """The mark that may be either sign in this column, where nothing in the column decides."""
@@ -166,7 +180,7 @@ class NumberShapes:
         return NumberFormat(
             decimal=decimal if seen[f"decimal{decimal}"] or seen[f"either{decimal}"] or grouped else ".",
             grouped=grouped,
-            currency=next(iter(self._currencies), None),
+            currency=min(self._currencies, default=None),
             percent=bool(seen["percent"]),
             brackets=bool(seen["brackets"]),
             minus_behind=bool(seen["minus behind"]),

@@ -107,7 +107,7 @@ class Reading:
         self.problems.add(name, pc.is_null(ids), lambda row: messages.ID_MISSING)
         cut = pc.match_substring_regex(ids, cells.SPREADSHEET_ID)
         self.problems.add(name, cut, lambda row: messages.spreadsheet_id(ids[row]))
-        total = words.is_one_of(ids, words.TOTALS)
+        total = words.is_total(ids)
         self.problems.add(name, total, lambda row: messages.total(ids[row]))
         remark = pc.match_substring_regex(ids, words.REMARK)
         if pc.any(remark).as_py():

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 #: Texts, in lower case, that mean "missing" in numbers, dates and labels; in a category they may be a value.
 MISSING = frozenset((
-    "", "?", "-", "--", "---", ".", "..", "...", "–", "—", "na", "n/a", "n.a.", "n. a.", "na.", "#n/a", "<na>", "nan",
-    "nat", "null", "(null)", "<null>", "\\n", "none", "nil", "undefined", "(blank)", "(empty)", "missing", "unknown",
-    "not known", "not available", "not applicable", "no data", "error", "#div/0!", "#value!", "#ref!", "#num!",
-    "#name?", "#null!", "k.a.", "k. a.", "keine angabe", "unbekannt", "(leer)", "inconnu", "(vide)", "n.c.", "s/d",
-    "n/d", "n.d.", "sin datos", "desconocido", "desconhecido", "sconosciuto", "onbekend",
+    "", "?", "-", "--", "---", ".", "..", "...", "–", "—", "na", "n/a", "n.a.", "n. a.", "na.", "#n/a", "<na>",
+    "nan", "nat", "null", "(null)", "<null>", "\\n", "none", "nil", "undefined", "(blank)", "(empty)", "missing",
+    "unknown", "not known", "not available", "not applicable", "not set", "tbd", "(none)", "no data", "error",
+    "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!", "k.a.", "k. a.", "keine angabe", "unbekannt",
+    "(leer)", "inconnu", "(vide)", "n.c.", "s/d", "n/d", "n.d.", "sin dato", "sin datos", "non renseigné",
+    "desconocido", "desconhecido", "sconosciuto", "onbekend",
 ))  # fmt: skip
 #: Those that mean it in dates alone.
 NO_DATE = MISSING | frozenset((
@@ -32,7 +33,8 @@ TOTALS = frozenset((
 ))  # fmt: skip
 #: A remark below a table, where nothing else stands in its line.
 REMARK = (
-    r"(?i)^(?:\*.*|©.*|(?:source|note|notes|generated|exported|created|report|as of|confidential|filters?|quelle|stand"
+    r"(?i)^(?:\*.*|©.*|-+|\(?\d+ (?:rows?|records?|zeilen|lignes|filas|righe)\b.*"
+    r"|(?:source|note|notes|generated|exported|created|report|as of|confidential|filters?|quelle|stand"
     r"|hinweis|anmerkung|bericht|fuente|nota|notas|généré|exporté|fonte|total|records|rows|end of)\b.*[\s:].*)$"
 )
 
@@ -41,3 +43,8 @@ def is_one_of(texts: pa.Array, words: Collection[str]) -> pa.Array:
     """Whether each text, already trimmed, is one of some words in lower case; null where it is null."""
     found = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(words)))
     return pc.if_else(pc.is_valid(texts), found, pa.scalar(None, pa.bool_()))
+
+
+def is_total(texts: pa.Array) -> pa.Array:
+    """Whether each text, already trimmed, is a word that stands before a total; null where it is null."""
+    return is_one_of(pc.utf8_rtrim(texts, ": "), TOTALS)
