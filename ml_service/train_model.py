@@ -121,7 +121,7 @@ def _target(options: argparse.Namespace, settings: Settings) -> tuple[Path, str]
     return folder, version
 
 
-def _data(options: argparse.Namespace) -> tuple[Snapshot, dict[str, Any] | None]:
+def read_data(options: argparse.Namespace) -> tuple[Snapshot, dict[str, Any] | None]:
     if options.data is not None:
         table = read_table(options.data, load_schema(options.schema or "retainstream"), label="required")
         for note in table.notes:
@@ -152,7 +152,7 @@ def _train(options: argparse.Namespace) -> list[str]:
     if settings.registry_note is not None and options.out is None:
         print(settings.registry_note, file=sys.stderr)
     folder, version = _target(options, settings)
-    snapshot, simulation = _data(options)
+    snapshot, simulation = read_data(options)
     trained = train(
         snapshot,
         version=version,

@@ -72,8 +72,7 @@ def _last(file: FileColumns, rows: Sequence[int]) -> Mapping[int, str]:
         }
         name, text = next(iter(cells.items()), ("", ""))
         seldom = name and pc.sum(pc.equal(file.column(name), file.column(name)[row])).as_py() <= SHOWN
-        if seldom and (
-            text.lower().rstrip(": ") in words.TOTALS or (len(cells) == 1 and re.search(words.REMARK, text))
-        ):
+        total = pc.any(words.is_total(pa.array([text]))).as_py()
+        if seldom and (total or (len(cells) == 1 and re.search(words.REMARK, text))):
             found[row] = name
     return found

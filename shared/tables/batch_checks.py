@@ -232,7 +232,7 @@ class TableCheck:
     def _reject(self, file: FileColumns, records: np.ndarray, row: int, field: str, message: str) -> Reject:
         actual = file.actual(field)
         value = None if actual is None else file.column(actual)[row].as_py()
-        repeats = value is not None and actual is not None and str(value).strip() == actual.strip()
+        repeats = value is not None and actual is not None and str(value).strip().lower() == actual.strip().lower()
         shown = None if value is None else str(value)[: messages.MAX_QUOTED]
         return Reject(int(records[row]), field, shown, messages.HEADER_AGAIN if repeats else message)
 

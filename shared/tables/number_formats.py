@@ -149,6 +149,11 @@ class NumberShapes:
         numbers = seen["whole"] + seen["spaced"] + sum(seen[f"{name}{m}"] for name in KINDS for m in _MARKS)
         return bool(seen["cells"]) and numbers >= 0.9 * seen["cells"]
 
+    @property
+    def is_money(self) -> bool:
+        """Whether a currency stands beside some of the numbers."""
+        return bool(self._seen["currency"])
+
     def decides(self) -> str | None:
         """The decimal sign that the column proves; None where it proves none, or two."""
         seen = self._seen
@@ -169,12 +174,17 @@ class NumberShapes:
         marks = [mark for mark in _MARKS if self._seen[f"either{mark}"]]
         return marks[0] if len(marks) == 1 and self.decides() is None else None
 
+    def _of_money(self) -> str | None:
+        """The decimal sign of money whose mark stands before three digits: no currency has three decimals."""
+        mark = self.ambiguous() if self.is_money else None
+        return None if mark is None else next(other for other in _MARKS if other != mark)
+
     def format(self, elsewhere: str | None) -> NumberFormat | None:
         """How the column is written, if another column proves the decimal sign `elsewhere`; None if nothing fits."""
         seen, decimal = self._seen, self.decides()
         if self.contradicts or (decimal is None and all(seen[f"either{mark}"] for mark in _MARKS)):
             return None
-        decimal = decimal or elsewhere or ("," if seen["either,"] else ".")
+        decimal = decimal or self._of_money() or elsewhere or ("," if seen["either,"] else ".")
         other = next(mark for mark in _MARKS if mark != decimal)
         grouped = bool(seen[f"thousands{other}"] or seen[f"either{other}"] or seen["spaced"])
         return NumberFormat(
@@ -220,7 +230,7 @@ def undecided(shapes: Mapping[str, NumberShapes], *, delimiter: str | None) -> d
     """Columns whose mark may be a decimal sign or a thousands sign, and nothing in the file tells; with that mark."""
     if len(_proven(shapes)) == 1:
         return {}
-    marks = {name: shape.ambiguous() for name, shape in shapes.items()}
+    marks = {name: shape.ambiguous() for name, shape in shapes.items() if not shape.is_money}
     return {name: mark for name, mark in marks.items() if mark == "." or (mark == "," and delimiter != ",")}
 
 

@@ -31,9 +31,11 @@ TOTALS = frozenset((
     "sous-total", "summe", "gesamt", "gesamtsumme", "zwischensumme", "insgesamt", "durchschnitt", "mittelwert",
     "suma", "total geral", "somme", "moyenne", "promedio", "media", "totale", "somma", "totaal",
 ))  # fmt: skip
+#: A line drawn between the rows of a table.
+RULE = r"^[-=*_]{2,}$"
 #: A remark below a table, where nothing else stands in its line.
 REMARK = (
-    r"(?i)^(?:\*.*|©.*|-+|\(?\d+ (?:rows?|records?|zeilen|lignes|filas|righe)\b.*"
+    r"(?i)^(?:\*.*|©.*|\(?\d+ (?:rows?|records?|zeilen|lignes|filas|righe)\b.*"
     r"|(?:source|note|notes|generated|exported|created|report|as of|confidential|filters?|quelle|stand"
     r"|hinweis|anmerkung|bericht|fuente|nota|notas|généré|exporté|fonte|total|records|rows|end of)\b.*[\s:].*)$"
 )
@@ -46,5 +48,5 @@ def is_one_of(texts: pa.Array, words: Collection[str]) -> pa.Array:
 
 
 def is_total(texts: pa.Array) -> pa.Array:
-    """Whether each text, already trimmed, is a word that stands before a total; null where it is null."""
-    return is_one_of(pc.utf8_rtrim(texts, ": "), TOTALS)
+    """Whether each text, already trimmed, stands before a total, or is a rule between rows; null where it is null."""
+    return pc.or_(is_one_of(pc.utf8_rtrim(texts, ": "), TOTALS), pc.match_substring_regex(texts, RULE))
