@@ -22,8 +22,7 @@ MISSING = frozenset((
 #: Those that mean it in dates alone.
 NO_DATE = MISSING | frozenset((
     "no", "never", "nein", "nie", "non", "jamais", "nunca", "não", "open", "ongoing", "present", "unlimited",
-    "indefinite", "unbefristet", "0000-00-00", "0000-00-00 00:00:00", "00.00.0000", "00/00/0000", "0001-01-01",
-    "0001-01-01 00:00:00", "0001-01-01t00:00:00",
+    "indefinite", "unbefristet", "0000-00-00", "0000-00-00 00:00:00", "00.00.0000", "00/00/0000",
 ))  # fmt: skip
 #: Words that stand where a total stands for customers' ids.
 TOTALS = frozenset((
