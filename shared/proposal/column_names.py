@@ -55,6 +55,12 @@ IDS = (
 ONLY_IDS = re.compile(
     rf"(?:{_WHO})_?(?:id|uid|uuid|guid|no|nr)|id|uid|uuid|guid|.*_(?:id|uid|uuid|guid|no|nr)|.*(?:nr|nummer)"
 )
+#: Columns that count the rows, and those that name people: of no use to a model in a table of few rows either.
+ROW_COUNTS = re.compile(r"row_?(?:no|nr|num|number|id)?|unnamed_\d+|index|idx|f|no|nr|lfd_nr|x|s_no|sl_no|sr_no")
+NAMES = re.compile(
+    r"(?:.*_)?(?:name|names|surname|firstname|lastname|nachname|vorname|nom|prenom|nombre|apellidos?|nome|cognome|address"
+    r"|street|adresse|strasse|direccion|endereco|indirizzo)"
+)
 
 # --- labels ---------------------------------------------------------------------------------------------------------
 

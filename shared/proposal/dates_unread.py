@@ -67,10 +67,10 @@ def looks_like_dates(name: str, texts: pa.Array | None, numbers: pa.Array | None
     """
     if texts is None or texts.null_count == len(texts):
         return False
-    if numbers is None:
-        return _are_texts_of_days(texts.drop_null())
-    numbers = numbers.drop_null()
     named, of_amounts = _NAMED.fullmatch(name) is not None, bool(_AMOUNTS & set(name.split("_")))
+    if numbers is None:
+        return _are_texts_of_days(texts.drop_null(), several=not named)
+    numbers = numbers.drop_null()
     whole = bool(pc.all(pc.equal(pc.floor(numbers), numbers)).as_py())
     several = len(pc.unique(numbers)) > 1
     if whole and _share_of_days(numbers) >= MOSTLY and (several or named):
@@ -86,13 +86,12 @@ def looks_like_dates(name: str, texts: pa.Array | None, numbers: pa.Array | None
     return smallest is not None and any(low <= smallest and largest <= high for low, high in ranges)
 
 
-def _are_texts_of_days(texts: pa.Array) -> bool:
-    """Whether nearly all texts are days, or those that are none are one or two words."""
+def _are_texts_of_days(texts: pa.Array, *, several: bool) -> bool:
+    """Whether nearly all texts are days, or those that are none are one or two words (beside `several` days)."""
     days = pc.match_substring_regex(texts, _TEXTS)
-    share = pc.mean(days).as_py() or 0
-    return bool(share >= MOSTLY) or (
-        len(pc.unique(texts.filter(days))) > 1 and _are_words(texts.filter(pc.invert(days)))
-    )
+    if (pc.mean(days).as_py() or 0) >= MOSTLY:
+        return True
+    return len(pc.unique(texts.filter(days))) > int(several) and _are_words(texts.filter(pc.invert(days)))
 
 
 def _are_words(texts: pa.Array) -> bool:

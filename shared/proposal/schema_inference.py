@@ -232,6 +232,7 @@ class _Guess:
 
     def _why_not(self, c: Column) -> str | None:
         label, rows = self.roles.roles.get("label"), len(c.values)
+        alone = c.distinct == rows > 2  # every row has a value of its own
         reasons = {
             "all cells are blank": c.blank,
             "neither numbers nor short texts": c.texts is None and c.numbers is None,
@@ -242,9 +243,9 @@ class _Guess:
             "they tell the outcome": self.roles.tells(c)
             or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),
             "ids, whose values differ in nearly every row or repeat too often to name a customer": _is_other_id(c),
-            MANY_TEXTS: c.many and c.numbers is None,
-            "they only count the rows": rows >= ENOUGH_ROWS and c.whole and c.distinct == rows
-            and c.largest - c.smallest == rows - 1,
+            MANY_TEXTS: c.numbers is None and (c.many or (alone and _is_called(column_names.NAMES, c))),
+            "they only count the rows": alone and (rows >= ENOUGH_ROWS or _is_called(column_names.ROW_COUNTS, c))
+            and c.whole and c.largest - c.smallest == rows - 1,
         }  # fmt: skip
         return next((why for why, true in reasons.items() if true), None)
 
@@ -296,8 +297,12 @@ class _Guess:
 def _is_other_id(column: Column) -> bool:
     """Whether a column with the name of an id has values as ids have them, though it names no customer."""
     rows = len(column.values)
-    named = any(name.fullmatch(column.snake) for name in column_names.IDS)
-    only = column_names.ONLY_IDS.fullmatch(column.snake) is not None
+    named = any(_is_called(name, column) for name in column_names.IDS)
+    only = _is_called(column_names.ONLY_IDS, column)
     differs = column.distinct > OWN_VALUES * rows if only and rows >= ENOUGH_ROWS else column.many
     plain = column.whole or column.numbers is None
     return bool(plain and ((named and differs) or (only and column.distinct == rows > 2)))
+
+
+def _is_called(names: re.Pattern[str], column: Column) -> bool:
+    return names.fullmatch(column.snake) is not None
