@@ -54,6 +54,7 @@ IDS = (
 #: Names that can be nothing but ids.
 ONLY_IDS = re.compile(
     rf"(?:{_WHO})_?(?:id|uid|uuid|guid|no|nr)|id|uid|uuid|guid|.*_(?:id|uid|uuid|guid|no|nr)|.*(?:nr|nummer)"
+    r"|(?:phone|mobile|telephone|telefono?|imsi|iban|ssn)(?:_\w+)?"
 )
 #: Columns that count the rows, and those that name people: of no use to a model in a table of few rows either.
 ROW_COUNTS = re.compile(r"row_?(?:no|nr|num|number|id)?|unnamed_\d+|index|idx|f|no|nr|lfd_nr|x|s_no|sl_no|sr_no")

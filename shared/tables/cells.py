@@ -22,8 +22,8 @@ from shared.tables.number_formats import NumberFormat
 MAX_CATEGORY = 200
 #: The largest number in single precision, which models count in.
 LARGEST = float(np.finfo(np.float32).max)
-#: Dates from this one on mean "for ever": there is none.
-FOREVER = date(2900, 1, 1)
+#: Ends from this day on mean "for ever": there is none.
+FOREVER = date(2099, 1, 1)
 #: A long id that a spreadsheet has shortened, such as 8.26839E+17.
 SPREADSHEET_ID = r"^\d[.,]\d{2,}[eE]\+\d{2}$"
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
@@ -216,10 +216,9 @@ def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str 
     if pa.types.is_timestamp(kind):
         if kind.tz is not None and kind.tz != "UTC":
             column = pc.local_timestamp(column)  # the date that the file's writer would print
-        days = column.cast(pa.timestamp(kind.unit)).cast(pa.date32(), safe=False)
-        return _without_for_ever(days, column, field, problems)
+        return column.cast(pa.timestamp(kind.unit)).cast(pa.date32(), safe=False)
     if pa.types.is_date(kind) or pa.types.is_null(kind):
-        return _without_for_ever(column.cast(pa.date32()), column, field, problems)
+        return column.cast(pa.date32())
     if not pa.types.is_string(kind):
         return _wrong_type(column, field, problems, "dates", pa.date32())
     text = given = without_missing_words(column, field, problems, words.NO_DATE)
@@ -231,15 +230,16 @@ def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str 
     values = days.take(coded.indices)
     wrong = pc.and_(pc.is_valid(text), pc.is_null(values))
     problems.add(field, wrong, lambda row: messages.not_a_date(column[row], given[row].as_py(), written))
-    return _without_for_ever(values, given, field, problems)
+    return values
 
 
-def _without_for_ever(days: pa.Array, given: pa.Array, field: str, problems: CellProblems) -> pa.Array:
-    """Days that stand for "no end" (9999-12-31) are missing, and counted."""
+def ends(column: pa.Array, field: str, problems: CellProblems, *, written: str | None = None) -> pa.Array:
+    """Dates of ends: as `dates`, but those that stand for "no end" (9999-12-31) are missing, and counted."""
+    days = dates(column, field, problems, written=written)
     ever = pc.fill_null(pc.greater_equal(days, pa.scalar(FOREVER)), False)
     if not pc.any(ever).as_py():
         return days
-    problems.count_missing(field, given.filter(ever).cast(pa.string()))
+    problems.count_missing(field, column.filter(ever).cast(pa.string()))
     return pc.if_else(ever, pa.scalar(None, pa.date32()), days)
 
 

@@ -150,6 +150,9 @@ class Reading:
     def _dates(self, column: pa.Array, name: str, problems: cells.CellProblems) -> pa.Array:
         return cells.dates(column, name, problems, written=self.recognised.dates.get(name))
 
+    def _ends(self, column: pa.Array, name: str, problems: cells.CellProblems) -> pa.Array:
+        return cells.ends(column, name, problems, written=self.recognised.dates.get(name))
+
     def features(self) -> pa.Table:
         """The features in the schema's order and types."""
         columns = [self._feature(name, feature) for name, feature in self.schema.features.items()]
@@ -203,7 +206,7 @@ class Reading:
 
     def subscription(self) -> dict[str, pa.Array]:
         """The columns that speak of the contract, as far as the file has them."""
-        readers: dict[str, Any] = {"start": self._dates, "end": self._dates, "price": self._price}
+        readers: dict[str, Any] = {"start": self._dates, "end": self._ends, "price": self._price}
         found = {}
         for role, name in self.schema.subscription.columns().items():
             values = self.optional(f"subscription {role}", name, readers.get(role, cells.categories))
