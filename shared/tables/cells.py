@@ -22,8 +22,9 @@ from shared.tables.number_formats import NumberFormat
 MAX_CATEGORY = 200
 #: The largest number in single precision, which models count in.
 LARGEST = float(np.finfo(np.float32).max)
-#: Ends from this day on mean "for ever": there is none.
-FOREVER = date(2099, 1, 1)
+#: Days that programs write for "no end", and the day from which every end means that.
+ENDLESS = (date(2099, 12, 31), date(2100, 1, 1), date(2100, 12, 31), date(2199, 12, 31), date(2262, 4, 11))
+FOREVER = date(2999, 1, 1)
 #: A long id that a spreadsheet has shortened, such as 8.26839E+17.
 SPREADSHEET_ID = r"^\d[.,]\d{2,}[eE]\+\d{2}$"
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
@@ -236,7 +237,9 @@ def dates(column: pa.Array, field: str, problems: CellProblems, *, written: str 
 def ends(column: pa.Array, field: str, problems: CellProblems, *, written: str | None = None) -> pa.Array:
     """Dates of ends: as `dates`, but those that stand for "no end" (9999-12-31) are missing, and counted."""
     days = dates(column, field, problems, written=written)
-    ever = pc.fill_null(pc.greater_equal(days, pa.scalar(FOREVER)), False)
+    ever = pc.fill_null(
+        pc.or_(pc.greater_equal(days, pa.scalar(FOREVER)), pc.is_in(days, pa.array(ENDLESS, pa.date32()))), False
+    )
     if not pc.any(ever).as_py():
         return days
     problems.count_missing(field, column.filter(ever).cast(pa.string()))

@@ -161,7 +161,7 @@ def test_more_words_for_missing_are_missing_numbers_and_counted(infer: Infer, fi
     assert told(found, "'tickets': 10 cells count as missing", repr(word))
 
 
-@pytest.mark.parametrize("ever", ["9999-12-31", "31.12.9999", "2999-12-31", "active", "open"])
+@pytest.mark.parametrize("ever", ["9999-12-31", "31.12.9999", "2999-12-31", "2099-12-31", "active", "open"])
 def test_for_ever_is_no_end(infer: Infer, file: Path, ever: str) -> None:
     other = "30.04.2025" if "." in ever else "2025-04-30"
     found = infer(end_date=[other, ever, ever], status=["cancelled", "active", "active"])
