@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from shared.proposal import column_names as names
 from shared.proposal.column_profile import Column, is_word_pair, tolerated
-from shared.proposal.doubts import Said
+from shared.proposal.doubts import SHOWN, Said
 from shared.proposal.id_role import find_id
 from shared.proposal.label_role import LabelSearch, only_marks_who_left, says_left
 
 #: Share of the rows, and of those who stayed, that may have an end: more have a term.
 EVERYBODY, STAYERS = 0.98, 0.02
+FIRST_ROWS = 1_000
 
 
 class Roles:
@@ -97,7 +98,11 @@ class Roles:
         ended = column.dates.is_valid()
         rows = len(column.values)
         if pc.sum(ended).as_py() > EVERYBODY * rows:
-            self._said.say(f"{column.name!r} is left out: nearly every customer has one, so it is a term and no end.")
+            first = [row for row, has in enumerate(ended.slice(0, FIRST_ROWS).to_pylist()) if has][:SHOWN]
+            text = (
+                f"{column.name!r} is left out: nearly every customer has one ({{cells}}), so it is a term and no end."
+            )
+            self._said.doubt(text, first, column.values)
             return False
         label = self.roles.get("label")
         if label is None:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from shared.errors import InvalidTable
 from shared.proposal import column_names
 from shared.proposal.column_profile import Column
-from shared.proposal.doubts import Said
+from shared.proposal.doubts import SHOWN, Said
 from shared.proposal.odd_rows import customers_only
 from shared.proposal.roles import Roles
 from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
@@ -41,6 +41,7 @@ OWN_VALUES = 0.3
 _WITH_LETTERS = r"^[+-]?[^\w\s]?\d[\d.,']* ?[A-Za-z]+\.?$"
 _NUMERIC = r"^[+-]?\s*(?:[$€£¥₹]\s*)?[+-]?\d[\d.,'’ ]*\s*[%€$£]?$"
 HALF = 0.5
+UNREAD_DATES = "they look like dates, in a form that is not read"
 MANY_TEXTS = "texts with many different values"
 #: Files above this many bytes are judged by so many rows.
 WHOLE_BYTES, MANY_ROWS = 32 * 1024 * 1024, 200_000
@@ -209,7 +210,7 @@ class _Guess:
 
     def find_features(self) -> None:
         """Everything else, less what can't help a model."""
-        out: dict[str, list[str]] = {}
+        out: dict[str, list[Column]] = {}
         taken = [self.roles.subscription.get(role) for role in ("start", "end", "end_reason")]
         for column in self.columns:
             if column in self.roles.roles.values() or column in taken:
@@ -217,18 +218,25 @@ class _Guess:
             self._between()
             why = self._why_not(column)
             if why:
-                out.setdefault(why, []).append(column.name)
+                out.setdefault(why, []).append(column)
             else:
                 with self._said.about(f"features.{column.name}"):
                     self._add(column)
             if why in (None, MANY_TEXTS):
                 with self._said.about("ignore" if why else f"features.{column.name}"):
                     self._say_texts(column, "left out" if why else "taken as a category")
-        self.ignore = [name for names in out.values() for name in names]
         with self._said.about("ignore"):
-            for why, names in out.items():
-                self._said.say(f"Left out, {why}: {', '.join(names)}.")
+            self._say_left_out(out)
             self._name_repeats([c for c in self.columns if c.name in self.features])
+
+    def _say_left_out(self, out: dict[str, list[Column]]) -> None:
+        self.ignore = [column.name for columns in out.values() for column in columns]
+        for column in out.pop(UNREAD_DATES, []):
+            rows = np.flatnonzero(column.texts.is_valid()).tolist()[:SHOWN]
+            text = f"Left out, {UNREAD_DATES}: {column.name} ({{cells}}). Write them as 2025-12-31 to use them."
+            self._said.doubt(text, rows, column.values)
+        for why, columns in out.items():
+            self._said.say(f"Left out, {why}: {', '.join(column.name for column in columns)}.")
 
     def _why_not(self, c: Column) -> str | None:
         label, rows = self.roles.roles.get("label"), len(c.values)
@@ -238,7 +246,7 @@ class _Guess:
             "neither numbers nor short texts": c.texts is None and c.numbers is None,
             "always the same": c.distinct == 1 and c.complete,  # with blanks beside it, it says who has one
             "dates": c.dates is not None,
-            "they look like dates, in a form that is not read (write them as 2025-12-31)": c.unread_dates,
+            UNREAD_DATES: c.unread_dates,
             "named like a label (set `label` and `positive` if it is the label)": label is None and self.roles.tells(c),
             "they tell the outcome": self.roles.tells(c)
             or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),

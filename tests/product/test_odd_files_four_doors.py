@@ -97,7 +97,7 @@ FILES = {
     "C1 a term that everybody has": OddFile(
         "Policy No,Policy Expiry Date,visits,spend,tier,Lapsed (Y/N)",
         lambda r: f"{r.id},2027-0{r.id[1]}-01,{r.visits},{r.spend},{r.tier},{'NY'[r.left or 0]}",
-        "Policy No", ("Lapsed (Y/N)", "Y"), ("'Policy Expiry Date'", "term"), ignored=("Policy Expiry Date",),
+        "Policy No", ("Lapsed (Y/N)", "Y"), ("'Policy Expiry Date'", "term", "in line 2"), ignored=("Policy Expiry Date",),
     ),
     "C1 no end is written as for ever": OddFile(
         "member_id,closed_on,visits,spend,tier,left",
@@ -140,7 +140,7 @@ FILES = {
     "C6 dates as serials and in words": OddFile(
         "subscriber_id,fecha_alta,last contact,visits,spend,tier,status",
         lambda r: f"{r.id},4512{r.id[1]},{r.id[1]} Feb 2026,{r.visits},{r.spend},{r.tier},{'cancelled' if r.left else 'active'}",
-        "subscriber_id", ("status", "cancelled"), ("look like dates", "fecha_alta", "last contact"),
+        "subscriber_id", ("status", "cancelled"), ("look like dates", "fecha_alta", "'45122' in line 3"),
         ignored=("fecha_alta", "last contact"),
     ),
     "C8 words for missing": OddFile(
