@@ -59,7 +59,8 @@ class Column:
         self.unread_dates = self.dates is None and looks_like_dates(self.snake, self.texts, self.numbers)
 
     def _read_dates(self, values: pa.Array) -> None:
-        found = read_mostly(lambda *given: cells.ends(*given, written=written_dates(values)), values)
+        self.written_days = written_dates(values)
+        found = read_mostly(lambda *given: cells.ends(*given, written=self.written_days), values)
         self.date_read, self.dates = found, cast(Any, found.values if found is not None else None)
 
     def _read_numbers(self, values: pa.Array) -> None:

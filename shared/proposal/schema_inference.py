@@ -191,6 +191,8 @@ class _Guess:
         """Name the cells that are not of the column's kind, and the words that count as missing."""
         as_date = c in (self.roles.subscription.get("start"), self.roles.subscription.get("end"))
         found = c.date_read if as_date else c.number_read if c.kind == "number" else None
+        if as_date and c.written_days is not None:
+            self._said.say(file_notes.date_format(c.name, c.written_days))
         if found is None:
             if c.said_missing and c.kind == "category":
                 words = ", ".join(map(repr, c.said_missing))

@@ -21,7 +21,7 @@ from shared.tables import cells, file_notes, messages
 from shared.tables.columns import MAX_ROWS, FileColumns, refuse_columns
 from shared.tables.open import OpenTable, records_of
 from shared.tables.repeated_ids import Identities, IdHashes
-from shared.tables.row_checks import ROW_COLUMN, Reading, without_blank_rows
+from shared.tables.row_checks import ROW_COLUMN, SHOWN_LABELS, Reading, without_blank_rows
 from shared.tables.value_formats import Recognised, recognise, unread_columns
 
 EARLIEST = date(1900, 1, 1)
@@ -188,7 +188,7 @@ class TableCheck:
             self._labelled += len(label[0]) - label[0].null_count
             self._unlabelled += label[0].null_count
             self._churned += pc.sum(label[0]).as_py() or 0
-            self._label_seen = self._label_seen or label[1]
+            self._label_seen = list(dict.fromkeys((*self._label_seen, *label[1])))[:SHOWN_LABELS]
         features = reading.features()
         columns |= {FEATURE + name: features.column(name).chunk(0) for name in schema.feature_names}
         email = reading.optional("email", schema.email, cells.identifiers)
@@ -275,7 +275,8 @@ class TableCheck:
         if self.label_is_blank:
             notes.append(file_notes.label_blank(name))
         elif self._labelled and not self._churned:
-            notes.append(file_notes.nobody_churned(name, self.schema.positive, self._label_seen))
+            seen = [value for value in self._label_seen if value is not None]
+            notes.append(file_notes.nobody_churned(name, self.schema.positive, seen))
         if self._labelled and self._unlabelled:
             notes.append(file_notes.unlabelled(self._unlabelled, trained=self.label == "required"))
         for note, records in (

@@ -28,6 +28,8 @@ FOREVER = date(2999, 1, 1)
 #: A long id that a spreadsheet has shortened, such as 8.26839E+17.
 SPREADSHEET_ID = r"^\d[.,]\d{2,}[eE]\+\d{2}$"
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+#: A time behind a date that is not ISO.
+CLOCK = r"(?: \d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 _DATE = (
     r"^\d{4}-\d{2}-\d{2}"
     r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
@@ -247,12 +249,12 @@ def ends(column: pa.Array, field: str, problems: CellProblems, *, written: str |
 
 
 def _iso_dates(text: pa.Array, written: str) -> pa.Array:
-    """Dates such as 31.12.2025 (`D.M.Y`) as ISO ones; what does not look so stays as it is."""
-    year, month, day = (rf"\{written.replace(written[1], '').index(part) + 1}" for part in "YMD")
-    separator = re.escape(written[1])
-    text = pc.replace_substring_regex(
-        text, rf"^(\d{{1,2}}){separator}(\d{{1,2}}){separator}(\d{{4}})$", f"{year}-{month}-{day}"
-    )
+    """Dates such as 31.12.2025 (`D.M.Y`), and those with a time behind, as ISO ones; others stay as they are."""
+    order = written.replace(written[1], "")
+    year, month, day = (rf"\{order.index(part) + 1}" for part in "YMD")
+    parts = (r"(\d{4})" if part == "Y" else r"(\d{1,2})" for part in order)
+    pattern = re.escape(written[1]).join(parts)
+    text = pc.replace_substring_regex(text, rf"^{pattern}{CLOCK}$", f"{year}-{month}-{day}")
     text = pc.replace_substring_regex(text, r"^(\d{4})-(\d)-", r"\1-0\2-")
     return pc.replace_substring_regex(text, r"^(\d{4}-\d\d)-(\d)$", r"\1-0\2")
 

@@ -152,6 +152,7 @@ class _DateShapes:
     def __init__(self) -> None:
         self.cells = 0
         self.like: dict[str, int] = dict.fromkeys(_SEPARATORS, 0)
+        self.year_first: dict[str, int] = dict.fromkeys(_SEPARATORS, 0)
         #: Dates that have no other reading than the day, or the month, first.
         self.sure = {separator: [0, 0] for separator in _SEPARATORS}
 
@@ -162,7 +163,10 @@ class _DateShapes:
         iso = pc.match_substring_regex(texts, _ISO)  # says nothing of the others
         self.cells += len(texts) - (pc.sum(iso).as_py() or 0)
         for separator in _SEPARATORS:
-            pattern = rf"^(?P<a>\d{{1,2}})[{separator}](?P<b>\d{{1,2}})[{separator}](?P<y>\d{{4}})$"
+            year_first = rf"^\d{{4}}[{separator}]\d{{1,2}}[{separator}]\d{{1,2}}{cells.CLOCK}$"
+            found = pc.and_(pc.match_substring_regex(texts, year_first), pc.invert(iso))
+            self.year_first[separator] += pc.sum(found).as_py() or 0
+            pattern = rf"^(?P<a>\d{{1,2}})[{separator}](?P<b>\d{{1,2}})[{separator}](?P<y>\d{{4}}){cells.CLOCK}$"
             parts = pc.extract_regex(texts, pattern).drop_null()
             if len(parts) == 0:
                 continue
@@ -175,9 +179,12 @@ class _DateShapes:
 
     def written(self) -> str | None:
         """Return the format of the dates, if it is the only one that fits nearly all of them; dots mean day first."""
-        separator, count = max(self.like.items(), key=lambda pair: pair[1])
-        if not count or count * 2 < self.cells or sum(self.like.values()) > count:
+        separator = max(_SEPARATORS, key=lambda each: self.like[each] + self.year_first[each])
+        count = max(self.like[separator], self.year_first[separator])
+        if not count or count * 2 < self.cells or sum((*self.like.values(), *self.year_first.values())) > count:
             return None
+        if self.year_first[separator]:
+            return f"Y{separator}M{separator}D"
         day_first, month_first = self.sure[separator]
         if min(day_first, month_first) > CONTRADICTING * (day_first + month_first):
             return None

@@ -18,14 +18,15 @@ import pyarrow as pa
 
 from database.importing.staging import StagedRows
 from gateway.services.importing.check_file import CheckedFile
-from shared.tables.cells import NUMBER
+from shared.tables.cells import CLOCK, NUMBER
 from shared.tables.formula_guard import guard_cell, unguard_cell
 from shared.tables.number_formats import NumberFormat
 from shared.tables.open import OpenTable
 from shared.tables.row_checks import OWN_COLUMNS, REASON_COLUMN, ROW_COLUMN
 from shared.tables.value_formats import Recognised
 
-_LOCAL = re.compile(r"\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4})\s*")
+_LOCAL = re.compile(rf"\s*(\d{{1,2}})[./-](\d{{1,2}})[./-](\d{{4}}){CLOCK}\s*")
+_YEAR_FIRST = re.compile(rf"\s*(\d{{4}})[./-](\d{{1,2}})[./-](\d{{1,2}}){CLOCK}\s*")
 
 
 def write_rejects(table: OpenTable, checked: CheckedFile, out: Path) -> None:
@@ -120,7 +121,7 @@ def _safe(cell: str) -> str:
 
 def _iso(cell: str, written: str) -> str:
     """Write a date as ISO: the rejected rows alone may not show the format of their column."""
-    parts = _LOCAL.fullmatch(cell)
+    parts = (_YEAR_FIRST if written[0] == "Y" else _LOCAL).fullmatch(cell)
     if parts is None:
         return _safe(cell)
     at = dict(zip(written.replace(written[1], ""), map(int, parts.groups()), strict=True))

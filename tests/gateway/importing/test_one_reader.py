@@ -204,3 +204,11 @@ def test_a_row_of_every_kind_is_told_alike_over_several_batches(tmp_path: Path) 
         (9, "id", "the id is missing"),
         (10, "id", "the id 'a' stands in row 1 already with the same date, keep one of them"),
     ]
+
+
+def test_the_values_of_a_label_that_nobody_has_are_told_of_every_batch(tmp_path: Path) -> None:
+    rows = {"id": list("abcd"), "day": ["2026-01-01"] * 4, "hours": ["1"] * 4, "plan": ["x"] * 4,
+            "left": [None, None, None, "no"], "since": ["2025-01-01"] * 4, "until": [None] * 4}  # fmt: skip
+    pq.write_table(pa.table(rows), tmp_path / "table.parquet")
+    told = compare(tmp_path / "table.parquet", SCHEMAS[0], tmp_path)
+    assert any("'left' is never 'yes'; it holds 'no'." in note for note in told.notes or [])

@@ -99,17 +99,21 @@ def test_rejected_rows_of_a_table_without_ids_keep_their_numbers(world: World, t
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("written, days", [
+    ("M/D/Y", ["12/31/2024", "05/04/2025", "13/31/2024"]), ("Y/M/D", ["2024/12/31", "2025/5/4", "2024/13/31"]),
+    ("D.M.Y", ["31.12.2024 9:05", "04.05.2025 12:00:00", "31.13.2024"]),
+])  # fmt: skip
 def test_dates_that_only_the_whole_file_could_tell_apart_are_written_out_in_the_rejects(
-    world: World, tmp_path: Path
+    world: World, tmp_path: Path, written: str, days: list[str]
 ) -> None:
     path = tmp_path / "a.csv"
-    lines = ["id;hours;city;paid;since;price", "a;1,5;x;ja;12/31/2024;9,5", "b;viel;'=x;nein;05/04/2025;9,5",
-             "c;1;z;ja;13/31/2024;9,5"]  # fmt: skip
+    lines = ["id;hours;city;paid;since;price", f"a;1,5;x;ja;{days[0]};9,5", f"b;viel;'=x;nein;{days[1]};9,5",
+             f"c;1;z;ja;{days[2]};9,5"]  # fmt: skip
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     told, rejects = bring(world, path, WITH_ID, keep_good=True)
-    assert told["recognised"]["dates"] == {"since": "M/D/Y"}
+    assert told["recognised"]["dates"] == {"since": written}
     rows = put_right(rejects, hours="2,5", since="2025-05-04")
-    assert [row[5] for row in rows[1:]] == ["2025-05-04", "13/31/2024"]
+    assert [row[5] for row in rows[1:]] == ["2025-05-04", days[2]]
     bring(world, rejects, WITH_ID)
     assert present(world, WITH_ID)["b"] == (2.5, "=x", 0.0, 9.5)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from shared.errors import InvalidTable
@@ -115,6 +116,21 @@ def test_a_word_that_ends_in_id_is_none_and_a_number_of_another_thing_is_no_feat
 def test_dates_in_other_forms_are_left_out_by_name(infer: Infer, name: str, cells: list[str]) -> None:
     found = infer(**{name: cells})
     assert name in found.schema.ignore and told(found, "look like dates", name)
+
+
+@pytest.mark.parametrize("cells, days, written", [
+    (["2026/02/01", "2025/12/9"], ["2026-02-01", "2025-12-09"], "Y/M/D"),
+    (["2026-2-1", "2025-12-19"], ["2026-02-01", "2025-12-19"], "Y-M-D"),
+    (["31/12/2025 14:05", "03/04/2025 9:00"], ["2025-12-31", "2025-04-03"], "D/M/Y"),
+    (["31.12.2025 14:05:10", "03.04.2025 9:00:00"], ["2025-12-31", "2025-04-03"], "D.M.Y"),
+])  # fmt: skip
+def test_dates_without_doubt_are_read_and_told(
+    infer: Infer, file: Path, cells: list[str], days: list[str], written: str
+) -> None:
+    found = infer(2, start_date=cells)
+    table = read_table(file, found.schema)
+    assert table.subscription["start"].cast(pa.string()).to_pylist() == days
+    assert told(found, "'start_date'", written) and any(written in note for note in table.notes)
 
 
 @pytest.mark.parametrize("name, cells", [
