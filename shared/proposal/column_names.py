@@ -35,8 +35,10 @@ def plain_name(name: str) -> str:
 
 _WHO = (
     r"customer|client|user|subscriber|account|acct|member|membership|cust|person|contact|household|employee|patient"
-    r"|kunden?|nutzer|benutzer|mitglied\w*|teilnehmer|cliente|usuario|socio|titular|abonn\w*|abonad\w+|abonent\w*|assinante"
-    r"|suscriptor|klient\w*|utilisateur|adherent|klant\w*|subscription|contract|contrat\w?|contrato|vertrags?|policy|police|polizza|poliza"
+    r"|kunden?|nutzer|benutzer|mitglied\w*|teilnehmer|cliente|usuario|socio|titular|abonn\w*|abonad\w+"
+    r"|abonent\w*|assinante"
+    r"|suscriptor|klient\w*|utilisateur|adherent|klant\w*|subscription|contract|contrat\w?|contrato"
+    r"|vertrags?|policy|police|polizza|poliza"
     r"|apolice|phone|mobile|telephone|telefon|telefono|imsi|iban"
 )
 _ID_WORD = "id|uid|uuid|guid|no|nr|num|number|nummer|numero|key|ref|code|hash"
@@ -59,7 +61,8 @@ ONLY_IDS = re.compile(
 #: Columns that count the rows, and those that name people: of no use to a model in a table of few rows either.
 ROW_COUNTS = re.compile(r"row_?(?:no|nr|num|number|id)?|unnamed_\d+|index|idx|f|no|nr|lfd_nr|x|s_no|sl_no|sr_no")
 NAMES = re.compile(
-    r"(?:.*_)?(?:name|names|surname|firstname|lastname|nachname|vorname|nom|prenom|nombre|apellidos?|nome|cognome|address"
+    r"(?:.*_)?(?:name|names|surname|firstname|lastname|nachname|vorname|nom|prenom|nombre|apellidos?|nome"
+    r"|cognome|address"
     r"|street|adresse|strasse|direccion|endereco|indirizzo)"
 )
 
@@ -69,26 +72,35 @@ CHURN = re.compile(r"(?:.*_)?churn(?:ed|er)?(?:_.*)?")
 #: Columns about churn that are no label, and those that are one only where nothing else is.
 ABOUT_CHURN = re.compile(r".*_(?:reasons?|category|categories|dates?|type|comments?|cause|why)")
 CHURN_SCORE = re.compile(r".*_(?:risk|score|risk_score|probability|prob|propensity|prediction|predicted)")
-_IS = "(?:is|has|have|had|ist|hat|est|a|ha|flag|customer|kunde|client|cliente)_"
-_SAID = "(?:_(?:flag|label|value|status|indicator|ind|yn|y_n|j_n|o_n|s_n|company|service|customer|kunde|client))"
+_IS = "(?:is|has|have|will|did|had|ist|hat|est|a|ha|flag|customer|kunde|client|cliente)_"
+_SAID = (
+    "(?:_(?:flag|label|value|status|indicator|ind|yn|y_n|j_n|o_n|s_n|company|service|customer|kunde|client|subscription"
+    "|account|membership|contract|policy|plan))"
+)
 GONE = re.compile(
-    rf"(?:{_IS})?(?:exit(?:ed)?|left|leave[rs]?|attrition|attrited|cancel(?:l?ed|l?ation)?|lapsed?|gone|lost|unsubscribed?"
-    r"|terminated|deactivated|defected|departed|quit|disconnected|dropped_out|drop_?out|surrendered|churner"
-    r"|gekue?ndigt|kue?ndigung|abgewandert|abwanderung|ausgetreten|storniert|storno|verloren"
-    r"|resilie|resiliation|desabonne|desabonnement|parti|depart|perdu|baja|de_baja|abandono|abandona|fuga|cancelado|cancela"
-    rf"|cancelo|cancelou|cancelamento|saiu|evasao|desligado|disdetta|abbandono|cessato|opgezegd|vertrokken|rezygnacja){_SAID}*"
+    rf"(?:{_IS})?(?:exit(?:ed)?|left|leave[rs]?|attrition|attrited|cancel(?:l?ed|l?ation)?|lapsed?|gone"
+    rf"|lost|unsubscribed?"
+    r"|terminated|deactivated|defected|departed|quit|stopped|disconnected|dropped_out|drop_?out|surrendered|churner"
+    r"|gekue?ndigt|kue?ndigung|abgewandert|abwanderung|abgemeldet|ausgetreten|storniert|storno|verloren"
+    r"|resilie|resiliation|desabonne|desabonnement|parti|depart|perdu|baja|(?:dado_)?de_baja|perdido"
+    r"|abandono|abandona|fuga|cancelado|cancela"
+    rf"|cancelo|cancelou|cancelamento|saiu|evasao|desligado|disdetta|abbandono|cessato|opgezegd|vertrokken"
+    rf"|rezygnacja){_SAID}*"
 )
 TARGET = re.compile(r"targets?|labels?|outcome|y|class|event(?:_observed)?|ziel|zielvariable|objetivo|cible|alvo")
 STATUS = re.compile(r"(?:.*_)?(?:\w*status|state|lifecycle|statut|estado|zustand|situacao|stato)")
 #: Columns that say who stays: whether their other value means left is for a person to say.
 STAYS = re.compile(
-    rf"(?:{_IS})?(?:active|subscriber|subscribed|subscribing|retained|retention|renewed|renewal|renews|stayed|stays|current|alive"
-    r"|aktiv|actif|activo|ativo|abonne|suscrito|member|customer)(?:_(?:member|customer|user|flag|status|subscriber|subscription))?"
+    rf"(?:{_IS})?(?:active|subscriber|subscribed|subscribing|retained|retention|renewed|renewal|renews"
+    rf"|stayed|stays|current|alive"
+    r"|aktiv|actif|activo|ativo|abonne|suscrito|member|customer)(?:_(?:member|customer|user|flag|status"
+    r"|subscriber|subscription))?"
 )
 #: Words for a customer who has left, wherever they stand.
 GONE_WORDS = re.compile(
     r"churn.*|left|leaver?|leaving|exited|attrited.*|cancell?ed.*|cancell?ation|lost|gone|lapsed|terminated|closed"
-    r"|deactivated|unsubscribed|surrendered|disconnected|departed|resigned|defected|inactive|ex-?customer|former.*|expired"
+    r"|deactivated|unsubscribed|surrendered|disconnected|departed|resigned|defected|inactive|ex-?customer"
+    r"|former.*|expired"
     r"|ended|drop-?out|dropped.*"
     r"|gekue?ndigt|abgewandert|ausgetreten|storniert|inaktiv|ehemalig.*|resilie|inactif|perdu|baja|de baja|inactivo"
     r"|cancelad[oa]|inativo|perdido|cessato|opgezegd"
@@ -96,7 +108,8 @@ GONE_WORDS = re.compile(
 #: Values of a label that mean that somebody left.
 LEFT = re.compile(rf"{GONE_WORDS.pattern}|1|yes|y|true|t|ja|oui|si|sim|j|wahr|vrai|verdadero|tak|evet")
 STAYED = re.compile(
-    r"0|-1|active|stay\w*|existing.*|retained|current|joined|open|not?|not?[ _-].*|non|nein|nee|nao|n|f|false|falsch"
+    r"0|-1|active|stay\w*|existing.*|retained|current|joined|open|not?|not?[ _-].*|non|nein|nee|nao|n|f"
+    r"|false|falsch"
     r"|faux|falso|nie|paused|live|remain\w*|continu\w*|in force|kept|loyal|renewed|aktiv|actif|activ[oa]|ativ[oa]"
     r"|bleibt|geblieben|vigente"
 )
@@ -119,13 +132,17 @@ AS_OF = re.compile(
     r"as_?of(?:_date)?|snapshot(?:_date)?|(?:observation|reference|reporting|extraction|extract)_date|stichtag"
 )
 END = re.compile(
-    r"(?:.*_)?(?:end|ended|cancel\w*|churn|churned|terminat\w*|expir\w*|closed|closing|left|exit\w*|lapse\w*|unsubscri\w*"
-    r"|deactivat\w*|disconnect\w*|departure|surrender\w*|\w*ende|kue?ndigung\w*|austritt\w*|resiliation|fin|baja|termino"
+    r"(?:.*_)?(?:end|ended|cancel\w*|churn|churned|terminat\w*|expir\w*|closed|closing|left|exit\w*"
+    r"|lapse\w*|unsubscri\w*"
+    r"|deactivat\w*|disconnect\w*|departure|surrender\w*|\w*ende|kue?ndigung\w*|austritt\w*|resiliation"
+    r"|fin|baja|termino"
     r"|cancelamento|saida)(?:_.*)?"
 )
 START = re.compile(
-    r"(?:.*_)?(?:start|started|sign_?up|join|joined|joining|regist\w*|created|since|activat\w*|begin|enrol\w*|onboard\w*|opened"
-    r"|opening|subscribed|effective_from|effective_date|\w*beginn|anmelde\w*|eintritt\w*|inscri\w*|d_effet|debut|adhesion|alta|inicio|cadastro)"
+    r"(?:.*_)?(?:start|started|sign_?up|join|joined|joining|regist\w*|created|since|activat\w*|begin"
+    r"|enrol\w*|onboard\w*|opened"
+    r"|opening|subscribed|effective_from|effective_date|\w*beginn|anmelde\w*|eintritt\w*|inscri\w*"
+    r"|d_effet|debut|adhesion|alta|inicio|cadastro)"
     r"(?:_.*)?"
 )
 REASON = re.compile(
@@ -135,7 +152,8 @@ REASON = re.compile(
 PRICE = re.compile(r"(?:monthly|subscription|plan)_(?:price|charges?|fee|rate|payment)|price|mrr|price_per_month")
 PLANS = (
     re.compile(
-        r"(?:current_|subscription_)?(?:plan|contract|tariff|tier|package|tarif|vertrag|plano)(?:_(?:type|name|plan|tier))?"
+        r"(?:current_|subscription_)?(?:plan|contract|tariff|tier|package|tarif|vertrag|plano)(?:_(?:type"
+        r"|name|plan|tier))?"
     ),
     re.compile(r"\w+_(?:plan|type)"),
 )

@@ -11,21 +11,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _EVENT = (
-    r"log_?in|logon|seen|visit|order|purchase|payment|paid|contact|activity|active|used|usage|access|renewal|update|updated"
-    r"|transaction|billing|billed|invoice|session|event|recharge|top_?up|call|ticket|complaint|change|changed|watched|played"
+    r"log_?in|logon|seen|visit|order|purchase|payment|paid|contact|activity|active|used|usage|access"
+    r"|renewal|update|updated"
+    r"|transaction|billing|billed|invoice|session|event|recharge|top_?up|call|ticket|complaint|change"
+    r"|changed|watched|played"
 )
 _NAMED = re.compile(
-    r"(?:.*_)?(?:at|on|date|day|dt|datetime|time|timestamp|since|until|ts|created|updated|joined|signup|sign_up|start|end"
+    r"(?:.*_)?(?:at|on|date|day|dt|datetime|time|timestamp|since|until|ts|created|updated|joined|signup"
+    r"|sign_up|start|end"
     r"|started|ended|renewed|renewal|paid|seen|birth\w*|dob|expir\w*|\w*datum|fecha|\w*beginn|\w*ende)"
-    rf"|(?:last|first|latest|previous|next)_(?:\w+_)?(?:{_EVENT})|log_?in|(?:fecha|date|datum|dt|letzte[rs]?|ultim[oa]|derniere?)_\w+|birth\w*|geburt\w*"
-    r"|data_(?:de_|di_|do_)?(?:cadastro|inicio|nascimento|ultim\w+|fim|ativacao|cancelamento|iscrizione|nascita|inizio|fine)"
+    rf"|(?:last|first|latest|previous|next)_(?:\w+_)?(?:{_EVENT})|log_?in|(?:fecha|date|datum|dt"
+    rf"|letzte[rs]?|ultim[oa]|derniere?)_\w+|birth\w*|geburt\w*"
+    r"|data_(?:de_|di_|do_)?(?:cadastro|inicio|nascimento|ultim\w+|fim|ativacao|cancelamento|iscrizione"
+    r"|nascita|inizio|fine)"
 )
 _CLOCK = (
     r"(?:(?:[T ,]+|, at )\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?"
     r"(?: ?(?:Z|UTC|GMT|CET|CEST|[ECMP][SD]T|[+-]\d{2}:?\d{2}))*)?"
 )
 _MONTH = (
-    r"(?i:jan|feb|f[eé]v|mar|m[aä]r|apr|avr|abr|may|ma[ig]|jun|juin|giu|jul|juil|lug|aug|ao[uû]|ago|sep|set|oct|okt|out|ott|nov"
+    r"(?i:jan|feb|f[eé]v|mar|m[aä]r|apr|avr|abr|may|ma[ig]|jun|juin|giu|jul|juil|lug|aug|ao[uû]|ago|sep"
+    r"|set|oct|okt|out|ott|nov"
     r"|dec|d[eé]c|dez|dic|ene|gen|fev)[a-zäéûúç]*\.?"
 )
 _WEEKDAY = r"(?i:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"

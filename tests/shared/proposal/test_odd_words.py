@@ -49,6 +49,7 @@ def told(found: InferredSchema, *words: str) -> bool:
     ("Churn", ["1 - Yes", "1 - Yes", "0 - No"], ["1 - Yes"]), ("Churn", ["Leave", "Leave", "Stay"], ["Leave"]),
     ("Churn", ["No", "no", "Yes", "YES"], ["YES", "Yes"]), ("Target", ["Graduate", "Dropout", "Enrolled"], ["Dropout"]),
     ("Kundenstatus", ["aktiv", "ruhend", "gekündigt"], ["gekündigt"]), ("Statut", ["Actif", "Résilié"], ["Résilié"]),
+    ("dado_de_baja", ["si", "si", "no"], ["si"]), ("cancelled_subscription", [1, 1, 0], ["1"]),
     ("policy_status", ["In force", "Lapsed", "Surrendered"], ["Lapsed", "Surrendered"]),
 ])  # fmt: skip
 def test_a_label_is_known_in_other_words(infer: Infer, name: str, values: list[Any], positive: list[str]) -> None:
