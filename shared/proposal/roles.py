@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.clock import utc_now
 from shared.proposal import column_names as names
 from shared.proposal.column_profile import Column, is_word_pair, tolerated
 from shared.proposal.doubts import SHOWN, Said
 from shared.proposal.id_role import find_id
 from shared.proposal.label_role import LabelSearch, only_marks_who_left, says_left
+from shared.tables import cells
 
 #: Share of the rows, and of those who stayed, that may have an end: more have a term.
 EVERYBODY, STAYERS = 0.98, 0.02
@@ -53,6 +55,7 @@ class Roles:
             if column.date_read is not None and column.date_read.values.null_count <= tolerated(len(column.values)):
                 self.roles["as_of"] = column
                 self._said.say(f"The date of each row is {column.name!r}.")
+                self._say_ahead(column)
                 without = [row for row, day in enumerate(column.date_read.values.to_pylist()) if day is None]
                 if without:
                     text = f"{column.name!r} holds no date in some rows: {{cells}}. Put these rows right."
@@ -132,6 +135,17 @@ class Roles:
             found = next((c for c in self._free(name) if fits(c)), None) if role not in self.subscription else None
             if found is not None:
                 self.subscription[role] = found
+        if "start" in self.subscription:
+            self._say_ahead(self.subscription["start"])
+
+    def _say_ahead(self, column: Column) -> None:
+        """Name the days that an import refuses because they lie in the future."""
+        days = cells.dates(column.values, column.name, cells.CellProblems(1), written=column.written_days)
+        ahead = pc.fill_null(pc.greater(days, pa.scalar(utc_now().date())), False).to_pylist()
+        rows = [row for row, is_ahead in enumerate(ahead) if is_ahead]
+        if rows:
+            text = f"{column.name!r} holds days in the future: {{cells}}. Put these rows right."
+            self._said.doubt(text, rows, column.values, column=column.name)
 
 
 def _is_plan(column: Column) -> bool:

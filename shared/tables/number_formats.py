@@ -145,9 +145,12 @@ class NumberShapes:
     @property
     def are_numbers(self) -> bool:
         """Whether nearly all of the different texts are numbers, written in one way or another."""
+        return bool(self._seen["cells"]) and self._numbers >= 0.9 * self._seen["cells"]
+
+    @property
+    def _numbers(self) -> int:
         seen = self._seen
-        numbers = seen["whole"] + seen["spaced"] + sum(seen[f"{name}{m}"] for name in KINDS for m in _MARKS)
-        return bool(seen["cells"]) and numbers >= 0.9 * seen["cells"]
+        return seen["whole"] + seen["spaced"] + sum(seen[f"{name}{mark}"] for name in KINDS for mark in _MARKS)
 
     @property
     def is_money(self) -> bool:
@@ -163,9 +166,9 @@ class NumberShapes:
     @property
     def contradicts(self) -> bool:
         """Whether the column proves both signs, or two currencies, or has signs at some of its numbers only."""
-        seen, whole = self._seen, self._seen["cells"]
+        seen = self._seen
         both = all(seen[f"decimal{m}"] or seen[f"thousands{o}"] for m, o in ((".", ","), (",", ".")))
-        some = 0 < seen["percent"] < whole * 0.9
+        some = 0 < seen["percent"] < self._numbers * 0.9
         currencies = {_SAME.get(currency, currency) for currency in self._currencies}
         return both or len(currencies) > 1 or some or bool(seen["percent"] and seen["currency"])
 

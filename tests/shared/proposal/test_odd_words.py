@@ -211,3 +211,20 @@ def test_a_file_of_blank_lines_alone_has_no_rows(infer: Infer, file: Path) -> No
     file.write_text("user_id|n|m\n||\n||\n")
     with pytest.raises(InvalidTable, match="no rows"):
         read_table(file, schema)
+
+
+@pytest.mark.parametrize("name", ["start_date", "as_of"])
+def test_days_in_the_future_are_named_as_the_import_refuses_them(infer: Infer, file: Path, name: str) -> None:
+    found = infer(10, **{name: [f"2024-01-{k + 1:02}" for k in range(9)] + ["2998-01-01"]})
+    assert told(found, f"'{name}' holds days in the future: '2998-01-01' in line 11") and name in found.refused
+    with pytest.raises(InvalidTable, match=f"line 11, {name}: 2998-01-01 lies in the future"):
+        read_table(file, found.schema)
+
+
+def test_a_header_again_does_not_hide_how_few_different_numbers_are_written(infer: Infer, file: Path) -> None:
+    found = infer(6, share=["12%", "n/a"], fee=["€5", "€5"])
+    text = file.read_text()
+    file.write_text(text + text.splitlines()[0].upper() + "\n")
+    with pytest.raises(InvalidTable) as caught:
+        read_table(file, found.schema)
+    assert {detail["row"] for detail in caught.value.details} == {8}
