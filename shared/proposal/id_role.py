@@ -5,6 +5,7 @@ Law: a few blank or repeated cells never take the id away; they are named with t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ from shared.proposal.doubts import Said
 from shared.proposal.label_role import FEW, SHOWN_CANDIDATES
 from shared.tables import cells, words
 
+#: Rows from which a coincidence between two columns is none.
+ENOUGH_ROWS = 20
+#: Share of the rows that have a value of their own in a column of other things' ids.
+OWN_VALUES = 0.3
 #: A code of letters and digits, as programs make them for keys.
 _CODE = r"^[A-Za-z0-9+/=_-]*(?:[A-Za-z][A-Za-z0-9+/=_-]*\d|\d[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]*$"
 
@@ -39,8 +44,9 @@ def find_id(columns: Sequence[Column], as_of: Column | None, said: Said) -> Colu
             )
             _say_bad(first, bad, said)
             return first
-    near = [repr(name) for name in dict.fromkeys(c.name for c in named if c.distinct > 1)][:SHOWN_CANDIDATES]
-    seen = f" Too many rows share a value or lack one in {', '.join(near)}." if near else ""
+    near = {c.name: c.distinct for c in named if c.distinct > 1}
+    listed = ", ".join(f"{n!r} ({near[n]:,} different values)" for n in list(near)[:SHOWN_CANDIDATES])
+    seen = f" Too many rows share a value or lack one in {listed}." if near else ""
     said.say(
         "No id was found: no column with the name of an id has a value of its own in nearly every row, so "
         f"customers are the rows 1, 2, 3 … of this file.{seen} Set `id` if a column names the customer."
@@ -87,3 +93,18 @@ def _repeated_or_blank(rows: pa.Table) -> list[int]:
             bad.append(row)
         seen.add(key)
     return bad
+
+
+def is_other_id(column: Column) -> bool:
+    """Whether a column with the name of an id has values as ids have them, though it names no customer."""
+    rows = len(column.values)
+    named = any(is_called(name, column) for name in names.IDS)
+    only = is_called(names.ONLY_IDS, column)
+    differs = column.distinct > OWN_VALUES * rows if only and rows >= ENOUGH_ROWS else column.many
+    plain = column.whole or column.numbers is None
+    return bool(plain and ((named and differs) or (only and column.distinct == rows > 2)))
+
+
+def is_called(kind: re.Pattern[str], column: Column) -> bool:
+    """Whether the whole name of a column is of this kind."""
+    return kind.fullmatch(column.snake) is not None

@@ -15,29 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.errors import InvalidTable
 from shared.proposal import column_names
 from shared.proposal.column_profile import Column
 from shared.proposal.doubts import SHOWN, Said
+from shared.proposal.id_role import ENOUGH_ROWS, is_called, is_other_id
+from shared.proposal.number_columns import formats_of
 from shared.proposal.odd_rows import customers_only
 from shared.proposal.roles import Roles
 from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
 from shared.schema.toml import schema_toml
 from shared.schema.units import WHOLE_UNITS
-from shared.tables import cells, file_notes
+from shared.tables import file_notes
 from shared.tables.columns import Between, FileColumns, nothing
-from shared.tables.number_formats import NumberFormat, NumberShapes, number_formats, undecided
 from shared.tables.open import open_table, read_columns
 from shared.tables.value_formats import number_notes
 
-#: Rows from which a coincidence between two columns is none.
-ENOUGH_ROWS = 20
 MAX_NAME = 200
-#: Share of the rows that have a value of their own in a column of other things' ids.
-OWN_VALUES = 0.3
 _WITH_LETTERS = r"^[+-]?[^\w\s]?\d[\d.,']* ?[A-Za-z]+\.?$"
 _NUMERIC = r"^[+-]?\s*(?:[$€£¥₹]\s*)?[+-]?\d[\d.,'’ ]*\s*[%€$£]?$"
 HALF = 0.5
@@ -128,22 +124,6 @@ def infer_schema(
     return InferredSchema(schema, tuple(notes), guess.seen, said.refused, said.keys)
 
 
-def _formats(file: FileColumns, said: Said, between: Between) -> dict[str, NumberFormat]:
-    """How the numbers of the columns that hold numbers are written; where two readings are possible, it is said."""
-    shapes: dict[str, NumberShapes] = {}
-    for name, column in zip(file.names, file.columns, strict=True):
-        between()
-        if pa.types.is_string(column.type):
-            shapes[name] = NumberShapes()
-            shapes[name].look(cells.without_missing_words(column, name, cells.CellProblems(1)))
-    numbers = {n: s for n, s in shapes.items() if s.are_numbers}
-    for name in (name for name, shape in numbers.items() if shape.contradicts):
-        said.say(file_notes.written_in_two_ways(name))
-    for name, mark in undecided(numbers, delimiter=file.delimiter).items():
-        said.say(file_notes.undecided_mark(name, mark))
-    return number_formats(numbers, delimiter=file.delimiter)
-
-
 class _Guess:
     """One pass over the columns: their roles, and what is left for the model."""
 
@@ -153,7 +133,7 @@ class _Guess:
         self._between, self._said = between, said
         said.places = places
         stripped = Counter(name.strip() for name in file.names)
-        written = _formats(file, said, between)
+        written = formats_of(file, said, between)
         self.columns = []
         for name, column in zip(file.names, file.columns, strict=True):
             between()
@@ -252,9 +232,9 @@ class _Guess:
             "named like a label (set `label` and `positive` if it is the label)": label is None and self.roles.tells(c),
             "they tell the outcome": self.roles.tells(c)
             or (label is not None and rows >= ENOUGH_ROWS and c.codes == label.codes),
-            "ids, whose values differ in nearly every row or repeat too often to name a customer": _is_other_id(c),
-            MANY_TEXTS: c.numbers is None and (c.many or (alone and _is_called(column_names.NAMES, c))),
-            "they only count the rows": alone and (rows >= ENOUGH_ROWS or _is_called(column_names.ROW_COUNTS, c))
+            "ids, whose values differ in nearly every row or repeat too often to name a customer": is_other_id(c),
+            MANY_TEXTS: c.numbers is None and (c.many or (alone and is_called(column_names.NAMES, c))),
+            "they only count the rows": alone and (rows >= ENOUGH_ROWS or is_called(column_names.ROW_COUNTS, c))
             and c.whole and c.largest - c.smallest == rows - 1,
         }  # fmt: skip
         return next((why for why, true in reasons.items() if true), None)
@@ -302,17 +282,3 @@ class _Guess:
                 self._said.say(f"{column.name!r} equals {other.name!r}: one of them can go to `ignore`.")
             elif rows >= ENOUGH_ROWS and column.distinct < rows / 2:
                 self._said.say(f"{column.name!r} says the same as {other.name!r}: one of them can go to `ignore`.")
-
-
-def _is_other_id(column: Column) -> bool:
-    """Whether a column with the name of an id has values as ids have them, though it names no customer."""
-    rows = len(column.values)
-    named = any(_is_called(name, column) for name in column_names.IDS)
-    only = _is_called(column_names.ONLY_IDS, column)
-    differs = column.distinct > OWN_VALUES * rows if only and rows >= ENOUGH_ROWS else column.many
-    plain = column.whole or column.numbers is None
-    return bool(plain and ((named and differs) or (only and column.distinct == rows > 2)))
-
-
-def _is_called(names: re.Pattern[str], column: Column) -> bool:
-    return names.fullmatch(column.snake) is not None

@@ -28,7 +28,7 @@ from gateway.services.jobs import work
 from ml_service import score, train_model
 from ml_service.data import leakage
 from ml_service.data.dataset import Snapshot
-from ml_service.data.splitting import customer_groups
+from ml_service.data.grouping import customer_groups
 from ml_service.training.pipeline import Effort, train
 from shared.errors import LeakFound, ServiceError
 from shared.schema.features import Schema, load_schema, parse_schema
