@@ -162,6 +162,12 @@ class InsufficientData(ServiceError):
     code = "insufficient_data"
 
 
+class Unchanged(ServiceError):
+    """Data and parameters of a training are those of the live model, so there is nothing new to learn."""
+
+    code = "unchanged"
+
+
 class LeakFound(ServiceError):
     """A feature gives away the outcome; `details` names each such feature with its evidence."""
 

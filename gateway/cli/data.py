@@ -205,16 +205,19 @@ def import_outcomes(file: Path, **flags: bool) -> None:
 @click.command()
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature although it looks like a leak.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this feature out of the model.")
-def train(allow_leaks: tuple[str, ...], without: tuple[str, ...]) -> None:
+@click.option("--again", is_flag=True, help="Train even if data and parameters are those of the live model.")
+def train(allow_leaks: tuple[str, ...], without: tuple[str, ...], again: bool) -> None:
     """Train a model on the matured snapshots; it goes live if it is not worse than the live one."""
     environment = prepare()
-    params = checked_params(environment.database, TrainingParams(allow_leaks, without))
+    params = checked_params(environment.database, TrainingParams(allow_leaks, without, again))
     print_training(run_here(environment, kinds.TRAIN, params), without)
 
 
 def print_training(result: dict[str, Any], without: tuple[str, ...] = ()) -> None:
     """Print how good a trained model is, and whether it went live."""
     figures = result["metrics"]
+    if result["unchanged"]:
+        click.echo(result["message"])
     left_out = f", without {', '.join(without)}" if without else ""
     click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows{left_out}.")
     click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")

@@ -9,7 +9,7 @@ from gateway.routes.customers import customer_history, customers, listing
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs
-from gateway.routes.models import model
+from gateway.routes.models import model, training
 from gateway.routes.scoring import predictions
 
 ALL_BLUEPRINTS = (
@@ -26,6 +26,7 @@ ALL_BLUEPRINTS = (
     exports.bp,
     predictions.bp,
     model.bp,
+    training.bp,
     jobs.bp,
     schema.bp,
     pages.bp,

@@ -18,13 +18,14 @@ import structlog
 
 from ml_service.data.dataset import Snapshot, read_params, read_snapshot
 from ml_service.data.simulated import simulated
+from ml_service.model import artefacts
 from ml_service.model.churn_model import ChurnModel
 from ml_service.training.backtest import backtest
 from ml_service.training.pipeline import Effort, train
 from shared.clock import iso, utc_now
 from shared.contracts import arrow
 from shared.contracts.api import Backtest, TrainParams, TrainReport
-from shared.errors import CorruptModel, ServiceError
+from shared.errors import CorruptModel, ServiceError, Unchanged
 from shared.web.logs import LogLevel, configure_logs, log_everything
 
 BODY_FILE, MODEL_FOLDER = "snapshot.arrow", "model"
@@ -115,8 +116,11 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
     params = job.params or TrainParams(model_version=job.version, table_schema={})
     champion, notes = _sibling(job, params.champion_version)
     decided, _ = _sibling(job, params.decided_version)
+    snapshot = _snapshot(job)
+    if not params.again:
+        _require_change(job, params, snapshot)
     trained = train(
-        _snapshot(job),
+        snapshot,
         version=job.version,
         seed=params.seed,
         threads=job.threads,
@@ -128,9 +132,35 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
         notes=[*notes, *params.notes],
         progress=_ProgressSender(pipe),
     )
-    about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256}
+    about = {"created_at": iso(utc_now()), "data_sha256": trained.report.data_sha256, **_determines(params)}
     trained.model.save(job.folder / MODEL_FOLDER, about=about)
     return trained.report
+
+
+def _determines(params: TrainParams) -> dict[str, Any]:
+    """What determines a model beside its data, for its manifest."""
+    return {"trials": params.trials, "time_budget_s": params.time_budget_s, "seed": params.seed}
+
+
+def _require_change(job: Job, params: TrainParams, snapshot: Snapshot) -> None:
+    """Raise Unchanged if a training on these rows would make the champion once more."""
+    if params.champion_version is None:
+        return
+    try:
+        manifest = artefacts.read_manifest(job.registry / params.champion_version)
+    except CorruptModel:
+        return
+    wanted = {
+        "data_sha256": snapshot.without(params.without).checksum(),
+        "left_out": [name for name in snapshot.schema.features if name in params.without],
+        "natural_rate": snapshot.natural_rate,
+        "libraries": artefacts.library_versions(),
+        **_determines(params),
+    }
+    if {name: manifest.get(name) for name in wanted} == wanted:
+        raise Unchanged(
+            f"There is nothing new to learn: rows, features and parameters are those of model {params.champion_version}."
+        )
 
 
 def _sibling(job: Job, version: str | None) -> tuple[ChurnModel | None, list[str]]:

@@ -1,4 +1,4 @@
-"""Models over REST: the live version, training, all versions and their reports, promotion and rollback.
+"""Models over REST: the live version, all versions and their reports, promotion and rollback.
 
 Law: every figure comes from the training's report on held-out rows.
 """
@@ -14,20 +14,15 @@ from pydantic import BaseModel, Field, StrictBool
 from database.customers import customer_base
 from database.jobs import job_lists
 from database.models import models
-from gateway.openapi import Body, Failure, Legacy, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import answer_job, answers_job
-from gateway.routes.schemas import Balanced
+from gateway.openapi import Body, Failure, answers, blueprint, ok
 from gateway.security.authentication import current_user
 from gateway.services import kinds
-from gateway.services.jobs.params import TrainingParams
 from gateway.services.models import promotions
-from gateway.services.models.training_params import checked_params
 from gateway.web_environment import environment
 from shared.contracts.api import HTML_TYPE
 from shared.errors import NotFound
 
 bp = blueprint("model", __name__, prefix="/api/model")
-TRAIN_WAIT_S = 300.0
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
 _PAGE: dict[Any, Any] = {
     "200": {"description": "Done", "content": {"text/html": {"schema": {"type": "string"}}}},
@@ -56,37 +51,6 @@ class Status(BaseModel):
     horizon_days: int | None = Field(description="Days that its scores cover; null where its table did not say")
     last_updated: str | None
     performance: Improvement
-
-
-class TrainBody(Legacy):
-    """Old clients send `{}`."""
-
-    allow_leaks: list[str] = Field(default_factory=list, max_length=100, description="Features the leak guard allows")
-    without: list[str] = Field(default_factory=list, max_length=500, description="Features to leave out, by name")
-
-
-class TrainMetrics(BaseModel):
-    """Figures on held-out rows at natural prevalence, and balanced ones."""
-
-    auc: float | None
-    precision: float | None
-    recall: float | None
-    f1_score: float | None
-    training_samples: int
-    model_version: str
-    threshold: float
-    prevalence: float
-    n: int
-    balanced: Balanced
-
-
-class Trained(BaseModel):
-    """A finished training."""
-
-    message: str
-    metrics: TrainMetrics
-    promoted: bool
-    decision: str
 
 
 class ImportanceOut(BaseModel):
@@ -199,17 +163,6 @@ def _improvement(report: Mapping[str, Any]) -> Improvement:
         return Improvement(improved=None, previous_auc=before, current_auc=now, improvement=None)
     gain = f"{now - before:+.2f} ({(now / before - 1) * 100:+.1f}%)"
     return Improvement(improved=now > before, previous_auc=before, current_auc=now, improvement=gain)
-
-
-@bp.post("/train", summary="Train on the matured snapshots", responses=answers_job(Trained))
-def train(body: TrainBody) -> Response:
-    """The worker runs `services.models.training.run`. Waits up to 300 s, then answers 202 with the job (RFC 7240)."""
-    return answer_job(
-        kinds.TRAIN,
-        checked_params(environment().database, TrainingParams(tuple(body.allow_leaks), tuple(body.without))),
-        default_wait_s=TRAIN_WAIT_S,
-        done=lambda result: ok(result, message="Model training completed"),
-    )
 
 
 @bp.get("/features", summary="Every feature's importance", responses=answers(Features))

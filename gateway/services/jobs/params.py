@@ -29,10 +29,13 @@ class TrainingParams:
         Features that the leak guard accepts.
     without
         Features that are left out of the model.
+    again
+        Train even if data and parameters are those of the live model.
     """
 
     allow_leaks: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True)

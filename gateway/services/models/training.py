@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import chain, islice
@@ -30,7 +31,7 @@ from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
-from shared.errors import InsufficientData, NoCustomers, ServiceError
+from shared.errors import InsufficientData, NoCustomers, ServiceError, Unchanged
 from shared.schema.features import Schema
 
 log = structlog.get_logger()
@@ -51,18 +52,44 @@ NOBODY_LEFT = (
 LATE_DAYS = 7
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a training.
+
+    Attributes
+    ----------
+    model
+        The new version; the live one if there was nothing new to learn.
+    promoted
+        Whether it went live.
+    unchanged
+        Why there is no new version; None if there is one.
+    """
+
+    model: Model
+    promoted: bool
+    unchanged: str | None = None
+
+
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
     """Train on the snapshots matured by the data's last date; promote the model if the gate allows it."""
     with work.database.read() as connection:
         last = facts.last_date(connection)
     if last is None:
         raise NoCustomers(NO_CUSTOMERS)
-    leaks, without = params.allow_leaks, params.without
-    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=leaks, without=without)
-    report = model.figures
+    outcome = train(
+        work,
+        today=last,
+        user_id=work.job.user_id,
+        allow_leaks=params.allow_leaks,
+        without=params.without,
+        again=params.again,
+    )
+    model, report = outcome.model, outcome.model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {
-        "message": "Model training completed",
+        "message": outcome.unchanged or "Model training completed",
+        "unchanged": outcome.unchanged is not None,
         "metrics": {
             **metrics,
             "model_version": model.version,
@@ -71,8 +98,8 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
             "n": report["test"]["n"],
             "balanced": report["test"]["balanced"],
         },
-        "promoted": promoted,
-        "decision": model.decision,
+        "promoted": outcome.promoted,
+        "decision": outcome.unchanged or model.decision,
         "notes": report["warnings"],
     }
 
@@ -86,7 +113,8 @@ def train(
     seed: int = 0,
     allow_leaks: Sequence[str] = (),
     without: Sequence[str] = (),
-) -> tuple[Model, bool]:
+    again: bool = True,
+) -> Outcome:
     """Train one version on the dates matured by `today` and decide whether it goes live.
 
     Parameters
@@ -99,6 +127,8 @@ def train(
         Features that the leak guard accepts although they reveal the outcome; the report names them.
     without
         Features that are left out of the model; the report names them.
+    again
+        Train even if rows and parameters are those of the live model.
     """
     schema, checksum = _base(work.database)
     champion, version, model_id = _reserved(work, checksum, today)
@@ -112,12 +142,15 @@ def train(
         allow_leaks=list(allow_leaks),
         without=list(without),
         notes=_notes(work.database, today),
+        again=again,
     )
     try:
         report = _send(work, schema, params, today)
-    except ServiceError:
+    except ServiceError as error:
         with work.database.write() as connection:
             models.release(connection, model_id)
+        if isinstance(error, Unchanged) and comparable is not None:
+            return Outcome(comparable, promoted=False, unchanged=error.message)
         raise
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
@@ -130,7 +163,7 @@ def train(
         model = models.get(connection, version)
     assert model is not None
     log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)
-    return model, allowed
+    return Outcome(model, promoted=allowed)
 
 
 def _reserved(work: Work, checksum: str, today: str) -> tuple[Model | None, str, int]:
