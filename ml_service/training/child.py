@@ -159,7 +159,8 @@ def _require_change(job: Job, params: TrainParams, snapshot: Snapshot) -> None:
     }
     if {name: manifest.get(name) for name in wanted} == wanted:
         raise Unchanged(
-            f"There is nothing new to learn: rows, features and parameters are those of model {params.champion_version}."
+            "There is nothing new to learn: rows, features and parameters are those of model "
+            f"{params.champion_version}."
         )
 
 

@@ -94,7 +94,7 @@ def test_four_requests_wait_and_the_fifth_gets_the_job(own: Stack) -> None:
 
 def test_progress_only_grows_and_anybody_signed_in_sees_it(own: Stack) -> None:
     api, other = own.analyst(), own.person("viewer")
-    job = _accepted(api.post(TRAIN, {}, headers=ASYNC))
+    job = _accepted(api.post(TRAIN, {"again": True}, headers=ASYNC))
     seen: list[float] = []
     stages: set[str | None] = set()
 
@@ -120,7 +120,7 @@ def test_progress_only_grows_and_anybody_signed_in_sees_it(own: Stack) -> None:
 def test_a_running_training_can_be_cancelled_and_another_started(own: Stack) -> None:
     api = own.analyst()
     versions = api.data("/api/model/versions")["versions"]
-    job = _accepted(api.post(TRAIN, None, headers=ASYNC))
+    job = _accepted(api.post(TRAIN, {"again": True}, headers=ASYNC))
     wait_until(lambda: api.job(job["id"])["progress"] > 0, "the training runs")
     assert api.data("/api/model/status")["status"] == "training"
     answer = api.ask("DELETE", f"/api/jobs/{job['id']}")
@@ -131,7 +131,7 @@ def test_a_running_training_can_be_cancelled_and_another_started(own: Stack) -> 
     assert ended["result"] is None
     assert api.data("/api/model/versions")["versions"] == versions, "no half of a model stays"
     assert {path.name for path in own.models.glob("[0-9]*")} == {each["version"] for each in versions}
-    again = _accepted(api.post(TRAIN, {}, headers=ASYNC))
+    again = _accepted(api.post(TRAIN, {"again": True}, headers=ASYNC))
     now = wait_until(
         lambda: ((j := api.job(again["id"]))["progress"] > 0.02 or j["state"] not in ("queued", "running")) and j,
         "a new training runs",
@@ -243,7 +243,7 @@ def test_a_job_whose_worker_is_killed_is_done_again_and_nothing_half_is_seen(new
     api = own.analyst()
     before = _seen(api)
     versions = [each["version"] for each in api.data("/api/model/versions")["versions"]]
-    train = _accepted(api.post(TRAIN, {}, headers=ASYNC))
+    train = _accepted(api.post(TRAIN, {"again": True}, headers=ASYNC))
     wait_until(lambda: api.job(train["id"])["progress"] > 0.02, "the training runs")
     with own.frozen("ml"):
         score = _accepted(api.post(PREDICT, {}, headers=ASYNC))
@@ -275,7 +275,7 @@ def _seen(api: Api) -> Any:
 
 def test_a_training_whose_ml_service_is_killed_fails_with_a_reason(own: Stack) -> None:
     api = own.analyst()
-    job = _accepted(api.post(TRAIN, {}, headers=ASYNC))
+    job = _accepted(api.post(TRAIN, {"again": True}, headers=ASYNC))
     wait_until(lambda: api.job(job["id"])["progress"] > 0, "the training runs")
     own.stop("ml", number=signal.SIGKILL)
     ended = api.ended(job["id"], 30)

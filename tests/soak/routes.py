@@ -288,7 +288,7 @@ TASKS: tuple[Task, ...] = (
     Task(("POST /api/model/promote", "POST /api/model/rollback"), _promote, 5, 20),
     Task(("POST /api/dashboard/predict",), _job("POST /api/dashboard/predict", **SAMPLE), 5, 10),
     Task(("POST /api/predictions/generate",), _job("POST /api/predictions/generate", **SAMPLE), 5, 10),
-    Task(("POST /api/model/train",), _job("POST /api/model/train", json={}), 5, 60),
+    Task(("POST /api/model/train",), _job("POST /api/model/train", json={"again": True}), 5, 60),
 )
 COVERED = frozenset(route for task in TASKS for route in task.routes)
 

@@ -33,7 +33,7 @@ def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: Wo
     vouched["features"]["plan"]["known_at_scoring"] = True
     with demo_world.database.write() as connection:
         connection.execute(update(tables.base).values(schema_json=json.dumps(vouched)))
-    result = demo_world.do("train", training.run)
+    result = demo_world.do("train", training.run, {"again": True})
     metrics = result["metrics"]
     with demo_world.database.read() as connection:
         model = models.get(connection, metrics["model_version"])
@@ -50,6 +50,24 @@ def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: Wo
     with demo_world.database.read() as connection:
         [row] = audit.page(connection, limit=9, action="model.trained.vouched")
     assert (row.actor, row.subject) == ("command line", f"model:{model.version} features: plan")
+
+
+def test_unchanged_data_make_no_new_version_and_the_answer_is_about_the_live_one(demo_world: World) -> None:
+    with demo_world.database.read() as connection:
+        live, before = models.live(connection), len(models.versions(connection))
+    assert live is not None
+    result = demo_world.do("train", training.run)
+    with demo_world.database.read() as connection:
+        assert len(models.versions(connection)) == before
+    assert result["unchanged"] and not result["promoted"]
+    assert (
+        result["message"]
+        == result["decision"]
+        == (f"There is nothing new to learn: rows, features and parameters are those of model {live.version}.")
+    )
+    assert result["metrics"]["model_version"] == live.version and result["metrics"]["auc"] == live.figures["auc"]
+    other = demo_world.do("train", training.run, {"without": ["device_count"]})
+    assert not other["unchanged"] and other["metrics"]["model_version"] != live.version
 
 
 def importance(world: World, version: str) -> Any:
@@ -122,7 +140,7 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
         if progress > 0:
             given[0].stops.set()
 
-    given.append(demo_world.work("train", report=report))
+    given.append(demo_world.work("train", {"again": True}, report=report))
     from gateway.services.jobs import running
 
     assert running.run(given[0], kinds.TRAIN).state == "cancelled"
