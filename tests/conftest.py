@@ -120,8 +120,8 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 
 @pytest.fixture(scope="session")
 def trained(stack: Stack) -> requests.Response:
-    """The answer to an old client that asks for a training."""
-    return stack.analyst().post("/api/model/train", {})
+    """The answer to a training of the demo's data once more."""
+    return stack.analyst().post("/api/model/train", {"again": True})
 
 
 def pytest_collection_finish() -> None:

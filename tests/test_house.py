@@ -350,7 +350,8 @@ app.test_client().get("/api/health/ready")
 heavy = {"numpy", "pyarrow", "xgboost", "sklearn", "pandas", "shap", "scipy", "ml_service"}
 print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
 """
-    assert python(code, tmp_path) == "[]"
+    # A write that a busy machine made slow is logged before it.
+    assert python(code, tmp_path).splitlines()[-1] == "[]"
 
 
 def test_a_worker_has_loaded_what_jobs_need_before_it_starts_threads(tmp_path: Path) -> None:

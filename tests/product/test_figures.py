@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ml_service.data.feature_matrix import columns_from_lists
+from ml_service.model.churn_model import ChurnModel
 from shared.schema.features import built_in_schema
 from tests.stack import Stack
 
@@ -298,10 +300,11 @@ def test_the_models_figures_are_those_of_its_held_out_rows(stack: Stack) -> None
     assert period[1] <= _later(_last_day(stack), -(HORIZON + GRACE)), "every test row has matured"
     assert report["training_period"][1] < period[0], "nothing of the test was trained on"
     columns = {name: [row[name] for row in rows] for name in features}
-    body = {"model_version": shown["model_version"], "columns": columns}
-    answer = stack.ml("POST", "/api/predict", json=body).json()
-    scores = [each["churn_probability"] for each in answer["predictions"]]
-    tau = answer["threshold"]
+    # The figures judge the sibling, which is kept with the version: the live model has seen the test rows.
+    sibling = ChurnModel.load(stack.models / shown["model_version"], with_sibling=True).sibling
+    assert sibling is not None
+    scores = sibling.predict(columns_from_lists(sibling.schema, columns)).probability.tolist()
+    tau = sibling.threshold
     hits = sum(y for s, y in zip(scores, labels, strict=True) if s >= tau)
     precision, recall = hits / sum(s >= tau for s in scores), hits / sum(labels)
     assert shown["n"] == len(rows)
@@ -533,3 +536,9 @@ def test_training_the_same_data_again_gives_a_new_version_with_the_same_figures(
     assert again["model_version"] != "2.4.3"
     assert again["auc"] == pytest.approx(first["auc"], abs=1e-12)
     assert again["training_samples"] == first["training_samples"]
+    # An old client that asks for a training of unchanged data gets the figures of the version that stands.
+    versions = len(stack.analyst().data("/api/model/versions")["versions"])
+    answer = stack.analyst().post("/api/model/train", {})
+    assert answer.status_code == 200 and answer.json()["data"]["unchanged"]
+    assert answer.json()["data"]["metrics"]["auc"] == pytest.approx(first["auc"], abs=1e-12)
+    assert len(stack.analyst().data("/api/model/versions")["versions"]) == versions
