@@ -43,12 +43,6 @@ def snapshot_dates(connection: Connection) -> list[str]:
     )
 
 
-def matured_dates(connection: Connection, today: str) -> list[str]:
-    """Return the snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
-    latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
-    return [day for day in snapshot_dates(connection) if day <= latest]
-
-
 def has_subscriptions(connection: Connection) -> bool:
     """Return whether labels can be derived from lifetimes."""
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
@@ -162,11 +156,24 @@ def _left(end: str, back_at: str | None, horizon_end: str) -> int:
     return 0 if back_at is not None and back_at <= days_later(end, GRACE_DAYS) else 1
 
 
-def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
-    """Return the label (1 left, 0 stayed) of each customer of the population at a matured date."""
+def outcomes_at(connection: Connection, as_of: str, among: Any = None) -> dict[int, int]:
+    """Return the label (1 left, 0 stayed) of each customer of the population at a matured date.
+
+    Parameters
+    ----------
+    among
+        A query of customers: only theirs.
+    """
     query = select(s.c.customer_id, _end(as_of), _back_at(as_of)).where(*_active(as_of), _newest(as_of))
+    if among is not None:
+        query = query.where(s.c.customer_id.in_(among))
     horizon_end = days_later(as_of, HORIZON_DAYS)
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
+
+
+def ended_within_horizon(as_of: str) -> Select[Any]:
+    """Select the customers with a subscription that ends within 30 days after a date."""
+    return select(s.c.customer_id).where(s.c.ended_at > as_of, s.c.ended_at <= days_later(as_of, HORIZON_DAYS))
 
 
 def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:

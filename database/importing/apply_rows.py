@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
+    Update,
     and_,
     bindparam,
     case,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    update,
 )
 
 from database.customers.customer_base import SHARED_COLUMNS, column_names, customers_table, snapshots_table
@@ -36,6 +38,7 @@ from database.customers.last_activity import last_activity_sql
 from database.engine.expressions import floor, larger, smaller
 from database.engine.upsert import Excluded, upsert
 from database.importing import imports
+from database.importing.apply_import import absence
 from database.importing.import_plan import Plan
 from database.importing.staging import ROLES, Staging, feature_column, role_column
 from database.tables import tables
@@ -66,7 +69,9 @@ class ChunkStatements:
             connection.execute(statement, given)
         imports.advance(connection, self._import_id, until)
 
-    def _made(self) -> Iterator[Insert]:
+    def _made(self) -> Iterator[Insert | Update]:
+        if self._plan.later_fulls:
+            yield self._seen_later()
         yield self._customers()
         yield self._snapshots()
         if self._staging.has("start"):
@@ -87,6 +92,21 @@ class ChunkStatements:
         schema = self._staging.schema
         return None if feature is None else self._staging.feature(column_names(schema)[feature])
 
+    def _seen_later(self) -> Update:
+        """Narrow the ends of customers whom a full snapshot lacks, and who were seen after their last facts so far."""
+        r = self._staging.rows
+        seen = self._chunk().where(
+            r.c.customer_id == s.c.customer_id, r.c.as_of > s.c.seen_until, r.c.as_of < s.c.absent_from
+        )
+        last = seen.with_only_columns(func.max(r.c.as_of)).correlate(s).scalar_subquery()
+        theirs = s.c.customer_id.in_(self._chunk(r.c.customer_id))
+        narrowed = absence(last, s.c.absent_from)
+        return (
+            update(s)
+            .where(theirs, s.c.absent_from.is_not(None), last.is_not(None))
+            .values({**narrowed, "known_at": _NOW})
+        )
+
     def _shared(self, column: str) -> Value | None:
         """Return the feature that fills a documented column, unchanged because the model reads it from there."""
         names = column_names(self._staging.schema)
@@ -101,6 +121,9 @@ class ChunkStatements:
             changed = {name: new[name] for name in values if name not in kept}
             if not self._staging.has("end"):  # an end announced elsewhere is kept while it is in the future
                 changed["ends_on"] = case((wide.c.ends_on > new.as_of, wide.c.ends_on))
+            if self._plan.later_fulls:  # who is absent from a later full snapshot has left, whatever earlier facts say
+                absent = exists().where(s.c.customer_id == wide.c.id, s.c.absent_from > new.as_of)
+                changed["churn"] = case((absent, 1), else_=new.churn)
             return changed
 
         source = self._chunk(*(value.label(name) for name, value in values.items()))
@@ -196,6 +219,10 @@ class ChunkStatements:
             s.c.started_at == start,
             func.coalesce(s.c.ended_at, "") != func.coalesce(end, ""),
         )
+        # Nor does a row without an end withdraw the absence from a later full snapshot.
+        absent = exists().where(
+            s.c.customer_id == c.c.id, s.c.started_at == start, s.c.absent_from > r.c.as_of, end.is_(None)
+        )
         values = {
             "customer_id": r.c.customer_id, "started_at": start, "cancelled_at": announced, "ended_at": end,
             "end_reason": value("end_reason"), "plan": named, "monthly_price": value("price"),
@@ -204,7 +231,7 @@ class ChunkStatements:
         source = (
             select(*(each.label(name) for name, each in values.items()))
             .join_from(r, c, c.c.id == r.c.customer_id)
-            .where(start.is_not(None), not_(and_(r.c.as_of < c.c.as_of, other)))
+            .where(start.is_not(None), not_(and_(r.c.as_of < c.c.as_of, other)), ~absent)
         )
         return upsert(s, source, key=["customer_id", "started_at"], changes=_lifetime_changes)
 
@@ -221,6 +248,7 @@ def _lifetime_changes(new: Excluded) -> dict[str, Any]:
     same = and_(s.c.ended_at == new.ended_at, s.c.cancelled_at.is_not(None))
     earliest = smaller(s.c.cancelled_at, func.coalesce(new.cancelled_at, s.c.cancelled_at))
     names = ("ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on")
+    names += ("seen_until", "absent_from")  # which only an end dated by absence has
     return {"cancelled_at": case((same, earliest), else_=new.cancelled_at), **{name: new[name] for name in names}}
 
 

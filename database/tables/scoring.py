@@ -132,6 +132,9 @@ outcomes = Table(
     ForeignKeyConstraint(["run_id", "customer_id"], ["ledger.run_id", "ledger.customer_id"]),
 )
 Index("ix_outcomes_run_id_customer_id", outcomes.c.run_id, outcomes.c.customer_id)
+# Those whom an outcome calls leavers: few, and looked at again whenever ends come in.
+_LEFT = outcomes.c.churned == 1
+Index("ix_outcomes_left", outcomes.c.run_id, outcomes.c.customer_id, sqlite_where=_LEFT, postgresql_where=_LEFT)
 
 prediction_date = (
     select(scoring_runs.c.started_at)

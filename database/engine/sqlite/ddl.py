@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, PrimaryKeyConstraint
@@ -44,8 +46,8 @@ WHEN NEW.id IS NOT OLD.id OR NEW.at IS NOT OLD.at OR NEW.action IS NOT OLD.actio
   OR (NEW.key_id IS NOT OLD.key_id AND NEW.key_id IS NOT NULL)
 BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END
 """
-# The first day on which an end is known: the day it was announced, or else the end itself.
-_KNOWN = "min(coalesce({0}.cancelled_at, {0}.ended_at), {0}.ended_at)"
+# The first day on which an end is known: the first day of absence, the day it was announced, or else the end itself.
+_KNOWN = "coalesce({0}.absent_from, min(coalesce({0}.cancelled_at, {0}.ended_at), {0}.ended_at))"
 _KNOWN_OLD, _KNOWN_NEW = _KNOWN.format("OLD"), _KNOWN.format("NEW")
 _UNTIL = f"min(coalesce(NEW.told_on, substr(NEW.known_at, 1, 10)), coalesce({_KNOWN_NEW}, '9999'))"
 #: An end that is withdrawn or moved stays recorded for the days on which it was known: later facts never change who
@@ -73,6 +75,14 @@ def create(connection: Connection) -> None:
     metadata.create_all(connection)
     for statement in STATEMENTS:
         connection.exec_driver_sql(statement.strip())
+
+
+@contextmanager
+def replace_trigger(connection: Connection) -> Iterator[None]:
+    """Leave out the trigger that remembers ends, for as long as a migration dates them anew; then make today's."""
+    connection.exec_driver_sql("DROP TRIGGER IF EXISTS subscriptions_remember_ends")
+    yield
+    connection.exec_driver_sql(ENDS_ARE_REMEMBERED.strip())
 
 
 @compiles(PrimaryKeyConstraint, "sqlite")

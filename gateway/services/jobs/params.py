@@ -58,10 +58,17 @@ class FileParams:
 
 @dataclass(frozen=True)
 class OutcomesParams(FileParams):
-    """Parameters of an import of outcomes."""
+    """Parameters of an import of outcomes.
+
+    Attributes
+    ----------
+    ends_complete_to
+        The day up to which all ends are known once this file is in.
+    """
 
     dry_run: bool = False
     keep_good: bool = False
+    ends_complete_to: date | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class ImportParams(FileParams):
         The schema as `shared.schema.features.schema_from_dict` reads it.
     as_of
         Date of the facts if the file has none; today if None.
+    ends_complete_to
+        The day up to which all ends are known once this file is in.
     """
 
     schema: Mapping[str, Any]
@@ -81,6 +90,7 @@ class ImportParams(FileParams):
     dry_run: bool = False
     keep_good: bool = False
     absent_are_gone: bool = False
+    ends_complete_to: date | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow as pa
 import structlog
 
-from database.customers import customer_base, facts
+from database.customers import customer_base, facts, maturity
 from database.engine.session import Database
+from database.importing import known_ends
 from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
@@ -36,18 +37,21 @@ log = structlog.get_logger()
 
 NO_CUSTOMERS = "There are no customers to train on yet: import a table first."
 NOT_YET = (
-    "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
-    "Import earlier snapshots with their subscriptions, or a table with a label column."
+    "No month has matured yet: a training row needs {days} days between its date and the day up to which all ends are "
+    "known ({known}). Import earlier snapshots with their subscriptions, or a table with a label column; what makes "
+    "ends known: {how}."
 )
 
 
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
-    """Train on the snapshots matured by the data's last date; promote the model if the gate allows it."""
+    """Train on the matured snapshots; promote the model if the gate allows it."""
     with work.database.read() as connection:
-        last = facts.last_date(connection)
+        last, known = facts.last_date(connection), maturity.complete_to(connection)
     if last is None:
         raise NoCustomers(NO_CUSTOMERS)
-    model, promoted = train(work, today=last, user_id=work.job.user_id, allow_leaks=params.allow_leaks)
+    model, promoted = train(
+        work, today=max(last, known or last), user_id=work.job.user_id, allow_leaks=params.allow_leaks
+    )
     report = model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
     return {
@@ -171,7 +175,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
     """
     schema, _ = _base(database)
     with database.read() as connection:
-        last = facts.last_date(connection)
+        last = maturity.complete_to(connection) or facts.last_date(connection)
     params = TrainParams(model_version="0.0.0", table_schema=schema.as_dict(), trials=trials)
     rows = _snapshot(database, schema, last or "")
     stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
@@ -186,7 +190,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
 def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     """Yield labelled rows, date by date: labels come from matured subscriptions, or else from the file."""
     with database.read() as connection:
-        matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
+        matured = maturity.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
         empty = True
         for day in matured:
             rows = facts.training_rows(connection, schema, day)
@@ -195,13 +199,14 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
                 ids, labels, *features = by_column(rows)
                 yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
         if empty:
-            yield from _given_labels(connection, schema, today)
+            yield from _given_labels(connection, schema)
 
 
-def _given_labels(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+def _given_labels(connection: Any, schema: Schema) -> Iterator[pa.RecordBatch]:
     rows = facts.given_label_rows(connection, schema)
     if not rows:
-        raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today))
+        known = maturity.complete_to(connection) or known_ends.NO_DAY
+        raise InsufficientData(NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, known=known, how=known_ends.HOW))
     by_day: dict[str | None, list[Any]] = {}
     for row in rows:
         by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)
