@@ -1,4 +1,4 @@
-"""Roll-up of active customers and leavers by periods of 30 days, counted back from the data's last date with known ends.
+"""Roll-up of active customers and leavers by periods of 30 days, counted back from the last date with known ends.
 
 Law: it is rebuilt when facts change, so that the dashboard reads a few rows, however large the base is.
 """

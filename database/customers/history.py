@@ -78,6 +78,7 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
             ledger,
             runs.c.started_at.label("prediction_date"),
             runs.c.as_of,
+            tables.facts_as_of,
             runs.c.kind,
             runs.c.job_id,
             runs.c.horizon_days,

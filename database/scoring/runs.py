@@ -50,9 +50,20 @@ class Published:
     published_at: str
     customers: int
     average_probability: float
+    older_facts: int = 0
+    facts_from: str | None = None
 
 
-def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_id: int | None, now: str) -> int:
+def start(
+    connection: Connection,
+    *,
+    kind: Kind,
+    model_id: int,
+    as_of: str,
+    facts_from: str | None = None,
+    job_id: int | None,
+    now: str,
+) -> int:
     """Open a run and return its id."""
     used = func.coalesce(select(func.max(runs.c.ids_until)).scalar_subquery(), 0)
     newest = select(func.max(tables.customers.c.id)).scalar_subquery()
@@ -61,6 +72,7 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
         "state": "running",
         "model_id": model_id,
         "as_of": as_of,
+        "facts_from": facts_from,
         "horizon_days": HORIZON_DAYS,
         "job_id": job_id,
         "started_at": now,
@@ -118,13 +130,14 @@ def finish(
     state: Ending,
     customers: int,
     average: float | None,
+    older_facts: int = 0,
     now: str,
 ) -> None:
     """Close a run with its number of customers and their mean probability."""
     connection.execute(
         update(runs)
         .where(runs.c.id == run_id)
-        .values(state=state, customers=customers, average_probability=average, finished_at=now)
+        .values(state=state, customers=customers, average_probability=average, older_facts=older_facts, finished_at=now)
     )
 
 
@@ -152,6 +165,8 @@ def published(connection: Connection) -> Published | None:
         published_at=row.published_at,
         customers=row.customers,
         average_probability=row.average_probability,
+        older_facts=row.older_facts,
+        facts_from=row.facts_from,
     )
 
 

@@ -100,7 +100,7 @@ subscriptions = Table(
     Column("currency", Text),
     Column("known_at", Text, nullable=False),
     Column("told_on", Text),
-    # Only of an end dated by absence from a full snapshot: it lies in (seen_until, absent_from], `ended_at` in the middle.
+    # Only of an end dated by absence from a full snapshot: in (seen_until, absent_from], `ended_at` in the middle.
     Column("seen_until", Text),
     Column("absent_from", Text),
     UniqueConstraint("customer_id", "started_at"),
@@ -118,8 +118,8 @@ withdrawn_ends = Table(
     Column("known_until", Text, nullable=False),
 )
 Index("ix_withdrawn_ends_customer_id", withdrawn_ends.c.customer_id, withdrawn_ends.c.started_at)
-# Days up to which all ends are known, and why: a full snapshot whose absent customers left, an import that says so, or a
-# file with ends that covers those who were active before.
+# Days up to which all ends are known, and why: a full snapshot whose absent customers left, an import that says so, or
+# a file with ends that covers those who were active before.
 known_ends = Table(
     "known_ends",
     metadata,

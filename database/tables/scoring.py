@@ -26,6 +26,7 @@ from sqlalchemy import (
     table,
 )
 
+from database.engine.expressions import days_after
 from database.tables.catalogue import id_column, metadata, reference
 
 scoring_runs = Table(
@@ -44,6 +45,9 @@ scoring_runs = Table(
     Column("horizon_days", Integer, nullable=False),
     Column("customers", Integer),
     Column("average_probability", Float),
+    # Customers who could be scored but for their facts, which are older than `facts_from`.
+    Column("older_facts", Integer, nullable=False, server_default="0"),
+    Column("facts_from", Text),
     reference("job_id", "jobs.id", nullable=True),
     # Its predictions have ids above `ids_after`, up to `ids_until`.
     Column("ids_after", Integer, nullable=False, server_default="0"),
@@ -79,6 +83,8 @@ ledger = Table(
     Column("reason_3", Integer, nullable=False),
     Column("points_3", Float, nullable=False),
     Column("monthly_price", Float),
+    # Days by which the facts are older than the run's date: narrower than a date a million times over.
+    Column("facts_age", Integer, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 # A view: the ledger's finished runs under the documented names.
@@ -90,6 +96,7 @@ predictions = table(
     column("confidence", Float),
     column("prediction_date", Text),
     column("run_id", Integer),
+    column("facts_as_of", Text),
 )
 # Ranks of the customers whose scores are shown, written in rank order once all are scored. An index on the ledger
 # would be written in customer order, to random pages: six times the work of a run.
@@ -142,6 +149,8 @@ prediction_date = (
     .scalar_subquery()
     .label("prediction_date")
 )
+#: The date of the facts that a prediction was made from.
+facts_as_of = days_after(scoring_runs.c.as_of, -ledger.c.facts_age).label("facts_as_of")
 #: The id of a prediction: its run's offset plus its customer's key.
 prediction_id = (scoring_runs.c.ids_after + ledger.c.customer_id).label("id")
 

@@ -21,6 +21,7 @@ from database.tables.customer_base import (
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
+    facts_as_of,
     is_finished,
     ledger,
     outcomes,
@@ -43,6 +44,7 @@ __all__ = [
     "base",
     "customer_snapshots",
     "customers",
+    "facts_as_of",
     "feature_importance",
     "imports",
     "is_finished",

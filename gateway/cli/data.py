@@ -23,6 +23,7 @@ from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
 
 SHOWN_REJECTS = 10
+SHOWN_DATES = 5
 COMPLETE_TO = click.option(
     "--ends-complete-to",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -220,6 +221,10 @@ def score(sample_size: int | None, allow_missing: tuple[str, ...]) -> None:
         f"Scored {result['predictions_generated']:,} customers with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."
     )
+    older = result["older_facts"]
+    if older["customers"]:
+        dates = ", ".join(f"{each['customers']:,} of {each['as_of']}" for each in older["dates"][:SHOWN_DATES])
+        click.echo(f"{older['customers']:,} customers have facts older than {older['before']}, and no score: {dates}.")
 
 
 COMMANDS = (schema, import_command, import_outcomes, train, score)

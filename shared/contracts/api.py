@@ -17,6 +17,7 @@ from shared.contracts.report import (
     Curves,
     Dependence,
     Interval,
+    Labels,
     Leak,
     Probability,
     Segment,
@@ -207,6 +208,7 @@ class TrainReport(Strict):
     dependence: list[Dependence] = Field(default_factory=list)
     comparison: Comparison | None = None
     ceiling: TestFigures | None = Field(None, description="The true probability's figures; simulated data only")
+    labels: Labels | None = Field(None, description="What the labels rest on; null where the table gives them")
     warnings: list[str]
 
 

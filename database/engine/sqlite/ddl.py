@@ -19,7 +19,8 @@ from database.tables.tables import metadata
 PREDICTIONS = """
 CREATE VIEW predictions AS
 SELECT r.ids_after + l.customer_id AS id, l.customer_id, l.churn_probability, l.confidence, l.out_of_fold,
-       l.reason_1, l.points_1, l.reason_2, l.points_2, l.reason_3, l.points_3, r.started_at AS prediction_date, l.run_id
+       l.reason_1, l.points_1, l.reason_2, l.points_2, l.reason_3, l.points_3, r.started_at AS prediction_date,
+       l.run_id, date(r.as_of, -l.facts_age || ' days') AS facts_as_of
 FROM ledger AS l JOIN scoring_runs AS r ON r.id = l.run_id WHERE r.state IN ('done', 'published')
 """
 # The ledger has no foreign keys: checking them row by row would add a quarter to the time of storing.
@@ -75,6 +76,12 @@ def create(connection: Connection) -> None:
     metadata.create_all(connection)
     for statement in STATEMENTS:
         connection.exec_driver_sql(statement.strip())
+
+
+def replace_predictions(connection: Connection) -> None:
+    """Make today's view of the predictions in place of an earlier one."""
+    connection.exec_driver_sql("DROP VIEW IF EXISTS predictions")
+    connection.exec_driver_sql(PREDICTIONS.strip())
 
 
 @contextmanager

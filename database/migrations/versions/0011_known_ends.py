@@ -1,4 +1,5 @@
-"""Ends dated by absence keep both dates; days up to which ends are known; leavers among outcomes have an index.
+"""Ends dated by absence keep both dates; days up to which ends are known; leavers among outcomes have an index;
+scores keep the age of their facts.
 
 A database of migration 0010 has its absent customers dated anew, and its demo's ends are known. What its own files tell
 about ends is counted at the next import.
@@ -11,7 +12,7 @@ from sqlalchemy import exists, func, insert, literal, select, update
 
 from database.engine.alter_table import add_missing_columns
 from database.engine.expressions import larger, middle
-from database.engine.sqlite.ddl import replace_trigger
+from database.engine.sqlite.ddl import replace_predictions, replace_trigger
 from database.tables import tables
 
 revision = "0011"
@@ -24,7 +25,9 @@ s, c, k = tables.subscriptions, tables.customers, tables.known_ends
 
 def upgrade() -> None:
     connection = op.get_bind()
-    add_missing_columns(connection, s)
+    for table in (s, tables.ledger, tables.scoring_runs):
+        add_missing_columns(connection, table)
+    replace_predictions(connection)
     k.create(connection, checkfirst=True)
     for index in tables.outcomes.indexes:
         index.create(connection, checkfirst=True)

@@ -80,6 +80,7 @@ class PastScore(BaseModel):
     job_id: int | None
     run_kind: str
     as_of: str
+    facts_as_of: str
     horizon_days: int
     prediction_date: str
     model_version: str
@@ -174,6 +175,7 @@ def _score(schema: Schema, row: AnyRow) -> PastScore:
         job_id=row.job_id,
         run_kind=row.kind,
         as_of=row.as_of,
+        facts_as_of=row.facts_as_of,
         horizon_days=row.horizon_days,
         prediction_date=row.prediction_date,
         model_version=row.version,

@@ -25,11 +25,12 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
-from gateway.services.models import promotions
+from gateway.services.models import labels, promotions
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
+from shared.contracts.report import Labels
 from shared.errors import InsufficientData, NoCustomers, ServiceError
 from shared.schema.features import Schema
 
@@ -66,7 +67,7 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
         },
         "promoted": promoted,
         "decision": model.decision,
-        "notes": report["warnings"],
+        "notes": [*([labels.stated(Labels(**report["labels"]))] if report["labels"] else []), *report["warnings"]],
     }
 
 
@@ -91,6 +92,7 @@ def train(
         Features that the leak guard accepts although they reveal the outcome; the report names them.
     """
     schema, checksum = _base(work.database)
+    rest = labels.measure(work.database, schema, today)
     on_disk = cancellable_call(work, work.ml.versions)
     with work.database.write() as connection:
         champion = models.live(connection)
@@ -117,6 +119,9 @@ def train(
         with work.database.write() as connection:
             models.release(connection, model_id)
         raise
+    if rest is not None:
+        known, warnings = rest
+        report = report.model_copy(update={"labels": known, "warnings": [*warnings, *report.warnings]})
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))

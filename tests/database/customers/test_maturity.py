@@ -74,7 +74,7 @@ EVERY_DAY = [at for at in range(1, 31) for _ in range(2)]
 
 def test_a_date_with_improbably_few_ends_is_warned_of(facts_of: Make) -> None:
     here = facts_of()
-    few = [at for at in range(1, 22)]  # 21 ends, 60 are usual; none on 9 days
+    few = list(range(1, 22))  # 21 ends, 60 are usual; none on 9 days
     days = months(here, {month: few if month == 3 else EVERY_DAY for month in range(6)})
     with here.database.read() as connection:
         found = maturity.matured(connection, "2027-12-31")
@@ -84,7 +84,7 @@ def test_a_date_with_improbably_few_ends_is_warned_of(facts_of: Make) -> None:
 
 def test_it_is_left_out_and_named_where_a_third_of_its_days_have_no_end_at_all(facts_of: Make) -> None:
     here = facts_of()
-    lost = [at for at in range(1, 21)]  # a feed was lost for ten days
+    lost = list(range(1, 21))  # a feed was lost for ten days
     days = months(here, {month: lost if month == 3 else EVERY_DAY for month in range(6)})
     with here.database.read() as connection:
         found = maturity.matured(connection, "2027-12-31")

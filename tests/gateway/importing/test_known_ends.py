@@ -125,7 +125,7 @@ def test_one_new_sign_up_matures_nothing(world: World, tmp_path: Path) -> None:
     assert told["complete_to"] == known(world) == "2026-01-31"
     assert "All ends are known up to 2026-01-31, as before this import: " in told["notes"][-1]
     assert matured(world) == []
-    with pytest.raises(InsufficientData, match="No month has matured yet: .* known \\(2026-01-31\\)"):
+    with pytest.raises(InsufficientData, match=r"No month has matured yet: .* known \(2026-01-31\)"):
         list(training._snapshot(world.database, DATED, "2026-06-30"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from database.customers import customer_base, facts
+from database.customers import customer_base, facts, maturity
 from database.models import models
 from database.tables import tables
 from gateway.services import kinds
@@ -89,7 +89,7 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
     with demo_world.database.read() as connection:
         last = facts.last_date(connection)
         assert last is not None
-        days = facts.matured_dates(connection, last)
+        days = maturity.matured_dates(connection, last)
         expected = [
             (day, row[0], row[1]) for day in days for row in facts.training_rows(connection, built_in_schema(), day)
         ]
