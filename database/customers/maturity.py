@@ -109,7 +109,7 @@ def set_covered(connection: Connection, day: str | None, now: str) -> None:
 def _dates_with_ends(connection: Connection, import_id: int | None) -> list[str]:
     """Return the newest dates of imports whose schema has ends, newest first."""
     schemas = customer_base.versions(connection)
-    having = [checksum for checksum, schema in schemas.items() if schema.subscription and schema.subscription.end]
+    having = [checksum for checksum, schema in schemas.items() if schema.subscription.start and schema.subscription.end]
     counts = or_(i.c.state == "published", i.c.id == (import_id or 0))
     query = select(i.c.as_of).where(i.c.schema_checksum.in_(having), i.c.as_of.is_not(None), counts)
     return list(connection.execute(query.distinct().order_by(i.c.as_of.desc()).limit(LOOKED_AT)).scalars())

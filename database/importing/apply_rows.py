@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Insert,
     Integer,
     Select,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    delete,
     exists,
     false,
     func,
@@ -69,15 +71,17 @@ class ChunkStatements:
             connection.execute(statement, given)
         imports.advance(connection, self._import_id, until)
 
-    def _made(self) -> Iterator[Insert | Update]:
+    def _made(self) -> Iterator[Insert | Update | Delete]:
         if self._plan.later_fulls:
             yield self._seen_later()
         yield self._customers()
         yield self._snapshots()
         if self._staging.has("start"):
-            if self._staging.has("end"):
+            if self._staging.has("end") and not self._plan.ends_are_of_today:
                 yield self._older_ends()
             yield self._lifetimes()
+            if self._plan.ends_are_of_today:
+                yield self._never_announced()
         elif self._plan.lifetimes:
             yield self._running_lifetimes()
 
@@ -133,9 +137,8 @@ class ChunkStatements:
         r, given = self._staging.rows, self._staging.schema
         login = self._feature("last_login_days" if "last_login_days" in given.features else None)
         end, label = self._role("end"), self._role("label")
-        gone = or_(
-            false(), *([label == 1] if label is not None else []), *([end <= r.c.as_of] if end is not None else [])
-        )
+        told = self._ends_told_on(r.c.as_of)
+        gone = or_(false(), *([label == 1] if label is not None else []), *([end <= told] if end is not None else []))
         values: dict[str, Value | None] = {
             "id": r.c.customer_id,
             "user_id": r.c.user_id,
@@ -146,7 +149,7 @@ class ChunkStatements:
             "churn": case((gone, 1), else_=0),
             "monthly_price": self._role("price"),
             "currency": self._role("currency"),
-            "ends_on": None if end is None else case((end > r.c.as_of, end)),
+            "ends_on": None if end is None else case((end > told, end)),
             "as_of": r.c.as_of,
             "created_at": _NOW,
             "updated_at": _NOW,
@@ -180,9 +183,20 @@ class ChunkStatements:
         before = exists().where(k.c.as_of == r.c.as_of, k.c.customer_id == r.c.customer_id, k.c.import_id != _IMPORT)
         return case((before, larger(r.c.as_of, _TODAY)), else_=r.c.as_of)
 
+    def _ends_told_on(self, day: Value) -> Value:
+        """Return the day on which a row's end became known, given the day on which the row did."""
+        return _TODAY if self._plan.ends_are_of_today else day
+
     def _rows_with_told_on(self) -> Subquery:
-        """Return the chunk's rows with `told_on`, the day from which they are known."""
-        return self._chunk(*self._staging.rows.c, self._known().label("told_on")).subquery("r")
+        """Return the chunk's rows with `told_on`, the day from which their ends are known."""
+        told_on = self._ends_told_on(self._known()).label("told_on")
+        return self._chunk(*self._staging.rows.c, told_on).subquery("r")
+
+    def _never_announced(self) -> Delete:
+        """Forget that ends were known on earlier days, which a former import of such a file took them for."""
+        r, start = self._staging.rows, self._staging.role("start")
+        named = self._chunk(r.c.customer_id).where(r.c.customer_id == w.c.customer_id, start == w.c.started_at)
+        return delete(w).where(w.c.customer_id.in_(self._chunk(r.c.customer_id)), named.correlate(w).exists())
 
     def _older_ends(self) -> Insert:
         """Record an end that older facts have and newer facts lack: it was known until the next facts."""
@@ -212,7 +226,7 @@ class ChunkStatements:
             r.c[feature_column(column_names(given)[plan])] if plan and not self._staging.has("plan") else value("plan")
         )
         # A future end is known from the day on which the row is known.
-        announced = case((end > r.c.as_of, smaller(r.c.told_on, end)))
+        announced = case((end > self._ends_told_on(r.c.as_of), smaller(r.c.told_on, end)))
         # Older facts never withdraw an end that newer facts have.
         other = exists().where(
             s.c.customer_id == c.c.id,
@@ -231,8 +245,11 @@ class ChunkStatements:
         source = (
             select(*(each.label(name) for name, each in values.items()))
             .join_from(r, c, c.c.id == r.c.customer_id)
-            .where(start.is_not(None), not_(and_(r.c.as_of < c.c.as_of, other)), ~absent)
+            .where(start.is_not(None), ~absent)
         )
+        if self._plan.ends_are_of_today:
+            return upsert(s, source, key=["customer_id", "started_at"], changes=_changes_of_today)
+        source = source.where(not_(and_(r.c.as_of < c.c.as_of, other)))
         return upsert(s, source, key=["customer_id", "started_at"], changes=_lifetime_changes)
 
     def _running_lifetimes(self) -> Insert:
@@ -241,6 +258,10 @@ class ChunkStatements:
         values = (c.c.id.label("customer_id"), r.c.as_of.label("started_at"), c.c.plan, c.c.monthly_price, c.c.currency)
         source = self._chunk(*values, _NOW.label("known_at")).join_from(r, c, c.c.id == r.c.customer_id)
         return upsert(s, source.where(c.c.churn == 0, ~runs), key=["customer_id", "started_at"])
+
+
+def _changes_of_today(new: Excluded) -> dict[str, Any]:
+    return {**_lifetime_changes(new), "cancelled_at": new.cancelled_at}
 
 
 def _lifetime_changes(new: Excluded) -> dict[str, Any]:

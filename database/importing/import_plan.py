@@ -30,6 +30,8 @@ class Plan:
         them has left.
     complete_to
         The day up to which the importer says that all ends are known.
+    ends_are_of_today
+        The ends in the file became known today, whatever the dates of its rows: none was announced on these dates.
     """
 
     staging: str
@@ -46,3 +48,4 @@ class Plan:
     result: dict[str, Any]
     later_fulls: list[str] = field(default_factory=list)
     complete_to: str | None = None
+    ends_are_of_today: bool = False

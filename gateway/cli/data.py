@@ -106,6 +106,9 @@ def extend(file: str) -> None:
 @click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
 @click.option("--full-snapshot", is_flag=True, help="FILE holds every customer of its date.")
 @click.option("--absent-are-gone", is_flag=True, help="With --full-snapshot: customers who are not in FILE have left.")
+@click.option(
+    "--ends-are-of-today", is_flag=True, help="The ends in FILE are known since today, not since the dates of its rows."
+)
 @COMPLETE_TO
 def import_command(
     file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, ends_complete_to: Any, **flags: bool

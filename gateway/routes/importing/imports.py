@@ -34,6 +34,7 @@ from shared.validation import Flag, IsoDate
 bp = blueprint("imports", __name__, prefix="/api/customers")
 F = TypeVar("F", bound=FileParams)
 WAIT_S = 60.0
+OPTIONS = {"as_of", "dry_run", "keep_good", "absent_are_gone", "ends_complete_to", "ends_are_of_today"}
 COMPLETE_TO = "Every end up to this day is known once the file is imported"
 KNOWN_TO = "The day up to which all ends are known; null if it is not known"
 MEGABYTE = 1024 * 1024
@@ -60,6 +61,9 @@ class ImportForm(FileForm):
     full_snapshot: Flag = Field(False, description="The file holds every customer of its date")
     absent_are_gone: Flag = Field(False, description="With full_snapshot: customers who are not in the file have left")
     ends_complete_to: IsoDate | None = Field(None, description=COMPLETE_TO)
+    ends_are_of_today: Flag = Field(
+        False, description="The ends in the file are known since today, not since the dates of its rows"
+    )
 
 
 class OutcomesForm(FileForm):
@@ -152,7 +156,7 @@ def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; all rows or none, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
         raise invalid("absent_are_gone", "needs full_snapshot: only a file with every customer shows who is absent")
-    options = form.model_dump(include={"as_of", "dry_run", "keep_good", "absent_are_gone", "ends_complete_to"})
+    options = form.model_dump(include=OPTIONS)
     schema = _schema(form.schema_).as_dict()
     return _queue_upload(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 

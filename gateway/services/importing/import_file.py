@@ -17,7 +17,7 @@ from database.customers import customer_base, facts, maturity
 from database.customers.customer_base import Base
 from database.engine.interruption import interruptible
 from database.engine.session import Connection
-from database.importing import apply_import, imports, known_ends
+from database.importing import apply_import, imports, joined_ends, known_ends
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging, open_staging
@@ -29,7 +29,7 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work, read
 from shared.clock import iso
-from shared.errors import Conflict, InvalidTable, SchemaMismatch
+from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
@@ -77,8 +77,9 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
         if params.dry_run:
             return result
         staging.require_room(work.database)
-        # A file that declares absent customers gone is imported again: others may be absent now.
-        if not params.absent_are_gone and _is_imported(work, table, checked):
+        # A file that declares absent customers gone is imported again: others may be absent now. So is one whose ends
+        # were taken for announced ones before.
+        if not (params.absent_are_gone or params.ends_are_of_today) and _is_imported(work, table, checked):
             return {**result, **_again(work, params, result), "unchanged": True}
         accepted = _accept(work, table, checked, present, params, result)
     return publish_import(work, accepted)
@@ -120,6 +121,10 @@ def _result(work: Work, checked: CheckedFile, present: Base | None, params: Impo
     counts = checked.staging.counts(work.database, present.schema if present else None)
     with work.database.read() as connection:
         complete_to = maturity.complete_to(connection)
+    if not params.ends_are_of_today:
+        checked.notes.extend(joined_ends.notes(work.database, checked.staging))
+    elif not (checked.staging.has("start") and checked.staging.has("end")):
+        raise invalid("ends_are_of_today", "the schema names no start and end of subscriptions")
     return {
         "file_name": params.file_name,
         "rows": checked.accepted,
@@ -208,5 +213,5 @@ def _plan(connection: Connection, checked: CheckedFile, params: ImportParams, re
         lifetimes=facts.has_subscriptions(connection), absent_on=last if params.absent_are_gone else None,
         today=now[:10], now=now, file=params.path, result=result,
         later_fulls=[day for day in maturity.full_snapshots(connection) if day > first],
-        complete_to=told.isoformat() if told else None,
+        complete_to=told.isoformat() if told else None, ends_are_of_today=params.ends_are_of_today,
     )  # fmt: skip

@@ -83,6 +83,8 @@ class ImportParams(FileParams):
         Date of the facts if the file has none; today if None.
     ends_complete_to
         The day up to which all ends are known once this file is in.
+    ends_are_of_today
+        The ends in the file became known today, not on the dates of its rows.
     """
 
     schema: Mapping[str, Any]
@@ -91,6 +93,7 @@ class ImportParams(FileParams):
     keep_good: bool = False
     absent_are_gone: bool = False
     ends_complete_to: date | None = None
+    ends_are_of_today: bool = False
 
 
 @dataclass(frozen=True)
