@@ -28,7 +28,7 @@ NO_DAY = "not known"
 
 @dataclass(frozen=True)
 class Known:
-    """What was known of ends before an import, and what the files with ends account for with it."""
+    """The day up to which ends were known before an import, and the day that files with ends account for with it."""
 
     before: str | None
     covered: str | None

@@ -26,7 +26,6 @@ from sqlalchemy import (
     table,
 )
 
-from database.engine.expressions import days_after
 from database.tables.catalogue import id_column, metadata, reference
 
 scoring_runs = Table(
@@ -149,8 +148,6 @@ prediction_date = (
     .scalar_subquery()
     .label("prediction_date")
 )
-#: The date of the facts that a prediction was made from.
-facts_as_of = days_after(scoring_runs.c.as_of, -ledger.c.facts_age).label("facts_as_of")
 #: The id of a prediction: its run's offset plus its customer's key.
 prediction_id = (scoring_runs.c.ids_after + ledger.c.customer_id).label("id")
 

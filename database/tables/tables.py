@@ -21,7 +21,6 @@ from database.tables.customer_base import (
 )
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
-    facts_as_of,
     is_finished,
     ledger,
     outcomes,
@@ -44,7 +43,6 @@ __all__ = [
     "base",
     "customer_snapshots",
     "customers",
-    "facts_as_of",
     "feature_importance",
     "imports",
     "is_finished",

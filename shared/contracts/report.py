@@ -108,7 +108,7 @@ class Leak(Strict):
 
 
 class Labels(Strict):
-    """What the labels of a training rest on; filled in by the gateway, for labels that follow from subscriptions."""
+    """The basis of a training's labels; filled in by the gateway, for labels that follow from subscriptions."""
 
     complete_to: str = Field(description="The day up to which all ends are known")
     ends: int = Field(

@@ -1,8 +1,8 @@
 """Ends dated by absence keep both dates; days up to which ends are known; leavers among outcomes have an index;
 scores keep the age of their facts.
 
-A database of migration 0010 has its absent customers dated anew, and its demo's ends are known. What its own files tell
-about ends is counted at the next import.
+A database of migration 0010 has its absent customers dated anew, and its demo's ends are known. The next import counts
+what its own files tell about ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the labels of a training rest on: up to when ends are known, and how many of them some row learns from.
+"""The basis of a training's labels: up to when ends are known, and how many of them some row learns from.
 
 Law: an end that no row learns from is counted; a date whose ends are doubtful is named.
 """
@@ -12,7 +12,7 @@ from database.customers import facts, maturity
 from database.customers.maturity import Few
 from database.engine.session import Database
 from shared.clock import days_later
-from shared.contracts.api import HORIZON_DAYS
+from shared.contracts.api import HORIZON_DAYS, TrainReport
 from shared.contracts.report import Labels
 from shared.schema.features import Schema
 
@@ -37,7 +37,7 @@ LEFT_OUT = (
 
 
 def measure(database: Database, schema: Schema, today: str) -> tuple[Labels, list[str]] | None:
-    """Return what the labels of a training rest on, and its warnings; None where labels are given by the table."""
+    """Return the basis of a training's labels, and warnings; None where labels are given by the table."""
     with database.read() as connection:
         if not facts.has_subscriptions(connection):
             return None
@@ -54,6 +54,14 @@ def measure(database: Database, schema: Schema, today: str) -> tuple[Labels, lis
         left_out=[each.day for each in found.left_out],
     )
     return labels, _warnings(labels, found.few, found.left_out)
+
+
+def add_to(report: TrainReport, measured: tuple[Labels, list[str]] | None) -> TrainReport:
+    """Return a training's report with what was measured of its labels."""
+    if measured is None:
+        return report
+    found, warnings = measured
+    return report.model_copy(update={"labels": found, "warnings": [*warnings, *report.warnings]})
 
 
 def _labelled(ends: Iterable[tuple[int, str]], left: Mapping[str, set[int]]) -> int:

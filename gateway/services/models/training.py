@@ -114,14 +114,11 @@ def train(
         allow_leaks=list(allow_leaks),
     )
     try:
-        report = _send(work, schema, params, today)
+        report = labels.add_to(_send(work, schema, params, today), rest)
     except ServiceError:
         with work.database.write() as connection:
             models.release(connection, model_id)
         raise
-    if rest is not None:
-        known, warnings = rest
-        report = report.model_copy(update={"labels": known, "warnings": [*warnings, *report.warnings]})
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))

@@ -77,7 +77,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run scores: `size` customers, or those of a sample, with facts from `since` up to `as_of`."""
+    """The customers of a run: all `size` of them, or a sample, with facts from `since` up to `as_of`."""
 
     schema: Schema
     as_of: str

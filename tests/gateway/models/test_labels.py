@@ -1,4 +1,4 @@
-"""What a training says about its labels: the ends they rest on, and which of them no row learns from."""
+"""The basis of a training's labels: known ends, and those among them that no row learns from."""
 
 from __future__ import annotations
 

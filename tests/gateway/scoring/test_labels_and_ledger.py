@@ -1,4 +1,4 @@
-"""What training calls a leaver is what the ledger's newest outcome says, after every kind of import in any order."""
+"""Training's labels are the ledger's newest outcomes, after every kind of import in any order."""
 
 from __future__ import annotations
 
