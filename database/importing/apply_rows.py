@@ -268,8 +268,8 @@ def _lifetime_changes(new: Excluded) -> dict[str, Any]:
     # The first day on which an end was known is kept; a trigger records an end that changes.
     same = and_(s.c.ended_at == new.ended_at, s.c.cancelled_at.is_not(None))
     earliest = smaller(s.c.cancelled_at, func.coalesce(new.cancelled_at, s.c.cancelled_at))
-    names = ("ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on")
-    names += ("seen_until", "absent_from")  # which only an end dated by absence has
+    names = ["ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on"]
+    names += ["seen_until", "absent_from"]  # which only an end dated by absence has
     return {"cancelled_at": case((same, earliest), else_=new.cancelled_at), **{name: new[name] for name in names}}
 
 

@@ -83,18 +83,25 @@ MONTHS = {"2026-01-01": (1, 2, 3, 9), "2026-02-01": (1, 2, 9), "2026-03-01": (1,
 NARROW = {3: ("2026-01-01", "2026-02-01"), 2: ("2026-02-01", "2026-03-01"), 9: ("2026-03-01", "2026-04-01")}
 
 
+@pytest.mark.parametrize("has_starts", [False, True])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2), (0, 2, 3, 1), (0, 2, 1, 3)])
 def test_full_snapshots_that_come_in_late_narrow_the_ends_that_later_ones_gave(
-    world: World, tmp_path: Path, order: tuple[int, ...]
+    world: World, tmp_path: Path, order: tuple[int, ...], has_starts: bool
 ) -> None:
+    start = "2025-01-01" if has_starts else "2026-01-01"
     for at in order:
         day = list(MONTHS)[at]
-        whole(world, tmp_path, day, MONTHS[day])
+        if has_starts:
+            dated(world, tmp_path, day, {f"c{each}": "" for each in MONTHS[day]}, **ALL_GONE)
+        else:
+            whole(world, tmp_path, day, MONTHS[day])
     for customer, (seen, absent) in NARROW.items():
-        [(_, seen_until, ended, absent_from)] = interval(world, f"c{customer}")
-        assert (seen_until, absent_from) == (seen, absent)
+        [(started, seen_until, ended, absent_from)] = interval(world, f"c{customer}")
+        assert (started, seen_until, absent_from) == (start, seen, absent)
         assert seen < ended <= absent
-    assert interval(world, "c1") == [("2026-01-01", None, None, None)]
+    assert interval(world, "c1") == [(start, None, None, None)]
+    there = [labels(world, day, DATED if has_starts else PLAIN) for day in MONTHS]
+    assert [(len(each), sum(each)) for each in there] == [(4, 1), (3, 1), (2, 1), (1, 0)]
 
 
 def test_an_end_by_absence_keeps_both_dates_until_a_file_tells_the_day(world: World, tmp_path: Path) -> None:
@@ -142,6 +149,12 @@ def test_a_file_with_ends_moves_the_day_if_it_has_99_percent_of_those_who_were_a
             "All ends are known up to 2026-04-05 now (2026-01-31 before): rows dated up to 2026-02-04 have matured."
         )
     assert matured(world) == (["2026-01-31"] if moves else [])
+
+
+def test_as_many_new_customers_do_not_stand_for_those_who_were_active(world: World, tmp_path: Path) -> None:
+    dated(world, tmp_path, "2026-01-31", STAYING)
+    new = [f"new{each},2026-04-05,1,Gold,2026-03-01,,9" for each in range(200)]
+    assert bring(world, write(tmp_path, "new.csv", new), DATED)["complete_to"] == "2026-01-31"
 
 
 def test_outcomes_of_those_who_are_missing_complete_a_file_with_ends(world: World, tmp_path: Path) -> None:
