@@ -58,6 +58,8 @@ class Lifetime(BaseModel):
     cancelled_at: str | None
     ended_at: str | None
     end_reason: str | None
+    seen_until: str | None = Field(description="Only of an end dated by absence: it lies after this day ..")
+    absent_from: str | None = Field(description=".. up to this one, the date of the first full snapshot without them")
     plan: str | None
     monthly_price: float | None
     currency: str | None

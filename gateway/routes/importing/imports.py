@@ -16,7 +16,7 @@ from flask import Response, send_file
 from flask_openapi import FileStorage
 from pydantic import BaseModel, ConfigDict, Field
 
-from database.customers import customer_base
+from database.customers import customer_base, maturity
 from database.importing import imports
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import ACCEPTED, answer_queued, idempotency_key, queue
@@ -131,9 +131,10 @@ class ProposalOut(BaseModel):
 
 
 class ImportsOut(BaseModel):
-    """Imports, newest first."""
+    """Imports, newest first, and up to when ends are known."""
 
     imports: list[dict[str, Any]]
+    complete_to: str | None = Field(description=KNOWN_TO)
 
 
 class ImportsQuery(Query):
@@ -186,7 +187,8 @@ def import_outcomes(form: OutcomesForm) -> Response:
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
     with environment().database.read() as connection:
-        return ok(ImportsOut(imports=imports.page(connection, query.limit)))
+        known = maturity.complete_to(connection)
+        return ok(ImportsOut(imports=imports.page(connection, query.limit), complete_to=known))
 
 
 @bp.get("/import/<int:job_id>/rejects", summary="Rows that an import rejected", responses=answers(str, also=(404,)))

@@ -22,6 +22,7 @@ from shared.clock import days_later, iso
 from shared.contracts import arrow
 from shared.errors import ServiceError
 from shared.schema.features import built_in_schema
+from tests.gateway.conftest import Run
 from tests.world import NOBODY, World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
@@ -193,6 +194,16 @@ def test_facts_older_than_the_run_may_use_are_not_scored_and_counted_apart(demo_
     }
     past = demo_world.ask("GET", "/api/customers/usr_942183/history").get_json()["data"]["scores"][0]
     assert (past["as_of"], past["facts_as_of"]) == (as_of, days_later(as_of, -35)), "the ledger keeps their date"
+
+
+def test_the_command_tells_of_customers_with_older_facts(demo_world: World, run: Run) -> None:
+    as_of = make_older(demo_world, {"usr_331092": 40, "usr_776104": 64, "usr_210554": 64})
+    status, said, _ = run(demo_world, "score")
+    assert status is None
+    assert said.splitlines()[1] == (
+        f"3 customers have facts older than {days_later(as_of, -35)}, and no score: "
+        f"1 of {days_later(as_of, -40)}, 2 of {days_later(as_of, -64)}."
+    )
 
 
 def test_the_greatest_age_of_facts_is_a_setting(demo_world: World) -> None:
