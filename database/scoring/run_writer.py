@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
@@ -23,6 +24,8 @@ from database.scoring.roll_up import Ranking, RollUp
 from database.tables import tables
 from shared.clock import Clock, iso
 
+#: Numbers of days in two bytes, because every score has one.
+Days = npt.NDArray[np.int16]
 #: Rows of the first transaction, and of the largest that `AdaptiveBatchSize` may choose.
 FIRST_BATCH, LARGEST_BATCH = 5_000, 20_000
 
@@ -43,7 +46,7 @@ class Scores:
 
     customer_ids: Ints
     monthly_prices: Floats
-    facts_ages: Ints
+    facts_ages: Days
     columns: Mapping[str, npt.NDArray[Any]]
 
 

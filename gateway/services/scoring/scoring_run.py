@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from database.importing import imports
 from database.models import models
 from database.models.models import Model
 from database.scoring import runs
-from database.scoring.run_writer import Scores, drop_unfinished, open_run
+from database.scoring.run_writer import Days, Scores, drop_unfinished, open_run
 from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import ScoreParams
@@ -71,7 +72,7 @@ class Batch:
 
     customer_ids: Ints
     monthly_prices: Floats
-    facts_ages: Ints
+    facts_ages: Days
     body: bytes
 
 
@@ -205,7 +206,7 @@ def to_batch(schema: Schema, part: Fetched) -> Batch:
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, part.keys, features)])
     assert not isinstance(prices, list)
     assert not isinstance(ages, list)
-    return Batch(part.keys, prices, ages.astype("int64"), body)
+    return Batch(part.keys, prices, ages.astype(np.int16), body)
 
 
 def score(work: Work, version: str, batch: Batch) -> Scores:
