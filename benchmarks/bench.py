@@ -60,7 +60,7 @@ def naive(data: world.Data, folder: Path, rounds: int, rows: int) -> Bar:
     first_run(database, ml)
     stored = world.stored_rows(database.path)
     matrix = data.matrix(data.values[np.arange(1, rows + 1) * 7919 % len(data.label)])
-    prices = [row[-1] for row in stored["ledger"]]
+    prices = [row[-2] for row in stored["ledger"]]
     at_hand = world.batches_to_score(database)
     made: dict[str, world.Stored] = {}
 

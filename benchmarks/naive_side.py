@@ -25,10 +25,11 @@ def score_and_store(data: world.Data, matrix: xgb.DMatrix, prices: list[float | 
     base = float(shap[0, -1])
     told = to_points(model.calibration, shap[:, :-1], base, probability, model.base_probability, 3)
     count = len(prices)
+    # Neither seen in training nor of older facts.
     ids, runs, seen, p = range(1, count + 1), [1] * count, [0] * count, probability.tolist()
     reasons = [part.tolist() for k in range(3) for part in (told.order[:, k], told.points[:, k])]
     stored: world.Stored = {
-        "ledger": list(zip(runs, ids, p, confidence.tolist(), seen, *reasons, prices, strict=True)),
+        "ledger": list(zip(runs, ids, p, confidence.tolist(), seen, *reasons, prices, seen, strict=True)),
         "present_ranks": sorted(zip(runs, p, ids, strict=True), key=_by_rank),
     }
     world.store_bare(path, stored)

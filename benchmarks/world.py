@@ -143,7 +143,7 @@ def scoring_work(database: Database, ml: Any) -> Work:
 
 def batches_to_score(database: Database) -> list[scoring_run.Batch]:
     """Customers in a scoring run's batches, as the ML service takes them."""
-    return list(scoring_run.batches_to_score(database, SCHEMA, partial(customers.to_score, SCHEMA)))
+    return list(scoring_run.batches_to_score(database, SCHEMA, partial(customers.to_score, SCHEMA, as_of=AS_OF)))
 
 
 def unscored(path: Path) -> None:

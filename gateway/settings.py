@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         validation_alias="ALLOW_MISSING",
         description="Features that scoring may lack although training had them complete, comma separated.",
     )
+    facts_max_age_days: int = Field(
+        35, ge=0, le=3650, validation_alias="FACTS_MAX_AGE_DAYS", description="Oldest facts that a run scores, days."
+    )
     max_upload_mb: int = Field(
         200, ge=1, le=10_000, validation_alias="MAX_UPLOAD_MB", description="Largest accepted body, megabytes."
     )
@@ -140,11 +143,7 @@ class Settings(BaseSettings):
         4, ge=0, le=64, validation_alias="MAX_WAITING", description="Requests that may wait for a job at the same time."
     )
     max_queued: int = Field(
-        20,
-        ge=1,
-        le=1000,
-        validation_alias="MAX_QUEUED",
-        description="Jobs of one kind that a person may have waiting.",
+        20, ge=1, le=1000, validation_alias="MAX_QUEUED", description="Jobs of one kind that a person may have waiting."
     )
     max_queue: int = Field(200, ge=1, le=10_000, validation_alias="MAX_QUEUE", description="Total jobs that may wait.")
     max_spool_mb: int = Field(

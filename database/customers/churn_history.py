@@ -1,4 +1,4 @@
-"""Roll-up of active customers and leavers by periods of 30 days, counted back from the last date of the data.
+"""Roll-up of active customers and leavers by periods of 30 days, counted back from the last date with known ends.
 
 Law: it is rebuilt when facts change, so that the dashboard reads a few rows, however large the base is.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
-from database.customers import facts
+from database.customers import facts, maturity
 from database.tables import tables
 from shared.clock import days_later
 from shared.contracts.api import HORIZON_DAYS
@@ -34,13 +34,13 @@ class Period:
 
 def measure(connection: Connection) -> list[Period]:
     """Compute the periods from the subscriptions, newest first; empty without subscriptions."""
-    last, first = facts.last_date(connection), facts.first_start(connection)
-    if last is None or first is None:
+    last, known, first = facts.last_date(connection), maturity.complete_to(connection), facts.first_start(connection)
+    if last is None or known is None or first is None:
         return []
     # Before the first snapshot, only customers who stayed are known: the churn rate would be too low.
     earliest = facts.snapshot_dates(connection)[0]
     periods = []
-    end = last
+    end = min(last, known)  # after that day not all ends are known: the churn rate would be too low
     for _ in range(PERIODS):
         start = days_later(end, -HORIZON_DAYS)
         if start < earliest:

@@ -241,6 +241,7 @@ def forget(connection: Connection, schema: Schema) -> None:
         tables.ledger,
         tables.scoring_runs,
         tables.population_history,
+        tables.known_ends,
         tables.withdrawn_ends,
         tables.subscriptions,
         tables.customer_snapshots,

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, case, func, literal, select
 
 from database.customers.customer_base import column_names, customers_table
+from database.engine.expressions import days_between
 from database.tables import tables
 from shared.contracts.api import REASON_NUMBERS
 from shared.schema.features import Schema
@@ -38,12 +39,24 @@ def _scorable() -> tuple[Any, ...]:
     return (c.c.churn == 0, c.c.ends_on.is_(None))
 
 
-def to_score(schema: Schema, *, after_id: int, limit: int, among: Sequence[int] | None = None) -> Select[Any]:
-    """Select (id, monthly_price, feature ...) of customers that can be scored, in the order of id, after `after_id`."""
+def to_score(
+    schema: Schema, *, as_of: str, since: str = "", after_id: int, limit: int, among: Sequence[int] | None = None
+) -> Select[Any]:
+    """Select (id, monthly_price, feature ..., age) of customers that can be scored, by ascending id after `after_id`.
+
+    Parameters
+    ----------
+    as_of
+        The run's date, from which the days of `age` are counted back.
+    since
+        Only customers whose facts are of this date or later.
+    """
     wide = customers_table(schema)
+    # Most facts are of the run's date: compared first, because counting days takes longer.
+    age = case((wide.c.as_of == as_of, 0), else_=days_between(wide.c.as_of, literal(as_of))).label("age")
     query = (
-        select(wide.c.id, wide.c.monthly_price, *[wide.c[name] for name in column_names(schema).values()])
-        .where(wide.c.churn == 0, wide.c.ends_on.is_(None), wide.c.id > after_id)
+        select(wide.c.id, wide.c.monthly_price, *[wide.c[name] for name in column_names(schema).values()], age)
+        .where(wide.c.churn == 0, wide.c.ends_on.is_(None), wide.c.as_of >= since, wide.c.id > after_id)
         .order_by(wide.c.id)
         .limit(limit)
     )
@@ -72,9 +85,16 @@ def count_missing(
     return totals[0], {feature: totals[0] - had for feature, had in zip(features, totals[1:], strict=True)}
 
 
-def population_ids(connection: Connection) -> Sequence[int]:
-    """Return the ids of the customers that can be scored, ascending."""
-    return connection.execute(select(c.c.id).where(*_scorable()).order_by(c.c.id)).scalars().all()
+def population_ids(connection: Connection, since: str = "") -> Sequence[int]:
+    """Return the ids of the customers that can be scored and have facts of a date or later, ascending."""
+    query = select(c.c.id).where(*_scorable(), c.c.as_of >= since)
+    return connection.execute(query.order_by(c.c.id)).scalars().all()
+
+
+def dates_of_older_facts(connection: Connection, since: str) -> list[tuple[str, int]]:
+    """Count the customers that could be scored but have older facts, by the date of these, newest first."""
+    query = select(c.c.as_of, func.count()).where(*_scorable(), c.c.as_of < since).group_by(c.c.as_of)
+    return [tuple(row) for row in connection.execute(query.order_by(c.c.as_of.desc()))]
 
 
 def ids_by_user_id(connection: Connection, user_ids: Iterable[str]) -> dict[str, int]:

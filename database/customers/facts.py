@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select
 
 from database.customers.customer_base import column_names, snapshots_table
 from database.engine.bulk_insert import AnyRow
+from database.engine.expressions import days_after
 from database.tables import tables
 from shared.clock import days_later
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
@@ -43,24 +44,18 @@ def snapshot_dates(connection: Connection) -> list[str]:
     )
 
 
-def matured_dates(connection: Connection, today: str) -> list[str]:
-    """Return the snapshot dates whose 30 days and grace gap are over by `today` (an ISO date)."""
-    latest = days_later(today, -(HORIZON_DAYS + GRACE_DAYS))
-    return [day for day in snapshot_dates(connection) if day <= latest]
-
-
 def has_subscriptions(connection: Connection) -> bool:
     """Return whether labels can be derived from lifetimes."""
     return connection.execute(select(exists().where(s.c.id.is_not(None)))).scalar_one()
 
 
-def imported_late(connection: Connection, today: str, *, days: int) -> tuple[int, int]:
-    """Return how many facts of matured dates were imported more than so many days after their date, and of how many."""
+def imported_late(connection: Connection, dates: Sequence[str], *, days: int) -> tuple[int, int]:
+    """Return how many facts of some dates were imported more than so many days after their date, and of how many."""
     snap, i = tables.customer_snapshots, tables.imports
     query = (
         select(snap.c.as_of, func.substr(i.c.created_at, 1, 10), func.count())
         .join_from(snap, i, i.c.id == snap.c.import_id)
-        .where(snap.c.as_of.in_(matured_dates(connection, today)), i.c.state == "published")
+        .where(snap.c.as_of.in_(dates), i.c.state == "published")
         .group_by(snap.c.as_of, i.c.created_at)
     )
     found = [(imported > days_later(as_of, days), count) for as_of, imported, count in connection.execute(query)]
@@ -97,10 +92,11 @@ def training_rows(connection: Connection, schema: Schema, as_of: str) -> Sequenc
 
 
 def to_score(schema: Schema, as_of: str, *, after_id: int, limit: int) -> Select[Any]:
-    """Select the population at any date: (customer_id, monthly_price, feature ...) as known at the end of `as_of`."""
+    """Select the population at any date: (customer_id, monthly_price, feature ..., 0) as known at its end."""
     snap = snapshots_table(schema)
     columns = [snap.c[n] for n in column_names(schema).values()]
-    query = _population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns)
+    # Facts of that very day: their age is 0.
+    query = _population(schema, as_of, snap.c.customer_id, s.c.monthly_price, *columns, literal(0).label("age"))
     return query.where(snap.c.customer_id > after_id).limit(limit)
 
 
@@ -180,11 +176,45 @@ def _left(end: str, back_at: str | None, horizon_end: str) -> int:
     return 0 if back_at is not None and back_at <= days_later(end, GRACE_DAYS) else 1
 
 
-def outcomes_at(connection: Connection, as_of: str) -> dict[int, int]:
-    """Return the label (1 left, 0 stayed) of each customer of the population at a matured date."""
+def outcomes_at(connection: Connection, as_of: str, among: Any = None) -> dict[int, int]:
+    """Return the label (1 left, 0 stayed) of each customer of the population at a matured date.
+
+    Parameters
+    ----------
+    among
+        A query of customers: only theirs.
+    """
     query = select(s.c.customer_id, _end(as_of), _back_at(as_of)).where(*_active(as_of), _newest(as_of))
+    if among is not None:
+        query = query.where(s.c.customer_id.in_(among))
     horizon_end = days_later(as_of, HORIZON_DAYS)
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
+
+
+def ended_within_horizon(as_of: str) -> Select[Any]:
+    """Select the customers with a subscription that ends within 30 days after a date."""
+    return select(s.c.customer_id).where(s.c.ended_at > as_of, s.c.ended_at <= days_later(as_of, HORIZON_DAYS))
+
+
+def leavers(connection: Connection, schema: Schema, as_of: str) -> set[int]:
+    """Return the customers whose training row of a date has label 1."""
+    snap = snapshots_table(schema)
+    query = _population(schema, as_of, snap.c.customer_id, _end(as_of), _back_at(as_of))
+    rows = connection.execute(query.where(snap.c.customer_id.in_(ended_within_horizon(as_of))))
+    horizon_end = days_later(as_of, HORIZON_DAYS)
+    return {row[0] for row in rows if _left(row[1], row[2], horizon_end)}
+
+
+def departures(connection: Connection, after: str, until: str) -> list[tuple[int, str]]:
+    """Return (customer_id, ended_at) of each end in (after, until] without a return within the grace gap."""
+    again = s.alias("again")
+    back = exists().where(
+        again.c.customer_id == s.c.customer_id,
+        again.c.started_at <= days_after(s.c.ended_at, literal(GRACE_DAYS)),
+        func.coalesce(again.c.ended_at, NEVER) > s.c.ended_at,
+    )
+    query = select(s.c.customer_id, s.c.ended_at).where(s.c.ended_at > after, s.c.ended_at <= until, ~back)
+    return [tuple(row) for row in connection.execute(query.distinct())]
 
 
 def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from database.customers.customer_base import column_names, customers_table, snapshots_table
 from database.customers.facts import published
 from database.engine.bulk_insert import AnyRow
+from database.engine.expressions import days_after
 from database.tables import tables
 from shared.schema.features import Schema
 
@@ -78,6 +79,7 @@ def scores(connection: Connection, customer_id: int, *, limit: int, before_id: i
             ledger,
             runs.c.started_at.label("prediction_date"),
             runs.c.as_of,
+            days_after(runs.c.as_of, -ledger.c.facts_age).label("facts_as_of"),
             runs.c.kind,
             runs.c.job_id,
             runs.c.horizon_days,

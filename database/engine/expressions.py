@@ -80,3 +80,56 @@ def _extract(element: _JsonMember, compiler: Any, **how: Any) -> str:
 def json_member(column: ColumnElement[Any], name: str) -> ColumnElement[str]:
     """Return a member of a JSON object stored as text, as JSON text; NULL if it has none."""
     return _JsonMember(column, literal_column(f"'{name}'"))
+
+
+class _DaysBetween(FunctionElement[int]):
+    """The number of days from one ISO date to another."""
+
+    inherit_cache = True
+    type = Integer()
+
+
+@compiles(_DaysBetween)
+def _subtracted(element: _DaysBetween, compiler: Any, **how: Any) -> str:
+    first, last = (compiler.process(each, **how) for each in element.clauses)
+    return f"(CAST({last} AS date) - CAST({first} AS date))"
+
+
+@compiles(_DaysBetween, "sqlite")
+def _julian(element: _DaysBetween, compiler: Any, **how: Any) -> str:
+    first, last = (compiler.process(each, **how) for each in element.clauses)
+    return f"CAST(julianday({last}) - julianday({first}) AS INTEGER)"
+
+
+class _DaysAfter(FunctionElement[str]):
+    """The ISO date some days after another."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_DaysAfter)
+def _added(element: _DaysAfter, compiler: Any, **how: Any) -> str:
+    day, days = (compiler.process(each, **how) for each in element.clauses)
+    return f"to_char(CAST({day} AS date) + CAST({days} AS integer), 'YYYY-MM-DD')"
+
+
+@compiles(_DaysAfter, "sqlite")
+def _date(element: _DaysAfter, compiler: Any, **how: Any) -> str:
+    day, days = (compiler.process(each, **how) for each in element.clauses)
+    return f"date({day}, ({days}) || ' days')"
+
+
+def days_between(first: ColumnElement[Any], last: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return the number of days from one ISO date to another."""
+    return _DaysBetween(first, last)
+
+
+def days_after(day: ColumnElement[Any], days: ColumnElement[int]) -> ColumnElement[str]:
+    """Return the ISO date some days after another, as text."""
+    return _DaysAfter(day, days)
+
+
+def middle(first: ColumnElement[Any], last: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return the ISO date halfway between two others; of two such days the later, so that it is after the first."""
+    return days_after(first, (days_between(first, last) + 1) // 2)

@@ -5,8 +5,11 @@ Law: every statement can be repeated; each changes a range of customers in a sho
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, exists, insert, literal, or_, select, update
+from typing import Any
 
+from sqlalchemy import ColumnElement, Connection, exists, insert, literal, or_, select, update
+
+from database.engine.expressions import larger, middle
 from database.scoring import ranks
 from database.tables import tables
 
@@ -20,14 +23,35 @@ def has_dates_between(connection: Connection, first: str, last: str) -> bool:
 
 
 def declare_gone(connection: Connection, as_of: str, now: str, after: int, until: int) -> int:
-    """End customers absent from a full snapshot, on its date, with `after` < id <= `until`; return their number."""
+    """End customers absent from a full snapshot, with `after` < id <= `until`; return their number.
+
+    They left after they were last seen, by the snapshot's date: the end is dated in the middle, both dates are kept.
+    """
+    _absent_earlier(connection, as_of, now, after, until)
     absent = (c.c.id > after, c.c.id <= until, c.c.churn == 0, c.c.as_of < as_of)
     runs = (s.c.started_at <= as_of, or_(s.c.ended_at.is_(None), s.c.ended_at > as_of))
     theirs = s.c.customer_id.in_(select(c.c.id).where(*absent))
-    ended = {"ended_at": as_of, "end_reason": "absent", "cancelled_at": None, "known_at": now, "told_on": as_of}
+    last_facts = select(c.c.as_of).where(c.c.id == s.c.customer_id).scalar_subquery()
+    ended = {**absence(larger(last_facts, s.c.started_at), literal(as_of)), "end_reason": "absent"}
+    ended |= {"cancelled_at": None, "known_at": now, "told_on": as_of}
     connection.execute(update(s).where(theirs, *runs).values(ended))
     left = {"churn": 1, "ends_on": None, "updated_at": now}
     return connection.execute(update(c).where(*absent).values(left)).rowcount
+
+
+def absence(seen_until: ColumnElement[Any], absent_from: ColumnElement[Any]) -> dict[str, Any]:
+    """Return the columns of an end that lies in (seen_until, absent_from]."""
+    return {"seen_until": seen_until, "absent_from": absent_from, "ended_at": middle(seen_until, absent_from)}
+
+
+def _absent_earlier(connection: Connection, as_of: str, now: str, after: int, until: int) -> None:
+    """Narrow the ends of customers who are absent from this snapshot and were declared gone by a later one."""
+    theirs = (s.c.customer_id > after, s.c.customer_id <= until)
+    around = (s.c.seen_until < as_of, s.c.absent_from > as_of)
+    given_up = select(tables.imports.c.id).where(tables.imports.c.state == "failed")
+    seen = exists().where(k.c.as_of == as_of, k.c.customer_id == s.c.customer_id, k.c.import_id.not_in(given_up))
+    narrowed = {**absence(s.c.seen_until, literal(as_of)), "known_at": now, "told_on": as_of}
+    connection.execute(update(s).where(*theirs, *around, ~seen).values(narrowed))
 
 
 def open_lifetimes(connection: Connection, day: str, now: str, after: int, until: int) -> None:

@@ -31,6 +31,9 @@ from database.tables import tables
 from shared.tables import messages
 
 c, s = tables.customers, tables.subscriptions
+#: An end that a file gives replaces one dated by absence.
+NOT_BY_ABSENCE = {"seen_until": None, "absent_from": None}
+OTHER_REASON = func.nullif(s.c.end_reason, "absent")
 _TODAY, _NOW = bindparam("today", type_=Text), bindparam("now", type_=Text)
 
 
@@ -99,7 +102,7 @@ class OutcomeStatements:
 
         def changes(new: Excluded) -> dict[str, Any]:
             kept = {name: new[name] for name in ("cancelled_at", "ended_at", "known_at", "told_on")}
-            return {**kept, "end_reason": func.coalesce(new.end_reason, s.c.end_reason)}
+            return {**kept, **NOT_BY_ABSENCE, "end_reason": func.coalesce(new.end_reason, OTHER_REASON)}
 
         return upsert(s, source, key=["customer_id", "started_at"], changes=changes)
 
@@ -111,6 +114,6 @@ class OutcomeStatements:
         if self._staging.has("start"):
             # If a start is given, another lifetime ends only if it runs on that day: one of `open_lifetimes`.
             mine = and_(mine, or_(self._staging.role("start").is_(None), _ended_at() > end))
-        reason = func.coalesce(self._reason, s.c.end_reason)
-        values = {"cancelled_at": self._announced, "ended_at": end, "end_reason": reason}
+        reason = func.coalesce(self._reason, OTHER_REASON)
+        values = {"cancelled_at": self._announced, "ended_at": end, "end_reason": reason, **NOT_BY_ABSENCE}
         return update(s).where(*self._chunk, mine).values(**values, known_at=_NOW, told_on=_TODAY)

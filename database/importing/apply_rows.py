@@ -12,15 +12,18 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Insert,
     Integer,
     Select,
     Subquery,
     Text,
+    Update,
     and_,
     bindparam,
     case,
     cast,
+    delete,
     exists,
     false,
     func,
@@ -29,6 +32,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    update,
 )
 
 from database.customers.customer_base import SHARED_COLUMNS, column_names, customers_table, snapshots_table
@@ -36,6 +40,7 @@ from database.customers.last_activity import last_activity_sql
 from database.engine.expressions import floor, larger, smaller
 from database.engine.upsert import Excluded, upsert
 from database.importing import imports
+from database.importing.apply_import import absence
 from database.importing.import_plan import Plan
 from database.importing.staging import ROLES, Staging, feature_column, role_column
 from database.tables import tables
@@ -66,13 +71,17 @@ class ChunkStatements:
             connection.execute(statement, given)
         imports.advance(connection, self._import_id, until)
 
-    def _made(self) -> Iterator[Insert]:
+    def _made(self) -> Iterator[Insert | Update | Delete]:
+        if self._plan.later_fulls:
+            yield self._seen_later()
         yield self._customers()
         yield self._snapshots()
         if self._staging.has("start"):
-            if self._staging.has("end"):
+            if self._staging.has("end") and not self._plan.ends_are_of_today:
                 yield self._older_ends()
             yield self._lifetimes()
+            if self._plan.ends_are_of_today:
+                yield self._never_announced()
         elif self._plan.lifetimes:
             yield self._running_lifetimes()
 
@@ -86,6 +95,21 @@ class ChunkStatements:
     def _feature(self, feature: str | None) -> Value | None:
         schema = self._staging.schema
         return None if feature is None else self._staging.feature(column_names(schema)[feature])
+
+    def _seen_later(self) -> Update:
+        """Narrow the ends of customers whom a full snapshot lacks, and who were seen after their last facts so far."""
+        r = self._staging.rows
+        seen = self._chunk().where(
+            r.c.customer_id == s.c.customer_id, r.c.as_of > s.c.seen_until, r.c.as_of < s.c.absent_from
+        )
+        last = seen.with_only_columns(func.max(r.c.as_of)).correlate(s).scalar_subquery()
+        theirs = s.c.customer_id.in_(self._chunk(r.c.customer_id))
+        narrowed = absence(last, s.c.absent_from)
+        return (
+            update(s)
+            .where(theirs, s.c.absent_from.is_not(None), last.is_not(None))
+            .values({**narrowed, "known_at": _NOW})
+        )
 
     def _shared(self, column: str) -> Value | None:
         """Return the feature that fills a documented column, unchanged because the model reads it from there."""
@@ -101,6 +125,9 @@ class ChunkStatements:
             changed = {name: new[name] for name in values if name not in kept}
             if not self._staging.has("end"):  # an end announced elsewhere is kept while it is in the future
                 changed["ends_on"] = case((wide.c.ends_on > new.as_of, wide.c.ends_on))
+            if self._plan.later_fulls:  # who is absent from a later full snapshot has left, whatever earlier facts say
+                absent = exists().where(s.c.customer_id == wide.c.id, s.c.absent_from > new.as_of)
+                changed["churn"] = case((absent, 1), else_=new.churn)
             return changed
 
         source = self._chunk(*(value.label(name) for name, value in values.items()))
@@ -110,9 +137,8 @@ class ChunkStatements:
         r, given = self._staging.rows, self._staging.schema
         login = self._feature("last_login_days" if "last_login_days" in given.features else None)
         end, label = self._role("end"), self._role("label")
-        gone = or_(
-            false(), *([label == 1] if label is not None else []), *([end <= r.c.as_of] if end is not None else [])
-        )
+        told = self._ends_told_on(r.c.as_of)
+        gone = or_(false(), *([label == 1] if label is not None else []), *([end <= told] if end is not None else []))
         values: dict[str, Value | None] = {
             "id": r.c.customer_id,
             "user_id": r.c.user_id,
@@ -123,7 +149,7 @@ class ChunkStatements:
             "churn": case((gone, 1), else_=0),
             "monthly_price": self._role("price"),
             "currency": self._role("currency"),
-            "ends_on": None if end is None else case((end > r.c.as_of, end)),
+            "ends_on": None if end is None else case((end > told, end)),
             "as_of": r.c.as_of,
             "created_at": _NOW,
             "updated_at": _NOW,
@@ -157,9 +183,20 @@ class ChunkStatements:
         before = exists().where(k.c.as_of == r.c.as_of, k.c.customer_id == r.c.customer_id, k.c.import_id != _IMPORT)
         return case((before, larger(r.c.as_of, _TODAY)), else_=r.c.as_of)
 
+    def _ends_told_on(self, day: Value) -> Value:
+        """Return the day on which a row's end became known, given the day on which the row did."""
+        return _TODAY if self._plan.ends_are_of_today else day
+
     def _rows_with_told_on(self) -> Subquery:
-        """Return the chunk's rows with `told_on`, the day from which they are known."""
-        return self._chunk(*self._staging.rows.c, self._known().label("told_on")).subquery("r")
+        """Return the chunk's rows with `told_on`, the day from which their ends are known."""
+        told_on = self._ends_told_on(self._known()).label("told_on")
+        return self._chunk(*self._staging.rows.c, told_on).subquery("r")
+
+    def _never_announced(self) -> Delete:
+        """Forget that ends were known on earlier days, which a former import of such a file took them for."""
+        r, start = self._staging.rows, self._staging.role("start")
+        named = self._chunk(r.c.customer_id).where(r.c.customer_id == w.c.customer_id, start == w.c.started_at)
+        return delete(w).where(w.c.customer_id.in_(self._chunk(r.c.customer_id)), named.correlate(w).exists())
 
     def _older_ends(self) -> Insert:
         """Record an end that older facts have and newer facts lack: it was known until the next facts."""
@@ -189,12 +226,16 @@ class ChunkStatements:
             r.c[feature_column(column_names(given)[plan])] if plan and not self._staging.has("plan") else value("plan")
         )
         # A future end is known from the day on which the row is known.
-        announced = case((end > r.c.as_of, smaller(r.c.told_on, end)))
+        announced = case((end > self._ends_told_on(r.c.as_of), smaller(r.c.told_on, end)))
         # Older facts never withdraw an end that newer facts have.
         other = exists().where(
             s.c.customer_id == c.c.id,
             s.c.started_at == start,
             func.coalesce(s.c.ended_at, "") != func.coalesce(end, ""),
+        )
+        # Nor does a row without an end withdraw the absence from a later full snapshot.
+        absent = exists().where(
+            s.c.customer_id == c.c.id, s.c.started_at == start, s.c.absent_from > r.c.as_of, end.is_(None)
         )
         values = {
             "customer_id": r.c.customer_id, "started_at": start, "cancelled_at": announced, "ended_at": end,
@@ -204,8 +245,11 @@ class ChunkStatements:
         source = (
             select(*(each.label(name) for name, each in values.items()))
             .join_from(r, c, c.c.id == r.c.customer_id)
-            .where(start.is_not(None), not_(and_(r.c.as_of < c.c.as_of, other)))
+            .where(start.is_not(None), ~absent)
         )
+        if self._plan.ends_are_of_today:
+            return upsert(s, source, key=["customer_id", "started_at"], changes=_changes_of_today)
+        source = source.where(not_(and_(r.c.as_of < c.c.as_of, other)))
         return upsert(s, source, key=["customer_id", "started_at"], changes=_lifetime_changes)
 
     def _running_lifetimes(self) -> Insert:
@@ -216,11 +260,16 @@ class ChunkStatements:
         return upsert(s, source.where(c.c.churn == 0, ~runs), key=["customer_id", "started_at"])
 
 
+def _changes_of_today(new: Excluded) -> dict[str, Any]:
+    return {**_lifetime_changes(new), "cancelled_at": new.cancelled_at}
+
+
 def _lifetime_changes(new: Excluded) -> dict[str, Any]:
     # The first day on which an end was known is kept; a trigger records an end that changes.
     same = and_(s.c.ended_at == new.ended_at, s.c.cancelled_at.is_not(None))
     earliest = smaller(s.c.cancelled_at, func.coalesce(new.cancelled_at, s.c.cancelled_at))
-    names = ("ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on")
+    names = ["ended_at", "end_reason", "plan", "monthly_price", "currency", "known_at", "told_on"]
+    names += ["seen_until", "absent_from"]  # which only an end dated by absence has
     return {"cancelled_at": case((same, earliest), else_=new.cancelled_at), **{name: new[name] for name in names}}
 
 

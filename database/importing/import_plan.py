@@ -5,7 +5,7 @@ Law: it has plain values only, which the import's row stores as JSON.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -25,6 +25,13 @@ class Plan:
         The base has lifetimes and the file has none: customers without a running lifetime get one from its date on.
     absent_on
         The date of a full snapshot, whose absent customers are declared gone; None if they are not.
+    later_fulls
+        Dates of such snapshots imported before that lie after the file's first date: who is in the file but not in
+        them has left.
+    complete_to
+        The day up to which the importer says that all ends are known.
+    ends_are_of_today
+        The ends in the file became known today, whatever the dates of its rows: none was announced on these dates.
     """
 
     staging: str
@@ -39,3 +46,6 @@ class Plan:
     now: str
     file: str | None
     result: dict[str, Any]
+    later_fulls: list[str] = field(default_factory=list)
+    complete_to: str | None = None
+    ends_are_of_today: bool = False

@@ -15,7 +15,7 @@ from typing import Any
 from database.customers import customer_base, facts
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
-from database.importing import apply_import, imports
+from database.importing import apply_import, imports, known_ends
 from database.importing.apply_rows import ChunkStatements
 from database.importing.chunks import change_by_customers, change_by_rows
 from database.importing.import_plan import Plan
@@ -60,8 +60,9 @@ class ImportWriter:
             Called with the number of rows written by this process, and the number of rows of the import.
         """
         self._apply_rows(report)
-        if self.plan.absent_on is not None:
-            self._declare_gone(self.plan.absent_on)
+        own = [] if self.plan.absent_on is None else [self.plan.absent_on]
+        for day in sorted({*own, *self.plan.later_fulls}):
+            self._declare_gone(day)
         hide_gone(self._database, self._pace)
 
     def _apply_rows(self, report: Report) -> None:
@@ -81,7 +82,7 @@ class ImportWriter:
         gone = change_by_customers(
             self._database, self._pace, lambda c, a, b: apply_import.declare_gone(c, day, self.plan.now, a, b)
         )
-        self.declared_gone = sum(gone)
+        self.declared_gone += sum(gone)
 
     def publish(self) -> Mapping[str, Any]:
         """Publish the whole import in one transaction; store its result in its job and return it.
@@ -92,9 +93,12 @@ class ImportWriter:
         """
         longest_ms = round(self.longest_write_s * 1000)
         result = {**self.plan.result, "declared_gone": self.declared_gone, "longest_write_ms": longest_ms}
+        plan, known = self.plan, known_ends.measure(self._database, self._pending.id)
         with self._database.write() as connection:
             imports.publish(connection, self._pending.id)
             customer_base.mark_ready(connection)
+            ends = known_ends.record(connection, known, full=plan.absent_on, told=plan.complete_to, now=plan.now)
+            result |= {**ends, "notes": [*result["notes"], *ends["notes"]]}
             if self._pending.job_id is not None:
                 jobs.note_result(connection, self._pending.job_id, result)
         return result

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 from database.customers import facts
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
-from database.importing import apply_outcomes
+from database.importing import apply_outcomes, known_ends
 from database.importing.apply_outcomes import OutcomeStatements
 from database.importing.chunks import change_by_rows
 from database.importing.import_writer import hide_gone, open_lifetimes
@@ -39,11 +40,15 @@ def unusable(database: Database, staging: Staging) -> list[StagedReject]:
     return rejects
 
 
-def apply(database: Database, staging: Staging, *, now: str, report: Callable[[int], None]) -> tuple[int, int]:
-    """End the lifetimes of the rows; return the numbers of customers who left and who will leave.
+def apply(
+    database: Database, staging: Staging, *, complete_to: str | None, now: str, report: Callable[[int], None]
+) -> dict[str, Any]:
+    """End the lifetimes of the rows; return the customers who left and will leave, `complete_to` and `notes`.
 
     Parameters
     ----------
+    complete_to
+        The day up to which the importer says that all ends are known.
     report
         Called with the number of customers who left so far.
     """
@@ -55,4 +60,7 @@ def apply(database: Database, staging: Staging, *, now: str, report: Callable[[i
             left, ahead = left + gone, ahead + going
             report(left)
     hide_gone(database, pace)
-    return left, ahead
+    known = known_ends.measure(database)
+    with database.write() as connection:
+        ends = known_ends.record(connection, known, told=complete_to, now=now)
+    return {"ended": left, "announced": ahead, **ends}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
@@ -23,6 +24,8 @@ from database.scoring.roll_up import Ranking, RollUp
 from database.tables import tables
 from shared.clock import Clock, iso
 
+#: Numbers of days in two bytes, because every score has one.
+Days = npt.NDArray[np.int16]
 #: Rows of the first transaction, and of the largest that `AdaptiveBatchSize` may choose.
 FIRST_BATCH, LARGEST_BATCH = 5_000, 20_000
 
@@ -35,12 +38,15 @@ class Scores:
     ----------
     monthly_prices
         NaN if there is none.
+    facts_ages
+        Days by which the facts are older than the run's date.
     columns
         By the names of `runs.SCORE_COLUMNS`.
     """
 
     customer_ids: Ints
     monthly_prices: Floats
+    facts_ages: Days
     columns: Mapping[str, npt.NDArray[Any]]
 
 
@@ -53,6 +59,8 @@ class RunWriter:
         Its id.
     started_at
         Timestamp of its start.
+    older_facts
+        Number of customers left out because their facts are too old, to be recorded with the run.
     """
 
     def __init__(self, database: Database, inserter: ColumnInserter, run: _Run, clock: Clock) -> None:
@@ -60,7 +68,7 @@ class RunWriter:
         self._database, self._inserter, self._run, self._clock = database, inserter, run, clock
         self._pace = AdaptiveBatchSize(FIRST_BATCH, most=LARGEST_BATCH)
         self._roll_up, self._ranking = RollUp(), Ranking()
-        self.is_finished = False
+        self.is_finished, self.older_facts = False, 0
 
     @property
     def customers(self) -> int:
@@ -87,6 +95,7 @@ class RunWriter:
             runs.require_customers(connection, self.run_id, first_id=first, last_id=last, count=len(ids[part]))
 
         columns = {"customer_id": ids, **scores.columns, "monthly_price": scores.monthly_prices}
+        columns["facts_age"] = scores.facts_ages
         self._inserter.insert(tables.ledger, columns, run_id=self.run_id, pace=self._pace, check=check)
         self._roll_up.add(probabilities, scores.monthly_prices)
         if self._run.kind == "full":
@@ -125,8 +134,9 @@ class RunWriter:
         now = iso(self._clock())
         runs.store_bins(connection, self.run_id, self._roll_up.rows())
         runs.finish(
-            connection, self.run_id, state=state, customers=self.customers, average=self.average_probability, now=now
-        )
+            connection, self.run_id, state=state, customers=self.customers, average=self.average_probability,
+            older_facts=self.older_facts, now=now,
+        )  # fmt: skip
 
     def _refresh(self, shown_run_id: int) -> None:
         pace = AdaptiveBatchSize(FIRST_BATCH)
@@ -146,7 +156,14 @@ class _Run:
 
 @contextmanager
 def open_run(
-    database: Database, clock: Clock, *, kind: runs.Kind, model_id: int, as_of: str, job_id: int | None
+    database: Database,
+    clock: Clock,
+    *,
+    kind: runs.Kind,
+    model_id: int,
+    as_of: str,
+    facts_from: str | None = None,
+    job_id: int | None,
 ) -> Iterator[RunWriter]:
     """Begin a scoring run, which is deleted when the block ends without `publish` or `finish`.
 
@@ -155,13 +172,16 @@ def open_run(
     kind
         "full" runs are ranked and can be published; "sample" and "past" runs are finished.
     as_of
-        Date of the facts.
+        Date of the run: that of the newest facts.
+    facts_from
+        Date of the oldest facts that are scored; that of the run if absent.
     job_id
         The job that runs it.
     """
     started_at = iso(clock())
+    dates = {"as_of": as_of, "facts_from": facts_from or as_of}
     with database.write() as connection:
-        run_id = runs.start(connection, kind=kind, model_id=model_id, as_of=as_of, job_id=job_id, now=started_at)
+        run_id = runs.start(connection, kind=kind, model_id=model_id, **dates, job_id=job_id, now=started_at)
     writer: RunWriter | None = None
     try:
         with column_inserter(database.engine) as inserter:

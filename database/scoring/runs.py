@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, insert, select, update
 
 from database.engine.bulk_insert import AnyRow, insert_rows
 from database.engine.expressions import ceiling
@@ -50,9 +50,20 @@ class Published:
     published_at: str
     customers: int
     average_probability: float
+    older_facts: int = 0
+    facts_from: str | None = None
 
 
-def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_id: int | None, now: str) -> int:
+def start(
+    connection: Connection,
+    *,
+    kind: Kind,
+    model_id: int,
+    as_of: str,
+    facts_from: str | None = None,
+    job_id: int | None,
+    now: str,
+) -> int:
     """Open a run and return its id."""
     used = func.coalesce(select(func.max(runs.c.ids_until)).scalar_subquery(), 0)
     newest = select(func.max(tables.customers.c.id)).scalar_subquery()
@@ -61,6 +72,7 @@ def start(connection: Connection, *, kind: Kind, model_id: int, as_of: str, job_
         "state": "running",
         "model_id": model_id,
         "as_of": as_of,
+        "facts_from": facts_from,
         "horizon_days": HORIZON_DAYS,
         "job_id": job_id,
         "started_at": now,
@@ -118,13 +130,14 @@ def finish(
     state: Ending,
     customers: int,
     average: float | None,
+    older_facts: int = 0,
     now: str,
 ) -> None:
     """Close a run with its number of customers and their mean probability."""
     connection.execute(
         update(runs)
         .where(runs.c.id == run_id)
-        .values(state=state, customers=customers, average_probability=average, finished_at=now)
+        .values(state=state, customers=customers, average_probability=average, older_facts=older_facts, finished_at=now)
     )
 
 
@@ -152,6 +165,8 @@ def published(connection: Connection) -> Published | None:
         published_at=row.published_at,
         customers=row.customers,
         average_probability=row.average_probability,
+        older_facts=row.older_facts,
+        facts_from=row.facts_from,
     )
 
 
@@ -188,11 +203,29 @@ def without_outcome(connection: Connection, run_id: int) -> Sequence[int]:
     return connection.execute(query.order_by(ledger.c.customer_id)).scalars().all()
 
 
-def without_outcomes(connection: Connection, as_of_until: str) -> Sequence[AnyRow]:
-    """Return (id, as_of) of finished runs up to a date with predictions that have no outcome yet."""
-    some = select(ledger.c.customer_id).where(ledger.c.run_id == runs.c.id, _unsettled()).exists()
-    query = select(runs.c.id, runs.c.as_of).where(tables.is_finished, runs.c.as_of <= as_of_until, some)
-    return connection.execute(query.order_by(runs.c.id)).all()
+def dates_scored(connection: Connection) -> Sequence[AnyRow]:
+    """Return (id, as_of) of finished runs, oldest first."""
+    query = select(runs.c.id, runs.c.as_of).where(tables.is_finished).order_by(runs.c.id)
+    return connection.execute(query).all()
+
+
+def some_without_outcome(connection: Connection, run_id: int) -> bool:
+    """Return whether a prediction of a run has no outcome yet."""
+    query = select(ledger.c.customer_id).where(ledger.c.run_id == run_id, _unsettled()).limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
+def leavers_told(run_id: int) -> Select[Any]:
+    """Select the customers whom an outcome of a run calls leavers, also if a later one corrects it."""
+    o = tables.outcomes
+    return select(o.c.customer_id).where(o.c.run_id == run_id, o.c.churned == 1)
+
+
+def outcomes(connection: Connection, run_id: int, among: Any) -> dict[int, int]:
+    """Return the newest outcome (1 left, 0 stayed) of each of these customers' predictions in a run."""
+    o = tables.outcomes
+    query = select(o.c.customer_id, o.c.churned).where(o.c.run_id == run_id, o.c.customer_id.in_(among))
+    return {row.customer_id: row.churned for row in connection.execute(query.order_by(o.c.id))}
 
 
 def add_outcomes(connection: Connection, run_id: int, rows: Sequence[tuple[int, int]], known_at: str) -> None:

@@ -100,6 +100,9 @@ subscriptions = Table(
     Column("currency", Text),
     Column("known_at", Text, nullable=False),
     Column("told_on", Text),
+    # Only of an end dated by absence from a full snapshot: in (seen_until, absent_from], `ended_at` in the middle.
+    Column("seen_until", Text),
+    Column("absent_from", Text),
     UniqueConstraint("customer_id", "started_at"),
 )
 Index("ix_subscriptions_ended_at", subscriptions.c.ended_at)
@@ -115,6 +118,15 @@ withdrawn_ends = Table(
     Column("known_until", Text, nullable=False),
 )
 Index("ix_withdrawn_ends_customer_id", withdrawn_ends.c.customer_id, withdrawn_ends.c.started_at)
+# Days up to which all ends are known, and why: a full snapshot whose absent customers left, an import that says so, or
+# a file with ends that covers those who were active before.
+known_ends = Table(
+    "known_ends",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("source", Text, CheckConstraint("source IN ('full', 'told', 'covered')", name="source"), primary_key=True),
+    Column("known_at", Text, nullable=False),
+)
 population_history = Table(
     "population_history",
     metadata,

@@ -44,6 +44,9 @@ scoring_runs = Table(
     Column("horizon_days", Integer, nullable=False),
     Column("customers", Integer),
     Column("average_probability", Float),
+    # Customers who could be scored but for their facts, which are older than `facts_from`.
+    Column("older_facts", Integer, nullable=False, server_default="0"),
+    Column("facts_from", Text),
     reference("job_id", "jobs.id", nullable=True),
     # Its predictions have ids above `ids_after`, up to `ids_until`.
     Column("ids_after", Integer, nullable=False, server_default="0"),
@@ -79,6 +82,8 @@ ledger = Table(
     Column("reason_3", Integer, nullable=False),
     Column("points_3", Float, nullable=False),
     Column("monthly_price", Float),
+    # Days by which the facts are older than the run's date: narrower than a date a million times over.
+    Column("facts_age", Integer, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 # A view: the ledger's finished runs under the documented names.
@@ -90,6 +95,7 @@ predictions = table(
     column("confidence", Float),
     column("prediction_date", Text),
     column("run_id", Integer),
+    column("facts_as_of", Text),
 )
 # Ranks of the customers whose scores are shown, written in rank order once all are scored. An index on the ledger
 # would be written in customer order, to random pages: six times the work of a run.
@@ -132,6 +138,9 @@ outcomes = Table(
     ForeignKeyConstraint(["run_id", "customer_id"], ["ledger.run_id", "ledger.customer_id"]),
 )
 Index("ix_outcomes_run_id_customer_id", outcomes.c.run_id, outcomes.c.customer_id)
+# Those whom an outcome calls leavers: few, and looked at again whenever ends come in.
+_LEFT = outcomes.c.churned == 1
+Index("ix_outcomes_left", outcomes.c.run_id, outcomes.c.customer_id, sqlite_where=_LEFT, postgresql_where=_LEFT)
 
 prediction_date = (
     select(scoring_runs.c.started_at)

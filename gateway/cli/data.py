@@ -25,6 +25,12 @@ from shared.errors import InvalidInput, NoCustomers
 from shared.schema.features import Schema, load_schema
 
 SHOWN_REJECTS = 10
+SHOWN_DATES = 5
+COMPLETE_TO = click.option(
+    "--ends-complete-to",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Every end up to this day is known once FILE is imported.",
+)
 
 
 @click.group()
@@ -122,10 +128,15 @@ def edit(file: str) -> None:
 @click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
 @click.option("--full-snapshot", is_flag=True, help="FILE holds every customer of its date.")
 @click.option("--absent-are-gone", is_flag=True, help="With --full-snapshot: customers who are not in FILE have left.")
+@click.option(
+    "--ends-are-of-today", is_flag=True, help="The ends in FILE are known since today, not since the dates of its rows."
+)
+@COMPLETE_TO
 def import_command(
-    file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, absent_are_gone: bool, **flags: bool
+    file: Path, schema_file: str | None, as_of: Any, full_snapshot: bool, ends_complete_to: Any, **flags: bool
 ) -> None:
     """Import the customer table FILE (CSV or Parquet): all of it or nothing."""
+    absent_are_gone = flags["absent_are_gone"]
     if absent_are_gone and not full_snapshot:
         raise InvalidInput(
             "--absent-are-gone needs --full-snapshot: only a file with every customer shows who is absent."
@@ -140,7 +151,7 @@ def import_command(
         file_name=file.name,
         schema=(described or _present_schema(environment)).as_dict(),
         as_of=day,
-        absent_are_gone=absent_are_gone,
+        ends_complete_to=ends_complete_to.date() if ends_complete_to else None,
         **flags,
     )
     print_import(environment, run_here(environment, kinds.IMPORT, params), absent_are_gone=absent_are_gone)
@@ -190,10 +201,12 @@ def _print_rejects(environment: Environment, result: dict[str, Any]) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check and count; write nothing.")
 @click.option("--keep-good", is_flag=True, help="Import the valid rows even if others are rejected.")
-def import_outcomes(file: Path, **flags: bool) -> None:
+@COMPLETE_TO
+def import_outcomes(file: Path, ends_complete_to: Any, **flags: bool) -> None:
     """Import ends of subscriptions: FILE has user_id, ended_at, and optionally end_reason and started_at."""
     environment = prepare()
-    params = OutcomesParams(str(file.resolve()), file.name, **flags)
+    complete_to = ends_complete_to.date() if ends_complete_to else None
+    params = OutcomesParams(str(file.resolve()), file.name, ends_complete_to=complete_to, **flags)
     result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
     _print_rejects(environment, result)
     if result["dry_run"]:
@@ -254,6 +267,10 @@ def print_scoring(result: dict[str, Any]) -> None:
         f"Scored {result['predictions_generated']:,} customers with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."
     )
+    older = result["older_facts"]
+    if older["customers"]:
+        dates = ", ".join(f"{each['customers']:,} of {each['as_of']}" for each in older["dates"][:SHOWN_DATES])
+        click.echo(f"{older['customers']:,} customers have facts older than {older['before']}, and no score: {dates}.")
 
 
 COMMANDS = (schema, import_command, import_outcomes, train, score)

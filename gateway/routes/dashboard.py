@@ -50,6 +50,8 @@ class PredictedChurners(BaseModel):
     customers: int | None
     as_of: str | None
     model_version: str | None
+    older_facts: int | None = Field(description="Customers in none of these figures: their facts are too old")
+    facts_from: str | None = Field(description="Date of the oldest facts that were scored")
 
 
 class ModelAuc(BaseModel):
@@ -166,6 +168,8 @@ def _churners(run: runs.Published | None, tail: Tail | None, before: Tail | None
         customers=tail.all_customers,
         as_of=run.as_of,
         model_version=run.model_version,
+        older_facts=run.older_facts,
+        facts_from=run.facts_from,
     )
 
 

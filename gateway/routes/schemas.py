@@ -35,6 +35,21 @@ class AllowedMissing(BaseModel):
     customers: int
 
 
+class DatedFacts(BaseModel):
+    """Customers whose newest facts are of one date."""
+
+    as_of: str
+    customers: int
+
+
+class OlderFacts(BaseModel):
+    """Customers who were not scored because their newest facts are older than the run may use, by date."""
+
+    customers: int
+    before: str
+    dates: list[DatedFacts]
+
+
 class RunOut(BaseModel):
     """Result of a scoring run."""
 
@@ -44,6 +59,7 @@ class RunOut(BaseModel):
     run_id: int
     model_version: str
     allowed_missing: list[AllowedMissing]
+    older_facts: OlderFacts | None = None
     warnings: list[str] = Field(
         default_factory=list,
         description="Values that the model does not know, scored as missing, and features complete in training that a "

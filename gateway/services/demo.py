@@ -16,7 +16,7 @@ import numpy as np
 
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE
-from database.customers import customer_base, facts
+from database.customers import customer_base, facts, maturity
 from database.customers.customer_base import column_names, customers_table, snapshots_table
 from database.customers.last_activity import last_activity
 from database.engine.bulk_insert import insert_dicts, insert_rows
@@ -111,6 +111,7 @@ def load(work: Work) -> bool:
         writer = _Writer(connection, simulated, dates, iso(work.clock()))
         writer.write_customers()
         writer.write_subscriptions()
+        maturity.tell(connection, dates[-1], "told", iso(work.clock()))  # a simulation knows all its ends
     for month in range(MONTHS):
         with work.database.write() as connection:
             _Writer(connection, simulated, dates, iso(work.clock())).write_month(month)

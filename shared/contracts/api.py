@@ -18,6 +18,7 @@ from shared.contracts.report import (
     Curves,
     Dependence,
     Interval,
+    Labels,
     Leak,
     LevelSpread,
     Probability,
@@ -235,6 +236,7 @@ class TrainReport(Strict):
     dependence: list[Dependence] = Field(default_factory=list)
     comparison: Comparison | None = None
     ceiling: TestFigures | None = Field(None, description="The true probability's figures; simulated data only")
+    labels: Labels | None = Field(None, description="The basis of the labels; null where the table gives them")
     warnings: list[str]
 
 

@@ -124,3 +124,15 @@ class Leak(Strict):
 
     feature: str
     evidence: str
+
+
+class Labels(Strict):
+    """The basis of a training's labels; filled in by the gateway, for labels that follow from subscriptions."""
+
+    complete_to: str = Field(description="The day up to which all ends are known")
+    ends: int = Field(
+        description="Known ends inside the matured span: after its first date, up to 30 days after its last"
+    )
+    ends_labelled: int = Field(description="Those of them that became the label 1 of some row")
+    few_ends: list[str] = Field(description="Dates with improbably few ends, warned of")
+    left_out: list[str] = Field(description="Dates left out: improbably few ends, and none on a third of their days")

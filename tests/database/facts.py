@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from database.customers import customer_base
+from database.customers import customer_base, maturity
 from database.customers.customer_base import column_names, snapshots_table
 from database.engine.session import Database
 from database.models import models
@@ -101,6 +101,11 @@ class Facts:
                     .returning(tables.imports.c.id)
                 ).scalar_one()  # fmt: skip
             connection.execute(insert(snapshots_table(self.schema)).values({**row, "label": label, **columns}))
+
+    def known(self, day: str, source: maturity.Source = "told") -> None:
+        """All ends up to a day are known."""
+        with self.database.write() as connection:
+            maturity.tell(connection, day, source, NOW)
 
     def model(self, version: str = "1.0.0", *, live: bool = True, checksum: str | None = None) -> int:
         """A whole, trained model; its key."""

@@ -27,7 +27,8 @@ def scores_of(probabilities: Mapping[int, float], prices: Mapping[int, float | N
     rows = [a_score(probabilities[each]) for each in ids]
     columns = {name: np.array([row[at] for row in rows]) for at, name in enumerate(runs.SCORE_COLUMNS)}
     paid = [(prices or {}).get(each) for each in ids]
-    return Scores(np.array(ids, dtype=np.int64), np.array(paid, dtype=np.float64), columns)
+    ages = np.zeros(len(ids), dtype=np.int16)
+    return Scores(np.array(ids, dtype=np.int64), np.array(paid, dtype=np.float64), ages, columns)
 
 
 def append(

@@ -14,7 +14,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from database.engine.expressions import begins_with, ceiling, floor, larger, smaller
+from database.engine.expressions import (
+    begins_with,
+    ceiling,
+    days_after,
+    days_between,
+    floor,
+    larger,
+    middle,
+    smaller,
+)
 from database.engine.session import Database
 from database.engine.upsert import upsert
 from database.tables import tables
@@ -103,6 +112,14 @@ def test_what_both_databases_spell_differently_is_spelt_for_each() -> None:
     t = table("t", column("a", Text), column("b", Text))
     spelt = {
         begins_with(t.c.a, "x"): ("t.a COLLATE NOCASE >= 'x' COLLATE NOCASE", "lower(t.a) >= lower('x')"),
+        days_between(t.c.a, t.c.b): (
+            "CAST(julianday(t.b) - julianday(t.a) AS INTEGER)",
+            "(CAST(t.b AS date) - CAST(t.a AS date))",
+        ),
+        days_after(t.c.a, literal(3)): (
+            "date(t.a, (3) || ' days')",
+            "to_char(CAST(t.a AS date) + CAST(3 AS integer), 'YYYY-MM-DD')",
+        ),
         t.c.a.is_distinct_from(t.c.b): ("t.a IS NOT t.b", "t.a IS DISTINCT FROM t.b"),
     }
     for expression, parts in spelt.items():
@@ -115,6 +132,23 @@ def test_the_smaller_and_the_larger_of_two_values(database: Database, a: str, b:
     with database.read() as connection:
         found = connection.execute(select(smaller(literal(a), literal(b)), larger(literal(a), literal(b)))).one()
     assert tuple(found) == (min(a, b), max(a, b))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "days", "halfway"),
+    [
+        ("2026-01-01", "2026-02-01", 31, "2026-01-17"),
+        ("2026-02-01", "2026-03-01", 28, "2026-02-15"),
+        ("2024-02-28", "2024-02-29", 1, "2024-02-29"),
+        ("2026-01-01", "2026-01-01", 0, "2026-01-01"),
+        ("2025-12-31", "2026-04-01", 91, "2026-02-15"),
+    ],
+)
+def test_days_are_counted_and_halved(database: Database, first: str, last: str, days: int, halfway: str) -> None:
+    a, b = literal(first), literal(last)
+    with database.read() as connection:
+        found = connection.execute(select(days_between(a, b), days_after(a, literal(days)), middle(a, b))).one()
+    assert tuple(found) == (days, last, halfway)
 
 
 @pytest.mark.parametrize("number", [0.0, 0.4, 0.5, 1.5, 2.5, 2.999, 3.0, 1e6, -0.4, -0.5, -2.5, -3.0, None])

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, PrimaryKeyConstraint
@@ -17,7 +19,8 @@ from database.tables.tables import metadata
 PREDICTIONS = """
 CREATE VIEW predictions AS
 SELECT r.ids_after + l.customer_id AS id, l.customer_id, l.churn_probability, l.confidence, l.out_of_fold,
-       l.reason_1, l.points_1, l.reason_2, l.points_2, l.reason_3, l.points_3, r.started_at AS prediction_date, l.run_id
+       l.reason_1, l.points_1, l.reason_2, l.points_2, l.reason_3, l.points_3, r.started_at AS prediction_date,
+       l.run_id, date(r.as_of, -l.facts_age || ' days') AS facts_as_of
 FROM ledger AS l JOIN scoring_runs AS r ON r.id = l.run_id WHERE r.state IN ('done', 'published')
 """
 # The ledger has no foreign keys: checking them row by row would add a quarter to the time of storing.
@@ -44,8 +47,8 @@ WHEN NEW.id IS NOT OLD.id OR NEW.at IS NOT OLD.at OR NEW.action IS NOT OLD.actio
   OR (NEW.key_id IS NOT OLD.key_id AND NEW.key_id IS NOT NULL)
 BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END
 """
-# The first day on which an end is known: the day it was announced, or else the end itself.
-_KNOWN = "min(coalesce({0}.cancelled_at, {0}.ended_at), {0}.ended_at)"
+# The first day on which an end is known: the first day of absence, the day it was announced, or else the end itself.
+_KNOWN = "coalesce({0}.absent_from, min(coalesce({0}.cancelled_at, {0}.ended_at), {0}.ended_at))"
 _KNOWN_OLD, _KNOWN_NEW = _KNOWN.format("OLD"), _KNOWN.format("NEW")
 _UNTIL = f"min(coalesce(NEW.told_on, substr(NEW.known_at, 1, 10)), coalesce({_KNOWN_NEW}, '9999'))"
 #: An end that is withdrawn or moved stays recorded for the days on which it was known: later facts never change who
@@ -73,6 +76,20 @@ def create(connection: Connection) -> None:
     metadata.create_all(connection)
     for statement in STATEMENTS:
         connection.exec_driver_sql(statement.strip())
+
+
+def replace_predictions(connection: Connection) -> None:
+    """Make today's view of the predictions in place of an earlier one."""
+    connection.exec_driver_sql("DROP VIEW IF EXISTS predictions")
+    connection.exec_driver_sql(PREDICTIONS.strip())
+
+
+@contextmanager
+def replace_trigger(connection: Connection) -> Iterator[None]:
+    """Leave out the trigger that remembers ends, for as long as a migration dates them anew; then make today's."""
+    connection.exec_driver_sql("DROP TRIGGER IF EXISTS subscriptions_remember_ends")
+    yield
+    connection.exec_driver_sql(ENDS_ARE_REMEMBERED.strip())
 
 
 @compiles(PrimaryKeyConstraint, "sqlite")

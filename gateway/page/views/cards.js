@@ -56,7 +56,8 @@ function predicted(figures, where) {
     badge: known(moved) && delta(change(moved), moved),
     facts: [
       ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
-      ["Expected leavers", number(figures.expected)],
+      ["Expected leavers", number(figures.expected),
+        figures.older_facts > 0 ? `without ${count(figures.older_facts)} whose facts are older than ${day(figures.facts_from)}` : null],
       ["Revenue at risk", count(figures.revenue_at_risk),
         known(figures.revenue_at_risk) ? "next invoice" : known(figures.count) ? "needs every customer's price" : null],
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],

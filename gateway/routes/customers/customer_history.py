@@ -59,6 +59,8 @@ class Lifetime(BaseModel):
     cancelled_at: str | None
     ended_at: str | None
     end_reason: str | None
+    seen_until: str | None = Field(description="Only of an end dated by absence: it lies after this day ..")
+    absent_from: str | None = Field(description=".. up to this one, the date of the first full snapshot without them")
     plan: str | None
     monthly_price: float | None
     currency: str | None
@@ -81,6 +83,7 @@ class PastScore(BaseModel):
     job_id: int | None
     run_kind: str
     as_of: str
+    facts_as_of: str
     horizon_days: int | None
     prediction_date: str
     model_version: str
@@ -176,6 +179,7 @@ def _score(schema: Schema, row: AnyRow, horizon_days: int | None) -> PastScore:
         job_id=row.job_id,
         run_kind=row.kind,
         as_of=row.as_of,
+        facts_as_of=row.facts_as_of,
         horizon_days=horizon_days,
         prediction_date=row.prediction_date,
         model_version=row.version,

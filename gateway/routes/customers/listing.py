@@ -54,6 +54,7 @@ class Listed(BaseModel):
     monthly_price: float | None
     revenue_at_risk: float | None
     churn: int
+    facts_as_of: str
     reasons: list[ReasonOut]
 
 
@@ -125,5 +126,6 @@ def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> Listed:
         monthly_price=row["monthly_price"],
         revenue_at_risk=row["revenue_at_risk"],
         churn=row["churn"],
+        facts_as_of=row["as_of"],
         reasons=reasons.stored_reasons(schema, row) if is_scored else [],
     )

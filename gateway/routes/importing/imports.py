@@ -16,7 +16,7 @@ from flask import Response, send_file
 from flask_openapi import FileStorage
 from pydantic import BaseModel, ConfigDict, Field
 
-from database.customers import customer_base
+from database.customers import customer_base, maturity
 from database.importing import imports
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import ACCEPTED, answer_queued, idempotency_key, queue
@@ -34,6 +34,9 @@ from shared.validation import Flag, IsoDate
 bp = blueprint("imports", __name__, prefix="/api/customers")
 F = TypeVar("F", bound=FileParams)
 WAIT_S = 60.0
+OPTIONS = {"as_of", "dry_run", "keep_good", "absent_are_gone", "ends_complete_to", "ends_are_of_today"}
+COMPLETE_TO = "Every end up to this day is known once the file is imported"
+KNOWN_TO = "The day up to which all ends are known; null if it is not known"
 MEGABYTE = 1024 * 1024
 
 
@@ -57,6 +60,10 @@ class ImportForm(FileForm):
     keep_good: Flag = Field(False, description="Import the valid rows even if others are rejected")
     full_snapshot: Flag = Field(False, description="The file holds every customer of its date")
     absent_are_gone: Flag = Field(False, description="With full_snapshot: customers who are not in the file have left")
+    ends_complete_to: IsoDate | None = Field(None, description=COMPLETE_TO)
+    ends_are_of_today: Flag = Field(
+        False, description="The ends in the file are known since today, not since the dates of its rows"
+    )
 
 
 class OutcomesForm(FileForm):
@@ -64,6 +71,7 @@ class OutcomesForm(FileForm):
 
     dry_run: Flag = False
     keep_good: Flag = False
+    ends_complete_to: IsoDate | None = Field(None, description=COMPLETE_TO)
 
 
 class ImportOut(BaseModel):
@@ -81,6 +89,7 @@ class ImportOut(BaseModel):
     customers_unchanged: int
     customers_disappeared: int
     declared_gone: int
+    complete_to: str | None = Field(description=KNOWN_TO)
     dry_run: bool
     unchanged: bool
     recognised: dict[str, Any]
@@ -97,6 +106,7 @@ class OutcomesOut(BaseModel):
     rejects_file: str | None
     ended: int
     announced: int
+    complete_to: str | None = Field(description=KNOWN_TO)
     dry_run: bool
     notes: list[str]
 
@@ -121,9 +131,10 @@ class ProposalOut(BaseModel):
 
 
 class ImportsOut(BaseModel):
-    """Imports, newest first."""
+    """Imports, newest first, and up to when ends are known."""
 
     imports: list[dict[str, Any]]
+    complete_to: str | None = Field(description=KNOWN_TO)
 
 
 class ImportsQuery(Query):
@@ -146,7 +157,7 @@ def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; all rows or none, unless `keep_good`."""
     if form.absent_are_gone and not form.full_snapshot:
         raise invalid("absent_are_gone", "needs full_snapshot: only a file with every customer shows who is absent")
-    options = form.model_dump(include={"as_of", "dry_run", "keep_good", "absent_are_gone"})
+    options = form.model_dump(include=OPTIONS)
     schema = _schema(form.schema_).as_dict()
     return _queue_upload(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 
@@ -168,15 +179,16 @@ def propose(form: FileForm) -> Response:
 @bp.post("/outcomes", summary="Import ends of subscriptions", responses=answers(OutcomesOut, also=FAILURES) | ACCEPTED)
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
-    options = partial(OutcomesParams, dry_run=form.dry_run, keep_good=form.keep_good)
-    return _queue_upload(kinds.IMPORT_OUTCOMES, form.file, options)
+    options = form.model_dump(include={"dry_run", "keep_good", "ends_complete_to"})
+    return _queue_upload(kinds.IMPORT_OUTCOMES, form.file, partial(OutcomesParams, **options))
 
 
 @bp.get("/import", summary="Imports, newest first", responses=answers(ImportsOut))
 def list_imports(query: ImportsQuery) -> Response:
     """Newest first."""
     with environment().database.read() as connection:
-        return ok(ImportsOut(imports=imports.page(connection, query.limit)))
+        known = maturity.complete_to(connection)
+        return ok(ImportsOut(imports=imports.page(connection, query.limit), complete_to=known))
 
 
 @bp.get("/import/<int:job_id>/rejects", summary="Rows that an import rejected", responses=answers(str, also=(404,)))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from database.importing.staging import ROLES, StagedReject, StagedRows, Staging
-from shared.errors import Detail, InvalidTable
+from shared.errors import Detail, InvalidTable, invalid
 from shared.schema.features import Schema
 from shared.tables import messages
 from shared.tables.batch_checks import FEATURE, Batch, Reject, TableCheck, located
@@ -143,3 +143,9 @@ def refusal(table: OpenTable, checked: CheckedFile, where: str) -> InvalidTable:
     """Return the error that refuses an import, with the first rejects and where the file of all rejects is."""
     wrong = messages.rows_rejected(checked.rejected, checked.total, table.place_name, checked.rejects[0])
     return InvalidTable(wrong + messages.nothing_imported(where), details=checked.rejects)
+
+
+def refuse_future(field: str, day: date | None, today: date) -> None:
+    """Raise InvalidInput if an option of an import names a day that lies in the future."""
+    if day is not None and day > today:
+        raise invalid(field, f"{day} lies in the future (today is {today}).")

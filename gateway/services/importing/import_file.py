@@ -10,21 +10,21 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from datetime import date
 from functools import partial
 from typing import Any
 
-from database.customers import customer_base, facts
+from database.customers import customer_base, facts, maturity
 from database.customers.customer_base import Base
+from database.engine.interruption import interruptible
 from database.engine.session import Connection
-from database.importing import apply_import, imports
+from database.importing import apply_import, imports, joined_ends, known_ends
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging, open_staging
 from gateway.services import vouching
 from gateway.services.importing import uploads
-from gateway.services.importing.check_file import CheckedFile, check_file, refusal
-from gateway.services.importing.publish_import import finish_earlier, publish_import
+from gateway.services.importing.check_file import CheckedFile, check_file, refusal, refuse_future
+from gateway.services.importing.publish_import import finish_earlier, publish_import, refresh_figures
 from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import ImportParams
@@ -59,8 +59,10 @@ def run(work: Work, params: ImportParams) -> Mapping[str, Any]:
 def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
     """Check the file; unless this is a dry run, accept and publish it."""
     schema = schema_from_dict(params.schema)
-    as_of = (params.as_of or work.clock().date()).isoformat()
-    _refuse_future(work, as_of)
+    today = work.clock().date()
+    as_of = (params.as_of or today).isoformat()
+    refuse_future("as_of", params.as_of, today)
+    refuse_future("ends_complete_to", params.ends_complete_to, today)
     work.step(0.0, "Opening the file")
     with work.database.read() as connection:
         present = customer_base.get(connection)
@@ -77,9 +79,10 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
         if params.dry_run:
             return result
         staging.require_room(work.database)
-        # A file that declares absent customers gone is imported again: others may be absent now.
-        if not params.absent_are_gone and _is_imported(work, table, checked):
-            return {**result, "unchanged": True, "customers_new": 0, "customers_updated": 0}
+        # A file that declares absent customers gone is imported again: others may be absent now. So is one whose ends
+        # were taken for announced ones before.
+        if not (params.absent_are_gone or params.ends_are_of_today) and _is_imported(work, table, checked):
+            return {**result, **_again(work, params, result), "unchanged": True}
         accepted = _accept(work, table, checked, present, params, result)
     return publish_import(work, accepted)
 
@@ -91,12 +94,6 @@ def _check(work: Work, table: OpenTable, staging: Staging, as_of: str) -> Checke
         work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows")
 
     return check_file(table, staging, as_of=as_of, today=work.clock().date(), report=report)
-
-
-def _refuse_future(work: Work, as_of: str) -> None:
-    today = work.clock().date()
-    if date.fromisoformat(as_of) > today:
-        raise invalid("as_of", f"{as_of} lies in the future (today is {today}).")
 
 
 def _schema_notes(connection: Connection, present: Base | None, schema: Schema) -> list[str]:
@@ -127,6 +124,12 @@ def _result(work: Work, checked: CheckedFile, present: Base | None, params: Impo
     work.step(0.36, "Comparing with the known customers")
     checked.staging.resolve(work.database, several=checked.several)
     counts = checked.staging.counts(work.database, present.schema if present else None)
+    with work.database.read() as connection:
+        complete_to = maturity.complete_to(connection)
+    if not params.ends_are_of_today:
+        checked.notes.extend(joined_ends.notes(work.database, checked.staging))
+    elif not (checked.staging.has("start") and checked.staging.has("end")):
+        raise invalid("ends_are_of_today", "the schema names no start and end of subscriptions")
     return {
         "file_name": params.file_name,
         "rows": checked.accepted,
@@ -142,6 +145,7 @@ def _result(work: Work, checked: CheckedFile, present: Base | None, params: Impo
         "customers_unchanged": counts.unchanged,
         "customers_disappeared": counts.disappeared,
         "declared_gone": 0,
+        "complete_to": complete_to,
         "dry_run": params.dry_run,
         "unchanged": False,
         "recognised": checked.recognised,
@@ -159,6 +163,18 @@ def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
     """Return whether the same file was imported before."""
     with work.database.read() as connection:
         return imports.was_imported(connection, **_identity(table, checked))
+
+
+def _again(work: Work, params: ImportParams, result: dict[str, Any]) -> dict[str, Any]:
+    """Record only what the options say about ends: the facts were imported before."""
+    told = params.ends_complete_to.isoformat() if params.ends_complete_to else None
+    with locks.facts_alone(work), interruptible(None):
+        known = known_ends.measure(work.database)
+        with work.database.write() as connection:
+            ends = known_ends.record(connection, known, told=told, now=iso(work.clock()))
+        if ends["complete_to"] != known.before:
+            refresh_figures(work)
+    return {**ends, "notes": [*result["notes"], *ends["notes"]], "customers_new": 0, "customers_updated": 0}
 
 
 def _accept(
@@ -192,7 +208,7 @@ def _accept(
 
 def _plan(connection: Connection, checked: CheckedFile, params: ImportParams, result: dict[str, Any], now: str) -> Plan:
     staging, present = checked.staging, customer_base.get(connection)
-    first, last = checked.first_date, checked.last_date
+    first, last, told = checked.first_date, checked.last_date, params.ends_complete_to
     assert present is not None
     assert first is not None
     assert last is not None
@@ -202,4 +218,6 @@ def _plan(connection: Connection, checked: CheckedFile, params: ImportParams, re
         corrects=apply_import.has_dates_between(connection, first, last),
         lifetimes=facts.has_subscriptions(connection), absent_on=last if params.absent_are_gone else None,
         today=now[:10], now=now, file=params.path, result=result,
+        later_fulls=[day for day in maturity.full_snapshots(connection) if day > first],
+        complete_to=told.isoformat() if told else None, ends_are_of_today=params.ends_are_of_today,
     )  # fmt: skip

@@ -10,13 +10,13 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from database.customers import customer_base
+from database.customers import customer_base, maturity
 from database.engine.interruption import interruptible
 from database.importing import outcomes_writer
 from database.importing.staging import Staging, open_staging
 from database.jobs import jobs
 from gateway.services.importing import uploads
-from gateway.services.importing.check_file import check_file, refusal
+from gateway.services.importing.check_file import check_file, refusal, refuse_future
 from gateway.services.importing.publish_import import finish_earlier, refresh_figures
 from gateway.services.importing.rejected_rows_file import write_rejects
 from gateway.services.jobs import locks
@@ -63,9 +63,11 @@ def _schema(table: OpenTable) -> Schema:
 
 def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Staging) -> Mapping[str, Any]:
     today = work.clock().date()
+    refuse_future("ends_complete_to", params.ends_complete_to, today)
     with work.database.read() as connection:
         if customer_base.get(connection) is None:
             raise NoCustomers("There are no customers yet for these outcomes: import a table first.")
+        complete_to = maturity.complete_to(connection)
     checked = check_file(
         table, staging, as_of=today.isoformat(), today=today,
         report=lambda rows: work.step(0.3, f"Checked {rows:,} rows"),
@@ -75,7 +77,9 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
         write_rejects(table, checked, uploads.rejects_path(work.settings.data_folder, work.job.id))
         if not (params.keep_good or params.dry_run):
             raise refusal(table, checked, uploads.rejects_place(work.settings, work.job.id))
-    left, ahead = (0, 0) if params.dry_run or not checked.accepted else _apply(work, staging)
+    done: dict[str, Any] = {"ended": 0, "announced": 0, "notes": []}
+    if checked.accepted and not params.dry_run:
+        done = _apply(work, staging, params)
     return {
         "file_name": params.file_name,
         "total": checked.total,
@@ -83,20 +87,23 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
         "rejected": checked.rejected,
         "rejects": checked.rejects,
         "rejects_file": f"/api/customers/import/{work.job.id}/rejects" if checked.rejected else None,
-        "ended": left,
-        "announced": ahead,
+        "complete_to": complete_to,
         "dry_run": params.dry_run,
-        "notes": checked.notes,
+        **done,
+        "notes": [*checked.notes, *done["notes"]],
     }
 
 
-def _apply(work: Work, staging: Staging) -> tuple[int, int]:
+def _apply(work: Work, staging: Staging, params: OutcomesParams) -> dict[str, Any]:
     def report(left: int) -> None:
         work.note(0.8, f"Ended {left:,} subscriptions")
 
     with locks.facts_alone(work), interruptible(None):
         with work.database.write() as connection:
             jobs.bind(connection, work.job.id)
-        done = outcomes_writer.apply(work.database, staging, now=iso(work.clock()), report=report)
+        told = params.ends_complete_to
+        done = outcomes_writer.apply(
+            work.database, staging, complete_to=told.isoformat() if told else None, now=iso(work.clock()), report=report
+        )
         refresh_figures(work)
     return done

@@ -64,10 +64,17 @@ class FileParams:
 
 @dataclass(frozen=True)
 class OutcomesParams(FileParams):
-    """Parameters of an import of outcomes."""
+    """Parameters of an import of outcomes.
+
+    Attributes
+    ----------
+    ends_complete_to
+        The day up to which all ends are known once this file is in.
+    """
 
     dry_run: bool = False
     keep_good: bool = False
+    ends_complete_to: date | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,10 @@ class ImportParams(FileParams):
         The schema as `shared.schema.features.schema_from_dict` reads it.
     as_of
         Date of the facts if the file has none; today if None.
+    ends_complete_to
+        The day up to which all ends are known once this file is in.
+    ends_are_of_today
+        The ends in the file became known today, not on the dates of its rows.
     """
 
     schema: Mapping[str, Any]
@@ -87,6 +98,8 @@ class ImportParams(FileParams):
     dry_run: bool = False
     keep_good: bool = False
     absent_are_gone: bool = False
+    ends_complete_to: date | None = None
+    ends_are_of_today: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 import structlog
 
-from database.customers import customer_base, facts
+from database.customers import customer_base, facts, maturity
 from database.engine.session import Database
+from database.importing import known_ends
 from database.models import models
 from database.models.models import Model
 from gateway.clients.ml_client import MLClient
@@ -26,11 +27,12 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
-from gateway.services.models import promotions
+from gateway.services.models import labels, promotions
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
+from shared.contracts.report import Labels
 from shared.errors import InsufficientData, NoCustomers, ServiceError, Unchanged
 from shared.schema.features import Schema
 
@@ -38,8 +40,9 @@ log = structlog.get_logger()
 
 NO_CUSTOMERS = "There are no customers to train on yet: import a table first."
 NOT_YET = (
-    "No month has matured yet: a training row needs {days} days between its date and the data's last date ({last}). "
-    "Import earlier snapshots with their subscriptions, or a table with a label column."
+    "No month has matured yet: a training row needs {days} days between its date and the day up to which all ends are "
+    "known ({known}). Import earlier snapshots with their subscriptions, or a table with a label column; what makes "
+    "ends known: {how}."
 )
 NOBODY_LEFT = (
     "Nothing says who left: {column}, and no subscription has an end. Import a table with a column that says who left "
@@ -72,14 +75,14 @@ class Outcome:
 
 
 def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
-    """Train on the snapshots matured by the data's last date; promote the model if the gate allows it."""
+    """Train on the matured snapshots; promote the model if the gate allows it."""
     with work.database.read() as connection:
-        last = facts.last_date(connection)
+        last, known = facts.last_date(connection), maturity.complete_to(connection)
     if last is None:
         raise NoCustomers(NO_CUSTOMERS)
     outcome = train(
         work,
-        today=last,
+        today=max(last, known or last),
         user_id=work.job.user_id,
         allow_leaks=params.allow_leaks,
         without=params.without,
@@ -100,7 +103,7 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
         },
         "promoted": outcome.promoted,
         "decision": outcome.unchanged or model.decision,
-        "notes": report["warnings"],
+        "notes": [*([labels.stated(Labels(**report["labels"]))] if report["labels"] else []), *report["warnings"]],
     }
 
 
@@ -131,6 +134,7 @@ def train(
         Train even if rows and parameters are those of the live model.
     """
     schema, checksum = _base(work.database)
+    rest = labels.measure(work.database, schema, today)
     champion, version, model_id = _reserved(work, checksum, today)
     comparable = champion if champion and champion.schema_checksum == checksum else None
     params = TrainParams(
@@ -145,7 +149,7 @@ def train(
         again=again,
     )
     try:
-        report = _send(work, schema, params, today)
+        report = labels.add_to(_send(work, schema, params, today), rest)
     except ServiceError as error:
         with work.database.write() as connection:
             models.release(connection, model_id)
@@ -186,7 +190,7 @@ def _notes(database: Database, today: str) -> list[str]:
     """What the report should say of the facts: whether they were imported long after their dates."""
     with database.read() as connection:
         base = customer_base.get(connection)
-        late, rows = facts.imported_late(connection, today, days=LATE_DAYS)
+        late, rows = facts.imported_late(connection, maturity.matured_dates(connection, today), days=LATE_DAYS)
     if not late or base is None or base.is_demo:
         return []
     return [
@@ -240,7 +244,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
     """
     schema, _ = _base(database)
     with database.read() as connection:
-        last = facts.last_date(connection)
+        last = maturity.complete_to(connection) or facts.last_date(connection)
     params = TrainParams(model_version="0.0.0", table_schema=schema.as_dict(), trials=trials)
     rows = _snapshot(database, schema, last or "")
     stream = arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows)
@@ -255,7 +259,7 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
 def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     """Yield labelled rows, date by date: labels come from matured subscriptions, or else from the file."""
     with database.read() as connection:
-        matured = facts.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
+        matured = maturity.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
         empty = True
         for day in matured:
             rows = facts.training_rows(connection, schema, day)
@@ -264,20 +268,21 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
                 ids, labels, *features = by_column(rows)
                 yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
         if empty:
-            yield from _given_labels(connection, schema, today)
+            yield from _given_labels(connection, schema)
 
 
-def _no_labels(connection: Any, schema: Schema, today: str) -> str:
+def _no_labels(connection: Any, schema: Schema) -> str:
     if schema.subscription.end is not None or facts.has_ends(connection):
-        return NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, last=today)
+        known = maturity.complete_to(connection) or known_ends.NO_DAY
+        return NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, known=known, how=known_ends.HOW)
     blank = f"the label {schema.label!r} is blank in every row" if schema.label else "the schema names no label"
     return NOBODY_LEFT.format(column=blank)
 
 
-def _given_labels(connection: Any, schema: Schema, today: str) -> Iterator[pa.RecordBatch]:
+def _given_labels(connection: Any, schema: Schema) -> Iterator[pa.RecordBatch]:
     rows = facts.given_label_rows(connection, schema)
     if not rows:
-        raise InsufficientData(_no_labels(connection, schema, today))
+        raise InsufficientData(_no_labels(connection, schema))
     by_day: dict[str | None, list[Any]] = {}
     for row in rows:
         by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from database.importing import imports
 from database.models import models
 from database.models.models import Model
 from database.scoring import runs
-from database.scoring.run_writer import Scores, drop_unfinished, open_run
+from database.scoring.run_writer import Days, Scores, drop_unfinished, open_run
 from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import ScoreParams
@@ -32,6 +33,7 @@ from gateway.services.scoring import gaps
 from gateway.services.scoring.columns import predict_batch
 from gateway.services.scoring.findings import Findings
 from gateway.services.scoring.prefetch import prefetch_map
+from shared.clock import days_later
 from shared.contracts import arrow
 from shared.errors import Conflict, NoCustomers, NoModel
 from shared.schema.features import Schema
@@ -46,6 +48,11 @@ UNFINISHED = (
     "Score after that."
 )
 NO_CUSTOMERS = "There are no customers to score yet: import a table first."
+ONLY_OLDER = (
+    "No customer has facts of {since} or later, so nobody was scored: import newer facts, or set FACTS_MAX_AGE_DAYS to "
+    "score older ones."
+)
+AGED = ("as_of", "customers")
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,27 @@ class Batch:
         Shape (customers,), ascending.
     monthly_prices
         Shape (customers,); NaN if unknown.
+    facts_ages
+        Shape (customers,): days by which their facts are older than the run's date.
     body
         Their features as an Arrow stream for the ML service.
     """
 
     customer_ids: Ints
     monthly_prices: Floats
+    facts_ages: Days
     body: bytes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The customers of a run: all `size` of them, or a sample, with facts from `since` up to `as_of`."""
+
+    schema: Schema
+    as_of: str
+    since: str
+    size: int
+    sample: Sequence[int] | None
 
 
 def run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
@@ -88,35 +109,46 @@ def _run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     with work.database.read() as connection:
         # A model keeps the features that it was trained on, even if the base was extended since.
         schema = customer_base.schema_of(connection, live.schema_checksum) or found.schema
+    since = days_later(as_of, -work.settings.facts_max_age_days)
     wanted = params.sample_size
-    sample = None if wanted is None or wanted >= size else _sample_ids(work, wanted)
+    sample = None if wanted is None or wanted >= size else _sample_ids(work, wanted, since)
     missing = gaps.require_features(work, schema, live, sample, allow=params.allow_missing)
-    result = _score(work, schema, live, as_of, size if sample is None else len(sample), sample)
-    return {
-        **result,
-        "allowed_missing": missing.allowed,
-        "warnings": [*missing.warnings, *result["warnings"]],
-    }
-
-
-def _sample_ids(work: Work, size: int) -> Sequence[int]:
+    asked = Asked(schema, as_of, since, size if sample is None else len(sample), sample)
+    result = _score(work, live, asked)
     with work.database.read() as connection:
-        everyone = customers.population_ids(connection)
+        older = customers.dates_of_older_facts(connection, since) if result["older_facts"] else []
+    told = {
+        "customers": result["older_facts"],
+        "before": since,
+        "dates": [dict(zip(AGED, row, strict=True)) for row in older],
+    }
+    warnings = [*missing.warnings, *result["warnings"]]
+    return {**result, "older_facts": told, "allowed_missing": missing.allowed, "warnings": warnings}
+
+
+def _sample_ids(work: Work, size: int, since: str) -> Sequence[int]:
+    with work.database.read() as connection:
+        everyone = customers.population_ids(connection, since)
     return sorted(random.SystemRandom().sample(list(everyone), min(size, len(everyone))))
 
 
-def _score(
-    work: Work, schema: Schema, live: Model, as_of: str, size: int, sample: Sequence[int] | None
-) -> Mapping[str, Any]:
+def _score(work: Work, live: Model, asked: Asked) -> dict[str, Any]:
+    sample, as_of = asked.sample, asked.as_of
     kind: runs.Kind = "full" if sample is None else "sample"
-    opened = open_run(work.database, work.clock, kind=kind, model_id=live.id, as_of=as_of, job_id=work.job.id)
     findings = Findings()
-    with opened as run, closing(_scored(work, schema, live.version, sample)) as scored:
+    opened = open_run(
+        work.database, work.clock, kind=kind, model_id=live.id, as_of=as_of, facts_from=asked.since, job_id=work.job.id
+    )
+    with opened as run, closing(_scored(work, live.version, asked)) as scored:
         for scores, about in scored:
             run.append(scores)
             findings.add(about)
-            work.step(run.customers / size * 0.95, f"Scored {run.customers:,} of {size:,} customers")
+            work.step(run.customers / asked.size * 0.95, f"Scored {run.customers:,} of {asked.size:,} customers")
+        if not run.customers:
+            raise NoCustomers(ONLY_OLDER.format(since=asked.since))
         if sample is None:
+            # No facts change during a run, so whoever could be scored and was not has older ones.
+            run.older_facts = asked.size - run.customers
             run.publish(lambda: work.step(0.95, f"Ranked {run.customers:,} customers"))
         else:
             run.finish()
@@ -126,18 +158,18 @@ def _score(
         "timestamp": run.started_at,
         "run_id": run.run_id,
         "model_version": live.version,
+        "older_facts": run.older_facts,
         "warnings": findings.warnings(run.customers),
     }
 
 
-def _scored(
-    work: Work, schema: Schema, version: str, sample: Sequence[int] | None
-) -> Generator[tuple[Scores, dict[str, Any]], None, None]:
+def _scored(work: Work, version: str, asked: Asked) -> Generator[tuple[Scores, dict[str, Any]], None, None]:
     """Yield scores batch by batch: each is computed while the caller stores the one before and reads the one after."""
-    if sample is None:
-        batches = batches_to_score(work.database, schema, partial(customers.to_score, schema))
+    query = partial(customers.to_score, asked.schema, as_of=asked.as_of, since=asked.since)
+    if asked.sample is None:
+        batches = batches_to_score(work.database, asked.schema, query)
     else:
-        batches = _sampled(work.database, schema, sample)
+        batches = _sampled(work.database, asked.schema, query, asked.sample)
     return prefetch_map(partial(score, work, version), batches)
 
 
@@ -164,21 +196,22 @@ def _chunk_rows(schema: Schema, rows: int) -> int:
     return min(rows, max(1, MOST_CELLS // len(schema.features)))
 
 
-def _sampled(database: Database, schema: Schema, chosen: Sequence[int]) -> Iterator[Batch]:
+def _sampled(database: Database, schema: Schema, query: Callable[..., Query], chosen: Sequence[int]) -> Iterator[Batch]:
     step = _chunk_rows(schema, FIRST_CHUNK)
     for at in range(0, len(chosen), step):
         # Customers who have left since the ids were drawn are not among the rows.
-        part = _fetch(database, customers.to_score(schema, after_id=0, limit=step, among=chosen[at : at + step]))
+        part = _fetch(database, query(after_id=0, limit=step, among=chosen[at : at + step]))
         if len(part.keys):
             yield to_batch(schema, part)
 
 
 def to_batch(schema: Schema, part: Fetched) -> Batch:
-    """Encode customers as the database returns them (key, price, features)."""
-    prices, *features = part.columns
+    """Encode customers as the database returns them (key, price, features, age of the facts)."""
+    prices, *features, ages = part.columns
     body = arrow.encode(arrow.predict_schema(schema), [predict_batch(schema, part.keys, features)])
     assert not isinstance(prices, list)
-    return Batch(part.keys, prices, body)
+    assert not isinstance(ages, list)
+    return Batch(part.keys, prices, ages.astype(np.int16), body)
 
 
 def score(work: Work, version: str, batch: Batch) -> tuple[Scores, dict[str, Any]]:
@@ -186,7 +219,7 @@ def score(work: Work, version: str, batch: Batch) -> tuple[Scores, dict[str, Any
     ask = partial(work.ml.score_columns, batch.body, version, request_id=work.job.request_id)
     answer = arrow.decode(cancellable_call(work, ask))
     columns = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
-    return Scores(batch.customer_ids, batch.monthly_prices, columns), arrow.metadata(answer)
+    return Scores(batch.customer_ids, batch.monthly_prices, batch.facts_ages, columns), arrow.metadata(answer)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:

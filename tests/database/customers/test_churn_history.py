@@ -64,6 +64,7 @@ def test_periods_agree_with_a_recount_of_every_customer(facts_of: Make) -> None:
             here.subscribe(name, start, end)
     for month in range(5):
         here.snapshot("c0", days_later(START, 30 * month))
+    here.known("2026-06-30")
     with here.database.read() as connection:
         periods = churn_history.measure(connection)
 
@@ -82,8 +83,21 @@ def test_no_period_reaches_back_before_the_first_snapshot(facts_of: Make) -> Non
     here.subscribe("a", "2020-01-01")
     here.snapshot("a", "2026-01-15")
     here.snapshot("a", "2026-03-01")
+    here.known("2026-06-30")
     with here.database.read() as connection:
         assert [(p.start, p.end) for p in churn_history.measure(connection)] == [("2026-01-30", "2026-03-01")]
+
+
+def test_periods_end_where_ends_are_no_longer_known(facts_of: Make) -> None:
+    here = facts_of()
+    here.subscribe("a", "2020-01-01")
+    for day in ("2026-01-01", "2026-04-05"):
+        here.snapshot("a", day)
+    with here.database.read() as connection:
+        assert churn_history.measure(connection) == []
+    here.known("2026-02-01")
+    with here.database.read() as connection:
+        assert [(p.start, p.end) for p in churn_history.measure(connection)] == [("2026-01-02", "2026-02-01")]
 
 
 def test_without_lifetimes_there_are_no_periods(facts_of: Make) -> None:

@@ -97,7 +97,8 @@ def test_three_hundred_features_come_and_go(database: Database) -> None:
     with database.read() as connection:
         (row,) = facts.training_rows(connection, schema, "2026-03-01")
         assert list(row[2:]) == [float(k) for k in range(300)]
-        assert len(connection.execute(customers.to_score(schema, after_id=0, limit=5)).one()) == 302
+        query = customers.to_score(schema, as_of="2026-06-30", after_id=0, limit=5)
+        assert len(connection.execute(query).one()) == 303
     with database.write() as connection:
         customer_base.forget(connection, schema)
     assert set(columns_of(database, "customers")) == NARROW["customers"]

@@ -157,25 +157,12 @@ def test_a_fact_that_became_known_later_leaves_the_day_empty(facts_of: Make) -> 
     assert labels(here) == {}
 
 
-def test_a_date_is_matured_once_thirty_days_and_the_grace_gap_are_over(facts_of: Make) -> None:
-    here = facts_of()
-    for day in (T, days_later(T, 30), days_later(T, 60)):
-        here.snapshot("a", day)
-    with here.database.read() as connection:
-        assert facts.matured_dates(connection, days_later(T, 59)) == []
-        assert facts.matured_dates(connection, days_later(T, 60)) == [T]
-        assert facts.matured_dates(connection, days_later(T, 90)) == [T, days_later(T, 30)]
-        assert facts.snapshot_dates(connection) == [T, days_later(T, 30), days_later(T, 60)]
-        assert facts.last_date(connection) == days_later(T, 60)
-
-
 def test_an_empty_base_has_no_dates_and_no_lifetimes(facts_of: Make) -> None:
     here = facts_of()
     with here.database.read() as connection:
         assert facts.last_date(connection) is None
         assert facts.first_start(connection) is None
         assert not facts.has_subscriptions(connection)
-        assert facts.matured_dates(connection, T) == []
 
 
 def test_given_labels_are_each_customers_newest_where_the_table_has_no_dates(facts_of: Make) -> None:

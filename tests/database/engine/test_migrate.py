@@ -69,6 +69,48 @@ def test_what_the_tables_hold_survives_a_further_migration(tmp_path: Path) -> No
     raw.close()
 
 
+BEFORE_KNOWN_ENDS = """
+DROP TABLE known_ends; DROP INDEX ix_outcomes_left; DROP VIEW predictions; DROP TRIGGER subscriptions_remember_ends;
+ALTER TABLE subscriptions DROP COLUMN seen_until; ALTER TABLE subscriptions DROP COLUMN absent_from;
+ALTER TABLE ledger DROP COLUMN facts_age;
+ALTER TABLE scoring_runs DROP COLUMN older_facts; ALTER TABLE scoring_runs DROP COLUMN facts_from;
+UPDATE alembic_version SET version_num = '0010';
+INSERT INTO base VALUES (1, '{}', '', 'ready', 1, '');
+INSERT INTO imports (id, file_name, sha256, schema_checksum, rows, customers_new, customers_updated, created_at)
+VALUES (1, '', '', '', 1, 1, 0, '');
+INSERT INTO customers (id, user_id, churn, as_of, created_at, updated_at) VALUES (1, 'a', 1, '2026-01-01', '', '');
+INSERT INTO customer_snapshots (customer_id, as_of, known_at, import_id) VALUES (1, '2026-02-01', '', 1);
+INSERT INTO subscriptions (customer_id, started_at, ended_at, end_reason, known_at)
+VALUES (1, '2025-01-01', '2026-02-01', 'absent', '2026-02-01T00:00:00.000Z');
+"""
+
+
+def _columns_of(path: Path) -> dict[str, set[str]]:
+    database = Database(path, pooled=False)
+    seen = inspect(database.engine)
+    return {name: {column["name"] for column in seen.get_columns(name)} for name in seen.get_table_names()}
+
+
+def test_a_database_of_the_baseline_gets_what_a_new_one_has_and_its_absences_are_dated_anew(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    for path in (old, new):
+        migrate(path)
+    with closing(sqlite3.connect(old)) as raw:
+        raw.executescript(BEFORE_KNOWN_ENDS)
+        raw.commit()
+    migrate(old)
+    assert _columns_of(old) == _columns_of(new)
+    assert dict(_schema_of(old)).keys() == dict(_schema_of(new)).keys()
+    for name in ("predictions", "subscriptions_remember_ends", "known_ends", "ix_outcomes_left"):
+        assert dict(_schema_of(old))[name] == dict(_schema_of(new))[name]
+    with closing(sqlite3.connect(old)) as raw:
+        ends = raw.execute("SELECT seen_until, ended_at, absent_from FROM subscriptions").fetchall()
+        assert ends == [("2026-01-01", "2026-01-17", "2026-02-01")]
+        known = raw.execute("SELECT day, source FROM known_ends ORDER BY source").fetchall()
+        assert known == [("2026-02-01", "full"), ("2026-02-01", "told")]
+        assert raw.execute("SELECT count(*) FROM withdrawn_ends").fetchall() == [(0,)]
+
+
 @pytest.mark.parametrize(
     ("revision", "told"),
     [("0001", "RetainStream 1.0.0"), ("0009", "RetainStream 1.0.0"), ("9999", "newer version")],

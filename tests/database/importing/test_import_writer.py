@@ -50,7 +50,7 @@ def accept(database: Database, staging: Staging, schema: Schema = SCHEMA) -> Pen
         plan = Plan(
             staging=str(staging.path), present=schema.as_dict(), given=schema.as_dict(), roles=[], several=True,
             corrects=False, lifetimes=False, absent_on=None, today=NOW[:10], now=NOW, file=None,
-            result={"rows": len(ROWS), "file_name": "table.csv"},
+            result={"rows": len(ROWS), "file_name": "table.csv", "notes": []},
         )  # fmt: skip
         imports.begin(
             connection, job_id=1, plan=asdict(plan), rejected=0, file_name="table.csv", sha256="0", rows=len(ROWS),

@@ -443,14 +443,17 @@ def test_no_query_changes_or_drops_a_row_of_the_ledger_of_a_finished_run(facts_o
 # --- outcomes -------------------------------------------------------------------------------------------------------
 
 
-def test_runs_wait_for_their_outcome_until_they_are_matured_and_have_one(facts_of: Make) -> None:
+def test_runs_wait_for_outcomes_and_the_newest_of_a_prediction_counts(facts_of: Make) -> None:
     here = facts_of()
     ids, model = here.people(2), here.model()
     old = full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-01-01", kind="past")
-    full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-06-01")
+    new = full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-06-01")
     full_run(here.database, model, dict.fromkeys(ids, 0.2), as_of="2026-01-01", publish=False)
     with here.database.write() as connection:
-        due = runs.without_outcomes(connection, "2026-04-01")
-        assert [tuple(row)[:2] for row in due] == [(old, "2026-01-01")]
-        runs.add_outcomes(connection, old, [(key, 0) for key in runs.without_outcome(connection, old)], NOW)
-        assert list(runs.without_outcomes(connection, "2026-04-01")) == []
+        assert [tuple(row) for row in runs.dates_scored(connection)] == [(old, "2026-01-01"), (new, "2026-06-01")]
+        assert runs.some_without_outcome(connection, old)
+        runs.add_outcomes(connection, old, [(key, 1) for key in runs.without_outcome(connection, old)], NOW)
+        assert not runs.some_without_outcome(connection, old)
+        runs.add_outcomes(connection, old, [(ids[0], 0)], NOW)
+        assert runs.outcomes(connection, old, ids) == {ids[0]: 0, ids[1]: 1}
+        assert sorted(connection.execute(runs.leavers_told(old)).scalars()) == ids

@@ -105,7 +105,7 @@ def test_who_is_absent_though_their_end_was_known_leaves_earlier_days_as_they_we
     later = write(tmp_path, "b.csv", ["b,2026-05-31,1,Gold,2025-01-01,,9"])
     told = bring(world, later, DATED, full_snapshot=True, absent_are_gone=True)
     assert told["declared_gone"] == 1
-    assert lifetimes(world, "a") == [("2025-01-01", "2026-05-31", "absent")]
+    assert lifetimes(world, "a") == [("2025-01-01", "2026-04-01", "absent")]
     assert set(labels(world, "2026-01-31")) == before
 
 

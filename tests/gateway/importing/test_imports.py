@@ -314,7 +314,7 @@ def test_who_is_absent_from_a_full_snapshot_leaves_only_by_the_flag(new_stack: C
     assert done.returncode == 0, done.stderr
     gone = stack.rows("SELECT user_id, ended_at, end_reason FROM subscriptions JOIN customers c ON c.id = customer_id")
     assert sorted(tuple(r) for r in gone) == [
-        ("comes", None, None), ("stays", None, None), ("vanishes", "2026-10-01", "absent")
+        ("comes", None, None), ("stays", None, None), ("vanishes", "2026-09-01", "absent")
     ]  # fmt: skip
 
 
@@ -349,7 +349,7 @@ def test_outcomes_and_who_is_absent_by_rest_and_by_command(new_stack: Callable[.
     told = imported(stack, table(line("stays", watched="9")), as_of="2026-10-01", full_snapshot="true",
                     absent_are_gone="true")  # fmt: skip
     assert told["declared_gone"] == 1
-    assert _lifetimes(stack)["vanishes"] == ("2026-08-01", "2026-10-01", "absent")
+    assert _lifetimes(stack)["vanishes"] == ("2026-08-01", "2026-09-01", "absent")
     history = stack.person("analyst").data("/api/customers/vanishes/history")
     assert history["subscriptions"][0]["end_reason"] == "absent"
 

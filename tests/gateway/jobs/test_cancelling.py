@@ -58,7 +58,7 @@ def cancelled_in(world: World, begun: Work, handler: Any, params: dict[str, Any]
 def test_a_call_of_an_ml_service_that_hangs_is_left(world: World, hung: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "HEARTBEAT_S", 0.05)
     begun = replace(world.work("score"), environment=replace(world.environment, ml=MLClient(hung, TOKEN)))
-    batch = scoring_run.Batch(None, None, b"")  # type: ignore[arg-type]
+    batch = scoring_run.Batch(None, None, None, b"")  # type: ignore[arg-type]
     assert cancelled_in(world, begun, lambda given, _: scoring_run.score(given, "1.0.0", batch)) < SOON_S
 
 

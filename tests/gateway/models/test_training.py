@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from database.accounts import audit
-from database.customers import customer_base, facts
+from database.customers import customer_base, facts, maturity
 from database.models import models
 from database.tables import tables
 from gateway.services import kinds
@@ -90,7 +90,7 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
     with demo_world.database.read() as connection:
         last = facts.last_date(connection)
         assert last is not None
-        days = facts.matured_dates(connection, last)
+        days = maturity.matured_dates(connection, last)
         expected = [
             (day, row[0], row[1]) for day in days for row in facts.training_rows(connection, built_in_schema(), day)
         ]
@@ -104,12 +104,12 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
 
 def test_facts_that_were_imported_long_after_their_date_are_counted(world: World, tmp_path: Path) -> None:
     rows = [f"{who},{day},1,Gold,2025-01-01,,9" for who, day in (("a", "2026-03-01"), ("b", "2026-06-29"))]
-    bring(world, write(tmp_path, "late.csv", rows), DATED)
+    bring(world, write(tmp_path, "late.csv", rows), DATED, ends_complete_to="2026-06-30")
     with world.database.read() as connection:
-        assert facts.imported_late(connection, "2026-12-31", days=7) == (1, 2)
-        assert facts.imported_late(connection, "2026-06-29", days=7) == (1, 1), "the newer date has not matured"
+        assert facts.imported_late(connection, ["2026-03-01", "2026-06-29"], days=7) == (1, 2)
     [note] = training._notes(world.database, "2026-12-31")
-    assert note.startswith("50.0 % of the dated facts (1 of 2) were imported more than 7 days after their date")
+    # The newer date has not matured.
+    assert note.startswith("100.0 % of the dated facts (1 of 1) were imported more than 7 days after their date")
 
 
 def test_what_is_trained_on_in_the_past_uses_nothing_after_it(demo_world: World) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from database.customers import customer_base, customers
+from database.customers import customer_base, customers, facts
 from database.engine.bulk_read import fetch_columns
 from database.engine.session import Database
 from database.models import models
@@ -17,10 +18,11 @@ from gateway.services import kinds
 from gateway.services.jobs import running
 from gateway.services.jobs.work import Work
 from gateway.services.scoring import scoring_run
-from shared.clock import iso
+from shared.clock import days_later, iso
 from shared.contracts import arrow
 from shared.errors import ServiceError
 from shared.schema.features import built_in_schema
+from tests.gateway.conftest import Run
 from tests.world import NOBODY, World, clock
 
 pytestmark = pytest.mark.xdist_group("real ml service")
@@ -126,14 +128,18 @@ def test_what_a_run_stores_is_what_the_model_says_in_every_column(demo_world: Wo
     with demo_world.database.read() as connection:
         found, live = customer_base.get(connection), models.live(connection)
         assert found is not None and live is not None
-        rows = connection.execute(customers.to_score(found.schema, after_id=0, limit=1000)).all()
+        rows = connection.execute(customers.to_score(found.schema, as_of="2026-06-30", after_id=0, limit=1000)).all()
         names = ("customer_id", "monthly_price", *runs.SCORE_COLUMNS)
         stored = connection.execute(select(*(p.c[name] for name in names)).where(p.c.run_id == run_id)).all()
         ranked = connection.execute(select(ranks.c.churn_probability, ranks.c.customer_id)).all()
     with demo_world.database.read() as connection:
-        fetched = fetch_columns(connection, customers.to_score(found.schema, after_id=0, limit=1000))
+        fetched = fetch_columns(
+            connection, customers.to_score(found.schema, as_of="2026-06-30", after_id=0, limit=1000)
+        )
     batch = scoring_run.to_batch(found.schema, fetched)
-    assert [tuple(row.values()) for row in arrow.decode(batch.body).to_pylist()] == [(row[0], *row[2:]) for row in rows]
+    assert [tuple(row.values()) for row in arrow.decode(batch.body).to_pylist()] == [
+        (row[0], *row[2:-1]) for row in rows
+    ]
     answer = arrow.decode(demo_world.ml.score_columns(batch.body, live.version, request_id="again"))
     said = zip(*(answer.column(name).to_pylist() for name in runs.SCORE_COLUMNS), strict=True)
     assert [tuple(row) for row in stored] == [(*row[:2], *score) for row, score in zip(rows, said, strict=True)]
@@ -151,6 +157,66 @@ def test_reasons_in_the_ledger_are_the_schemas_features(demo_world: World) -> No
             assert all(0 <= at < features for at in order)
             sizes = [abs(row[f"points_{k}"]) for k in (1, 2, 3)]
             assert all(size <= 1 for size in sizes)
+
+
+def make_older(world: World, days: dict[str, int]) -> str:
+    """Give customers facts that are some days older than the run's date; the run's date."""
+    c = tables.customers
+    with world.database.write() as connection:
+        as_of = facts.last_date(connection)
+        assert as_of is not None
+        for user_id, age in days.items():
+            older = update(c).where(c.c.user_id == user_id).values(as_of=days_later(as_of, -age))
+            connection.execute(older)
+    return as_of
+
+
+def test_facts_older_than_the_run_may_use_are_not_scored_and_counted_apart(demo_world: World) -> None:
+    ages = {"usr_942183": 35, "usr_331092": 36, "usr_776104": 64, "usr_210554": 64}
+    as_of = make_older(demo_world, ages)
+    result = demo_world.do("score", scoring_run.run)
+    assert result["predictions_generated"] == 597
+    assert result["older_facts"] == {
+        "customers": 3,
+        "before": days_later(as_of, -35),
+        "dates": [
+            {"as_of": days_later(as_of, -36), "customers": 1}, {"as_of": days_later(as_of, -64), "customers": 2}
+        ],
+    }  # fmt: skip
+    card = demo_world.ask("GET", "/api/dashboard/metrics").get_json()["data"]["predictedChurners"]
+    assert (card["customers"], card["older_facts"], card["facts_from"]) == (597, 3, days_later(as_of, -35))
+    answer = demo_world.ask("GET", "/api/customers?scored=no&churned=false&sort=user_id").get_json()
+    listed = answer["data"]["customers"]
+    dated = {row["user_id"]: row["facts_as_of"] for row in listed}
+    assert {name: dated.get(name) for name in ages} == {
+        "usr_942183": None,
+        **{name: days_later(as_of, -age) for name, age in ages.items() if age > 35},
+    }
+    past = demo_world.ask("GET", "/api/customers/usr_942183/history").get_json()["data"]["scores"][0]
+    assert (past["as_of"], past["facts_as_of"]) == (as_of, days_later(as_of, -35)), "the ledger keeps their date"
+
+
+def test_the_command_tells_of_customers_with_older_facts(demo_world: World, run: Run) -> None:
+    as_of = make_older(demo_world, {"usr_331092": 40, "usr_776104": 64, "usr_210554": 64})
+    status, said, _ = run(demo_world, "score")
+    assert status is None
+    assert said.splitlines()[1] == (
+        f"3 customers have facts older than {days_later(as_of, -35)}, and no score: "
+        f"1 of {days_later(as_of, -40)}, 2 of {days_later(as_of, -64)}."
+    )
+
+
+def test_the_greatest_age_of_facts_is_a_setting(demo_world: World) -> None:
+    make_older(demo_world, {"usr_331092": 40})
+    strict, lax = (replace(demo_world, settings=demo_world.settings.model_copy(update={"facts_max_age_days": most}))
+                   for most in (39, 40))  # fmt: skip
+    assert strict.do("score", scoring_run.run)["older_facts"]["customers"] == 1
+    assert lax.do("score", scoring_run.run)["older_facts"]["customers"] == 0
+    assert strict.do("score", scoring_run.run, {"sample_size": 599})["predictions_generated"] == 599
+    with demo_world.database.write() as connection:
+        connection.execute(update(tables.customers).values(as_of="2020-01-01"))
+    with pytest.raises(ServiceError, match=r"No customer has facts of .* or later, so nobody was scored"):
+        lax.do("score", scoring_run.run)
 
 
 def test_a_run_that_breaks_half_way_leaves_nothing_and_what_is_shown_stays(
