@@ -64,18 +64,20 @@ def to_score(
 
 
 def count_missing(
-    connection: Connection, schema: Schema, features: Sequence[str], among: Sequence[int] | None = None
+    connection: Connection, schema: Schema, features: Sequence[str], *, since: str, among: Sequence[int] | None = None
 ) -> tuple[int, dict[str, int]]:
     """Return the number of customers that can be scored, and of those that lack each feature, in one pass.
 
     Parameters
     ----------
+    since
+        ISO date; customers with older facts are not counted.
     among
         Only these ids.
     """
     wide, names = customers_table(schema), column_names(schema)
     query = select(func.count(), *(func.count(wide.c[names[feature]]) for feature in features)).where(
-        wide.c.churn == 0, wide.c.ends_on.is_(None)
+        wide.c.churn == 0, wide.c.ends_on.is_(None), wide.c.as_of >= since
     )
     parts = [None] if among is None else [among[at : at + 10_000] for at in range(0, len(among), 10_000)]
     totals = [0] * (1 + len(features))

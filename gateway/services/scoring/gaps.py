@@ -57,12 +57,20 @@ class Missing:
 
 
 def require_features(
-    work: Work, schema: Schema, live: Model, among: Sequence[int] | None = None, *, allow: Sequence[str] = ()
+    work: Work,
+    schema: Schema,
+    live: Model,
+    *,
+    since: str,
+    among: Sequence[int] | None = None,
+    allow: Sequence[str] = (),
 ) -> Missing:
     """Refuse a run if many customers lack such a feature, unless it is allowed; return what else they lack.
 
     Parameters
     ----------
+    since
+        ISO date; customers with older facts are not scored.
     among
         Ids of a sample; all customers that can be scored if absent.
     allow
@@ -81,7 +89,7 @@ def require_features(
     if not complete:
         return Missing([], [])
     with work.database.read() as connection:
-        size, missing = customers.count_missing(connection, schema, complete, among)
+        size, missing = customers.count_missing(connection, schema, complete, since=since, among=among)
     found = [Gap(name, count, size) for name, count in missing.items() if count]
     large = [gap for gap in found if gap.is_large]
     _refuse(large, {*allow, *work.settings.allow_missing})

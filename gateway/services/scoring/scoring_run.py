@@ -112,7 +112,7 @@ def _run(work: Work, params: ScoreParams) -> Mapping[str, Any]:
     since = days_later(as_of, -work.settings.facts_max_age_days)
     wanted = params.sample_size
     sample = None if wanted is None or wanted >= size else _sample_ids(work, wanted, since)
-    missing = gaps.require_features(work, schema, live, sample, allow=params.allow_missing)
+    missing = gaps.require_features(work, schema, live, since=since, among=sample, allow=params.allow_missing)
     asked = Asked(schema, as_of, since, size if sample is None else len(sample), sample)
     result = _score(work, live, asked)
     with work.database.read() as connection:
