@@ -23,12 +23,24 @@ ranks, pointer = tables.present_ranks, tables.published_run
 
 @dataclass(frozen=True)
 class Tail:
-    """Customers of a run whose probability is above a threshold, and totals of the run."""
+    """Customers of a run whose probability is above a threshold, and totals of the run.
+
+    Attributes
+    ----------
+    customers, probability_sum, variance_above
+        Of the customers above it: their number, the sum of p, the sum of p (1 - p).
+    all_customers, expected, variance
+        The same of all.
+    revenue_at_risk
+        Of all; None if a price is unknown.
+    """
 
     customers: int
     probability_sum: float
     all_customers: int
     expected: float
+    variance: float
+    variance_above: float
     revenue_at_risk: float | None
 
 
@@ -46,8 +58,15 @@ def tail(connection: Connection, run_id: int, cut: float) -> Tail:
         probability_sum=sum(row.probability_sum for row in above),
         all_customers=sum(row.customers for row in rows),
         expected=sum(row.probability_sum for row in rows),
+        variance=_variance(rows),
+        variance_above=_variance(above),
         revenue_at_risk=sum(row.revenue_at_risk for row in rows) if priced and rows else None,
     )
+
+
+def _variance(rows: Sequence[AnyRow]) -> float:
+    # Within a bin, a thousandth wide, p (1 - p) is that of the mean to seven digits.
+    return sum(row.probability_sum * (1 - row.probability_sum / row.customers) for row in rows)
 
 
 def bins(connection: Connection, run_id: int) -> Sequence[AnyRow]:

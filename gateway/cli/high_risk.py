@@ -15,6 +15,8 @@ from database.customers import customer_base
 from database.engine.session import Connection
 from database.models import models
 from database.scoring import runs, score_figures
+from database.scoring.expected_leavers import expected_leavers
+from database.scoring.score_figures import Tail
 from gateway.cli.setup import filter_pair, prepare
 from gateway.environment import Environment
 from gateway.services.customers import paging
@@ -55,9 +57,8 @@ def print_likeliest(
         tail = score_figures.tail(connection, run.run_id, environment.settings.cut)
         if not as_json:
             click.echo(
-                f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}; "
-                f"{tail.expected:,.0f} are expected to leave{_within(connection, run.model_version)}. "
-                f"Model {run.model_version}, data of {run.as_of}."
+                f"{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}. "
+                f"{_expected(connection, run.model_version, tail)} Model {run.model_version}, data of {run.as_of}."
             )
         found = False
         for row in _rows(connection, present.schema, environment, pairs, limit):
@@ -65,6 +66,15 @@ def print_likeliest(
             click.echo(_as_json(present.schema, row) if as_json else _as_line(present.schema, row))
     if not found and not as_json:
         click.echo("No scored customer passes these filters.")
+
+
+def _expected(connection: Connection, version: str, tail: Tail) -> str:
+    found = expected_leavers(connection, version, tail.expected, tail.variance)
+    if found.number is None or found.interval is None:
+        return found.note or ""
+    low, high = found.interval
+    within = _within(connection, version)
+    return f"{found.number:,.0f} are expected to leave{within} (95 %: {low:,.0f} to {high:,.0f})."
 
 
 def _within(connection: Connection, version: str) -> str:

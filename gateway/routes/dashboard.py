@@ -13,6 +13,7 @@ from database.customers.churn_history import Period
 from database.models import models
 from database.models.models import Model
 from database.scoring import runs, score_figures
+from database.scoring.expected_leavers import ExpectedLeavers, expected_leavers
 from database.scoring.score_figures import Tail
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
@@ -44,7 +45,9 @@ class PredictedChurners(BaseModel):
     count: int | None
     confidence: str | None
     change: str | None
-    expected: float | None
+    expected: float | None = Field(description="Leavers expected among all; null where nobody is counted")
+    expected_interval: tuple[float, float] | None = Field(description="95 %, of chance and of the level's spread")
+    expected_note: str | None = Field(description="What the interval leaves out, or why nobody is counted")
     revenue_at_risk: float | None
     cut: float
     customers: int | None
@@ -116,6 +119,8 @@ class ThresholdOut(BaseModel):
     cut: float
     customers: int | None
     expected_leavers: float | None
+    expected_interval: tuple[float, float] | None
+    expected_note: str | None
     share_of_expected: float | None
     all_customers: int | None
 
@@ -131,10 +136,13 @@ def metrics() -> Response:
         tail = score_figures.tail(connection, run.run_id, env.settings.cut) if run else None
         earlier = score_figures.run_before(connection, run.as_of) if run else None
         before = score_figures.tail(connection, earlier, env.settings.cut) if earlier is not None else None
+        leavers = (
+            expected_leavers(connection, run.model_version, tail.expected, tail.variance) if run and tail else None
+        )
     return ok(
         Metrics(
             churnRate=_churn_rate(periods),
-            predictedChurners=_churners(run, tail, before, env.settings.cut),
+            predictedChurners=_churners(run, tail, before, leavers, env.settings.cut),
             modelAuc=_model_auc(live, env.settings.target_auc),
             riskLevels=RiskLevels(high_above=HIGH_ABOVE, medium_above=MEDIUM_ABOVE),
         )
@@ -154,15 +162,19 @@ def _churn_rate(periods: list[Period]) -> ChurnRate:
     )
 
 
-def _churners(run: runs.Published | None, tail: Tail | None, before: Tail | None, cut: float) -> PredictedChurners:
-    if run is None or tail is None:
+def _churners(
+    run: runs.Published | None, tail: Tail | None, before: Tail | None, leavers: ExpectedLeavers | None, cut: float
+) -> PredictedChurners:
+    if run is None or tail is None or leavers is None:
         return PredictedChurners.model_validate({**dict.fromkeys(PredictedChurners.model_fields), "cut": cut})
     mean = tail.probability_sum / tail.customers if tail.customers else None
     return PredictedChurners(
         count=tail.customers,
         confidence=None if mean is None else f"{mean * 100:.0f}%",
         change=None if before is None else f"{tail.customers - before.customers:+d}",
-        expected=round(tail.expected, 1),
+        expected=None if leavers.number is None else round(leavers.number, 1),
+        expected_interval=_rounded(leavers.interval),
+        expected_note=leavers.note,
         revenue_at_risk=None if tail.revenue_at_risk is None else round(tail.revenue_at_risk, 2),
         cut=cut,
         customers=tail.all_customers,
@@ -171,6 +183,10 @@ def _churners(run: runs.Published | None, tail: Tail | None, before: Tail | None
         older_facts=run.older_facts,
         facts_from=run.facts_from,
     )
+
+
+def _rounded(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (round(interval[0], 1), round(interval[1], 1))
 
 
 def _model_auc(live: Model | None, target: float) -> ModelAuc:
@@ -228,11 +244,18 @@ def threshold(query: ThresholdQuery) -> Response:
     with environment().database.read() as connection:
         run = runs.published(connection)
         found = score_figures.tail(connection, run.run_id, query.cut) if run else None
+        leavers = (
+            expected_leavers(connection, run.model_version, found.probability_sum, found.variance_above)
+            if run and found
+            else None
+        )
     return ok(
         ThresholdOut(
             cut=query.cut,
             customers=found.customers if found else None,
-            expected_leavers=found.probability_sum if found else None,
+            expected_leavers=leavers.number if leavers else None,
+            expected_interval=_rounded(leavers.interval) if leavers else None,
+            expected_note=leavers.note if leavers else None,
             share_of_expected=found.probability_sum / found.expected if found and found.expected else None,
             all_customers=found.all_customers if found else None,
         )

@@ -128,6 +128,21 @@ def test_predicted_churners_are_counted_over_present_scores(stack: Stack) -> Non
     assert card["cut"] == CUT
 
 
+def test_expected_leavers_stand_beside_their_interval(stack: Stack) -> None:
+    card = stack.analyst().data("/api/dashboard/metrics")["predictedChurners"]
+    level = json.loads(_live(stack)["report_json"])["level"]
+    scores = [row["p"] for row in _shown(stack)]
+    variance = sum(p * (1 - p) for p in scores)
+    assert level["sigma"] is not None and level["periods"] >= 4 and card["expected_note"] is None
+    of_level = (level["sigma"] * variance) ** 2 * (1 + 1 / level["periods"])
+    half = level["quantile"] * (variance + of_level) ** 0.5
+    low, high = card["expected_interval"]
+    assert (high - card["expected"]) == pytest.approx(half, abs=0.15)
+    assert low == pytest.approx(max(0.0, card["expected"] - half), abs=0.15)
+    above = stack.analyst().data("/api/dashboard/threshold?cut=0.5")
+    assert above["expected_interval"][0] < above["expected_leavers"] < above["expected_interval"][1]
+
+
 def test_revenue_at_risk_is_probability_times_price_over_everyone(stack: Stack) -> None:
     expected = sum(row["p"] * row["monthly_price"] for row in _shown(stack))
     assert stack.analyst().data("/api/dashboard/metrics")["predictedChurners"]["revenue_at_risk"] == pytest.approx(

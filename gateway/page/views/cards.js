@@ -56,8 +56,7 @@ function predicted(figures, where) {
     badge: known(moved) && delta(change(moved), moved),
     facts: [
       ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
-      ["Expected leavers", number(figures.expected),
-        figures.older_facts > 0 ? `without ${count(figures.older_facts)} whose facts are older than ${day(figures.facts_from)}` : null],
+      ["Expected leavers", number(figures.expected), leaversNote(figures)],
       ["Revenue at risk", count(figures.revenue_at_risk),
         known(figures.revenue_at_risk) ? "next invoice" : known(figures.count) ? "needs every customer's price" : null],
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
@@ -66,6 +65,16 @@ function predicted(figures, where) {
     definition: `Active customers whose probability of leaving${within(where.horizonDays)} is above ${cutText(figures.cut)}${
       known(figures.customers) ? `, of ${count(figures.customers)}` : ""}. Expected leavers and revenue add up the probabilities of everyone.`,
   });
+}
+
+function leaversNote(figures) {
+  const [low, high] = figures.expected_interval || [];
+  const notes = [
+    known(low) && `95 %: ${number(low)} to ${number(high)}`,
+    figures.expected_note && !known(figures.expected) && figures.expected_note,
+    figures.older_facts > 0 && `without ${count(figures.older_facts)} whose facts are older than ${day(figures.facts_from)}`,
+  ];
+  return notes.filter(Boolean).join("; ") || null;
 }
 
 function auc(figures) {
