@@ -49,11 +49,15 @@ class Feature(_Frozen):
     missing: bool = Field(True, description="May be missing")
     actionable: bool = Field(False, description="Somebody in the business can change it")
     known_at_scoring: bool = Field(False, description="Its value is known whenever customers are scored: no leak")
-    direction: Literal["up", "down", "none"] = Field("none", description="Effect of a larger value on churn")
-    action: str | None = Field(None, description="Action that may keep the customer, as a sentence")
-    purpose: str | None = Field(None, description="Purpose of the action")
-    step: float | None = Field(None, description="Expected change from one action, in units")
-    target: float | str | None = Field(None, description="Expected value after one action")
+    direction: Literal["up", "down", "none"] = Field(
+        "none", description="Whether larger values may only raise the score, or only lower it"
+    )
+    action: str | None = Field(None, description="Recommended action, as a sentence")
+    purpose: str | None = Field(None, description="Purpose of the action: it aims at ...")
+    step: float | None = Field(None, description="The most that one action moves it, in units")
+    target: float | str | None = Field(
+        None, description="Value that no action goes beyond; of a category, the value to aim at"
+    )
 
 
 class Subscription(_Frozen):

@@ -82,7 +82,7 @@ async function loadActions(id, body, onSignedOut) {
   try {
     const { actions } = await get(`/api/customers/${encodeURIComponent(id)}/actions`);
     show(body, ...(actions.length ? drawActions(actions) : [h("p", { class: "empty" },
-      "Nothing to recommend: no fact that can be acted on raises this customer's risk.")]));
+      "Nothing to recommend: no fact that can be acted on adds to this score while others like this customer have a better one.")]));
   } catch (error) {
     if (error instanceof ApiError && error.isSignedOut) return onSignedOut();
     show(body, failure(error, () => loadActions(id, show(body, loading()), onSignedOut)));
@@ -95,9 +95,10 @@ function drawActions(actions) {
       h("p", { class: "action" }, a.action),
       a.purpose && h("p", { class: "note" }, title(a.purpose), "."),
       h("p", { class: "expected" },
-        h("strong", {}, points(a.expected_change * 100)),
-        h("span", { class: "fine" }, ` model's estimate: to ${percent(a.expected_probability)}, if ${a.label} went from ${
-          factText(a.value)} to ${factText(a.target)}`))))),
+        h("strong", {}, points(a.difference * 100)),
+        h("span", { class: "fine" }, ` model's estimate: ${percent(a.score_if_changed)}, if ${a.label} were ${
+          factText(a.target, a.unit)} instead of ${factText(a.value, a.unit)}`)),
+      h("p", { class: "fine" }, a.dose.text)))),
     h("p", { class: "fine" }, actions[0].note),
   ];
 }

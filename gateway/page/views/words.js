@@ -20,7 +20,7 @@ export function reasonWords({ label, value, unit, points }) {
   return [
     h("span", { class: isUp ? "push up" : "push down" },
       h("span", { "aria-hidden": "true" }, isUp ? "▲" : "▼"),
-      h("span", { class: "unseen" }, isUp ? "raises risk: " : "lowers risk: ")),
+      h("span", { class: "unseen" }, isUp ? "adds to the score: " : "takes from the score: ")),
     ` ${label} ${factText(value, unit)}`,
   ];
 }

@@ -16,9 +16,11 @@ from database.models import models
 from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
-from gateway.services.scoring import lookups
+from gateway.services.scoring import lookups, recommending
 from gateway.services.scoring import reasons as explaining
-from gateway.services.scoring.reasons import Action, Explained, ReasonOut
+from gateway.services.scoring.others import others
+from gateway.services.scoring.reasons import Explained, ReasonOut
+from gateway.services.scoring.recommending import Action
 from gateway.web_environment import environment
 from shared.contracts.api import REASON_NUMBERS
 from shared.errors import NotFound
@@ -213,13 +215,19 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
 
 @bp.get(
     "/<customer_id>/actions",
-    summary="Actions that could keep one customer",
+    summary="Actions for one customer, by their reasons",
     responses=answers(Actions, also=(404, 409, 503)),
 )
 def actions(path: CustomerPath) -> Response:
-    """Actions on features that raise the risk, each with the model's estimate of the change it would bring."""
+    """Actions on facts that add to the score, highest points first, each with a value that others have and its score.
+
+    The score is what the model estimates if that fact alone were changed. It is not a measured effect of an action.
+    """
     env = environment()
     schema, version = lookups.live_schema(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, path.customer_id)
-    score, found = explaining.recommend(env.ml, schema, version, facts, row_key=key, request_id=request_id())
+    compared = others(env.database, env.state_cache, schema)
+    score, found = recommending.recommend(
+        env.ml, schema, version, facts, compared, row_key=key, request_id=request_id()
+    )
     return ok(Actions(customer_id=path.customer_id, score=score, actions=found))

@@ -90,11 +90,12 @@ class WhatIfBody(Body):
 
 
 class WhatIfOut(BaseModel):
-    """Before, after, and the difference the model expects."""
+    """Before, after, and the difference between both scores."""
 
     before: Explained
     after: Explained
-    expected_change: float
+    score_if_changed: float = Field(description="The model's score for the changed facts: that of `after`")
+    difference: float = Field(description="score_if_changed - the score before")
     note: str
 
 
@@ -182,14 +183,20 @@ def score(body: ScoreBody) -> Response:
     responses=answers(WhatIfOut, also=(404, 409, 503)),
 )
 def what_if(body: WhatIfBody) -> Response:
-    """Features that can be acted on may be changed; the score is computed like any other."""
+    """Features that can be acted on may be changed; the score is computed like any other.
+
+    It is what the model estimates for the changed facts. It is not a measured effect of changing them.
+    """
     env = environment()
     schema, version = lookups.live_schema(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, body.customer_id)
-    then = lookups.changed_facts(schema, facts, body.changes)
-    answer = reasons.score(env.ml, schema, version, [facts, then], row_key=key, request_id=request_id())
+    changed = lookups.changed_facts(schema, facts, body.changes)
+    answer = reasons.score(env.ml, schema, version, [facts, changed], row_key=key, request_id=request_id())
     ignored = lookups.left_out(env.database, env.query_cache) & set(body.changes)
     before = reasons.explain(schema, facts, answer)
-    after = reasons.explain(schema, then, answer, at=1, ignored=ignored)
-    change = after.churn_probability - before.churn_probability
-    return ok(WhatIfOut(before=before, after=after, expected_change=change, note=reasons.ESTIMATE))
+    after = reasons.explain(schema, changed, answer, at=1, ignored=ignored)
+    then = after.churn_probability
+    difference = then - before.churn_probability
+    return ok(
+        WhatIfOut(before=before, after=after, score_if_changed=then, difference=difference, note=reasons.ESTIMATE)
+    )

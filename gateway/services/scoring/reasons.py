@@ -1,7 +1,7 @@
-"""Explains scores: reasons in words, recommended actions, what-if.
+"""Explains scores: reasons in words.
 
-Law: points are differences of probability and add up to churn_probability - base_probability; an expected change is
-the model's estimate for a changed fact, and is always labelled as such.
+Law: points are differences of probability and add up to churn_probability - base_probability; a score for changed
+facts is the model's estimate, and is always labelled as such.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.clients.ml_client import MLClient
 from shared.contracts.api import REASON_NUMBERS, Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.contracts.fact_warnings import warning_of_row
 from shared.risk import risk_level
-from shared.schema.features import Feature, Schema
+from shared.schema.features import Schema
 from shared.schema.units import quantity
 
 ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
@@ -31,20 +31,6 @@ class ReasonOut(BaseModel):
     unit: str | None
     points: float
     text: str
-
-
-class Action(BaseModel):
-    """A recommended action."""
-
-    feature: str
-    label: str
-    action: str
-    purpose: str | None
-    value: Cell
-    target: Cell
-    expected_probability: float
-    expected_change: float
-    note: str
 
 
 class Explained(BaseModel):
@@ -73,12 +59,13 @@ def in_words(schema: Schema, feature: str, value: Cell, points: float, *, known:
         Whether the model knows the value.
     """
     label, unit = schema.wording[feature]
-    shown = _shown(value, unit) if known else f"{_shown(value, unit)} (scored as missing)"
+    shown = shown_value(value, unit) if known else f"{shown_value(value, unit)} (scored as missing)"
     text = f"{label} {shown}: {points * 100:+.1f} points"
     return ReasonOut(feature=feature, label=label, value=value, unit=unit, points=points, text=text)
 
 
-def _shown(value: Cell, unit: str | None) -> str:
+def shown_value(value: Cell, unit: str | None) -> str:
+    """Return a fact with its unit, for people."""
     if value is None:
         return "unknown"
     if isinstance(value, str | bool):
@@ -160,68 +147,3 @@ def score(
         reasons=reasons,
     )
     return ml.score_few(request, request_id=request_id)
-
-
-def recommend(
-    ml: MLClient,
-    schema: Schema,
-    version: str,
-    facts: Mapping[str, Cell],
-    *,
-    row_key: int,
-    request_id: str | None = None,
-) -> tuple[Explained, list[Action]]:
-    """Recommend actions for one customer, best first.
-
-    Only features that can be acted on and that raise this customer's risk get an action. Facts and changed facts are
-    scored in one call.
-
-    Returns
-    -------
-    the customer's score with every reason, and the actions.
-    """
-    targets = {
-        name: target for name, about in schema.features.items() if (target := _target(about, facts[name])) is not None
-    }
-    rows = [dict(facts), *({**facts, name: target} for name, target in targets.items())]
-    answer = score(ml, schema, version, rows, row_key=row_key, reasons="all", request_id=request_id)
-    now = answer.predictions[0].churn_probability
-    raising = {reason["feature"] for reason in answer.predictions[0].reasons if reason["points"] > 0}
-    found: list[Action] = []
-    for at, (name, target) in enumerate(targets.items(), start=1):
-        then = answer.predictions[at].churn_probability
-        if name in raising and then < now:
-            found.append(_action(schema, name, facts[name], target, now, then))
-    return explain(schema, facts, answer), sorted(found, key=lambda action: action.expected_change)
-
-
-def _action(schema: Schema, name: str, value: Cell, target: Cell, now: float, then: float) -> Action:
-    about = schema.features[name]
-    label = schema.feature_label(name)
-    return Action(
-        feature=name,
-        label=label,
-        action=about.action or f"Bring {label} from {_shown(value, about.unit)} to {_shown(target, about.unit)}",
-        purpose=about.purpose,
-        value=value,
-        target=target,
-        expected_probability=then,
-        expected_change=then - now,
-        note=ESTIMATE,
-    )
-
-
-def _target(about: Feature, value: Cell) -> Cell:
-    """Return the target value of an action; None if no action is possible or needed."""
-    if not about.actionable or value is None:
-        return None
-    if about.kind == "category":
-        return about.target if about.target is not None and about.target != value else None
-    assert isinstance(value, int | float)
-    if isinstance(about.target, int | float):
-        better = value > about.target if about.direction != "down" else value < about.target
-        return about.target if better else None
-    if about.step is not None:
-        stepped = value + about.step
-        return stepped if stepped >= 0 or value < 0 else 0
-    return None

@@ -1,4 +1,4 @@
-"""Reasons, recommendations and what-ifs: the same code as every score, told in words."""
+"""Reasons and what-ifs: the same code as every score, told in words."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from gateway.services.scoring.lookups import changed_facts, given_facts, live_sc
 from gateway.services.scoring.reasons import (
     facts_by_feature,
     in_words,
-    recommend,
     risk_level,
     score,
     stored_reasons,
 )
 from shared.errors import InvalidInput, NoCustomers, NoModel, NotFound
-from shared.schema.features import Feature, Schema, built_in_schema, load_schema, schema_from_dict
-from tests.stack import ROOT
+from shared.schema.features import Schema, built_in_schema, schema_from_dict
 from tests.world import World
 
 SCHEMA = built_in_schema()
@@ -60,43 +58,7 @@ def test_stored_reasons_are_those_that_exist_largest_first() -> None:
     assert stored_reasons(SCHEMA, {f"reason_{k}": None for k in (1, 2, 3)}) == []
 
 
-# --- what an action is expected to bring -----------------------------------------------------------------------------
-
-
-def target(value: Any, **about: Any) -> Any:
-    return reasons._target(Feature.model_validate({"kind": "number", "actionable": True, **about}), value)
-
-
-@pytest.mark.parametrize(
-    ("value", "about", "expected"),
-    [
-        (10, {"step": 20, "direction": "down"}, 30),
-        (2, {"step": 1}, 3),
-        (3, {"target": 0, "direction": "up"}, 0),
-        (0, {"target": 0, "direction": "up"}, None),
-        (1, {"target": 5, "direction": "down"}, 5),
-        (9, {"target": 5, "direction": "down"}, None),
-        (None, {"step": 1}, None),
-        (5, {"step": 1, "actionable": False}, None),
-        (5, {}, None),
-    ],
-)
-def test_a_step_moves_by_itself_and_a_target_is_reached_only_from_the_worse_side(
-    value: Any, about: dict[str, Any], expected: Any
-) -> None:
-    assert target(value, **about) == expected
-
-
-@pytest.mark.parametrize(("value", "expected"), [(70.0, 60.0), (4.0, 0.0)])
-def test_a_negative_step_lowers_the_value_and_never_below_nothing(value: float, expected: float) -> None:
-    telco = load_schema(ROOT / "examples" / "telco.toml")
-    assert reasons._target(telco.features["MonthlyCharges"], value) == expected
-
-
-def test_a_category_moves_to_its_target_once() -> None:
-    contract = load_schema(ROOT / "examples" / "telco.toml").features["Contract"]
-    assert reasons._target(contract, "Month-to-month") == "One year"
-    assert reasons._target(contract, "One year") is None
+# --- what is asked ---------------------------------------------------------------------------------------------------
 
 
 def test_only_what_can_be_acted_on_can_be_changed() -> None:
@@ -164,28 +126,6 @@ def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
         answer = score(demo_world.ml, schema, version, [facts], row_key=key)
         assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-12)
         assert [r.feature for r in stored_reasons(schema, row)] == [r["feature"] for r in answer.predictions[0].reasons]
-
-
-@real_ml
-def test_recommendations_are_actionable_helpful_sorted_and_equal_to_a_direct_rescore(demo_world: World) -> None:
-    schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
-    seen = 0
-    for row in riskiest(demo_world):
-        key, facts = present_facts(demo_world.database, schema, row["user_id"])
-        told, found = recommend(demo_world.ml, schema, version, facts, row_key=key)
-        assert [each.expected_change for each in found] == sorted(each.expected_change for each in found)
-        raising = {reason.feature for reason in told.reasons if reason.points > 0}
-        for each in found:
-            assert schema.features[each.feature].actionable
-            assert each.feature in raising
-            assert each.expected_change < 0
-            assert each.note == reasons.ESTIMATE
-            other = changed_facts(schema, facts, {each.feature: each.target})
-            again = score(demo_world.ml, schema, version, [other], row_key=key).predictions[0].churn_probability
-            assert each.expected_probability == pytest.approx(again, abs=1e-12)
-            assert each.expected_change == pytest.approx(again - told.churn_probability, abs=1e-12)
-            seen += 1
-    assert seen > 3
 
 
 @real_ml
