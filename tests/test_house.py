@@ -167,6 +167,29 @@ def test_no_text_promises_to_measure_whether_an_action_worked() -> None:
     assert [name_of(path) for path in texts if promise.search(path.read_text(encoding="utf-8"))] == []
 
 
+def test_no_text_says_that_a_fact_or_an_action_moves_customers() -> None:
+    """Reasons and scores for changed facts are the model's: nobody measured an effect."""
+    claim = re.compile(
+        r"expected_(?:change|probability)|best first|prevents? (?:churn|leaving)|brings? (?:the customer|customers|people|viewing|calls) back|"
+        r"(?:rais|lower|reduc|increas)(?:es?|ing)[^.\n]{0,30}\b(?:risk|churn)\b|\bkeeps? (?:the |a )?customers?\b",
+        re.I,
+    )
+    texts = [
+        ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(path for room in ("gateway", "ml_service", "retainstream", "shared") for path in (ROOT / room).rglob("*.py")),
+        *(ROOT / "gateway/page").rglob("*.js"),
+        *(ROOT / "examples").iterdir(),
+        ROOT / "shared/schema/retainstream.toml",
+    ]
+    said = [(name_of(path), found.group()) for path in texts if (found := claim.search(path.read_text("utf-8")))]
+    assert said == []
+    schemas = [path for path in texts if path.suffix == ".toml"]
+    purposes = [each for path in schemas for each in re.findall(r'^purpose = "(.+)"', path.read_text("utf-8"), re.M)]
+    assert len(purposes) > 10
+    assert [each for each in purposes if not each.startswith("aims at ")] == []
+
+
 # --- references -----------------------------------------------------------------------------------------------------
 
 #: Written in pieces, so that this file does not find itself.

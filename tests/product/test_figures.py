@@ -412,7 +412,8 @@ def test_a_what_if_moves_as_two_single_scores_do(stack: Stack) -> None:
     then = api.post("/api/predictions/score", {"features": facts}).json()["data"]
     assert found["after"]["churn_probability"] == pytest.approx(then["churn_probability"], abs=1e-9)
     difference = found["after"]["churn_probability"] - found["before"]["churn_probability"]
-    assert found["expected_change"] == pytest.approx(difference, abs=1e-12)
+    assert found["difference"] == pytest.approx(difference, abs=1e-12)
+    assert found["score_if_changed"] == found["after"]["churn_probability"]
 
 
 # --- the past -------------------------------------------------------------------------------------------------------

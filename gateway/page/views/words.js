@@ -14,7 +14,7 @@ export function factText(value, unit = null) {
   return `${text} ${value === 1 && !isMoney ? unit.replace(/s$/, "") : unit}`;
 }
 
-/** A reason as a few words, with the direction it pushes in: an arrow for eyes, a word for ears. */
+/** A reason as a few words, with the sign of its points: an arrow for eyes, words for ears. */
 export function reasonWords({ label, value, unit, points }) {
   const isUp = points > 0;
   return [

@@ -120,7 +120,7 @@ def _given_facts_of_what_is_left_out_are_accepted_ignored_and_told(shop: Shop) -
     assert plain == given
     body = {"customer_id": "c9", "changes": {"refund": 9}}
     what_if = shop.world.ask("POST", "/api/predictions/what-if", json=body).get_json()["data"]
-    assert what_if["expected_change"] == 0
+    assert what_if["difference"] == 0
     assert (what_if["before"]["warnings"], what_if["after"]["warnings"]) == ([], [told])
 
 
