@@ -98,8 +98,8 @@ function drawActions(actions) {
         h("strong", {}, points(a.difference * 100)),
         h("span", { class: "fine" }, ` model's estimate: ${percent(a.score_if_changed)}, if ${a.label} were ${
           factText(a.target, a.unit)} instead of ${factText(a.value, a.unit)}`)),
-      h("p", { class: "fine" }, a.dose.text)))),
-    h("p", { class: "fine" }, actions[0].note),
+      h("p", { class: "fine dose" }, a.dose.text)))),
+    h("p", { class: "fine" }, "In the order of the points of their reasons. ", actions[0].note),
   ];
 }
 

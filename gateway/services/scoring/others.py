@@ -18,8 +18,8 @@ from gateway.state_cache import StateCache
 from shared.contracts.api import Cell
 from shared.schema.features import Schema
 
-#: At most so many customers are compared: their quantiles are within 1 % of the ranks of any larger base.
-MOST = 10_000
+#: At most so many customers are compared: ranks among all of them are within 1 % (two standard errors) of the base's.
+MOST = 20_000
 #: Customers with the same plan of whom the fact is known; if fewer, all customers are compared.
 FEWEST = 100
 #: A dose is the value of the customer who stands this share of the others ahead ...

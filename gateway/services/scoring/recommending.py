@@ -23,7 +23,7 @@ class Compared(BaseModel):
     """The origin of a dose."""
 
     plan: Cell = Field(description="Customers with this plan were compared; null: all customers")
-    customers: int = Field(description="Customers compared; at most about 10,000 of a large base")
+    customers: int = Field(description="Customers compared; at most about 20,000 of a large base")
     share: float = Field(description="Share of them that have the target or better")
     bounded_by: Literal["step", "target"] | None = Field(description="Key of the schema that bounds the dose, if any")
     text: str
@@ -131,8 +131,8 @@ def _origin(schema: Schema, name: str, found: Dose, target: str) -> str:
 def dose(schema: Schema, name: str, facts: Mapping[str, Cell], others: Others) -> Dose | None:
     """Return the value to aim at; None if no action is possible or needed.
 
-    Of a number, it is the value of the customer who stands a quarter of the others ahead, no further than the schema's
-    `target` and `step` allow; of a category, the schema's `target`, if others have it.
+    For a number, it is the value of the customer who stands a quarter of the others ahead, no further than the schema's
+    `target` and `step` allow (docs/definitions.md#dose); for a category, the schema's `target`, if others have it.
     """
     about, value = schema.features[name], facts[name]
     if not about.actionable or value is None:
