@@ -13,7 +13,6 @@ from flask import Flask, current_app
 from gateway.clients.recent_answers import RecentAnswers
 from gateway.environment import Environment
 from gateway.query_cache import QueryCache
-from gateway.state_cache import StateCache
 from shared.errors import ServiceUnavailable
 
 MAX_EXPORTS = 4
@@ -29,8 +28,6 @@ class WebEnvironment(Environment):
     ----------
     query_cache
         Results of reads, kept until the database changes.
-    state_cache
-        Results of reads that cost more, kept until what they depend on changes.
     wait_slots
         One slot for each request that may wait for a job; None where none may.
     export_slots
@@ -41,7 +38,6 @@ class WebEnvironment(Environment):
     """
 
     query_cache: QueryCache
-    state_cache: StateCache
     wait_slots: threading.BoundedSemaphore | None
     export_slots: threading.BoundedSemaphore
     ml_states: RecentAnswers[ServiceUnavailable | None]
@@ -56,7 +52,6 @@ def install(app: Flask, base: Environment) -> WebEnvironment:
         base.ml,
         base.clock,
         query_cache=QueryCache(base.database),
-        state_cache=StateCache(),
         wait_slots=threading.BoundedSemaphore(max_waiting) if max_waiting else None,
         export_slots=threading.BoundedSemaphore(MAX_EXPORTS),
         ml_states=RecentAnswers(ML_STATE_LIFE_S),

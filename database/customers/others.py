@@ -11,15 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from database.customers.customer_base import column_names, customers_table
-from database.customers.customers import population, present_run
-from database.tables import tables
 from shared.schema.features import Schema
 
 
 def facts_of_many(
     connection: Connection, schema: Schema, features: Sequence[str], *, at_most: int
 ) -> Sequence[Sequence[Any]]:
-    """Return present facts of customers that can be scored: of all, or of about `at_most`, evenly spaced by id.
+    """Return present facts of customers that can be scored, among at most so many, which are evenly spaced by id.
 
     Returns
     -------
@@ -27,12 +25,8 @@ def facts_of_many(
     """
     wide, names = customers_table(schema), column_names(schema)
     query = select(*(wide.c[names[feature]] for feature in features)).where(wide.c.churn == 0, wide.c.ends_on.is_(None))
-    every = -(-population(connection) // at_most)
-    return connection.execute(query if every <= 1 else query.where(wide.c.id % every == 0)).all()
-
-
-def state_of_facts(connection: Connection) -> tuple[int, int]:
-    """Return the newest published import and scoring run: as long as both stay, so do present facts."""
-    i = tables.imports
-    newest = connection.execute(select(func.max(i.c.id)).where(i.c.state == "published")).scalar_one()
-    return newest or 0, present_run(connection)
+    last = connection.execute(select(func.max(wide.c.id))).scalar_one() or 0
+    if last <= at_most:
+        return connection.execute(query).all()
+    ids = [k * last // at_most for k in range(1, at_most + 1)]
+    return connection.execute(query.where(wide.c.id.in_(ids))).all()

@@ -226,7 +226,7 @@ def actions(path: CustomerPath) -> Response:
     env = environment()
     schema, version = lookups.live_schema(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, schema, path.customer_id)
-    compared = others(env.database, env.state_cache, schema)
+    compared = others(env.database, env.query_cache, schema)
     score, found = recommending.recommend(
         env.ml, schema, version, facts, compared, row_key=key, request_id=request_id()
     )

@@ -23,7 +23,7 @@ class Compared(BaseModel):
     """The origin of a dose."""
 
     plan: Cell = Field(description="Customers with this plan were compared; null: all customers")
-    customers: int = Field(description="Customers compared; at most about 20,000 of a large base")
+    customers: int = Field(description="Customers compared; 10,000 at most, evenly spaced, of a larger base")
     share: float = Field(description="Share of them that have the target or better")
     bounded_by: Literal["step", "target"] | None = Field(description="Key of the schema that bounds the dose, if any")
     text: str
@@ -170,7 +170,7 @@ def _bounded(
 ) -> tuple[float, Literal["step", "target"] | None]:
     """Return the wanted value as people write it, no further from the present one than the schema allows."""
     nearer, rounded = (min, floor) if is_up else (max, ceil)
-    found: float = wanted if about.whole else float(f"{wanted:.3g}")
+    found = wanted if about.whole else float(f"{wanted:.3g}")
     bounded_by: Literal["step", "target"] | None = None
     stepped = None if about.step is None else value + abs(about.step) * (1 if is_up else -1)
     if stepped is not None and nearer(found, stepped) != found:
