@@ -19,8 +19,8 @@ from gateway.query_cache import QueryCache
 from shared.contracts.api import Cell
 from shared.schema.features import Schema
 
-#: Among so many of a larger base, evenly spaced, those present are compared: where half of them are, ranks are within
-#: 1.5 % (two standard errors) of the whole base's. Reading them takes 0.1 s of a request on a base of a million.
+#: About so many of a larger base are compared, evenly spaced, and at least half of that: ranks among them are within
+#: 1.5 % (two standard errors) of the whole base's. Reading them takes 0.2 s of a request on a base of a million.
 MOST = 10_000
 #: Customers with the same plan of whom the fact is known; if fewer, all customers are compared.
 FEWEST = 100

@@ -23,7 +23,7 @@ class Compared(BaseModel):
     """The origin of a dose."""
 
     plan: Cell = Field(description="Customers with this plan were compared; null: all customers")
-    customers: int = Field(description="Customers compared; 10,000 at most, evenly spaced, of a larger base")
+    customers: int = Field(description="Customers compared; of a base of more than 10,000, about 5,000 to 10,000")
     share: float = Field(description="Share of them that have the target or better")
     bounded_by: Literal["step", "target"] | None = Field(description="Key of the schema that bounds the dose, if any")
     text: str
