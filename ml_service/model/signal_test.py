@@ -14,8 +14,8 @@ from ml_service.arrays import Floats, Folds, Labels
 from ml_service.data.splitting import FOLDS
 from shared.errors import NoSignal
 
-#: Standard errors above 1/2. On noise, z has a mean of 0.5 and a spread of 1.2, because the number of trees is chosen on
-#: the same folds: 3 would make a model of noise in one training of fifty.
+#: Standard errors above 1/2. On noise, z has a mean of 0.5 and a spread of 1.2, because the number of trees is chosen
+#: on the same folds: 3 would make a model of noise in one training of fifty.
 MIN_Z = 3.5
 
 
