@@ -126,9 +126,10 @@ class ChurnModel(SavedModel):
         keep_folds: bool = False,
         progress: Progress = lambda done, stage: None,
     ) -> Self:
-        """Fit a new model with the chosen parameters to other rows: all whose outcome is known.
+        """Fit a new model of the chosen configuration to other rows: all whose outcome is known.
 
-        The number of trees, the calibration and the thresholds come from a cross-validation of these rows.
+        The base parameters are those of a table of this size, with the changes that the search chose. The number of
+        trees, the calibration and the thresholds come from a cross-validation of these rows.
 
         Parameters
         ----------
@@ -149,7 +150,8 @@ class ChurnModel(SavedModel):
             self.table_schema, version=self.version, seed=self.seed, threads=self.threads, without=self.left_out
         )
         rows, keys = model._rows(features, label, row_keys)
-        params = {name: value for name, value in self.parameters.items() if name not in ("rounds", "bag")}
+        base = boosting.parameters(self.schema, rows=len(label), leavers=int(label.sum()), seed=self.seed)
+        params = {**base, **self.search["changes"]}
         result = cross_validate(rows, params, bag=self.parameters["bag"], threads=self.threads, progress=progress)
         model._fit_all(rows, result, keys if keep_folds else None, lambda stage: progress(0.6, stage))
         model.search, model.sibling = self.search, self

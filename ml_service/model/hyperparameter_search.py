@@ -210,6 +210,7 @@ def _summary(finished: list[Trial], best: Trial, requested: int, *, sampled: int
         "trials_asked": requested,
         "truncated": len(finished) < requested,
         "chosen": best.number + 1,
+        "changes": best.changes,
         "race_rows": sampled,
         "log_loss_by_trial": [round(trial.validation.log_loss, 6) for trial in finished],
         "auc_by_trial": [round(trial.validation.auc, 6) for trial in finished],

@@ -47,8 +47,9 @@ def test_the_live_model_is_the_siblings_configuration_fitted_to_all_rows(
 ) -> None:
     live, sibling, report = undated_model.model, undated_model.model.sibling, undated_model.report
     assert sibling is not None and report.live is not None
-    chosen = [{k: v for k, v in model.parameters.items() if k != "rounds"} for model in (live, sibling)]
-    assert chosen[0] == chosen[1] and live.checksum() != sibling.checksum()
+    changes = live.search["changes"]
+    assert changes == sibling.search["changes"] and changes.items() <= live.parameters.items()
+    assert live.parameters["bag"] == sibling.parameters["bag"] and live.checksum() != sibling.checksum()
     assert report.live.rows == live.training["rows"] == 900 and report.live.leavers == undated.label.sum()
     assert report.model_sha256 == live.checksum() and report.live.threshold == live.threshold
     assert report.test.threshold == sibling.threshold, "the figures are the sibling's"
