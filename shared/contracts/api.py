@@ -21,6 +21,7 @@ from shared.contracts.report import (
     Leak,
     LevelSpread,
     Probability,
+    Profit,
     Segment,
     Strict,
 )
@@ -230,6 +231,7 @@ class TrainReport(Strict):
         description="Features complete in training, each hidden on all test rows in turn",
     )
     curves: Curves | None = None
+    profit: Profit | None = Field(None, description="Whom to contact at stated costs; null in older reports")
     segments: list[Segment] = Field(default_factory=list)
     dependence: list[Dependence] = Field(default_factory=list)
     comparison: Comparison | None = None

@@ -98,6 +98,22 @@ class Comparison(Strict):
     collapsed: list[str] = Field(description="Segments where the new model is significantly and much worse")
 
 
+class Profit(Strict):
+    """Expected maximum profit of a campaign, and whom to contact for it; see docs/definitions.md#empc."""
+
+    share: Probability = Field(description="Share of the customers to contact, from the highest score down")
+    share_interval: Interval | None = Field(description="95 %, bootstrap over customers")
+    empc: float = Field(ge=0, description="Profit per customer of the base, in the currency of the amounts below")
+    empc_interval: Interval | None = Field(description="95 %, bootstrap over customers")
+    n: int
+    prevalence: Probability = Field(description="Churn rate that the figures are at: the natural one where it is known")
+    clv: float = Field(description="Assumed value of a leaver who is kept")
+    offer: float = Field(description="Assumed cost of the offer, for everybody who accepts it")
+    contact: float = Field(description="Assumed cost of a contact")
+    gamma_alpha: float = Field(description="The share of leavers who accept is assumed to follow Beta(alpha, beta)")
+    gamma_beta: float
+
+
 class Dependence(Strict):
     """Dependence of the score on a feature: SHAP values in log-odds by the value of the feature."""
 
