@@ -50,3 +50,6 @@ class CampaignCosts:
         2250.0
         """
         return leavers * (GAMMA_MEAN * (self.clv - self.offer) + self.offer) - customers * (self.offer + self.contact)
+
+
+DEFAULT_COSTS = CampaignCosts()

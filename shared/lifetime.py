@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log, log1p
 
+#: Steps in which a customer's hazard is the model's: further on, the lifetimes of the whole base tell more.
+OWN_STEPS = 6
 #: The search for log(1 / (alpha + beta)): at the lower end all customers have one and the same hazard.
 _LOG_SPREAD = (-12.0, 6.0)
 _GOLDEN = (5**0.5 - 1) / 2
@@ -169,3 +171,23 @@ def value_given_staying(hazards: Sequence[float], discount: float) -> float:
         left *= 1 - hazard
         total += left / (1 + discount) ** step
     return total
+
+
+def payment_weights(later_hazards: Sequence[float], discount: float) -> tuple[float, ...]:
+    """Compute the value of a customer who stays as a polynomial in (1 - p), where p is their hazard in the first steps.
+
+    Parameters
+    ----------
+    later_hazards : sequence of float
+        Hazards after the first `OWN_STEPS` steps, the same for everybody.
+    discount : float
+        Per step.
+
+    Returns
+    -------
+    weights : tuple of float, length OWN_STEPS
+        ``sum(w * (1 - p) ** k for k, w in enumerate(weights))`` is
+        ``value_given_staying([p] * (OWN_STEPS - 1) + later_hazards, discount)``.
+    """
+    first = [(1 + discount) ** -step for step in range(1, OWN_STEPS)]
+    return (*first, first[-1] * value_given_staying(later_hazards, discount))

@@ -15,7 +15,7 @@ from scipy.special import betainc
 from ml_service.arrays import Floats, Labels
 from ml_service.evaluation.bootstrap import bootstrap_weights, interval
 from ml_service.evaluation.evaluation import Evaluation
-from shared.campaign_costs import GAMMA_ALPHA, GAMMA_BETA, CampaignCosts
+from shared.campaign_costs import DEFAULT_COSTS, GAMMA_ALPHA, GAMMA_BETA, CampaignCosts
 from shared.contracts.api import Profit
 
 #: Draws for the intervals: enough for two digits of a share.
@@ -37,9 +37,7 @@ class Empc(NamedTuple):
     share: float
 
 
-def empc(
-    label: Labels, score: Floats, costs: CampaignCosts = CampaignCosts(), *, weights: Floats | None = None
-) -> Empc:
+def empc(label: Labels, score: Floats, costs: CampaignCosts = DEFAULT_COSTS, *, weights: Floats | None = None) -> Empc:
     """Compute the expected maximum profit measure for customer churn, and the share of customers to contact.
 
     Parameters
@@ -93,7 +91,7 @@ def empc(
     return Empc(max(0.0, float(mass @ profit / mass.sum())), min(1.0, float(mass @ contacted / mass.sum())))
 
 
-def report_profit(evaluation: Evaluation, costs: CampaignCosts = CampaignCosts()) -> Profit:
+def report_profit(evaluation: Evaluation, costs: CampaignCosts = DEFAULT_COSTS) -> Profit:
     """Compute the report's part on profit from the test rows.
 
     Parameters

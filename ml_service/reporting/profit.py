@@ -33,8 +33,9 @@ def profit_sentences(profit: Profit) -> Iterator[str]:
         f"{profit.n:,} test rows at a churn rate of {100 * profit.prevalence:.2f} %."
     )
     mean = profit.gamma_alpha / (profit.gamma_alpha + profit.gamma_beta)
+    gamma = f"Beta({profit.gamma_alpha:g}, {profit.gamma_beta:g}), {100 * mean:.0f} % on average"
     yield (
         f"Assumed: a kept customer is worth {profit.clv:g}, an accepted offer costs {profit.offer:g}, a contact "
-        f"{profit.contact:g}; stayers accept the offer, and the share of leavers who do is Beta({profit.gamma_alpha:g}, "
-        f"{profit.gamma_beta:g}), {100 * mean:.0f} % on average. Nothing of this was measured on these customers."
+        f"{profit.contact:g}; stayers accept the offer, and the share of leavers who do is {gamma}. Nothing of this "
+        "was measured on these customers."
     )

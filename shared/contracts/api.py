@@ -14,6 +14,7 @@ from shared.contracts.fact_warnings import FactWarning
 from shared.contracts.report import (
     Blanked,
     CalibrationCheck,
+    Cohort,
     Comparison,
     Curves,
     Dependence,
@@ -222,6 +223,9 @@ class TrainReport(Strict):
         default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
     )
     level: LevelSpread | None = Field(None, description="For the interval of expected leavers; null without dates")
+    cohort: Cohort | None = Field(
+        None, description="Lifetimes beyond the model's reach; null unless subscriptions are dated"
+    )
     calibration: CalibrationCheck | None = None
     calibration_with_missing: CalibrationCheck | None = Field(
         None, description="On the test rows that lack a value; null where fewer than 200 do"

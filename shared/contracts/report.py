@@ -114,6 +114,17 @@ class Profit(Strict):
     gamma_beta: float
 
 
+class Cohort(Strict):
+    """Lifetimes of the whole base: a shifted-beta-geometric distribution by months; see docs/definitions.md#sbg."""
+
+    alpha: float = Field(gt=0)
+    beta: float = Field(gt=0)
+    mean_age: float = Field(ge=0, description="Mean age of the subscriptions at the last month's beginning, in months")
+    at_risk: int = Field(description="Subscriptions at risk, counted once a month")
+    left: int
+    months: tuple[str, str] = Field(description="The first and the last calendar month that were counted")
+
+
 class Dependence(Strict):
     """Dependence of the score on a feature: SHAP values in log-odds by the value of the feature."""
 

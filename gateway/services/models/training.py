@@ -25,7 +25,7 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
-from gateway.services.models import promotions
+from gateway.services.models import cohort, promotions
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
@@ -119,6 +119,8 @@ def train(
         with work.database.write() as connection:
             models.release(connection, model_id)
         raise
+    with work.database.read() as connection:
+        report.cohort = cohort.fit(connection, today)
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
