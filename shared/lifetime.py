@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log, log1p
+from operator import mul
 
 #: Steps in which a customer's hazard is the model's: further on, the lifetimes of the whole base tell more.
 OWN_STEPS = 6
@@ -67,6 +68,29 @@ def survival(distribution: ShiftedBetaGeometric, steps: int) -> list[float]:
         left *= 1 - distribution.hazard(age)
         shares.append(left)
     return shares
+
+
+def mixed_hazards(distribution: ShiftedBetaGeometric, ages: Sequence[float], steps: int) -> list[float]:
+    """Compute the hazards of a base of several ages in the present step and those after it.
+
+    Parameters
+    ----------
+    distribution : ShiftedBetaGeometric
+    ages : sequence of float
+        In completed steps; as many customers have each.
+    steps : int
+
+    Returns
+    -------
+    hazards : list of float
+        Of those who are left when each step begins: the young leave first, so hazards fall faster than at any one age.
+    """
+    present, hazards = [1.0 for _ in ages], []
+    for step in range(steps):
+        own = [distribution.hazard(age + step) for age in ages]
+        hazards.append(sum(map(mul, present, own)) / sum(present))
+        present = [left * (1 - hazard) for left, hazard in zip(present, own, strict=True)]
+    return hazards
 
 
 def of_cohort(shares: Sequence[float]) -> list[AtAge]:

@@ -6,9 +6,11 @@ known.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from sqlalchemy import Connection, func, or_, select
 
@@ -20,6 +22,7 @@ from shared.lifetime import AtAge
 s = tables.subscriptions
 #: The newest months that count: hazards change with the years.
 MONTHS = 12
+TENTHS = 10
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class LifeTable:
     ----------
     rows : list of AtAge
         Ascending by age. A subscription is counted once for each month that it was at risk in.
-    mean_age : float
-        Mean age, in months, of the subscriptions that the last month began with.
+    ages : list of float
+        Ages, in months, of the subscriptions that the last month began with: the median of each tenth, ascending.
     first_month, last_month : str
         ``"2025-07"``: the months that were counted.
     """
 
     rows: list[AtAge]
-    mean_age: float
+    ages: list[float]
     first_month: str
     last_month: str
 
@@ -65,14 +68,15 @@ def life_table(connection: Connection, today: str) -> LifeTable | None:
             if start < month <= stop:
                 at_risk[month - start] += count
                 left[month - start] += count if stop == month else 0
-    of_last = [(end - 1 - start, count) for start, stop, count in spans if start < end - 1 <= stop]
-    present = sum(count for _, count in of_last)
-    if not present:
+    of_last: Counter[int] = Counter()
+    for start, stop, count in spans:
+        of_last[end - 1 - start] += count if start < end - 1 <= stop else 0
+    if not of_last.total():
         return None
     # Of those who started during a month, half of its days had passed on average when it ended.
     return LifeTable(
         rows=[AtAge(months - 0.5, at_risk[months], left[months]) for months in sorted(at_risk)],
-        mean_age=sum(months * count for months, count in of_last) / present - 0.5,
+        ages=[months - 0.5 for months in _medians_of_tenths(of_last)],
         first_month=_name(begin),
         last_month=_name(end - 1),
     )
@@ -87,6 +91,13 @@ def _spans(connection: Connection, since: str) -> Sequence[tuple[int, int, int]]
         (_month_of(row[0]), never if row[1] is None else _month_of(row[1]), row[2])
         for row in connection.execute(query.group_by("start", "stop"))
     ]
+
+
+def _medians_of_tenths(counts: Counter[int]) -> Iterator[int]:
+    values = sorted(counts)
+    reached = list(accumulate(counts[value] for value in values))
+    for tenth in range(TENTHS):
+        yield values[bisect_left(reached, (tenth + 0.5) / TENTHS * reached[-1])]
 
 
 def _month_of(day: str) -> int:

@@ -5,6 +5,8 @@ Law: the assumptions of a request stand in its answer; what can't be computed is
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from flask import Response
 from pydantic import BaseModel, Field
 
@@ -70,8 +72,8 @@ class LifetimesOut(BaseModel):
     kind: str | None = Field(description="shifted-beta-geometric or constant")
     alpha: float | None
     beta: float | None
-    mean_age_months: float | None
-    hazard: float | None
+    mean_age_months: float | None = Field(description="Of the base when the model was trained")
+    hazard: float | None = Field(description="In the first of these months; it falls from then on, or is constant")
 
 
 class AssumptionsOut(BaseModel):
@@ -167,7 +169,7 @@ def _assumptions(query: ValueQuery, found: Assessment | None) -> AssumptionsOut:
             kind=None if later is None else "constant" if cohort is None else "shifted-beta-geometric",
             alpha=cohort.alpha if cohort else None,
             beta=cohort.beta if cohort else None,
-            mean_age_months=cohort.mean_age if cohort else None,
-            hazard=later.constant if later else None,
+            mean_age_months=fmean(cohort.ages) if cohort else None,
+            hazard=later.hazards(OWN_STEPS + 1)[0] if later else None,
         ),
     )

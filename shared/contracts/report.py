@@ -119,7 +119,9 @@ class Cohort(Strict):
 
     alpha: float = Field(gt=0)
     beta: float = Field(gt=0)
-    mean_age: float = Field(ge=0, description="Mean age of the subscriptions at the last month's beginning, in months")
+    ages: list[float] = Field(
+        min_length=1, description="Of the subscriptions at the last month's beginning, in months: medians of tenths"
+    )
     at_risk: int = Field(description="Subscriptions at risk, counted once a month")
     left: int
     months: tuple[str, str] = Field(description="The first and the last calendar month that were counted")

@@ -11,6 +11,7 @@ from shared.lifetime import (
     AtAge,
     ShiftedBetaGeometric,
     fit_sbg,
+    mixed_hazards,
     of_cohort,
     payment_weights,
     survival,
@@ -49,6 +50,14 @@ def test_a_distribution_is_found_again_whichever_ages_were_at_risk(alpha: float,
 @pytest.mark.parametrize("shares", [[0.9, 0.81, 0.729, 0.6561], [0.9, 0.8, 0.6, 0.3], [1.0, 1.0], [0.0], []], ids=str)
 def test_nothing_is_fitted_where_hazards_do_not_fall_or_nobody_or_everybody_left(shares: list[float]) -> None:
     assert fit_sbg(of_cohort(shares)) is None
+
+
+def test_of_a_base_of_several_ages_the_young_leave_first() -> None:
+    curve = ShiftedBetaGeometric(1.0, 1.0)
+    # Hazards at the ages 0 and 2: 1/2 and 1/4; a step later those left are 1/2 and 3/4, at hazards of 1/3 and 1/5.
+    assert mixed_hazards(curve, [0.0, 2.0], 2) == pytest.approx([3 / 8, (1 / 6 + 3 / 20) / (5 / 4)])
+    alone = mixed_hazards(curve, [3.0], 5)
+    assert alone == pytest.approx([curve.hazard(3.0 + step) for step in range(5)])
 
 
 def test_the_value_of_who_stays_by_hand() -> None:

@@ -31,7 +31,7 @@ def fit(connection: Connection, today: str) -> Cohort | None:
     return Cohort(
         alpha=found.alpha,
         beta=found.beta,
-        mean_age=table.mean_age,
+        ages=table.ages,
         at_risk=int(sum(row.at_risk for row in table.rows)),
         left=int(sum(row.left for row in table.rows)),
         months=(table.first_month, table.last_month),

@@ -16,7 +16,7 @@ from database.scoring.runs import BINS, Published
 from database.scoring.value import PlanTotals
 from shared.campaign_costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort
-from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, payment_weights
+from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, mixed_hazards, payment_weights
 
 MONTHS_PER_YEAR = 12
 
@@ -57,11 +57,10 @@ class Lifetimes:
 
     def hazards(self, months: int) -> list[float]:
         """Return the hazards of the months after the first `OWN_STEPS`, of which `months` are the last."""
-        later = range(OWN_STEPS, months)
         if self.cohort is None:
-            return [self.constant or 0.0 for _ in later]
+            return [self.constant or 0.0] * (months - OWN_STEPS)
         curve = ShiftedBetaGeometric(self.cohort.alpha, self.cohort.beta)
-        return [curve.hazard(self.cohort.mean_age + month) for month in later]
+        return mixed_hazards(curve, self.cohort.ages, months)[OWN_STEPS:]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from database.customers import lifetimes
 from shared.lifetime import AtAge
 from tests.database.facts import Facts
@@ -31,7 +29,7 @@ def test_who_is_at_risk_when_a_month_begins_counts_by_age_and_so_do_the_ends_in_
     assert found is not None
     assert (found.first_month, found.last_month) == ("2026-02", "2026-03")
     assert found.rows == [AtAge(0.5, 2, 1), AtAge(1.5, 1, 0), AtAge(2.5, 2, 0), AtAge(3.5, 2, 1)]
-    assert found.mean_age == pytest.approx((3.5 + 3.5 + 1.5) / 3)
+    assert found.ages == [1.5] * 3 + [3.5] * 7, "March began with f, and with a and c"
 
 
 def test_a_month_whose_ends_are_not_all_known_is_left_out(facts_of: Make) -> None:

@@ -12,12 +12,12 @@ from database.models import models
 from database.tables import tables
 from gateway.services.models import cohort
 from shared.clock import days_later
-from shared.lifetime import ShiftedBetaGeometric, value_given_staying
+from shared.lifetime import ShiftedBetaGeometric, mixed_hazards, value_given_staying
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.world import World
 
 PATH = "/api/dashboard/value"
-COHORT = {"alpha": 0.7, "beta": 4.0, "mean_age": 8.0, "at_risk": 900, "left": 100, "months": ["2025-07", "2026-06"]}
+COHORT = {"alpha": 0.7, "beta": 4.0, "ages": [2.0, 14.0], "at_risk": 900, "left": 100, "months": ["2025-07", "2026-06"]}
 SCORES, PRICES, PLANS = [0.05, 0.15, 0.3, 0.8], [10.0, 10.0, 20.0, 30.0], ["Basic", "Basic", "Basic", "Premium"]
 
 
@@ -57,8 +57,7 @@ def by_hand(later: list[float], *, margin: float = 1.0, discount: float = 0.1) -
 
 def test_value_at_risk_takes_each_customers_own_hazard_for_six_months_and_then_the_bases(world: World) -> None:
     base(world, cohort=COHORT)
-    curve = ShiftedBetaGeometric(0.7, 4.0)
-    parts = by_hand([curve.hazard(8.0 + month) for month in range(6, 36)])
+    parts = by_hand(later := mixed_hazards(ShiftedBetaGeometric(0.7, 4.0), [2.0, 14.0], 36)[6:])
     found = asked(world)
     assert (found["as_of"], found["model_version"]) == ("2026-06-30", "1.0.0")
     total = found["total"]
@@ -70,9 +69,9 @@ def test_value_at_risk_takes_each_customers_own_hazard_for_six_months_and_then_t
     assert (basic["plan"], basic["customers"], basic["revenue_at_risk"]) == ("Basic", 3, 8.0)
     assert basic["value_at_risk"] == pytest.approx(sum(parts[:3]), abs=0.01)
     assert (premium["plan"], premium["value_at_risk"]) == ("Premium", pytest.approx(parts[3], abs=0.01))
-    later = found["assumptions"]["later_months"]
-    assert later == {
-        "kind": "shifted-beta-geometric", "alpha": 0.7, "beta": 4.0, "mean_age_months": 8.0, "hazard": None
+    assert found["assumptions"]["later_months"] == {
+        "kind": "shifted-beta-geometric", "alpha": 0.7, "beta": 4.0, "mean_age_months": 8.0,
+        "hazard": pytest.approx(later[0]),
     }  # fmt: skip
 
 
