@@ -12,10 +12,10 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.special import betainc
 
-from ml_service.arrays import Floats, Labels
+from ml_service.arrays import Floats, Ints, Labels
 from ml_service.evaluation.bootstrap import bootstrap_weights, interval
 from ml_service.evaluation.evaluation import Evaluation
-from shared.campaign_costs import DEFAULT_COSTS, GAMMA_ALPHA, GAMMA_BETA, CampaignCosts
+from shared.campaign_costs import DEFAULT_COSTS, GAMMA_ALPHA, GAMMA_BETA, GAMMA_MEAN, CampaignCosts
 from shared.contracts.api import Profit
 
 #: Draws for the intervals: enough for two digits of a share.
@@ -72,20 +72,28 @@ def empc(label: Labels, score: Floats, costs: CampaignCosts = DEFAULT_COSTS, *, 
     >>> round(found.profit, 7), round(found.share, 7)
     (23.8755934, 0.8743701)
     """
-    given = np.ones(len(label)) if weights is None else weights
-    _, group = np.unique(-score, return_inverse=True)
-    mass = np.bincount(group, given)
+    return _empc(label, _groups(score), costs, np.ones(len(label)) if weights is None else weights)
+
+
+def _groups(score: Floats) -> Ints:
+    """The number of each row's group of equal scores, from the highest down."""
+    return np.asarray(np.unique(-score, return_inverse=True)[1], dtype=np.int64)
+
+
+def _empc(label: Labels, group: Ints, costs: CampaignCosts, weights: Floats) -> Empc:
+    mass = np.bincount(group, weights)
     present = mass > 0
     mass = mass[present]
-    rate = np.bincount(group, given * label)[present] / mass
-    rate = isotonic_regression(rate, weights=mass, increasing=False).x
+    fitted = isotonic_regression(np.bincount(group, weights * label)[present] / mass, weights=mass, increasing=False)
+    starts = fitted.blocks[:-1]
+    rate, mass = fitted.x[starts], np.add.reduceat(mass, starts)
     gain = costs.clv - costs.offer
     with np.errstate(divide="ignore", invalid="ignore"):
         pays_from = (costs.offer + costs.contact - rate * costs.offer) / (rate * gain)
     # Where nobody leaves, or a leaver is not worth the offer, no acceptance rate makes a contact pay.
     pays_from = np.clip(np.where((rate > 0) & (gain > 0), pays_from, 1.0), 0.0, 1.0)
     contacted = 1 - betainc(GAMMA_ALPHA, GAMMA_BETA, pays_from)
-    accepted = GAMMA_ALPHA / (GAMMA_ALPHA + GAMMA_BETA) * (1 - betainc(GAMMA_ALPHA + 1, GAMMA_BETA, pays_from))
+    accepted = GAMMA_MEAN * (1 - betainc(GAMMA_ALPHA + 1, GAMMA_BETA, pays_from))
     profit = rate * gain * accepted - (costs.offer * (1 - rate) + costs.contact) * contacted
     # Rounding alone leads out of the bounds.
     return Empc(max(0.0, float(mass @ profit / mass.sum())), min(1.0, float(mass @ contacted / mass.sum())))
@@ -109,9 +117,10 @@ def report_profit(evaluation: Evaluation, costs: CampaignCosts = DEFAULT_COSTS) 
     at_rate = np.ones(len(label))
     if natural is not None:
         at_rate = np.where(label == 1, natural / rate, (1 - natural) / (1 - rate))
-    found = empc(label, score, costs, weights=at_rate)
+    group = _groups(score)
+    found = _empc(label, group, costs, at_rate)
     draws = [
-        empc(label, score, costs, weights=drawn * at_rate)
+        _empc(label, group, costs, drawn * at_rate)
         for drawn in islice(bootstrap_weights(evaluation.groups, evaluation.model.seed), DRAWS)
     ]
     return Profit(

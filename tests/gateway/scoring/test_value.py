@@ -98,7 +98,7 @@ def test_who_is_contacted_is_everybody_above_the_break_even(world: World) -> Non
     assert [found["assumptions"][name] for name in ("gamma_alpha", "gamma_beta", "gamma_mean")] == [6, 14, 0.3]
     assert asked(world, "?offer=0&contact=0")["contact"]["top"] == 4
     dear = asked(world, "?clv=10&offer=10&contact=1")["contact"]
-    assert (dear["top"], dear["expected_profit"]) == (0, 0) and dear["break_even"] > 1
+    assert (dear["top"], dear["expected_profit"], dear["cut"]) == (0, 0, 1) and dear["break_even"] > 1
     assert asked(world, "?clv=1000&offer=20&contact=0")["contact"]["top"] == 3
 
 
@@ -153,14 +153,14 @@ def test_odd_costs_and_terms_are_422(world: World, query: str) -> None:
 # --- the lifetimes that a training stores ---------------------------------------------------------------------------
 
 
-def subscriptions(world: World, hazard: float, fall: float, *, start: str = "2024-01-10") -> None:
-    """Cohorts of four hundred who came a month apart, and of whom the share that leaves in a month falls with age."""
+def subscriptions(world: World, hazard: float, fall: float, *, size: int = 400) -> None:
+    """Cohorts of a size who came a month apart, and of whom the share that leaves in a month falls with age."""
     here = Facts(world.database, plain_schema())
     here.snapshot("first", "2025-01-01")
     customer = here.customer("first")
     rows = []
     for number in range(24):
-        begun, present = days_later(start, 30 * number), 400
+        begun, present = days_later("2024-01-10", 30 * number), size
         for month in range(24):
             gone = round(present * hazard / (1 + fall * month))
             ended = days_later(begun, 30 * month + 15)
@@ -184,6 +184,14 @@ def test_falling_hazards_of_dated_subscriptions_are_fitted(world: World) -> None
     assert found is not None and found.months == ("2025-04", "2026-03") and found.left > 100
     assert found.alpha / (found.alpha + found.beta + 10) == pytest.approx(0.2 / (1 + 0.3 * 10), rel=0.1)
     assert early is None, "no month was over"
+
+
+def test_a_few_ends_are_not_fitted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscriptions(world, 0.2, 0.3, size=8)
+    with world.database.read() as connection:
+        assert cohort.fit(connection, "2026-03-31") is None
+        monkeypatch.setattr(cohort, "MIN_ENDS", 20)
+        assert cohort.fit(connection, "2026-03-31") is not None
 
 
 def test_hazards_that_do_not_fall_are_not_fitted(world: World) -> None:
