@@ -11,6 +11,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from database.scoring import runs
+from database.scoring.runs import Published
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.services.scoring import value
@@ -107,23 +108,35 @@ class ValueOut(BaseModel):
 def value_at_risk(query: ValueQuery) -> Response:
     """Over present scores, in all and by plan; every assumption is echoed."""
     costs = CampaignCosts(query.clv, query.offer, query.contact)
-    with environment().database.read() as connection:
-        run = runs.published(connection)
-        terms = Terms(query.margin, query.discount, query.months)
-        found = value.assess(connection, run, terms) if run else None
-        paying = value.contacts(connection, run, costs) if run else None
+    known = _assessed(Terms(query.margin, query.discount, query.months))
+    run, found = known or (None, None)
+    paying = None
+    if run is not None:
+        with environment().database.read() as connection:
+            paying = value.contacts(connection, run, costs)
+    plans = found.plans if found else []
     return ok(
         ValueOut(
             as_of=run.as_of if run else None,
             model_version=run.model_version if run else None,
             total=AtRiskOut.model_validate(_figures(found.total) if found else _nothing()),
-            by_plan=[
-                PlanOut(plan=plan, **_figures(each)) for plan, each in (found.plans if found else [])[:LISTED_PLANS]
-            ],
+            by_plan=[PlanOut.model_validate({"plan": plan, **_figures(each)}) for plan, each in plans[:LISTED_PLANS]],
             contact=_contact(paying, costs),
             assumptions=_assumptions(query, found),
         )
     )
+
+
+def _assessed(terms: Terms) -> tuple[Published, Assessment] | None:
+    """The published run and what is at risk in it: the pass over its scores is not made again for other costs."""
+    env = environment()
+
+    def read() -> tuple[Published, Assessment] | None:
+        with env.database.read() as connection:
+            run = runs.published(connection)
+            return None if run is None else (run, value.assess(connection, run, terms))
+
+    return env.query_cache.get_or_read(("value", terms), read)
 
 
 def _figures(found: AtRisk) -> dict[str, object]:

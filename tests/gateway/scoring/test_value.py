@@ -150,6 +150,30 @@ def test_odd_costs_and_terms_are_422(world: World, query: str) -> None:
     assert world.ask("GET", f"{PATH}?{query}", "viewer").status_code == 422
 
 
+def test_the_figures_of_the_demo_are_those_of_the_cards_and_add_up(demo_world: World) -> None:
+    found, card = asked(demo_world), demo_world.ask("GET", "/api/dashboard/metrics").get_json()["data"]
+    total, plans = found["total"], found["by_plan"]
+    shown = card["predictedChurners"]
+    assert total["customers"] == shown["customers"] == sum(plan["customers"] for plan in plans)
+    assert total["revenue_at_risk"] == shown["revenue_at_risk"]
+    assert total["value_at_risk"] == pytest.approx(sum(plan["value_at_risk"] for plan in plans), abs=0.05)
+    cut = demo_world.ask("GET", f"/api/dashboard/threshold?cut={found['contact']['cut']}").get_json()["data"]
+    assert found["contact"]["top"] == cut["customers"]
+
+
+def test_other_costs_and_a_new_run_change_the_answer(world: World) -> None:
+    ids = base(world)
+    assert asked(world)["contact"]["top"] == 2
+    assert asked(world, "?offer=0")["contact"]["top"] == 4
+    with world.database.read() as connection:
+        live = models.live(connection)
+    assert live is not None
+    full_run(world.database, live.id, dict.fromkeys(ids, 0.9), prices=dict.fromkeys(ids, 1.0), as_of="2026-07-30")
+    found = asked(world)
+    assert (found["as_of"], found["contact"]["top"]) == ("2026-07-30", 4)
+    assert found["total"]["revenue_at_risk"] == pytest.approx(3.6)
+
+
 # --- the lifetimes that a training stores ---------------------------------------------------------------------------
 
 
