@@ -25,8 +25,8 @@ class PlanTotals:
         None for customers without one.
     customers, unpriced : int
         All of them, and those without a known price.
-    expected : float
-        Sum of p.
+    expected, variance : float
+        Sum of p, and of p (1 - p).
     revenue : float
         Sum of p x monthly price; an unknown price counts as 0.
     value : float
@@ -39,6 +39,7 @@ class PlanTotals:
     customers: int
     unpriced: int
     expected: float
+    variance: float
     revenue: float
     value: float
     currencies: frozenset[str | None]
@@ -63,6 +64,7 @@ def by_plan(connection: Connection, run_id: int, weights: Sequence[float]) -> li
             func.count().label("customers"),
             func.sum(case((price.is_(None), 1), else_=0)),
             func.sum(p),
+            func.sum(p * (1 - p)),
             func.coalesce(func.sum(price * p), 0.0),
             func.coalesce(func.sum(price * p * staying), 0.0),
             func.min(c.c.currency),
@@ -76,7 +78,7 @@ def by_plan(connection: Connection, run_id: int, weights: Sequence[float]) -> li
         .order_by(func.count().desc(), c.c.plan)
     )
     found = []
-    for plan, customers, unpriced, expected, revenue, value, first, last, named in connection.execute(query):
+    for plan, customers, unpriced, expected, variance, revenue, value, first, last, named in connection.execute(query):
         currencies = frozenset({first, last} if named == customers else {first, last, None})
-        found.append(PlanTotals(plan, customers, unpriced, expected, revenue, value, currencies))
+        found.append(PlanTotals(plan, customers, unpriced, expected, variance, revenue, value, currencies))
     return found

@@ -44,6 +44,7 @@ class AtRiskOut(BaseModel):
 
     customers: int | None
     expected_leavers: float | None
+    expected_interval: tuple[float, float] | None = Field(description="95 %, of chance and of the level's spread")
     revenue_at_risk: float | None = Field(description="Per month")
     value_at_risk: float | None
     currency: str | None
@@ -64,6 +65,7 @@ class ContactOut(BaseModel):
     break_even: float = Field(description="Probability at which a contact brings nothing; above 1 none pays")
     cut: float | None = Field(description="Those above it are counted: the break-even to three decimals")
     expected_leavers: float | None
+    expected_interval: tuple[float, float] | None
     expected_profit: float | None
 
 
@@ -111,9 +113,9 @@ def value_at_risk(query: ValueQuery) -> Response:
     known = _assessed(Terms(query.margin, query.discount, query.months))
     run, found = known or (None, None)
     paying = None
-    if run is not None:
+    if run is not None and found is not None:
         with environment().database.read() as connection:
-            paying = value.contacts(connection, run, costs)
+            paying = value.contacts(connection, run, costs, found.level)
     plans = found.plans if found else []
     return ok(
         ValueOut(
@@ -147,10 +149,15 @@ def _figures(found: AtRisk) -> dict[str, object]:
     return {
         "customers": found.customers,
         "expected_leavers": round(found.expected_leavers, 1),
+        "expected_interval": _rounded(found.expected_interval),
         "currency": found.currency,
         "reason": found.reason,
         **money,
     }
+
+
+def _rounded(interval: tuple[float, float]) -> tuple[float, float]:
+    return round(interval[0], 1), round(interval[1], 1)
 
 
 def _nothing() -> dict[str, object]:
@@ -165,6 +172,7 @@ def _contact(paying: Contacts | None, costs: CampaignCosts) -> ContactOut:
         break_even=costs.break_even,
         cut=paying.cut if paying else None,
         expected_leavers=round(paying.expected_leavers, 1) if paying else None,
+        expected_interval=_rounded(paying.expected_interval) if paying else None,
         expected_profit=round(paying.expected_profit, 2) if paying else None,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from database.engine.session import Connection
 from database.models import models
@@ -15,7 +16,8 @@ from database.scoring import score_figures, value
 from database.scoring.runs import BINS, Published
 from database.scoring.value import PlanTotals
 from shared.campaign_costs import CampaignCosts
-from shared.contracts.api import HORIZON_DAYS, Cohort
+from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
+from shared.expected_leavers import interval
 from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, mixed_hazards, payment_weights
 
 MONTHS_PER_YEAR = 12
@@ -71,6 +73,8 @@ class AtRisk:
     ----------
     customers, unpriced : int
     expected_leavers : float
+    expected_interval : tuple of (float, float)
+        95 %; see docs/definitions.md#expected-churners.
     revenue_at_risk : float or None
         Per month; None with a reason.
     value_at_risk : float or None
@@ -84,6 +88,7 @@ class AtRisk:
     customers: int
     unpriced: int
     expected_leavers: float
+    expected_interval: tuple[float, float]
     revenue_at_risk: float | None
     value_at_risk: float | None
     currency: str | None
@@ -92,32 +97,37 @@ class AtRisk:
 
 @dataclass(frozen=True)
 class Assessment:
-    """Money at risk of a run's customers, in all and by plan, and the lifetimes that it assumes."""
+    """Money at risk in a run, in all and by plan, with the lifetimes that it assumes and the level's spread."""
 
     total: AtRisk
     plans: list[tuple[str | None, AtRisk]]
     lifetimes: Lifetimes
+    level: LevelSpread | None
 
 
 def assess(connection: Connection, run: Published, terms: Terms) -> Assessment:
     """Compute revenue and value at risk of the present scores; see docs/definitions.md#value-at-risk."""
-    lifetimes = _lifetimes(connection, run)
+    model = models.get(connection, run.model_version)
+    figures = model.figures if model else {}
+    lifetimes, level = _lifetimes(run, figures.get("cohort")), _level(figures.get("level"))
     weights = payment_weights(lifetimes.hazards(terms.months), (1 + terms.discount) ** (1 / MONTHS_PER_YEAR) - 1)
     found = [replace(plan, value=plan.value * terms.margin) for plan in value.by_plan(connection, run.run_id, weights)]
-    horizon = models.horizons(connection, [run.model_version]).get(run.model_version)
-    plans = [(plan.plan, _at_risk([plan], horizon)) for plan in found]
-    return Assessment(_at_risk(found, horizon), plans, lifetimes)
+    horizon = figures.get("horizon_days")
+    plans = [(plan.plan, _at_risk([plan], horizon, level)) for plan in found]
+    return Assessment(_at_risk(found, horizon, level), plans, lifetimes, level)
 
 
-def _lifetimes(connection: Connection, run: Published) -> Lifetimes:
-    model = models.get(connection, run.model_version)
-    stored = model.figures.get("cohort") if model else None
-    if stored is None:
-        return Lifetimes(None, run.average_probability)
-    return Lifetimes(Cohort.model_validate(stored), None)
+def _lifetimes(run: Published, stored: Any) -> Lifetimes:
+    return (
+        Lifetimes(None, run.average_probability) if stored is None else Lifetimes(Cohort.model_validate(stored), None)
+    )
 
 
-def _at_risk(plans: Sequence[PlanTotals], horizon: int | None) -> AtRisk:
+def _level(stored: Any) -> LevelSpread | None:
+    return None if stored is None else LevelSpread.model_validate(stored)
+
+
+def _at_risk(plans: Sequence[PlanTotals], horizon: int | None, level: LevelSpread | None) -> AtRisk:
     customers, unpriced = sum(plan.customers for plan in plans), sum(plan.unpriced for plan in plans)
     currencies = sorted(each or "none" for each in frozenset[str | None]().union(*(p.currencies for p in plans)))
     reason = None
@@ -128,10 +138,12 @@ def _at_risk(plans: Sequence[PlanTotals], horizon: int | None) -> AtRisk:
     elif len(currencies) > 1:
         reason = f"Prices are in several currencies ({', '.join(currencies)}): they can't be added up."
     is_monthly = horizon == HORIZON_DAYS
+    expected = sum(plan.expected for plan in plans)
     return AtRisk(
         customers=customers,
         unpriced=unpriced,
-        expected_leavers=sum(plan.expected for plan in plans),
+        expected_leavers=expected,
+        expected_interval=interval(expected, sum(plan.variance for plan in plans), level),
         revenue_at_risk=None if reason else sum(plan.revenue for plan in plans),
         value_at_risk=None if reason or not is_monthly else sum(plan.value for plan in plans),
         currency=None if len(currencies) != 1 or currencies == ["none"] else currencies[0],
@@ -154,23 +166,31 @@ class Contacts:
         Their probability is above it: the break-even probability, to three decimals.
     expected_leavers, expected_profit : float
         Of those contacted.
+    expected_interval : tuple of (float, float)
+        95 %, of the leavers.
     """
 
     top: int
     customers: int
     cut: float
     expected_leavers: float
+    expected_interval: tuple[float, float]
     expected_profit: float
 
 
-def contacts(connection: Connection, run: Published, costs: CampaignCosts) -> Contacts:
+def contacts(connection: Connection, run: Published, costs: CampaignCosts, level: LevelSpread | None) -> Contacts:
     """Count the customers whose contact has an expected profit; see docs/definitions.md#contacts-that-pay."""
     cut = min(1.0, round(costs.break_even * BINS) / BINS)
-    tail = score_figures.tail(connection, run.run_id, cut)
+    rows = score_figures.bins(connection, run.run_id)
+    above = [row for row in rows if row.bin > round(cut * BINS)]
+    top, leavers = sum(row.customers for row in above), sum(row.probability_sum for row in above)
+    # Within a bin, a thousandth wide, p (1 - p) is that of the mean to seven digits.
+    variance = sum(row.probability_sum * (1 - row.probability_sum / row.customers) for row in above)
     return Contacts(
-        top=tail.customers,
-        customers=tail.all_customers,
+        top=top,
+        customers=sum(row.customers for row in rows),
         cut=cut,
-        expected_leavers=tail.probability_sum,
-        expected_profit=costs.expected_profit(tail.customers, tail.probability_sum),
+        expected_leavers=leavers,
+        expected_interval=interval(leavers, variance, level),
+        expected_profit=costs.expected_profit(top, leavers),
     )

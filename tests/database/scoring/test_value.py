@@ -46,6 +46,7 @@ def test_each_plan_is_the_plain_sum_over_its_customers(facts_of: Make) -> None:
         staying = {e: value_given_staying([scores[e]] * (OWN_STEPS - 1) + LATER, 0.01) for e in of_plan}
         assert (plan.customers, plan.unpriced, plan.currencies) == (len(of_plan), 0, {"USD"})
         assert plan.expected == pytest.approx(sum(scores[each] for each in of_plan))
+        assert plan.variance == pytest.approx(sum(scores[each] * (1 - scores[each]) for each in of_plan))
         assert plan.revenue == pytest.approx(sum(scores[each] * prices[each] for each in of_plan))
         assert plan.value == pytest.approx(sum(scores[each] * prices[each] * staying[each] for each in of_plan))
 

@@ -12,6 +12,8 @@ from database.models import models
 from database.tables import tables
 from gateway.services.models import cohort
 from shared.clock import days_later
+from shared.contracts.api import LevelSpread
+from shared.expected_leavers import interval
 from shared.lifetime import ShiftedBetaGeometric, mixed_hazards, value_given_staying
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.world import World
@@ -75,6 +77,21 @@ def test_value_at_risk_takes_each_customers_own_hazard_for_six_months_and_then_t
     }  # fmt: skip
 
 
+def test_expected_leavers_have_their_interval_everywhere(world: World) -> None:
+    spread = {"sigma": 0.2, "periods": 6, "quantile": 2.57}
+    base(world, level=spread)
+    found = asked(world)
+    variances = [p * (1 - p) for p in SCORES]
+    level = LevelSpread.model_validate(spread)
+    for part, of in (
+        (found["total"], slice(None)),
+        (found["by_plan"][1], slice(3, 4)),
+        (found["contact"], slice(2, 4)),
+    ):
+        expected = interval(sum(SCORES[of]), sum(variances[of]), level)
+        assert part["expected_interval"] == pytest.approx(expected, abs=0.051)
+
+
 def test_without_dated_subscriptions_the_later_hazard_is_constant_and_said(world: World) -> None:
     base(world)
     mean = sum(SCORES) / 4
@@ -105,7 +122,8 @@ def test_who_is_contacted_is_everybody_above_the_break_even(world: World) -> Non
 def test_before_a_run_everything_is_null_with_the_reason(world: World) -> None:
     found = asked(world)
     assert found["total"] == {
-        "customers": None, "expected_leavers": None, "revenue_at_risk": None, "value_at_risk": None, "currency": None,
+        "customers": None, "expected_leavers": None, "expected_interval": None, "revenue_at_risk": None,
+        "value_at_risk": None, "currency": None,
         "reason": "No scores are published yet: train a model and score the customers.",
     }  # fmt: skip
     assert (found["by_plan"], found["contact"]["top"], found["assumptions"]["later_months"]["kind"]) == ([], None, None)
