@@ -15,6 +15,7 @@ from ml_service.reporting.text import report_text
 from ml_service.training.pipeline import Trained
 from shared.campaign_costs import GAMMA_MEAN, CampaignCosts
 from tests.evaluate.profit import run
+from tests.ml_service.conftest import SLOW_S
 
 GOLDEN_LABEL = np.array([0, 1, 0, 1, 0, 1, 0, 1], np.int8)
 GOLDEN_SCORE = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.8, 0.9])
@@ -104,6 +105,7 @@ def test_the_report_says_whom_to_contact_with_an_interval_and_what_is_assumed(da
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SLOW_S)
 def test_the_share_chosen_before_brings_no_less_in_the_next_month_than_other_cuts_in_nine_seeds_of_ten() -> None:
     found = [run(seed) for seed in range(1, 11)]
     for rival in ("F1's threshold", "list cut"):
