@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
+from ml_service.acceptance import missed_floors
 from ml_service.api.codec import checked_version
 from ml_service.cli import atomic_write, check_writable, guarded
 from ml_service.data.dataset import Snapshot, snapshot_of
 from ml_service.data.simulated import CUSTOMERS, simulated
-from ml_service.evaluation.acceptance import missed_floors
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.registry import Registry
 from ml_service.reporting.text import report_text

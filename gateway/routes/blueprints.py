@@ -3,7 +3,7 @@
 Law: no blueprint imports another.
 """
 
-from gateway.routes import dashboard, health, pages
+from gateway.routes import dashboard, health, pages, value
 from gateway.routes.accounts import api_keys, audit, auth, users
 from gateway.routes.customers import customer_history, customers, listing
 from gateway.routes.exporting import exports
@@ -19,6 +19,7 @@ ALL_BLUEPRINTS = (
     users.bp,
     audit.bp,
     dashboard.bp,
+    value.bp,
     imports.bp,
     listing.bp,
     customers.bp,

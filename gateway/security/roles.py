@@ -71,6 +71,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/dashboard/history",
         "GET /api/dashboard/metrics",
         "GET /api/dashboard/threshold",
+        "GET /api/dashboard/value",
         "GET /api/model/features",
         "GET /api/model/status",
         "GET /api/model/timeline",

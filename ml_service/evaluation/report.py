@@ -22,6 +22,7 @@ from ml_service.evaluation.curves import curves
 from ml_service.evaluation.dependence import dependence
 from ml_service.evaluation.evaluation import Evaluation, same_features
 from ml_service.evaluation.figures import figures, importance, period, recent_rows
+from ml_service.evaluation.profit import report_profit
 from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from shared.clock import iso, utc_now
@@ -128,6 +129,7 @@ def _checks(evaluation: Evaluation) -> dict[str, Any]:
         "calibration_with_missing": _calibration_with_missing(evaluation),
         "blanked": blanked(model, evaluation.features, evaluation.keys, evaluation.as_of),
         "curves": curves(evaluation.label, evaluation.probability),
+        "profit": report_profit(evaluation),
         "segments": parts,
         "comparison": compare(scored, parts, decided.version if decided else ""),
     }

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service.reporting import svg as drawing
 from ml_service.reporting.elements import UNKNOWN, add, number, percent, table
+from ml_service.reporting.profit import profit_sentences
 from ml_service.reporting.scope import rate_name, scope_sentences
 from ml_service.reporting.svg import Axes
 from shared.contracts.api import CalibrationCheck, Dependence, TestFigures, TrainReport
@@ -55,6 +56,7 @@ def report_page(report: TrainReport) -> bytes:
     _calibration(body, report)
     _blanked(body, report)
     _curves(body, report)
+    _profit(body, report)
     _features(body, report)
     _segments(body, report)
     _provenance(body, report)
@@ -200,6 +202,12 @@ def _curves(body: Element, report: TrainReport) -> None:
     most = max(y for _, y in curves.lift)
     lift = Axes("Lift", "share contacted", "multiple of the churn rate", (0, 1), (0, most))
     place.append(_line_chart(lift, curves.lift, [(0, 1), (1, 1)]))
+
+
+def _profit(body: Element, report: TrainReport) -> None:
+    if report.profit is not None:
+        add(body, "h2", "Whom to contact")
+        add(body, "p", " ".join(profit_sentences(report.profit)))
 
 
 def _line_chart(axes: Axes, points: Sequence[drawing.Point], chance: Sequence[drawing.Point]) -> Element:

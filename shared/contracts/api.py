@@ -14,6 +14,7 @@ from shared.contracts.fact_warnings import FactWarning
 from shared.contracts.report import (
     Blanked,
     CalibrationCheck,
+    Cohort,
     Comparison,
     Curves,
     Dependence,
@@ -22,6 +23,7 @@ from shared.contracts.report import (
     Leak,
     LevelSpread,
     Probability,
+    Profit,
     Segment,
     Strict,
 )
@@ -223,6 +225,9 @@ class TrainReport(Strict):
         default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
     )
     level: LevelSpread | None = Field(None, description="For the interval of expected leavers; null without dates")
+    cohort: Cohort | None = Field(
+        None, description="Lifetimes beyond the model's reach; null unless subscriptions are dated"
+    )
     calibration: CalibrationCheck | None = None
     calibration_with_missing: CalibrationCheck | None = Field(
         None, description="On the test rows that lack a value; null where fewer than 200 do"
@@ -232,6 +237,7 @@ class TrainReport(Strict):
         description="Features complete in training, each hidden on all test rows in turn",
     )
     curves: Curves | None = None
+    profit: Profit | None = Field(None, description="Whom to contact at stated costs; null in older reports")
     segments: list[Segment] = Field(default_factory=list)
     dependence: list[Dependence] = Field(default_factory=list)
     comparison: Comparison | None = None

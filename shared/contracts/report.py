@@ -98,6 +98,35 @@ class Comparison(Strict):
     collapsed: list[str] = Field(description="Segments where the new model is significantly and much worse")
 
 
+class Profit(Strict):
+    """Expected maximum profit of a campaign, and whom to contact for it; see docs/definitions.md#empc."""
+
+    share: Probability = Field(description="Share of the customers to contact, from the highest score down")
+    share_interval: Interval | None = Field(description="95 %, bootstrap over customers")
+    empc: float = Field(ge=0, description="Profit per customer of the base, in the currency of the amounts below")
+    empc_interval: Interval | None = Field(description="95 %, bootstrap over customers")
+    n: int
+    prevalence: Probability = Field(description="Churn rate that the figures are at: the natural one where it is known")
+    clv: float = Field(description="Assumed value of a leaver who is kept")
+    offer: float = Field(description="Assumed cost of the offer, for everybody who accepts it")
+    contact: float = Field(description="Assumed cost of a contact")
+    gamma_alpha: float = Field(description="The share of leavers who accept is assumed to follow Beta(alpha, beta)")
+    gamma_beta: float
+
+
+class Cohort(Strict):
+    """Lifetimes of the whole base: a shifted-beta-geometric distribution by months; see docs/definitions.md#sbg."""
+
+    alpha: float = Field(gt=0)
+    beta: float = Field(gt=0)
+    ages: list[float] = Field(
+        min_length=1, description="Of the subscriptions at the last month's beginning, in months: medians of tenths"
+    )
+    at_risk: int = Field(description="Subscriptions at risk, counted once a month")
+    left: int
+    months: tuple[str, str] = Field(description="The first and the last calendar month that were counted")
+
+
 class Dependence(Strict):
     """Dependence of the score on a feature: SHAP values in log-odds by the value of the feature."""
 

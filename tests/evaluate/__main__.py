@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from ml_service import metrics
+from ml_service.acceptance import missed_floors
 from ml_service.data.simulated import simulated
-from ml_service.evaluation.acceptance import missed_floors
 from ml_service.evaluation.bootstrap import losses, paired_difference, paired_figure
 from ml_service.evaluation.calibration_checks import perfect_ece
 from ml_service.model.churn_model import ChurnModel

@@ -7,7 +7,7 @@ import pytest
 from tests.stack import Stack
 
 READS = ["/api/dashboard/metrics", "/api/dashboard/distribution", "/api/dashboard/features", "/api/dashboard/history",
-         "/api/dashboard/threshold?cut=0.3", "/api/customers/high-risk", "/api/customers"]  # fmt: skip
+         "/api/dashboard/threshold?cut=0.3", "/api/dashboard/value", "/api/customers/high-risk", "/api/customers"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", READS)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_service import score, train_model
-from ml_service.evaluation import acceptance
+from ml_service import acceptance, score, train_model
 from ml_service.metrics import auc
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.trees import boosters

@@ -27,7 +27,7 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
-from gateway.services.models import labels, promotions
+from gateway.services.models import cohort, labels, promotions
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
@@ -156,6 +156,8 @@ def train(
         if isinstance(error, Unchanged) and comparable is not None:
             return Outcome(comparable, promoted=False, unchanged=error.message)
         raise
+    with work.database.read() as connection:
+        report.cohort = cohort.fit(connection, today)
     allowed, reason = promotions.gate(report)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))

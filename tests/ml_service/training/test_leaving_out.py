@@ -138,6 +138,10 @@ def test_the_natural_rate_shifts_scores_and_thresholds_and_the_figures_stay_thos
     assert after.probability.mean() < 0.5 * before.probability.mean()
     report = shifted.report
     assert (report.test, report.natural_rate) == (undated_model.report.test, 0.05)
+    profit, at_own_rate = report.profit, undated_model.report.profit
+    assert profit is not None and at_own_rate is not None
+    assert (profit.prevalence, at_own_rate.prevalence) == (0.05, report.test.prevalence)
+    assert profit.share < at_own_rate.share, "fewer contacts pay where fewer leave"
     assert report.comparison is not None and report.comparison.difference == 0
     assert report.base_probability == shifted.model.base_probability
     assert "shifted from the table's churn rate to 5 %" in report_text(report)

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ml_service.acceptance import missed_floors
 from ml_service.data.dataset import Snapshot, read_params, read_snapshot
 from ml_service.data.feature_matrix import typed_columns
 from ml_service.data.simulated import simulated
-from ml_service.evaluation.acceptance import missed_floors
 from ml_service.evaluation.baselines import BaselineData, baselines
 from ml_service.model.churn_model import ChurnModel
 from ml_service.training.pipeline import Trained, train

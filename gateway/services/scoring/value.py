@@ -1,0 +1,211 @@
+"""Money at risk: the present scores times what their customers pay and would still pay.
+
+Law: every assumption goes into the result beside what follows from it; what a price or a run is missing for is None,
+with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from database.engine.session import Connection
+from database.models import models
+from database.scoring import score_figures, value
+from database.scoring.expected_leavers import SAMPLE
+from database.scoring.runs import BINS, Published
+from database.scoring.value import PlanTotals
+from shared.campaign_costs import CampaignCosts
+from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
+from shared.expected_leavers import interval
+from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, mixed_hazards, payment_weights
+
+MONTHS_PER_YEAR = 12
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a payment is worth.
+
+    Attributes
+    ----------
+    margin : float, default=1.0
+        Share of the price that is earned.
+    discount : float, default=0.1
+        Per year.
+    months : int, default=36
+        Months that are looked ahead, the present one included.
+    """
+
+    margin: float = 1.0
+    discount: float = 0.1
+    months: int = 36
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """Hazards by months beyond the reach of the model, and where they come from.
+
+    Attributes
+    ----------
+    cohort : Cohort or None
+        The base's lifetimes; None where the hazard is constant.
+    constant : float or None
+        The mean churn probability of the run, where there is no cohort.
+    """
+
+    cohort: Cohort | None
+    constant: float | None
+
+    def hazards(self, months: int) -> list[float]:
+        """Return the hazards of the months after the first `OWN_STEPS`, of which `months` are the last."""
+        if self.cohort is None:
+            return [self.constant or 0.0] * (months - OWN_STEPS)
+        curve = ShiftedBetaGeometric(self.cohort.alpha, self.cohort.beta)
+        return mixed_hazards(curve, self.cohort.ages, months)[OWN_STEPS:]
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """Money at risk of some customers.
+
+    Attributes
+    ----------
+    customers, unpriced : int
+    expected_leavers : float or None
+        None where the table is a sample that does not say how often customers leave, with a reason.
+    expected_interval : tuple of (float, float) or None
+        95 %; see docs/definitions.md#expected-churners.
+    revenue_at_risk : float or None
+        Per month; None with a reason.
+    value_at_risk : float or None
+        None with a reason.
+    currency : str or None
+        None where it is not known.
+    reason : str or None
+        Why a figure is None.
+    """
+
+    customers: int
+    unpriced: int
+    expected_leavers: float | None
+    expected_interval: tuple[float, float] | None
+    revenue_at_risk: float | None
+    value_at_risk: float | None
+    currency: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Money at risk in a run, in all and by plan, with the lifetimes that it assumes and the level's spread.
+
+    `is_counted` is false where the model's table is a sample: nobody is counted then, and no contact pays for sure.
+    """
+
+    total: AtRisk
+    plans: list[tuple[str | None, AtRisk]]
+    lifetimes: Lifetimes
+    level: LevelSpread | None
+    is_counted: bool
+
+
+def assess(connection: Connection, run: Published, terms: Terms) -> Assessment:
+    """Compute revenue and value at risk of the present scores; see docs/definitions.md#value-at-risk."""
+    model = models.get(connection, run.model_version)
+    figures = model.figures if model else {}
+    lifetimes, level = _lifetimes(run, figures.get("cohort")), _level(figures.get("level"))
+    weights = payment_weights(lifetimes.hazards(terms.months), (1 + terms.discount) ** (1 / MONTHS_PER_YEAR) - 1)
+    found = [replace(plan, value=plan.value * terms.margin) for plan in value.by_plan(connection, run.run_id, weights)]
+    horizon = figures.get("horizon_days")
+    is_counted = figures.get("natural_rate") is not None or figures.get("training_period") is not None
+    plans = [(plan.plan, _at_risk([plan], horizon, level)) for plan in found]
+    total = _at_risk(found, horizon, level)
+    if not is_counted:
+        plans, total = [(name, _uncounted(each)) for name, each in plans], _uncounted(total)
+    return Assessment(total, plans, lifetimes, level, is_counted)
+
+
+def _uncounted(found: AtRisk) -> AtRisk:
+    nothing = {"expected_leavers": None, "expected_interval": None, "revenue_at_risk": None, "value_at_risk": None}
+    return replace(found, **nothing, reason=SAMPLE)
+
+
+def _lifetimes(run: Published, stored: Any) -> Lifetimes:
+    return (
+        Lifetimes(None, run.average_probability) if stored is None else Lifetimes(Cohort.model_validate(stored), None)
+    )
+
+
+def _level(stored: Any) -> LevelSpread | None:
+    return None if stored is None else LevelSpread.model_validate(stored)
+
+
+def _at_risk(plans: Sequence[PlanTotals], horizon: int | None, level: LevelSpread | None) -> AtRisk:
+    customers, unpriced = sum(plan.customers for plan in plans), sum(plan.unpriced for plan in plans)
+    currencies = sorted(each or "none" for each in frozenset[str | None]().union(*(p.currencies for p in plans)))
+    reason = None
+    if not customers:
+        reason = "Nobody has a present score."
+    elif unpriced:
+        reason = f"The monthly price of {unpriced:,} of {customers:,} customers is not known."
+    elif len(currencies) > 1:
+        reason = f"Prices are in several currencies ({', '.join(currencies)}): they can't be added up."
+    is_monthly = horizon == HORIZON_DAYS
+    expected = sum(plan.expected for plan in plans)
+    return AtRisk(
+        customers=customers,
+        unpriced=unpriced,
+        expected_leavers=expected,
+        expected_interval=interval(expected, sum(plan.variance for plan in plans), level),
+        revenue_at_risk=None if reason else sum(plan.revenue for plan in plans),
+        value_at_risk=None if reason or not is_monthly else sum(plan.value for plan in plans),
+        currency=None if len(currencies) != 1 or currencies == ["none"] else currencies[0],
+        reason=reason or (None if is_monthly else _NOT_MONTHLY),
+    )
+
+
+_NOT_MONTHLY = f"The model's scores don't cover {HORIZON_DAYS} days, which the value of later months is computed from."
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Customers whose contact pays, from the highest score down.
+
+    Attributes
+    ----------
+    top, customers : int
+        So many of so many.
+    cut : float
+        Their probability is above it: the break-even probability, to three decimals.
+    expected_leavers, expected_profit : float
+        Of those contacted.
+    expected_interval : tuple of (float, float)
+        95 %, of the leavers.
+    """
+
+    top: int
+    customers: int
+    cut: float
+    expected_leavers: float
+    expected_interval: tuple[float, float]
+    expected_profit: float
+
+
+def contacts(connection: Connection, run: Published, costs: CampaignCosts, level: LevelSpread | None) -> Contacts:
+    """Count the customers whose contact has an expected profit; see docs/definitions.md#contacts-that-pay."""
+    cut = min(1.0, round(costs.break_even * BINS) / BINS)
+    rows = score_figures.bins(connection, run.run_id)
+    above = [row for row in rows if row.bin > round(cut * BINS)]
+    top, leavers = sum(row.customers for row in above), sum(row.probability_sum for row in above)
+    # Within a bin, a thousandth wide, p (1 - p) is that of the mean to seven digits.
+    variance = sum(row.probability_sum * (1 - row.probability_sum / row.customers) for row in above)
+    return Contacts(
+        top=top,
+        customers=sum(row.customers for row in rows),
+        cut=cut,
+        expected_leavers=leavers,
+        expected_interval=interval(leavers, variance, level),
+        expected_profit=costs.expected_profit(top, leavers),
+    )
