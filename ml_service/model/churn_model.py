@@ -112,7 +112,7 @@ class ChurnModel(SavedModel):
         )
         copies = len(label) / len(np.unique(rows.groups)) if keep_folds else 1.0
         signal = out_of_fold_signal(result.cross_validation.margins, label, result.folds, copies=copies)
-        require_signal(signal, rows=len(label), leavers=int(label.sum()))
+        require_signal(signal, rows=len(label), leavers=int(label.sum()), dated=not keep_folds)
         self._fit_all(rows, result, keys if keep_folds else None, lambda stage: progress(0.9, stage))
         self.search = {**result.summary, "out_of_fold_auc": signal.auc, "signal_z": signal.z}
         return self

@@ -42,6 +42,7 @@ STATUS_OF: Mapping[str, int] = {
     "idempotency_key_reused": 422,
     "insufficient_data": 422,
     "leak_found": 422,
+    "unchanged": 409,
     "no_signal": 422,
     "feature_missing": 409,
     "rate_limited": 429,

@@ -128,8 +128,9 @@ def assess(connection: Connection, run: Published, terms: Terms) -> Assessment:
 
 
 def _uncounted(found: AtRisk) -> AtRisk:
-    nothing = {"expected_leavers": None, "expected_interval": None, "revenue_at_risk": None, "value_at_risk": None}
-    return replace(found, **nothing, reason=SAMPLE)
+    return replace(
+        found, expected_leavers=None, expected_interval=None, revenue_at_risk=None, value_at_risk=None, reason=SAMPLE
+    )
 
 
 def _lifetimes(run: Published, stored: Any) -> Lifetimes:

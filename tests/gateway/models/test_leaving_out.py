@@ -85,7 +85,7 @@ def test_what_the_leak_guard_refuses_is_left_out_and_scores_runs_and_reasons_do_
     assert (live.figures["left_out"], live.figures["features"], live.figures["horizon_days"]) == (["refund"], 3, None)
     assert shop.world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] is None
     assert shop.run("score")[0] is None
-    assert "are expected to leave. Model" in shop.run("high-risk")[1]
+    assert "Nobody is counted: the table has no dates" in shop.run("high-risk")[1]
     history = shop.world.ask("GET", "/api/customers/c9/history").get_json()["data"]["scores"]
     exported = shop.world.ask("GET", "/api/predictions/export?format=ndjson").text.splitlines()
     assert {row["horizon_days"] for row in (*history, *map(json.loads, exported))} == {None}
@@ -140,7 +140,7 @@ def test_scores_of_a_table_with_dates_are_said_to_be_of_30_days(
     demo_world: World, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(high_risk, "prepare", lambda: demo_world.environment)
-    assert "are expected to leave within 30 days. Model" in run(demo_world, "high-risk")[1]
+    assert "are expected to leave within 30 days (95 %: " in run(demo_world, "high-risk")[1]
     assert demo_world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] == 30
 
 

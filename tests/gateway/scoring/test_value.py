@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from database.customers import maturity
 from database.models import models
 from database.tables import tables
 from gateway.services.models import cohort
@@ -31,7 +32,7 @@ def base(world: World, **report: Any) -> list[int]:
         for each, plan in zip(ids, PLANS, strict=True):
             change = update(tables.customers).where(tables.customers.c.id == each)
             connection.execute(change.values(plan=plan, currency="USD"))
-    tell(world, **{"horizon_days": 30, **report})
+    tell(world, **{"horizon_days": 30, "training_period": ["2026-01-31", "2026-04-30"], **report})
     prices: dict[int, float | None] = dict(zip(ids, PRICES, strict=True))
     full_run(world.database, model, dict(zip(ids, SCORES, strict=True)), prices=prices)
     return ids
@@ -216,6 +217,7 @@ def subscriptions(world: World, hazard: float, fall: float, *, size: int = 400) 
     here.people(len(rows))
     with world.database.write() as connection:
         connection.execute(insert(tables.subscriptions), values)
+        maturity.tell(connection, "2026-03-31", "told", "x")
 
 
 def test_falling_hazards_of_dated_subscriptions_are_fitted(world: World) -> None:
@@ -226,6 +228,8 @@ def test_falling_hazards_of_dated_subscriptions_are_fitted(world: World) -> None
     assert found is not None and found.months == ("2025-04", "2026-03") and found.left > 100
     assert found.alpha / (found.alpha + found.beta + 10) == pytest.approx(0.2 / (1 + 0.3 * 10), rel=0.1)
     assert early is None, "no month was over"
+    with world.database.read() as connection:
+        assert cohort.fit(connection, "2026-06-30") == found, "ends after the day up to which all are known don't count"
 
 
 def test_a_few_ends_are_not_fitted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
