@@ -74,7 +74,9 @@ def _arrow(element: _JsonMember, compiler: Any, **how: Any) -> str:
 @compiles(_JsonMember, "sqlite")
 def _extract(element: _JsonMember, compiler: Any, **how: Any) -> str:
     column, name = element.clauses
-    return f"json_extract({compiler.process(column, **how)}, '$.' || {compiler.process(name, **how)})"
+    # json_extract gives a number for a number; the operator -> is younger than the oldest SQLite that is supported.
+    member = f"json_extract({compiler.process(column, **how)}, '$.' || {compiler.process(name, **how)})"
+    return f"nullif(json_quote({member}), 'null')"
 
 
 def json_member(column: ColumnElement[Any], name: str) -> ColumnElement[str]:

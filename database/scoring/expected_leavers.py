@@ -19,7 +19,8 @@ m = tables.models
 
 CHANCE_ALONE = "The interval holds chance alone: the model knows too few periods for the spread of its level."
 SAMPLE = (
-    "Nobody is counted: the table has no dates, and its schema does not say how often customers leave (natural_rate)."
+    "Nobody is counted: the model's table has no dates, and its schema did not say how often customers leave "
+    "(natural_rate: set it with `retainstream schema edit`, then train and score)."
 )
 
 

@@ -269,7 +269,10 @@ def print_scoring(result: dict[str, Any]) -> None:
     )
     older = result["older_facts"]
     if older["customers"]:
-        dates = ", ".join(f"{each['customers']:,} of {each['as_of']}" for each in older["dates"][:SHOWN_DATES])
+        shown = older["dates"][:SHOWN_DATES]
+        dates = ", ".join(f"{each['customers']:,} of {each['as_of']}" for each in shown)
+        others = older["customers"] - sum(each["customers"] for each in shown)
+        dates += f" and {others:,} of other dates" if others else ""
         click.echo(f"{older['customers']:,} customers have facts older than {older['before']}, and no score: {dates}.")
 
 

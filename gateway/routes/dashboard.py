@@ -175,7 +175,9 @@ def _churners(
         expected=None if leavers.number is None else round(leavers.number, 1),
         expected_interval=_rounded(leavers.interval),
         expected_note=leavers.note,
-        revenue_at_risk=None if tail.revenue_at_risk is None else round(tail.revenue_at_risk, 2),
+        revenue_at_risk=None
+        if tail.revenue_at_risk is None or leavers.number is None
+        else round(tail.revenue_at_risk, 2),
         cut=cut,
         customers=tail.all_customers,
         as_of=run.as_of,

@@ -92,9 +92,8 @@ class Roles:
                 self.subscription["end"] = column
                 self._said.say(f"The end of the subscription is {column.name!r}.")
                 return
-        self._said.say(
-            "No end of subscriptions was found (end, cancelled_at, churn_date): who left is told by the label."
-        )
+        told = ": who left is told by the label" if "label" in self.roles else ", and no label: nothing tells who left"
+        self._said.say(f"No end of subscriptions was found (end, cancelled_at, churn_date){told}.")
 
     def _is_end(self, column: Column) -> bool:
         """Whether a column of dates is the end, and no term; says why not."""

@@ -80,6 +80,8 @@ class Tried:
         What the second run printed.
     proposed
         The schema that the first run proposed.
+    first_settings
+        The `.env` that the first run wrote.
     """
 
     stack: Stack
@@ -87,6 +89,7 @@ class Tried:
     leak: str
     printed: str
     proposed: str
+    first_settings: dict[str, str]
 
     @property
     def folder(self) -> Path:
@@ -94,8 +97,12 @@ class Tried:
 
     @property
     def settings(self) -> dict[str, str]:
-        lines = (self.folder / ".env").read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        return settings_of(self.folder)
+
+
+def settings_of(folder: Path) -> dict[str, str]:
+    lines = (folder / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +112,11 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
     schema = stack.folder / FOLDER / "schema.toml"
     with taken(stack.port), taken(stack.ml_port):
         first = attempt(stack, "shop.csv")
-    proposed = schema.read_text()
+    proposed, first_settings = schema.read_text(), settings_of(stack.folder / FOLDER)
     schema.write_text(proposed.replace('[features."refund"]', '[features."refund"]\nknown_at_scoring = true'))
     again = attempt(stack, "shop.csv", "--again")
     assert again.returncode == 0, again.stderr
-    return Tried(stack, first.stdout, refused(first), again.stdout, proposed)
+    return Tried(stack, first.stdout, refused(first), again.stdout, proposed, first_settings)
 
 
 def test_one_command_prints_the_ten_likeliest_leavers_with_reasons(tried: Tried) -> None:
@@ -139,8 +146,12 @@ def test_taken_ports_are_told_and_others_used(tried: Tried) -> None:
     stack = tried.stack
     assert f"Port {stack.port} is taken, so PORT is {stack.port + 10}." in tried.choices
     assert f"Port {stack.ml_port} is taken, so PYTHON_PORT is {stack.ml_port + 10}." in tried.choices
-    assert (tried.settings["PORT"], tried.settings["PYTHON_PORT"]) == (str(stack.port + 10), str(stack.ml_port + 10))
-    assert tried.settings["PYTHON_SERVICE_URL"] == f"http://localhost:{stack.ml_port + 10}"
+    first = tried.first_settings
+    assert (first["PORT"], first["PYTHON_PORT"]) == (str(stack.port + 10), str(stack.ml_port + 10))
+    assert first["PYTHON_SERVICE_URL"] == f"http://localhost:{stack.ml_port + 10}"
+    # The second run found both ports free, and says and keeps these.
+    assert (tried.settings["PORT"], tried.settings["PYTHON_PORT"]) == (str(stack.port), str(stack.ml_port))
+    assert f"http://localhost:{stack.port} " in tried.printed
 
 
 def test_the_base_is_one_of_its_own_whatever_the_shell_says(tried: Tried) -> None:

@@ -139,7 +139,8 @@ def _correction(described: Described, error: ServiceError) -> str:
         return f"correct {SCHEMA} there ({_leaks(described.text, error.details)}), then"
     if isinstance(error, NoSignal | InsufficientData):
         where = choices.place_of(described.text, "label")
-        return f"give a table with more customers, or correct {SCHEMA} there (label and positive: {where}), then"
+        rows = "give a table with more customers, or " if isinstance(error, NoSignal) else ""
+        return f"{rows}correct {SCHEMA} there (label and positive: {where}) if it was read wrongly, then"
     return "when that is put right"
 
 

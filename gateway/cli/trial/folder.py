@@ -117,9 +117,11 @@ class TrialFolder:
         os.environ.update(_WHERE)
         chosen, said = _ports()
         os.environ.update(chosen)
-        if not self.again:
-            lines = [_HEAD, *(f"{name}={value}" for name, value in (_WHERE | chosen).items())]
-            Path(SETTINGS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        file = Path(SETTINGS)
+        before = file.read_text(encoding="utf-8").splitlines() if self.again else [_HEAD]
+        names = _WHERE | chosen
+        kept = [line for line in before if line.partition("=")[0] not in names]
+        file.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in names.items())]) + "\n", "utf-8")
         return [f"{each} ({self.shown / SETTINGS} has the ports)" for each in said]
 
 

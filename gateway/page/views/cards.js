@@ -39,7 +39,7 @@ function churnRate(figures, where) {
       ["Period ends", day(figures.period_end)],
       ["Active at its start", count(figures.active_at_start)],
     ],
-    definition: "Of the customers active 30 days before the data's last date, the share that has left since. New customers are not counted.",
+    definition: "Of the customers active at the period's start, the share that has left in its 30 days. The period ends where all ends are known. New customers are not counted.",
   });
 }
 
@@ -58,7 +58,7 @@ function predicted(figures, where) {
       ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
       ["Expected leavers", number(figures.expected), leaversNote(figures)],
       ["Revenue at risk", count(figures.revenue_at_risk),
-        known(figures.revenue_at_risk) ? "next invoice" : known(figures.count) ? "needs every customer's price" : null],
+        known(figures.revenue_at_risk) ? "a month" : known(figures.expected) ? "needs every customer's price" : null],
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
       !known(moved) && known(figures.count) && ["Change", NONE, "needs a run 30 days before"],
     ],

@@ -34,7 +34,7 @@ async function load(id, body, onSignedOut) {
 function missing(id) {
   return [
     h("h1", { tabindex: -1 }, "No such customer"),
-    h("p", { class: "note" }, "There is no customer with the id ", h("code", {}, id), ". Ids look like usr_942183; the list finds them by their beginning."),
+    h("p", { class: "note" }, "There is no customer with the id ", h("code", {}, id), ". The list finds ids by their beginning."),
   ];
 }
 

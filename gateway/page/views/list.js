@@ -25,7 +25,7 @@ export function riskList({ onSignedOut }) {
 }
 
 function frame() {
-  const search = h("input", { id: "search", type: "search", placeholder: "usr_942183 or name@…", autocomplete: "off", spellcheck: "false", maxlength: 200 });
+  const search = h("input", { id: "search", type: "search", placeholder: "id or name@…", autocomplete: "off", spellcheck: "false", maxlength: 200 });
   const filters = [["all", "All customers"], ["above", "Above the cut"]].map(([value, text]) =>
     h("button", { type: "button", value, "aria-pressed": String(value === "all") }, text));
   const form = h("form", { class: "list-tools", role: "search" },

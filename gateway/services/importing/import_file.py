@@ -79,9 +79,8 @@ def _import(work: Work, params: ImportParams) -> Mapping[str, Any]:
         if params.dry_run:
             return result
         staging.require_room(work.database)
-        # A file that declares absent customers gone is imported again: others may be absent now. So is one whose ends
-        # were taken for announced ones before.
-        if not (params.absent_are_gone or params.ends_are_of_today) and _is_imported(work, table, checked):
+        # A file whose ends were taken for announced ones before is imported again.
+        if not params.ends_are_of_today and _is_imported(work, table, checked, params):
             return {**result, **_again(work, params, result), "unchanged": True}
         accepted = _accept(work, table, checked, present, params, result)
     return publish_import(work, accepted)
@@ -159,9 +158,11 @@ def _identity(table: OpenTable, checked: CheckedFile) -> dict[str, Any]:
     return {"sha256": table.sha256, "schema_checksum": schema.checksum(), "as_of": checked.last_date}
 
 
-def _is_imported(work: Work, table: OpenTable, checked: CheckedFile) -> bool:
-    """Return whether the same file was imported before."""
+def _is_imported(work: Work, table: OpenTable, checked: CheckedFile, params: ImportParams) -> bool:
+    """Return whether the same file was imported before, and said the same of absent customers."""
     with work.database.read() as connection:
+        if params.absent_are_gone and checked.last_date not in maturity.full_snapshots(connection):
+            return False
         return imports.was_imported(connection, **_identity(table, checked))
 
 

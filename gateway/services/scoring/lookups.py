@@ -13,7 +13,9 @@ from gateway.query_cache import QueryCache
 from gateway.services.scoring.reasons import facts_by_feature
 from shared.contracts.api import Cell
 from shared.errors import Detail, InvalidInput, NoCustomers, NoModel, NotFound, invalid
-from shared.schema.features import Schema
+from shared.schema.features import Feature, Schema
+from shared.schema.units import is_never_negative
+from shared.tables import messages
 
 
 def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
@@ -95,9 +97,23 @@ def changed_facts(schema: Schema, facts: Mapping[str, Cell], changes: Mapping[st
 
 
 def facts_of_wrong_kind(schema: Schema, facts: Mapping[str, Cell], *, within: str) -> list[Detail]:
-    """Name the facts that are text, true or false although their feature is a number."""
-    return [
-        {"field": f"{within}.{name}", "message": f"{json.dumps(value)} was given, but {name} is a number."}
-        for name, value in facts.items()
-        if isinstance(value, str | bool) and name in schema.features and schema.features[name].kind == "number"
-    ]
+    """Name the facts that an import would refuse: no number where one is needed, negative or not whole."""
+    details: list[Detail] = []
+    for name, value in facts.items():
+        feature = schema.features.get(name)
+        problem = None if feature is None or value is None else _problem(name, feature, value)
+        if problem is not None:
+            details.append({"field": f"{within}.{name}", "message": problem})
+    return details
+
+
+def _problem(name: str, feature: Feature, value: Cell) -> str | None:
+    if feature.kind != "number":
+        return None
+    if isinstance(value, str | bool):
+        return f"{json.dumps(value)} was given, but {name} is a number."
+    if value is not None and value < 0 and is_never_negative(feature.unit):
+        return f"{messages.negative(value, str(feature.unit))}."
+    if value is not None and feature.whole and value != int(value):
+        return f"{messages.not_whole(value)}."
+    return None

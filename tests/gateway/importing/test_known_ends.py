@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from database.customers import churn_history, facts, maturity
 from database.tables import tables
@@ -69,6 +69,18 @@ def test_monthly_exports_on_the_first_give_every_leaver_a_label_and_every_month_
         rates = [period.rate for period in churn_history.history(connection)]
     assert len(rates) == 13
     assert all(rate is not None and 0.05 <= rate <= 0.053 for rate in rates), rates
+
+
+def test_a_full_snapshot_that_is_given_again_changes_nothing(world: World, tmp_path: Path) -> None:
+    def rows() -> int:
+        with world.database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(tables.customer_snapshots)).scalar_one())
+
+    whole(world, tmp_path, "2026-01-01", (1, 2, 3))
+    whole(world, tmp_path, "2026-02-01", (1, 2))
+    before = rows()
+    whole(world, tmp_path, "2026-02-01", (1, 2))
+    assert rows() == before
 
 
 def interval(world: World, user_id: str) -> list[tuple[Any, ...]]:

@@ -85,7 +85,7 @@ def test_what_the_leak_guard_refuses_is_left_out_and_scores_runs_and_reasons_do_
     assert (live.figures["left_out"], live.figures["features"], live.figures["horizon_days"]) == (["refund"], 3, None)
     assert shop.world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] is None
     assert shop.run("score")[0] is None
-    assert "Nobody is counted: the table has no dates" in shop.run("high-risk")[1]
+    assert "Nobody is counted: the model's table has no dates" in shop.run("high-risk")[1]
     history = shop.world.ask("GET", "/api/customers/c9/history").get_json()["data"]["scores"]
     exported = shop.world.ask("GET", "/api/predictions/export?format=ndjson").text.splitlines()
     assert {row["horizon_days"] for row in (*history, *map(json.loads, exported))} == {None}

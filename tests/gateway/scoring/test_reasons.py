@@ -92,6 +92,18 @@ def test_what_is_no_number_is_refused_by_the_name_of_its_feature(value: bool | s
         assert [detail["field"] for detail in caught.value.details] == [field]
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(-3, "-3 is negative, which failures can't be"), (1.5, "1.5 is not a whole number")]
+)
+def test_a_number_that_an_import_would_refuse_is_refused_of_a_single_score_too(value: float, said: str) -> None:
+    for ask in (
+        lambda: given_facts(SCHEMA, {"payment_failures": value, "plan": "Standard"}),
+        lambda: changed_facts(SCHEMA, {}, {"payment_failures": value}),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            ask()
+
+
 def test_without_customers_or_a_model_it_says_what_to_do(world: World) -> None:
     with pytest.raises(NoCustomers, match="import a table"):
         live_schema(world.database, QueryCache(world.database))

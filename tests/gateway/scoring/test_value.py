@@ -49,6 +49,20 @@ def asked(world: World, query: str = "") -> Any:
     return answer.get_json()["data"]
 
 
+def test_a_sample_counts_nobody_until_its_schema_gives_the_rate_of_all_customers(world: World) -> None:
+    base(world, training_period=None)
+
+    def counted() -> Any:
+        return world.ask("GET", "/api/dashboard/threshold?cut=0", "viewer").get_json()["data"]
+
+    assert (counted()["expected_leavers"], counted()["expected_interval"]) == (None, None)
+    assert "natural_rate" in counted()["expected_note"]
+    assert asked(world)["total"]["expected_leavers"] is None and "natural_rate" in asked(world)["total"]["reason"]
+    tell(world, horizon_days=30, training_period=None, natural_rate=0.05)
+    assert counted()["expected_leavers"] == pytest.approx(1.3) and counted()["expected_interval"][1] > 1.3
+    assert "chance alone" in counted()["expected_note"]
+
+
 def by_hand(later: list[float], *, margin: float = 1.0, discount: float = 0.1) -> list[float]:
     """Each customer's part of the value at risk."""
     monthly = (1 + discount) ** (1 / 12) - 1
