@@ -115,7 +115,9 @@ def to_points(
     base = float(calibration(base_margin))
     distance = _row_sums(contributions)
     near = np.abs(distance) < MIN_DISTANCE
-    rate = np.where(near, calibration.slope(base_margin), (probability - base) / np.where(near, 1.0, distance))
+    # Both differences are of the same sum, so that its rounding does not matter where the two margins are near.
+    reached = calibration(base_margin + distance)
+    rate = np.where(near, calibration.slope(base_margin), (reached - base) / np.where(near, 1.0, distance))
     points = largest * rate[:, None]
     return Points(order, largest, points, probability - base_probability - _row_sums(points))
 
