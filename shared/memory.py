@@ -11,7 +11,7 @@ import sys
 
 #: Blocks of at least this size are mapped one by one. By default glibc raises this limit to up to 32 MB, and the holes
 #: that freed blocks leave between others stay with the process: the ML service kept 83 MB of them after ten minutes.
-MAPPED_BYTES = 64 * 1024
+MAPPED_BYTES = 96 * 1024  # more than the 64 KB that a read from a socket takes
 _M_MMAP_THRESHOLD = -3
 
 
