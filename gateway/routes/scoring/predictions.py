@@ -167,12 +167,14 @@ def score(body: ScoreBody) -> Response:
         raise invalid("body", "send either customer_id or features")
     env = environment()
     schema, version = lookups.live_schema(env.database, env.query_cache)
-    left_out = lookups.left_out(env.database, env.query_cache)
+    ignored: frozenset[str] = frozenset()
     if body.customer_id is not None:
         key, facts = lookups.present_facts(env.database, schema, body.customer_id)
     else:
-        key, facts = None, lookups.given_facts(schema, body.features or {}, left_out=left_out)
-    ignored = left_out & {name for name, value in (body.features or {}).items() if value is not None}
+        given = body.features or {}
+        left_out = lookups.left_out(env.database, env.query_cache)
+        key, facts = None, lookups.given_facts(schema, given, left_out=left_out)
+        ignored = left_out & {name for name, value in given.items() if value is not None}
     answer = reasons.score(env.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
     return ok(reasons.explain(schema, facts, answer, ignored=ignored))
 
