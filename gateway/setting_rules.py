@@ -1,4 +1,4 @@
-"""What the text of a setting must look like, where a type does not say it.
+"""Rules for the text of a setting, where a type does not say it.
 
 Law: a message says what is expected and never repeats the value.
 """

@@ -253,7 +253,7 @@ class Settings(BaseSettings):
 
     @property
     def derived(self) -> dict[str, object]:
-        """What holds where these are unset."""
+        """The values that hold where these are unset."""
         return {
             "own_data_folder": self.data_folder,
             "open_registration": self.registration_is_open,

@@ -14,7 +14,7 @@ GAMMA_MEAN = GAMMA_ALPHA / (GAMMA_ALPHA + GAMMA_BETA)
 
 @dataclass(frozen=True)
 class CampaignCosts:
-    """What a customer is worth and what a contact costs, all in one currency.
+    """The worth of a customer and the costs of a contact, all in one currency.
 
     Attributes
     ----------

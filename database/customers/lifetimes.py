@@ -27,7 +27,7 @@ TENTHS = 10
 
 @dataclass(frozen=True)
 class LifeTable:
-    """What happened to subscriptions, by age in months.
+    """Subscriptions at risk and ended, by age in months.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ def life_table(connection: Connection, today: str) -> LifeTable | None:
         of_last[end - 1 - start] += count if start < end - 1 <= stop else 0
     if not of_last.total():
         return None
-    # Of those who started during a month, half of its days had passed on average when it ended.
+    # A subscription that started during a month is half a month old on average when the month ends.
     return LifeTable(
         rows=[AtAge(months - 0.5, at_risk[months], left[months]) for months in sorted(at_risk)],
         ages=[months - 0.5 for months in _medians_of_tenths(of_last)],

@@ -81,7 +81,7 @@ _LIVE_SCHEMA = (
 
 @dataclass(frozen=True)
 class LiveSchema:
-    """What a single score needs to know of the live model.
+    """The facts about the live model that a single score needs.
 
     Attributes
     ----------

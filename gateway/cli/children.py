@@ -1,4 +1,4 @@
-"""What a command's child processes do before they begin.
+"""The steps of a command's child processes before they begin.
 
 Law: on Linux the kernel ends a child whose parent ends, however it ends; elsewhere it stays.
 """

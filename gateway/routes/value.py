@@ -1,4 +1,4 @@
-"""What is at risk in money, and how many customers to contact.
+"""Money at risk over REST, and how many customers to contact.
 
 Law: the assumptions of a request stand in its answer; what can't be computed is null, with the reason.
 """
@@ -80,7 +80,7 @@ class LifetimesOut(BaseModel):
 
 
 class AssumptionsOut(BaseModel):
-    """What the figures assume."""
+    """The assumptions behind the figures."""
 
     clv: float
     offer: float

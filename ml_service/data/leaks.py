@@ -1,4 +1,4 @@
-"""What the leak guard finds: features that give the outcome away, and the values by which they do.
+"""Findings of the leak guard: features that give the outcome away, and the values by which they do.
 
 Law: a finding names its feature and has its figures in one sentence.
 """

@@ -135,7 +135,7 @@ def split_rows(
     if as_of is not None and len(newest_first) > 1:
         split = _by_time(label, as_of, groups, newest_first, grace_days)
     else:
-        is_test = _newest_hashes(label, groups, order if order is not None else _random_order(groups, seed))
+        is_test = _lowest_hashes(label, groups, order if order is not None else _random_order(groups, seed))
         split = Split("stratified", np.arange(len(label)), np.flatnonzero(~is_test), np.flatnonzero(is_test))
     for rows, least, name in ((split.training, MIN_TRAINING, "training"), (split.test, MIN_TEST, "test")):
         _require_both_classes(label[rows], groups[rows], None if as_of is None else as_of[rows], least, name)
@@ -178,7 +178,7 @@ def _by_time(label: Labels, as_of: Dates, groups: Ints, newest_first: list[np.da
     return Split("time", np.arange(len(label)), training, test, labels_known=bool(labels_known))
 
 
-def _newest_hashes(label: Labels, groups: Ints, order: Hashes) -> Flags:
+def _lowest_hashes(label: Labels, groups: Ints, order: Hashes) -> Flags:
     """Mark the quarter of the groups with the lowest hashes, among groups with leavers and among those without."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     has_leaver = np.bincount(inverse, weights=label) > 0

@@ -56,7 +56,7 @@ class Classes:
         return cls(np.array(kept["names"], dtype=object if is_text else None), kept["left"])
 
 
-#: Of a label with more than two values, and of a model whose labels nobody kept.
+#: The classes of a label with more than two values, and of a model whose labels nobody kept.
 PLAIN = Classes(np.array([0, 1]), 1)
 
 

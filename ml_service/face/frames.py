@@ -93,7 +93,7 @@ def _texts_of(values: Sequence[Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the columns of a table mean, and what was guessed to find it out, a sentence each."""
+    """The meaning of a table's columns, and each guess that led to it as a sentence."""
 
     schema: Schema
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What the product refuses, as callers of scikit-learn expect it.
+"""The product's refusals, as callers of scikit-learn expect them.
 
 Law: the message stays; the error of the product is the cause.
 """

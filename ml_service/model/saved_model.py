@@ -24,7 +24,7 @@ from shared.schema.features import Schema, schema_from_dict
 #: Version of the folder's layout; a model of another format is refused.
 FORMAT = 1
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
-#: What the names of the sibling's files begin with.
+#: The names of the sibling's files begin with this.
 SIBLING = "sibling_"
 
 

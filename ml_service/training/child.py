@@ -138,7 +138,7 @@ def _train(pipe: Connection, job: Job) -> TrainReport:
 
 
 def _determines(params: TrainParams) -> dict[str, Any]:
-    """What determines a model beside its data, for its manifest."""
+    """The parameters that determine a model beside its data, for its manifest."""
     return {"trials": params.trials, "time_budget_s": params.time_budget_s, "seed": params.seed}
 
 

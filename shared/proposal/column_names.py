@@ -118,7 +118,7 @@ _NUMBERED = re.compile(r"^\d+\s*[-–:.)=]\s*(?=\D)")
 
 
 def meaning(value: str) -> str:
-    """What a value of a label says: in lower case, without accents and without a number before it.
+    """The meaning of a label's value: in lower case, without accents and without a number before it.
 
     >>> meaning("0 - No"), meaning("Yes "), meaning("1")
     ('no', 'yes', '1')

@@ -60,7 +60,7 @@ class Said:
 
     @contextmanager
     def about(self, key: str) -> Iterator[None]:
-        """What is said in the block is about this key of the schema (`id`, `subscription.end`, `features.NAME`)."""
+        """Sentences of the block are about this key of the schema (`id`, `subscription.end`, `features.NAME`)."""
         before, self._key = self._key, key
         yield
         self._key = before

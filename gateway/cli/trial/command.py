@@ -34,7 +34,7 @@ SUFFIX = "-retainstream"
 
 @dataclass(frozen=True)
 class Trial:
-    """What was asked for: the table, the folder, its schema, and the command that does it again."""
+    """The request: the table, the folder, its schema, and the command that does it again."""
 
     file: Path
     folder: TrialFolder
@@ -134,7 +134,7 @@ def _answer(trial: Trial, environment: Environment, wait_for_ml: Callable[[], No
 
 
 def _correction(described: Described, error: ServiceError) -> str:
-    """What to correct before the command is given again."""
+    """Say what has to be corrected before the command is given again."""
     if isinstance(error, LeakFound):
         return f"correct {SCHEMA} there ({_leaks(described.text, error.details)}), then"
     if isinstance(error, NoSignal | InsufficientData):

@@ -189,7 +189,7 @@ def _reserved(work: Work, checksum: str, today: str) -> tuple[Model | None, str,
 
 
 def _notes(database: Database, today: str) -> list[str]:
-    """What the report should say of the facts: whether they were imported long after their dates."""
+    """Notes for the report about facts that were imported long after their dates."""
     with database.read() as connection:
         base = customer_base.get(connection)
         late, rows = facts.imported_late(connection, maturity.matured_dates(connection, today), days=LATE_DAYS)

@@ -1,4 +1,4 @@
-"""What the ML service says of the facts of a run's customers, added up over its answers, as sentences.
+"""The ML service's warnings about the facts of a run's customers, added up over its answers, as sentences.
 
 Law: the ML service finds, the words are those of `shared.contracts`; nothing here looks at a fact.
 """
@@ -14,7 +14,7 @@ from shared.contracts.serving_check import LeaverValuesSeen
 
 
 class Findings:
-    """What was found so far."""
+    """The findings so far."""
 
     def __init__(self) -> None:
         self._unknown: list[UnknownValues] = []

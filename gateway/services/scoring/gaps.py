@@ -42,7 +42,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Missing:
-    """What customers lack of the features that were complete in training.
+    """The values that customers lack of the features that were complete in training.
 
     Attributes
     ----------

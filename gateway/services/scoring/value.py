@@ -26,7 +26,7 @@ MONTHS_PER_YEAR = 12
 
 @dataclass(frozen=True)
 class Terms:
-    """What a payment is worth.
+    """The worth of a payment.
 
     Attributes
     ----------
@@ -197,16 +197,12 @@ class Contacts:
 def contacts(connection: Connection, run: Published, costs: CampaignCosts, level: LevelSpread | None) -> Contacts:
     """Count the customers whose contact has an expected profit; see docs/definitions.md#contacts-that-pay."""
     cut = min(1.0, round(costs.break_even * BINS) / BINS)
-    rows = score_figures.bins(connection, run.run_id)
-    above = [row for row in rows if row.bin > round(cut * BINS)]
-    top, leavers = sum(row.customers for row in above), sum(row.probability_sum for row in above)
-    # Within a bin, a thousandth wide, p (1 - p) is that of the mean to seven digits.
-    variance = sum(row.probability_sum * (1 - row.probability_sum / row.customers) for row in above)
+    tail = score_figures.tail(connection, run.run_id, cut)
     return Contacts(
-        top=top,
-        customers=sum(row.customers for row in rows),
+        top=tail.customers,
+        customers=tail.all_customers,
         cut=cut,
-        expected_leavers=leavers,
-        expected_interval=interval(leavers, variance, level),
-        expected_profit=costs.expected_profit(top, leavers),
+        expected_leavers=tail.probability_sum,
+        expected_interval=interval(tail.probability_sum, tail.variance_above, level),
+        expected_profit=costs.expected_profit(tail.customers, tail.probability_sum),
     )
