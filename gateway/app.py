@@ -23,8 +23,9 @@ from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 MEGABYTE = 1024 * 1024
-#: Database pages cached by all threads together: 64 MB each, as in a worker, would be a gigabyte.
-PAGES_MB = 128
+#: Database pages that each connection keeps: SQLite's own default. The web process has a connection for each thread,
+#: and what is asked again is answered from `query_cache`.
+CACHE_MB = 2
 #: A request waits this long for the write lock, then answers 503.
 WRITE_WAIT_S = 5.0
 
@@ -59,8 +60,7 @@ def create_app(
     configure_logs(service="gateway", level=settings.log_level, json_lines=settings.log_format == "json")
     # Half of the threads can wait for the write lock: the other half keeps answering reads.
     waiting = Waiting(WRITE_WAIT_S, places=settings.threads // 2)
-    cache_mb = max(2, PAGES_MB // settings.threads)
-    environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting, cache_mb=cache_mb)
+    environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting, cache_mb=CACHE_MB)
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
     web_environment.install(app, environment)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 warnings.filterwarnings("ignore")
-TRIALS, FLAML_S = 40, 60
+TRIALS, FLAML_S, AUTOGLUON_S = 40, 60, 100
 Fitted = Callable[[np.ndarray], np.ndarray]
 
 
@@ -129,6 +130,17 @@ def flaml(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> Fitted:
     return lambda new: automl.predict_proba(frame(new, c))[:, 1]
 
 
+def autogluon(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> Fitted:
+    """A stacked ensemble of every kind of model that AutoGluon can make of what is installed."""
+    from autogluon.tabular import TabularPredictor
+
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = TabularPredictor("left", eval_metric="log_loss", path=folder, verbosity=0)
+        predictor.fit(frame(x, c).assign(left=y), presets="best_quality", time_limit=AUTOGLUON_S)
+        predictor.persist()
+    return lambda new: predictor.predict_proba(frame(new, c))[1].to_numpy()
+
+
 #: Name to (maker, package it needs, whether it wants one-hot columns).
 PEERS = {
     "logistic regression": (logistic, "sklearn", True),
@@ -138,6 +150,7 @@ PEERS = {
     "CatBoost": (catboost, "catboost", False),
     "XGBoost, 40 Optuna trials": (xgboost_tuned, "optuna", False),
     "FLAML, 60 s": (flaml, "flaml", False),
+    "AutoGluon best_quality, 100 s": (autogluon, "autogluon", False),
 }
 #: What of CatBoost makes the difference: its defaults with one thing changed.
 VARIANTS = {

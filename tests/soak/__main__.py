@@ -16,13 +16,11 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gateway.settings import Settings
 from ml_service.settings import Settings as MLSettings
 from tests import journey, prefork
 from tests.load.million import write_customers
@@ -41,7 +39,6 @@ FEW = 20_000
 #: Rounds of work before users come, so that the base grows little beside them; seconds between later ones.
 FIRST_ROUNDS, PACE_S = 8, 20.0
 #: Versions that the ML service keeps in memory.
-GATEWAY_THREADS: int = Settings.model_fields["threads"].default
 KEPT: int = MLSettings.model_fields["ml_model_cache"].default
 
 
@@ -101,7 +98,6 @@ def prepared(stack: Stack, customers: int | None, *, judged: bool) -> Beside:
         beside.round()
     if judged:
         fill_model_cache(stack)
-        fill_page_caches(stack)
     return beside
 
 
@@ -118,14 +114,6 @@ def fill_model_cache(stack: Stack) -> None:
         assert promoted.status_code == 200, promoted.text
         scored = analyst.post("/api/dashboard/predict", {"sample_size": 50})
         assert scored.status_code == 200, scored.text
-
-
-def fill_page_caches(stack: Stack) -> None:
-    """Read the base over as many connections at once as the gateway has threads: each keeps its pages in memory."""
-    api = stack.person("analyst")
-    with ThreadPoolExecutor(GATEWAY_THREADS) as pool:
-        for number in range(GATEWAY_THREADS):
-            pool.submit(api.get, f"/api/customers/export?min_probability=0.{number:02}", timeout=600)
 
 
 def known(stack: Stack) -> Known:
