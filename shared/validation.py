@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any
 
@@ -22,10 +23,17 @@ def details_of(error: ValidationError, *, whole: str = "body") -> list[Detail]:
     return [
         {
             "field": ".".join(str(part) for part in fault["loc"]) or whole,
-            "message": fault["msg"].removeprefix("Value error, "),
+            "message": _said(fault["type"], fault["msg"].removeprefix("Value error, "), fault.get("ctx", {})),
         }
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        for fault in error.errors(include_url=False, include_input=False)
     ]
+
+
+def _said(kind: str, message: str, limits: Mapping[str, Any]) -> str:
+    # pydantic speaks of dictionaries and of validation.
+    if kind == "too_short":
+        return f"expected at least {limits['min_length']}, got {limits['actual_length']}"
+    return message
 
 
 def _written_as_a_date(value: Any) -> Any:

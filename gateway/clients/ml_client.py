@@ -15,7 +15,7 @@ import pybreaker
 import urllib3
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from gateway.clients import ml_failures
 from gateway.clients.call_places import CallPlaces
@@ -203,6 +203,8 @@ class MLClient:
                 if response.status >= 400:
                     raise ml_failures.from_answer(response.read())
                 yield from _lines(response)
+        except NewConnectionError as error:
+            raise errors.ServiceUnavailable(AWAY) from error
         except HTTPError as error:
             raise errors.ServiceUnavailable(
                 f"The connection to the ML service failed during training: {type(error).__name__}."

@@ -134,7 +134,7 @@ AS_OF = re.compile(
 END = re.compile(
     r"(?:.*_)?(?:end|ended|cancel\w*|churn|churned|terminat\w*|expir\w*|closed|closing|left|exit\w*"
     r"|lapse\w*|unsubscri\w*"
-    r"|deactivat\w*|disconnect\w*|departure|surrender\w*|\w*ende|kue?ndigung\w*|austritt\w*|resiliation"
+    r"|deactivat\w*|disconnect\w*|departure|surrender\w*|\w*ende|gekue?ndigt|kue?ndigung\w*|ausgetreten|austritt\w*|resiliation"
     r"|fin|baja|termino"
     r"|cancelamento|saida)(?:_.*)?"
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from shared.validation import details_of
 
@@ -11,6 +11,7 @@ from shared.validation import details_of
 class _Pair(BaseModel):
     low: int
     names: list[int] = []
+    changes: dict[str, int] = Field({"low": 1}, min_length=1)
 
     @model_validator(mode="after")
     def _is_positive(self) -> _Pair:
@@ -34,3 +35,7 @@ def test_each_fault_names_its_field_and_no_value() -> None:
 def test_a_fault_of_the_whole_is_told_without_pydantics_words() -> None:
     assert faults({"low": -1}) == [("body", "low must not be negative")]
     assert faults({"low": -1}, "settings") == [("settings", "low must not be negative")]
+
+
+def test_too_few_entries_are_told_in_plain_words() -> None:
+    assert faults({"low": 1, "changes": {}}) == [("changes", "expected at least 1, got 0")]

@@ -193,7 +193,7 @@ def test_nobody_listening_is_unavailable(ask: Callable[[MLClient], Any]) -> None
 
 
 def test_nobody_listening_is_unavailable_for_a_training_too() -> None:
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable, match="does not answer"):
         list(MLClient(NOBODY, "t").train([b"x"]))
 
 

@@ -228,3 +228,9 @@ def test_a_header_again_does_not_hide_how_few_different_numbers_are_written(infe
     with pytest.raises(InvalidTable) as caught:
         read_table(file, found.schema)
     assert {detail["row"] for detail in caught.value.details} == {8}
+
+
+@pytest.mark.parametrize("name", ["Gekündigt am", "ausgetreten_am", "Kündigungsdatum"])
+def test_an_end_is_known_in_german(infer: Infer, name: str) -> None:
+    found = infer(Beginn=["2024-01-05", "2024-03-01"], **{name: ["2025-04-30", "", "", ""]})
+    assert found.schema.subscription.end == name
