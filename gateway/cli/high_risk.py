@@ -56,8 +56,9 @@ def print_likeliest(
             raise NoCustomers(NO_SCORES)
         tail = score_figures.tail(connection, run.run_id, environment.settings.cut)
         if not as_json:
+            whom = "All customers, without these filters: " if pairs else ""
             click.echo(
-                f"{'All customers, without these filters: ' if pairs else ''}{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}. "
+                f"{whom}{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}. "
                 f"{_expected(connection, run.model_version, tail)} Model {run.model_version}, data of {run.as_of}."
             )
         found = False
