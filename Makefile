@@ -12,7 +12,7 @@ PEERS_STAMP := .venv-evaluate/.made-from
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser crash fuzz soak test-install bench bench-scale evaluate lock clean
+.PHONY: help run dev gateway ml worker migrate demo train score check audit sbom test test-slow test-browser screenshots crash fuzz soak test-install bench bench-scale evaluate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -98,6 +98,9 @@ test-slow: $(TEST) ## Slow tests: ten seeds, the documented floors, a million ro
 
 test-browser: $(TEST) ## Tests in a real browser (needs Chromium)
 	@$(BIN)/python -m pytest -m browser -n 0 $(ARGS)
+
+screenshots: $(TEST) ## Pictures of every view in both themes, below build/screenshots (needs Chromium)
+	@$(BIN)/python -m tests.e2e.screenshots $(ARGS)
 
 crash: $(TEST) ## Kill services and commands 200 times at random moments (see --help in ARGS)
 	@$(BIN)/python -m tests.crash $(ARGS)

@@ -1,17 +1,24 @@
 // Numbers, dates and names for people. Null is shown as a dash; whoever shows it says why.
 
 export const NONE = "–";
-const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-const upToOne = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
-const oneDecimal = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const twoDecimals = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+const digits = (least, most) => new Intl.NumberFormat(undefined, { minimumFractionDigits: least, maximumFractionDigits: most });
+const whole = digits(0, 0);
+const upToOne = digits(0, 1);
+const oneDecimal = digits(1, 1);
+const twoDecimals = digits(2, 2);
+const threeDecimals = digits(3, 3);
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const days = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
+const months = new Intl.DateTimeFormat(undefined, { year: "2-digit", month: "short", timeZone: "UTC" });
+const moments = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+});
 
 /** 13334 -> "13,334" */
 export const count = (value) => (known(value) ? whole.format(value) : NONE);
 
 /** For labels in a chart: 1234567 -> "1.2M" where there is no room for all of it. */
-export const compact = (value) => (value >= 100_000 ? short.format(value) : whole.format(value));
+export const compact = (value) => (Math.abs(value) >= 100_000 ? short.format(value) : whole.format(value));
 
 /** 126.83 -> "126.8" */
 export const number = (value) => (known(value) ? upToOne.format(value) : NONE);
@@ -19,8 +26,8 @@ export const number = (value) => (known(value) ? upToOne.format(value) : NONE);
 /** 0.8423 -> "84.2 %"; what rounds to nothing but is not nothing is "<0.1 %" */
 export function percent(share) {
   if (!known(share)) return NONE;
-  if (share > 0 && share < 0.0005) return "<0.1 %";
-  if (share < 1 && share >= 0.9995) return ">99.9 %";
+  if (share > 0 && share < 0.0005) return `<${oneDecimal.format(0.1)} %`;
+  if (share < 1 && share >= 0.9995) return `>${oneDecimal.format(99.9)} %`;
   return `${oneDecimal.format(share * 100)} %`;
 }
 
@@ -33,23 +40,39 @@ export const hundredths = (value) => (known(value) ? twoDecimals.format(value) :
 /** 4.23 -> "4.2 %": a figure that is in per cent already */
 export const percentOf100 = (value) => (known(value) ? `${oneDecimal.format(value)} %` : NONE);
 
+/** 1030.4, "USD" -> "$1,030"; without a currency the number alone. Small amounts keep their cents. */
+export function money(value, currency = null) {
+  if (!known(value)) return NONE;
+  const decimals = Math.abs(value) < 1000 ? 2 : 0;
+  if (!/^[A-Z]{3}$/.test(currency ?? "")) return digits(decimals, decimals).format(value);
+  return new Intl.NumberFormat(undefined, {
+    style: "currency", currency, minimumFractionDigits: decimals, maximumFractionDigits: decimals,
+  }).format(value);
+}
+
 /** 8.13 -> "+8.1 points" */
 export function points(value) {
   if (!known(value)) return NONE;
-  return `${signed(value, oneDecimal)} points`;
+  return `${signed(value, oneDecimal, 1)} points`;
 }
 
 /** -120 -> "−120" */
-export const change = (value) => (known(value) ? signed(value, whole) : NONE);
+export const change = (value) => (known(value) ? signed(value, whole, 0) : NONE);
 
 /** 0.8673 -> "0.867" */
-export const score = (value, digits = 3) => (known(value) ? value.toFixed(digits) : NONE);
+export const score = (value) => (known(value) ? threeDecimals.format(value) : NONE);
 
-/** "2026-11-22T15:06:09Z" -> "2026-11-22" */
-export const day = (text) => (text ? String(text).slice(0, 10) : NONE);
+/** "2026-11-22" or "2026-11-22T15:06:09Z" -> "Nov 22, 2026": a day of the data, which is a day in UTC */
+export const day = (text) => (text ? days.format(new Date(`${String(text).slice(0, 10)}T00:00:00Z`)) : NONE);
 
-/** "2026-11-22T15:06:09Z" -> "2026-11-22 15:06 UTC" */
-export const moment = (text) => (text ? `${text.slice(0, 10)} ${text.slice(11, 16)} UTC` : NONE);
+/** "2026-11-22" -> "Nov 26": where a chart has no room for the day */
+export const month = (text) => months.format(new Date(`${String(text).slice(0, 10)}T00:00:00Z`));
+
+/** "2026-11-22T15:06:09Z" -> "Nov 22, 2026, 04:06 PM GMT+1": in the reader's zone */
+export const moment = (text) => (text ? moments.format(new Date(text)) : NONE);
+
+/** [50.1, 99.5] -> "50.1 to 99.5"; null where an end is unknown */
+export const interval = (ends, write = number) => (ends && known(ends[0]) && known(ends[1]) ? `${write(ends[0])} to ${write(ends[1])}` : null);
 
 /** 1 -> "1 month", 14 -> "14 months" */
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
@@ -75,9 +98,9 @@ export function column(feature) {
 
 export const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
-function signed(value, formatter) {
+function signed(value, formatter, decimals) {
   const text = formatter.format(Math.abs(value));
-  if (Number(text.replaceAll(",", "")) === 0) return `±${text}`;
+  if (Number(Math.abs(value).toFixed(decimals)) === 0) return `±${text}`;
   return `${value < 0 ? "−" : "+"}${text}`;
 }
 

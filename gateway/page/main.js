@@ -1,10 +1,15 @@
-// Starts the page: who is signed in, which view the address asks for, what stands around it.
+// Starts the page: who is signed in, and which view the address asks for.
 
 import { ApiError, get, hasSession, signOut } from "./api.js";
 import { failure, h, loading, show } from "./dom.js";
-import { workbar } from "./jobs.js";
-import { customerView } from "./views/customer.js";
-import { dashboardView } from "./views/dashboard.js";
+import { day } from "./format.js";
+import { makeFrame } from "./frame/frame.js";
+import { freshnessBar } from "./frame/freshness.js";
+import { workbar } from "./frame/jobs.js";
+import { heading, makePage } from "./frame/page.js";
+import { makePalette } from "./frame/palette.js";
+import { match, parse } from "./frame/router.js";
+import { VIEWS } from "./views.js";
 import { registerView } from "./views/register.js";
 import { signInView } from "./views/signin.js";
 
@@ -18,7 +23,7 @@ async function start() {
   if (!hasSession()) return signedOut(null);
   show(app, h("main", { id: "main", class: "page" }, loading(6)));
   try {
-    signedIn(await get("/api/auth/me"));
+    signedIn(await get("/api/auth/me"), { isFirst: true });
   } catch (error) {
     if (error instanceof ApiError && error.isSignedOut) signedOut(EXPIRED);
     else show(app, h("main", { id: "main", class: "page" }, h("h1", {}, "RetainStream"), failure(error, start)));
@@ -27,6 +32,7 @@ async function start() {
 
 function signedOut(reason) {
   session?.work.stop();
+  session?.opened?.page.close();
   session = null;
   const isNew = window.location.hash === REGISTER;
   document.title = isNew ? "Create an account – RetainStream" : "Sign in – RetainStream";
@@ -34,85 +40,131 @@ function signedOut(reason) {
   document.getElementById(isNew ? "name" : "email").focus();
 }
 
-function signedIn(user) {
+/** `isFirst`: the page was opened, so the focus stays where a reader begins, at the link that skips the frame. */
+function signedIn(user, { isFirst = false } = {}) {
+  window.history.scrollRestoration = "manual"; // a view says itself where it was left
   if (window.location.hash === REGISTER) window.history.replaceState(null, "", "#/");
-  const expired = () => { if (session) signedOut(EXPIRED); };
-  const mayRun = user.role !== "viewer";
-  const outlet = h("main", { id: "main", tabindex: -1 });
-  const footer = h("footer", { class: "foot" });
-  const work = workbar({
-    mayRun, onSignedOut: expired, onDone: () => session?.dashboard.refresh(), onState: () => session?.dashboard.work(),
+  const mine = { user, expired: () => { if (session === mine) signedOut(EXPIRED); }, refreshAll, kept: null, opened: null };
+  session = mine;
+  mine.work = workbar({
+    mayRun: user.role !== "viewer", onSignedOut: mine.expired, onDone: refreshAll, onState: () => mine.opened?.work?.(),
   });
-  session = { user, work, outlet, expired, scroll: 0, from: null };
-  show(app, header(user), ...work.roots, outlet, footer);
-  drawFooter(footer, {});
-  session.dashboard = dashboardView({ user, work, onSignedOut: expired, onFigures: (figures) => drawFooter(footer, figures) });
-  work.resume();
-  route();
+  mine.fresh = freshnessBar({ mayRun: user.role !== "viewer", work: mine.work, onFigures: (figures) => drawFooter(mine.frame.footer, figures) });
+  mine.palette = makePalette({ commands });
+  mine.frame = makeFrame({
+    user, bars: [...mine.work.roots, mine.fresh.root], onSearch: () => mine.palette.open(), onSignOut: leave,
+  });
+  show(app, mine.frame.root, mine.palette.root);
+  drawFooter(mine.frame.footer, {});
+  askFreshness();
+  mine.work.resume();
+  route({ isFirst });
 }
 
-function header(user) {
-  const leave = async (event) => {
-    event.target.disabled = true;
-    await signOut().catch(() => null);
-    signedOut("You are signed out.");
-  };
-  return h("header", { class: "top" },
-    h("a", { class: "brand", href: "#/", "aria-label": "RetainStream, overview" },
-      h("img", { src: "/page/favicon.svg", alt: "", width: 28, height: 28 }), h("span", {}, "RetainStream")),
-    h("div", { class: "who" },
-      h("span", { class: "who-name", title: user.email }, user.name),
-      h("span", { class: "badge", id: "role" }, user.role),
-      h("button", { type: "button", class: "quiet small", onclick: leave }, "Sign out")));
+async function leave(button) {
+  button.disabled = true;
+  await signOut().catch(() => null); // the cookies may be past already; either way nobody is signed in here
+  signedOut("You are signed out.");
 }
 
-function drawFooter(footer, { asOf, version }) {
+/** Figures have changed: ask for all of them again, in place. */
+function refreshAll() {
+  if (!session) return;
+  session.kept?.page.close();
+  session.kept = null;
+  askFreshness();
+  session.opened?.refresh?.();
+}
+
+function askFreshness() {
+  const mine = session;
+  mine.fresh.refresh().catch((error) => {
+    if (error instanceof ApiError && error.isSignedOut) mine.expired();
+    // Any other failure is told by the view, which asks for the same figures.
+  });
+}
+
+function commands() {
+  const run = session.user.role === "viewer" || session.work.isBusy ? [] : [
+    { kind: "Command", title: "Score customers now", run: () => session.work.start("score") },
+    { kind: "Command", title: "Train a model", run: () => session.work.start("train") },
+  ];
+  return [...run,
+    { kind: "Command", title: "Change between light and dark", run: () => document.getElementById("theme").click() },
+    { kind: "Command", title: "Print this view", run: () => window.print() },
+    { kind: "Command", title: "API documentation", run: () => window.location.assign("/api/docs") },
+  ];
+}
+
+function drawFooter(footer, { asOf, version, isDemo }) {
   show(footer,
     h("span", {}, version ? `Model ${version}` : "No model yet"),
-    h("span", {}, asOf ? `Data of ${asOf}` : "No scores yet"),
-    h("a", { href: "#/model" }, "Performance figures"),
+    h("span", {}, asOf ? `Data of ${day(asOf)}` : "No scores yet"),
+    isDemo && h("span", { class: "badge", title: "Simulated subscribers, made for the demo" }, "simulated demo data"),
     h("a", { href: "/api/docs" }, "API documentation"));
 }
 
-/** Show what the address asks for: #/customers/<id>, #/model, or the overview. */
-function route() {
-  const { outlet, dashboard } = session;
-  const [, kind, id] = window.location.hash.match(/^#\/(customers|model)\/?(.*)$/) ?? [];
-  if (kind === "customers" && id) {
-    const name = decoded(id);
-    if (dashboard.root.isConnected) session.scroll = window.scrollY;
-    session.from = name;
-    document.title = `${name} – RetainStream`;
-    show(outlet, customerView(name, { onSignedOut: session.expired }));
-    window.scrollTo(0, 0);
-    return;
+/** Show what the address asks for. A view that was left stays as it was until another is left, for whoever goes back. */
+function route({ isFirst = false } = {}) {
+  const { path } = parse();
+  const found = match(VIEWS, path);
+  const now = session.opened;
+  if (now && found && now.view === found.view && now.path === path) {
+    now.hash = window.location.hash;
+    return now.refresh?.();
   }
-  document.title = "Churn risk – RetainStream";
-  if (!dashboard.root.isConnected) back();
-  if (kind === "model") document.getElementById("model").scrollIntoView();
+  const left = now ? { ...now, scroll: window.scrollY } : null;
+  const back = session.kept?.hash === window.location.hash ? session.kept : null;
+  if (!back) session.kept?.page.close();
+  session.kept = left;
+  session.frame.closeMenu();
+  if (back) reopen(back, left);
+  else open(found, path, isFirst);
 }
 
-/** The overview as it was left, with the focus where it was. */
-function back() {
-  show(session.outlet, session.dashboard.root);
-  if (session.from === null) return;
-  const links = [...session.outlet.querySelectorAll("table.list th a")];
-  links.find((link) => link.textContent === session.from)?.focus({ preventScroll: true });
-  window.scrollTo(0, session.scroll);
+function open(found, path, isFirst) {
+  const view = found?.view ?? null;
+  const title = view ? view.title : "No such page";
+  const { frame } = session;
+  const page = makePage({ view, params: found?.params ?? {}, session, outlet: frame.main, onTitle: (text) => frame.here(view, text) });
+  frame.here(view, title);
+  frame.main.setAttribute("aria-busy", "true");
+  const made = view ? view.open(page) : { root: nowhere(path) };
+  page.refresh = made.refresh ?? null;
+  session.opened = { view, path, page, hash: window.location.hash, ...made };
+  show(frame.main, made.root);
+  page.busy(Promise.resolve()); // a view that loads nothing is ready at once
+  if (isFirst) return;
+  window.scrollTo(0, 0);
+  focusHeading();
 }
 
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+/** The view as it was left, with the focus on the link that was followed. */
+function reopen(kept, left) {
+  const { frame } = session;
+  session.opened = kept;
+  frame.here(kept.view, kept.view?.title ?? "");
+  show(frame.main, kept.root);
+  frame.main.setAttribute("aria-busy", "false");
+  const links = [...frame.main.querySelectorAll("a")];
+  const followed = links.find((link) => left && link.getAttribute("href") === left.hash);
+  if (followed) followed.focus({ preventScroll: true });
+  else focusHeading();
+  window.scrollTo(0, kept.scroll);
+}
+
+function focusHeading() {
+  session.frame.main.querySelector("h1")?.focus({ preventScroll: true });
+}
+
+function nowhere(path) {
+  return h("div", { class: "page" }, heading("No such page"),
+    h("p", { class: "note" }, "Nothing is at ", h("code", {}, `#/${path}`), ". The side bar leads to every view, and “/” searches."));
 }
 
 window.addEventListener("hashchange", () => {
-  const isAtDoor = document.querySelector("main.signin") !== null;
   if (session) route();
-  else if (isAtDoor) signedOut(null);
+  else if (document.querySelector("main.signin")) signedOut(null);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();

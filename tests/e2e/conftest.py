@@ -69,10 +69,18 @@ class Visitor:
         self.page.fill("#password", password)
         self.page.click("button[type=submit]")
         self.page.wait_for_selector("header.top")
-        if "customers/" not in at:
-            self.page.wait_for_selector("table.list tbody tr, #first-steps")
-            self.page.wait_for_selector("#model .big-facts, #first-steps")
+        return self.ready()
+
+    def ready(self) -> Visitor:
+        """Wait until nothing of the view loads any more."""
+        self.page.wait_for_selector("main[aria-busy=false] h1")
         return self
+
+    def go(self, path: str) -> Visitor:
+        """Open a view of the page, as a link does."""
+        self.page.evaluate(f"location.hash = '#/{path}'")
+        self.until("!document.querySelector('main .skeleton')")
+        return self.ready()
 
     def sign_in_as(self, role: str) -> Visitor:
         """Sign in as somebody of this role."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -27,6 +28,12 @@ def tenth(value: float) -> str:
     return str(Decimal(repr(value)).quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
+def written(day: str) -> str:
+    """A day as the page writes it for a reader of American English: Nov 22, 2026."""
+    of = date.fromisoformat(day)
+    return f"{of:%b} {of.day}, {of.year}"
+
+
 # --- the figures ------------------------------------------------------------------------------------------------------
 
 
@@ -42,7 +49,7 @@ def test_the_cards_show_the_figures_of_the_api(visitor: Visitor) -> None:
     assert shown["Active at its start"] == f"{rate['active_at_start']:,}"
     assert shown["Mean probability"] == churners["confidence"].replace("%", " %")
     assert abs(float(shown["Revenue at risk"].split()[0].replace(",", "")) - churners["revenue_at_risk"]) <= 0.5
-    assert shown["Data of"] == f"{churners['as_of']} model {churners['model_version']}"
+    assert shown["Data of"] == f"{written(churners['as_of'])} model {churners['model_version']}"
     assert shown["Held-out records"] == f"{auc['n']:,}"
     assert auc["status"] in visitor.text("#model-auc")
 
@@ -81,7 +88,7 @@ def test_the_model_section_puts_natural_prevalence_first(visitor: Visitor) -> No
 
 
 def test_the_list_draws_the_cut_where_it_falls_and_loads_more(visitor: Visitor) -> None:
-    visitor.sign_in()
+    visitor.sign_in(at="/#/customers")
     ranked = visitor.stack.analyst().data(f"/api/customers?limit={PAGE}")
     rows = "table.list tbody tr:not(.cut-row)"
     assert visitor.page.locator(rows).count() == PAGE
@@ -99,7 +106,7 @@ def test_the_list_draws_the_cut_where_it_falls_and_loads_more(visitor: Visitor) 
 
 
 def test_only_those_above_the_cut(visitor: Visitor) -> None:
-    visitor.sign_in()
+    visitor.sign_in(at="/#/customers")
     total = visitor.stack.analyst().data("/api/customers/high-risk")["pagination"]["total"]
     visitor.page.click(f"text=Above 70 % ({total})")
     visitor.until(f"document.querySelector('.tally').textContent.startsWith('Showing {total} of {total} ')")
@@ -107,7 +114,7 @@ def test_only_those_above_the_cut(visitor: Visitor) -> None:
 
 
 def test_search_finds_a_documented_customer(visitor: Visitor) -> None:
-    visitor.sign_in()
+    visitor.sign_in(at="/#/customers")
     visitor.page.fill("#search", KNOWN[:8])
     visitor.until("document.querySelector('.tally').textContent.includes('begins with')")
     assert KNOWN in visitor.texts("table.list tbody th")
@@ -117,7 +124,7 @@ def test_search_finds_a_documented_customer(visitor: Visitor) -> None:
 
 
 def test_what_is_typed_never_becomes_markup(visitor: Visitor) -> None:
-    visitor.sign_in()
+    visitor.sign_in(at="/#/customers")
     visitor.page.fill("#search", "<b id=evil>x</b>")
     visitor.until("document.querySelector('.tally').textContent.includes('<b id=evil>')")
     assert visitor.page.locator("#evil").count() == 0
@@ -170,7 +177,6 @@ def test_a_scoring_run_shows_progress_and_ends(visitor: Visitor) -> None:
     visitor.page.wait_for_selector("#work.good")
     assert f"{customers:,} customers scored" in visitor.text("#work")
     visitor.until("!document.querySelector('.buttons .main').disabled")
-    assert visitor.page.locator("table.list tbody tr").count() > 0
 
 
 def test_a_refused_run_tells_why_and_names_the_request(visitor: Visitor) -> None:
@@ -222,22 +228,21 @@ def test_an_empty_database_says_how_to_begin(visit: Callable[..., Visitor], empt
     assert visitor.texts(".figure-value") == ["–", "–", "–"]
     assert "No customers yet." in visitor.text("#churn-rate")
     assert "No model is trained yet." in visitor.text("#model-auc")
-    assert visitor.page.locator("#list").is_hidden()
 
 
 def test_numbers_are_written_for_people(visitor: Visitor) -> None:
     visitor.page.goto(visitor.stack.url)
-    written: dict[str, Any] = visitor.page.evaluate(
+    texts: dict[str, Any] = visitor.page.evaluate(
         """async () => {
           const f = await import("/page/format.js");
           return {count: f.count(13334), none: f.count(null), percent: f.percent(0.84231), tiny: f.percent(0.0001),
             zero: f.percent(0), sure: f.percent(0.9999), up: f.points(8.13), down: f.points(-0.42), still: f.points(0.01),
-            day: f.day("2026-03-01T10:00:00.000Z"), column: f.column("Call  Failure")};
+            day: f.day("2026-03-01T10:00:00.000Z"), money: f.money(1030.4, "USD"), bare: f.money(7.5), column: f.column("Call  Failure")};
         }"""
     )
-    assert written == {
+    assert texts == {
         "count": "13,334", "none": "–", "percent": "84.2 %", "tiny": "<0.1 %", "zero": "0.0 %", "sure": ">99.9 %",
-        "up": "+8.1 points", "down": "−0.4 points", "still": "±0.0 points", "day": "2026-03-01", "column": "call_failure",
+        "up": "+8.1 points", "down": "−0.4 points", "still": "±0.0 points", "day": "Mar 1, 2026", "money": "$1,030", "bare": "7.50", "column": "call_failure",
     }  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_everything_has_a_name(visitor: Visitor, address: str) -> None:
     visitor.page.wait_for_selector("#email")
     assert visitor.page.evaluate(NAMELESS) == []
     visitor.sign_in(at=address)
-    visitor.page.wait_for_selector("#facts" if address == CUSTOMER else "#list")
+    visitor.page.wait_for_selector("#facts" if address == CUSTOMER else "#distribution figure")
     assert visitor.page.evaluate(NAMELESS) == []
 
 
@@ -94,7 +94,7 @@ def test_nothing_scrolls_sideways(visit: Callable[..., Visitor], stack: Stack, w
 
 
 def test_a_customer_opens_and_closes_by_keyboard(visitor: Visitor) -> None:
-    visitor.sign_in()
+    visitor.sign_in(at="/#/customers")
     link = visitor.page.locator("table.list tbody th a").nth(3)
     name = link.inner_text()
     link.focus()
@@ -112,7 +112,7 @@ def test_a_customer_opens_and_closes_by_keyboard(visitor: Visitor) -> None:
 def test_focus_can_be_seen_and_the_content_reached_first(visitor: Visitor) -> None:
     visitor.sign_in()
     visitor.page.reload()
-    visitor.page.wait_for_selector("table.list tbody tr")
+    visitor.ready()
     visitor.page.keyboard.press("Tab")
     assert visitor.page.evaluate("document.activeElement.textContent") == "Skip to the content"
     visitor.page.keyboard.press("Enter")

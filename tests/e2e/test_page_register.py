@@ -29,7 +29,7 @@ def test_who_has_no_account_makes_one_and_is_in(visitor: Visitor) -> None:
     assert visitor.page.title() == "Create an account – RetainStream"
     assert visitor.page.evaluate(NAMELESS) == []
     fill(visitor, "Eve Adams", "eve.adams@example.com", GOOD)
-    visitor.page.wait_for_selector("table.list tbody tr")
+    visitor.ready()
     assert visitor.text(".who-name") == "Eve Adams"
     assert visitor.text("#role") == "analyst"
     assert visitor.page.url.endswith("#/")

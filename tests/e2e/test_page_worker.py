@@ -25,7 +25,7 @@ def test_without_a_worker_the_page_says_so_and_its_buttons_answer(visit: Callabl
     visitor.allow("503")
     visitor.page.wait_for_selector("#no-worker:not([hidden])")
     assert visitor.text("#no-worker").startswith("No worker is running: imports, trainings and scoring wait")
-    assert visitor.page.locator("table.list tbody tr").count() > 0
+    assert visitor.text("[data-figure=predicted-churners]") != "–"
     visitor.page.click(SCORE)
     visitor.page.wait_for_selector("#work.bad")
     assert "No worker is running" in visitor.text("#work")

@@ -1,6 +1,7 @@
 // The three documented figures as cards, each with what it means and what it needs to be judged.
 
 import { h } from "../dom.js";
+import { help } from "../frame/help.js";
 import { change, count, cutText, day, hundredths, known, NONE, number, numberIn, percentOf100, points, score, within } from "../format.js";
 
 /** The cards for the answer of GET /api/dashboard/metrics; `where` says what stage the data are in. */
@@ -12,9 +13,9 @@ export function cards(metrics, where) {
   ];
 }
 
-function card({ id, title, value, why, definition, facts, badge = null, more = null }) {
+function card({ id, title, term, judge = [], value, why, definition, facts, badge = null, more = null }) {
   return h("section", { class: "card", id, "aria-labelledby": `${id}-title` },
-    h("h2", { id: `${id}-title` }, title),
+    h("div", { class: "panel-head" }, h("h2", { id: `${id}-title` }, title), help(term, title, judge)),
     h("p", { class: "figure" },
       h("span", { class: "figure-value", "data-figure": id }, value), badge),
     why && h("p", { class: "why" }, why),
@@ -29,6 +30,7 @@ function churnRate(figures, where) {
   return card({
     id: "churn-rate",
     title: "Churn rate",
+    term: "logo-churn",
     value: percentOf100(figures.current),
     why: known(figures.current) ? null : where.hasCustomers ? "Needs subscriptions with start and end dates." : "No customers yet.",
     badge: known(moved) && delta(`${points(moved)}`, moved),
@@ -51,6 +53,7 @@ function predicted(figures, where) {
   return card({
     id: "predicted-churners",
     title: "Predicted churners",
+    term: "list-cut",
     value: count(figures.count),
     why: known(figures.count) ? null : unscored,
     badge: known(moved) && delta(change(moved), moved),
@@ -82,6 +85,7 @@ function auc(figures) {
   return card({
     id: "model-auc",
     title: "Model AUC",
+    term: "auc",
     value: score(figures.score),
     why: known(figures.score) ? null : "No model is trained yet.",
     badge: figures.status && h("span", { class: isGood ? "badge good" : "badge warn" }, figures.status),

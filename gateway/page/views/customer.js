@@ -6,14 +6,20 @@ import { column, day, hundredths, known, moment, NONE, percent, points, title, w
 import { waterfall } from "./waterfall.js";
 import { factText } from "./words.js";
 
-/** The page of one customer; it loads by itself. */
-export function customerView(id, { onSignedOut }) {
-  const body = h("div", { class: "customer" }, loading(5));
-  const root = h("div", { class: "page" },
-    h("p", { class: "crumb" }, h("a", { href: "#/" }, "← All customers")), body);
-  load(id, body, onSignedOut);
-  return root;
-}
+export const customerView = {
+  path: "customers/:id",
+  section: "customers",
+  title: "Customer",
+  tab: false,
+  open(page) {
+    const body = h("div", { class: "page customer" }, loading(5));
+    const { id } = page.params;
+    page.title(id);
+    const refresh = () => page.busy(load(id, body, page.expired));
+    refresh();
+    return { root: body, refresh };
+  },
+};
 
 async function load(id, body, onSignedOut) {
   try {

@@ -1,11 +1,26 @@
 // How good the live model is: natural prevalence first, balanced beside it, and what it improved on.
 
+import { get } from "../api.js";
 import { asTable } from "../charts.js";
-import { h } from "../dom.js";
+import { h, panel } from "../dom.js";
 import { count, day, known, NONE, percent, score } from "../format.js";
+import { heading } from "../frame/page.js";
+
+export const modelView = {
+  path: "model",
+  section: "model",
+  title: "Model",
+  open(page) {
+    const figures = panel("How good it is", { id: "model", wide: true, note: "How good the live model is, on records it was not trained on." });
+    const ask = () => Promise.all([get("/api/predictions/performance"), get("/api/model/status")]);
+    const refresh = () => page.load(figures.body, ask, ([performance, status]) => modelFigures(performance, status));
+    refresh();
+    return { root: h("div", { class: "page" }, heading("Model"), figures.root), refresh };
+  },
+};
 
 /** The model section for GET /api/predictions/performance and GET /api/model/status. */
-export function modelFigures(performance, status) {
+function modelFigures(performance, status) {
   if (!known(performance.auc)) return [h("p", { class: "empty" }, "No model is trained yet, so there is nothing to judge.")];
   return [
     h("div", { class: "model-grid" }, natural(performance), balanced(performance), improvement(status)),

@@ -1,6 +1,6 @@
 // Whether a worker runs: imports, trainings and scoring wait for one. Asked now and then, more often while it matters.
 
-import { health } from "./api.js";
+import { health } from "../api.js";
 
 const CALM_MS = 15_000;
 const ALERT_MS = 2_000;

@@ -1,8 +1,8 @@
 // Long work: started, followed by its job, cancelled. One bar below the header shows what is going on.
 
-import { ApiError, get, post, remove } from "./api.js";
-import { failure, h, show } from "./dom.js";
-import { count, percent, score } from "./format.js";
+import { ApiError, get, post, remove } from "../api.js";
+import { failure, h, show } from "../dom.js";
+import { count, percent, score } from "../format.js";
 import { workerWatch } from "./worker.js";
 
 const POLL_MS = 500;

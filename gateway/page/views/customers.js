@@ -4,25 +4,32 @@ import { ApiError, get } from "../api.js";
 import { meter } from "../charts.js";
 import { failure, h, show } from "../dom.js";
 import { count, cutText, known, NONE, percent, plural } from "../format.js";
+import { heading } from "../frame/page.js";
 import { reasonWords } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 250;
 const HEADS = ["Customer", "Plan", "Probability of leaving", "Confidence", "Last activity", "Tenure", "Reasons"];
 
-/** The list; `refresh` loads it anew from the top. */
-export function riskList({ onSignedOut }) {
-  const list = { onSignedOut, q: "", onlyAbove: false, aborter: null, ...frame() };
-  list.search.addEventListener("input", debounced(() => {
-    if (list.search.value.trim() === list.q) return;
-    list.q = list.search.value.trim();
-    reload(list);
-  }));
-  list.form.addEventListener("submit", (event) => event.preventDefault());
-  for (const button of list.filters) button.addEventListener("click", () => choose(list, button));
-  list.more.addEventListener("click", () => load(list));
-  return { root: list.root, refresh: () => reload(list) };
-}
+export const customersView = {
+  path: "customers",
+  section: "customers",
+  title: "Customers",
+  open(page) {
+    const list = { page, onSignedOut: page.expired, q: "", onlyAbove: false, aborter: null, ...frame() };
+    list.search.addEventListener("input", debounced(() => {
+      if (list.search.value.trim() === list.q) return;
+      list.q = list.search.value.trim();
+      reload(list);
+    }));
+    list.form.addEventListener("submit", (event) => event.preventDefault());
+    for (const button of list.filters) button.addEventListener("click", () => choose(list, button));
+    list.more.addEventListener("click", () => load(list));
+    const refresh = () => page.busy(reload(list));
+    refresh();
+    return { root: h("div", { class: "page" }, heading("Customers"), list.root), refresh };
+  },
+};
 
 function frame() {
   const search = h("input", { id: "search", type: "search", placeholder: "id or name@…", autocomplete: "off", spellcheck: "false", maxlength: 200 });

@@ -1,23 +1,24 @@
-// The overview: cards, distribution, factors, the list, the model. It loads its figures together and can be refreshed.
+// The overview: cards, distribution, factors. It loads its figures together and can be refreshed.
 
 import { ApiError, get, post } from "../api.js";
 import { failure, h, loading, panel, show } from "../dom.js";
-import { count } from "../format.js";
+import { count, day } from "../format.js";
+import { heading } from "../frame/page.js";
 import { cards } from "./cards.js";
 import { distribution, factors, segments, segmentsFromCuts } from "./figures.js";
-import { riskList } from "./list.js";
-import { modelFigures } from "./model.js";
 
-/** The overview; `refresh` loads every figure anew without emptying the page first. */
-export function dashboardView({ user, work, onSignedOut, onFigures }) {
-  const mayRun = user.role !== "viewer";
-  const view = { mayRun, work, onSignedOut, onFigures, ...frame(mayRun, work) };
-  view.list = riskList({ onSignedOut });
-  view.listPlace.append(view.list.root);
-  const refresh = () => load(view);
-  refresh();
-  return { root: view.root, refresh, work: () => updateButtons(view) };
-}
+export const overviewView = {
+  path: "",
+  section: "overview",
+  title: "Overview",
+  open(page) {
+    const { mayRun, work } = page;
+    const view = { page, mayRun, work, ...frame(mayRun, work) };
+    const refresh = () => page.busy(load(view));
+    refresh();
+    return { root: view.root, refresh, work: () => updateButtons(view) };
+  },
+};
 
 function frame(mayRun, work) {
   const score = h("button", { type: "button", class: "main", onclick: () => work.start("score") }, "Score customers now");
@@ -27,18 +28,13 @@ function frame(mayRun, work) {
   const spread = panel("Distribution of risk", {
     id: "distribution", note: "How many active customers have which probability of leaving.",
   });
-  const weights = panel("What weighs most", { id: "factors", note: "The five features that move the model's predictions most." });
-  const model = panel("Model", { id: "model", wide: true, note: "How good the live model is, on records it was not trained on." });
-  const listPlace = h("div", {});
+  const weights = panel("What weighs most", { id: "factors", note: "The five features that the model's predictions depend on most." });
   const start = h("div", {});
   const root = h("div", { class: "page" },
-    h("div", { class: "title-row" },
-      h("div", {}, h("h1", { tabindex: -1 }, "Churn risk"), subtitle),
-      mayRun && h("div", { class: "buttons" }, train, score)),
+    heading("Churn risk", { note: subtitle, actions: mayRun ? [train, score] : [] }),
     start, cardRow,
-    h("div", { class: "columns uneven" }, spread.root, weights.root),
-    listPlace, model.root);
-  return { root, score, train, subtitle, cardRow, spread: spread.body, weights: weights.body, model: model.body, listPlace, start };
+    h("div", { class: "columns uneven" }, spread.root, weights.root));
+  return { root, score, train, subtitle, cardRow, spread: spread.body, weights: weights.body, start };
 }
 
 function updateButtons({ score, train, work }) {
@@ -46,18 +42,17 @@ function updateButtons({ score, train, work }) {
 }
 
 async function load(view) {
-  const listed = view.list.refresh();
-  const names = ["metrics", "distribution", "features", "segments", "performance", "status", "schema"];
+  const names = ["metrics", "distribution", "features", "segments", "status", "schema"];
   const asked = [
     get("/api/dashboard/metrics"), get("/api/dashboard/distribution"), get("/api/dashboard/features"), askSegments(view.mayRun),
-    get("/api/predictions/performance"), get("/api/model/status"), get("/api/schema"),
+    get("/api/model/status"), get("/api/schema"),
   ];
   const settled = await Promise.allSettled(asked);
   const lost = settled.find((s) => s.reason instanceof ApiError && s.reason.isSignedOut);
-  if (lost) return view.onSignedOut();
+  if (lost) return view.page.expired();
+  if (!view.page.isOpen) return;
   const found = Object.fromEntries(names.map((name, i) => [name, settled[i]]));
   draw(view, found);
-  await listed;
 }
 
 /** Segments are asked for by those who may; others get them from what the two limits catch. */
@@ -80,9 +75,7 @@ function draw(view, found) {
   place(view.spread, ["distribution", "segments", "metrics"], (buckets, parts, { predictedChurners: p, riskLevels }) =>
     [...distribution(buckets, { cut: p.cut, asOf: p.as_of, version: p.model_version }), ...segments(parts, riskLevels)]);
   place(view.weights, ["features", "status"], (rows, status) => factors(rows, status));
-  place(view.model, ["performance", "status"], modelFigures);
   place(view.start, ["metrics", "status", "schema"], () => firstSteps(view, where));
-  view.listPlace.hidden = !where.isScored;
   if (found.metrics.status === "fulfilled") subtitle(view, found.metrics.value, found.schema.value);
   updateButtons(view);
 }
@@ -97,13 +90,12 @@ function whereWeAre({ metrics, status, schema }) {
   };
 }
 
-function subtitle(view, { predictedChurners: p, modelAuc }, schema) {
+function subtitle(view, { predictedChurners: p }, schema) {
   const parts = p.as_of
-    ? [`${count(p.customers)} active customers`, `data of ${p.as_of}`, `model ${p.model_version}`]
+    ? [`${count(p.customers)} active customers`, `data of ${day(p.as_of)}`, `model ${p.model_version}`]
     : ["Nobody is scored yet"];
   show(view.subtitle, parts.join(" · "),
     schema?.is_demo ? h("span", { class: "badge", title: "Simulated subscribers, made for the demo" }, "simulated demo data") : null);
-  view.onFigures({ asOf: p.as_of, version: p.model_version ?? modelAuc.version });
 }
 
 /** First steps, shown while there is nothing else to show. */

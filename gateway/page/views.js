@@ -1,0 +1,35 @@
+// Every view of the page. A view is a module under views/ that exports one object:
+//
+//   export const liveView = {
+//     path: "model/live",      // after #/; ":name" stands for a parameter
+//     section: "model",        // the entry of the side bar that it stands under
+//     title: "Live",           // tab, breadcrumb and title of the window; a view without a tab has `tab: false`
+//     open(page) {             // draws itself and loads by page.load; see frame/page.js
+//       return { root, refresh };   // refresh is called when the address's state or the figures have changed
+//     },
+//   };
+
+import { customerView } from "./views/customer.js";
+import { customersView } from "./views/customers.js";
+import { modelView } from "./views/model.js";
+import { overviewView } from "./views/overview.js";
+
+/** The side bar, from above; a section is shown once it has a view. */
+export const SECTIONS = [
+  { id: "overview", title: "Overview" },
+  { id: "customers", title: "Customers" },
+  { id: "segments", title: "Segments" },
+  { id: "value", title: "Value" },
+  { id: "model", title: "Model" },
+  { id: "campaigns", title: "Campaigns" },
+  { id: "data", title: "Data" },
+  { id: "people", title: "People" },
+];
+
+/** The first view of a section is where its entry leads; tabs stand in this order. */
+export const VIEWS = [
+  overviewView,
+  customersView,
+  customerView,
+  modelView,
+];

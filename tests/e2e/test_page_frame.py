@@ -1,0 +1,128 @@
+"""What stands around every view: where one is, how one gets elsewhere, and help on what is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e import definitions
+from tests.e2e.conftest import Visitor
+from tests.stack import Stack
+
+browser = (pytest.mark.browser, pytest.mark.xdist_group("browser"))
+PAGE = definitions.ROOT / "gateway" / "page"
+
+
+def marked(test: Callable[..., None]) -> Callable[..., None]:
+    """A test that needs a browser; the others of this file read the page's modules."""
+    for mark in browser:
+        test = mark(test)
+    return test
+
+
+# --- the modules ------------------------------------------------------------------------------------------------------
+
+
+def test_the_definitions_on_the_page_are_those_of_the_docs() -> None:
+    assert definitions.TERMS.read_text(encoding="utf-8") == definitions.module()
+    assert all(term["text"] for term in definitions.definitions().values())
+
+
+def test_every_figure_that_offers_help_names_a_term_that_is_defined() -> None:
+    asked = {
+        term for file in PAGE.rglob("*.js") for term in re.findall(r'\b(?:help\(|term: )"([a-z-]+)"', file.read_text())
+    }
+    assert asked
+    assert asked <= definitions.definitions().keys()
+
+
+def test_the_modules_of_the_page_stay_small_and_write_no_markup() -> None:
+    modules = list(PAGE.rglob("*.js"))
+    assert {file.name: n for file in modules if (n := len(file.read_text().splitlines())) > 300} == {}
+    markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|\.style\b"
+    assert [file.name for file in modules if re.search(markup, file.read_text())] == []
+
+
+# --- in the browser ---------------------------------------------------------------------------------------------------
+
+
+@marked
+def test_the_side_bar_leads_to_every_section_and_says_where_one_is(visitor: Visitor) -> None:
+    visitor.sign_in()
+    names = visitor.texts(".side-nav a")
+    assert names[:2] == ["Overview", "Customers"]
+    for name in [*names[1:], names[0]]:
+        visitor.page.click(f".side-nav >> text={name}")
+        visitor.ready()
+        assert visitor.texts(".side-nav a[aria-current=page]") == [name]
+        assert visitor.page.evaluate("document.activeElement.tagName") == "H1"
+        assert visitor.page.locator("[role=alert]:not(:empty)").count() == 0
+
+
+@marked
+def test_a_key_opens_the_search_and_it_finds_views_commands_and_customers(visitor: Visitor) -> None:
+    visitor.sign_in()
+    visitor.page.keyboard.press("/")
+    visitor.page.keyboard.type("model")
+    visitor.page.wait_for_selector("#palette-list >> text=Model")
+    visitor.page.keyboard.press("Escape")
+    visitor.page.keyboard.press("Control+k")
+    visitor.page.keyboard.type("usr_331092")
+    visitor.page.wait_for_selector("#palette-list [role=option] >> text=usr_331092")
+    assert "Customer" in visitor.text("#palette-list [role=option][aria-selected=true]")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("#facts")
+    assert visitor.page.url.endswith("#/customers/usr_331092")
+    assert visitor.texts(".crumbs li") == ["Customers", "usr_331092"]
+    visitor.page.click(".crumbs a")
+    visitor.ready()
+    assert visitor.text("h1") == "Customers"
+
+
+@marked
+def test_an_address_that_leads_nowhere_says_so(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/nonsense")
+    assert visitor.text("h1") == "No such page"
+    assert "#/nonsense" in visitor.text("main")
+    assert visitor.page.title() == "No such page – RetainStream"
+
+
+@marked
+def test_the_chosen_theme_stays_and_is_there_before_the_first_paint(visitor: Visitor) -> None:
+    visitor.sign_in()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = visitor.page.evaluate(ground)
+    visitor.page.click("#theme")
+    dark = visitor.page.evaluate(ground)
+    assert dark != light
+    visitor.page.reload()
+    visitor.ready()
+    assert visitor.page.evaluate(ground) == dark
+    assert visitor.text("#theme") == "Light"
+
+
+@marked
+def test_a_figures_definition_is_one_press_away_and_focus_comes_back(visitor: Visitor) -> None:
+    visitor.sign_in()
+    button = visitor.page.locator("main .help").first
+    button.focus()
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("#help:popover-open")
+    term = definitions.definitions()[str(button.get_attribute("data-term"))]
+    assert visitor.text("#help h2") == term["title"]
+    assert visitor.texts("#help > p")[0] == term["text"][0]
+    visitor.page.keyboard.press("Escape")
+    assert visitor.page.evaluate("document.activeElement.className") == "help"
+
+
+@marked
+def test_on_a_phone_the_sections_are_behind_a_button(visit: Callable[..., Visitor], stack: Stack) -> None:
+    visitor = visit(stack, viewport={"width": 390, "height": 780}).sign_in()
+    assert visitor.page.is_hidden(".side-nav")
+    visitor.page.click("text=Menu")
+    visitor.page.click(".side-nav >> text=Customers")
+    visitor.ready()
+    assert visitor.text("h1") == "Customers"
+    assert visitor.page.is_hidden(".side-nav")
