@@ -238,6 +238,8 @@ def forget(connection: Connection, schema: Schema) -> None:
         tables.present_ranks,
         tables.present_changes,
         tables.score_bins,
+        tables.outcome_bins,
+        tables.measured_runs,
         tables.ledger,
         tables.scoring_runs,
         tables.population_history,

@@ -153,7 +153,12 @@ def matured_dates(connection: Connection, today: str) -> list[str]:
     return matured(connection, today).dates
 
 
-def _known(connection: Connection, days: Iterable[str], today: str) -> list[str]:
+def windows_over(connection: Connection, today: str) -> list[str]:
+    """Return the snapshot dates whose ends are known up to 30 days after them; of some, the grace gap is missing."""
+    return _known(connection, snapshot_dates(connection), today, grace=0)
+
+
+def _known(connection: Connection, days: Iterable[str], today: str, grace: int = GRACE_DAYS) -> list[str]:
     """Return the days whose ends are known: told exactly, or dated by absence near enough to the horizon's end."""
     by = case((k.c.source == "full", 1), else_=0)
     newest = {row[0]: row[1] for row in connection.execute(select(by, func.max(k.c.day)).group_by(by))}
@@ -161,7 +166,7 @@ def _known(connection: Connection, days: Iterable[str], today: str) -> list[str]
     fulls = full_snapshots(connection)
 
     def is_known(day: str) -> bool:
-        needed = days_later(day, HORIZON_DAYS + GRACE_DAYS)
+        needed = days_later(day, HORIZON_DAYS + grace)
         return needed <= exact or (needed <= absent and _is_near(days_later(day, HORIZON_DAYS), fulls))
 
     return [day for day in days if is_known(day)]

@@ -19,6 +19,7 @@ from database.tables.customer_base import (
     subscriptions,
     withdrawn_ends,
 )
+from database.tables.monitoring import measured_runs, outcome_bins
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
     is_finished,
@@ -49,10 +50,12 @@ __all__ = [
     "jobs",
     "known_ends",
     "ledger",
+    "measured_runs",
     "metadata",
     "model_metrics",
     "model_timeline",
     "models",
+    "outcome_bins",
     "outcomes",
     "population_history",
     "prediction_date",

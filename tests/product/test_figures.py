@@ -299,8 +299,8 @@ def _auc(scores: list[float], labels: list[int]) -> float:
     return (total - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
 
 
-@pytest.mark.parametrize("view", ["live", "test", ""])
-def test_a_view_of_the_performance_is_refused_until_live_performance_is_measured(stack: Stack, view: str) -> None:
+@pytest.mark.parametrize("view", ["test", "", "LIVE"])
+def test_an_unknown_view_of_the_performance_is_refused_and_named(stack: Stack, view: str) -> None:
     answer = stack.analyst().get(f"/api/predictions/performance?view={view}")
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["field"] == "view"

@@ -111,7 +111,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/model/versions": ("",),
     "GET /api/model/versions/{version}": ("",),
     "GET /api/model/versions/{version}/report": ("",),
-    "GET /api/predictions/performance": ("",),
+    "GET /api/predictions/performance": ("", "?view=live", "?view=live&by=segment"),
     "GET /api/predictions/results": ("",),
     "GET /api/schema": ("",),
 }

@@ -6,17 +6,19 @@ Law: a run is a job; a single score is explained and never written to the ledger
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
-from flask import Response, request
+from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from database.models import models
 from database.scoring import score_figures
-from gateway.openapi import Body, answers, blueprint, ok
+from gateway.openapi import Body, Query, answers, blueprint, ok
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import Balanced, RunOut, SampleBody
 from gateway.services import kinds
+from gateway.services.monitoring import performance as live_performance
+from gateway.services.monitoring.performance import By, LivePerformance
 from gateway.services.scoring import lookups, reasons
 from gateway.services.scoring.reasons import Explained
 from gateway.web_environment import environment
@@ -64,6 +66,14 @@ class Performance(BaseModel):
     prevalence: float | None
     n: int | None
     balanced: Balanced | None
+
+
+class PerformanceQuery(Query):
+    """Which performance, and of live performance which groups."""
+
+    view: Literal["held-out", "live"] = Field("held-out", description="On held-out rows, or what has happened since")
+    by: By = Field("run", description="Groups of view=live; segments are those of the newest version that has matured")
+    limit: int = Field(24, ge=1, le=100, description="Groups of view=live, newest first")
 
 
 def _named(field: str, kind: str) -> dict[str, Any]:
@@ -134,12 +144,15 @@ def generate(body: SampleBody) -> Response:
     return answer_job(kinds.SCORE, body.params(), default_wait_s=GENERATE_WAIT_S, done=ok)
 
 
-@bp.get("/performance", summary="Performance of the live model", responses=answers(Performance, also=(422,)))
-def performance() -> Response:
-    """Held-out figures: natural prevalence first, balanced beside it. `view` is refused."""
-    if "view" in request.args:
-        raise invalid("view", "live performance is not measured yet; leave view out for the held-out figures")
+@bp.get("/performance", summary="Performance, promised or live", responses=answers(Performance | LivePerformance))
+def performance(query: PerformanceQuery) -> Response:
+    """Held-out figures of the live model: natural prevalence first, balanced beside it.
+
+    With `view=live`: what the predictions of the past were worth, newest group first.
+    """
     with environment().database.read() as connection:
+        if query.view == "live":
+            return ok(live_performance.read(connection, query.by, query.limit))
         live = models.live(connection)
     report = live.figures if live else {}
     test = report.get("test") or {}

@@ -20,6 +20,7 @@ from database.scoring.run_writer import refresh_roll_up
 from gateway.services.importing import uploads
 from gateway.services.jobs import locks
 from gateway.services.jobs.work import Work
+from gateway.services.monitoring import measuring
 from gateway.services.scoring import outcomes
 from shared.errors import DiskFull
 
@@ -80,10 +81,11 @@ def _renew(work: Work, *published: Pending) -> None:
 
 
 def refresh_figures(work: Work) -> None:
-    """Recompute the figures that depend only on the facts: churn by period, outcomes, the roll-up of present scores."""
+    """Recompute the figures that follow from the facts: churn by period, outcomes, live performance, the roll-up."""
     with work.database.read() as connection:
         periods = churn_history.measure(connection)
     with work.database.write() as connection:
         churn_history.store(connection, periods)
     outcomes.settle(work)
+    measuring.measure(work)
     refresh_roll_up(work.database)

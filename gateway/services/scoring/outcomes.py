@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from database.customers import facts, maturity
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Connection
+from database.monitoring import outcome_bins
 from database.scoring import runs
 from gateway.services.jobs.work import Work
 from shared.clock import iso
@@ -59,3 +60,4 @@ def _append(work: Work, run_id: int, found: Sequence[tuple[int, int]]) -> None:
         at += len(part)
         with pace.timed(work.database.write()) as connection:
             runs.add_outcomes(connection, run_id, part, iso(work.clock()))
+            outcome_bins.forget(connection, run_id)

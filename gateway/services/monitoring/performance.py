@@ -1,0 +1,224 @@
+"""Live performance: what the ledger's predictions were worth, by run, month, model version or segment.
+
+Law: a prediction whose outcome is not known is counted as pending, never as retained; a figure without the grace gap is
+called provisional; each figure stands beside its n, its interval and what training promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from database.engine.session import Connection
+from database.models import models
+from database.monitoring import outcome_bins
+from database.monitoring.outcome_bins import Bin, Run, Stage
+from gateway.services.monitoring.figures import figures
+from shared.contracts.report import LevelSpread
+from shared.expected_leavers import interval_of_periods
+
+By = Literal["run", "month", "version", "segment"]
+NO_LEVEL = "The interval holds chance alone: the model knows too few periods for the spread of its level."
+MIXED = "Several versions: each has an interval of its own, by version."
+
+Interval = tuple[float, float]
+
+
+class Estimate(BaseModel):
+    """A figure and its 95 % interval over these customers, given their scores."""
+
+    value: float | None
+    interval: Interval | None
+
+
+class Promise(BaseModel):
+    """What training promised: the version's figures on its held-out rows."""
+
+    version: str
+    n: int
+    prevalence: float
+    auc: float | None
+    auc_interval: Interval | None
+    log_loss: float
+    brier: float
+    ece: float
+    lift_at_10_percent: float | None
+    precision: float | None
+    recall: float | None
+    observed_expected: float | None
+    observed_expected_interval: Interval | None
+    slope: float | None
+    slope_interval: Interval | None
+
+
+class Group(BaseModel):
+    """Predictions whose outcomes are known, with their figures."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    runs: list[int]
+    as_of: tuple[str, str] = Field(description="First and last date of the runs")
+    versions: list[str]
+    feature: str | None = Field(description="Of a segment: the category")
+    value: str | None = Field(description="Of a segment: the category's value; null where it is unknown")
+    stage: Stage = Field(description="provisional: the 30 days are over, the grace gap is not; some may come back")
+    counted: bool = Field(description="Whether months, versions and segments hold its rows too")
+    n: int
+    leavers: int
+    expected: float = Field(description="Sum of p")
+    expected_interval: Interval | None = Field(description="95 %, as said on the day: chance and the level's spread")
+    expected_note: str | None
+    as_expected: bool | None = Field(description="Whether the leavers are within `expected_interval`")
+    without_outcome: int | None = Field(description="Predictions left out, whose outcome is unknown")
+    threshold: float | None = Field(description="Decision threshold; null for several versions")
+    listed: int = Field(description="Predictions at or above the threshold")
+    prevalence: Estimate
+    observed_expected: Estimate
+    auc: Estimate
+    log_loss: Estimate
+    brier: Estimate
+    slope: Estimate
+    ece: float | None
+    ece_by_chance: float | None = Field(description="The mean ECE on as many rows if every p were true")
+    lift_at_10_percent: Estimate
+    precision: Estimate
+    recall: Estimate
+    promised: Promise | None = Field(description="Null for several versions")
+
+
+class Pending(BaseModel):
+    """Predictions whose outcome is not known yet; they are in no figure."""
+
+    runs: int
+    predictions: int
+    expected: float = Field(description="Sum of their p")
+    oldest: str | None = Field(description="Date of the oldest such run")
+
+
+class LivePerformance(BaseModel):
+    """Predictions of the ledger beside what happened, newest first."""
+
+    view: Literal["live"]
+    by: By
+    groups: list[Group]
+    pending: Pending
+    note: str | None = Field(description="Why there are no groups")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A version's promise and the spread of its level."""
+
+    promise: Promise | None
+    level: LevelSpread | None
+
+
+NOTHING = (
+    "No prediction has matured yet: outcomes are known once the ends of the 30 days after a run, and of the 30 days of "
+    "the grace gap, are known."
+)
+
+
+def read(connection: Connection, by: By, limit: int) -> LivePerformance:
+    """Return the newest groups, at most `limit` of them."""
+    runs = outcome_bins.finished_runs(connection)
+    groups = list(groups_of(connection, runs, by, limit))
+    return LivePerformance(view="live", by=by, groups=groups, pending=pending(runs), note=None if groups else NOTHING)
+
+
+def groups_of(connection: Connection, runs: Sequence[Run], by: By, limit: int) -> Iterator[Group]:
+    """Yield the groups of measured runs, newest first."""
+    said = {version: said_by(models.get(connection, version)) for version in {run.version for run in runs if run.stage}}
+    measured = [run for run in reversed(runs) if run.stage]
+    if by == "segment":
+        yield from _segments(connection, measured, said, limit)
+        return
+    parts = [[run] for run in measured] if by == "run" else _parts([r for r in measured if r.is_counted], by)
+    for part in parts[:limit]:
+        bins = outcome_bins.total_bins(connection, [run.id for run in part])
+        yield _group(part, bins, said)
+
+
+def pending(runs: Sequence[Run]) -> Pending:
+    """Count the predictions of runs that have not matured."""
+    waiting = [run for run in runs if run.stage != "matured"]
+    return Pending(
+        runs=len(waiting),
+        predictions=sum(run.customers for run in waiting),
+        expected=sum(run.expected for run in waiting),
+        oldest=waiting[0].as_of if waiting else None,
+    )
+
+
+def _parts(runs: Sequence[Run], by: By) -> list[list[Run]]:
+    def key(run: Run) -> tuple[str, str]:
+        return (run.as_of[:7] if by == "month" else run.version), str(run.stage)
+
+    return [list(part) for _, part in groupby(sorted(runs, key=lambda r: (r.as_of, r.id), reverse=True), key=key)]
+
+
+def _segments(connection: Connection, runs: Sequence[Run], said: Mapping[str, Said], limit: int) -> Iterator[Group]:
+    """Yield the segments of the newest version that has matured."""
+    matured = [run for run in runs if run.is_counted and run.stage == "matured"]
+    of_version = [run for run in matured if run.version == matured[0].version]
+    rows = outcome_bins.segment_bins(connection, [run.id for run in of_version])
+    for number, ((feature, value), part) in enumerate(groupby(rows, key=lambda row: (row[0], row[1]))):
+        if number < limit:
+            # Months add up: their levels are taken as one, so the interval is a little wide.
+            yield _group(of_version, {0: [Bin(*row[2:]) for row in part]}, said, (feature, value))
+
+
+def _group(
+    runs: Sequence[Run],
+    bins: Mapping[int, Sequence[Bin]],
+    said: Mapping[str, Said],
+    segment: tuple[str, str] | None = None,
+) -> Group:
+    found = figures([each for part in bins.values() for each in part])
+    versions = sorted({run.version for run in runs})
+    of_one = said[versions[0]] if len(versions) == 1 else None
+    level = of_one.level if of_one else None
+    variances = [figures(part).variance for part in bins.values()] if len(bins) > 1 else [found.variance]
+    interval = interval_of_periods(found.expected, variances, level) if of_one else None
+    known = level is not None and level.sigma is not None
+    return Group(
+        runs=[run.id for run in runs],
+        as_of=(runs[-1].as_of, runs[0].as_of),
+        versions=versions,
+        feature=segment[0] if segment else None,
+        value=(segment[1] or None) if segment else None,
+        stage=runs[0].stage or "provisional",
+        counted=all(run.is_counted for run in runs),
+        expected_interval=interval,
+        expected_note=MIXED if of_one is None else None if known else NO_LEVEL,
+        as_expected=None if interval is None else interval[0] <= found.leavers <= interval[1],
+        without_outcome=None if segment else sum(run.without_outcome or 0 for run in runs),
+        threshold=runs[0].threshold if of_one else None,
+        promised=of_one.promise if of_one else None,
+        **{name: value for name, value in asdict(found).items() if name in Group.model_fields},
+    )
+
+
+def said_by(model: models.Model | None) -> Said:
+    """Return what the report of a version's training promised."""
+    if model is None or model.report is None:
+        return Said(None, None)
+    report, test = model.report, model.report["test"]
+    level = report.get("level")
+    check: Mapping[str, Any] = report.get("calibration") or {}
+    told = {name: test[name] for name in ("n", "prevalence", "auc", "log_loss", "brier", "ece", "precision", "recall")}
+    promise = Promise(
+        version=model.version,
+        **told,
+        lift_at_10_percent=test["lift_at_10_percent"],
+        auc_interval=(report.get("intervals") or {}).get("auc"),
+        observed_expected=check.get("ratio"),
+        observed_expected_interval=check.get("ratio_interval"),
+        slope=check.get("slope"),
+        slope_interval=check.get("slope_interval"),
+    )
+    return Said(promise, None if level is None else LevelSpread.model_validate(level))
