@@ -56,11 +56,11 @@ def life_table(connection: Connection, today: str) -> LifeTable | None:
     dates, first_start = facts.snapshot_dates(connection), facts.first_start(connection)
     if not dates or first_start is None or first_start >= dates[0]:
         return None
-    end = _month_of(days_later(today, 1))
-    begin = max(_month_of(days_later(dates[0], -1)) + 1, end - MONTHS)
+    end = month_of(days_later(today, 1))
+    begin = max(month_of(days_later(dates[0], -1)) + 1, end - MONTHS)
     if begin >= end:
         return None
-    spans = _spans(connection, _name(begin))
+    spans = _spans(connection, month_name(begin))
     at_risk: Counter[int] = Counter()
     left: Counter[int] = Counter()
     for month in range(begin, end):
@@ -77,8 +77,8 @@ def life_table(connection: Connection, today: str) -> LifeTable | None:
     return LifeTable(
         rows=[AtAge(months - 0.5, at_risk[months], left[months]) for months in sorted(at_risk)],
         ages=[months - 0.5 for months in _medians_of_tenths(of_last)],
-        first_month=_name(begin),
-        last_month=_name(end - 1),
+        first_month=month_name(begin),
+        last_month=month_name(end - 1),
     )
 
 
@@ -86,9 +86,9 @@ def _spans(connection: Connection, since: str) -> Sequence[tuple[int, int, int]]
     """Month of the start, month of the end and number of the subscriptions that had not ended before a month."""
     start, stop = func.substr(s.c.started_at, 1, 7).label("start"), func.substr(s.c.ended_at, 1, 7).label("stop")
     query = select(start, stop, func.count()).where(or_(s.c.ended_at.is_(None), s.c.ended_at >= since))
-    never = _month_of(facts.NEVER + "-12")
+    never = month_of(facts.NEVER + "-12")
     return [
-        (_month_of(row[0]), never if row[1] is None else _month_of(row[1]), row[2])
+        (month_of(row[0]), never if row[1] is None else month_of(row[1]), row[2])
         for row in connection.execute(query.group_by("start", "stop"))
     ]
 
@@ -100,9 +100,11 @@ def _medians_of_tenths(counts: Counter[int]) -> Iterator[int]:
         yield values[bisect_left(reached, (tenth + 0.5) / TENTHS * reached[-1])]
 
 
-def _month_of(day: str) -> int:
+def month_of(day: str) -> int:
+    """Return the number of a date's month, counted from year 0."""
     return int(day[:4]) * 12 + int(day[5:7]) - 1
 
 
-def _name(month: int) -> str:
+def month_name(month: int) -> str:
+    """Return a month as ``"2026-01"``."""
     return f"{month // 12:04}-{month % 12 + 1:02}"

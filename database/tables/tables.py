@@ -35,6 +35,7 @@ from database.tables.scoring import (
     scoring_runs,
     with_scores,
 )
+from database.tables.segments import cohort_months, group_churn, segments
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
 from database.tables.work import jobs, workers
 
@@ -42,9 +43,11 @@ __all__ = [
     "api_keys",
     "audit_log",
     "base",
+    "cohort_months",
     "customer_snapshots",
     "customers",
     "feature_importance",
+    "group_churn",
     "imports",
     "is_finished",
     "jobs",
@@ -69,6 +72,7 @@ __all__ = [
     "schema_versions",
     "score_bins",
     "scoring_runs",
+    "segments",
     "subscriptions",
     "users",
     "with_scores",

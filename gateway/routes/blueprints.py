@@ -11,6 +11,7 @@ from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs
 from gateway.routes.models import model, training
 from gateway.routes.scoring import predictions
+from gateway.routes.segments import cohorts, segments, summaries
 
 ALL_BLUEPRINTS = (
     health.bp,
@@ -30,5 +31,8 @@ ALL_BLUEPRINTS = (
     training.bp,
     jobs.bp,
     schema.bp,
+    segments.bp,
+    summaries.bp,
+    cohorts.bp,
     pages.bp,
 )

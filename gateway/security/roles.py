@@ -17,15 +17,16 @@ from gateway.settings import Role
 from shared.errors import Forbidden
 
 Access = Role | Literal["public"]
-#: Whose data a route serves: everybody's, the caller's own account's (the use case reads no other), or jobs'
-#: (`job_access` checks each job).
-Ownership = Literal["everybody's", "own account", "jobs", "own job"]
+#: Whose data a route serves: everybody's, the caller's own account's (the use case reads no other), the caller's own
+#: and what others share (`database.segments.segments`), or jobs' (`job_access` checks each job).
+Ownership = Literal["everybody's", "own account", "own and shared", "jobs", "own job"]
 ALL: Ownership = "everybody's"
 ACCOUNT: Ownership = "own account"
+SHARED: Ownership = "own and shared"
 JOBS: Ownership = "jobs"
 OWN_JOB: Ownership = "own job"
 #: The ownerships allowed for a route whose path has one of these parameters.
-_OWNED: Mapping[str, tuple[Ownership, ...]] = {"job_id": (JOBS, OWN_JOB), "key_id": (ACCOUNT,)}
+_OWNED: Mapping[str, tuple[Ownership, ...]] = {"job_id": (JOBS, OWN_JOB), "key_id": (ACCOUNT,), "segment_id": (SHARED,)}
 Scopes = tuple[Scope, ...]
 NO_KEY: Scopes = ()
 READ: Scopes = ("read",)
@@ -66,6 +67,8 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/customers/<customer_id>/history",
         "GET /api/customers/high-risk",
         "GET /api/customers/movers",
+        "GET /api/dashboard/churn-change",
+        "GET /api/dashboard/cohorts",
         "GET /api/dashboard/distribution",
         "GET /api/dashboard/features",
         "GET /api/dashboard/history",
@@ -81,6 +84,16 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/predictions/performance",
         "GET /api/predictions/results",
         "GET /api/schema",
+        "GET /api/segments/summary",
+    ),
+    ("viewer", READ, SHARED): (
+        "GET /api/segments",
+        "GET /api/segments/<int:segment_id>",
+    ),
+    ("analyst", NO_KEY, SHARED): (
+        "POST /api/segments",
+        "PATCH /api/segments/<int:segment_id>",
+        "DELETE /api/segments/<int:segment_id>",
     ),
     ("analyst", NO_KEY, ACCOUNT): ("POST /api/auth/keys",),
     ("analyst", NO_KEY, ALL): ("POST /api/model/train",),

@@ -16,6 +16,7 @@ from ml_service.arrays import Floats, Labels
 from ml_service.evaluation.level import chance_of_so_few, level_set_free
 from shared.contracts.api import CalibrationCheck, LevelSpread
 from shared.expected_leavers import interval
+from shared.wilson import Z95
 
 SLOPE = (0.9, 1.1)
 MAX_GAP, MAX_OVERCONFIDENCE, CONFIDENCE_BINS = 0.015, 0.03, 10
@@ -27,41 +28,6 @@ CHANCE_FACTOR = 1.9
 WARNING = 3.290527 / 1.959964
 #: Number of simulations of a perfectly calibrated model, and the maximum number of rows in each.
 PERFECT_DRAWS, PERFECT_ROWS = 1000, 20_000
-Z95 = 1.959964
-
-
-def wilson(positives: float, n: int) -> tuple[float, float]:
-    """Compute the 95 % Wilson interval of a rate.
-
-    Parameters
-    ----------
-    positives : float
-        Number of positive rows.
-    n : int
-        Number of rows.
-
-    Returns
-    -------
-    low, high : float
-        In [0, 1]; (0, 1) if there are no rows.
-
-    References
-    ----------
-    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American Statistical
-    Association 22 (1927).
-
-    Examples
-    --------
-    >>> low, high = wilson(8, 10)
-    >>> round(low, 4), round(high, 4)
-    (0.4902, 0.9433)
-    """
-    if n == 0:
-        return 0.0, 1.0
-    rate, z2 = positives / n, Z95**2
-    middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * np.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def check(

@@ -9,8 +9,8 @@ import numpy as np
 
 from ml_service import metrics
 from ml_service.arrays import Floats, Labels
-from ml_service.evaluation.calibration_checks import wilson
 from shared.contracts.report import Curve, Curves, Reliability
+from shared.wilson import wilson
 
 MAX_POINTS = 101
 

@@ -96,6 +96,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/customers/import": ("?limit=5",),
     "GET /api/customers/import/{job_id}/rejects": ("",),
     "GET /api/customers/movers": ("?limit=10", "?direction=down&limit=10"),
+    "GET /api/dashboard/churn-change": ("", "?by=tenure_months"),
+    "GET /api/dashboard/cohorts": ("", "?limit=3"),
     "GET /api/dashboard/distribution": ("",),
     "GET /api/dashboard/features": ("",),
     "GET /api/dashboard/history": ("",),
@@ -114,6 +116,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/predictions/performance": ("", "?view=live", "?view=live&by=segment"),
     "GET /api/predictions/results": ("",),
     "GET /api/schema": ("",),
+    "GET /api/segments": ("?limit=10",),
+    "GET /api/segments/summary": ("?by=plan", "?by=risk", "?by=tenure_months&plan=Standard"),
 }
 ADMINISTRATORS = ("GET /api/audit", "GET /api/users")
 ANALYSTS = ("GET /api/customers/import", "GET /api/customers/import/{job_id}/rejects", "GET /api/jobs/{job_id}/file")
@@ -171,6 +175,16 @@ def _key(person: Person) -> None:
     made = person.ask("POST /api/auth/keys", json={"name": "soak", "scopes": ["read"]}, expect=(201,))
     if made is not None:
         person.ask("DELETE /api/auth/keys/{key_id}", key_id=made["id"])
+
+
+def _segment(person: Person) -> None:
+    """Somebody saves a view, looks at it, changes it and deletes it."""
+    body = {"name": f"soak {person.chance.getrandbits(60)}", "query": "plan=Standard&sort=-revenue_at_risk"}
+    made = person.ask("POST /api/segments", json=body, expect=(201, 409))
+    if made is not None and "id" in made:
+        person.ask("GET /api/segments/{segment_id}", who="analyst", segment_id=made["id"])
+        person.ask("PATCH /api/segments/{segment_id}", segment_id=made["id"], json={"query": "risk=High"})
+        person.ask("DELETE /api/segments/{segment_id}", segment_id=made["id"])
 
 
 def _follow(person: Person, job: Any, *, who: str) -> None:
@@ -256,6 +270,7 @@ def _exports(person: Person) -> None:
 
 EXPORTS = tuple(f"GET /api/{what}/export{more}" for what in ("customers", "predictions") for more in ("", "/manifest"))
 SESSION = tuple(f"POST /api/auth/{what}" for what in ("register", "login", "refresh", "password", "logout"))
+SEGMENT = ("POST /api/segments", *(f"{method} /api/segments/{{segment_id}}" for method in ("GET", "PATCH", "DELETE")))
 SAMPLE = {"json": {"sample_size": 50}}
 TASKS: tuple[Task, ...] = (
     *(_read(route, queries) for route, queries in READS.items()),
@@ -266,6 +281,7 @@ TASKS: tuple[Task, ...] = (
         ("POST /api/predictions/what-if",), _score("POST /api/predictions/what-if", changes={"last_login_days": 1}), 20
     ),
     Task(SESSION, _session, 2),
+    Task(SEGMENT, _segment, 2),
     Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
     Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),
     Task(

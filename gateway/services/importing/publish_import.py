@@ -11,12 +11,13 @@ from typing import Any
 
 import structlog
 
-from database.customers import churn_history
+from database.customers import churn_history, customer_base
 from database.engine.interruption import interruptible
 from database.importing import imports
 from database.importing.import_writer import open_import, settle
 from database.importing.imports import Pending
 from database.scoring.run_writer import refresh_roll_up
+from database.segments import cohorts, group_churn
 from gateway.services.importing import uploads
 from gateway.services.jobs import locks
 from gateway.services.jobs.work import Work
@@ -81,11 +82,17 @@ def _renew(work: Work, *published: Pending) -> None:
 
 
 def refresh_figures(work: Work) -> None:
-    """Recompute the figures that follow from the facts: churn by period, outcomes, live performance, the roll-up."""
+    """Recompute the figures that follow from the facts: churn, cohorts, outcomes, live performance, the roll-up."""
+    today = work.clock().date().isoformat()
     with work.database.read() as connection:
         periods = churn_history.measure(connection)
+        present = customer_base.get(connection)
+        groups = group_churn.measure(connection, present.schema) if present else []
+        months = cohorts.measure(connection, today)
     with work.database.write() as connection:
         churn_history.store(connection, periods)
+        group_churn.store(connection, groups)
+        cohorts.store(connection, months)
     outcomes.settle(work)
     measuring.measure(work)
     refresh_roll_up(work.database)

@@ -6,7 +6,7 @@ with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from database.models import models
 from database.scoring import score_figures, value
 from database.scoring.expected_leavers import SAMPLE
 from database.scoring.runs import BINS, Published
-from database.scoring.value import PlanTotals
+from database.scoring.value import GroupTotals
 from shared.campaign_costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
 from shared.expected_leavers import interval
@@ -99,32 +99,45 @@ class AtRisk:
 
 @dataclass(frozen=True)
 class Assessment:
-    """Money at risk in a run, in all and by plan, with the lifetimes that it assumes and the level's spread.
+    """Money at risk in a run, in all and by group, with the lifetimes that it assumes and the level's spread.
 
+    `plans` are the groups by name, plans unless others were asked for, and `totals` their sums in the same order.
     `is_counted` is false where the model's table is a sample: nobody is counted then, and no contact pays for sure.
     """
 
     total: AtRisk
     plans: list[tuple[str | None, AtRisk]]
+    totals: list[GroupTotals]
     lifetimes: Lifetimes
     level: LevelSpread | None
     is_counted: bool
 
 
-def assess(connection: Connection, run: Published, terms: Terms) -> Assessment:
-    """Compute revenue and value at risk of the present scores; see docs/definitions.md#value-at-risk."""
+#: Sums customers by group, given the weights of the value of staying.
+Count = Callable[[Sequence[float]], list[GroupTotals]]
+
+
+def assess(connection: Connection, run: Published, terms: Terms, count: Count | None = None) -> Assessment:
+    """Compute revenue and value at risk of the present scores; see docs/definitions.md#value-at-risk.
+
+    Parameters
+    ----------
+    count
+        Sums the customers by group; everybody by plan if absent.
+    """
     model = models.get(connection, run.model_version)
     figures = model.figures if model else {}
     lifetimes, level = _lifetimes(run, figures.get("cohort")), _level(figures.get("level"))
     weights = payment_weights(lifetimes.hazards(terms.months), (1 + terms.discount) ** (1 / MONTHS_PER_YEAR) - 1)
-    found = [replace(plan, value=plan.value * terms.margin) for plan in value.by_plan(connection, run.run_id, weights)]
+    groups = count(weights) if count else value.by_plan(connection, run.run_id, weights)
+    found = [replace(each, value=each.value * terms.margin) for each in groups]
     horizon = figures.get("horizon_days")
     is_counted = figures.get("natural_rate") is not None or figures.get("training_period") is not None
-    plans = [(plan.plan, _at_risk([plan], horizon, level)) for plan in found]
-    total = _at_risk(found, horizon, level)
+    plans = [(plan.group, at_risk([plan], horizon, level)) for plan in found]
+    total = at_risk(found, horizon, level)
     if not is_counted:
         plans, total = [(name, _uncounted(each)) for name, each in plans], _uncounted(total)
-    return Assessment(total, plans, lifetimes, level, is_counted)
+    return Assessment(total, plans, found, lifetimes, level, is_counted)
 
 
 def _uncounted(found: AtRisk) -> AtRisk:
@@ -143,7 +156,8 @@ def _level(stored: Any) -> LevelSpread | None:
     return None if stored is None else LevelSpread.model_validate(stored)
 
 
-def _at_risk(plans: Sequence[PlanTotals], horizon: int | None, level: LevelSpread | None) -> AtRisk:
+def at_risk(plans: Sequence[GroupTotals], horizon: int | None, level: LevelSpread | None) -> AtRisk:
+    """Add up groups; a figure that can't be computed is None, with the reason."""
     customers, unpriced = sum(plan.customers for plan in plans), sum(plan.unpriced for plan in plans)
     currencies = sorted(each or "none" for each in frozenset[str | None]().union(*(p.currencies for p in plans)))
     reason = None

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from database.importing import apply_import
 from database.scoring import ranks, value
-from database.scoring.value import PlanTotals
+from database.scoring.value import GroupTotals
 from database.tables import tables
 from shared.lifetime import OWN_STEPS, payment_weights, value_given_staying
 from tests.database.facts import Facts, full_run
@@ -24,7 +24,7 @@ def give(here: Facts, customer_id: int, **values: str | int | None) -> None:
         connection.execute(update(tables.customers).where(tables.customers.c.id == customer_id).values(**values))
 
 
-def totals(here: Facts, run_id: int) -> list[PlanTotals]:
+def totals(here: Facts, run_id: int) -> list[GroupTotals]:
     with here.database.read() as connection:
         return value.by_plan(connection, run_id, payment_weights(LATER, 0.01))
 
@@ -40,9 +40,9 @@ def test_each_plan_is_the_plain_sum_over_its_customers(facts_of: Make) -> None:
     full_run(here.database, model, dict.fromkeys(ids, 0.9), prices=prices, kind="past", as_of="2026-05-30")
     found = totals(here, full_run(here.database, model, scores, prices=prices))
     assert [plan.customers for plan in found] == sorted((plan.customers for plan in found), reverse=True)
-    assert {plan.plan for plan in found} == {"Basic", "Premium", None}
+    assert {plan.group for plan in found} == {"Basic", "Premium", None}
     for plan in found:
-        of_plan = [each for each in ids if plans[each] == plan.plan]
+        of_plan = [each for each in ids if plans[each] == plan.group]
         staying = {e: value_given_staying([scores[e]] * (OWN_STEPS - 1) + LATER, 0.01) for e in of_plan}
         assert (plan.customers, plan.unpriced, plan.currencies) == (len(of_plan), 0, {"USD"})
         assert plan.expected == pytest.approx(sum(scores[each] for each in of_plan))

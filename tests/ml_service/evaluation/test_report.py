@@ -20,6 +20,7 @@ from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.reporting.html import report_page
 from ml_service.training.pipeline import Trained, train
 from shared.contracts.api import LevelSpread, TrainReport
+from shared.wilson import wilson
 from tests.ml_service.conftest import QUICK, Caller
 
 
@@ -112,7 +113,7 @@ def test_a_perfect_model_is_warned_of_in_at_most_3_of_60() -> None:
 
 
 def test_wilsons_interval_is_that_of_the_definitions() -> None:
-    low, high = calibration_checks.wilson(8, 10)
+    low, high = wilson(8, 10)
     assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 

@@ -1,0 +1,58 @@
+"""Customers by group with what their scores and prices add up to, over those that filters leave.
+
+Law: only present customers are grouped: who has left is in no group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, case, null
+
+from database.customers.customer_base import column_names, customers_table
+from database.customers.customers import present_run
+from database.customers.filters import Filters, at_level, conditions, force_population_index, probability_in, source
+from database.scoring import value
+from database.scoring.value import GroupTotals
+from database.segments.group_churn import is_in_months, tenure_band
+from database.tables import tables
+from shared.risk import LEVELS
+from shared.schema.features import Schema
+
+ledger = tables.ledger
+PLAN, RISK = "plan", "risk"
+
+
+def names(schema: Schema) -> list[str]:
+    """Return what customers can be grouped by: categories, tenure, the plan, the level of risk."""
+    categories = [name for name, each in schema.features.items() if each.kind == "category"]
+    tenure = schema.tenure_feature
+    banded = [tenure] if tenure is not None and is_in_months(schema, tenure) else []
+    return list(dict.fromkeys([PLAN, RISK, *banded, *categories]))
+
+
+def by(
+    connection: Connection, schema: Schema, name: str, filters: Filters, weights: Sequence[float]
+) -> list[GroupTotals]:
+    """Sum customers by one of `names`, the largest group first.
+
+    Parameters
+    ----------
+    weights
+        Of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
+    """
+    wide = customers_table(schema)
+    where = [*conditions(connection, schema, wide, ledger, filters), wide.c.churn == 0, force_population_index(wide)]
+    rows = source(wide, ledger, present_run(connection))
+    return value.by_group(connection, _value(schema, wide, name), rows, where, weights, wide)
+
+
+def _value(schema: Schema, wide: Table, name: str) -> ColumnElement[Any]:
+    if name == RISK:
+        probability = probability_in(ledger)
+        return case((probability.is_(None), null()), *((at_level(probability, level), level) for level in LEVELS))
+    if name not in schema.features:
+        return wide.c.plan
+    column = wide.c[column_names(schema)[name]]
+    return column if schema.features[name].kind == "category" else tenure_band(column)
