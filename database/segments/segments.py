@@ -18,7 +18,7 @@ MOST_OF_ONE = 200
 
 
 def _seen_by(user_id: int) -> Select[Any]:
-    query = select(g, u.c.name.label("owner")).join(u, u.c.id == g.c.owner_id)
+    query = select(g, u.c.name.label("owner")).outerjoin(u, u.c.id == g.c.owner_id)
     return query.where(or_(g.c.owner_id == user_id, g.c.shared == 1))
 
 

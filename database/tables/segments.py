@@ -14,7 +14,8 @@ segments = Table(
     "segments",
     metadata,
     id_column(),
-    reference("owner_id", "users.id"),
+    # None once the account is gone: what it shared stays.
+    reference("owner_id", "users.id", nullable=True),
     Column("name", Text, nullable=False),
     Column("query", Text, nullable=False),
     Column("shared", Integer, CheckConstraint("shared IN (0, 1)", name="shared"), nullable=False),

@@ -65,7 +65,7 @@ class SegmentOut(BaseModel):
     name: str
     query: str
     shared: bool
-    owner: str
+    owner: str | None
     is_own: bool
     is_readable: bool = Field(description="false: the schema no longer has something that the query names")
     created_at: str
