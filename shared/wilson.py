@@ -1,4 +1,4 @@
-"""The 95 % interval of a rate, once for both services; see docs/definitions.md#wilson-interval.
+"""The 95 % interval of a rate, once for both services; see docs/definitions.md#wilson.
 
 Law: plain Python, because the gateway's web process loads no model libraries.
 """
