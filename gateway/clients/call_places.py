@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from shared.errors import ServiceUnavailable
 
@@ -19,7 +17,7 @@ BUSY = "The ML service is slow to answer, and too many requests wait for it alre
 
 
 class CallPlaces:
-    """A number of places, each for one call.
+    """A number of places; a call holds one within `with places:`.
 
     Parameters
     ----------
@@ -32,25 +30,14 @@ class CallPlaces:
         self._changed_at = 0.0
         self._freed = threading.Condition()
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold a place.
+    def __enter__(self) -> None:
+        """Take a place.
 
         Raises
         ------
         ServiceUnavailable
             All places are taken, and none was freed for half a second.
         """
-        self._take()
-        try:
-            yield
-        finally:
-            with self._freed:
-                self._taken -= 1
-                self._changed_at = time.monotonic()
-                self._freed.notify()
-
-    def _take(self) -> None:
         with self._freed:
             while self._taken >= self._most:
                 patience_s = self._changed_at + PATIENCE_S - time.monotonic()
@@ -60,3 +47,10 @@ class CallPlaces:
             self._taken += 1
             if self._taken == self._most:
                 self._changed_at = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        """Free the place."""
+        with self._freed:
+            self._taken -= 1
+            self._changed_at = time.monotonic()
+            self._freed.notify()

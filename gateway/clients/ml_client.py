@@ -102,13 +102,13 @@ class MLClient:
 
     def report_page(self, version: str) -> bytes:
         """Return a version's report as HTML. Raises NotFound where it has none."""
-        with self._places.taken():
+        with self._places:
             return self._send("GET", f"/api/models/{version}/report")
 
     def require_intact(self, version: str) -> None:
         """Check that a version is on the service's disk and intact. Raises ModelUnavailable, ServiceUnavailable."""
         try:
-            with self._places.taken():
+            with self._places:
                 body = self._send("GET", f"/api/models/{quote(version)}")
         except errors.NotFound as error:
             raise errors.ModelUnavailable(error.message) from None
@@ -134,7 +134,7 @@ class MLClient:
         ServiceUnavailable
             The service does not answer, or too many calls wait for it; `ModelUnavailable` if it lacks the version.
         """
-        with self._places.taken():
+        with self._places:
             return self._score_few(request, request_id)
 
     def _score_few(self, request: PredictRequest, request_id: str | None) -> PredictResponse:

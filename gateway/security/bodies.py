@@ -38,11 +38,12 @@ def check() -> None:
     if request.url_rule.rule in UPLOADS and request.mimetype == "multipart/form-data":
         return
     request.max_content_length = MAX_JSON_BYTES
-    if not request.get_data(cache=True).strip():
+    raw = request.get_data(cache=True)
+    if not raw.strip():
         return
     if request.mimetype and not request.is_json:
         raise UnsupportedMedia("Send JSON with Content-Type: application/json.")
-    refuse_hard_json(request.get_data())
+    refuse_hard_json(raw)
     try:
         # Forced: old clients send `{}` without a content type. The route gets the value parsed here.
         value = request.get_json(force=True)

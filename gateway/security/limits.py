@@ -73,8 +73,8 @@ class LocalCounter:
             found = self._windows.get(key)
             if found is None or not _is_open(found, now, window_s):
                 found = Window(0, now + window_s)
-            self._windows[key] = found._replace(hits=min(found.hits, limit) + 1)
-            return self._windows[key]
+            counted = self._windows[key] = Window(min(found.hits, limit) + 1, found.ends_at_s)
+            return counted
 
 
 class SharedCounter:
@@ -124,9 +124,7 @@ class Limiter:
             return
         is_strict = rule in STRICT
         limit, counter = (self._strict, self._shared) if is_strict else (self._general, self._local)
-        key = f"{client()} {rule}" if is_strict else client()
-        # Hashed with a secret: this table must not hold people's addresses, and an unkeyed hash is easily reversed.
-        name = hmac.digest(self._secret, key.encode(), "sha256").hex()[:32]
+        name = self._stored_name(f"{client()} {rule}") if is_strict else client()
         window = counter.hit(name, limit=limit.amount, window_s=limit.get_expiry())
         g.rate = (limit.amount, max(0, limit.amount - window.hits), math.ceil(window.ends_at_s))
         if window.hits > limit.amount:
@@ -134,6 +132,10 @@ class Limiter:
                 self._record_excess(str(rule))
             wait_s = max(1, math.ceil(window.ends_at_s - time.time()))
             raise RateLimited(f"Too many requests. Try again in {wait_s} s.", retry_after_s=wait_s)
+
+    def _stored_name(self, key: str) -> str:
+        # Hashed with a secret: the table must not hold people's addresses, and an unkeyed hash is easily reversed.
+        return hmac.digest(self._secret, key.encode(), "sha256").hex()[:32]
 
     def _record_excess(self, rule: str) -> None:
         # Once per window. The keyed hash identifies a returning client without revealing who it is.

@@ -53,7 +53,7 @@ def check() -> None:
     InvalidInput
         A name is not declared; there is a detail for each, with the names that are.
     """
-    if not request.args:
+    if not request.query_string:
         return
     assert request.url_rule is not None
     method = "GET" if request.method == "HEAD" else request.method

@@ -117,7 +117,9 @@ def to_points(
     near = np.abs(distance) < MIN_DISTANCE
     # Both differences are of the same sum, so that its rounding does not matter where the two margins are near.
     reached = calibration(base_margin + distance)
-    rate = np.where(near, calibration.slope(base_margin), (reached - base) / np.where(near, 1.0, distance))
+    rate = (reached - base) / np.where(near, 1.0, distance)
+    if near.any():
+        rate[near] = calibration.slope(base_margin)
     points = largest * rate[:, None]
     return Points(order, largest, points, probability - base_probability - _row_sums(points))
 

@@ -92,6 +92,11 @@ class ClientSocket(socket.socket):
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
+    def setblocking(self, flag: bool) -> None:
+        """Set the mode if it is another one; gunicorn calls this before every request."""
+        if flag != self.getblocking():
+            super().setblocking(flag)
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return the next piece of a body; empty, as if the client had disconnected, if it stalls."""
         started = time.monotonic()

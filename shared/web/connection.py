@@ -62,7 +62,7 @@ class Connection(TConn):  # type: ignore[misc]
         """Read the received bytes without waiting; return whether the client has finished sending."""
         try:
             while self.incoming.state in (State.HEAD, State.BODY):
-                piece = socket.socket.recv(self.sock, PIECE)
+                piece = socket.socket.recv(self.sock, PIECE, socket.MSG_DONTWAIT)
                 if not piece:
                     return True
                 self.incoming.add(piece)

@@ -34,6 +34,8 @@ MAX_PER_ADDRESS = 512
 SPARE_DESCRIPTORS = 256
 #: Bytes of buffered requests and answers of all clients together.
 MAX_HELD = 64 * 1024 * 1024
+#: Less than a hundredth of the time after which the arbiter ends a silent process.
+NOTIFY_S = 1.0
 #: How long a thread may read received body bytes that the application left unread.
 DRAIN_S = 0.05
 #: Bytes read and discarded after an answer that closes the connection, so that the client can receive it.
@@ -49,7 +51,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.by_address: Counter[str] = Counter()
         self.held = 0
-        self.swept_at = 0.0
+        self.swept_at = self.notified_at = 0.0
         self.large, self.parked = 0, deque[Connection]()
         self.stalled = StalledClients(self._half)
 
@@ -64,6 +66,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             self.worker_connections: int = min(MAX_CONNECTIONS, max(soft - SPARE_DESCRIPTORS, soft // 2))
         super().init_process()
+
+    def notify(self) -> None:
+        """Tell the arbiter once a second that this process lives; the event loop calls this after every event."""
+        now = time.monotonic()
+        if now - self.notified_at >= NOTIFY_S:
+            self.notified_at = now
+            super().notify()
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; above the limits, drop the one that has waited longest."""
@@ -159,7 +168,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.stage, conn.stage_since = state, time.monotonic()
             if conn.incoming.expects_continue:
                 conn.incoming.expects_continue = False
-                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
             self._wait(conn, selectors.EVENT_READ, self._dispatch, STALL_S)
             conn.until = min(conn.until, conn.stage_since + (HEAD_S if state is State.HEAD else BODY_S))
             self._hold(conn, len(conn.incoming))
@@ -185,13 +194,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _refuse(self, conn: Connection, status: int) -> None:
         conn.keep = False
         with suppress(OSError):
-            conn.sock.send(answer_before_flask(status))
+            conn.sock.send(answer_before_flask(status), socket.MSG_DONTWAIT)
         self._after(conn)
 
     def finish_request(self, conn: Connection, fs: Future[bool | State]) -> None:
         """Send the rest of the answer; then wait for the client's next request, or close."""
         outcome = False if fs.cancelled() or fs.exception() is not None else fs.result()
-        conn.sock.setblocking(False)
         if isinstance(outcome, State):
             self._await_rest(conn, outcome)
             return
@@ -229,7 +237,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._wait(conn, selectors.EVENT_READ, self._dispatch, self.cfg.keepalive)
 
     def _discard(self, conn: Connection) -> None:
-        piece = socket.socket.recv(conn.sock, PIECE)
+        piece = socket.socket.recv(conn.sock, PIECE, socket.MSG_DONTWAIT)
         conn.discarded += len(piece)
         if not piece or conn.discarded > MOST_DISCARDED_BYTES:
             self._drop(conn)

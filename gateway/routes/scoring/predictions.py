@@ -179,17 +179,18 @@ def score(body: ScoreBody) -> Response:
     if (body.customer_id is None) == (body.features is None):
         raise invalid("body", "send either customer_id or features")
     env = environment()
-    schema, version = lookups.live_schema(env.database, env.query_cache)
+    live = lookups.live_model(env.database, env.query_cache)
     ignored: frozenset[str] = frozenset()
     if body.customer_id is not None:
-        key, facts = lookups.present_facts(env.database, schema, body.customer_id)
+        key, facts = lookups.present_facts(env.database, live.schema, body.customer_id)
     else:
         given = body.features or {}
-        left_out = lookups.left_out(env.database, env.query_cache)
-        key, facts = None, lookups.given_facts(schema, given, left_out=left_out)
-        ignored = left_out & {name for name, value in given.items() if value is not None}
-    answer = reasons.score(env.ml, schema, version, [facts], row_key=key, reasons=body.reasons, request_id=request_id())
-    return ok(reasons.explain(schema, facts, answer, ignored=ignored))
+        key, facts = None, lookups.given_facts(live.schema, given, left_out=live.left_out)
+        ignored = live.left_out & {name for name, value in given.items() if value is not None}
+    answer = reasons.score(
+        env.ml, live.schema, live.version, [facts], row_key=key, reasons=body.reasons, request_id=request_id()
+    )
+    return ok(reasons.explain(live.schema, facts, answer, ignored=ignored))
 
 
 @bp.post(
@@ -203,13 +204,12 @@ def what_if(body: WhatIfBody) -> Response:
     It is what the model estimates for the changed facts. It is not a measured effect of changing them.
     """
     env = environment()
-    schema, version = lookups.live_schema(env.database, env.query_cache)
-    key, facts = lookups.present_facts(env.database, schema, body.customer_id)
-    changed = lookups.changed_facts(schema, facts, body.changes)
-    answer = reasons.score(env.ml, schema, version, [facts, changed], row_key=key, request_id=request_id())
-    ignored = lookups.left_out(env.database, env.query_cache) & set(body.changes)
-    before = reasons.explain(schema, facts, answer)
-    after = reasons.explain(schema, changed, answer, at=1, ignored=ignored)
+    live = lookups.live_model(env.database, env.query_cache)
+    key, facts = lookups.present_facts(env.database, live.schema, body.customer_id)
+    changed = lookups.changed_facts(live.schema, facts, body.changes)
+    answer = reasons.score(env.ml, live.schema, live.version, [facts, changed], row_key=key, request_id=request_id())
+    before = reasons.explain(live.schema, facts, answer)
+    after = reasons.explain(live.schema, changed, answer, at=1, ignored=live.left_out & set(body.changes))
     then = after.churn_probability
     difference = then - before.churn_probability
     return ok(

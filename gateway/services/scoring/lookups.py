@@ -20,16 +20,12 @@ from shared.tables import messages
 
 def live_schema(database: Database, cache: QueryCache) -> tuple[Schema, str]:
     """Return the live model's schema and version. Raises NoCustomers, NoModel."""
-    found = _live(database, cache)
+    found = live_model(database, cache)
     return found.schema, found.version
 
 
-def left_out(database: Database, cache: QueryCache) -> frozenset[str]:
-    """Return the features of the schema that the live model does without. Raises NoCustomers, NoModel."""
-    return _live(database, cache).left_out
-
-
-def _live(database: Database, cache: QueryCache) -> LiveSchema:
+def live_model(database: Database, cache: QueryCache) -> LiveSchema:
+    """Return what a score needs to know of the live model. Raises NoCustomers, NoModel."""
     return cache.get_or_read("live model", lambda: _read(database))
 
 

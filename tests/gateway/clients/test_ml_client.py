@@ -404,7 +404,7 @@ def test_who_finds_no_place_is_told_so_at_once_when_none_has_come_back_for_a_mom
     places, entered, leave = CallPlaces(2), threading.Barrier(3), threading.Event()
 
     def hang() -> None:
-        with places.taken():
+        with places:
             entered.wait(5)
             leave.wait(5)
 
@@ -412,17 +412,17 @@ def test_who_finds_no_place_is_told_so_at_once_when_none_has_come_back_for_a_mom
         held = [pool.submit(hang) for _ in range(2)]
         entered.wait(5)
         began = time.monotonic()
-        with pytest.raises(ServiceUnavailable), places.taken():
+        with pytest.raises(ServiceUnavailable), places:
             pass
         first, began = time.monotonic() - began, time.monotonic()
-        with pytest.raises(ServiceUnavailable) as caught, places.taken():
+        with pytest.raises(ServiceUnavailable) as caught, places:
             pass
         again = time.monotonic() - began
         leave.set()
         for each in held:
             each.result()
     assert first < 1 and again < 0.05 and caught.value.retry_after_s
-    with places.taken():
+    with places:
         pass
 
 
@@ -430,7 +430,7 @@ def test_while_places_are_given_back_nobody_is_refused() -> None:
     places = CallPlaces(2)
 
     def ask(_: int) -> None:
-        with places.taken():
+        with places:
             time.sleep(0.02)
 
     with ThreadPoolExecutor(16) as pool:
