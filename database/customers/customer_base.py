@@ -246,6 +246,8 @@ def forget(connection: Connection, schema: Schema) -> None:
         tables.group_churn,
         tables.cohort_months,
         tables.segments,
+        tables.worklist_history,
+        tables.worklist,
         tables.known_ends,
         tables.withdrawn_ends,
         tables.subscriptions,

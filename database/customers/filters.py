@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func, null, or_, select
 
+from database.customers import worklist
 from database.customers.customer_base import column_names
 from database.engine.expressions import begins_with
 from database.tables import tables
@@ -58,11 +59,15 @@ class Filters:
     is_scored: bool | None = None
     has_left: bool | None = None
     features: tuple[FeatureRule, ...] = ()
+    work_statuses: tuple[str | None, ...] = ()
+    work_owners: tuple[int | None, ...] = ()
+    due_by: str | None = None
 
     @property
     def has_table_conditions(self) -> bool:
         """Return whether any condition is on the customers' own columns rather than their scores."""
-        given = (self.prefix, self.plans, self.features, self.has_left)
+        work = (self.work_statuses, self.work_owners, self.due_by)
+        given = (self.prefix, self.plans, self.features, self.has_left, *work)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
 
@@ -117,6 +122,7 @@ def conditions(
     for rule in filters.features:
         column = wide.c[column_names(schema)[rule.feature]]
         found += [*_within(column, rule.within), *([_one_of(column, rule.values)] if rule.values else [])]
+    found += worklist.meets(wide.c.id, filters.work_statuses, filters.work_owners, filters.due_by)
     if filters.prefix is not None:
         found.append(_prefix(connection, wide, filters.prefix))
     return found

@@ -38,6 +38,7 @@ GATHERED = 2_000
 #: Up to this many matches of a probability, a query starts from the ranking; above, it scans the ledger.
 MAX_RANK_SCAN = 50_000
 REASONS = tuple(ledger.c[f"{part}_{k}"] for k in REASON_NUMBERS for part in ("reason", "points"))
+worklist, WORK = tables.worklist, ("status", "owner_id", "due_on")
 #: The feature that holds the days since the last login.
 LAST_SEEN = "last_login_days"
 
@@ -180,8 +181,9 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
             tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *REASONS,
+            *(worklist.c[name].label(f"work_{name}") for name in WORK),
         )
-        .select_from(source(wide, ledger, run_id))
+        .select_from(source(wide, ledger, run_id).outerjoin(worklist, worklist.c.customer_id == wide.c.id))
         .where(wide.c.id.in_([row.id for row in found]))
     )
     by_id = {row["id"]: row for row in connection.execute(query).mappings()}

@@ -1,11 +1,12 @@
-"""The tables of segments, and the roll-ups that segments, cohorts and money are read from.
+"""The tables of segments and the worklist, and the roll-ups that segments and cohorts are read from.
 
-Law: a roll-up is replaced as a whole when facts change, and holds counts, never a customer.
+Law: a roll-up is replaced as a whole when facts change, and holds counts, never a customer. Notes of the worklist are
+free text about customers: personal data.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
 
 from database.tables.catalogue import id_column, metadata, reference
 
@@ -45,3 +46,31 @@ cohort_months = Table(
     Column("size", Integer, nullable=False),
     Column("active", Integer, nullable=False),
 )
+# What people do about a customer, as it stands; the history has a row for each change.
+STATUSES = ("to_do", "contacted", "snoozed", "saved", "lost")
+_KNOWN = "status IN ({})".format(", ".join(f"'{each}'" for each in STATUSES))
+worklist = Table(
+    "worklist",
+    metadata,
+    Column("customer_id", Integer, ForeignKey("customers.id"), primary_key=True),
+    Column("status", Text, CheckConstraint(_KNOWN, name="status"), nullable=False),
+    reference("owner_id", "users.id", nullable=True),
+    Column("note", Text),
+    Column("due_on", Text),
+    Column("updated_at", Text, nullable=False),
+    reference("updated_by", "users.id", nullable=True),
+)
+Index("ix_worklist_status_due_on", worklist.c.status, worklist.c.due_on)
+worklist_history = Table(
+    "worklist_history",
+    metadata,
+    id_column(),
+    reference("customer_id", "customers.id"),
+    Column("status", Text, CheckConstraint(_KNOWN, name="status"), nullable=False),
+    reference("owner_id", "users.id", nullable=True),
+    Column("note", Text),
+    Column("due_on", Text),
+    Column("updated_at", Text, nullable=False),
+    reference("updated_by", "users.id", nullable=True),
+)
+Index("ix_worklist_history_customer_id", worklist_history.c.customer_id, worklist_history.c.id)

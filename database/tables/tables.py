@@ -35,7 +35,7 @@ from database.tables.scoring import (
     scoring_runs,
     with_scores,
 )
-from database.tables.segments import cohort_months, group_churn, segments
+from database.tables.segments import cohort_months, group_churn, segments, worklist, worklist_history
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
 from database.tables.work import jobs, workers
 
@@ -78,4 +78,6 @@ __all__ = [
     "with_scores",
     "withdrawn_ends",
     "workers",
+    "worklist",
+    "worklist_history",
 ]

@@ -5,7 +5,7 @@ Law: no blueprint imports another.
 
 from gateway.routes import dashboard, health, pages, value
 from gateway.routes.accounts import api_keys, audit, auth, users
-from gateway.routes.customers import customer_history, customers, listing
+from gateway.routes.customers import announced, customer_history, customers, listing, work
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs
@@ -25,6 +25,8 @@ ALL_BLUEPRINTS = (
     listing.bp,
     customers.bp,
     customer_history.bp,
+    announced.bp,
+    work.bp,
     exports.bp,
     predictions.bp,
     model.bp,

@@ -65,6 +65,8 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/customers/<customer_id>",
         "GET /api/customers/<customer_id>/actions",
         "GET /api/customers/<customer_id>/history",
+        "GET /api/customers/<customer_id>/work",
+        "GET /api/customers/announced",
         "GET /api/customers/high-risk",
         "GET /api/customers/movers",
         "GET /api/dashboard/churn-change",
@@ -96,7 +98,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "DELETE /api/segments/<int:segment_id>",
     ),
     ("analyst", NO_KEY, ACCOUNT): ("POST /api/auth/keys",),
-    ("analyst", NO_KEY, ALL): ("POST /api/model/train",),
+    ("analyst", NO_KEY, ALL): ("PATCH /api/customers/<customer_id>/work", "POST /api/model/train"),
     # Exporting everybody's data needs a higher role than reading it page by page: docs/decisions/0009.
     ("analyst", READ, ALL): (
         "GET /api/customers/export",

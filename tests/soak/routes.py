@@ -88,10 +88,13 @@ READS: Mapping[str, tuple[str, ...]] = {
         "?risk=High&limit=100",
         "?q=usr_00&limit=20",
         "?feature.device_count.min=2&sort=-churn_probability&limit=20",
+        "?work_status=contacted&due_by=2030-01-01&limit=20",
     ),
     "GET /api/customers/{customer_id}": ("",),
     "GET /api/customers/{customer_id}/actions": ("",),
     "GET /api/customers/{customer_id}/history": ("", "?limit=5"),
+    "GET /api/customers/{customer_id}/work": ("",),
+    "GET /api/customers/announced": ("", "?kind=auto_renew_off", "?within_days=30&limit=5"),
     "GET /api/customers/high-risk": ("?page=1&limit=20", "?page=7&limit=10"),
     "GET /api/customers/import": ("?limit=5",),
     "GET /api/customers/import/{job_id}/rejects": ("",),
@@ -185,6 +188,12 @@ def _segment(person: Person) -> None:
         person.ask("GET /api/segments/{segment_id}", who="analyst", segment_id=made["id"])
         person.ask("PATCH /api/segments/{segment_id}", segment_id=made["id"], json={"query": "risk=High"})
         person.ask("DELETE /api/segments/{segment_id}", segment_id=made["id"])
+
+
+def _work(person: Person) -> None:
+    body = {"status": person.chance.choice(("to_do", "contacted", "snoozed")), "due_on": "2030-01-01"}
+    customer = person.chance.choice(person.known.customers)
+    person.ask("PATCH /api/customers/{customer_id}/work", customer_id=customer, json=body)
 
 
 def _follow(person: Person, job: Any, *, who: str) -> None:
@@ -282,6 +291,7 @@ TASKS: tuple[Task, ...] = (
     ),
     Task(SESSION, _session, 2),
     Task(SEGMENT, _segment, 2),
+    Task(("PATCH /api/customers/{customer_id}/work",), _work, 3),
     Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
     Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),
     Task(

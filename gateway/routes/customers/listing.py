@@ -39,6 +39,14 @@ class ListQuery(filtering.FilterFields, Keyset):
     )
 
 
+class WorkOut(BaseModel):
+    """The place of a customer on the worklist."""
+
+    status: str
+    owner_id: int | None
+    due_on: str | None
+
+
 class Listed(BaseModel):
     """One row; the score's fields are null for unscored customers."""
 
@@ -56,6 +64,7 @@ class Listed(BaseModel):
     churn: int
     facts_as_of: str
     reasons: list[ReasonOut]
+    work: WorkOut | None = Field(description="null: not on the worklist")
 
 
 class CustomerPage(BaseModel):
@@ -128,4 +137,7 @@ def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> Listed:
         churn=row["churn"],
         facts_as_of=row["as_of"],
         reasons=reasons.stored_reasons(schema, row) if is_scored else [],
+        work=None
+        if row["work_status"] is None
+        else WorkOut(status=row["work_status"], owner_id=row["work_owner_id"], due_on=row["work_due_on"]),
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from database.customers.filters import FeatureRule, Filters, Range
 from database.customers.listing import LAST_SEEN, SORT_KEYS, Sort
@@ -24,6 +24,9 @@ from shared.validation import Flag, IsoDate, details_of
 
 Pair = tuple[str, str]
 PREFIX = "feature."
+#: Filters that can be given several times: one of the values has to match.
+SEVERAL = ("plan", "risk", "reason", "work_status", "work_owner")
+WorkStatus = Literal["to_do", "contacted", "snoozed", "saved", "lost"]
 SORTS = tuple(f"{sign}{key}" for key in SORT_KEYS for sign in ("-", ""))
 
 
@@ -47,6 +50,13 @@ class FilterFields(BaseModel):
     reason: list[str] | None = Field(None, max_length=50, description="One of these features is among the top three")
     scored: Literal["yes", "no", "any"] | None = Field(None, description="Has a present score")
     churned: Flag | None = Field(None, description="Has left, or is still a customer")
+    work_status: list[Literal["to_do", "contacted", "snoozed", "saved", "lost", ""]] | None = Field(
+        None, max_length=6, description="One of these on the worklist; blank: not on it"
+    )
+    work_owner: list[Annotated[str, StringConstraints(pattern=r"^[0-9]{0,18}$")]] | None = Field(
+        None, max_length=50, description="One of these people (their number) looks after it; blank: nobody"
+    )
+    due_by: IsoDate | None = Field(None, description="Due on the worklist on this day or before")
 
 
 def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed: Sequence[str] = ()) -> Filters:
@@ -92,6 +102,9 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
         is_scored={"yes": True, "no": False}.get(fields.scored or ""),
         has_left=fields.churned,
         features=tuple(rules),
+        work_statuses=tuple(status or None for status in fields.work_status or ()),
+        work_owners=tuple(int(owner) if owner else None for owner in fields.work_owner or ()),
+        due_by=fields.due_by.isoformat() if fields.due_by else None,
     )
 
 
@@ -141,7 +154,7 @@ def parse_ledger(pairs: Iterable[Pair], *, allowed: Sequence[str] = ()) -> Ledge
 def _fields(given: Sequence[Pair], details: list[Detail]) -> FilterFields:
     values: dict[str, Any] = {}
     for name, value in given:
-        if name in ("plan", "risk", "reason"):
+        if name in SEVERAL:
             values.setdefault(name, []).append(value)
         elif name in FilterFields.model_fields:
             values[name] = value

@@ -1,0 +1,76 @@
+"""The worklist: who looks after a customer, how far they are, a note, and when it is due.
+
+Law: each change adds a row to the history, which nothing changes. `saved` is what a person says of their own work,
+never a measured effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, insert, or_, select
+
+from database.engine.bulk_insert import AnyRow
+from database.engine.upsert import upsert
+from database.tables import tables
+
+w, h, u = tables.worklist, tables.worklist_history, tables.users
+VALUES = ("status", "owner_id", "note", "due_on")
+
+
+def one(connection: Connection, customer_id: int) -> AnyRow | None:
+    """Return what the worklist says of a customer, with the owner's name; None if it has nothing."""
+    query = select(w, u.c.name.label("owner")).outerjoin(u, u.c.id == w.c.owner_id)
+    return connection.execute(query.where(w.c.customer_id == customer_id)).one_or_none()
+
+
+def history(connection: Connection, customer_id: int, *, limit: int, before_id: int | None = None) -> list[AnyRow]:
+    """Return what the worklist said of a customer after each change, newest first, and who made it."""
+    by = u.alias("by")
+    query = (
+        select(h, u.c.name.label("owner"), by.c.name.label("changed_by"))
+        .outerjoin(u, u.c.id == h.c.owner_id)
+        .outerjoin(by, by.c.id == h.c.updated_by)
+        .where(h.c.customer_id == customer_id)
+    )
+    if before_id is not None:
+        query = query.where(h.c.id < before_id)
+    return list(connection.execute(query.order_by(h.c.id.desc()).limit(limit)))
+
+
+def put(connection: Connection, customer_id: int, values: Mapping[str, Any], *, user_id: int, now: str) -> None:
+    """Replace what the worklist says of a customer, and add it to the history.
+
+    Parameters
+    ----------
+    values
+        All of `VALUES`.
+    """
+    row = {"customer_id": customer_id, **values, "updated_at": now, "updated_by": user_id}
+    connection.execute(
+        upsert(w, row, key=["customer_id"], changes=lambda new: {k: new[k] for k in row if k != "customer_id"})
+    )
+    connection.execute(insert(h).values(row))
+
+
+def meets(
+    customer_id: ColumnElement[int],
+    statuses: tuple[str | None, ...],
+    owners: tuple[int | None, ...],
+    due_by: str | None,
+) -> list[ColumnElement[bool]]:
+    """Return conditions on a customer's place on the worklist; None among the values: has none."""
+    found = []
+    for column, values in ((w.c.status, statuses), (w.c.owner_id, owners)):
+        if values:
+            known = [value for value in values if value is not None]
+            without = [customer_id.not_in(_those(column.is_not(None)))] if None in values else []
+            found.append(or_(*without, *([customer_id.in_(_those(column.in_(known)))] if known else [])))
+    if due_by is not None:
+        found.append(customer_id.in_(_those(w.c.due_on <= due_by)))
+    return found
+
+
+def _those(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(w.c.customer_id).where(condition)
