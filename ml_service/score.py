@@ -17,7 +17,9 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ml_service.cli import atomic_write, check_writable, guarded
+from ml_service.data.dataset import dates_of
 from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.year_levels import undated_rows
 from ml_service.evaluation.fact_warnings import table_warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
@@ -34,8 +36,9 @@ EPILOG = """\
 The file may be CSV or Parquet, with the columns of the model's schema; the label is ignored and may be absent. The
 output has one row per row of the file, in the same order: the id (under its name in the schema, or `row`),
 churn_probability, confidence, and for each of the three largest reasons reason_k (the feature), points_k (by how much
-it changes the probability) and value_k (the value in this row). Rows that the model was trained on are scored out of
-fold if the schema has an id and the training table had no dates. Values may be missing; if a feature was complete in
+it changes the probability) and value_k (the value in this row). A model with a level for the time of year adds a last
+column, time_of_year: by how much the row's date changes the probability. Rows that the model was trained on are scored
+out of fold if the schema has an id and the training table had no dates. Values may be missing; if a feature was complete in
 training, the command reports in how many rows it is missing now. Categories that the model does not know are scored as
 missing; the command reports their column, values and count.
 
@@ -69,10 +72,11 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
-def header(id_name: str | None) -> list[str]:
+def header(id_name: str | None, model: ChurnModel) -> list[str]:
     """Names of the columns of the output."""
     reasons = [f"{what}_{k}" for k in REASON_NUMBERS for what in ("reason", "points", "value")]
-    return [safe_cell(id_name or "row"), "churn_probability", "confidence", *reasons]
+    of_year = [] if model.time_of_year is None else ["time_of_year"]
+    return [safe_cell(id_name or "row"), "churn_probability", "confidence", *reasons, *of_year]
 
 
 def scored_rows(model: ChurnModel, table: CustomerTable) -> Iterator[list[Any]]:
@@ -80,9 +84,11 @@ def scored_rows(model: ChurnModel, table: CustomerTable) -> Iterator[list[Any]]:
     features = typed_columns(model.schema, table.features)
     # Without ids, the table holds row numbers instead, which are not keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else None
+    dates = dates_of(table)
     for start in range(0, features.num_rows, CHUNK_ROWS):
         chunk = features.slice(start, CHUNK_ROWS)
-        explained = model.explain(chunk, None if keys is None else keys.slice(start, CHUNK_ROWS))
+        part = slice(start, start + CHUNK_ROWS)
+        explained = model.explain(chunk, None if keys is None else keys[part], None if dates is None else dates[part])
         ids = table.ids.slice(start, CHUNK_ROWS).to_pylist()
         values = [chunk.column(i).to_pylist() for i in range(chunk.num_columns)]
         scores, points = explained.scores, explained.points
@@ -90,7 +96,8 @@ def scored_rows(model: ChurnModel, table: CustomerTable) -> Iterator[list[Any]]:
             cells: list[Any] = [safe_cell(ids[row]), float(scores.probability[row]), float(scores.confidence[row])]
             for feature, part in zip(order, parts, strict=True):
                 cells += [safe_cell(model.schema.feature_names[feature]), round(part, 6), _value(values[feature][row])]
-            yield cells + [""] * (3 * (TOP_REASONS - len(order)))
+            cells += [""] * (3 * (TOP_REASONS - len(order)))
+            yield cells if model.time_of_year is None else [*cells, round(float(explained.time_of_year[row]), 6)]
 
 
 def _value(value: float | str | None) -> str:
@@ -103,7 +110,7 @@ def _value(value: float | str | None) -> str:
 
 def _write(file: IO[str], model: ChurnModel, table: CustomerTable) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header(table.schema.id))
+    writer.writerow(header(table.schema.id, model))
     writer.writerows(scored_rows(model, table))
 
 
@@ -127,7 +134,8 @@ def _score(options: argparse.Namespace) -> None:
     model = ChurnModel.load(options.model, threads=options.threads)
     schema = _as_complete(load_schema(options.schema), model.schema) if options.schema else model.schema
     table = read_table(options.data, schema, label="ignored")
-    for note in (*table.notes, *table_warnings(model, typed_columns(model.schema, table.features))):
+    told = table_warnings(model, typed_columns(model.schema, table.features))
+    for note in (*table.notes, *told, *undated_rows(model.time_of_year, dates_of(table), len(table.ids))):
         print(note, file=sys.stderr)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,6 +17,7 @@ import orjson
 import pyarrow as pa
 from pydantic import ValidationError
 
+from ml_service.arrays import Dates
 from ml_service.data.dataset import row_keys_of
 from ml_service.data.feature_matrix import Matrix, to_matrix, typed_columns
 from ml_service.evaluation import fact_warnings, serving_check
@@ -26,6 +28,7 @@ from shared.contracts.api import ARROW_TYPE, TOP_REASONS, PredictRequest
 from shared.contracts.fact_warnings import FactWarning
 from shared.errors import Detail, InvalidInput, MalformedRequest, TooLarge, invalid
 from shared.parsing_limits import MAX_INT64, MAX_JSON_BYTES, refuse_hard_json
+from shared.time_of_year import NO_DATE, level_at
 
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}")
 _INT64 = range(-MAX_INT64 - 1, MAX_INT64 + 1)
@@ -33,10 +36,16 @@ _INT64 = range(-MAX_INT64 - 1, MAX_INT64 + 1)
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows to score, with their keys if sent."""
+    """The rows to score, with their keys and their date if sent."""
 
     matrix: Matrix
     row_keys: pa.Array | None
+    as_of: date | None
+
+    @property
+    def dates(self) -> Dates | None:
+        """The date of each row, shape (n_rows,)."""
+        return None if self.as_of is None else np.full(len(self.matrix.values), self.as_of, dtype="datetime64[D]")
 
 
 def checked_version(text: str | None) -> str | None:
@@ -45,6 +54,14 @@ def checked_version(text: str | None) -> str | None:
         message = "Three numbers separated by dots are expected, such as 2.4.1."
         raise invalid("model_version", message)
     return text
+
+
+def checked_date(text: str | None) -> date | None:
+    """Read the date of the rows; raises InvalidInput."""
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise invalid("as_of", "A date is expected, such as 2026-01-31.") from None
 
 
 def read_json(body: bytes) -> Any:
@@ -125,7 +142,7 @@ def rows_of_request(model: ChurnModel, request: PredictRequest) -> Rows:
         raise invalid("row_keys", f"There are {len(keys)} keys for {rows} rows.")
     if keys is not None and not all(key in _INT64 for key in keys):
         raise invalid("row_keys", "A key must be a 64-bit integer.")
-    return Rows(matrix, None if keys is None else pa.array(keys, pa.int64()))
+    return Rows(matrix, None if keys is None else pa.array(keys, pa.int64()), checked_date(request.as_of))
 
 
 def read_arrow(body: bytes) -> pa.Table:
@@ -138,23 +155,27 @@ def read_arrow(body: bytes) -> pa.Table:
     return table
 
 
-def rows_of_table(model: ChurnModel, table: pa.Table) -> Rows:
+def rows_of_table(model: ChurnModel, table: pa.Table, as_of: str | None = None) -> Rows:
     """The rows of an Arrow table, without columns that are not features; raises InvalidInput."""
-    return Rows(to_matrix(model.schema, model.categories, typed_columns(model.schema, table)), row_keys_of(table))
+    matrix = to_matrix(model.schema, model.categories, typed_columns(model.schema, table))
+    return Rows(matrix, row_keys_of(table), checked_date(as_of))
 
 
-def json_answer(model: ChurnModel, matrix: Matrix, explanation: Explanation) -> dict[str, Any]:
+def json_answer(model: ChurnModel, rows: Rows, explanation: Explanation) -> dict[str, Any]:
     """A `PredictResponse` as plain values."""
-    warnings = fact_warnings.row_warnings(model, matrix)
-    return {**_model_fields(model, explanation), "predictions": _predictions(model, explanation, warnings)}
+    warnings = fact_warnings.row_warnings(model, rows.matrix)
+    return {**_model_fields(model, rows, explanation), "predictions": _predictions(model, explanation, warnings)}
 
 
-def _model_fields(model: ChurnModel, explanation: Explanation) -> dict[str, Any]:
+def _model_fields(model: ChurnModel, rows: Rows, explanation: Explanation) -> dict[str, Any]:
+    year = model.time_of_year
     return {
         "model_version": model.version,
         "threshold": model.threshold,
         "base_probability": explanation.base_probability,
         "base_margin": model.base_margin,
+        "level": 0.0 if rows.as_of is None else level_at(year, rows.as_of),
+        "no_level_because": NO_DATE if year is not None and rows.as_of is None else None,
     }
 
 
@@ -173,6 +194,7 @@ def _predictions(
         points.order.tolist(),
         points.contributions.tolist(),
         points.points.tolist(),
+        explanation.time_of_year.tolist(),
         warnings,
     )
     return [
@@ -183,24 +205,25 @@ def _predictions(
             "out_of_fold": out_of_fold,
             "margin": margin,
             "other_points": other,
+            "time_of_year_points": of_year,
             "reasons": [
                 {"feature": names[i], "contribution": share, "points": part}
                 for i, share, part in zip(order, shares, parts, strict=True)
             ],
             "warnings": found,
         }
-        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts, found in zip(
+        for probability, confidence, label, out_of_fold, margin, other, order, shares, parts, of_year, found in zip(
             *columns, strict=True
         )
     ]
 
 
-def arrow_answer(model: ChurnModel, matrix: Matrix, explanation: Explanation) -> bytes:
+def arrow_answer(model: ChurnModel, sent: Rows, explanation: Explanation) -> bytes:
     """An Arrow stream of `shared.contracts.arrow.answer_schema`; missing reasons are -1 and null."""
     about = {
-        **_model_fields(model, explanation),
-        arrow.UNKNOWN_VALUES: fact_warnings.unknown_values(model, matrix.unknown),
-        arrow.LEAVER_VALUES: serving_check.values_seen(model, matrix),
+        **_model_fields(model, sent, explanation),
+        arrow.UNKNOWN_VALUES: fact_warnings.unknown_values(model, sent.matrix.unknown),
+        arrow.LEAVER_VALUES: serving_check.values_seen(model, sent.matrix),
     }
     schema = arrow.answer_schema(about)
     scores, points = explanation.scores, explanation.points

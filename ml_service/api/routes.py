@@ -32,6 +32,7 @@ from shared.contracts.api import (
     JSON_TYPE,
     NDJSON_TYPE,
     Backtest,
+    IsoDate,
     PredictRequest,
     PredictResponse,
     Progress,
@@ -43,6 +44,7 @@ from shared.errors import InvalidInput, NotFound, ServiceError, UnsupportedMedia
 blueprint = DocumentedBlueprint("ml", __name__, url_prefix="/api")
 
 _MODEL_VERSION = {"model_version": Annotated[Version, Field(description="The newest on disk if absent")]}
+_AS_OF = {"as_of": Annotated[IsoDate, Field(description="Date of the rows of an Arrow stream, for the time of year")]}
 _VERSION = {"version": Version}
 _SNAPSHOT = {
     ARROW_TYPE: Annotated[
@@ -98,14 +100,15 @@ def openapi() -> Response:
     "/predict",
     {JSON_TYPE: PredictResponse, ARROW_TYPE: bytes},
     body={JSON_TYPE: PredictRequest, ARROW_TYPE: bytes},
-    parameters=_MODEL_VERSION,
+    parameters={**_MODEL_VERSION, **_AS_OF},
     also=_REFUSED,
 )
 def predict() -> Response:
     """Score rows and give the reasons, in the media type of the request."""
     version = codec.checked_version(request.args.get("model_version"))
     if request.mimetype == ARROW_TYPE:
-        return Response(_service().score_table(request.get_data(), version), mimetype=ARROW_TYPE)
+        scored = _service().score_table(request.get_data(), version, request.args.get("as_of"))
+        return Response(scored, mimetype=ARROW_TYPE)
     if request.mimetype == JSON_TYPE:
         return jsonify(_service().score_request(codec.read_predict_request(request.get_data()), version))
     raise UnsupportedMedia(f"Send {JSON_TYPE} or {ARROW_TYPE}.")

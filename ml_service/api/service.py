@@ -46,12 +46,12 @@ class MLService:
         except (NoModel, CorruptModel):
             return None
 
-    def score_table(self, body: bytes, version: str | None) -> bytes:
-        """Score the rows of an Arrow stream; the answer is an Arrow stream too."""
+    def score_table(self, body: bytes, version: str | None, as_of: str | None = None) -> bytes:
+        """Score the rows of an Arrow stream, all of one date; the answer is an Arrow stream too."""
         table = codec.read_arrow(body)
         model = self.registry.get(version)
-        rows = codec.rows_of_table(model, table)
-        return codec.arrow_answer(model, rows.matrix, model.explain_rows(rows.matrix, rows.row_keys))
+        rows = codec.rows_of_table(model, table, as_of)
+        return codec.arrow_answer(model, rows, model.explain_rows(rows.matrix, rows.row_keys, rows.dates))
 
     def score_request(self, request: PredictRequest, version: str | None) -> dict[str, Any]:
         """Score a few rows; the answer is a `PredictResponse` as plain values."""
@@ -60,8 +60,8 @@ class MLService:
         model = self.registry.get(codec.checked_version(request.model_version or version))
         rows = codec.rows_of_request(model, request)
         n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
-        explained = model.explain_rows(rows.matrix, rows.row_keys, n_reasons=n_reasons)
-        return codec.json_answer(model, rows.matrix, explained)
+        explained = model.explain_rows(rows.matrix, rows.row_keys, rows.dates, n_reasons=n_reasons)
+        return codec.json_answer(model, rows, explained)
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check a snapshot and start a training; without a body, train on the simulated subscribers.

@@ -202,6 +202,11 @@ def _column(table: pa.Table, name: str, target: pa.DataType) -> pa.Array | None:
     raise invalid(name, f"{target} was expected, but this column is of type {column_type}.")
 
 
+def dates_of(table: CustomerTable) -> Dates | None:
+    """The date of each row of a table that was read from a file, NaT where it has none; None without dates."""
+    return None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+
+
 def snapshot_of(table: CustomerTable) -> Snapshot:
     """Convert a table that was read from a file to a snapshot.
 
@@ -223,6 +228,6 @@ def snapshot_of(table: CustomerTable) -> Snapshot:
     rows = len(table.label)
     # Without ids, the table holds row numbers instead, which are not keys.
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
-    as_of = None if table.as_of is None else table.as_of.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    as_of = dates_of(table)
     label = np.asarray(table.label.to_numpy(zero_copy_only=False), dtype=np.int8)
     return Snapshot(table.schema, table.features, label, as_of, keys)

@@ -76,7 +76,7 @@ class Evaluation:
     @cached_property
     def probability(self) -> Floats:
         """Probabilities of the new model, shape (n_test,)."""
-        return self.model.predict(self.features, self.keys).probability
+        return self.model.predict(self.features, self.keys, self.as_of).probability
 
     @property
     def champion_fits(self) -> bool:
@@ -88,7 +88,7 @@ class Evaluation:
         """Probabilities of the champion, shape (n_test,), out of fold for rows that it was trained on."""
         if self.champion is None or not self.champion_fits:
             return None
-        return self.champion.predict(self.table.take(pa.array(self.split.test)), self.keys).probability
+        return self.champion.predict(self.table.take(pa.array(self.split.test)), self.keys, self.as_of).probability
 
     @cached_property
     def groups(self) -> Ints:

@@ -139,7 +139,7 @@ def _decided_probability(evaluation: Evaluation) -> Floats | None:
     if evaluation.decided is None or not same_features(evaluation.decided, evaluation.model):
         return None
     features = evaluation.table.take(pa.array(evaluation.split.test))
-    return evaluation.decided.predict(features, evaluation.keys).probability
+    return evaluation.decided.predict(features, evaluation.keys, evaluation.as_of).probability
 
 
 def _baseline_data(evaluation: Evaluation) -> BaselineData:

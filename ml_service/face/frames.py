@@ -141,7 +141,9 @@ def _with_label(schema: Schema, label: str, positive: Sequence[Any] | None) -> S
     return schema_from_dict({**content, "label": label, "positive": _texts_of(positive)})
 
 
-def reasons_frame(features: pa.Table, explained: Explanation, index: pd.Index[Any] | None) -> pd.DataFrame:
+def reasons_frame(
+    features: pa.Table, explained: Explanation, index: pd.Index[Any] | None, *, of_year: bool
+) -> pd.DataFrame:
     """Scores and reasons as a frame, in the columns that `score` writes.
 
     Parameters
@@ -151,6 +153,8 @@ def reasons_frame(features: pa.Table, explained: Explanation, index: pd.Index[An
     explained : Explanation
     index : Index or None
         Of the frame; 0, 1, … if None.
+    of_year : bool
+        Whether the model has a level for the time of year, whose points are then the last column.
     """
     names = np.array(features.column_names, dtype=object)
     values = np.empty((len(names), features.num_rows), dtype=object)
@@ -163,4 +167,6 @@ def reasons_frame(features: pa.Table, explained: Explanation, index: pd.Index[An
     }
     for k, (order, points) in enumerate(zip(explained.points.order.T, explained.points.points.T, strict=True), start=1):
         columns |= {f"reason_{k}": names[order], f"points_{k}": points, f"value_{k}": values[order, rows]}
+    if of_year:
+        columns["time_of_year"] = explained.time_of_year
     return pd.DataFrame(columns, index=index)

@@ -15,8 +15,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from ml_service.arrays import Flags, Floats
+from ml_service.arrays import Dates, Flags, Floats
+from ml_service.data.dataset import dates_of
 from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.year_levels import undated_rows
 from ml_service.evaluation.fact_warnings import table_warnings
 from ml_service.face import frames
 from ml_service.face.classes import Classes
@@ -123,13 +125,15 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         explanation : DataFrame, n_rows rows
             With the index of X: churn_probability, confidence, and for each reason k, the largest first, reason_k (the
-            feature), points_k (by how much it changes the probability) and value_k (the value in this row).
+            feature), points_k (by how much it changes the probability) and value_k (the value in this row); then
+            time_of_year (by how much the row's date does), where the model has a level for the time of year.
         """
         table = self._table(X)
         model = self._made()
-        features, keys = self._rows(model, table)
+        features, keys, dates = self._rows(model, table)
         index = X.index if isinstance(X, pd.DataFrame) else None
-        return frames.reasons_frame(features, model.explain(features, keys, n_reasons=n_reasons), index)
+        explained = model.explain(features, keys, dates, n_reasons=n_reasons)
+        return frames.reasons_frame(features, explained, index, of_year=model.time_of_year is not None)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -166,10 +170,10 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self.model_.predict(*self._rows(self.model_, table))
         return scores.probability, scores.label == 1
 
-    def _rows(self, model: churn_model.ChurnModel, table: CustomerTable) -> tuple[pa.Table, Keys | None]:
-        """The features and keys of a table; warns of blanks where training had none."""
-        features = typed_columns(model.schema, table.features)
-        for note in table_warnings(model, features):
+    def _rows(self, model: churn_model.ChurnModel, table: CustomerTable) -> tuple[pa.Table, Keys | None, Dates | None]:
+        """The features, keys and dates of a table; warns of what training had for every row and these lack."""
+        features, dates = typed_columns(model.schema, table.features), dates_of(table)
+        for note in (*table_warnings(model, features), *undated_rows(model.time_of_year, dates, len(table.ids))):
             warnings.warn(note, stacklevel=4)
         # Without ids, the table holds row numbers instead, which are not keys.
-        return features, None if table.schema.id is None else pa.array(row_keys(table.ids))
+        return features, None if table.schema.id is None else pa.array(row_keys(table.ids)), dates

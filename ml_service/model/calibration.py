@@ -59,13 +59,15 @@ class BetaCalibration:
         if not (self.a >= 0 and self.b >= 0 and np.isfinite([self.a, self.b, self.c]).all()):
             raise ValueError("a calibration needs finite coefficients and slopes a, b >= 0")
 
-    def __call__(self, margin: npt.ArrayLike) -> Floats:
+    def __call__(self, margin: npt.ArrayLike, level: npt.ArrayLike = 0.0) -> Floats:
         """Calibrate margins.
 
         Parameters
         ----------
         margin : array-like of float
             Log-odds, of any shape.
+        level : array-like of float, default=0.0
+            Added to the log-odds of the result; of the same shape, or one number.
 
         Returns
         -------
@@ -75,7 +77,7 @@ class BetaCalibration:
         m = np.asarray(margin, dtype=np.float64)
         # ln s = min(m, 0) - r and -ln(1 - s) = max(m, 0) + r with r = ln(1 + exp(-|m|)): nothing overflows.
         rest = np.log(1 + np.exp(-np.abs(m)))
-        z = self.b * np.maximum(m, 0) + self.a * np.minimum(m, 0) + (self.b - self.a) * rest + self.c
+        z = self.b * np.maximum(m, 0) + self.a * np.minimum(m, 0) + (self.b - self.a) * rest + self.c + level
         return np.asarray(expit(z))
 
     def slope(self, margin: float) -> float:

@@ -12,10 +12,11 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from ml_service.arrays import Floats, Labels
+from ml_service.arrays import Dates, Floats, Labels
 from ml_service.data import hiding
 from ml_service.data.feature_matrix import learn_categories, to_matrix
 from ml_service.data.grouping import customer_groups
+from ml_service.data.year_levels import levels
 from ml_service.model import missing_features
 from ml_service.model.calibration import fit_beta, shift_prior
 from ml_service.model.cross_validation import SearchData, SearchResult, cross_validate
@@ -27,6 +28,7 @@ from ml_service.model.signal_test import out_of_fold_signal, require_signal
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from ml_service.model.trees import boosting
 from ml_service.model.trees.boosters import Trees
+from shared.contracts.api import TimeOfYear
 
 #: Only the most frequent values of a category are kept; the others count as missing.
 MAX_CATEGORIES = 200
@@ -187,10 +189,34 @@ class ChurnModel(SavedModel):
         self._calibrate(validation.margins, label)
 
     def _calibrate(self, margins: Floats, label: Labels) -> None:
-        self.calibration = fit_beta(margins, label)
-        probability = self.calibration(margins)
+        self.out_of_fold_margins, self.calibration = margins, fit_beta(margins, label)
+        self._choose_thresholds(self.calibration(margins), label)
+
+    def _choose_thresholds(self, probability: Floats, label: Labels) -> None:
         self.threshold = best_f1_threshold(probability, label)
         self.balanced_threshold = recall_threshold(probability, label)
+
+    def with_time_of_year(self, year: TimeOfYear, label: Labels, as_of: Dates) -> Self:
+        """Return this model with a level of the time of year, and the thresholds that suit it.
+
+        Parameters
+        ----------
+        year : TimeOfYear
+        label : ndarray of int8, shape (n_rows,)
+            Of the rows that were fitted, in their order.
+        as_of : ndarray of datetime64[D], shape (n_rows,)
+            Their dates.
+
+        Returns
+        -------
+        model : ChurnModel
+        """
+        assert self.out_of_fold_margins is not None
+        other = copy(self)
+        other.time_of_year = year
+        level = levels(year, as_of, len(label))
+        other._choose_thresholds(self.calibration(self.out_of_fold_margins, level), label)
+        return other
 
     def at_rate(self, natural: float | None) -> Self:
         """Return this model with its probabilities and thresholds at another prevalence; the ranking is the same.

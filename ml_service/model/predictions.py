@@ -13,14 +13,15 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from ml_service.arrays import Flags, Floats, Folds, Labels
+from ml_service.arrays import Dates, Flags, Floats, Folds, Labels
 from ml_service.data.feature_matrix import Matrix, columns_from_lists, to_matrix
 from ml_service.data.plain_cells import PlainCells
+from ml_service.data.year_levels import levels
 from ml_service.model.calibration import BetaCalibration
 from ml_service.model.out_of_fold import UNSEEN, TrainingFolds
 from ml_service.model.reasons import Points, to_points
 from ml_service.model.trees.boosters import Trees
-from shared.contracts.api import TOP_REASONS, Cell
+from shared.contracts.api import TOP_REASONS, Cell, TimeOfYear
 from shared.schema.features import Schema
 
 #: Customer keys of rows, int64; null for a row without a key.
@@ -62,11 +63,14 @@ class Explanation:
     points : Points
     base_probability : float
         Probability that the points are added to.
+    time_of_year : ndarray of float64, shape (n_rows,)
+        Points of the level of the row's date: the probability minus what it is without the level.
     """
 
     scores: Scores
     points: Points
     base_probability: float
+    time_of_year: Floats
 
 
 class Predictor:
@@ -86,6 +90,8 @@ class Predictor:
         Decision threshold with the best F1 out of fold.
     training_folds : TrainingFolds or None
         The keys and folds of the training rows, if they were kept.
+    time_of_year : TimeOfYear or None
+        What the date of a row adds to its log-odds; None: nothing.
     """
 
     schema: Schema
@@ -94,6 +100,7 @@ class Predictor:
     calibration: BetaCalibration
     threshold: float
     training_folds: TrainingFolds | None
+    time_of_year: TimeOfYear | None
 
     @property
     def base_margin(self) -> float:
@@ -122,7 +129,7 @@ class Predictor:
         probability = self.predict(features, row_keys).probability
         return np.column_stack([1 - probability, probability])
 
-    def predict(self, features: pa.Table, row_keys: Keys | None = None) -> Scores:
+    def predict(self, features: pa.Table, row_keys: Keys | None = None, as_of: Dates | None = None) -> Scores:
         """Score rows; training rows are scored out of fold if the model kept its folds.
 
         Parameters
@@ -131,6 +138,8 @@ class Predictor:
             The typed columns that `feature_matrix.typed_columns` returns.
         row_keys : pyarrow array of int64, length n_rows, optional
             Without it, every row is scored by the final booster.
+        as_of : ndarray of datetime64[D], shape (n_rows,), optional
+            Date of each row, for the level of the time of year; without it, no level is added.
 
         Returns
         -------
@@ -139,7 +148,8 @@ class Predictor:
         matrix = to_matrix(self.schema, self.categories, features)
         folds = self._folds(len(matrix.values), row_keys)
         margin = self.trees.margins(matrix.values, folds)
-        return self._scores(margin, self.calibration(margin), folds)
+        level = levels(self.time_of_year, as_of, len(folds))
+        return self._scores(margin, self.calibration(margin, level), folds)
 
     def matrix_of_lists(self, columns: Mapping[str, Sequence[Cell]]) -> Matrix:
         """Convert columns of JSON values to the model's matrix.
@@ -166,7 +176,14 @@ class Predictor:
     def _plain_cells(self) -> PlainCells:
         return PlainCells(self.schema, self.categories)
 
-    def explain(self, features: pa.Table, row_keys: Keys | None = None, *, n_reasons: int = TOP_REASONS) -> Explanation:
+    def explain(
+        self,
+        features: pa.Table,
+        row_keys: Keys | None = None,
+        as_of: Dates | None = None,
+        *,
+        n_reasons: int = TOP_REASONS,
+    ) -> Explanation:
         """Score rows and give the reasons; see `explain_rows`.
 
         Parameters
@@ -175,6 +192,8 @@ class Predictor:
             The typed columns that `feature_matrix.typed_columns` returns.
         row_keys : pyarrow array of int64, length n_rows, optional
             Without it, every row is scored by the final booster.
+        as_of : ndarray of datetime64[D], shape (n_rows,), optional
+            Without it, no level is added.
         n_reasons : int, default=3
             Number of reasons per row, at most the number of features.
 
@@ -182,10 +201,16 @@ class Predictor:
         -------
         explanation : Explanation
         """
-        return self.explain_rows(to_matrix(self.schema, self.categories, features), row_keys, n_reasons=n_reasons)
+        matrix = to_matrix(self.schema, self.categories, features)
+        return self.explain_rows(matrix, row_keys, as_of, n_reasons=n_reasons)
 
     def explain_rows(
-        self, matrix: Matrix, row_keys: Keys | None = None, *, n_reasons: int = TOP_REASONS
+        self,
+        matrix: Matrix,
+        row_keys: Keys | None = None,
+        as_of: Dates | None = None,
+        *,
+        n_reasons: int = TOP_REASONS,
     ) -> Explanation:
         """Score rows and give the reasons, by exact path-dependent SHAP values.
 
@@ -195,13 +220,16 @@ class Predictor:
             As `feature_matrix.to_matrix` or `matrix_of_lists` returned it.
         row_keys : pyarrow array of int64, length n_rows, optional
             Without it, every row is scored by the final booster.
+        as_of : ndarray of datetime64[D], shape (n_rows,), optional
+            Date of each row, for the level of the time of year; without it, no level is added.
         n_reasons : int, default=3
             Number of reasons per row, at most the number of features.
 
         Returns
         -------
         explanation : Explanation
-            Scores, and the reasons of each row in descending order of their size.
+            Scores, and the reasons of each row in descending order of their size. The reasons explain the score without
+            the level; `time_of_year` is the rest.
 
         References
         ----------
@@ -209,12 +237,14 @@ class Predictor:
         Machine Intelligence 2 (2020).
         """
         folds = self._folds(len(matrix.values), row_keys)
-        margin, probability = np.empty(len(folds)), np.empty(len(folds))
+        margin, probability, without_level = np.empty(len(folds)), np.empty(len(folds)), np.empty(len(folds))
+        level = levels(self.time_of_year, as_of, len(folds))
         points = Points.empty(len(folds), min(n_reasons, len(self.schema.features)))
         base = self.base_probability
         for block in self.trees.contributions(matrix.values, folds):
             margin[block.rows] = block.margin
-            probability[block.rows] = block_probability = self.calibration(block.margin)
+            probability[block.rows] = self.calibration(block.margin, level[block.rows])
+            without_level[block.rows] = block_probability = self.calibration(block.margin)
             reasons = to_points(
                 self.calibration,
                 block.values,
@@ -224,7 +254,7 @@ class Predictor:
                 points.order.shape[1],
             )
             points.put(block.rows, reasons)
-        return Explanation(self._scores(margin, probability, folds), points, base)
+        return Explanation(self._scores(margin, probability, folds), points, base, probability - without_level)
 
     def contributions(self, features: pa.Table, row_keys: Keys | None = None) -> Floats:
         """Compute the SHAP values of all features.

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import orjson
 
+from ml_service.arrays import Floats
 from ml_service.model import artefacts
 from ml_service.model.artefacts import library_versions, model_checksum
 from ml_service.model.calibration import BetaCalibration
@@ -18,6 +19,7 @@ from ml_service.model.out_of_fold import KEYS_FILE, TrainingFolds
 from ml_service.model.predictions import Predictor
 from ml_service.model.trees import boosting
 from ml_service.model.trees.boosters import Trees
+from shared.contracts.api import TimeOfYear
 from shared.errors import CorruptModel
 from shared.schema.features import Schema, schema_from_dict
 
@@ -47,6 +49,8 @@ class SavedModel(Predictor):
         How the parameters were found.
     sibling : SavedModel or None
         The model of the same configuration that was fitted without the test rows: the one that the report judges.
+    out_of_fold_margins : ndarray of float64, shape (n_rows,), or None
+        Of the rows that were fitted, in their order; not saved.
     report : dict or None
         The training report.
     report_page : bytes or None
@@ -69,14 +73,18 @@ class SavedModel(Predictor):
         self.version, self.seed, self.threads = version, seed, threads
         self.natural_rate: float | None = None
         self.training_folds: TrainingFolds | None = None
+        self.time_of_year: TimeOfYear | None = None
+        self.out_of_fold_margins: Floats | None = None
         self.sibling: Self | None = None
         self.report: dict[str, Any] | None = None
         self.report_page: bytes | None = None
         self.search: dict[str, Any] = {}
 
     def checksum(self) -> str:
-        """Return the SHA-256 of everything a score depends on: trees, categories, calibration and thresholds."""
+        """Return the SHA-256 of everything a score depends on: trees, categories, calibration, level, thresholds."""
         score_settings = [self.categories, self.calibration.as_dict(), self.threshold, self.balanced_threshold]
+        if self.time_of_year is not None:
+            score_settings.append(self.time_of_year.model_dump())
         return model_checksum(self.trees.files(), score_settings)
 
     def save(self, folder: Path, *, about: Mapping[str, Any] | None = None, replace: bool = False) -> None:
@@ -133,6 +141,7 @@ class SavedModel(Predictor):
             "natural_rate": self.natural_rate,
             "categories": self.categories,
             "calibration": self.calibration.as_dict(),
+            "time_of_year": None if self.time_of_year is None else self.time_of_year.model_dump(),
             "threshold": self.threshold,
             "balanced_threshold": self.balanced_threshold,
             "base_margin": self.base_margin,
@@ -203,6 +212,9 @@ class SavedModel(Predictor):
         )
         model.threshold, model.balanced_threshold = fitted["threshold"], fitted["balanced_threshold"]
         model.calibration = BetaCalibration(**fitted["calibration"])
+        # Models that were made before there was a level have none.
+        year = fitted.get("time_of_year")
+        model.time_of_year = None if year is None else TimeOfYear(**year)
         model.trees = Trees.from_files(files, feature_types=boosting.feature_types(model.schema), threads=threads)
         model.training_folds = TrainingFolds.from_files(files) if KEYS_FILE in files else None
         return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ml_service.reporting.profit import profit_sentences
+from ml_service.reporting.rolling import rolling_lines
 from ml_service.reporting.scope import rate_name, scope_sentences
 from shared.contracts.api import BalancedFigures, TestFigures, TrainReport
 
@@ -40,6 +41,8 @@ def report_text(report: TrainReport) -> str:
         "Importance (share of mean |SHAP|)",
         *(f"  {each.label:30} {100 * each.importance:5.1f} %" for each in report.importance[:10]),
     ]
+    if report.rolling is not None:
+        lines += ["", *rolling_lines(report)]
     if report.profit is not None:
         lines += ["", *profit_sentences(report.profit)]
     if report.blanked:

@@ -18,7 +18,8 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.splitting import MIN_TEST, MIN_TRAINING
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.cross_validation import Progress
-from ml_service.training.pipeline import Effort, fit, split_snapshot
+from ml_service.training.fitting import fit
+from ml_service.training.pipeline import split_snapshot
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, Origin
 from shared.errors import InsufficientData, NoSignal
 
@@ -89,8 +90,7 @@ def _fit(known: Snapshot, trials: int, seed: int, threads: int, progress: Progre
     """The model that would have gone live with the rows known at an origin."""
     split = split_snapshot(known, seed)
     unfitted = ChurnModel(known.schema, version="0.0.0", seed=seed, threads=threads)
-    _, live = fit(unfitted, known, split, effort=Effort(trials), progress=progress)
-    return live
+    return fit(unfitted, known, split, trials=trials, time_budget_s=None, progress=progress).live
 
 
 def _evaluate(
@@ -109,7 +109,7 @@ def _evaluate(
         model = train()
     except (NoSignal, InsufficientData) as error:
         return Origin(**facts, note=error.message)
-    p = model.predict(snapshot.features.take(pa.array(test))).probability
+    p = model.predict(snapshot.features.take(pa.array(test)), as_of=np.full(len(test), day)).probability
     return Origin(
         **facts,
         auc=metrics.auc(label, p),

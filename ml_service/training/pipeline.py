@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from ml_service.arrays import Ints
 from ml_service.data.column_checks import check_columns
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import learn_categories, to_matrix
@@ -29,6 +27,7 @@ from ml_service.model.churn_model import ChurnModel
 from ml_service.model.cross_validation import Progress
 from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
+from ml_service.training.fitting import fit
 from ml_service.training.level_spread import level_spread
 from shared.contracts import api
 from shared.contracts.api import TrainReport
@@ -171,16 +170,18 @@ def train(
     progress(0.03, "checking for leaks")
     leaks, categories = _guard(snapshot, split, allow_leaks, seed)
     unfitted = ChurnModel(table.schema, version=version, seed=seed, threads=threads, without=without)
-    sibling, live = fit(unfitted, snapshot, split, effort=effort, progress=progress)
+    fitted = fit(unfitted, snapshot, split, trials=effort.trials, time_budget_s=effort.time_budget_s, progress=progress)
+    sibling, live = fitted.sibling, fitted.live
     if split.kind == "time":
         live.training[serving_check.KEY] = list(
             serving_check.leaver_values(leaks, [categories.get(leak.name, []) for leak in leaks])
         )
-    level = level_spread(snapshot, split, live, lambda done, stage: progress(0.6 + 0.1 * done, stage))
+    level = level_spread(snapshot, split, fitted, lambda done, stage: progress(0.6 + 0.1 * done, stage))
     # Models are judged at the rate of the test rows, which are rows of the table.
     rivals = [None if rival is None else rival.at_rate(None) for rival in (champion, decided)]
     evaluation = Evaluation(snapshot, split, sibling, live, table.features, rivals[0], rivals[1], level)
     report = build_report(evaluation, progress)
+    report.rolling = None if fitted.choice is None else fitted.choice.told
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
         *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),
@@ -192,49 +193,12 @@ def train(
     return _finished(live.at_rate(snapshot.natural_rate), report, split)
 
 
-def fit(
-    model: ChurnModel, snapshot: Snapshot, split: Split, *, effort: Effort, progress: Progress
-) -> tuple[ChurnModel, ChurnModel]:
-    """Choose a configuration on the training rows, and fit it to these and again to all usable rows.
-
-    Parameters
-    ----------
-    model : ChurnModel
-        Not fitted yet.
-    snapshot : Snapshot
-        With the features that the model uses.
-    split : Split
-        Of the snapshot.
-    effort, progress
-        As in `train`.
-
-    Returns
-    -------
-    sibling : ChurnModel
-        The model, fitted to the training rows.
-    live : ChurnModel
-        Fitted to all usable rows.
-    """
-
-    def rows(at: Ints) -> dict[str, Any]:
-        part, keep_folds = snapshot.take(at), split.kind == "stratified"
-        return {"features": part.features, "label": part.label, "row_keys": part.row_keys, "keep_folds": keep_folds}
-
-    sibling = model.fit(
-        **rows(split.training),
-        trials=effort.trials,
-        time_budget_s=effort.time_budget_s,
-        progress=lambda done, stage: progress(0.05 + 0.45 * done, stage),
-    )
-    live = sibling.refit(**rows(split.rows), progress=lambda done, stage: progress(0.5 + 0.1 * done, stage))
-    return sibling, live
-
-
 def _finished(model: ChurnModel, report: TrainReport, split: Split) -> Trained:
     """The model that scores, with its report: figures on test rows, and what its scores depend on."""
     report.natural_rate = model.natural_rate
     report.base_probability, report.model_sha256 = model.base_probability, model.checksum()
     report.parameters["calibration"] = model.calibration.as_dict()
+    report.time_of_year = model.time_of_year
     if report.live is not None:
         report.live.threshold = model.threshold
     model.report, model.report_page = report.model_dump(mode="json"), report_page(report)

@@ -22,10 +22,13 @@ from shared.contracts.report import (
     Labels,
     Leak,
     LevelSpread,
+    LiveFit,
     Probability,
     Profit,
+    RollingChoice,
     Segment,
     Strict,
+    TimeOfYear,
 )
 
 JSON_TYPE = "application/json"
@@ -47,6 +50,7 @@ GRACE_DAYS = 30
 Cell = float | int | str | bool | None
 #: The reasons in an answer; `other_points` sums up those left out.
 Shown = Literal["top", "all", "none"]
+IsoDate = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$", max_length=32)]
 
 
@@ -57,6 +61,9 @@ class PredictRequest(Strict):
     columns: dict[str, list[Cell]] = Field(description="Feature name to its values, all of one length")
     row_keys: list[int] | None = Field(
         None, description="Keys of rows, so that rows used in training get out-of-fold scores"
+    )
+    as_of: IsoDate | None = Field(
+        None, description="Date of the rows, for the level of the time of year; without it, no level is added"
     )
     reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
 
@@ -86,6 +93,9 @@ class Prediction(Strict):
     )
     reasons: list[Reason] = Field(description="Largest first")
     other_points: float = Field(description="Points of the features not listed")
+    time_of_year_points: float = Field(
+        0.0, description="Points of the date's level; base_probability + all points add up to churn_probability"
+    )
     warnings: list[FactWarning] = Field(
         default_factory=list, description="Facts that this score can rely on less; empty from an older service"
     )
@@ -98,6 +108,10 @@ class PredictResponse(Strict):
     threshold: Probability
     base_probability: Probability
     base_margin: float
+    level: float = Field(
+        0.0, description="What the date adds to everybody's log-odds after calibration; 0 where the model has no level"
+    )
+    no_level_because: str | None = Field(None, description="Why a model with a level added none")
     predictions: list[Prediction]
 
 
@@ -170,16 +184,6 @@ class Baseline(Strict):
     note: str
 
 
-class LiveFit(Strict):
-    """The model that goes live: the judged configuration, fitted again to all rows whose outcome is known."""
-
-    rows: int
-    leavers: int
-    prevalence: Probability
-    period: tuple[str, str] | None = Field(description="First and last date of the rows")
-    threshold: Probability
-
-
 class TrainReport(Strict):
     """The report of a training: the fields of docs/api.md#figures, then their context and all other figures."""
 
@@ -225,6 +229,12 @@ class TrainReport(Strict):
         default_factory=dict, description="95 % bootstrap over customers of the test figures of the same names"
     )
     level: LevelSpread | None = Field(None, description="For the interval of expected leavers; null without dates")
+    time_of_year: TimeOfYear | None = Field(
+        None, description="What a date adds to the log-odds of every score of the live model; null: nothing"
+    )
+    rolling: RollingChoice | None = Field(
+        None, description="The windows and levels that were tried; null without dates and in older reports"
+    )
     cohort: Cohort | None = Field(
         None, description="Lifetimes beyond the model's reach; null unless subscriptions are dated"
     )

@@ -49,6 +49,50 @@ class LevelSpread(Strict):
     quantile: float = Field(description="97.5 % of Student's t with periods - 1 degrees of freedom; 1.96 without sigma")
 
 
+YearForm = Literal["harmonic", "calendar_month", "slow_level"]
+
+
+class TimeOfYear(Strict):
+    """What a date adds to the log-odds of every score; see docs/definitions.md#time-of-year."""
+
+    form: YearForm
+    constant: float = Field(description="On every date: it sets the mean over the training rows to 0")
+    cosine: float = Field(0.0, description="Times cos(2 pi day of the year / 365.25)")
+    sine: float = Field(0.0, description="Times sin(2 pi day of the year / 365.25)")
+    months: list[float] = Field(default_factory=list, description="By calendar month, January first; empty: 0")
+
+
+class Candidate(Strict):
+    """One way to fit, judged on the periods of rolling origins."""
+
+    name: str
+    window: int | None = Field(description="Newest dates that the model is fitted to; null: all")
+    level: Literal["none"] | YearForm
+    origins: int = Field(description="Periods on which it was judged")
+    log_loss: float | None = Field(description="Mean over these periods; null where there are too few")
+    difference: float | None = Field(description="log_loss minus that of all dates and no level, on the same periods")
+    interval: Interval | None = Field(description="95 % of the difference: Student's t over the periods")
+
+
+class RollingChoice(Strict):
+    """The window and the level that were chosen on training rows by rolling origins."""
+
+    lag_days: int = Field(description="Days between the newest row that is known at an origin and the origin")
+    candidates: list[Candidate] = Field(description="Empty where the history is too short to try any")
+    chosen: str
+    why: str
+
+
+class LiveFit(Strict):
+    """The model that goes live: the judged configuration, fitted again to all rows whose outcome is known."""
+
+    rows: int
+    leavers: int
+    prevalence: Probability
+    period: tuple[str, str] | None = Field(description="First and last date of the rows")
+    threshold: Probability
+
+
 class CalibrationCheck(Strict):
     """Calibration of the probabilities on the test rows."""
 

@@ -69,11 +69,11 @@ def test_positions_of_reasons_are_those_of_the_table_and_its_facts_are_accepted(
     row = undated.features.slice(0, 1)
     columns = {name: row.column(name).to_pylist() for name in row.column_names}
     asked = codec.rows_of_request(model, PredictRequest(columns=columns))
-    (told,) = codec.json_answer(model, asked.matrix, model.explain_rows(asked.matrix))["predictions"]
+    (told,) = codec.json_answer(model, asked, model.explain_rows(asked.matrix))["predictions"]
     other = codec.rows_of_request(model, PredictRequest(columns={**columns, "calls": [1e6]}))
-    assert codec.json_answer(model, other.matrix, model.explain_rows(other.matrix))["predictions"] == [told]
+    assert codec.json_answer(model, other, model.explain_rows(other.matrix))["predictions"] == [told]
     sent = codec.rows_of_table(model, row)
-    answer = arrow.decode(codec.arrow_answer(model, sent.matrix, model.explain_rows(sent.matrix)))
+    answer = arrow.decode(codec.arrow_answer(model, sent, model.explain_rows(sent.matrix)))
     positions = [answer.column(f"reason_{k}")[0].as_py() for k in (1, 2, 3)]
     assert [undated.schema.feature_names[at] for at in positions[:2]] == [each["feature"] for each in told["reasons"]]
     assert (sorted(positions[:2]), positions[2]) == ([1, 2], -1)
