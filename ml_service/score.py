@@ -38,9 +38,9 @@ output has one row per row of the file, in the same order: the id (under its nam
 churn_probability, confidence, and for each of the three largest reasons reason_k (the feature), points_k (by how much
 it changes the probability) and value_k (the value in this row). A model with a level for the time of year adds a last
 column, time_of_year: by how much the row's date changes the probability. Rows that the model was trained on are scored
-out of fold if the schema has an id and the training table had no dates. Values may be missing; if a feature was complete in
-training, the command reports in how many rows it is missing now. Categories that the model does not know are scored as
-missing; the command reports their column, values and count.
+out of fold if the schema has an id and the training table had no dates. Values may be missing; if a feature was
+complete in training, the command reports in how many rows it is missing now. Categories that the model does not know
+are scored as missing; the command reports their column, values and count.
 
 example:
   python -m ml_service.score --model models/2.4.1 --data customers.csv --out scores.csv

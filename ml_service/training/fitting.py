@@ -13,7 +13,7 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.splitting import Split
 from ml_service.model.churn_model import ChurnModel
 from ml_service.model.cross_validation import Progress
-from ml_service.training.candidates import Choice, choose, own_levels
+from ml_service.training.candidates import Choice, Way, choose, own_levels
 from ml_service.training.rolling_origins import newest_dates
 from ml_service.training.year_forms import fit_form
 from shared.contracts.report import YearForm
@@ -69,33 +69,68 @@ def fit(
     -------
     fitted : Fitted
     """
-
-    def rows(at: Indices) -> dict[str, Any]:
-        part, keep_folds = snapshot.take(at), split.kind == "stratified"
-        return {"features": part.features, "label": part.label, "row_keys": part.row_keys, "keep_folds": keep_folds}
-
+    keep_folds = split.kind == "stratified"
     sibling = searched = model.fit(
-        **rows(split.training),
+        **_rows(snapshot, split.training, keep_folds=keep_folds),
         trials=trials,
         time_budget_s=time_budget_s,
         progress=lambda done, stage: progress(0.05 + 0.4 * done, stage),
     )
     choice = choose(snapshot, split, searched, lambda done, stage: progress(0.45 + 0.07 * done, stage))
-    training, every = (_of_window(snapshot, at, choice) for at in (split.training, split.rows))
-    if len(training) < len(split.training):
-        sibling = searched.refit(**rows(training), progress=lambda done, stage: progress(0.52, stage))
-    live = sibling.refit(**rows(every), progress=lambda done, stage: progress(0.52 + 0.08 * done, stage))
-    if choice is not None and choice.way.form is not None:
-        sibling = _with_level(sibling, choice.way.form, snapshot.take(training))
-        live = _with_level(live, choice.way.form, snapshot.take(every))
+    way = Way() if choice is None else choice.way
+    if way.window is not None:
+        sibling = fit_way(searched, snapshot, split.training, way)
+    elif way.form is not None:
+        sibling = _with_level(searched, way.form, snapshot.take(split.training))
+    live = fit_way(
+        searched,
+        snapshot,
+        split.rows,
+        way,
+        keep_folds=keep_folds,
+        progress=lambda done, stage: progress(0.52 + 0.08 * done, stage),
+    )
     sibling.sibling, live.sibling = None, sibling
     return Fitted(searched, sibling, live, choice)
 
 
-def _of_window(snapshot: Snapshot, at: Indices, choice: Choice | None) -> Indices:
-    if choice is None or choice.way.window is None or snapshot.as_of is None:
-        return at
-    return at[newest_dates(snapshot.as_of[at], choice.way.window)]
+def fit_way(
+    searched: ChurnModel,
+    snapshot: Snapshot,
+    at: Indices,
+    way: Way,
+    *,
+    keep_folds: bool = False,
+    progress: Progress = lambda done, stage: None,
+) -> ChurnModel:
+    """Fit the configuration of a model to other rows: to their newest dates or all, with a level or without.
+
+    Parameters
+    ----------
+    searched : ChurnModel
+        Fitted.
+    snapshot : Snapshot
+    at : ndarray of intp
+        Positions of the rows, in ascending order.
+    way : Way
+    keep_folds : bool, default=False
+        As in `ChurnModel.fit`.
+    progress : callable, optional
+        Called with the share of the work that is done, in [0, 1], and the name of the stage.
+
+    Returns
+    -------
+    model : ChurnModel
+    """
+    if way.window is not None and snapshot.as_of is not None:
+        at = at[newest_dates(snapshot.as_of[at], way.window)]
+    model = searched.refit(**_rows(snapshot, at, keep_folds=keep_folds), progress=progress)
+    return model if way.form is None else _with_level(model, way.form, snapshot.take(at))
+
+
+def _rows(snapshot: Snapshot, at: Indices, *, keep_folds: bool) -> dict[str, Any]:
+    part = snapshot.take(at)
+    return {"features": part.features, "label": part.label, "row_keys": part.row_keys, "keep_folds": keep_folds}
 
 
 def _with_level(model: ChurnModel, form: YearForm, rows: Snapshot) -> ChurnModel:

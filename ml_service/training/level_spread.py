@@ -5,9 +5,12 @@ Law: the model of a period is fitted only to rows whose outcome was known when t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.stats import t
 
+from ml_service.arrays import Floats
 from ml_service.data.dataset import Snapshot
 from ml_service.data.splitting import Split
 from ml_service.evaluation.level import level_offset
@@ -49,18 +52,37 @@ def level_spread(snapshot: Snapshot, split: Split, fitted: Fitted, progress: Pro
     """
     if fitted.choice is None or snapshot.as_of is None:
         return None
-    live, label, offsets, chances = fitted.live, snapshot.label, [], []
-    way, past = fitted.choice.way, None
+    live, way, past = fitted.live, fitted.choice.way, None
     windows = () if way.window is None else (way.window,)
     origins = roll(snapshot, split.rows, fitted.searched, progress, windows=windows, fitted=fitted.choice.origins)
     if way.form is not None:
         past = own_levels(live, snapshot.take(split.rows))
+    periods = []
     for origin in origins:
         said = probability(snapshot, origin, way, past, live)
         if said is None:
             said = live.calibration(origin.margins[None])
+        periods.append((said, float(snapshot.label[origin.rows].sum())))
+    return spread_of(periods)
+
+
+def spread_of(periods: Iterable[tuple[Floats, float]]) -> LevelSpread:
+    """Compute the spread of the level between periods.
+
+    Parameters
+    ----------
+    periods : iterable of (ndarray of float64, float)
+        What was said of the rows of each period, and how many of them left.
+
+    Returns
+    -------
+    spread : LevelSpread
+        Without sigma where there are fewer than four periods with enough expected leavers.
+    """
+    offsets, chances = [], []
+    for said, leavers in periods:
         if said.sum() >= MIN_EXPECTED:
-            offsets.append(level_offset(float(label[origin.rows].sum()), said))
+            offsets.append(level_offset(leavers, said))
             chances.append(1 / float((said * (1 - said)).sum()))
     if len(offsets) < MIN_PERIODS:
         return LevelSpread(sigma=None, periods=len(offsets), quantile=Z95)

@@ -18,7 +18,8 @@ from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import typed_columns
 from ml_service.data.simulated import _column
 from ml_service.model.churn_model import ChurnModel
-from ml_service.training.fitting import Fitted, fit
+from ml_service.training.candidates import Choice, Way, choose
+from ml_service.training.fitting import fit_way
 from ml_service.training.pipeline import split_snapshot
 from shared.schema.features import built_in_schema
 from shared.simulation.simulate import simulate
@@ -51,13 +52,6 @@ def known_at(snapshot: Snapshot, day: np.datetime64) -> Snapshot:
     return snapshot.take(np.flatnonzero(snapshot.as_of + np.timedelta64(60, "D") <= day))
 
 
-def fitted(known: Snapshot, seed: int) -> Fitted:
-    """The models of a training, without its report."""
-    unfitted = ChurnModel(known.schema, version="1.0.0", seed=seed)
-    split = split_snapshot(known, seed)
-    return fit(unfitted, known, split, trials=1, time_budget_s=None, progress=lambda done, stage: None)
-
-
 def judged(snapshot: Snapshot, model: ChurnModel, day: np.datetime64) -> dict[str, float]:
     """The expected leavers of a month beside the true expectation, and the log loss."""
     assert snapshot.as_of is not None
@@ -69,21 +63,27 @@ def judged(snapshot: Snapshot, model: ChurnModel, day: np.datetime64) -> dict[st
     return {"level": float(p.mean()) / truth - 1, "log loss": metrics.log_loss(rows.label, p)}
 
 
-def one(name: str, customers: int, months: int, ahead: int, seed: int) -> tuple[str, dict[str, float]]:
-    """Train at the beginning of a month, and judge the choice and no level on this month and later ones."""
+def one(name: str, customers: int, months: int, ahead: int, seed: int) -> tuple[Choice, dict[str, float]]:
+    """Choose at the beginning of a month; judge the chosen way beside the first on this month and later ones."""
     snapshot = history(customers, months + ahead, seed, SEASONS[name])
     assert snapshot.as_of is not None
     days = np.unique(snapshot.as_of)
     known = known_at(snapshot, days[months])
-    trained = fitted(known, seed)
-    assert trained.choice is not None
-    plain = trained.searched.refit(known.features, known.label, row_keys=known.row_keys)
+    split = split_snapshot(known, seed)
+    training = known.take(split.training)
+    searched = ChurnModel(known.schema, version="1.0.0", seed=seed).fit(
+        training.features, training.label, row_keys=training.row_keys, trials=1
+    )
+    choice = choose(known, split, searched, lambda done, stage: None)
+    assert choice is not None
     found: dict[str, float] = {}
-    for what, model in (("chosen", trained.live), ("plain", plain)):
-        each = [judged(snapshot, model, day) for day in days[months:]]
+    for way in {Way(), choice.way} if choice.way != Way() else ():
+        live = fit_way(searched, known, split.rows, way)
+        each = [judged(snapshot, live, day) for day in days[months:]]
+        what = "as it was" if way == Way() else "chosen"
         found |= {f"{what}: level, rms": float(np.sqrt(np.mean([month["level"] ** 2 for month in each])))}
         found |= {f"{what}: log loss": float(np.mean([month["log loss"] for month in each]))}
-    return trained.choice.told.chosen, found
+    return choice, found
 
 
 def main() -> int:
@@ -92,19 +92,19 @@ def main() -> int:
     command.add_argument("--seasons", nargs="*", default=list(SEASONS), choices=list(SEASONS))
     command.add_argument("--seeds", type=int, default=20)
     command.add_argument("--first", type=int, default=0, metavar="SEED")
-    command.add_argument("--customers", type=int, default=4_000)
+    command.add_argument("--customers", type=int, default=2_000)
     command.add_argument("--months", type=int, default=36, help="months of history on the day of training")
     command.add_argument("--ahead", type=int, default=6, help="months on which the models are judged")
     options = command.parse_args()
     for name in options.seasons:
         chosen, rows = Counter[str](), []
         for seed in range(options.first, options.first + options.seeds):
-            way, figures = one(name, options.customers, options.months, options.ahead, seed)
-            chosen[way] += 1
-            rows.append(figures)
-            print(name, seed, way, {key: round(value, 5) for key, value in figures.items()}, flush=True)
-        means = {key: round(float(np.mean([row[key] for row in rows])), 5) for key in rows[0]}
-        print(f"{name}: {dict(chosen)} of {options.seeds}; means {means}", flush=True)
+            choice, figures = one(name, options.customers, options.months, options.ahead, seed)
+            chosen[choice.told.chosen] += 1
+            rows += [figures] if figures else []
+            print(name, seed, choice.told.chosen, {key: round(value, 5) for key, value in figures.items()}, flush=True)
+        means = {key: round(float(np.mean([row[key] for row in rows])), 5) for key in (rows[0] if rows else {})}
+        print(f"{name}: {dict(chosen)} of {options.seeds}; where a way was chosen: {means}", flush=True)
     return 0
 
 
