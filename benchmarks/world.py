@@ -91,9 +91,11 @@ class InProcess:
         self.service = MLService(registry, Trainer(registry, threads=1, log_level="error"), first_version=VERSION)
         registry.get(VERSION)
 
-    def score_columns(self, body: bytes, version: str, *, request_id: str | None = None) -> bytes:
+    def score_columns(
+        self, body: bytes, version: str, *, as_of: str | None = None, request_id: str | None = None
+    ) -> bytes:
         """As `MLClient.score_columns`."""
-        return self.service.score_table(body, version)
+        return self.service.score_table(body, version, as_of)
 
 
 def make_database(path: Path, data: Data, rows: int) -> Database:

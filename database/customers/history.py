@@ -141,6 +141,7 @@ def movers(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def run_date(connection: Connection, run_id: int) -> str:
-    """Return the date of a run's facts."""
-    return connection.execute(select(runs.c.as_of).where(runs.c.id == run_id)).scalar_one()
+def run_of(connection: Connection, run_id: int) -> AnyRow:
+    """Return a run's date (`as_of`) and the version of its model (`version`)."""
+    query = select(runs.c.as_of, tables.models.c.version).join(tables.models, tables.models.c.id == runs.c.model_id)
+    return connection.execute(query.where(runs.c.id == run_id)).one()

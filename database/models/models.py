@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from database.customers import customer_base
+from database.customers import customer_base, facts
 from database.engine.bulk_insert import AnyRow
 from database.engine.expressions import json_member
 from database.tables import tables
+from shared.contracts.report import TimeOfYear
 from shared.schema.features import Schema
+from shared.time_of_year import level_at, points_of
 
 m, t = tables.models, tables.model_timeline
 
@@ -42,6 +45,12 @@ class Model:
     def complete_features(self) -> tuple[str, ...]:
         """Features that were complete in training; empty if an older report does not list them."""
         return tuple(each["feature"] for each in self.figures.get("blanked", ()))
+
+    def time_of_year_points(self, as_of: str, probability: float) -> float:
+        """Return the part of a score of a date that its level makes; 0 where the model has none, or an older report."""
+        found = self.figures.get("time_of_year")
+        year = None if found is None else TimeOfYear.model_validate(found)
+        return points_of(level_at(year, date.fromisoformat(as_of)), probability)
 
 
 def _model(row: AnyRow) -> Model:
@@ -89,20 +98,24 @@ class LiveSchema:
         That of its base when it was trained.
     left_out
         Features of the schema that it does without.
+    as_of
+        Date of the newest facts, which is that of a scoring run today.
     """
 
     version: str
     schema: Schema
     left_out: frozenset[str]
+    as_of: str | None
 
 
 def live_schema(connection: Connection) -> LiveSchema | None:
-    """Return version and schema of the live model, in one query."""
+    """Return version and schema of the live model, and the date of a score."""
     row = connection.execute(_LIVE_SCHEMA).one_or_none()
     if row is None:
         return None
     version, schema_json, left_out = row
-    return LiveSchema(version, customer_base.schema_of_text(schema_json), frozenset(json.loads(left_out or "[]")))
+    schema = customer_base.schema_of_text(schema_json)
+    return LiveSchema(version, schema, frozenset(json.loads(left_out or "[]")), facts.last_date(connection))
 
 
 def horizons(connection: Connection, versions: Collection[str]) -> dict[str, int | None]:

@@ -116,9 +116,11 @@ class MLClient:
         if not found["verified"]:
             raise errors.ModelUnavailable(found["problem"] or f"Model {version} is not intact.")
 
-    def score_columns(self, body: bytes, model_version: str, *, request_id: str | None = None) -> bytes:
-        """Score many rows: Arrow stream in, Arrow stream out (`shared.contracts.arrow`)."""
-        path = f"/api/predict?model_version={quote(model_version)}"
+    def score_columns(
+        self, body: bytes, model_version: str, *, as_of: str | None = None, request_id: str | None = None
+    ) -> bytes:
+        """Score many rows of one date: Arrow stream in, Arrow stream out (`shared.contracts.arrow`)."""
+        path = f"/api/predict?model_version={quote(model_version)}" + (f"&as_of={quote(as_of)}" if as_of else "")
         try:
             return self._send(
                 "POST", path, body, content_type=ARROW_TYPE, request_id=request_id, read_timeout_s=CHUNK_TIMEOUT_S
@@ -141,8 +143,9 @@ class MLClient:
         lengths = {len(cells) for cells in request.columns.values()}
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift other requests' rows
-        # Requests share a call where these are the same: version, reasons, with or without keys, features.
-        alike = (request.model_version, request.reasons, request.row_keys is None, tuple(request.columns))
+        # Requests share a call where these are the same: version, date, reasons, with or without keys, features.
+        asked = (request.model_version, request.as_of, request.reasons)
+        alike = (*asked, request.row_keys is None, tuple(request.columns))
         answer = self._coalescer.submit(alike, (request, request_id))
         return answer if answer is not None else self._score_alone(request, request_id)
 

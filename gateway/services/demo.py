@@ -264,7 +264,7 @@ def _score_past(work: Work, day: str) -> None:
     opened = open_run(work.database, lambda: moment, kind="past", model_id=live.id, as_of=day, job_id=work.job.id)
     with opened as run:
         for batch in batches_to_score(work.database, schema, partial(facts.to_score, schema, day)):
-            run.append(score_batch(work, live.version, batch)[0])
+            run.append(score_batch(work, live.version, day, batch)[0])
         run.finish()
     work.step(1.0, f"Scored {day} with {live.version}")
 

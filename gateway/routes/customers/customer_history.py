@@ -5,6 +5,7 @@ Law: facts and scores are shown as stored; no model is called and nothing is int
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from flask import Response
@@ -130,6 +131,8 @@ class Mover(BaseModel):
     churn_probability: float
     before: float
     change: float
+    time_of_year: float = Field(description="Part of the change that the levels of the two dates make")
+    rest: float = Field(description="The other part: facts, and the models where two of them scored")
 
 
 class Movers(BaseModel):
@@ -214,12 +217,25 @@ def movers(query: MoversQuery) -> Response:
             if present and run and earlier
             else []
         )
-        compared = history.run_date(connection, earlier) if earlier else None
+        then = history.run_of(connection, earlier) if earlier else None
+        both = (
+            [models.get(connection, version) for version in (run.model_version, then.version)] if run and then else []
+        )
     return ok(
         Movers(
-            customers=[Mover.model_validate(each) for each in found],
+            customers=[_mover(each, both, (run.as_of, then.as_of)) for each in found] if run and then else [],
             as_of=run.as_of if run else None,
             model_version=run.model_version if run else None,
-            compared_with=compared,
+            compared_with=then.as_of if then else None,
         )
     )
+
+
+def _mover(row: Mapping[str, Any], scored_by: Sequence[models.Model | None], dates: tuple[str, str]) -> Mover:
+    """One customer, with the parts of the change; models and dates are those of the present run and of the earlier."""
+    now, before = (
+        0.0 if model is None else model.time_of_year_points(day, row[name])
+        for model, day, name in zip(scored_by, dates, ("churn_probability", "before"), strict=True)
+    )
+    of_year = now - before
+    return Mover(**row, time_of_year=of_year, rest=row["change"] - of_year)

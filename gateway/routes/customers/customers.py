@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from database.customers import customer_base, customers
+from database.customers import customer_base, customers, history
 from database.models import models
 from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
@@ -99,6 +99,9 @@ class CustomerOut(BaseModel):
     base_probability: float | None
     reasons: list[ReasonOut]
     other_points: float | None
+    time_of_year_points: float | None = Field(
+        description="Points of the run's date; 0 where the model has no level for the time of year"
+    )
 
 
 class Segment(BaseModel):
@@ -188,19 +191,32 @@ def one(path: CustomerPath) -> Response:
         row = customers.one(connection, present.schema, path.customer_id) if present else None
         run = runs.published(connection)
         model = models.get(connection, run.model_version) if run else None
+        scored_by = row["score_run_id"] if row else None
+        day = None if scored_by is None else history.run_of(connection, scored_by).as_of
     if present is None or row is None:
         raise NotFound("Customer not found")
     columns = {name: value for name, value in row.items() if name not in INTERNAL}
-    score = _score_of(present.schema, row, model, env.settings.confidence_threshold)
+    score = _score_of(present.schema, row, model, day, env.settings.confidence_threshold)
     return ok(CustomerOut.model_validate(columns | score))
 
 
-def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None, unsure: float) -> dict[str, Any]:
+UNSCORED = (
+    "low_confidence",
+    "risk_level",
+    "model_version",
+    "base_probability",
+    "other_points",
+    "time_of_year_points",
+)
+
+
+def _score_of(
+    schema: Schema, row: Mapping[str, Any], model: models.Model | None, day: str | None, unsure: float
+) -> dict[str, Any]:
     probability = row["churn_probability"]
-    if probability is None or model is None:
-        return dict.fromkeys(("low_confidence", "risk_level", "model_version", "base_probability", "other_points")) | {
-            "reasons": []
-        }
+    if probability is None or model is None or day is None:
+        return {**dict.fromkeys(UNSCORED), "reasons": []}
+    of_year = model.time_of_year_points(day, probability)
     reasons = explaining.stored_reasons(schema, row)
     base_probability = model.figures["base_probability"]
     return {
@@ -209,7 +225,8 @@ def _score_of(schema: Schema, row: Mapping[str, Any], model: models.Model | None
         "model_version": model.version,
         "base_probability": base_probability,
         "reasons": reasons,
-        "other_points": probability - base_probability - sum(reason.points for reason in reasons),
+        "other_points": probability - base_probability - sum(reason.points for reason in reasons) - of_year,
+        "time_of_year_points": of_year,
     }
 
 
@@ -224,10 +241,11 @@ def actions(path: CustomerPath) -> Response:
     The score is what the model estimates if that fact alone were changed. It is not a measured effect of an action.
     """
     env = environment()
-    schema, version = lookups.live_schema(env.database, env.query_cache)
+    live = lookups.live_model(env.database, env.query_cache)
+    schema, version, as_of = live.schema, live.version, live.as_of
     key, facts = lookups.present_facts(env.database, schema, path.customer_id)
     compared = others(env.database, env.query_cache, schema)
     score, found = recommending.recommend(
-        env.ml, schema, version, facts, compared, row_key=key, request_id=request_id()
+        env.ml, schema, version, facts, compared, as_of=as_of, row_key=key, request_id=request_id()
     )
     return ok(Actions(customer_id=path.customer_id, score=score, actions=found))

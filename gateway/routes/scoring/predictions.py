@@ -188,7 +188,14 @@ def score(body: ScoreBody) -> Response:
         key, facts = None, lookups.given_facts(live.schema, given, left_out=live.left_out)
         ignored = live.left_out & {name for name, value in given.items() if value is not None}
     answer = reasons.score(
-        env.ml, live.schema, live.version, [facts], row_key=key, reasons=body.reasons, request_id=request_id()
+        env.ml,
+        live.schema,
+        live.version,
+        [facts],
+        as_of=live.as_of,
+        row_key=key,
+        reasons=body.reasons,
+        request_id=request_id(),
     )
     return ok(reasons.explain(live.schema, facts, answer, ignored=ignored))
 
@@ -207,7 +214,9 @@ def what_if(body: WhatIfBody) -> Response:
     live = lookups.live_model(env.database, env.query_cache)
     key, facts = lookups.present_facts(env.database, live.schema, body.customer_id)
     changed = lookups.changed_facts(live.schema, facts, body.changes)
-    answer = reasons.score(env.ml, live.schema, live.version, [facts, changed], row_key=key, request_id=request_id())
+    answer = reasons.score(
+        env.ml, live.schema, live.version, [facts, changed], as_of=live.as_of, row_key=key, request_id=request_id()
+    )
     before = reasons.explain(live.schema, facts, answer)
     after = reasons.explain(live.schema, changed, answer, at=1, ignored=live.left_out & set(body.changes))
     then = after.churn_probability

@@ -43,6 +43,10 @@ class Explained(BaseModel):
     base_probability: float
     reasons: list[ReasonOut]
     other_points: float
+    time_of_year_points: float = Field(
+        description="Points of the date: base_probability and all points add up to churn_probability; 0 where the "
+        "model has no level for the time of year"
+    )
     warnings: list[str] = Field(
         description="Facts that this score can rely on less: missing although the model's training had them for every "
         "customer, or with a value that the model does not know, which counts as missing; and given ones that the "
@@ -118,7 +122,9 @@ def explain(
             for r in prediction.reasons
         ],
         other_points=prediction.other_points,
+        time_of_year_points=prediction.time_of_year_points,
         warnings=[
+            *([] if answer.no_level_because is None else [answer.no_level_because]),
             *(warning_of_row(schema.feature_label(each["feature"]), each) for each in prediction.warnings),
             *(_ignored(schema, name) for name in schema.feature_names if name in ignored),
         ],
@@ -135,15 +141,23 @@ def score(
     version: str,
     facts: Sequence[Mapping[str, Cell]],
     *,
+    as_of: str | None,
     row_key: int | None = None,
     reasons: Shown = "top",
     request_id: str | None = None,
 ) -> PredictResponse:
-    """Score a few rows of facts with one version; if `row_key` is given, all rows are of that customer."""
+    """Score a few rows of facts with one version; if `row_key` is given, all rows are of that customer.
+
+    Parameters
+    ----------
+    as_of
+        Date of the score, for the time of year: that of a scoring run today (`lookups.live_model`).
+    """
     request = PredictRequest(
         model_version=version,
         columns={name: [row[name] for row in facts] for name in schema.feature_names},
         row_keys=None if row_key is None else [row_key] * len(facts),
+        as_of=as_of,
         reasons=reasons,
     )
     return ml.score_few(request, request_id=request_id)

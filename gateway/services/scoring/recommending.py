@@ -64,6 +64,7 @@ def recommend(
     facts: Mapping[str, Cell],
     others: Others,
     *,
+    as_of: str | None,
     row_key: int,
     request_id: str | None = None,
 ) -> tuple[Explained, list[Action]]:
@@ -78,7 +79,7 @@ def recommend(
     """
     doses = {name: found for name in schema.features if (found := dose(schema, name, facts, others)) is not None}
     rows = [dict(facts), *({**facts, name: found.value} for name, found in doses.items())]
-    answer = score(ml, schema, version, rows, row_key=row_key, reasons="all", request_id=request_id)
+    answer = score(ml, schema, version, rows, as_of=as_of, row_key=row_key, reasons="all", request_id=request_id)
     told = explain(schema, facts, answer)
     points = {reason.feature: reason.points for reason in told.reasons}
     actions = [

@@ -170,7 +170,7 @@ def _scored(work: Work, version: str, asked: Asked) -> Generator[tuple[Scores, d
         batches = batches_to_score(work.database, asked.schema, query)
     else:
         batches = _sampled(work.database, asked.schema, query, asked.sample)
-    return prefetch_map(partial(score, work, version), batches)
+    return prefetch_map(partial(score, work, version, asked.as_of), batches)
 
 
 def batches_to_score(database: Database, schema: Schema, query: Callable[..., Query]) -> Iterator[Batch]:
@@ -214,9 +214,9 @@ def to_batch(schema: Schema, part: Fetched) -> Batch:
     return Batch(part.keys, prices, ages.astype(np.int16), body)
 
 
-def score(work: Work, version: str, batch: Batch) -> tuple[Scores, dict[str, Any]]:
-    """Score a batch with one model version; return the answer's metadata too."""
-    ask = partial(work.ml.score_columns, batch.body, version, request_id=work.job.request_id)
+def score(work: Work, version: str, as_of: str, batch: Batch) -> tuple[Scores, dict[str, Any]]:
+    """Score a batch of a date with one model version; return the answer's metadata too."""
+    ask = partial(work.ml.score_columns, batch.body, version, as_of=as_of, request_id=work.job.request_id)
     answer = arrow.decode(cancellable_call(work, ask))
     columns = {name: _values(answer.column(name)) for name in runs.SCORE_COLUMNS}
     return Scores(batch.customer_ids, batch.monthly_prices, batch.facts_ages, columns), arrow.metadata(answer)

@@ -59,7 +59,7 @@ def test_a_call_of_an_ml_service_that_hangs_is_left(world: World, hung: str, mon
     monkeypatch.setattr(running, "HEARTBEAT_S", 0.05)
     begun = replace(world.work("score"), environment=replace(world.environment, ml=MLClient(hung, TOKEN)))
     batch = scoring_run.Batch(None, None, None, b"")  # type: ignore[arg-type]
-    assert cancelled_in(world, begun, lambda given, _: scoring_run.score(given, "1.0.0", batch)) < SOON_S
+    assert cancelled_in(world, begun, lambda given, _: scoring_run.score(given, "1.0.0", "2026-01-01", batch)) < SOON_S
 
 
 def test_a_training_whose_service_hangs_is_left(world: World, hung: str, monkeypatch: pytest.MonkeyPatch) -> None:
