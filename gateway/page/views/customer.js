@@ -110,7 +110,7 @@ function drawActions(actions) {
 }
 
 const SHOWN_ELSEWHERE = new Set(["id", "user_id", "email", "churn", "churn_probability", "prediction_date", "confidence", "low_confidence", "risk_level",
-  "model_version", "base_probability", "reasons", "other_points", "out_of_fold", "currency", "as_of", "created_at", "updated_at", "ends_on"]);
+  "model_version", "base_probability", "reasons", "other_points", "time_of_year_points", "out_of_fold", "currency", "as_of", "created_at", "updated_at", "ends_on"]);
 
 function facts(c, schema) {
   const about = new Map(Object.entries(schema.table_schema?.features ?? {}).map(([name, feature]) => [column(name), { name, ...feature }]));

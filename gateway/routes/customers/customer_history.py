@@ -218,9 +218,8 @@ def movers(query: MoversQuery) -> Response:
             else []
         )
         then = history.run_of(connection, earlier) if earlier else None
-        both = (
-            [models.get(connection, version) for version in (run.model_version, then.version)] if run and then else []
-        )
+        versions = (run.model_version, then.version) if run and then else ()
+        both = [models.get(connection, version) for version in versions]
     return ok(
         Movers(
             customers=[_mover(each, both, (run.as_of, then.as_of)) for each in found] if run and then else [],

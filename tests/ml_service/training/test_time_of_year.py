@@ -21,7 +21,7 @@ from ml_service.model.churn_model import ChurnModel
 from ml_service.reporting.html import report_page
 from ml_service.reporting.text import report_text
 from ml_service.training import candidates
-from ml_service.training.pipeline import Effort, Trained, train
+from ml_service.training.pipeline import Effort, Trained, split_snapshot, train
 from ml_service.training.rolling_origins import roll
 from ml_service.training.year_forms import PeriodLevels, fit_form
 from shared.contracts import arrow
@@ -47,7 +47,7 @@ def history(season: float, seed: int = 1, months: int = 26, customers: int = 500
 
 @pytest.fixture(scope="module")
 def base() -> Snapshot:
-    return history(0.9)
+    return history(0.9, customers=350)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,10 @@ def test_a_row_without_a_date_gets_no_level_and_is_told_so(base: Snapshot, seaso
     assert (told["level"], told["predictions"][0]["time_of_year_points"]) == (0.0, 0.0)
     assert "no date" in told["no_level_because"]
     model.save(tmp_path / "m")
+    face = Face.load(tmp_path / "m")
+    face.schema_ = SCHEMA.model_copy(update={"as_of": None})
     with pytest.warns(UserWarning, match="no date"):
-        Face.load(tmp_path / "m").predict_proba(pd.DataFrame({"who": [91], "x": [0.0]}))
+        face.predict_proba(pd.DataFrame({"who": [91], "x": [0.0]}))
 
 
 def test_a_saved_level_is_read_again_and_a_model_of_before_has_none(
@@ -139,12 +141,21 @@ def test_a_saved_level_is_read_again_and_a_model_of_before_has_none(
     np.testing.assert_array_equal(before.predict(base.features, as_of=base.as_of).probability, without)
 
 
+def choice_of(snapshot: Snapshot) -> candidates.Choice:
+    split = split_snapshot(snapshot, 0)
+    rows = snapshot.take(split.training)
+    model = ChurnModel(SCHEMA, version="1.0.0").fit(rows.features, rows.label, row_keys=rows.row_keys, trials=1)
+    found = candidates.choose(snapshot, split, model, lambda done, stage: None)
+    assert found is not None
+    return found
+
+
 def test_a_short_history_is_told_and_a_base_without_a_season_keeps_all_dates_and_no_level() -> None:
-    short = train(history(0.9, months=12), version="1.0.0", effort=Effort(1)).report
-    assert short.rolling is not None and short.rolling.candidates == [] and "12" in short.rolling.why
-    still = train(history(0.0, seed=4), version="1.0.0", effort=Effort(1)).report
-    assert still.rolling is not None and still.rolling.chosen == candidates.ALL
-    assert still.time_of_year is None and "no candidate" in still.rolling.why
+    short = choice_of(history(0.9, months=8, customers=300))
+    assert short.told.candidates == [] and "there are 8" in short.told.why
+    still = choice_of(history(0.0, seed=4, months=24, customers=300))
+    assert still.told.chosen == candidates.ALL and still.way == candidates.Way()
+    assert "no candidate" in still.told.why and len(still.told.candidates) == 6
 
 
 def test_at_an_origin_only_known_rows_are_learned_from(base: Snapshot, seasonal: Trained) -> None:
