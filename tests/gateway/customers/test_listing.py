@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select, update
 
+from database.tables.tables import models
+from shared.contracts.report import TimeOfYear
+from shared.time_of_year import level_at, points_of
 from tests.gateway.customers_conftest import Small, small
 
 One = dict[str, Any]
@@ -219,3 +224,32 @@ def test_movers_are_those_whose_probability_changed_most(base: Small) -> None:
     assert changes == sorted(changes, reverse=True)
     assert changes[0] == pytest.approx(max(one["probability"] or 0 for one in base.people) / 2)
     assert base.data("/api/customers/movers?direction=down")["customers"] == []
+    assert all((one["time_of_year"], one["rest"]) == (0.0, one["change"]) for one in data["customers"])
+
+
+def test_time_of_year_is_a_part_of_its_own_of_a_score_and_of_a_change(base: Small) -> None:
+    """A model with a level: what its runs' dates add is told apart, and everything still adds up."""
+    year = {"form": "harmonic", "constant": 0.1, "cosine": 0.4, "sine": -0.2, "months": []}
+    with base.database.write() as connection:
+        before = connection.execute(select(models.c.id, models.c.report_json)).all()
+        for row in before:
+            report = {**json.loads(row.report_json or "{}"), "base_probability": 0.1, "time_of_year": year}
+            connection.execute(update(models).where(models.c.id == row.id).values(report_json=json.dumps(report)))
+    try:
+        data = base.data("/api/customers/movers?limit=3")
+        (one, *_) = data["customers"]
+        form, days = TimeOfYear.model_validate(year), (data["as_of"], data["compared_with"])
+        now, then = (
+            points_of(level_at(form, date.fromisoformat(day)), one[name])
+            for day, name in zip(days, ("churn_probability", "before"), strict=True)
+        )
+        assert one["time_of_year"] == pytest.approx(now - then, abs=1e-12) and one["time_of_year"] != 0
+        assert one["time_of_year"] + one["rest"] == pytest.approx(one["change"], abs=1e-12)
+        told = base.data(f"/api/customers/{one['user_id']}")
+        assert told["time_of_year_points"] == pytest.approx(now, abs=1e-12)
+        parts = told["base_probability"] + sum(each["points"] for each in told["reasons"]) + told["other_points"]
+        assert parts + told["time_of_year_points"] == pytest.approx(told["churn_probability"], abs=1e-12)
+    finally:
+        with base.database.write() as connection:
+            for row in before:
+                connection.execute(update(models).where(models.c.id == row.id).values(report_json=row.report_json))

@@ -131,7 +131,7 @@ def _explains(world: World, user_id: str) -> None:
     schema, version = live_schema(world.database, QueryCache(world.database))
     assert schema == built_in_schema()
     _, known = present_facts(world.database, schema, user_id)
-    answer = reasons.score(world.ml, schema, version, [known])
+    answer = reasons.score(world.ml, schema, version, [known], as_of=None)
     with world.database.read() as connection:
         wide: Schema = customer_base.get(connection).schema  # type: ignore[union-attr]
         row = customers.one(connection, wide, user_id)

@@ -113,12 +113,14 @@ def test_the_command_stops_too_and_goes_on_where_it_is_allowed(demo_world: World
 def test_a_single_score_warns_of_each_feature_that_is_missing(demo_world: World) -> None:
     schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     facts = given_facts(schema, {"plan": "Standard"})
-    told = reasons.explain(schema, facts, reasons.score(demo_world.ml, schema, version, [facts]))
+    told = reasons.explain(schema, facts, reasons.score(demo_world.ml, schema, version, [facts], as_of=None))
     assert len(told.warnings) == len(schema.features) - 1
     assert any(each.startswith(schema.feature_label("payment_failures")) for each in told.warnings)
     assert told.churn_probability < 0.3, "nothing known is no reason to call somebody a leaver"
     full = {**given_facts(schema, {"plan": "Standard"}), **dict.fromkeys(set(schema.features) - {"plan"}, 3)}
-    assert reasons.explain(schema, full, reasons.score(demo_world.ml, schema, version, [full])).warnings == []
+    assert (
+        reasons.explain(schema, full, reasons.score(demo_world.ml, schema, version, [full], as_of=None)).warnings == []
+    )
 
 
 def test_a_single_score_names_a_value_that_the_model_does_not_know(demo_world: World) -> None:
@@ -126,7 +128,7 @@ def test_a_single_score_names_a_value_that_the_model_does_not_know(demo_world: W
     given = dict.fromkeys(set(schema.features) - {"plan"}, 3)
     for plan, hint in (("standard", " It knows 'Standard', which differs only in"), ("Gold", "")):
         facts = given_facts(schema, {**given, "plan": plan})
-        answer = reasons.score(demo_world.ml, schema, version, [facts], reasons="all")
+        answer = reasons.score(demo_world.ml, schema, version, [facts], as_of=None, reasons="all")
         told = reasons.explain(schema, facts, answer)
         (warning,) = told.warnings
         label = schema.feature_label("plan")

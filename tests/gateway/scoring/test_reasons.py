@@ -123,7 +123,7 @@ def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> No
     for row in riskiest(demo_world, 5):
         facts = facts_by_feature(schema, row)
         for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
-            answer = score(demo_world.ml, schema, version, [facts], reasons=shown)
+            answer = score(demo_world.ml, schema, version, [facts], as_of=None, reasons=shown)
             told = reasons.explain(schema, facts, answer)
             points = sum(reason.points for reason in told.reasons) + told.other_points
             assert told.churn_probability == pytest.approx(told.base_probability + points, abs=1e-9)
@@ -135,7 +135,7 @@ def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
     schema, version = live_schema(demo_world.database, QueryCache(demo_world.database))
     for row in riskiest(demo_world, 5):
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
-        answer = score(demo_world.ml, schema, version, [facts], row_key=key)
+        answer = score(demo_world.ml, schema, version, [facts], as_of=None, row_key=key)
         assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-12)
         assert [r.feature for r in stored_reasons(schema, row)] == [r["feature"] for r in answer.predictions[0].reasons]
 
