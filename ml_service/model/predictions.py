@@ -243,8 +243,10 @@ class Predictor:
         base = self.base_probability
         for block in self.trees.contributions(matrix.values, folds):
             margin[block.rows] = block.margin
-            probability[block.rows] = self.calibration(block.margin, level[block.rows])
             without_level[block.rows] = block_probability = self.calibration(block.margin)
+            probability[block.rows] = (
+                self.calibration(block.margin, level[block.rows]) if level.any() else block_probability
+            )
             reasons = to_points(
                 self.calibration,
                 block.values,
