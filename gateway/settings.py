@@ -165,6 +165,18 @@ class Settings(BaseSettings):
         validation_alias="ML_MODEL_PATH",
         description="The ML service's model registry, for backup and restore; ending in .pkl, that file's folder.",
     )
+    webhook_networks: Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode] = Field(
+        (),
+        validation_alias="WEBHOOK_NETWORKS",
+        description="Internal addresses or networks that webhooks may reach, comma separated; none unless set.",
+    )
+    webhook_log_days: int = Field(
+        30,
+        ge=2,
+        le=36_500,
+        validation_alias="WEBHOOK_LOG_DAYS",
+        description="Days that delivered and dead deliveries of webhooks are kept.",
+    )
     ledger_months: int | None = Field(
         None, ge=1, le=1200, validation_alias="LEDGER_MONTHS", description="Months the ledger is kept; unset: for ever."
     )
@@ -194,7 +206,7 @@ class Settings(BaseSettings):
         "json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal."
     )
 
-    @field_validator("allowed_origins", "allow_missing", "proxy_addresses", mode="before")
+    @field_validator("allowed_origins", "allow_missing", "proxy_addresses", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split(value)

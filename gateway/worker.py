@@ -20,6 +20,7 @@ from database.engine.session import Database, require_migrated
 from database.importing import imports
 from database.jobs import job_lists, jobs, lost_jobs, workers
 from database.jobs.jobs import Job, Lane
+from gateway.clients.webhooks import WebhookClient
 from gateway.environment import Environment, open_environment
 from gateway.services import kinds
 from gateway.services.exporting import export_files
@@ -28,6 +29,7 @@ from gateway.services.jobs import running
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
+from gateway.services.webhooks import delivering
 from gateway.settings import load_settings
 from shared import memory
 from shared.clock import iso
@@ -40,6 +42,8 @@ IDLE_S = 0.1
 SEEN_EVERY_S = 3.0
 SWEEP_EVERY_S = 60.0
 MEGABYTE = 1024 * 1024
+#: Receivers that may be slow at the same time before others wait.
+SENDERS = 2
 
 
 class Worker:
@@ -77,6 +81,7 @@ class Worker:
         lanes: tuple[Lane, Lane] = ("training", "rest")
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
         threads.append(threading.Thread(target=self._run_retention, name="retention", daemon=True))
+        threads += [threading.Thread(target=self._deliver, name=f"webhooks-{k}", daemon=True) for k in range(SENDERS)]
         for thread in threads:
             thread.start()
         log.info("worker_started", worker=self._name)
@@ -114,6 +119,10 @@ class Worker:
     def _run_retention(self) -> None:
         limits = retention.Limits.of(self._environment.settings)
         retention.daily(self._database, limits, clock=self._clock, stops=self._stops)
+
+    def _deliver(self) -> None:
+        client = WebhookClient(self._environment.settings.webhook_networks)
+        delivering.deliver(self._database, self._clock, client, self._stops)
 
     def _lane(self, lane: Lane) -> None:
         while not self._stops.is_set():

@@ -29,6 +29,7 @@ from database.tables import tables
 
 runs, ledger, pointer = tables.scoring_runs, tables.ledger, tables.published_run
 ranks, changes, c = tables.present_ranks, tables.present_changes, tables.customers
+log = tables.score_changes
 
 
 def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, after_id: int, limit: int) -> int | None:
@@ -47,6 +48,7 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
     connection.execute(delete(changes).where(changes.c.run_id == shown_run_id, changes.c.customer_id.in_(ids)))
     columns = ("run_id", "customer_id", "scored_run_id")
     insert_rows(connection, changes, columns, [(shown_run_id, each, sample_run_id) for each in ids])
+    insert_rows(connection, log, ("run_id", "customer_id"), [(shown_run_id, each) for each in ids])
     columns = ("run_id", "customer_id", "churn_probability")
     insert_rows(connection, ranks, columns, [(shown_run_id, *row) for row in rows])
     return int(ids[-1])
@@ -55,6 +57,8 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
 def drop(connection: Connection, run_id: int, customer_ids: Select[tuple[int]]) -> None:
     """Hide the scores that customers have while a run is the published one."""
     _unrank(connection, run_id, customer_ids)
+    hidden = _shown(run_id, literal(run_id), c.c.id).where(c.c.id.in_(customer_ids))
+    connection.execute(insert(log).from_select(("run_id", "customer_id"), hidden))
     theirs = and_(changes.c.run_id == run_id, changes.c.customer_id.in_(customer_ids))
     connection.execute(update(changes).where(theirs).values(scored_run_id=None))
     others = _shown(run_id, literal(run_id), c.c.id, null()).where(c.c.id.in_(customer_ids))

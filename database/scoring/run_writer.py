@@ -24,6 +24,8 @@ from database.scoring.roll_up import Ranking, RollUp
 from database.tables import tables
 from shared.clock import Clock, iso
 
+#: Records events in the transaction that it is given.
+Announce = Callable[[Connection], None]
 #: Numbers of days in two bytes, because every score has one.
 Days = npt.NDArray[np.int16]
 #: Rows of the first transaction, and of the largest that `AdaptiveBatchSize` may choose.
@@ -101,8 +103,8 @@ class RunWriter:
         if self._run.kind == "full":
             self._ranking.add(probabilities, ids)
 
-    def publish(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Rank the customers and make this the run whose scores are shown; delete the ranks of older runs.
+    def rank(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Rank the customers of a whole run.
 
         Parameters
         ----------
@@ -113,16 +115,27 @@ class RunWriter:
             columns = {"churn_probability": probabilities, "customer_id": ids}
             self._inserter.insert(tables.present_ranks, columns, run_id=self.run_id, pace=self._pace)
             progress()
+
+    def publish(self, announce: Announce = lambda connection: None) -> None:
+        """Make this ranked run the one whose scores are shown; delete the ranks of older runs.
+
+        Parameters
+        ----------
+        announce
+            Records events in the transaction that publishes the run.
+        """
         with self._database.write() as connection:
             self._close(connection, "published")
             runs.publish(connection, self.run_id, iso(self._clock()))
+            announce(connection)
         self.is_finished = True
         _repeat(self._database, ranks.drop_stale)
 
-    def finish(self) -> None:
+    def finish(self, announce: Announce = lambda connection: None) -> None:
         """End the run without publishing it; a sample updates the displayed scores if the same model made them."""
         with self._database.write() as connection:
             self._close(connection, "done")
+            announce(connection)
             shown = runs.published(connection)
         self.is_finished = True
         # Scores of two models are never shown together.

@@ -117,6 +117,17 @@ present_changes = Table(
     Column("scored_run_id", Integer),
     sqlite_with_rowid=False,
 )
+# Every change of a displayed score while a run is the published one, in order: ids are never used twice, so a reader
+# who knows the last one it has seen can ask for the rest.
+score_changes = Table(
+    "score_changes",
+    metadata,
+    id_column(),
+    Column("run_id", Integer, ForeignKey("scoring_runs.id"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_score_changes_run_id_customer_id", score_changes.c.run_id, score_changes.c.customer_id)
 score_bins = Table(
     "score_bins",
     metadata,

@@ -32,11 +32,13 @@ from database.tables.scoring import (
     present_ranks,
     published_run,
     score_bins,
+    score_changes,
     scoring_runs,
     with_scores,
 )
 from database.tables.segments import cohort_months, group_churn, segments, worklist, worklist_history
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
+from database.tables.webhooks import webhook_deliveries, webhook_events, webhooks
 from database.tables.work import jobs, workers
 
 __all__ = [
@@ -71,10 +73,14 @@ __all__ = [
     "revoked_tokens",
     "schema_versions",
     "score_bins",
+    "score_changes",
     "scoring_runs",
     "segments",
     "subscriptions",
     "users",
+    "webhook_deliveries",
+    "webhook_events",
+    "webhooks",
     "with_scores",
     "withdrawn_ends",
     "workers",

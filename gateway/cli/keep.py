@@ -82,6 +82,7 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
         limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
         click.echo(f"{what:<7} {limit}")
     click.echo(f"results {gone['results']:,} of jobs that ended more than {limits.results} days ago {verb}")
+    click.echo(f"webhook deliveries: {gone['deliveries']:,} that ended more than {limits.deliveries} days ago {verb}")
     with environment.database.read() as connection:
         free = files.free_bytes(connection)
     click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows use them first.")

@@ -10,8 +10,9 @@ from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs
 from gateway.routes.models import model, training
-from gateway.routes.scoring import predictions
+from gateway.routes.scoring import changes, predictions
 from gateway.routes.segments import cohorts, segments, summaries
+from gateway.routes.webhooks import webhooks
 
 ALL_BLUEPRINTS = (
     health.bp,
@@ -29,6 +30,7 @@ ALL_BLUEPRINTS = (
     work.bp,
     exports.bp,
     predictions.bp,
+    changes.bp,
     model.bp,
     training.bp,
     jobs.bp,
@@ -36,5 +38,6 @@ ALL_BLUEPRINTS = (
     segments.bp,
     summaries.bp,
     cohorts.bp,
+    webhooks.bp,
     pages.bp,
 )

@@ -107,6 +107,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/predictions/export",
         "POST /api/predictions/export",
         "GET /api/predictions/export/manifest",
+        "GET /api/predictions/changes",
         "POST /api/customers/segment",
     ),
     ("analyst", READ, OWN_JOB): ("GET /api/jobs/<int:job_id>/file",),
@@ -134,6 +135,12 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/users",
         "POST /api/users",
         "PATCH /api/users/<int:user_id>",
+        "GET /api/webhooks",
+        "POST /api/webhooks",
+        "DELETE /api/webhooks/<int:webhook_id>",
+        "POST /api/webhooks/<int:webhook_id>/test",
+        "GET /api/webhooks/deliveries",
+        "POST /api/webhooks/deliveries/<int:delivery_id>/replay",
     ),
 }
 _RULES: Mapping[tuple[str, str], tuple[Access, Scopes, Ownership]] = {

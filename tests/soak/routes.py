@@ -116,14 +116,22 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/model/versions": ("",),
     "GET /api/model/versions/{version}": ("",),
     "GET /api/model/versions/{version}/report": ("",),
+    "GET /api/predictions/changes": ("?limit=20", "?limit=5000"),
     "GET /api/predictions/performance": ("", "?view=live", "?view=live&by=segment"),
     "GET /api/predictions/results": ("",),
     "GET /api/schema": ("",),
     "GET /api/segments": ("?limit=10",),
     "GET /api/segments/summary": ("?by=plan", "?by=risk", "?by=tenure_months&plan=Standard"),
+    "GET /api/webhooks": ("",),
+    "GET /api/webhooks/deliveries": ("?limit=20", "?state=waiting"),
 }
-ADMINISTRATORS = ("GET /api/audit", "GET /api/users")
-ANALYSTS = ("GET /api/customers/import", "GET /api/customers/import/{job_id}/rejects", "GET /api/jobs/{job_id}/file")
+ADMINISTRATORS = ("GET /api/audit", "GET /api/users", "GET /api/webhooks", "GET /api/webhooks/deliveries")
+ANALYSTS = (
+    "GET /api/customers/import",
+    "GET /api/customers/import/{job_id}/rejects",
+    "GET /api/jobs/{job_id}/file",
+    "GET /api/predictions/changes",
+)
 RARER: Mapping[str, float] = {
     "GET /api/docs/assets/{name}": 1,
     "GET /api/openapi.json": 1,
@@ -194,6 +202,27 @@ def _work(person: Person) -> None:
     body = {"status": person.chance.choice(("to_do", "contacted", "snoozed")), "due_on": "2030-01-01"}
     customer = person.chance.choice(person.known.customers)
     person.ask("PATCH /api/customers/{customer_id}/work", customer_id=customer, json=body)
+
+
+def _webhook(person: Person) -> None:
+    """A webhook is made, tested and removed; its receiver is nobody's."""
+    body = {"url": "https://receiver.example/hook", "events": ["campaign.exported"]}
+    made = person.ask("POST /api/webhooks", who="admin", json=body, expect=(201, 409))
+    if made is None or "id" not in made:
+        return
+    sent = person.ask("POST /api/webhooks/{webhook_id}/test", who="admin", webhook_id=made["id"], expect=(201,))
+    if sent is not None:
+        replay = "POST /api/webhooks/deliveries/{delivery_id}/replay"
+        person.ask(replay, who="admin", delivery_id=sent["id"], expect=(409,))
+    person.ask("DELETE /api/webhooks/{webhook_id}", who="admin", webhook_id=made["id"])
+
+
+WEBHOOK = (
+    "POST /api/webhooks",
+    "POST /api/webhooks/{webhook_id}/test",
+    "POST /api/webhooks/deliveries/{delivery_id}/replay",
+    "DELETE /api/webhooks/{webhook_id}",
+)
 
 
 def _follow(person: Person, job: Any, *, who: str) -> None:
@@ -293,6 +322,7 @@ TASKS: tuple[Task, ...] = (
     Task(SEGMENT, _segment, 2),
     Task(("PATCH /api/customers/{customer_id}/work",), _work, 3),
     Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
+    Task(WEBHOOK, _webhook, 1),
     Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),
     Task(
         ("POST /api/schema/extend",),

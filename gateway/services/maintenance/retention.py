@@ -1,7 +1,7 @@
 """Deletes rows that are older than their limit.
 
-Law: only results of jobs are deleted unless a limit is set; transactions are short, so that other writers hardly wait;
-deletions are audited.
+Law: only results of jobs and deliveries of webhooks are deleted unless a limit is set; transactions are short, so that
+other writers hardly wait; deletions are audited.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from database.accounts.audit import COMMAND_LINE, Actor
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.jobs import retention as rows
+from database.webhooks import deliveries
 from gateway.settings import Settings
 from shared.clock import Clock, days_later, iso
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
@@ -33,21 +34,28 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Months for which rows are kept, and days for results of jobs; None keeps them for ever."""
+    """Months for which rows are kept, and days for results of jobs and for deliveries; None keeps them for ever."""
 
     ledger: int | None
     audit: int | None
     jobs: int | None
     results: int | None = None
+    deliveries: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Take the limits from the settings."""
-        return cls(settings.ledger_months, settings.audit_months, settings.jobs_months, settings.job_results_days)
+        return cls(
+            settings.ledger_months,
+            settings.audit_months,
+            settings.jobs_months,
+            settings.job_results_days,
+            settings.webhook_log_days,
+        )
 
     @property
     def any(self) -> bool:
-        return not self.ledger == self.audit == self.jobs == self.results is None
+        return not self.ledger == self.audit == self.jobs == self.results == self.deliveries is None
 
 
 def months_before(day: date, months: int) -> date:
@@ -86,12 +94,12 @@ def run(
 
     Returns
     -------
-    number of rows by kind: ledger, audit, jobs, results.
+    number of rows by kind: ledger, audit, jobs, results, deliveries.
     """
     now, stops = clock(), stops or threading.Event()
     if dry_run:
         return _count(database, limits, now)
-    gone = {"ledger": 0, "audit": 0, "jobs": 0, "results": 0}
+    gone = {"ledger": 0, "audit": 0, "jobs": 0, "results": 0, "deliveries": 0}
     for done, (what, drop) in enumerate(_drops(database, limits, now)):
         pace = AdaptiveBatchSize(CHUNK)
         while not stops.is_set():
@@ -118,6 +126,8 @@ def _drops(database: Database, limits: Limits, now: datetime) -> Iterator[tuple[
         yield "jobs", partial(rows.drop_jobs, before=_cut(now, limits.jobs))
     if limits.results is not None:
         yield "results", partial(rows.drop_results, before=_days_before(now, limits.results))
+    if limits.deliveries is not None:
+        yield "deliveries", partial(deliveries.drop_old, before=_days_before(now, limits.deliveries))
 
 
 def _runs(database: Database, months: int | None, now: datetime) -> list[int]:
@@ -140,7 +150,8 @@ def _count(database: Database, limits: Limits, now: datetime) -> Mapping[str, in
             jobs_before=None if limits.jobs is None else _cut(now, limits.jobs),
             results_before=None if limits.results is None else _days_before(now, limits.results),
         )
-    return {"ledger": ledger, "audit": audited, "jobs": jobs, "results": results}
+        old = 0 if limits.deliveries is None else deliveries.count_old(connection, _days_before(now, limits.deliveries))
+    return {"ledger": ledger, "audit": audited, "jobs": jobs, "results": results, "deliveries": old}
 
 
 def _cut(now: datetime, months: int) -> str:

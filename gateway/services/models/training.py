@@ -21,6 +21,7 @@ from database.engine.session import Database
 from database.importing import known_ends
 from database.models import models
 from database.models.models import Model
+from database.webhooks import events
 from gateway.clients.ml_client import MLClient
 from gateway.services import vouching
 from gateway.services.jobs import locks
@@ -167,6 +168,8 @@ def train(
             moment = live_from or iso(work.clock())
             models.promote(connection, model_id, reason=reason, live_from=moment, user_id=user_id)
         model = models.get(connection, version)
+        told = {"model_version": version, "promoted": allowed, "decision": reason, "auc": report.auc}
+        events.record(connection, "model.trained", {**told, "job_id": work.job.id}, now=work.clock())
     assert model is not None
     log.info("model_trained", version=version, auc=report.auc, promoted=allowed, reason=reason)
     return Outcome(model, promoted=allowed)

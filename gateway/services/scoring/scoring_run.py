@@ -19,17 +19,18 @@ import pyarrow.compute as pc
 
 from database.customers import customer_base, customers, facts
 from database.engine.bulk_read import Fetched, Floats, Ints, Query, fetch_columns
-from database.engine.session import Database
+from database.engine.session import Connection, Database
 from database.importing import imports
 from database.models import models
 from database.models.models import Model
 from database.scoring import runs
-from database.scoring.run_writer import Days, Scores, drop_unfinished, open_run
+from database.scoring.run_writer import Days, RunWriter, Scores, drop_unfinished, open_run
+from database.webhooks import events
 from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import ScoreParams
 from gateway.services.jobs.work import Work
-from gateway.services.scoring import gaps
+from gateway.services.scoring import announcements, gaps
 from gateway.services.scoring.columns import predict_batch
 from gateway.services.scoring.findings import Findings
 from gateway.services.scoring.prefetch import prefetch_map
@@ -149,9 +150,9 @@ def _score(work: Work, live: Model, asked: Asked) -> dict[str, Any]:
         if sample is None:
             # No facts change during a run, so whoever could be scored and was not has older ones.
             run.older_facts = asked.size - run.customers
-            run.publish(lambda: work.step(0.95, f"Ranked {run.customers:,} customers"))
+            _publish(work, run, live, asked)
         else:
-            run.finish()
+            run.finish(lambda connection: announcements.completed(connection, work, run, kind, live.version, as_of))
     return {
         "predictions_generated": run.customers,
         "average_probability": run.average_probability,
@@ -161,6 +162,18 @@ def _score(work: Work, live: Model, asked: Asked) -> dict[str, Any]:
         "older_facts": run.older_facts,
         "warnings": findings.warnings(run.customers),
     }
+
+
+def _publish(work: Work, run: RunWriter, live: Model, asked: Asked) -> None:
+    run.rank(lambda: work.step(0.95, f"Ranked {run.customers:,} customers"))
+    with work.database.read() as connection:
+        alert = announcements.alert(connection, run.run_id, work.settings.cut)
+
+    def announce(connection: Connection) -> None:
+        announcements.completed(connection, work, run, "full", live.version, asked.as_of)
+        events.record(connection, "churn.alert", alert, now=work.clock())
+
+    run.publish(announce)
 
 
 def _scored(work: Work, version: str, asked: Asked) -> Generator[tuple[Scores, dict[str, Any]], None, None]:

@@ -206,6 +206,7 @@ def test_a_failure_after_a_run_has_ended_leaves_it_whole(facts_of: Make, kind: r
     def end_and_fail() -> None:
         with open_run(here.database, utc_now, kind=kind, model_id=model, as_of="2026-06-30", job_id=None) as run:
             run.append(scores_of(dict.fromkeys(ids, 0.5)))
+            run.rank()
             run.publish() if kind == "full" else run.finish()
             raise RuntimeError("broke")
 
@@ -224,6 +225,7 @@ def test_a_published_run_is_shown_ranked_and_counted_whole(facts_of: Make) -> No
     with open_run(here.database, utc_now, kind="full", model_id=model, as_of="2026-06-30", job_id=None) as run:
         run.append(scores_of({each: wanted[each] for each in ids[:2]}))
         run.append(scores_of({each: wanted[each] for each in ids[2:]}, {ids[2]: 9.0}))
+        run.rank()
         run.publish()
     with here.database.read() as connection:
         current = runs.published(connection)

@@ -77,7 +77,7 @@ def scored(database: Database) -> dict[str, int]:
 
 def test_nothing_goes_unless_a_limit_is_set(database: Database, scored: dict[str, int]) -> None:
     before = ledgers(database)
-    assert keep(database) == {"ledger": 0, "audit": 0, "jobs": 0, "results": 0}
+    assert keep(database) == {"ledger": 0, "audit": 0, "jobs": 0, "results": 0, "deliveries": 0}
     assert ledgers(database) == before
 
 
@@ -85,7 +85,7 @@ def test_old_ledger_rows_go_with_their_outcomes_and_the_run_and_its_roll_up_stay
     database: Database,
     scored: dict[str, int],
 ) -> None:
-    assert keep(database, ledger=3) == {"ledger": 10, "audit": 0, "jobs": 0, "results": 0}
+    assert keep(database, ledger=3) == {"ledger": 10, "audit": 0, "jobs": 0, "results": 0, "deliveries": 0}
     assert ledgers(database) == {scored["recent"]: 5, scored["shown"]: 5}
     with database.read() as connection:
         assert connection.execute(select(tables.outcomes)).all() == []

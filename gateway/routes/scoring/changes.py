@@ -1,0 +1,59 @@
+"""The displayed scores as changes since a cursor.
+
+Law: the changes since nothing add up to the list of all displayed scores, whatever was published meanwhile.
+"""
+
+from __future__ import annotations
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from gateway.openapi import Query, answers, blueprint, ok
+from gateway.security.authentication import current_user
+from gateway.services.scoring import changes
+from gateway.web_environment import environment
+
+bp = blueprint("changes", __name__, prefix="/api/predictions/changes")
+
+
+class ChangesQuery(Query):
+    since: str | None = Field(
+        None, max_length=400, description="`cursor` of the answer before; absent: every displayed score"
+    )
+    limit: int = Field(1000, ge=1, le=5000, description="Changes per page")
+
+
+class ScoreChange(BaseModel):
+    """The displayed score of one customer, or that none is displayed any more: the score is null."""
+
+    customer_id: str = Field(description="The user_id")
+    churn_probability: float | None
+    confidence: float | None
+    model_version: str | None
+
+
+class ScoreChanges(BaseModel):
+    changes: list[ScoreChange]
+    cursor: str | None = Field(description="`since` of the next request; null before the first published run")
+    has_more: bool = Field(description="Whether the next request can be made at once")
+    begins_anew: bool = Field(
+        description="These are changes from nothing: drop what you have. Set on the first page, and where the state of "
+        "`since` is no longer known"
+    )
+
+
+@bp.get("", summary="Changed scores since a cursor", responses=answers(ScoreChanges))
+def list_changes(query: ChangesQuery) -> Response:
+    """Applied in order they add up to all displayed scores. A page can be empty while `has_more` is true."""
+    env, actor = environment(), current_user().actor
+    page = changes.read(env.database, env.clock, query.since or None, limit=query.limit, actor=actor)
+    found = [
+        ScoreChange(
+            customer_id=row.user_id,
+            churn_probability=row.churn_probability,
+            confidence=row.confidence,
+            model_version=row.model_version,
+        )
+        for row in page.rows
+    ]
+    return ok(ScoreChanges(changes=found, cursor=page.cursor, has_more=page.has_more, begins_anew=page.begins_anew))

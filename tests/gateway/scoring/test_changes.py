@@ -1,0 +1,222 @@
+"""The changes since a cursor add up to the displayed scores, whatever was published, sampled or hidden meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
+
+from database.engine.session import Database
+from database.scoring import changes as queries
+from database.scoring import ranks, runs
+from database.tables import tables
+from gateway.services.scoring import changes
+from tests.database.facts import Facts, full_run, plain_schema
+from tests.world import World
+
+PEOPLE = 7
+Scores = dict[str, tuple[float, str]]
+
+
+@dataclass
+class Reader:
+    """Keeps what it was told, in order."""
+
+    database: Database
+    known: Scores = field(default_factory=dict)
+    cursor: str | None = None
+    begun_anew: int = 0
+
+    def read(self, limit: int = 3) -> bool:
+        """One page; whether there are more."""
+        with self.database.read() as connection:
+            page = changes.page_of(connection, self.cursor, limit=limit)
+        if page.begins_anew:
+            self.known, self.begun_anew = {}, self.begun_anew + 1
+        for row in page.rows:
+            if row.churn_probability is None:
+                self.known.pop(row.user_id, None)
+            else:
+                self.known[row.user_id] = (row.churn_probability, row.model_version)
+        self.cursor = page.cursor
+        return page.has_more
+
+    def read_all(self) -> Scores:
+        while self.read():
+            pass
+        return self.known
+
+
+class Base:
+    """Customers whose scores are published, sampled and hidden."""
+
+    def __init__(self, database: Database) -> None:
+        self.facts = Facts(database, plain_schema())
+        self.database = database
+        self.ids = self.facts.people(PEOPLE)
+        self.models = [self.facts.model("1.0.0"), self.facts.model("1.0.1")]
+
+    def publish(self, scores: dict[int, float], model: int) -> int:
+        run_id = full_run(self.database, self.models[model], scores)
+        with self.database.write() as connection:
+            # As it is in use: no two runs begin at the same moment.
+            at = f"2026-06-30T12:00:00.{run_id:03}Z"
+            connection.execute(
+                update(tables.scoring_runs).where(tables.scoring_runs.c.id == run_id).values(started_at=at)
+            )
+            while ranks.drop_stale(connection, 100):
+                pass
+        return run_id
+
+    def sample(self, scores: dict[int, float], model: int) -> None:
+        with self.database.read() as connection:
+            shown = runs.published(connection)
+        if shown is not None and scores and shown.model_id == self.models[model]:
+            made = full_run(self.database, self.models[model], scores, kind="sample")
+            with self.database.write() as connection:
+                ranks.refresh(connection, shown.run_id, made, after_id=0, limit=100)
+
+    def hide(self, ids: list[int]) -> None:
+        c = tables.customers
+        with self.database.write() as connection:
+            shown = runs.published(connection)
+            if shown is not None:
+                ranks.drop(connection, shown.run_id, select(c.c.id).where(c.c.id.in_(ids)))
+
+    def displayed(self) -> Scores:
+        with self.database.read() as connection:
+            shown = runs.published(connection)
+            if shown is None:
+                return {}
+            rows = queries.between(connection, None, shown.run_id, after_id=0, up_to_id=10**6, limit=10**6)
+            ranked = connection.execute(
+                select(tables.present_ranks.c.customer_id).where(tables.present_ranks.c.run_id == shown.run_id)
+            ).scalars()
+            assert sorted(row.id for row in rows) == sorted(ranked), "what is displayed is what is ranked"
+        return {row.user_id: (row.churn_probability, row.model_version) for row in rows}
+
+
+PROBABILITIES = st.sampled_from([0.1, 0.5, 0.9])
+SOME = st.dictionaries(st.integers(1, PEOPLE), PROBABILITIES, max_size=PEOPLE)
+MODEL = st.integers(0, 1)
+STEP = st.one_of(
+    st.tuples(st.just("publish"), SOME.filter(bool), MODEL),
+    st.tuples(st.just("sample"), SOME, MODEL),
+    st.tuples(st.just("hide"), st.lists(st.integers(1, PEOPLE), unique=True)),
+    st.tuples(st.just("one page"), st.integers(1, 3)),
+    st.tuples(st.just("all pages")),
+)
+
+
+@pytest.fixture
+def base(world: World) -> Base:
+    return Base(world.database)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEP, max_size=14))
+def test_changes_add_up_to_the_full_list(
+    base: Base, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[Any, ...]]
+) -> None:
+    """One base for all examples: each begins with what the one before it left."""
+    monkeypatch.setattr(changes, "COMPARED", 4)
+    reader = Reader(base.database)
+    for what, *how in steps:
+        if what == "one page":
+            reader.read(*how)
+        elif what == "all pages":
+            assert reader.read_all() == base.displayed()
+        else:
+            getattr(base, what)(*how)
+    # One that was on its way when the last step came has one more way to go.
+    reader.read_all()
+    assert reader.read_all() == base.displayed()
+    before = reader.cursor
+    assert reader.read_all() == base.displayed()
+    assert reader.cursor == before, "nothing happened: the cursor stays"
+
+
+def test_a_run_that_says_the_same_changes_nothing_and_another_model_everybody(base: Base) -> None:
+    scores = dict.fromkeys(base.ids, 0.5)
+    base.publish(scores, 0)
+    reader = Reader(base.database)
+    reader.read_all()
+    base.publish({**scores, base.ids[2]: 0.6}, 0)
+    with base.database.read() as connection:
+        page = changes.page_of(connection, reader.cursor, limit=100)
+    assert [(row.id, row.churn_probability) for row in page.rows] == [(base.ids[2], 0.6)]
+    assert not page.begins_anew
+    base.publish(scores, 1)
+    with base.database.read() as connection:
+        assert len(changes.page_of(connection, page.cursor, limit=100).rows) == PEOPLE
+
+
+def test_the_same_cursor_gives_the_same_changes(base: Base) -> None:
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    reader = Reader(base.database)
+    reader.read_all()
+    base.publish(dict.fromkeys(base.ids, 0.7), 0)
+    with base.database.read() as connection:
+        pages = [changes.page_of(connection, reader.cursor, limit=3) for _ in range(2)]
+    assert pages[0] == pages[1]
+    assert len(pages[0].rows) == 3
+    assert pages[0].has_more
+
+
+def test_a_cursor_whose_scores_are_gone_begins_anew(base: Base) -> None:
+    first = base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    reader = Reader(base.database)
+    reader.read_all()
+    base.publish({base.ids[0]: 0.7}, 0)
+    with base.database.write() as connection:
+        connection.execute(delete(tables.ledger).where(tables.ledger.c.run_id == first))
+    assert reader.read_all() == {"u0000": (0.7, "1.0.0")}
+    assert reader.begun_anew == 2
+
+
+def test_what_came_above_the_cut_is_counted_against_what_was_shown(base: Base) -> None:
+    def above(scores: dict[int, float]) -> tuple[Any, ...]:
+        run_id = full_run(base.database, base.models[0], scores, publish=False)
+        with base.database.read() as connection:
+            found = queries.above(connection, run_id, 0.7)
+        return found.now, found.before, found.newly, found.no_longer
+
+    a, b, c, d = base.ids[:4]
+    assert above({a: 0.9, b: 0.1}) == (1, None, None, None)
+    base.publish({a: 0.9, b: 0.9, c: 0.7}, 0)
+    assert above({a: 0.9, b: 0.7, c: 0.8, d: 0.9}) == (3, 2, 2, 1)
+    base.hide([a])
+    assert above({a: 0.9, b: 0.9}) == (2, 1, 1, 0)
+
+
+def test_over_rest_changes_are_paged_and_odd_cursors_refused(world: World) -> None:
+    path = "/api/predictions/changes"
+    empty = world.ask("GET", path).get_json()["data"]
+    assert empty == {"changes": [], "cursor": None, "has_more": False, "begins_anew": True}
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    page = world.ask("GET", f"{path}?limit=5").get_json()["data"]
+    assert (len(page["changes"]), page["has_more"], page["begins_anew"]) == (5, True, True)
+    assert page["changes"][0] == {
+        "customer_id": "u0000", "churn_probability": 0.5, "confidence": 0.5, "model_version": "1.0.0",
+    }  # fmt: skip
+    rest = world.ask("GET", f"{path}?limit=5&since={page['cursor']}").get_json()["data"]
+    assert (len(rest["changes"]), rest["has_more"], rest["begins_anew"]) == (2, False, False)
+    for odd in ("x", "W10", "WzEsMiwzXQ", "W251bGwsbnVsbCwtMV0", "bnVsbA", "e30"):
+        assert world.ask("GET", f"{path}?since={odd}").status_code == 422, odd
+    assert world.ask("GET", path, "viewer").status_code == 403
+
+
+def test_reading_everything_is_recorded(world: World) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    page = world.ask("GET", "/api/predictions/changes?limit=5").get_json()["data"]
+    world.ask("GET", f"/api/predictions/changes?since={page['cursor']}")
+    with world.database.read() as connection:
+        a = tables.audit_log
+        told = connection.execute(select(a.c.action, a.c.subject).where(a.c.action.startswith("export"))).all()
+    assert [tuple(row) for row in told] == [("export.changes", "from the beginning")]
