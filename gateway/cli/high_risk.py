@@ -108,12 +108,12 @@ def _rows(
 
 
 def _as_line(schema: Schema, row: Mapping[str, Any]) -> str:
-    reasons = "; ".join(reason.text for reason in explaining.stored_reasons(schema, row))
+    reasons = "; ".join(reason["text"] for reason in explaining.stored_reasons(schema, row))
     return f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}"
 
 
 def _as_json(schema: Schema, row: Mapping[str, Any]) -> str:
-    reasons = [reason.model_dump() for reason in explaining.stored_reasons(schema, row)]
+    reasons = explaining.stored_reasons(schema, row)
     probability = row["churn_probability"]
     return json.dumps(
         {

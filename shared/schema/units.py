@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 _COUNTS = "hours days months years devices failures count calls seconds minutes messages"
 _MONEY = (
@@ -43,12 +44,19 @@ def quantity(value: float, unit: str | None) -> str:
     ('0.3333', '33.33 hours')
     """
     value = value + 0  # makes 0.0 of -0.0
-    money = unit is not None and (unit in ("currency", "money") or _CURRENCY_CODE.match(unit))
+    is_money, one, several = _as_words(unit)
+    if is_money:
+        return f"{value:,.2f}{several}"
     shown = round(value, 2) if abs(value) >= 1 else float(f"{value:.4g}")
-    text = f"{value:,.2f}" if money else f"{shown:,.10g}"
+    return f"{shown:,.10g}{one if value == 1 else several}"
+
+
+@lru_cache(maxsize=1024)
+def _as_words(unit: str | None) -> tuple[bool, str, str]:
+    """Return whether a unit is money, and what follows one and several of it."""
     if unit is None or unit in _UNSPOKEN:
-        return text
-    return f"{text} {unit.removesuffix('s') if value == 1 and not money else unit}"
+        return unit in ("currency", "money"), "", ""
+    return _CURRENCY_CODE.match(unit) is not None, f" {unit.removesuffix('s')}", f" {unit}"
 
 
 def is_never_negative(unit: str | None) -> bool:

@@ -225,7 +225,7 @@ def _score_of(
         "model_version": model.version,
         "base_probability": base_probability,
         "reasons": reasons,
-        "other_points": probability - base_probability - sum(reason.points for reason in reasons) - of_year,
+        "other_points": probability - base_probability - sum(reason["points"] for reason in reasons) - of_year,
         "time_of_year_points": of_year,
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from database.customers.customer_base import column_names
 from gateway.clients.ml_client import MLClient
@@ -22,7 +23,8 @@ from shared.schema.units import quantity
 ESTIMATE = "The model's estimate of what it would predict for the changed fact; not a measured effect."
 
 
-class ReasonOut(BaseModel):
+# A plain dict, like the reasons of the ML service: an answer has many of these.
+class ReasonOut(TypedDict):
     """One reason, in words and points."""
 
     feature: str
@@ -65,7 +67,7 @@ def in_words(schema: Schema, feature: str, value: Cell, points: float, *, known:
     label, unit = schema.wording[feature]
     shown = shown_value(value, unit) if known else f"{shown_value(value, unit)} (scored as missing)"
     text = f"{label} {shown}: {points * 100:+.1f} points"
-    return ReasonOut(feature=feature, label=label, value=value, unit=unit, points=points, text=text)
+    return {"feature": feature, "label": label, "value": value, "unit": unit, "points": points, "text": text}
 
 
 def shown_value(value: Cell, unit: str | None) -> str:

@@ -81,7 +81,7 @@ def recommend(
     rows = [dict(facts), *({**facts, name: found.value} for name, found in doses.items())]
     answer = score(ml, schema, version, rows, as_of=as_of, row_key=row_key, reasons="all", request_id=request_id)
     told = explain(schema, facts, answer)
-    points = {reason.feature: reason.points for reason in told.reasons}
+    points = {reason["feature"]: reason["points"] for reason in told.reasons}
     actions = [
         _action(schema, name, facts[name], found, points[name], told.churn_probability, then.churn_probability)
         for (name, found), then in zip(doses.items(), answer.predictions[1:], strict=True)

@@ -139,7 +139,7 @@ def _explains(world: World, user_id: str) -> None:
     assert row["support_tickets"] == 3
     assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-6)
     assert reasons.stored_reasons(wide, row)
-    assert {reason.feature for reason in reasons.stored_reasons(wide, row)} <= set(schema.features)
+    assert {reason["feature"] for reason in reasons.stored_reasons(wide, row)} <= set(schema.features)
 
 
 def test_extending_is_refused_beside_a_running_import_and_nothing_is_changed(

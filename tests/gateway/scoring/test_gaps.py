@@ -134,7 +134,9 @@ def test_a_single_score_names_a_value_that_the_model_does_not_know(demo_world: W
         label = schema.feature_label("plan")
         assert warning.startswith(f"{label} '{plan}' is a value that the model does not know: scored as missing.{hint}")
         assert bool(hint) is ("It knows" in warning)
-        assert f"{label} {plan} (scored as missing): " in next(r.text for r in told.reasons if r.feature == "plan")
+        assert f"{label} {plan} (scored as missing): " in next(
+            r["text"] for r in told.reasons if r["feature"] == "plan"
+        )
 
 
 def test_a_run_names_the_values_that_the_model_does_not_know(demo_world: World, run: Run) -> None:

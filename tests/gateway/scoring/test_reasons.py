@@ -45,13 +45,13 @@ def test_risk_levels_have_their_documented_edges(probability: float, level: str)
     ],
 )
 def test_a_reason_is_a_sentence(feature: str, value: Any, points: float, text: str) -> None:
-    assert in_words(SCHEMA, feature, value, points).text == text
+    assert in_words(SCHEMA, feature, value, points)["text"] == text
 
 
 def test_stored_reasons_are_those_that_exist_largest_first() -> None:
     row = {"watch_time_hours": 5.0, "plan": "Standard"}
     row |= {"reason_1": 0, "points_1": 0.2, "reason_2": 6, "points_2": -0.1, "reason_3": -1, "points_3": 0.0}
-    assert [(r.feature, r.points) for r in stored_reasons(SCHEMA, row)] == [
+    assert [(r["feature"], r["points"]) for r in stored_reasons(SCHEMA, row)] == [
         ("watch_time_hours", 0.2),
         ("plan", -0.1),
     ]
@@ -125,7 +125,7 @@ def test_points_add_up_from_the_base_to_the_probability(demo_world: World) -> No
         for shown, many in (("top", 3), ("all", len(schema.features)), ("none", 0)):
             answer = score(demo_world.ml, schema, version, [facts], as_of=None, reasons=shown)
             told = reasons.explain(schema, facts, answer)
-            points = sum(reason.points for reason in told.reasons) + told.other_points
+            points = sum(reason["points"] for reason in told.reasons) + told.other_points
             assert told.churn_probability == pytest.approx(told.base_probability + points, abs=1e-9)
             assert len(told.reasons) == many
 
@@ -137,7 +137,9 @@ def test_a_present_score_is_what_asking_for_it_gives(demo_world: World) -> None:
         key, facts = present_facts(demo_world.database, schema, row["user_id"])
         answer = score(demo_world.ml, schema, version, [facts], as_of=None, row_key=key)
         assert answer.predictions[0].churn_probability == pytest.approx(row["churn_probability"], abs=1e-12)
-        assert [r.feature for r in stored_reasons(schema, row)] == [r["feature"] for r in answer.predictions[0].reasons]
+        assert [r["feature"] for r in stored_reasons(schema, row)] == [
+            r["feature"] for r in answer.predictions[0].reasons
+        ]
 
 
 @real_ml
