@@ -6,12 +6,17 @@ Law: a message says what is expected and never repeats the value.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from limits import parse
 from pydantic import AfterValidator
 
+from gateway.cron import Cron
+
+#: What the worker can do by itself.
+Task = Literal["import", "score", "train", "mature", "backup"]
+TASKS: tuple[Task, ...] = get_args(Task)
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9-]+(\.[a-z0-9-]+)*)(:[0-9]{1,5})?")
 
 
@@ -44,6 +49,28 @@ def exact_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     if len(ports) < len(exact) or not all(map(_ORIGIN.fullmatch, exact)):
         raise ValueError("give exact origins, such as https://board.example.com: no star, no path")
     return exact
+
+
+def schedule_of(text: str) -> dict[Task, Cron]:
+    """Read a schedule: lines of a task and its cron line, separated by semicolons. Raises ValueError."""
+    found: dict[Task, Cron] = {}
+    for line in filter(None, (part.strip() for part in re.split(r"[;\n]", text))):
+        name, _, cron = line.partition(" ")
+        if name not in TASKS:
+            raise ValueError(f"each line begins with one of the tasks {', '.join(TASKS)}")
+        if name in found:
+            raise ValueError(f"the task {name} stands there twice")
+        try:
+            found[name] = Cron.parse(cron)
+        except ValueError as error:
+            raise ValueError(f"the task {name}: {error}") from None
+    return found
+
+
+def is_a_schedule(text: str) -> str:
+    """Return the text of a schedule. Raises ValueError where it can't be read."""
+    schedule_of(text)
+    return text
 
 
 #: A rate limit, such as `10 per minute`.

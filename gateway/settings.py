@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from gateway.automation_settings import AutomationSettings
 from gateway.setting_rules import Cut, Limit, exact_origins, split
 from shared import setting_sources
 from shared.contracts.api import Version
@@ -24,7 +25,7 @@ from shared.web.logs import LogLevel
 Role = Literal["viewer", "analyst", "admin"]
 
 
-class Settings(BaseSettings):
+class Settings(AutomationSettings):
     """The gateway's settings, read once by `create_app`, the worker or a command."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, protected_namespaces=())
@@ -165,18 +166,6 @@ class Settings(BaseSettings):
         validation_alias="ML_MODEL_PATH",
         description="The ML service's model registry, for backup and restore; ending in .pkl, that file's folder.",
     )
-    webhook_networks: Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode] = Field(
-        (),
-        validation_alias="WEBHOOK_NETWORKS",
-        description="Internal addresses or networks that webhooks may reach, comma separated; none unless set.",
-    )
-    webhook_log_days: int = Field(
-        30,
-        ge=2,
-        le=36_500,
-        validation_alias="WEBHOOK_LOG_DAYS",
-        description="Days that delivered and dead deliveries of webhooks are kept.",
-    )
     ledger_months: int | None = Field(
         None, ge=1, le=1200, validation_alias="LEDGER_MONTHS", description="Months the ledger is kept; unset: for ever."
     )
@@ -206,7 +195,7 @@ class Settings(BaseSettings):
         "json", validation_alias="LOG_FORMAT", description="json lines, or text for a terminal."
     )
 
-    @field_validator("allowed_origins", "allow_missing", "proxy_addresses", "webhook_networks", mode="before")
+    @field_validator("allowed_origins", "allow_missing", "proxy_addresses", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split(value)

@@ -29,6 +29,7 @@ from gateway.services.jobs import running
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
+from gateway.services.scheduling import calendar
 from gateway.services.webhooks import delivering
 from gateway.settings import load_settings
 from shared import memory
@@ -99,6 +100,7 @@ class Worker:
             workers.seen(connection, self._name, now)
             silent = self._watch.find_stopped(lost_jobs.heartbeats(connection))
             settled = lost_jobs.requeue_or_end(connection, silent, now)
+        calendar.tick(self._environment)
         self._sweep()
         export_files.remove_old(
             export_files.folder(self._environment.settings.data_folder),

@@ -300,6 +300,7 @@ LAZY = {
     ("gateway.services.kinds", "gateway.services.importing.import_file"),
     ("gateway.services.kinds", "gateway.services.importing.import_outcomes"),
     ("gateway.services.kinds", "gateway.services.importing.preview"),
+    ("gateway.services.kinds", "gateway.services.importing.publish_import"),
     ("gateway.services.kinds", "gateway.services.models.training"),
     ("gateway.services.kinds", "gateway.services.scoring.scoring_run"),
     ("gateway.cli.data", "shared.proposal.schema_inference"),

@@ -39,7 +39,7 @@ from database.tables.scoring import (
 from database.tables.segments import cohort_months, group_churn, segments, worklist, worklist_history
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
 from database.tables.webhooks import webhook_deliveries, webhook_events, webhooks
-from database.tables.work import jobs, workers
+from database.tables.work import jobs, schedule, workers
 
 __all__ = [
     "api_keys",
@@ -71,6 +71,7 @@ __all__ = [
     "published_run",
     "rate_limits",
     "revoked_tokens",
+    "schedule",
     "schema_versions",
     "score_bins",
     "score_changes",

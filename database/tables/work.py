@@ -46,6 +46,17 @@ jobs = Table(
     UniqueConstraint("user_id", "kind", "idempotency_key"),
 )
 Index("ix_jobs_state_lane", jobs.c.state, jobs.c.lane, jobs.c.id)
+# What the worker does by itself, one row for each task of the schedule.
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("cron", Text, nullable=False),
+    Column("next_at", Text, nullable=False),
+    Column("last_at", Text),
+    reference("job_id", "jobs.id", nullable=True),
+    Column("note", Text),
+)
 workers = Table(
     "workers",
     metadata,

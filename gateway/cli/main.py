@@ -12,7 +12,19 @@ import sys
 import click
 
 from gateway import __version__
-from gateway.cli import auditing, data, exporting, high_risk, judging, keep, live, operate, people, settings_in_force
+from gateway.cli import (
+    auditing,
+    data,
+    exporting,
+    high_risk,
+    judging,
+    keep,
+    live,
+    operate,
+    people,
+    scheduling,
+    settings_in_force,
+)
 from gateway.cli.trial import command as trial
 from shared.errors import ServiceError
 
@@ -25,7 +37,20 @@ def retainstream() -> None:
     """Predict who will leave in the next 30 days, why, and what to do about it."""
 
 
-for module in (operate, trial, data, high_risk, judging, live, exporting, people, auditing, keep, settings_in_force):
+for module in (
+    operate,
+    trial,
+    data,
+    high_risk,
+    judging,
+    live,
+    exporting,
+    people,
+    auditing,
+    keep,
+    scheduling,
+    settings_in_force,
+):
     for command in module.COMMANDS:
         retainstream.add_command(command)
 

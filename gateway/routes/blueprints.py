@@ -8,7 +8,7 @@ from gateway.routes.accounts import api_keys, audit, auth, users
 from gateway.routes.customers import announced, customer_history, customers, listing, work
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
-from gateway.routes.jobs import jobs
+from gateway.routes.jobs import jobs, schedule
 from gateway.routes.models import model, training
 from gateway.routes.scoring import changes, predictions
 from gateway.routes.segments import cohorts, segments, summaries
@@ -34,6 +34,7 @@ ALL_BLUEPRINTS = (
     model.bp,
     training.bp,
     jobs.bp,
+    schedule.bp,
     schema.bp,
     segments.bp,
     summaries.bp,

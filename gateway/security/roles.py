@@ -85,6 +85,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/model/versions/<version>/report",
         "GET /api/predictions/performance",
         "GET /api/predictions/results",
+        "GET /api/schedule",
         "GET /api/schema",
         "GET /api/segments/summary",
     ),

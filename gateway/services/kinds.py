@@ -19,6 +19,7 @@ from gateway.services.jobs.params import (
     TrainingParams,
 )
 from gateway.services.jobs.work import JobKind, Result, Work
+from gateway.services.maintenance import backups
 from shared.errors import InvalidInput
 
 
@@ -64,6 +65,16 @@ def _export(work: Work, params: ExportParams) -> Result:
     return parquet.run(work, params)
 
 
+def _mature(work: Work, params: NoParams) -> Result:
+    from gateway.services.importing import publish_import
+
+    return publish_import.mature(work)
+
+
+def _backup(work: Work, params: NoParams) -> Result:
+    return backups.run(work)
+
+
 def _demo(work: Work, params: NoParams) -> Result:
     from gateway.services import demo
 
@@ -78,9 +89,12 @@ IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", "import", OutcomesParams, _
 PREVIEW = JobKind("preview", "rest", "import", FileParams, _preview)
 PROPOSE_SCHEMA = JobKind("propose-schema", "rest", "import", FileParams, _propose_schema)
 EXPORT = JobKind("export", "rest", "read", ExportParams, _export)
+MATURE = JobKind("mature", "rest", None, NoParams, _mature)
+BACKUP = JobKind("backup", "rest", None, NoParams, _backup)
 
 KINDS: Mapping[str, JobKind[Any]] = {
-    kind.name: kind for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, EXPORT)
+    kind.name: kind
+    for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, EXPORT, MATURE, BACKUP)
 }
 
 
@@ -88,7 +102,7 @@ def load() -> None:
     """Import the modules of all kinds before threads start: two threads that import NumPy together see half of it."""
     from gateway.services import demo  # noqa: F401
     from gateway.services.exporting import parquet  # noqa: F401
-    from gateway.services.importing import import_file, import_outcomes, preview  # noqa: F401
+    from gateway.services.importing import import_file, import_outcomes, preview, publish_import  # noqa: F401
     from gateway.services.models import training  # noqa: F401
     from gateway.services.scoring import scoring_run  # noqa: F401
 

@@ -119,6 +119,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/predictions/changes": ("?limit=20", "?limit=5000"),
     "GET /api/predictions/performance": ("", "?view=live", "?view=live&by=segment"),
     "GET /api/predictions/results": ("",),
+    "GET /api/schedule": ("",),
     "GET /api/schema": ("",),
     "GET /api/segments": ("?limit=10",),
     "GET /api/segments/summary": ("?by=plan", "?by=risk", "?by=tenure_months&plan=Standard"),

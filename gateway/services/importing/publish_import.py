@@ -81,8 +81,19 @@ def _renew(work: Work, *published: Pending) -> None:
         uploads.discard(each.plan["file"])
 
 
-def refresh_figures(work: Work) -> None:
-    """Recompute the figures that follow from the facts: churn, cohorts, outcomes, live performance, the roll-up."""
+def mature(work: Work) -> Mapping[str, int]:
+    """Settle the outcomes that are due and renew the figures that follow, as a job; return the number of outcomes."""
+    with locks.unchanged_facts(work):
+        return {"outcomes": refresh_figures(work)}
+
+
+def refresh_figures(work: Work) -> int:
+    """Recompute the figures that follow from the facts: churn, cohorts, outcomes, live performance, the roll-up.
+
+    Returns
+    -------
+    number of outcomes that were settled.
+    """
     today = work.clock().date().isoformat()
     with work.database.read() as connection:
         periods = churn_history.measure(connection)
@@ -93,6 +104,7 @@ def refresh_figures(work: Work) -> None:
         churn_history.store(connection, periods)
         group_churn.store(connection, groups)
         cohorts.store(connection, months)
-    outcomes.settle(work)
+    settled = outcomes.settle(work)
     measuring.measure(work)
     refresh_roll_up(work.database)
+    return settled

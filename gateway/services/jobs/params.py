@@ -31,11 +31,14 @@ class TrainingParams:
         Features that are left out of the model.
     again
         Train even if data and parameters are those of the live model.
+    promote
+        Make a model live that passes the gate; otherwise it is proposed, unless no model is live.
     """
 
     allow_leaks: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     again: bool = False
+    promote: bool = True
 
 
 @dataclass(frozen=True)

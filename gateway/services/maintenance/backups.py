@@ -23,6 +23,7 @@ import orjson
 from database.engine import files
 from database.engine.files import Content
 from gateway import __version__
+from gateway.services.jobs.work import Work
 from shared.clock import Clock, iso
 from shared.errors import Conflict, CorruptBackup, InvalidInput, NotFound
 
@@ -98,6 +99,17 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
         _put_in_place(folder, manifest)
         _sweep(folder, keep=data)
     return made
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """Back up to BACKUP_FOLDER, as a job."""
+    settings = work.settings
+    if settings.backup_folder is None:
+        raise InvalidInput("BACKUP_FOLDER is not set.")
+    made = make(
+        settings.database_path, settings.registry_folder, settings.backup_folder, clock=work.clock, progress=work.step
+    )
+    return {"made_at": made.made_at, "bytes": made.size, "missing_models": list(made.missing_models)}
 
 
 @contextmanager

@@ -51,6 +51,14 @@ def gate(report: TrainReport) -> tuple[bool, str]:
     return True, f"Promoted because it is newer: undecided, {figures}."
 
 
+def decide(report: TrainReport, *, promote: bool) -> tuple[bool, str]:
+    """Return whether a new model goes live, and why; without `promote`, one that may is proposed to administrators."""
+    allowed, reason = gate(report)
+    if not allowed or promote or report.champion is None:
+        return allowed, reason
+    return False, "Proposed" + reason.removeprefix("Promoted")
+
+
 def last_decided(live: Model) -> str:
     """The last version that went live by a decided comparison: the live one, or the one before undecided steps."""
     comparison = live.figures.get("comparison") or {}

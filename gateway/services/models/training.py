@@ -88,6 +88,7 @@ def run(work: Work, params: TrainingParams) -> Mapping[str, Any]:
         allow_leaks=params.allow_leaks,
         without=params.without,
         again=params.again,
+        promote=params.promote,
     )
     model, report = outcome.model, outcome.model.figures
     metrics = {name: report[name] for name in ("auc", "precision", "recall", "f1_score", "training_samples")}
@@ -118,6 +119,7 @@ def train(
     allow_leaks: Sequence[str] = (),
     without: Sequence[str] = (),
     again: bool = True,
+    promote: bool = True,
 ) -> Outcome:
     """Train one version on the dates matured by `today` and decide whether it goes live.
 
@@ -133,6 +135,8 @@ def train(
         Features that are left out of the model; the report names them.
     again
         Train even if rows and parameters are those of the live model.
+    promote
+        Make it live if the gate allows it; otherwise it is proposed.
     """
     schema, checksum = _base(work.database)
     rest = labels.measure(work.database, schema, today)
@@ -159,7 +163,7 @@ def train(
         raise
     with work.database.read() as connection:
         report.cohort = cohort.fit(connection, today)
-    allowed, reason = promotions.gate(report)
+    allowed, reason = promotions.decide(report, promote=promote)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
         vouching.record_training(connection, version, schema.vouched, at=iso(work.clock()), job=work.job)

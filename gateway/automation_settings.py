@@ -1,0 +1,71 @@
+"""Settings of what the worker does by itself: schedule, import folder, backups, webhooks; and of metrics.
+
+Law: as in `gateway.settings`, whose class takes these up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+from gateway.cron import Cron
+from gateway.setting_rules import Task, is_a_schedule, schedule_of, split
+
+
+class AutomationSettings(BaseSettings):
+    """The part of the gateway's settings that only the worker, metrics and webhooks use."""
+
+    schedule_lines: Annotated[str, AfterValidator(is_a_schedule)] = Field(
+        "",
+        validation_alias="SCHEDULE",
+        description="What the worker does by itself: tasks and cron lines (UTC): score 30 3 * * *; train 0 4 * * 0",
+    )
+    promotion: Literal["proposed", "promoted"] = Field(
+        "proposed",
+        validation_alias="SCHEDULED_PROMOTION",
+        description="A scheduled challenger that passes the gate is proposed to an administrator, or promoted.",
+    )
+    import_folder: Path | None = Field(
+        None, validation_alias="IMPORT_FOLDER", description="Folder whose new files the task import takes."
+    )
+    backup_folder: Path | None = Field(
+        None,
+        validation_alias="BACKUP_FOLDER",
+        description="Folder that the task backup writes to.",
+    )
+    webhook_networks: Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode] = Field(
+        (),
+        validation_alias="WEBHOOK_NETWORKS",
+        description="Internal addresses or networks that webhooks may reach, comma separated; none unless set.",
+    )
+    webhook_log_days: int = Field(
+        30,
+        ge=2,
+        le=36_500,
+        validation_alias="WEBHOOK_LOG_DAYS",
+        description="Days that delivered and dead deliveries of webhooks are kept.",
+    )
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        return split(value)
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        for task, folder, name in (
+            ("import", self.import_folder, "IMPORT_FOLDER"),
+            ("backup", self.backup_folder, "BACKUP_FOLDER"),
+        ):
+            if task in self.schedule and folder is None:
+                raise ValueError(f"SCHEDULE has the task {task}, which needs {name}")
+        return self
+
+    @property
+    def schedule(self) -> dict[Task, Cron]:
+        """The tasks of the schedule, in its order."""
+        return schedule_of(self.schedule_lines)
