@@ -168,6 +168,34 @@ def _maximum(of: Callable[[float], float], low: float, high: float) -> float:
     return (low + high) / 2
 
 
+def hazards_within(within: Sequence[tuple[int, float]], step_days: int) -> list[float]:
+    """Compute the hazards of the steps up to the last of several horizons; between two horizons the hazard is constant.
+
+    Parameters
+    ----------
+    within : sequence of (int, float)
+        Days, multiples of a step, and the probability of leaving within them; both ascending.
+    step_days : int
+
+    Returns
+    -------
+    hazards : list of float
+
+    Examples
+    --------
+    >>> [round(hazard, 3) for hazard in hazards_within([(30, 0.1), (90, 0.271)], 30)]
+    [0.1, 0.1, 0.1]
+    """
+    hazards: list[float] = []
+    before, left = 0, 1.0
+    for days, probability in within:
+        steps = (days - before) // step_days
+        stays = ((1 - probability) / left) ** (1 / steps) if left else 1.0
+        hazards += [1 - stays] * steps
+        before, left = days, 1 - probability
+    return hazards
+
+
 def value_given_staying(hazards: Sequence[float], discount: float) -> float:
     """Compute the value of a customer who stays through the present step, in payments of today.
 

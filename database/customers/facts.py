@@ -207,14 +207,23 @@ def leavers(connection: Connection, schema: Schema, as_of: str) -> set[int]:
 
 def departures(connection: Connection, after: str, until: str) -> list[tuple[int, str]]:
     """Return (customer_id, ended_at) of each end in (after, until] without a return within the grace gap."""
+    return [tuple(row) for row in connection.execute(_departures(after, until, s.c.customer_id, s.c.ended_at))]
+
+
+def departures_with_reasons(connection: Connection, after: str, until: str) -> list[tuple[int, str, str | None]]:
+    """Return (customer_id, ended_at, end_reason) of the same ends, in the order of time."""
+    query = _departures(after, until, s.c.customer_id, s.c.ended_at, s.c.end_reason)
+    return [tuple(row) for row in connection.execute(query.order_by(s.c.ended_at))]
+
+
+def _departures(after: str, until: str, *columns: Any) -> Select[Any]:
     again = s.alias("again")
     back = exists().where(
         again.c.customer_id == s.c.customer_id,
         again.c.started_at <= days_after(s.c.ended_at, literal(GRACE_DAYS)),
         func.coalesce(again.c.ended_at, NEVER) > s.c.ended_at,
     )
-    query = select(s.c.customer_id, s.c.ended_at).where(s.c.ended_at > after, s.c.ended_at <= until, ~back)
-    return [tuple(row) for row in connection.execute(query.distinct())]
+    return select(*columns).where(s.c.ended_at > after, s.c.ended_at <= until, ~back).distinct()
 
 
 def given_label_rows(connection: Connection, schema: Schema) -> Sequence[AnyRow]:

@@ -30,8 +30,8 @@ snap = tables.customer_snapshots
 COVERED = 0.99
 #: The newest dates of files with ends that are looked at.
 LOOKED_AT = 35
-#: Days that the end of the horizon may lie from the nearest full snapshot, where ends are dated by absence.
-NEAR = HORIZON_DAYS // 10
+#: The end of a horizon may lie this part of it from the nearest full snapshot, where ends are dated by absence.
+NEAR_SHARE = 10
 #: Dates nearer than this share ends, so that they are no measure of each other.
 APART = HORIZON_DAYS - 3
 #: Neighbours on each side that the ends of a date are compared with.
@@ -68,6 +68,9 @@ class Matured:
     few: list[Few]
     left_out: list[Few]
     until: str | None
+
+
+NOTHING = Matured([], [], [], None)
 
 
 def tell(connection: Connection, day: str, source: Source, now: str) -> None:
@@ -136,7 +139,7 @@ def matured(connection: Connection, today: str) -> Matured:
     """Return the snapshot dates whose ends are known up to 30 days and the grace gap after them, as seen on `today`."""
     until = complete_to(connection)
     if until is None:
-        return Matured([], [], [], None)
+        return NOTHING
     known = _known(connection, snapshot_dates(connection), today)
     few = _improbable(connection, known)
     left_out = {each.day for each, empty in few if 3 * empty >= HORIZON_DAYS}
@@ -158,7 +161,23 @@ def windows_over(connection: Connection, today: str) -> list[str]:
     return _known(connection, snapshot_dates(connection), today, grace=0)
 
 
-def _known(connection: Connection, days: Iterable[str], today: str, grace: int = GRACE_DAYS) -> list[str]:
+def matured_within(connection: Connection, found: Matured, today: str, horizon_days: int) -> set[str]:
+    """Return those of the matured dates whose ends are known for a longer horizon, as seen on `today`."""
+    holes = [(each.day, days_later(each.day, HORIZON_DAYS)) for each in found.left_out]
+    return {
+        day
+        for day in _known(connection, found.dates, today, horizon_days)
+        if not any(begin < days_later(day, horizon_days) and end > day for begin, end in holes)
+    }
+
+
+def _known(
+    connection: Connection,
+    days: Iterable[str],
+    today: str,
+    horizon_days: int = HORIZON_DAYS,
+    grace: int = GRACE_DAYS,
+) -> list[str]:
     """Return the days whose ends are known: told exactly, or dated by absence near enough to the horizon's end."""
     by = case((k.c.source == "full", 1), else_=0)
     newest = {row[0]: row[1] for row in connection.execute(select(by, func.max(k.c.day)).group_by(by))}
@@ -166,19 +185,20 @@ def _known(connection: Connection, days: Iterable[str], today: str, grace: int =
     fulls = full_snapshots(connection)
 
     def is_known(day: str) -> bool:
-        needed = days_later(day, HORIZON_DAYS + grace)
-        return needed <= exact or (needed <= absent and _is_near(days_later(day, HORIZON_DAYS), fulls))
+        needed = days_later(day, horizon_days + grace)
+        near = horizon_days // NEAR_SHARE
+        return needed <= exact or (needed <= absent and _is_near(days_later(day, horizon_days), fulls, near))
 
     return [day for day in days if is_known(day)]
 
 
-def _is_near(day: str, fulls: Sequence[str]) -> bool:
+def _is_near(day: str, fulls: Sequence[str], near: int) -> bool:
     """Return whether full snapshots lie on both sides of a day, one of them near it."""
     after = bisect_left(fulls, day)
     before = bisect_right(fulls, day) - 1
     if before < 0 or after == len(fulls):
         return False
-    return fulls[before] >= days_later(day, -NEAR) or fulls[after] <= days_later(day, NEAR)
+    return fulls[before] >= days_later(day, -near) or fulls[after] <= days_later(day, near)
 
 
 def _improbable(connection: Connection, days: Sequence[str]) -> list[tuple[Few, int]]:

@@ -143,8 +143,8 @@ class MLClient:
         lengths = {len(cells) for cells in request.columns.values()}
         if len(lengths | ({len(request.row_keys)} if request.row_keys is not None else set())) > 1:
             return self._score_alone(request, request_id)  # ragged columns would shift other requests' rows
-        # Requests share a call where these are the same: version, date, reasons, with or without keys, features.
-        asked = (request.model_version, request.as_of, request.reasons)
+        # Requests share a call where these are the same: version, date, what is asked for, keys or none, features.
+        asked = (request.model_version, request.as_of, request.reasons, request.outlook)
         alike = (*asked, request.row_keys is None, tuple(request.columns))
         answer = self._coalescer.submit(alike, (request, request_id))
         return answer if answer is not None else self._score_alone(request, request_id)

@@ -187,7 +187,7 @@ def _assumptions(query: ValueQuery, found: Assessment | None) -> AssumptionsOut:
         gamma_mean=GAMMA_MEAN,
         own_hazard_months=OWN_STEPS,
         later_months=LifetimesOut(
-            kind=None if later is None else "constant" if cohort is None else "shifted-beta-geometric",
+            kind=None if later is None else later.kind,
             alpha=cohort.alpha if cohort else None,
             beta=cohort.beta if cohort else None,
             mean_age_months=fmean(cohort.ages) if cohort else None,

@@ -161,10 +161,17 @@ def rows_of_table(model: ChurnModel, table: pa.Table, as_of: str | None = None) 
     return Rows(matrix, row_keys_of(table), checked_date(as_of))
 
 
-def json_answer(model: ChurnModel, rows: Rows, explanation: Explanation) -> dict[str, Any]:
+def json_answer(
+    model: ChurnModel, rows: Rows, explanation: Explanation, *, with_outlook: bool = False
+) -> dict[str, Any]:
     """A `PredictResponse` as plain values."""
-    warnings = fact_warnings.row_warnings(model, rows.matrix)
-    return {**_model_fields(model, rows, explanation), "predictions": _predictions(model, explanation, warnings)}
+    predictions = _predictions(model, explanation, fact_warnings.row_warnings(model, rows.matrix))
+    if with_outlook:
+        scores = explanation.scores
+        outlooks = model.outlook.of_rows(model.schema, rows.matrix.values, scores.probability, scores.margin)
+        for prediction, outlook in zip(predictions, outlooks, strict=True):
+            prediction["outlook"] = outlook.model_dump()
+    return {**_model_fields(model, rows, explanation), "predictions": predictions}
 
 
 def _model_fields(model: ChurnModel, rows: Rows, explanation: Explanation) -> dict[str, Any]:

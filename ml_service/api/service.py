@@ -61,7 +61,7 @@ class MLService:
         rows = codec.rows_of_request(model, request)
         n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
         explained = model.explain_rows(rows.matrix, rows.row_keys, rows.dates, n_reasons=n_reasons)
-        return codec.json_answer(model, rows, explained)
+        return codec.json_answer(model, rows, explained, with_outlook=request.outlook)
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check a snapshot and start a training; without a body, train on the simulated subscribers.

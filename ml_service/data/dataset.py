@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from ml_service.arrays import Dates, Floats, Indices, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
+from ml_service.data.later_outcomes import LaterOutcomes, read_later_outcomes
 from ml_service.data.thinning import thin
 from shared.contracts import arrow
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, TrainParams
@@ -48,6 +49,8 @@ class Snapshot:
         Only for simulated rows: for the ceiling in the report, never a feature.
     grace_days : int, default=30
         Days after a row's window until its label is known.
+    later : LaterOutcomes or None
+        What became of the rows after the days of the label; None where nothing is known.
     """
 
     schema: Schema
@@ -57,6 +60,7 @@ class Snapshot:
     row_keys: pa.Array
     true_probability: Floats | None = None
     grace_days: int = GRACE_DAYS
+    later: LaterOutcomes | None = None
 
     def take(self, rows: Indices) -> Snapshot:
         """The rows at these positions."""
@@ -67,6 +71,7 @@ class Snapshot:
             as_of=None if self.as_of is None else self.as_of[rows],
             row_keys=self.row_keys.take(pa.array(rows)),
             true_probability=None if self.true_probability is None else self.true_probability[rows],
+            later=None if self.later is None else self.later.take(rows),
         )
 
     def usable_rows(self, seed: int) -> Indices:
@@ -106,6 +111,7 @@ class Snapshot:
         digest.update(orjson.dumps(categories))
         digest.update(self.label.tobytes())
         digest.update(b"" if self.as_of is None else self.as_of.astype(np.int64).tobytes())
+        digest.update(b"" if self.later is None else self.later.as_bytes())
         digest.update(orjson.dumps(self.row_keys.null_count) + np.asarray(self.row_keys.fill_null(0)).tobytes())
         for start in range(0, len(self.label), HASHED_ROWS):
             part = to_matrix(self.schema, categories, self.features.slice(start, HASHED_ROWS)).values
@@ -158,12 +164,14 @@ def read_snapshot(table: pa.Table, schema: Schema) -> Snapshot:
     if as_of is not None and as_of.null_count:
         raise invalid(arrow.AS_OF, "A date is needed on every row or on none.")
     keys = _column(table, arrow.ROW_KEY, pa.int64())
+    labels = np.asarray(label, dtype=np.int8)
     return Snapshot(
         schema=schema,
         features=typed_columns(schema, table),
-        label=np.asarray(label, dtype=np.int8),
+        label=labels,
         as_of=None if as_of is None else np.asarray(as_of, dtype="datetime64[D]"),
         row_keys=pa.nulls(len(table), pa.int64()) if keys is None else keys,
+        later=None if as_of is None else read_later_outcomes(lambda name: _column(table, name, pa.int8()), labels),
     )
 
 

@@ -10,7 +10,10 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from ml_service.arrays import Floats, Labels
+from ml_service import metrics
+from ml_service.arrays import Dates, Floats, Ints, Labels
+from shared.contracts.outlook import Judged
+from shared.expected_leavers import Z95
 
 #: Probabilities are kept away from 0 and 1 by this, and levels are sought within these log-odds.
 EPSILON, WIDEST = 1e-9, 30.0
@@ -91,3 +94,40 @@ def chance_of_so_few(leavers: int, probability: Floats) -> float:
         mass[1 : count + 1] = mass[1 : count + 1] * (1 - p) + mass[:count] * p
         mass[0] *= 1 - p
     return float(min(1.0, mass[: leavers + 1].sum()))
+
+
+def judged(label: Labels, probability: Floats, customers: Ints, as_of: Dates) -> Judged:
+    """Set leavers beside expected leavers where rows of a customer share what happens.
+
+    Parameters
+    ----------
+    label : ndarray of int8, shape (n_rows,)
+    probability : ndarray of float64, shape (n_rows,)
+        Above 0 in sum.
+    customers : ndarray of int64, shape (n_rows,)
+        The same number for the rows of one customer.
+    as_of : ndarray of datetime64[D], shape (n_rows,)
+
+    Returns
+    -------
+    judged : Judged
+        The interval is that of a ratio of sums over customers (its linearisation); the level's spread is not in it.
+
+    References
+    ----------
+    Cochran, *Sampling Techniques* (1977), chapter 6.
+    """
+    left, expected = float(label.sum()), float(probability.sum())
+    ratio = left / expected
+    _, number = np.unique(customers, return_inverse=True)
+    residuals = np.bincount(number, weights=label - ratio * probability)
+    half = Z95 * float(np.sqrt((residuals**2).sum())) / expected
+    return Judged(
+        n=len(label),
+        period=(str(as_of.min()), str(as_of.max())),
+        left=int(left),
+        ratio=ratio,
+        ratio_interval=(ratio - half, ratio + half),
+        ece=metrics.ece(label, probability),
+        auc=metrics.auc(label, probability),
+    )

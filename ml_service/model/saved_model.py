@@ -16,6 +16,7 @@ from ml_service.model import artefacts
 from ml_service.model.artefacts import library_versions, model_checksum
 from ml_service.model.calibration import BetaCalibration
 from ml_service.model.out_of_fold import KEYS_FILE, TrainingFolds
+from ml_service.model.outlook import OLDER, OutlookModel
 from ml_service.model.predictions import Predictor
 from ml_service.model.trees import boosting
 from ml_service.model.trees.boosters import Trees
@@ -51,6 +52,8 @@ class SavedModel(Predictor):
         The model of the same configuration that was fitted without the test rows: the one that the report judges.
     out_of_fold_margins : ndarray of float64, shape (n_rows,), or None
         Of the rows that were fitted, in their order; not saved.
+    outlook : OutlookModel
+        Further horizons and causes; of the sibling, none are saved.
     report : dict or None
         The training report.
     report_page : bytes or None
@@ -75,6 +78,7 @@ class SavedModel(Predictor):
         self.training_folds: TrainingFolds | None = None
         self.time_of_year: TimeOfYear | None = None
         self.out_of_fold_margins: Floats | None = None
+        self.outlook = OutlookModel.without(OLDER, own_reason=OLDER)
         self.sibling: Self | None = None
         self.report: dict[str, Any] | None = None
         self.report_page: bytes | None = None
@@ -108,7 +112,7 @@ class SavedModel(Predictor):
 
     def files(self) -> dict[str, bytes]:
         """The files of the model and of its sibling by name, without the manifest."""
-        files = self._own_files()
+        files = {**self._own_files(), **self.outlook.files()}
         if self.sibling is not None:
             files |= {SIBLING + name: data for name, data in self.sibling._own_files().items()}
         if self.report is not None:
@@ -131,6 +135,7 @@ class SavedModel(Predictor):
             "seed": self.seed,
             "search": self.search,
             **self._fitted(),
+            "outlook": self.outlook.as_dict(),
             "sibling": None if self.sibling is None else self.sibling._fitted(),
             "libraries": library_versions(),
         }
@@ -184,6 +189,7 @@ class SavedModel(Predictor):
     ) -> Self:
         """Make the model whose `manifest` and `files` these are; nothing is verified."""
         model = cls._restored(manifest, manifest, files, threads)
+        model.outlook = OutlookModel.restored(manifest.get("outlook"), files)
         fitted = manifest.get("sibling") if with_sibling else None
         if fitted is not None:
             own = {name.removeprefix(SIBLING): data for name, data in files.items() if name.startswith(SIBLING)}

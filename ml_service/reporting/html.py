@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service.reporting import svg as drawing
 from ml_service.reporting.elements import UNKNOWN, add, number, percent, table
+from ml_service.reporting.outlook import draw_outlook
 from ml_service.reporting.profit import profit_sentences
 from ml_service.reporting.rolling import rolling_section
 from ml_service.reporting.scope import rate_name, scope_sentences
@@ -56,6 +57,7 @@ def report_page(report: TrainReport) -> bytes:
     _figures(body, report)
     _calibration(body, report)
     rolling_section(body, report)
+    draw_outlook(body, report)
     _blanked(body, report)
     _curves(body, report)
     _profit(body, report)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ml_service.reporting.outlook import HEADER, outlook_of, outlook_rows, outlook_sentences
 from ml_service.reporting.profit import profit_sentences
 from ml_service.reporting.rolling import rolling_lines
 from ml_service.reporting.scope import rate_name, scope_sentences
 from shared.contracts.api import BalancedFigures, TestFigures, TrainReport
+from shared.contracts.outlook import OutlookReport
 
 
 def _figure(value: float | None) -> str:
@@ -43,6 +45,9 @@ def report_text(report: TrainReport) -> str:
     ]
     if report.rolling is not None:
         lines += ["", *rolling_lines(report)]
+    outlook = outlook_of(report)
+    if outlook is not None:
+        lines += ["", *_outlook(outlook, report.horizon_days)]
     if report.profit is not None:
         lines += ["", *profit_sentences(report.profit)]
     if report.blanked:
@@ -50,6 +55,16 @@ def report_text(report: TrainReport) -> str:
     if report.warnings:
         lines += ["", *(f"Note: {warning}" for warning in report.warnings)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _outlook(outlook: OutlookReport, label_days: int | None) -> Iterator[str]:
+    """Horizons and causes on later dates than their calibrations knew."""
+    rows = list(outlook_rows(outlook, label_days))
+    if rows:
+        yield "{:24} {:>9} {:>8}  {:>15}  {:20}  {:6}  {:6}".format(*HEADER)
+    for row in rows:
+        yield "  {:22} {:>9} {:>8}  {:>15}  {:20}  {:6}  {:6}".format(*row)
+    yield from outlook_sentences(outlook)
 
 
 def _blanked(report: TrainReport) -> Iterator[str]:

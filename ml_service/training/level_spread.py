@@ -5,7 +5,7 @@ Law: the model of a period is fitted only to rows whose outcome was known when t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import t
@@ -17,7 +17,7 @@ from ml_service.evaluation.level import level_offset
 from ml_service.model.cross_validation import Progress
 from ml_service.training.candidates import own_levels, probability
 from ml_service.training.fitting import Fitted
-from ml_service.training.rolling_origins import roll
+from ml_service.training.rolling_origins import Origin, roll
 from shared.contracts.api import LevelSpread
 from shared.expected_leavers import Z95
 
@@ -27,13 +27,44 @@ MIN_EXPECTED = 10
 MIN_PERIODS = 4
 
 
-def level_spread(snapshot: Snapshot, split: Split, fitted: Fitted, progress: Progress) -> LevelSpread | None:
+def level_spread(snapshot: Snapshot, split: Split, fitted: Fitted, origins: Sequence[Origin]) -> LevelSpread | None:
     """Estimate the spread of the level between periods, by rolling origins.
 
-    For each period, the model's configuration is fitted to the rows whose outcome was known when it began, and the
-    number is found that sets its level right on the rows of the period. The spread is the standard deviation of these
-    numbers, with the variance that chance gives them taken off. Where the live model has a window or a level of the
-    time of year, so have the models of the periods.
+    For each period, the number is found that sets the level right of what the model of its origin says of its rows. The
+    spread is the standard deviation of these numbers, with the variance that chance gives them taken off. Where the
+    live model has a window or a level of the time of year, so have the models of the periods.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    split : Split
+        Of the snapshot.
+    fitted : Fitted
+        To the snapshot.
+    origins : sequence of Origin
+        As `roll_live` made them.
+
+    Returns
+    -------
+    spread : LevelSpread or None
+        None without dates; without sigma where there are fewer than four periods.
+    """
+    if fitted.choice is None:
+        return None
+    live, way, past = fitted.live, fitted.choice.way, None
+    if way.form is not None:
+        past = own_levels(live, snapshot.take(split.rows))
+    periods = []
+    for origin in origins:
+        said = probability(snapshot, origin, way, past, live)
+        if said is None:
+            said = live.calibration(origin.margins[None])
+        periods.append((said, float(snapshot.label[origin.rows].sum())))
+    return spread_of(periods)
+
+
+def roll_live(snapshot: Snapshot, split: Split, fitted: Fitted, progress: Progress) -> list[Origin]:
+    """Fit the live model's configuration at the beginning of past periods.
 
     Parameters
     ----------
@@ -47,23 +78,14 @@ def level_spread(snapshot: Snapshot, split: Split, fitted: Fitted, progress: Pro
 
     Returns
     -------
-    spread : LevelSpread or None
-        None without dates; without sigma where there are fewer than four periods.
+    origins : list of Origin
+        The newest first; none without dates.
     """
-    if fitted.choice is None or snapshot.as_of is None:
-        return None
-    live, way, past = fitted.live, fitted.choice.way, None
-    windows = () if way.window is None else (way.window,)
-    origins = roll(snapshot, split.rows, fitted.searched, progress, windows=windows, fitted=fitted.choice.origins)
-    if way.form is not None:
-        past = own_levels(live, snapshot.take(split.rows))
-    periods = []
-    for origin in origins:
-        said = probability(snapshot, origin, way, past, live)
-        if said is None:
-            said = live.calibration(origin.margins[None])
-        periods.append((said, float(snapshot.label[origin.rows].sum())))
-    return spread_of(periods)
+    if fitted.choice is None:
+        return []
+    window = fitted.choice.way.window
+    windows = () if window is None else (window,)
+    return roll(snapshot, split.rows, fitted.searched, progress, windows=windows, fitted=fitted.choice.origins)
 
 
 def spread_of(periods: Iterable[tuple[Floats, float]]) -> LevelSpread:

@@ -28,7 +28,8 @@ from ml_service.model.cross_validation import Progress
 from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
 from ml_service.training.fitting import fit
-from ml_service.training.level_spread import level_spread
+from ml_service.training.level_spread import level_spread, roll_live
+from ml_service.training.outlook import fit_outlook
 from shared.contracts import api
 from shared.contracts.api import TrainReport
 from shared.schema.features import Schema
@@ -176,12 +177,15 @@ def train(
         live.training[serving_check.KEY] = list(
             serving_check.leaver_values(leaks, [categories.get(leak.name, []) for leak in leaks])
         )
-    level = level_spread(snapshot, split, fitted, lambda done, stage: progress(0.6 + 0.1 * done, stage))
+    origins = roll_live(snapshot, split, fitted, lambda done, stage: progress(0.6 + 0.1 * done, stage))
+    level = level_spread(snapshot, split, fitted, origins)
+    live.outlook, outlook = fit_outlook(snapshot, split, fitted, origins)
     # Models are judged at the rate of the test rows, which are rows of the table.
     rivals = [None if rival is None else rival.at_rate(None) for rival in (champion, decided)]
     evaluation = Evaluation(snapshot, split, sibling, live, table.features, rivals[0], rivals[1], level)
     report = build_report(evaluation, progress)
     report.rolling = None if fitted.choice is None else fitted.choice.told
+    report.outlook = outlook
     report.allowed_leaks = [api.Leak(feature=leak.name, evidence=leak.evidence) for leak in leaks if leak.refuses]
     report.warnings = [
         *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),

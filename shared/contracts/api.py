@@ -11,6 +11,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from shared.contracts.fact_warnings import FactWarning
+from shared.contracts.outlook import Outlook, OutlookReport
 from shared.contracts.report import (
     Blanked,
     CalibrationCheck,
@@ -66,6 +67,7 @@ class PredictRequest(Strict):
         None, description="Date of the rows, for the level of the time of year; without it, no level is added"
     )
     reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
+    outlook: bool = Field(False, description="Whether to return further horizons and causes")
 
 
 # A plain dict, unlike the others: an answer has many of these.
@@ -99,6 +101,7 @@ class Prediction(Strict):
     warnings: list[FactWarning] = Field(
         default_factory=list, description="Facts that this score can rely on less; empty from an older service"
     )
+    outlook: Outlook | None = Field(None, description="Null where the request did not ask for it")
 
 
 class PredictResponse(Strict):
@@ -252,6 +255,7 @@ class TrainReport(Strict):
     dependence: list[Dependence] = Field(default_factory=list)
     comparison: Comparison | None = None
     ceiling: TestFigures | None = Field(None, description="The true probability's figures; simulated data only")
+    outlook: OutlookReport | None = Field(None, description="Further horizons and causes; null in older reports")
     labels: Labels | None = Field(None, description="The basis of the labels; null where the table gives them")
     warnings: list[str]
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from shared.contracts.api import REASON_NUMBERS
 from shared.contracts.arrow_limits import refuse_compressed, refuse_expanding
+from shared.contracts.outlook import LATER_HORIZONS
 from shared.errors import MalformedRequest, TooLarge
 from shared.parsing_limits import MAX_METADATA_BYTES, refuse_hard_json
 from shared.schema.features import Schema
@@ -24,6 +25,10 @@ METADATA_KEY = b"retainstream"
 ROW_KEY = "row_key"
 LABEL = "label"
 AS_OF = "as_of"
+#: Of a training row: 1 if the customer left within so many days, 0 if not, null where that is not known yet.
+LEFT_WITHIN = {days: f"left_within_{days}_days" for days in LATER_HORIZONS}
+#: Of a training row with label 1: 1 if the end was involuntary, 0 if the customer wished it, null where nobody says.
+LEFT_INVOLUNTARILY = "left_involuntarily"
 #: In the metadata of an answer: the values that the model does not know, as `fact_warnings.UnknownValues`.
 UNKNOWN_VALUES = "unknown_values"
 #: In the metadata of an answer: values of leavers among the rows, as `serving_check.LeaverValuesSeen`.
@@ -42,8 +47,12 @@ def predict_schema(schema: Schema) -> pa.Schema:
 
 
 def train_schema(schema: Schema, params: Mapping[str, Any] | None = None) -> pa.Schema:
-    """Return the columns of a training snapshot: `row_key`, `as_of` (date32 or null), `label` int8, the features."""
+    """Return the columns of a training snapshot.
+
+    `row_key`, `as_of` (date32 or null), `label` int8, what became of the row later (int8 or null), the features.
+    """
     fields = [pa.field(ROW_KEY, pa.int64()), pa.field(AS_OF, pa.date32()), pa.field(LABEL, pa.int8())]
+    fields += [pa.field(name, pa.int8()) for name in (*LEFT_WITHIN.values(), LEFT_INVOLUNTARILY)]
     metadata = {METADATA_KEY: json.dumps(params).encode()} if params is not None else None
     return pa.schema([*fields, *feature_fields(schema)], metadata=metadata)
 

@@ -15,14 +15,14 @@ from shared.schema.features import Schema, schema_from_dict
 
 ROLES = ("id", "email", "label", "positive", "as_of")
 #: Keys of the table that change no facts.
-TABLE_KEYS = ("name", "ignore", "horizon_days", "natural_rate")
+TABLE_KEYS = ("name", "ignore", "horizon_days", "natural_rate", "involuntary_reasons")
 #: Keys of a feature that change no facts, and those that facts were read and checked by.
 FEATURE_KEYS = (
     "unit", "label", "short", "actionable", "known_at_scoring", "direction", "action", "purpose", "step", "target",
 )  # fmt: skip
 FIXED_FEATURE_KEYS = ("kind", "whole", "missing")
 #: Keys that a training reads: a model keeps to those of its own training.
-TRAINED_ON = frozenset(("direction", "known_at_scoring", "horizon_days", "natural_rate"))
+TRAINED_ON = frozenset(("direction", "known_at_scoring", "horizon_days", "natural_rate", "involuntary_reasons"))
 SHOWN_NOTES = 20
 LONGEST = 80
 

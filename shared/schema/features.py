@@ -96,6 +96,11 @@ class Schema(_Frozen):
     natural_rate: StrictFloat | None = Field(
         None, gt=0, lt=1, description="Without dates: share of all customers who leave, where the table is a sample"
     )
+    involuntary_reasons: tuple[Name, ...] = Field(
+        ("involuntary", "payment_failed"),
+        max_length=MAX_POSITIVE,
+        description="Values of `end_reason` that mean that dunning ran out; every other one is the customer's wish",
+    )
     subscription: Subscription = Subscription()
     features: dict[Name, Feature]
 
@@ -162,6 +167,14 @@ class Schema(_Frozen):
     def by_snake(self) -> Mapping[str, str]:
         """Features by snake-case name; the first wins if two collide."""
         return {snake(name): name for name in reversed(self.feature_names)}
+
+    def is_involuntary(self, end_reason: str) -> bool:
+        """Whether an end with this reason was not the customer's wish; case, spaces and hyphens don't matter."""
+        return snake(end_reason) in self._involuntary
+
+    @cached_property
+    def _involuntary(self) -> frozenset[str]:
+        return frozenset(map(snake, self.involuntary_reasons))
 
     def feature_label(self, name: str) -> str:
         """The feature's name for people."""

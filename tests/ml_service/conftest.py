@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from ml_service.app import create_app
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import typed_columns
+from ml_service.data.later_outcomes import UNKNOWN
 from ml_service.data.simulated import simulated
 from ml_service.settings import Settings
 from ml_service.training.pipeline import Effort, Trained, train
@@ -65,9 +66,17 @@ def as_stream(snapshot: Snapshot, **params: Any) -> bytes:
     given = {"model_version": "9.0.0", "table_schema": snapshot.schema.as_dict(), "trials": 1, **params}
     schema = arrow.train_schema(snapshot.schema, given)
     as_of = pa.nulls(len(snapshot.label), pa.date32()) if snapshot.as_of is None else pa.array(snapshot.as_of)
-    columns = [snapshot.row_keys, as_of.cast(pa.date32()), pa.array(snapshot.label)]
+    columns = [snapshot.row_keys, as_of.cast(pa.date32()), pa.array(snapshot.label), *_later(snapshot)]
     columns += [column.combine_chunks() for column in snapshot.features.columns]
     return arrow.encode(schema, [pa.record_batch(columns, schema=schema)])
+
+
+def _later(snapshot: Snapshot) -> list[pa.Array]:
+    later = snapshot.later
+    if later is None:
+        return [pa.nulls(len(snapshot.label), pa.int8())] * (len(arrow.LEFT_WITHIN) + 1)
+    columns = [*later.left_within.values(), later.left_involuntarily]
+    return [pa.array(each, mask=each == UNKNOWN) for each in columns]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from database.models import models
 from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
+from gateway.routes.customers.outlook import CustomerOutlook, CustomerQuery, outlook_of
 from gateway.services.scoring import lookups, recommending
 from gateway.services.scoring import reasons as explaining
 from gateway.services.scoring.others import others
@@ -102,6 +103,7 @@ class CustomerOut(BaseModel):
     time_of_year_points: float | None = Field(
         description="Points of the run's date; 0 where the model has no level for the time of year"
     )
+    outlook: CustomerOutlook | None = Field(None, description="Only where asked for; null for who has left")
 
 
 class Segment(BaseModel):
@@ -182,9 +184,9 @@ def segment(body: SegmentBody) -> Response:
     return ok(Segments(segments=found))
 
 
-@bp.get("/<customer_id>", summary="One customer", responses=answers(CustomerOut, also=(404,)))
-def one(path: CustomerPath) -> Response:
-    """Every column, the present score (null when unscored) and its reasons."""
+@bp.get("/<customer_id>", summary="One customer", responses=answers(CustomerOut, also=(404, 409, 503)))
+def one(path: CustomerPath, query: CustomerQuery) -> Response:
+    """Every column, the present score (null when unscored) and its reasons; horizons, causes and value on request."""
     env = environment()
     with env.database.read() as connection:
         present = customer_base.get(connection)
@@ -197,7 +199,8 @@ def one(path: CustomerPath) -> Response:
         raise NotFound("Customer not found")
     columns = {name: value for name, value in row.items() if name not in INTERNAL}
     score = _score_of(present.schema, row, model, day, env.settings.confidence_threshold)
-    return ok(CustomerOut.model_validate(columns | score))
+    asked = {"outlook": None if row["churn"] else outlook_of(path.customer_id, row, query)} if query.outlook else {}
+    return ok(CustomerOut.model_validate(columns | score | asked))
 
 
 UNSCORED = (

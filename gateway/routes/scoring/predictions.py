@@ -90,6 +90,7 @@ class ScoreBody(Body):
     customer_id: str | None = Field(None, min_length=1, max_length=200)
     features: dict[str, Cell] | None = None
     reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
+    outlook: bool = Field(False, description="Whether to return further horizons and causes")
 
 
 class WhatIfBody(Body):
@@ -97,6 +98,7 @@ class WhatIfBody(Body):
 
     customer_id: str = Field(min_length=1, max_length=200)
     changes: dict[str, Cell] = Field(min_length=1)
+    outlook: bool = Field(False, description="Whether to return further horizons and causes, before and after")
 
 
 class WhatIfOut(BaseModel):
@@ -195,6 +197,7 @@ def score(body: ScoreBody) -> Response:
         as_of=live.as_of,
         row_key=key,
         reasons=body.reasons,
+        outlook=body.outlook,
         request_id=request_id(),
     )
     return ok(reasons.explain(live.schema, facts, answer, ignored=ignored))
@@ -215,7 +218,14 @@ def what_if(body: WhatIfBody) -> Response:
     key, facts = lookups.present_facts(env.database, live.schema, body.customer_id)
     changed = lookups.changed_facts(live.schema, facts, body.changes)
     answer = reasons.score(
-        env.ml, live.schema, live.version, [facts, changed], as_of=live.as_of, row_key=key, request_id=request_id()
+        env.ml,
+        live.schema,
+        live.version,
+        [facts, changed],
+        as_of=live.as_of,
+        row_key=key,
+        outlook=body.outlook,
+        request_id=request_id(),
     )
     before = reasons.explain(live.schema, facts, answer)
     after = reasons.explain(live.schema, changed, answer, at=1, ignored=live.left_out & set(body.changes))

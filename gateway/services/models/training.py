@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import structlog
 
-from database.customers import customer_base, facts, maturity
+from database.customers import customer_base, facts, later_outcomes, maturity
 from database.engine.session import Database
 from database.importing import known_ends
 from database.models import models
@@ -268,14 +268,15 @@ def backtest(database: Database, ml: MLClient, *, trials: int, show: Callable[[f
 def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
     """Yield labelled rows, date by date: labels come from matured subscriptions, or else from the file."""
     with database.read() as connection:
-        matured = maturity.matured_dates(connection, today) if facts.has_subscriptions(connection) else []
+        matured = maturity.matured(connection, today) if facts.has_subscriptions(connection) else maturity.NOTHING
+        later = later_outcomes.read(connection, schema, matured, today)
         empty = True
-        for day in matured:
+        for day in matured.dates:
             rows = facts.training_rows(connection, schema, day)
             if rows:
                 empty = False
                 ids, labels, *features = by_column(rows)
-                yield train_batch(schema, ids, date.fromisoformat(day), labels, features)
+                yield train_batch(schema, ids, date.fromisoformat(day), labels, features, later)
         if empty:
             yield from _given_labels(connection, schema)
 

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from database.customers.later_outcomes import LaterOutcomes
 from database.engine.bulk_read import Floats, Ints, Texts
 from shared.contracts.arrow import predict_schema, train_schema
+from shared.contracts.outlook import LATER_HORIZONS
 from shared.schema.features import Schema
 
 
@@ -37,13 +39,28 @@ def predict_batch(schema: Schema, ids: Ints, features: Sequence[Floats | Texts])
 
 
 def train_batch(
-    schema: Schema, ids: Sequence[int], as_of: date | None, labels: Sequence[int], features: Sequence[Sequence[Any]]
+    schema: Schema,
+    ids: Sequence[int],
+    as_of: date | None,
+    labels: Sequence[int],
+    features: Sequence[Sequence[Any]],
+    later: LaterOutcomes | None = None,
 ) -> pa.RecordBatch:
-    """Return labelled rows of one date, or without a date."""
+    """Return labelled rows of one date, or without a date; without `later` nothing is known after their 30 days."""
     form = train_schema(schema)
-    columns = [ids, [as_of] * len(ids), labels, *features]
+    columns = [ids, [as_of] * len(ids), labels, *_later(ids, as_of, labels, later), *features]
     arrays = [_array(values, field.type) for values, field in zip(columns, form, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=form)
+
+
+def _later(
+    ids: Sequence[int], as_of: date | None, labels: Sequence[int], later: LaterOutcomes | None
+) -> list[list[int | None]]:
+    if later is None or as_of is None:
+        return [[None] * len(ids)] * (len(LATER_HORIZONS) + 1)
+    day = as_of.isoformat()
+    within = [later.left_within(day, ids, labels, days) for days in LATER_HORIZONS]
+    return [*within, later.left_involuntarily(day, ids, labels)]
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:

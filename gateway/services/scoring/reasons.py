@@ -16,6 +16,7 @@ from database.customers.customer_base import column_names
 from gateway.clients.ml_client import MLClient
 from shared.contracts.api import REASON_NUMBERS, Cell, Prediction, PredictRequest, PredictResponse, Shown
 from shared.contracts.fact_warnings import warning_of_row
+from shared.contracts.outlook import Outlook
 from shared.risk import risk_level
 from shared.schema.features import Schema
 from shared.schema.units import quantity
@@ -54,6 +55,7 @@ class Explained(BaseModel):
         "customer, or with a value that the model does not know, which counts as missing; and given ones that the "
         "model ignores"
     )
+    outlook: Outlook | None = Field(None, description="Further horizons and causes; only where they are asked for")
 
 
 def in_words(schema: Schema, feature: str, value: Cell, points: float, *, known: bool = True) -> ReasonOut:
@@ -113,7 +115,9 @@ def explain(
     """
     prediction: Prediction = answer.predictions[at]
     unknown = {each["feature"] for each in prediction.warnings if each["kind"] == "unknown"}
+    asked = {} if prediction.outlook is None else {"outlook": prediction.outlook}
     return Explained(
+        **asked,
         churn_probability=prediction.churn_probability,
         confidence=prediction.confidence,
         risk_level=risk_level(prediction.churn_probability),
@@ -146,6 +150,7 @@ def score(
     as_of: str | None,
     row_key: int | None = None,
     reasons: Shown = "top",
+    outlook: bool = False,
     request_id: str | None = None,
 ) -> PredictResponse:
     """Score a few rows of facts with one version; if `row_key` is given, all rows are of that customer.
@@ -161,5 +166,6 @@ def score(
         row_keys=None if row_key is None else [row_key] * len(facts),
         as_of=as_of,
         reasons=reasons,
+        outlook=outlook,
     )
     return ml.score_few(request, request_id=request_id)

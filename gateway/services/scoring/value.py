@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from database.engine.session import Connection
 from database.models import models
@@ -58,12 +58,17 @@ class Lifetimes:
     cohort: Cohort | None
     constant: float | None
 
-    def hazards(self, months: int) -> list[float]:
-        """Return the hazards of the months after the first `OWN_STEPS`, of which `months` are the last."""
+    @property
+    def kind(self) -> Literal["shifted-beta-geometric", "constant"]:
+        """The distribution of the later months."""
+        return "constant" if self.cohort is None else "shifted-beta-geometric"
+
+    def hazards(self, months: int, *, after: int = OWN_STEPS) -> list[float]:
+        """Return the hazards of the months up to so many, without those before `after`."""
         if self.cohort is None:
-            return [self.constant or 0.0] * (months - OWN_STEPS)
+            return [self.constant or 0.0] * (months - after)
         curve = ShiftedBetaGeometric(self.cohort.alpha, self.cohort.beta)
-        return mixed_hazards(curve, self.cohort.ages, months)[OWN_STEPS:]
+        return mixed_hazards(curve, self.cohort.ages, months)[after:]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""The outlook of a training: longer horizons and causes, fitted, judged and reported.
+
+Law: what is not judged on later dates than it was fitted to is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ml_service.data.dataset import Snapshot
+from ml_service.data.splitting import Split
+from ml_service.model.outlook import Horizon, OutlookModel
+from ml_service.training.causes import fit_causes
+from ml_service.training.fitting import Fitted
+from ml_service.training.horizons import fit_horizons
+from ml_service.training.rolling_origins import Origin
+from shared.contracts.api import HORIZON_DAYS
+from shared.contracts.outlook import OutlookReport
+
+OTHER_DAYS = f"The label of the table does not say who left within {HORIZON_DAYS} days."
+
+
+def fit_outlook(
+    snapshot: Snapshot, split: Split, fitted: Fitted, origins: Sequence[Origin]
+) -> tuple[OutlookModel, OutlookReport]:
+    """Fit and judge the horizons and the causes of a model.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    split : Split
+        Of the snapshot.
+    fitted : Fitted
+        Just now, to the snapshot.
+    origins : sequence of Origin
+        Of the live model, the newest first.
+
+    Returns
+    -------
+    outlook : OutlookModel
+        Of the live model.
+    report : OutlookReport
+    """
+    horizons, checks = fit_horizons(snapshot, split, fitted, origins)
+    causes = fit_causes(snapshot, split, fitted.sibling, fitted.live)
+    unsaid = None if snapshot.horizon_days == HORIZON_DAYS else OTHER_DAYS
+    why = causes.model if isinstance(causes.model, str) else None
+    report = OutlookReport(horizons=checks, causes=causes.checks, causes_reason=why, reasons_known=causes.reasons_known)
+    return OutlookModel(Horizon(HORIZON_DAYS, reason=unsaid), tuple(horizons), causes.model), report
