@@ -11,6 +11,7 @@ from shared.lifetime import (
     AtAge,
     ShiftedBetaGeometric,
     fit_sbg,
+    hazards_within,
     mixed_hazards,
     of_cohort,
     payment_weights,
@@ -81,3 +82,15 @@ def test_the_weights_are_the_value_as_a_polynomial(p: float, later: list[float],
     assert len(weights) == OWN_STEPS
     value = value_given_staying([p] * (OWN_STEPS - 1) + later, discount)
     assert sum(weight * (1 - p) ** k for k, weight in enumerate(weights)) == pytest.approx(value)
+
+
+@given(st.lists(hazards, min_size=4, max_size=4).map(sorted))
+def test_hazards_of_horizons_give_back_the_probability_of_each(within: list[float]) -> None:
+    found = hazards_within(list(zip((30, 60, 90, 180), within, strict=True)), 30)
+    left, stays = 1.0, []
+    for hazard in found:
+        assert 0 <= hazard <= 1
+        left *= 1 - hazard
+        stays.append(left)
+    assert len(found) == 6
+    assert [stays[at] for at in (0, 1, 2, 5)] == pytest.approx([1 - p for p in within], abs=1e-9)

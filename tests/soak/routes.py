@@ -316,6 +316,7 @@ TASKS: tuple[Task, ...] = (
     Task(EXPORTS, _exports, 3),
     Task(("POST /api/customers/segment",), lambda p: p.ask("POST /api/customers/segment", json={}), 3),
     Task(("POST /api/predictions/score",), _score("POST /api/predictions/score", reasons="all"), 30),
+    Task(("POST /api/predictions/score",), _score("POST /api/predictions/score", outlook=True), 5),
     Task(
         ("POST /api/predictions/what-if",), _score("POST /api/predictions/what-if", changes={"last_login_days": 1}), 20
     ),
