@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -39,9 +40,14 @@ def test_every_key_is_on_the_page_with_its_default(section: str, model: type[Bas
         elif default is None:
             expected[name] = DEFAULTS.get((section, name), "none")
         else:
-            text = "[]" if default == () else str(default).lower() if isinstance(default, bool) else str(default)
-            expected[name] = f"`{text}`"
+            expected[name] = f"`{_as_toml(default)}`"
     assert shown == expected
+
+
+def _as_toml(default: object) -> str:
+    if isinstance(default, tuple):
+        return json.dumps(list(default))
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 EXAMPLES = "\n".join(re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S))
