@@ -64,6 +64,30 @@ def tail(connection: Connection, run_id: int, cut: float) -> Tail:
     )
 
 
+@dataclass(frozen=True)
+class Step:
+    """Customers of a run above a thousandth: number, sum of p, revenue at risk (None if a price is unknown)."""
+
+    cut: float
+    customers: int
+    probability_sum: float
+    revenue_at_risk: float | None
+
+
+def steps(connection: Connection, run_id: int) -> list[Step]:
+    """Return what each thousandth at which customers are catches, from the highest down."""
+    found: list[Step] = []
+    customers, probability, revenue, unpriced = 0, 0.0, 0.0, 0
+    for row in reversed(bins(connection, run_id)):
+        customers += row.customers
+        probability += row.probability_sum
+        revenue += row.revenue_at_risk
+        unpriced += row.unpriced
+        cut = max(0, row.bin - 1) / BINS
+        found.append(Step(cut, customers, probability, None if unpriced else revenue))
+    return found
+
+
 def _variance(rows: Sequence[AnyRow]) -> float:
     # Within a bin, a thousandth wide, p (1 - p) is that of the mean to seven digits.
     return sum(row.probability_sum * (1 - row.probability_sum / row.customers) for row in rows)

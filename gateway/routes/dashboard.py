@@ -14,7 +14,7 @@ from database.models import models
 from database.models.models import Model
 from database.scoring import runs, score_figures
 from database.scoring.expected_leavers import ExpectedLeavers, expected_leavers
-from database.scoring.score_figures import Tail
+from database.scoring.score_figures import Step, Tail
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
@@ -111,6 +111,16 @@ class ThresholdQuery(Query):
     """A cut, at most three decimals."""
 
     cut: float = Field(0.7, ge=0, le=1)
+    steps: bool = Field(False, description="Also every thousandth at which customers are, from the highest")
+
+
+class StepOut(BaseModel):
+    """What a cut at a thousandth catches; the revenue is null if the price of somebody above it is unknown."""
+
+    cut: float
+    customers: int
+    expected_leavers: float | None
+    revenue_at_risk: float | None
 
 
 class ThresholdOut(BaseModel):
@@ -123,6 +133,7 @@ class ThresholdOut(BaseModel):
     expected_note: str | None
     share_of_expected: float | None
     all_customers: int | None
+    steps: list[StepOut] | None = Field(description="Only where asked for")
 
 
 @bp.get("/metrics", summary="The three cards", responses=answers(Metrics))
@@ -251,6 +262,8 @@ def threshold(query: ThresholdQuery) -> Response:
             if run and found
             else None
         )
+        steps = score_figures.steps(connection, run.run_id) if run and query.steps else None
+    is_counted = leavers is not None and leavers.number is not None
     return ok(
         ThresholdOut(
             cut=query.cut,
@@ -260,5 +273,13 @@ def threshold(query: ThresholdQuery) -> Response:
             expected_note=leavers.note if leavers else None,
             share_of_expected=found.probability_sum / found.expected if found and found.expected else None,
             all_customers=found.all_customers if found else None,
+            steps=None if steps is None else [_step(step, is_counted=is_counted) for step in steps],
         )
+    )
+
+
+def _step(step: Step, *, is_counted: bool) -> StepOut:
+    expected = step.probability_sum if is_counted else None
+    return StepOut(
+        cut=step.cut, customers=step.customers, expected_leavers=expected, revenue_at_risk=step.revenue_at_risk
     )

@@ -256,6 +256,21 @@ def test_what_a_cut_catches(stack: Stack, cut: float) -> None:
     assert found["share_of_expected"] == pytest.approx(sum(p for p in scores if p > cut) / sum(scores), abs=1e-9)
 
 
+def test_the_steps_are_what_each_cut_catches(stack: Stack) -> None:
+    api = stack.analyst()
+    found = api.data("/api/dashboard/threshold?steps=true")
+    steps = found["steps"]
+    assert api.data("/api/dashboard/threshold")["steps"] is None
+    assert [step["cut"] for step in steps] == sorted((step["cut"] for step in steps), reverse=True)
+    assert steps[-1]["customers"] == found["all_customers"]
+    for step in steps[:: max(1, len(steps) // 5)]:
+        alone = api.data(f"/api/dashboard/threshold?cut={step['cut']}")
+        assert step["customers"] == alone["customers"]
+        assert step["expected_leavers"] == pytest.approx(alone["expected_leavers"], abs=1e-6)
+    metrics = api.data("/api/dashboard/metrics")["predictedChurners"]
+    assert steps[-1]["revenue_at_risk"] == pytest.approx(metrics["revenue_at_risk"], abs=1e-6)
+
+
 def test_a_sample_refreshes_and_never_shrinks_what_is_shown(stack: Stack) -> None:
     api = stack.analyst()
     assert api.post("/api/predictions/generate", {}).status_code == 200

@@ -105,7 +105,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/dashboard/features": ("",),
     "GET /api/dashboard/history": ("",),
     "GET /api/dashboard/metrics": ("",),
-    "GET /api/dashboard/threshold": ("?cut=0.5", "?cut=0.31"),
+    "GET /api/dashboard/threshold": ("?cut=0.5", "?cut=0.31", "?steps=true"),
     "GET /api/dashboard/value": ("", "?clv=120&offer=5&contact=0.5", "?margin=0.6&discount=0.2"),
     "GET /api/jobs": ("?limit=10", "?state=done&limit=5"),
     "GET /api/jobs/{job_id}": ("",),
