@@ -2,15 +2,36 @@
 
 import { h } from "../dom.js";
 import { help } from "../frame/help.js";
-import { change, count, cutText, day, hundredths, known, NONE, number, numberIn, percentOf100, points, score, within } from "../format.js";
+import { change, count, cutText, day, hundredths, known, money, NONE, number, numberIn, percentOf100, points, score, within } from "../format.js";
 
-/** The cards for the answer of GET /api/dashboard/metrics; `where` says what stage the data are in. */
-export function cards(metrics, where) {
+/** The cards: the answer of GET /api/dashboard/metrics, money at risk of GET /api/dashboard/value. */
+export function cards({ metrics, value, where }) {
+  const { as_of: asOf, model_version: version, customers } = metrics.predictedChurners;
+  const judge = asOf ? [`Scores of ${day(asOf)}, model ${version}`, `n = ${count(customers)} customers`] : [];
   return [
     churnRate(metrics.churnRate, where),
-    predicted(metrics.predictedChurners, where),
+    predicted(metrics.predictedChurners, where, judge),
+    atRisk(value, where, judge),
     auc(metrics.modelAuc),
   ];
+}
+
+function atRisk({ total, assumptions: a }, where, judge) {
+  return card({
+    id: "at-risk",
+    title: "Revenue at risk",
+    term: "revenue-at-risk",
+    judge,
+    value: money(total.revenue_at_risk, total.currency),
+    why: known(total.revenue_at_risk) ? null : total.reason ?? (where.hasCustomers ? "Nobody is scored yet." : "No customers yet."),
+    facts: [
+      ["Value at risk", money(total.value_at_risk, total.currency), known(total.value_at_risk) ? `over ${a.months} months` : total.reason],
+      ["Currency", total.currency ?? NONE, total.currency ? null : "none or several are known"],
+      ["Margin, discount", `${cutText(a.margin)}, ${cutText(a.discount)} a year`],
+    ],
+    definition: "Monthly recurring revenue times the probability of leaving, added up over everyone: what may go within the days that the scores cover.",
+    more: [" ", h("a", { href: "#/value" }, "By plan")],
+  });
 }
 
 function card({ id, title, term, judge = [], value, why, definition, facts, badge = null, more = null }) {
@@ -31,6 +52,7 @@ function churnRate(figures, where) {
     id: "churn-rate",
     title: "Churn rate",
     term: "logo-churn",
+    judge: [`Period until ${day(figures.period_end)}`, `n = ${count(figures.active_at_start)} active at its start`],
     value: percentOf100(figures.current),
     why: known(figures.current) ? null : where.hasCustomers ? "Needs subscriptions with start and end dates." : "No customers yet.",
     badge: known(moved) && delta(`${points(moved)}`, moved),
@@ -45,7 +67,7 @@ function churnRate(figures, where) {
   });
 }
 
-function predicted(figures, where) {
+function predicted(figures, where, judge) {
   const moved = numberIn(figures.change);
   const mean = numberIn(figures.confidence);
   const unscored = where.hasCustomers ? "Nobody is scored yet." : "No customers yet.";
@@ -54,14 +76,13 @@ function predicted(figures, where) {
     id: "predicted-churners",
     title: "Predicted churners",
     term: "list-cut",
+    judge: [...judge, leaversNote(figures)],
     value: count(figures.count),
     why: known(figures.count) ? null : unscored,
     badge: known(moved) && delta(change(moved), moved),
     facts: [
       ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
       ["Expected leavers", number(figures.expected), leaversNote(figures)],
-      ["Revenue at risk", count(figures.revenue_at_risk),
-        known(figures.revenue_at_risk) ? "a month" : known(figures.expected) ? "needs every customer's price" : null],
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
       !known(moved) && known(figures.count) && ["Change", NONE, "needs a run 30 days before"],
     ],
@@ -81,11 +102,12 @@ function leaversNote(figures) {
 }
 
 function auc(figures) {
-  const isGood = figures.status === "On target";
+  const isGood = figures.status === "On target" || figures.status === "Stable";
   return card({
     id: "model-auc",
     title: "Model AUC",
     term: "auc",
+    judge: [`Model ${figures.version ?? NONE}`, `n = ${count(figures.n)} held-out records`],
     value: score(figures.score),
     why: known(figures.score) ? null : "No model is trained yet.",
     badge: figures.status && h("span", { class: isGood ? "badge good" : "badge warn" }, figures.status),

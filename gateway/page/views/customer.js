@@ -1,9 +1,16 @@
-// One customer: the score, what it is made of, what could be done, and the facts.
+// One customer: the score, what it is made of, what could be done, what if, and how it all came about.
 
-import { ApiError, get } from "../api.js";
-import { failure, h, loading, panel, show } from "../dom.js";
+import { get } from "../api.js";
+import { h, loading, panel, show } from "../dom.js";
 import { column, day, hundredths, known, moment, NONE, percent, points, title, within } from "../format.js";
+import { empty, heading } from "../frame/page.js";
+import { help } from "../frame/help.js";
+import { customerAddress } from "../frame/router.js";
+import { featuresOf } from "./filters.js";
+import { historyPanels } from "./history.js";
+import { neighbours } from "./neighbours.js";
 import { waterfall } from "./waterfall.js";
+import { whatIf } from "./whatif.js";
 import { factText } from "./words.js";
 
 export const customerView = {
@@ -12,62 +19,72 @@ export const customerView = {
   title: "Customer",
   tab: false,
   open(page) {
-    const body = h("div", { class: "page customer" }, loading(5));
+    const root = h("div", { class: "page customer" }, loading(6));
     const { id } = page.params;
     page.title(id);
-    const refresh = () => page.busy(load(id, body, page.expired));
-    refresh();
-    return { root: body, refresh };
+    const refresh = () => page.load(root, () => ask(id), (found) => draw(page, id, found));
+    refresh().then(() => root.querySelector("h1")?.focus({ preventScroll: true }));
+    return { root, refresh };
   },
 };
 
-async function load(id, body, onSignedOut) {
+async function ask(id) {
+  const path = `/api/customers/${encodeURIComponent(id)}`;
   try {
-    const [customer, schema, status] = await Promise.all([
-      get(`/api/customers/${encodeURIComponent(id)}`), get("/api/schema"), get("/api/model/status"),
-    ]);
-    const todo = panel("What could be done", { id: "actions" });
-    show(body, ...draw(customer, schema, status, todo.root));
-    body.querySelector("h1").focus({ preventScroll: true });
-    if (known(customer.churn_probability)) await loadActions(id, todo.body, onSignedOut);
+    const [customer, schema, status] = await Promise.all([get(path), get("/api/schema"), get("/api/model/status")]);
+    return { customer, schema, status };
   } catch (error) {
-    if (error instanceof ApiError && error.isSignedOut) return onSignedOut();
-    if (error.status === 404) show(body, ...missing(id));
-    else show(body, h("h1", { tabindex: -1 }, id), failure(error, () => load(id, show(body, loading(5)), onSignedOut)));
+    if (error.status === 404) return { customer: null };
+    throw error;
   }
 }
 
-function missing(id) {
+function draw(page, id, { customer: c, schema, status }) {
+  if (!c) {
+    return [heading("No such customer"),
+      h("p", { class: "note" }, "There is no customer with the id ", h("code", {}, id), ". The search finds ids by their beginning.")];
+  }
+  const isScored = known(c.churn_probability);
+  const path = `/api/customers/${encodeURIComponent(id)}`;
+  const todo = panel("What could be done", { id: "actions", note: "Facts that can be acted on and stand out for this customer, each with a level that others of the plan have." });
+  const between = h("nav", { class: "between", "aria-label": "Customers before and after" });
+  const history = historyPanels(page, id, featuresOf(schema));
+  if (isScored) page.load(todo.body, () => get(`${path}/actions`), ({ actions }) => drawActions(actions));
+  page.load(between, () => neighbours(id), drawNeighbours, { bones: 1 });
   return [
-    h("h1", { tabindex: -1 }, "No such customer"),
-    h("p", { class: "note" }, "There is no customer with the id ", h("code", {}, id), ". The list finds ids by their beginning."),
+    head(c, status, between),
+    isScored ? h("div", { class: "columns" }, why(c), todo.root) : unscored(c),
+    isScored && page.mayRun && whatIf(page, c, featuresOf(schema)),
+    history.scores, facts(c, schema), history.facts,
   ];
 }
 
-function draw(c, schema, status, todo) {
-  const isScored = known(c.churn_probability);
-  return [
-    h("header", { class: "customer-head" },
-      h("div", {},
-        h("h1", { tabindex: -1 }, c.user_id),
-        h("p", { class: "note" }, [c.email, c.plan].filter(Boolean).join(" · ")),
-        c.churn === 1 && h("p", {}, h("span", { class: "badge" }, "Has left")),
-        c.ends_on && h("p", {}, h("span", { class: "badge warn" }, `Cancelled: ends on ${c.ends_on}`))),
-      isScored && scoreBox(c, status)),
-    isScored ? h("div", { class: "columns" }, why(c), todo) : unscored(c),
-    facts(c, schema),
-  ];
+function drawNeighbours({ before, after, at }) {
+  const link = (id, text) => (id ? h("a", { class: "button small", href: customerAddress(id), "aria-label": `${text}: ${id}` }, text) : null);
+  return [link(before, "Previous"), at ? h("span", { class: "fine" }, `No. ${at} of the list`) : null, link(after, "Next")];
+}
+
+function head(c, status, between) {
+  return h("header", { class: "customer-head" },
+    h("div", {},
+      heading(c.user_id, { note: h("p", { class: "note" }, c.email && h("a", { href: `mailto:${c.email}` }, c.email), [c.email && c.plan ? " · " : "", c.plan ?? ""].join("")) }),
+      c.churn === 1 && h("p", {}, h("span", { class: "badge" }, "Has left")),
+      c.ends_on && h("p", {}, h("span", { class: "badge warn" }, `Cancelled: ends on ${day(c.ends_on)}`)),
+      between),
+    known(c.churn_probability) && scoreBox(c, status));
 }
 
 function scoreBox(c, status) {
-  return h("div", { class: `score-box ${c.risk_level.toLowerCase()}` },
+  const judge = [`Scored ${moment(c.prediction_date)}`, `Model ${c.model_version}`, `Facts of ${day(c.as_of)}`];
+  return h("div", { class: "score-box" },
     h("p", { class: "figure" },
       h("span", { class: "figure-value", "data-figure": "probability" }, percent(c.churn_probability)),
-      h("span", { class: `badge risk-${c.risk_level.toLowerCase()}` }, `${c.risk_level} risk`)),
+      help("churn-probability", "Probability of leaving", judge),
+      c.low_confidence && h("span", { class: "badge warn", title: `Confidence ${percent(c.confidence)} that the predicted label turns out right` }, "unsure")),
     h("p", { class: "note" }, `probability of leaving${within(status.horizon_days)}`),
     h("p", { class: "fine" },
-      `Confidence ${percent(c.confidence)} that the predicted label turns out right`, c.low_confidence && h("span", { class: "badge warn" }, "low"),
-      h("br"), `Scored ${moment(c.prediction_date)}, model ${c.model_version}`,
+      known(c.monthly_price) && [`Revenue at risk ${hundredths(c.churn_probability * c.monthly_price)} ${c.currency ?? ""} a month`, h("br")],
+      `Scored ${moment(c.prediction_date)}, model ${c.model_version}`,
       c.out_of_fold ? "; out of fold, as this record was used in training" : ""));
 }
 
@@ -79,23 +96,14 @@ function unscored(c) {
 function why(c) {
   const { root, body } = panel("Why this probability", {
     id: "why", note: "From where the model starts to this customer's probability, in percentage points. The steps add up.",
+    aside: help("reasons", "Why this probability"),
   });
   show(body, waterfall(c));
   return root;
 }
 
-async function loadActions(id, body, onSignedOut) {
-  try {
-    const { actions } = await get(`/api/customers/${encodeURIComponent(id)}/actions`);
-    show(body, ...(actions.length ? drawActions(actions) : [h("p", { class: "empty" },
-      "Nothing to recommend: no fact that can be acted on adds to this score while others like this customer have a better one.")]));
-  } catch (error) {
-    if (error instanceof ApiError && error.isSignedOut) return onSignedOut();
-    show(body, failure(error, () => loadActions(id, show(body, loading()), onSignedOut)));
-  }
-}
-
 function drawActions(actions) {
+  if (!actions.length) return empty("Nothing to recommend: no fact that can be acted on adds to this score while others like this customer have a better one.");
   return [
     h("ol", { class: "actions" }, actions.map((a) => h("li", {},
       h("p", { class: "action" }, a.action),
@@ -112,9 +120,10 @@ function drawActions(actions) {
 const SHOWN_ELSEWHERE = new Set(["id", "user_id", "email", "churn", "churn_probability", "prediction_date", "confidence", "low_confidence", "risk_level",
   "model_version", "base_probability", "reasons", "other_points", "time_of_year_points", "out_of_fold", "currency", "as_of", "created_at", "updated_at", "ends_on"]);
 
+/** The present facts; what is no plain value (parts that the API adds) has a place of its own. */
 function facts(c, schema) {
   const about = new Map(Object.entries(schema.table_schema?.features ?? {}).map(([name, feature]) => [column(name), { name, ...feature }]));
-  const rows = Object.entries(c).filter(([name]) => !SHOWN_ELSEWHERE.has(name)).map(([name, value]) => {
+  const rows = Object.entries(c).filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && (value === null || typeof value !== "object")).map(([name, value]) => {
     const feature = about.get(name) ?? about.get(name.replace(/^f_/, ""));
     if (name === "monthly_price") return ["Monthly price", known(value) ? `${hundredths(value)} ${c.currency ?? ""}` : NONE];
     return [feature?.label ?? title(feature?.name ?? name), factText(value, feature?.unit)];

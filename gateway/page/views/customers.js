@@ -1,160 +1,217 @@
-// The ranked list of all customers, with the documented cut drawn where it falls.
+// The list of customers: filters, order, columns and how far somebody has read stand in the address.
 
-import { ApiError, get } from "../api.js";
+import { get } from "../api.js";
 import { meter } from "../charts.js";
-import { failure, h, show } from "../dom.js";
-import { count, cutText, known, NONE, percent, plural } from "../format.js";
+import { failure, h, loading, show } from "../dom.js";
+import { count, cutText, day, known, money, NONE, percent, plural } from "../format.js";
 import { heading } from "../frame/page.js";
+import { customerAddress } from "../frame/router.js";
+import { check } from "../parts.js";
+import { caught } from "./contact.js";
+import { asked, chips, featuresOf, filterForm } from "./filters.js";
+import { remember } from "./neighbours.js";
 import { reasonWords } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 250;
-const HEADS = ["Customer", "Plan", "Probability of leaving", "Confidence", "Last activity", "Tenure", "Reasons"];
+const RANKS = [0.01, 0.05, 0.2];
+/** Columns: what stands in the head, by which the API sorts, and the cell. */
+const COLUMNS = {
+  email: { head: "E-mail", cell: (c) => (c.email ? h("a", { href: `mailto:${c.email}` }, c.email) : NONE) },
+  plan: { head: "Plan", cell: (c) => c.plan ?? NONE },
+  probability: { head: "Probability of leaving", sort: "churn_probability", cell: risk },
+  revenue: { head: "Revenue at risk", sort: "revenue_at_risk", numeric: true, cell: (c) => money(c.revenue_at_risk) },
+  price: { head: "Price", sort: "monthly_price", numeric: true, cell: (c) => money(c.monthly_price) },
+  activity: { head: "Last activity", sort: "last_activity", cell: (c) => c.last_activity ?? NONE },
+  tenure: { head: "Tenure", sort: "tenure_months", cell: (c) => (known(c.tenure_months) ? plural(c.tenure_months, "month") : NONE) },
+  reasons: { head: "Reasons", cell: (c) => h("ul", {}, c.reasons.map((r) => h("li", {}, reasonWords(r)))) },
+};
+const USUAL = ["plan", "probability", "revenue", "activity", "tenure", "reasons"];
 
 export const customersView = {
   path: "customers",
   section: "customers",
   title: "Customers",
   open(page) {
-    const list = { page, onSignedOut: page.expired, q: "", onlyAbove: false, aborter: null, ...frame() };
-    list.search.addEventListener("input", debounced(() => {
-      if (list.search.value.trim() === list.q) return;
-      list.q = list.search.value.trim();
-      reload(list);
-    }));
-    list.form.addEventListener("submit", (event) => event.preventDefault());
-    for (const button of list.filters) button.addEventListener("click", () => choose(list, button));
-    list.more.addEventListener("click", () => load(list));
+    const list = { page, next: null, shown: 0, ids: [], ...frame(page) };
     const refresh = () => page.busy(reload(list));
+    list.more.addEventListener("click", () => page.busy(more(list)));
+    list.search.addEventListener("input", debounced(() => page.go({ q: list.search.value.trim() }, { replace: true })));
     refresh();
-    return { root: h("div", { class: "page" }, heading("Customers"), list.root), refresh };
+    return { root: list.root, refresh };
   },
 };
 
-function frame() {
-  const search = h("input", { id: "search", type: "search", placeholder: "id or name@…", autocomplete: "off", spellcheck: "false", maxlength: 200 });
-  const filters = [["all", "All customers"], ["above", "Above the cut"]].map(([value, text]) =>
-    h("button", { type: "button", value, "aria-pressed": String(value === "all") }, text));
-  const form = h("form", { class: "list-tools", role: "search" },
-    h("div", { class: "filters", role: "group", "aria-label": "Which customers" }, filters),
-    h("div", { class: "search" }, h("label", { for: "search" }, "Find by id or e-mail"), search));
-  const body = h("tbody", { role: "rowgroup" });
-  const table = h("table", { class: "list", role: "table", "aria-labelledby": "list-title", "aria-describedby": "list-note" },
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, HEADS.map((head) => h("th", { scope: "col", role: "columnheader" }, head)))), body);
+function risk(c) {
+  return h("div", { class: "risk-bar" },
+    h("span", { class: "amount" }, percent(c.churn_probability)), meter(c.churn_probability ?? 0, "plain"),
+    c.low_confidence && h("span", { class: "badge warn", title: "The predicted label is unsure" }, "unsure"));
+}
+
+function frame(page) {
+  const search = h("input", { id: "search", type: "search", placeholder: "id or name@…", autocomplete: "off", spellcheck: "false", maxlength: 200, value: page.query.get("q") ?? "" });
+  const filters = h("div", {});
+  const chosen = h("div", { class: "chips" });
+  const table = h("div", { class: "list-place" });
   const tally = h("p", { class: "tally", role: "status" });
   const problem = h("div", {});
-  const more = h("button", { type: "button", class: "quiet", hidden: true }, "Load more");
+  const moreButton = h("button", { type: "button", class: "quiet", hidden: true }, "Load more");
   const note = h("p", { class: "note", id: "list-note" });
-  const root = h("section", { class: "panel wide", id: "list", "aria-labelledby": "list-title" },
-    h("div", { class: "panel-head" }, h("h2", { id: "list-title" }, "Who is most likely to leave")), note, form, table, problem,
-    h("div", { class: "list-foot" }, tally, more));
-  return { root, form, search, filters, body, tally, problem, more, note };
+  const exports = h("div", { class: "buttons" });
+  const root = h("div", { class: "page" },
+    heading("Customers", { note, actions: [exports] }),
+    h("section", { class: "panel wide", id: "list", "aria-label": "Customers, filtered" },
+      h("div", { class: "list-tools" },
+        h("div", { class: "search" }, h("label", { for: "search" }, "Find by id or e-mail"), search), columnMenu(page)),
+      h("details", { class: "more", id: "filters", open: page.query.has("filters") }, h("summary", {}, "Filters"), filters),
+      chosen, table, problem, h("div", { class: "list-foot pager" }, tally, moreButton)));
+  return { root, search, filters, chosen, table, tally, problem, more: moreButton, note, exports };
 }
 
-function choose(list, button) {
-  list.onlyAbove = button.value === "above";
-  for (const each of list.filters) each.setAttribute("aria-pressed", String(each === button));
-  // The documented list can't be searched, so searching means everyone.
-  if (list.onlyAbove) { list.search.value = ""; list.q = ""; }
-  list.search.disabled = list.onlyAbove;
-  reload(list);
+const columnsOf = (query) => (query.get("cols")?.split(",").filter((name) => name in COLUMNS) ?? USUAL);
+
+function columnMenu(page) {
+  const toggle = (name) => {
+    const now = columnsOf(page.query);
+    const next = Object.keys(COLUMNS).filter((each) => (each === name ? !now.includes(each) : now.includes(each)));
+    page.go({ cols: next.join(",") === USUAL.join(",") ? null : next.join(",") || "plan" }, { replace: true });
+  };
+  const now = columnsOf(page.query);
+  return h("details", { class: "more" }, h("summary", {}, "Columns"),
+    h("div", { class: "form" }, Object.entries(COLUMNS).map(([name, { head }]) => check(head, { checked: now.includes(name), onchange: () => toggle(name) }).root)));
 }
 
-function reload(list) {
+/** Plans, features and ranks, asked for once: they make the filters. */
+async function drawFilters(list) {
+  const [schema, value, found] = await Promise.all([get("/api/schema"), get("/api/dashboard/value"), get("/api/dashboard/threshold?steps=true")]);
+  list.features = featuresOf(schema);
+  const plans = value.by_plan.map(({ plan }) => plan).filter(Boolean);
+  const priorities = (found.steps ?? []).length ? RANKS.map((share) => {
+    const { cut } = caught(found.steps, Math.ceil(found.all_customers * share));
+    return [Math.round(cut * 1000) / 10, `Top ${share * 100} % by rank (from ${cutText(cut)})`];
+  }) : [];
+  show(list.filters, filterForm(list.page, { features: list.features, plans, priorities }));
+}
+
+async function reload(list) {
   list.aborter?.abort();
-  Object.assign(list, { shown: 0, above: 0, next: null, page: 0, lineDrawn: false });
+  const isRanked = [...asked(list.page.query)].every(([key, value]) => key === "sort" && value === "-churn_probability");
+  Object.assign(list, { shown: 0, next: null, ids: [], hasLine: isRanked, lineDrawn: false });
   list.more.hidden = true;
   list.root.classList.add("is-loading");
-  return load(list);
-}
-
-async function load(list) {
-  const aborter = new AbortController();
-  list.aborter = aborter;
-  list.more.disabled = true;
-  show(list.problem);
+  if (!list.table.childElementCount) show(list.table, loading(8));
   try {
-    const answer = await ask(list, aborter.signal);
-    if (list.shown === 0) show(list.body);
+    if (!list.features) await drawFilters(list);
+    const answer = await ask(list);
+    show(list.problem);
+    show(list.chosen, ...chips(list.page, list.features));
+    show(list.table, table(list));
     append(list, answer);
-    foot(list, answer);
   } catch (error) {
-    if (error.name === "AbortError") return;
-    if (error instanceof ApiError && error.isSignedOut) return list.onSignedOut();
-    show(list.problem, failure(error, () => load(list)));
+    told(list, error, () => reload(list));
   }
-  list.more.disabled = false;
   list.root.classList.remove("is-loading");
 }
 
-async function ask(list, signal) {
-  if (list.onlyAbove) {
-    list.page += 1;
-    const answer = await get(`/api/customers/high-risk?page=${list.page}&limit=${PAGE}`, { signal });
-    const { total, page, pages } = answer.pagination;
-    return { ...answer, total, above_cut: total, next: page < pages ? page + 1 : null };
+/** The next page; the focus goes to its first customer, so that a keyboard goes on from there. */
+async function more(list) {
+  const before = list.shown;
+  list.more.setAttribute("aria-disabled", "true");
+  try {
+    append(list, await ask(list));
+    list.body.querySelectorAll("th a")[before]?.focus();
+  } catch (error) {
+    told(list, error, () => more(list));
   }
-  const asked = new URLSearchParams({ limit: PAGE });
-  if (list.next) asked.set("after", list.next);
-  if (list.q) asked.set("q", list.q);
-  return get(`/api/customers?${asked}`, { signal });
+  list.more.removeAttribute("aria-disabled");
+}
+
+function told(list, error, again) {
+  if (error.name === "AbortError") return;
+  if (error.isSignedOut) return list.page.expired();
+  if (!error.code) throw error;
+  if (list.shown === 0) show(list.table);
+  show(list.problem, failure(error, again));
+}
+
+function ask(list) {
+  const aborter = new AbortController();
+  list.aborter = aborter;
+  const wanted = asked(list.page.query);
+  wanted.set("limit", PAGE);
+  if (list.next) wanted.set("after", list.next);
+  return get(`/api/customers?${wanted}`, { signal: aborter.signal });
+}
+
+function table(list) {
+  const { query } = list.page;
+  const names = columnsOf(query);
+  const sorted = query.get("sort") ?? "-churn_probability";
+  list.columns = names;
+  list.body = h("tbody", { role: "rowgroup" });
+  return h("table", { class: "list", role: "table", "aria-label": "Customers", "aria-describedby": "list-note" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
+      head(list, { head: "Customer", sort: "user_id" }, sorted), names.map((name) => head(list, COLUMNS[name], sorted)))), list.body);
+}
+
+/** The head of a column; where the API sorts by it, a button that turns the order. */
+function head(list, { head: text, sort, numeric }, sorted) {
+  const by = sorted.replace(/^-/, "");
+  const state = sort && sort === by ? (sorted.startsWith("-") ? "descending" : "ascending") : null;
+  const turn = () => list.page.go({ sort: state === "descending" ? sort : state === "ascending" || sort !== "user_id" ? `-${sort}` : sort });
+  return h("th", { scope: "col", role: "columnheader", class: numeric ? "numeric" : null, "aria-sort": state },
+    sort ? h("button", { type: "button", class: "sort", onclick: turn }, text, h("span", { "aria-hidden": "true" }, { descending: " ↓", ascending: " ↑" }[state] ?? "")) : text);
 }
 
 function append(list, answer) {
   for (const customer of answer.customers) {
-    const isAbove = customer.churn_probability > answer.cut;
-    if (!isAbove && !list.lineDrawn && (list.above > 0 || !list.q)) drawLine(list, answer);
-    list.body.append(row(customer));
-    list.shown += 1;
-    if (isAbove) list.above += 1;
+    if (list.hasLine && !list.lineDrawn && customer.churn_probability <= answer.cut) list.body.append(cutLine(list, answer));
+    list.body.append(row(list, customer));
+    list.ids.push(customer.user_id);
   }
+  list.shown += answer.customers.length;
   list.next = answer.next;
-  if (list.onlyAbove && !answer.next && answer.model_version) drawLine(list, answer);
+  remember(asked(list.page.query), list.ids, answer.next);
+  foot(list, answer);
 }
 
-function drawLine(list, { cut, above_cut: above }) {
-  if (list.lineDrawn) return;
+/** Where the documented list of GET /api/customers/high-risk ends: drawn while everybody is ranked by probability. */
+function cutLine(list, { cut, above_cut: above }) {
   list.lineDrawn = true;
-  const text = above ? `The documented high-risk list ends here: above ${cutText(cut)}` : `Nobody is above ${cutText(cut)}: the documented high-risk list is empty`;
-  list.body.append(h("tr", { class: "cut-row", role: "row" }, h("td", { colspan: HEADS.length, role: "cell" }, h("span", {}, text))));
+  const text = above ? `The high-risk list of the API ends here: ${count(above)} above ${cutText(cut)}` : `Nobody is above ${cutText(cut)}, the cut of the API's high-risk list`;
+  return h("tr", { class: "cut-row", role: "row" }, h("td", { colspan: list.columns.length + 1, role: "cell" }, h("span", {}, text)));
+}
+
+function row(list, c) {
+  return h("tr", { role: "row" },
+    h("th", { scope: "row", role: "rowheader" }, h("a", { href: customerAddress(c.user_id) }, c.user_id)),
+    list.columns.map((name) => h("td", { role: "cell", class: `${name}${COLUMNS[name].numeric ? " numeric" : ""}`, "data-head": COLUMNS[name].head }, COLUMNS[name].cell(c))));
 }
 
 function foot(list, answer) {
-  const { total, above_cut: above, cut } = answer;
   list.more.hidden = !answer.next;
-  list.filters[1].textContent = `Above ${cutText(cut)}${known(answer.as_of) ? ` (${count(above)})` : ""}`;
+  const isFiltered = list.chosen.childElementCount > 0;
   if (!answer.as_of) {
     list.tally.textContent = "";
     show(list.note, "Nobody is scored yet.");
     return;
   }
-  show(list.note, `Active customers, highest probability first; data of ${answer.as_of}, model ${answer.model_version}. “low” marks a prediction whose label is unsure.`);
-  if (list.q) {
-    list.tally.textContent = list.shown
-      ? `${plural(list.shown, "customer")} ${answer.next ? "so far " : ""}with an id or e-mail that begins with “${list.q}”`
-      : `No scored customer has an id or e-mail that begins with “${list.q}”.`;
-    return;
-  }
-  const line = list.onlyAbove || list.lineDrawn ? "" : `; the cut falls after row ${count(above)}`;
-  list.tally.textContent = `Showing ${count(list.shown)} of ${count(total)} customers${line}`;
+  show(list.note, `Data of ${day(answer.as_of)}, model ${answer.model_version}. “unsure” marks a prediction whose label is in doubt.`);
+  const of = isFiltered ? "that fit" : "";
+  list.tally.textContent = list.shown
+    ? `Showing ${count(list.shown)} of ${answer.total_is_exact ? count(answer.total) : answer.total_text} customers ${of}`.trim()
+    : "No customer fits. Take a filter away, or look for the beginning of an id or e-mail.";
+  drawExports(list, answer);
 }
 
-function row(c) {
-  const address = `#/customers/${encodeURIComponent(c.user_id)}`;
-  const cell = (index, kind, ...content) => h("td", { role: "cell", class: kind, "data-head": HEADS[index] }, ...content);
-  return h("tr", { role: "row", onclick: (event) => open(event, address) },
-    h("th", { scope: "row", role: "rowheader" }, h("a", { href: address }, c.user_id)),
-    cell(1, "plan", c.plan ?? NONE),
-    cell(2, "risk", h("div", { class: "risk-bar" }, h("span", { class: "amount" }, percent(c.churn_probability)), meter(c.churn_probability, c.risk_level.toLowerCase()))),
-    cell(3, "confidence", percent(c.confidence), c.low_confidence && h("span", { class: "badge warn", title: "The predicted label is unsure" }, "low")),
-    cell(4, "", c.last_activity ?? NONE),
-    cell(5, "", known(c.tenure_months) ? plural(c.tenure_months, "month") : NONE),
-    cell(6, "reasons", h("ul", {}, c.reasons.map((r) => h("li", {}, reasonWords(r))))));
-}
-
-function open(event, address) {
-  if (event.target.closest("a") || window.getSelection()?.toString()) return;
-  window.location.hash = address;
+/** Exactly what is filtered, whole, as a file. */
+function drawExports(list, answer) {
+  if (!list.page.mayRun) return show(list.exports);
+  const wanted = asked(list.page.query, { withSort: false });
+  wanted.set("content", "risk");
+  wanted.set("format", "csv");
+  show(list.exports, h("a", { class: "button", id: "export", href: `/api/customers/export?${wanted}`, download: "customers.csv" },
+    `Export CSV (${answer.total_is_exact ? count(answer.total) : answer.total_text})`));
 }
 
 function debounced(action) {

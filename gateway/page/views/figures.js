@@ -2,7 +2,7 @@
 
 import { around, asTable, columns, enlarged, shares, stacked } from "../charts.js";
 import { h } from "../dom.js";
-import { count, cutText, percent } from "../format.js";
+import { count, cutText, day, percent } from "../format.js";
 
 /** Customers by probability: all buckets on one scale, then the small ones on a scale of their own. */
 export function distribution(buckets, { cut, asOf, version }) {
@@ -18,7 +18,7 @@ export function distribution(buckets, { cut, asOf, version }) {
       tail && h("figure", { class: "zoom" },
         columns(tail.buckets, { label: "The small counts of the same chart, enlarged.", cut: inside(tail.buckets, cut) }),
         h("figcaption", {}, `The small counts again, ${count(Math.round(tail.times))} times as tall`))),
-    h("p", { class: "fine" }, `${count(all)} active customers; data of ${asOf}, model ${version}. Each column holds the customers whose probability rounds to it.`),
+    h("p", { class: "fine" }, `${count(all)} active customers; data of ${day(asOf)}, model ${version}. Each column holds the customers whose probability rounds to it.`),
     asTable("Customers by probability of leaving", ["Probability", "Customers"], buckets.map((b) => [around(b.bucket), count(b.count)])),
   ];
 }

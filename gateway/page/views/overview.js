@@ -1,58 +1,86 @@
-// The overview: cards, distribution, factors. It loads its figures together and can be refreshed.
+// The overview: what happened, who is about to leave, what it is worth, whom to contact, and who is new among them.
 
-import { ApiError, get, post } from "../api.js";
-import { failure, h, loading, panel, show } from "../dom.js";
-import { count, day } from "../format.js";
-import { heading } from "../frame/page.js";
+import { asTable } from "../charts.js";
+import { get, post } from "../api.js";
+import { h, panel, show } from "../dom.js";
+import { axis, lines } from "../lines.js";
+import { count, day, known, month, percent } from "../format.js";
+import { empty, heading } from "../frame/page.js";
+import { customerAddress } from "../frame/router.js";
+import { table } from "../parts.js";
 import { cards } from "./cards.js";
+import { contactPanel } from "./contact.js";
 import { distribution, factors, segments, segmentsFromCuts } from "./figures.js";
+import { firstSteps, whereWeAre } from "./first.js";
+
+const LISTED = 10;
 
 export const overviewView = {
   path: "",
   section: "overview",
   title: "Overview",
   open(page) {
-    const { mayRun, work } = page;
-    const view = { page, mayRun, work, ...frame(mayRun, work) };
-    const refresh = () => page.busy(load(view));
+    const view = frame(page);
+    const refresh = () => load(page, view);
     refresh();
-    return { root: view.root, refresh, work: () => updateButtons(view) };
+    return { root: view.root, refresh, work: () => updateButtons(page, view) };
   },
 };
 
-function frame(mayRun, work) {
-  const score = h("button", { type: "button", class: "main", onclick: () => work.start("score") }, "Score customers now");
-  const train = h("button", { type: "button", class: "quiet", onclick: () => work.start("train") }, "Train a model");
+function frame(page) {
+  const score = h("button", { type: "button", class: "main", onclick: () => page.work.start("score") }, "Score customers now");
+  const train = h("button", { type: "button", class: "quiet", onclick: () => page.work.start("train") }, "Train a model");
   const subtitle = h("p", { class: "note" }, "Loading the figures …");
-  const cardRow = h("div", { class: "cards" }, [1, 2, 3].map(() => h("div", { class: "card" }, loading(4))));
-  const spread = panel("Distribution of risk", {
-    id: "distribution", note: "How many active customers have which probability of leaving.",
-  });
+  const cardRow = h("div", { class: "cards" }, [1, 2, 3, 4].map(() => h("div", { class: "card bare" })));
+  const contact = panel("If you contact the top of the list", { id: "contact", wide: true, note: "Choose how many people, by rank, number, cut or budget." });
+  const top = panel("Who is most likely to leave", { id: "top", note: "The highest probabilities now." });
+  const movers = panel("Newly at risk", { id: "movers", note: "Whose probability rose most since the scores of 30 days or more before." });
+  const history = panel("Churn over the periods", { id: "history", note: "Logo churn of 30 days at a time." });
+  const spread = panel("Distribution of risk", { id: "distribution", note: "How many active customers have which probability of leaving." });
   const weights = panel("What weighs most", { id: "factors", note: "The five features that the model's predictions depend on most." });
   const start = h("div", {});
   const root = h("div", { class: "page" },
-    heading("Churn risk", { note: subtitle, actions: mayRun ? [train, score] : [] }),
+    heading("Churn risk", { note: subtitle, actions: page.mayRun ? [train, score] : [] }),
     start, cardRow,
-    h("div", { class: "columns uneven" }, spread.root, weights.root));
-  return { root, score, train, subtitle, cardRow, spread: spread.body, weights: weights.body, start };
+    h("div", { class: "columns uneven" }, top.root, movers.root),
+    contact.root,
+    h("div", { class: "columns uneven" }, spread.root, weights.root), history.root);
+  return { root, score, train, subtitle, cardRow, contact, top, movers, history, spread, weights, start };
 }
 
-function updateButtons({ score, train, work }) {
-  score.disabled = train.disabled = work.isBusy;
+function updateButtons(page, { score, train }) {
+  score.disabled = train.disabled = page.work.isBusy;
 }
 
-async function load(view) {
-  const names = ["metrics", "distribution", "features", "segments", "status", "schema"];
-  const asked = [
-    get("/api/dashboard/metrics"), get("/api/dashboard/distribution"), get("/api/dashboard/features"), askSegments(view.mayRun),
-    get("/api/model/status"), get("/api/schema"),
-  ];
-  const settled = await Promise.allSettled(asked);
-  const lost = settled.find((s) => s.reason instanceof ApiError && s.reason.isSignedOut);
-  if (lost) return view.page.expired();
-  if (!view.page.isOpen) return;
-  const found = Object.fromEntries(names.map((name, i) => [name, settled[i]]));
-  draw(view, found);
+function load(page, view) {
+  // What several panels say is asked for once.
+  const shared = Promise.all([get("/api/dashboard/metrics"), get("/api/model/status"), get("/api/schema"), get("/api/predictions/performance"), get("/api/dashboard/value")]);
+  shared.catch(() => null); // each panel tells of the failure itself
+  const known = shared.then(([metrics, status, schema, performance, value]) => ({ metrics, status, schema, performance, value, where: whereWeAre(metrics, status, schema) }));
+  known.catch(() => null);
+  updateButtons(page, view);
+  const cardsDone = page.load(view.cardRow, () => known, (all) => {
+    subtitle(view, all);
+    show(view.start, ...firstSteps(page, all.where));
+    for (const each of [view.top, view.movers, view.contact, view.spread, view.weights, view.history]) each.root.hidden = !all.where.hasCustomers;
+    return cards(all, page);
+  });
+  const asked = (path) => Promise.all([known, get(path)]);
+  page.load(view.contact.body, () => asked("/api/dashboard/threshold?steps=true"), ([all, found]) =>
+    contactPanel(page, found, { metrics: all.metrics.predictedChurners, threshold: all.performance.threshold, currency: all.value.total.currency }));
+  page.load(view.spread.body, () => Promise.all([known, get("/api/dashboard/distribution"), askSegments(page.mayRun)]), ([{ metrics }, buckets, parts]) =>
+    [...distribution(buckets, { cut: metrics.predictedChurners.cut, asOf: metrics.predictedChurners.as_of, version: metrics.predictedChurners.model_version }), ...segments(parts, metrics.riskLevels)]);
+  page.load(view.weights.body, () => asked("/api/dashboard/features"), ([{ status }, rows]) => factors(rows, status));
+  page.load(view.top.body, () => get(`/api/customers?limit=${LISTED}`), topList);
+  page.load(view.movers.body, () => get(`/api/customers/movers?direction=up&limit=${LISTED}`), moversList);
+  page.load(view.history.body, () => get("/api/dashboard/history"), churnHistory);
+  return cardsDone;
+}
+
+function subtitle(view, { metrics: { predictedChurners: p }, schema }) {
+  const parts = p.as_of ? [`${count(p.customers)} active customers`, `data of ${day(p.as_of)}`, `model ${p.model_version}`] : ["Nobody is scored yet"];
+  show(view.subtitle, parts.join(" · "),
+    schema.is_demo && h("span", { class: "badge", title: "Simulated subscribers, made for the demo" }, "simulated demo data"));
 }
 
 /** Segments are asked for by those who may; others get them from what the two limits catch. */
@@ -63,58 +91,38 @@ async function askSegments(mayAsk) {
   return segmentsFromCuts(...cuts);
 }
 
-function draw(view, found) {
-  const again = () => load(view);
-  const place = (element, parts, drawing) => {
-    const failed = parts.find((name) => found[name].status === "rejected");
-    if (failed) show(element, failure(found[failed].reason, again));
-    else show(element, ...drawing(...parts.map((name) => found[name].value)));
-  };
-  const where = whereWeAre(found);
-  place(view.cardRow, ["metrics"], (metrics) => cards(metrics, where));
-  place(view.spread, ["distribution", "segments", "metrics"], (buckets, parts, { predictedChurners: p, riskLevels }) =>
-    [...distribution(buckets, { cut: p.cut, asOf: p.as_of, version: p.model_version }), ...segments(parts, riskLevels)]);
-  place(view.weights, ["features", "status"], (rows, status) => factors(rows, status));
-  place(view.start, ["metrics", "status", "schema"], () => firstSteps(view, where));
-  if (found.metrics.status === "fulfilled") subtitle(view, found.metrics.value, found.schema.value);
-  updateButtons(view);
+function topList({ customers, total_text: total }) {
+  if (!customers.length) return empty("Nobody is scored yet.");
+  return [
+    table("The likeliest leavers", ["Customer", "Plan", { text: "Probability", numeric: true }, "First reason"], customers.map((c) => [
+      h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.churn_probability), c.reasons[0]?.text ?? "–"])),
+    h("p", {}, h("a", { href: "#/customers" }, `All ${total} customers`)),
+  ];
 }
 
-function whereWeAre({ metrics, status, schema }) {
-  return {
-    hasCustomers: schema.status === "rejected" || schema.value.name !== null,
-    hasModel: status.status === "rejected" || status.value.version !== null,
-    isScored: metrics.status === "rejected" || metrics.value.predictedChurners.count !== null,
-    isTraining: status.value?.status === "training",
-    horizonDays: status.value?.horizon_days,
-  };
+function moversList({ customers, compared_with: since }) {
+  if (!since) return empty("Needs scores of 30 days before: they come with the next month's scoring run.");
+  if (!customers.length) return empty(`Nobody's probability rose since ${day(since)}.`);
+  return [
+    table(`Risen since ${day(since)}`, ["Customer", "Plan", { text: "Then", numeric: true }, { text: "Now", numeric: true }], customers.map((c) => [
+      h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.before), percent(c.churn_probability)])),
+    h("p", { class: "fine" }, `Compared with the scores of ${day(since)}.`),
+  ];
 }
 
-function subtitle(view, { predictedChurners: p }, schema) {
-  const parts = p.as_of
-    ? [`${count(p.customers)} active customers`, `data of ${day(p.as_of)}`, `model ${p.model_version}`]
-    : ["Nobody is scored yet"];
-  show(view.subtitle, parts.join(" · "),
-    schema?.is_demo ? h("span", { class: "badge", title: "Simulated subscribers, made for the demo" }, "simulated demo data") : null);
-}
-
-/** First steps, shown while there is nothing else to show. */
-function firstSteps({ mayRun, work }, { hasCustomers, hasModel, isScored, isTraining }) {
-  if (isScored) return [];
-  const box = (title, ...content) => [h("section", { class: "panel wide first", id: "first-steps", "aria-labelledby": "first-title" },
-    h("h2", { id: "first-title" }, title), ...content)];
-  const ask = "An analyst or administrator can do this.";
-  const button = (kind, text) => (mayRun ? h("button", { type: "button", class: "main", onclick: () => work.start(kind) }, text) : h("p", { class: "fine" }, ask));
-  if (!hasCustomers) {
-    return box("No customers yet",
-      h("p", {}, "Import a customer table (CSV or Parquet) where RetainStream runs, then train and score:"),
-      h("pre", { tabindex: 0 }, h("code", {}, "retainstream import customers.csv --schema retainstream")),
-      h("p", { class: "fine" }, "retainstream is the built-in schema; retainstream schema infer proposes one for a table of your own."));
-  }
-  if (!hasModel) {
-    return box("No model yet",
-      h("p", {}, isTraining ? "A model is being trained. Its first scores appear here." : "The customers are there. Train a model on what is known of them; then score."),
-      !isTraining && button("train", "Train the first model"));
-  }
-  return box("Not scored yet", h("p", {}, "A model is ready. Score the customers to see who is about to leave."), button("score", "Score customers now"));
+function churnHistory(periods) {
+  if (!periods.length) return empty("Needs subscriptions with start and end dates.");
+  const rows = [...periods].reverse();
+  const most = axis(Math.max(...rows.map((row) => row.rate ?? 0)), (share) => percent(share));
+  const every = Math.ceil(rows.length / 7);
+  const x = { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.end)]).filter((_, i) => (rows.length - 1 - i) % every === 0) };
+  const label = `Churn rate by period of 30 days: ${rows.map((row) => `until ${day(row.end)} ${percent(row.rate)}`).join("; ")}.`;
+  return [
+    h("figure", {}, lines({
+      label, x, y: most, series: [{ name: "Churn rate", kind: "a", points: rows.map((row, i) => [i, row.rate]) }],
+      marks: rows.map((row, i) => ({ x: i, y: row.rate, kind: "", name: `${day(row.start)} to ${day(row.end)}: ${percent(row.rate)} of ${count(row.active_at_start)}` })).filter((mark) => known(mark.y)),
+    })),
+    asTable("Churn rate by period", ["From", "To", "Active at start", "Left", "Rate"], rows.map((row) =>
+      [day(row.start), day(row.end), count(row.active_at_start), count(row.left), percent(row.rate)])),
+  ];
 }

@@ -1,0 +1,112 @@
+// The filters of the list: what the address says, as the API takes it, as fields, and in words.
+
+import { h } from "../dom.js";
+import { column, cutText, title } from "../format.js";
+import { button, field, select } from "../parts.js";
+
+/** Filters of the API that the address may hold, with the words that a chip shows. */
+const NAMED = {
+  q: (value) => `begins with “${value}”`,
+  plan: (value) => `plan ${value || "unknown"}`,
+  risk: (value) => `level ${value}`,
+  min_probability: (value) => `probability from ${cutText(Number(value))}`,
+  max_probability: (value) => `probability to ${cutText(Number(value))}`,
+  low_confidence: () => "prediction unsure",
+  min_tenure_months: (value) => `tenure from ${value} months`,
+  max_tenure_months: (value) => `tenure to ${value} months`,
+  min_monthly_price: (value) => `price from ${value}`,
+  max_monthly_price: (value) => `price to ${value}`,
+  scored: (value) => ({ no: "not scored", any: "scored or not" })[value] ?? "scored",
+  churned: (value) => (value === "true" ? "has left" : "is active"),
+};
+
+/** Whether a key of the address is a filter of the API. */
+export const isFilter = (key) => key in NAMED || key === "reason" || key.startsWith("feature.");
+
+/** The filters and the order in the address, as parameters of the API. */
+export function asked(query, { withSort = true } = {}) {
+  const wanted = new URLSearchParams();
+  for (const [key, value] of query) if (isFilter(key) || (withSort && key === "sort")) wanted.append(key, value);
+  return wanted;
+}
+
+/** What is filtered, in words, each with a button that takes it away. */
+export function chips(page, features) {
+  const found = [...page.query].filter(([key]) => isFilter(key));
+  return found.map(([key, value]) => {
+    const text = words(key, value, features);
+    const rest = page.query.getAll(key).filter((each) => each !== value);
+    return h("span", { class: "chip" }, text, button("×", () => page.go({ [key]: rest }), { kind: "bare", "aria-label": `Remove: ${text}` }));
+  });
+}
+
+function words(key, value, features) {
+  if (key in NAMED) return NAMED[key](value);
+  const label = (name) => features.find((feature) => feature.column === name || feature.name === name)?.label ?? title(name);
+  if (key === "reason") return `reason ${label(value)}`;
+  const [, name, end] = key.match(/^feature\.(.+?)(?:\.(min|max))?$/);
+  return `${label(name)} ${{ min: "from", max: "to" }[end] ?? "is"} ${value || "missing"}`;
+}
+
+/** The schema's features: name, column, label, kind, unit. */
+export const featuresOf = (schema) => Object.entries(schema.table_schema?.features ?? {}).map(([name, feature]) =>
+  ({ name, column: column(name), label: feature.label ?? title(name), ...feature }));
+
+const PERCENT = new Set(["min_probability", "max_probability"]);
+
+/** The form of all filters; what is applied goes into the address. */
+export function filterForm(page, { features, plans, priorities }) {
+  const number = (name, more = {}) => h("input", { type: "number", name, min: 0, step: "any", inputmode: "decimal", ...more });
+  const parts = {
+    plan: select([["", "Any"], ...plans.map((plan) => [plan, plan])], "", { name: "plan" }),
+    priority: select([["", "Any"], ...priorities], "", { name: "priority" }),
+    reason: select([["", "Any"], ...features.map((each) => [each.name, each.label])], "", { name: "reason" }),
+    min_probability: number("min_probability", { max: 100 }), max_probability: number("max_probability", { max: 100 }),
+    min_tenure_months: number("min_tenure_months"), max_tenure_months: number("max_tenure_months"),
+    min_monthly_price: number("min_monthly_price"), max_monthly_price: number("max_monthly_price"),
+    low_confidence: select([["", "Any"], ["true", "Unsure only"]], "", { name: "low_confidence" }),
+  };
+  const feature = featureFields(features);
+  parts.priority.addEventListener("change", () => { parts.min_probability.value = parts.priority.value; });
+  for (const [name, input] of Object.entries(parts)) {
+    const value = page.query.get(name);
+    if (value !== null) input.value = PERCENT.has(name) ? String(Math.round(Number(value) * 1000) / 10) : value;
+  }
+  const submit = (event) => {
+    event.preventDefault();
+    page.go({ ...valuesOf(parts), ...feature.values(page.query) });
+  };
+  return h("form", { class: "form", onsubmit: submit },
+    field("Plan", parts.plan), field("Priority", parts.priority), field("Reason among the first three", parts.reason),
+    field("Probability from, %", parts.min_probability), field("Probability to, %", parts.max_probability),
+    field("Tenure from, months", parts.min_tenure_months), field("Tenure to, months", parts.max_tenure_months),
+    field("Price from", parts.min_monthly_price), field("Price to", parts.max_monthly_price),
+    field("Sureness", parts.low_confidence), ...feature.fields,
+    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Apply"), button("Clear all", () => page.go(cleared(page.query)), { kind: "quiet" })));
+}
+
+function valuesOf(parts) {
+  const { priority, ...others } = parts;
+  return Object.fromEntries(Object.entries(others).map(([name, input]) =>
+    [name, input.value === "" || !PERCENT.has(name) ? input.value : Math.round(Number(input.value) * 10) / 1000]));
+}
+
+export const cleared = (query) => Object.fromEntries([...query.keys()].filter(isFilter).map((key) => [key, null]));
+
+/** Fields for any feature: from and to for a number, the value for a category. */
+function featureFields(features) {
+  const which = select([["", "None"], ...features.map((each) => [each.column, each.label])], "", { name: "feature" });
+  const from = h("input", { name: "feature-from" });
+  const to = h("input", { name: "feature-to" });
+  const roots = [field("Any feature", which), field("Feature from, or is", from), field("Feature to", to)];
+  const isNumber = () => features.find((each) => each.column === which.value)?.kind === "number";
+  which.addEventListener("change", () => { to.disabled = !isNumber(); });
+  return {
+    fields: roots,
+    values: () => {
+      if (!which.value) return {};
+      const key = `feature.${which.value}`;
+      return isNumber() ? { [`${key}.min`]: from.value, [`${key}.max`]: to.value } : { [key]: from.value };
+    },
+  };
+}
