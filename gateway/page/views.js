@@ -13,6 +13,7 @@ import { customerView } from "./views/customer.js";
 import { customersView } from "./views/customers.js";
 import { modelView } from "./views/model.js";
 import { overviewView } from "./views/overview.js";
+import { valueView } from "./views/value.js";
 
 /** The side bar, from above; a section is shown once it has a view. */
 export const SECTIONS = [
@@ -31,5 +32,6 @@ export const VIEWS = [
   overviewView,
   customersView,
   customerView,
+  valueView,
   modelView,
 ];
