@@ -11,10 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = ROOT / "docs" / "definitions.md"
-TERMS = ROOT / "gateway" / "page" / "frame" / "terms.js"
+PAGE = ROOT / "gateway" / "page"
+TERMS = PAGE / "frame" / "terms.js"
 HEAD = "// Definitions of figures, made from docs/definitions.md by `python -m tests.e2e.definitions`.\n\n"
 #: As many paragraphs as a reader of a figure takes in.
 PARAGRAPHS = 2
+#: How a module asks for one: help("term", ...), term: "term", block("Title", "term", ...), card's term.
+HELP = r'\b(?:help\(|term: |block\("[^"]+", )"([a-z-]+)"'
 
 
 def definitions() -> dict[str, dict[str, object]]:
@@ -39,9 +42,16 @@ def _plain(markdown: str) -> str:
     return re.sub(r"\s+", " ", unlinked.replace("`", "").replace("*", "")).strip()
 
 
+def asked() -> set[str]:
+    """The terms that a figure of the page offers help on."""
+    modules = (file.read_text(encoding="utf-8") for file in PAGE.rglob("*.js"))
+    return {term for text in modules for term in re.findall(HELP, text)}
+
+
 def module() -> str:
-    """The text of terms.js."""
-    lines = (f"  {json.dumps(name)}: {json.dumps(term, ensure_ascii=False)},\n" for name, term in definitions().items())
+    """The text of terms.js: the terms that the page asks for."""
+    known = {name: term for name, term in definitions().items() if name in asked()}
+    lines = (f"  {json.dumps(name)}: {json.dumps(term, ensure_ascii=False)},\n" for name, term in known.items())
     return f"{HEAD}export const TERMS = {{\n{''.join(lines)}}};\n"
 
 
