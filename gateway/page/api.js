@@ -4,6 +4,7 @@ const CSRF_HEADER = "X-CSRF-TOKEN";
 const ACCESS = "csrf_access_token";
 const REFRESH = "csrf_refresh_token";
 const RENEWAL = "/api/auth/refresh";
+const POLL_MS = 500;
 let renewal = null;
 
 /** A failure that the API told, or that the network made. */
@@ -27,7 +28,28 @@ export const hasSession = () => Boolean(cookie(ACCESS) || cookie(REFRESH));
 
 export const get = (path, options) => call("GET", path, options);
 export const post = (path, body = {}, options = {}) => call("POST", path, { ...options, body });
+export const patch = (path, body) => call("PATCH", path, { body });
 export const remove = (path) => call("DELETE", path);
+
+/** Send a form with a file; `fields` of null or "" are left out. The answer is a result, or a job where it takes longer. */
+export function upload(path, fields, options = {}) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value !== null && value !== "" && value !== false) form.append(name, value);
+  return call("POST", path, { ...options, form });
+}
+
+/** Wait for the end of a job that was answered instead of a result; `tell` is told of each state on the way. */
+export async function result(answer, { tell = () => {}, signal = null } = {}) {
+  let job = answer;
+  while (job?.state && job.kind && !job.finished_at) {
+    tell(job);
+    await new Promise((wake) => setTimeout(wake, POLL_MS));
+    job = await get(`/api/jobs/${job.id}`, { signal });
+  }
+  if (!job?.kind || !job.finished_at) return job;
+  if (job.state === "done") return job.result;
+  throw new ApiError(409, { message: job.error?.message ?? `Job ${job.id} ended as ${job.state}.`, error: { code: job.error?.code ?? "job_ended", details: job.error?.details ?? [] } });
+}
 
 /** What anybody may know of this server, signed in or not. */
 export const health = () => send("GET", "/api/health");
@@ -79,7 +101,7 @@ async function renew(reason, before) {
   await renewal;
 }
 
-async function send(method, path, { body, prefer, signal } = {}) {
+async function send(method, path, { body, form, prefer, signal } = {}) {
   const headers = { Accept: "application/json", ...(method === "GET" ? {} : csrfHeaders(path)) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (prefer) headers.Prefer = prefer;
@@ -87,7 +109,7 @@ async function send(method, path, { body, prefer, signal } = {}) {
   try {
     response = await fetch(path, {
       method, headers, signal, credentials: "same-origin", cache: "no-store",
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: form ?? (body === undefined ? undefined : JSON.stringify(body)),
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -24,7 +24,7 @@ export function lines({ label, series, x, y, marks = [], cut = null, cutText = "
       s("text", { class: "tick y", x: 0, dx: -8, y: down(value) + 4 }, text),
     ]),
     x.ticks.map(([value, text]) => s("text", { class: "tick", x: `${across(value)}%`, y: height - 8 }, text)),
-    s("svg", { x: 0, y: 0, width: "100%", height, viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none" },
+    s("svg", { x: 0, y: 0, width: "100%", height, viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
       series.map((each) => each.low && s("path", { class: `band ${each.kind}`, d: band(each, across, down) })),
       series.map((each) => s("path", { class: `curve ${each.kind}`, d: path(each.points, across, down), "vector-effect": "non-scaling-stroke" }))),
     marks.map((mark) => s("circle", { class: `mark ${mark.kind}`, cx: `${across(mark.x)}%`, cy: down(mark.y), r: 4.5 }, s("title", {}, mark.name))),

@@ -3,7 +3,7 @@
 import { ApiError, get, hasSession, signOut } from "./api.js";
 import { failure, h, loading, show } from "./dom.js";
 import { day } from "./format.js";
-import { makeFrame } from "./frame/frame.js";
+import { makeFrame, maySee } from "./frame/frame.js";
 import { freshnessBar } from "./frame/freshness.js";
 import { workbar } from "./frame/jobs.js";
 import { heading, makePage } from "./frame/page.js";
@@ -50,7 +50,7 @@ function signedIn(user, { isFirst = false } = {}) {
     mayRun: user.role !== "viewer", onSignedOut: mine.expired, onDone: refreshAll, onState: () => mine.opened?.work?.(),
   });
   mine.fresh = freshnessBar({ mayRun: user.role !== "viewer", work: mine.work, onFigures: (figures) => drawFooter(mine.frame.footer, figures) });
-  mine.palette = makePalette({ commands });
+  mine.palette = makePalette({ user, commands });
   mine.frame = makeFrame({
     user, bars: [...mine.work.roots, mine.fresh.root], onSearch: () => mine.palette.open(), onSignOut: leave,
   });
@@ -107,7 +107,7 @@ function drawFooter(footer, { asOf, version, isDemo }) {
 /** Show what the address asks for. A view that was left stays as it was until another is left, for whoever goes back. */
 function route({ isFirst = false } = {}) {
   const { path } = parse();
-  const found = match(VIEWS, path);
+  const found = match(VIEWS.filter((view) => maySee(view, session.user)), path);
   const now = session.opened;
   if (now && found && now.view === found.view && now.path === path) {
     now.hash = window.location.hash;

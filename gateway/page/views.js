@@ -4,16 +4,22 @@
 //     path: "model/live",      // after #/; ":name" stands for a parameter
 //     section: "model",        // the entry of the side bar that it stands under
 //     title: "Live",           // tab, breadcrumb and title of the window; a view without a tab has `tab: false`
+//     roles: ["admin"],        // who may see it; everybody where this is left out
 //     open(page) {             // draws itself and loads by page.load; see frame/page.js
 //       return { root, refresh };   // refresh is called when the address's state or the figures have changed
 //     },
 //   };
 
+import { accountsView } from "./views/accounts.js";
+import { auditView } from "./views/audit.js";
 import { customerView } from "./views/customer.js";
 import { customersView } from "./views/customers.js";
+import { importView } from "./views/import.js";
+import { jobsView } from "./views/jobs.js";
 import { modelView } from "./views/model.js";
 import { overviewView } from "./views/overview.js";
 import { valueView } from "./views/value.js";
+import { versionsView } from "./views/versions.js";
 
 /** The side bar, from above; a section is shown once it has a view. */
 export const SECTIONS = [
@@ -34,4 +40,9 @@ export const VIEWS = [
   customerView,
   valueView,
   modelView,
+  versionsView,
+  importView,
+  jobsView,
+  accountsView,
+  auditView,
 ];

@@ -12,7 +12,6 @@ from tests.e2e.conftest import Visitor
 from tests.stack import Stack
 
 browser = (pytest.mark.browser, pytest.mark.xdist_group("browser"))
-PAGE = definitions.ROOT / "gateway" / "page"
 
 
 def marked(test: Callable[..., None]) -> Callable[..., None]:
@@ -31,15 +30,13 @@ def test_the_definitions_on_the_page_are_those_of_the_docs() -> None:
 
 
 def test_every_figure_that_offers_help_names_a_term_that_is_defined() -> None:
-    asked = {
-        term for file in PAGE.rglob("*.js") for term in re.findall(r'\b(?:help\(|term: )"([a-z-]+)"', file.read_text())
-    }
+    asked = definitions.asked()
     assert asked
     assert asked <= definitions.definitions().keys()
 
 
 def test_the_modules_of_the_page_stay_small_and_write_no_markup() -> None:
-    modules = list(PAGE.rglob("*.js"))
+    modules = list(definitions.PAGE.rglob("*.js"))
     assert {file.name: n for file in modules if (n := len(file.read_text().splitlines())) > 300} == {}
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|\.style\b"
     assert [file.name for file in modules if re.search(markup, file.read_text())] == []

@@ -21,13 +21,16 @@ export function makeFrame({ user, bars, onSearch, onSignOut }) {
     root, main, footer,
     here: (view, title) => {
       side.mark(view);
-      drawTabs(tabs, view);
+      drawTabs(tabs, view, user);
       drawCrumbs(crumbs, view, title);
       document.title = `${title} – RetainStream`;
     },
     closeMenu: () => side.close(),
   };
 }
+
+/** Whether a view is for this account. */
+export const maySee = ({ roles }, user) => !roles || roles.includes(user.role);
 
 const first = (section) => VIEWS.find((view) => view.section === section);
 
@@ -94,8 +97,8 @@ function topBar({ user, crumbs, onSearch, onSignOut }) {
 }
 
 /** Tabs of a section with more than one view. */
-function drawTabs(tabs, view) {
-  const others = VIEWS.filter((other) => view && other.section === view.section && other.tab !== false);
+function drawTabs(tabs, view, user) {
+  const others = VIEWS.filter((other) => view && other.section === view.section && other.tab !== false && maySee(other, user));
   tabs.hidden = others.length < 2;
   show(tabs, others.length > 1 && others.map((other) =>
     h("a", { href: address(other.path), "aria-current": other === view ? "page" : null }, other.title)));

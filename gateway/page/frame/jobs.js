@@ -23,7 +23,7 @@ export function workbar({ mayRun, onDone, onState, onSignedOut }) {
   const watch = workerWatch({ isWorking: () => state.id !== null, onChange: (isAway) => workerChanged(context, isAway) });
   return {
     roots: [away, root],
-    start: (kind) => start(context, kind),
+    start: (kind, body) => start(context, kind, body),
     resume: () => resume(context),
     stop: () => { state.stopped = true; watch.stop(); },
     get isBusy() { return state.id !== null; },
@@ -68,20 +68,20 @@ async function cancelParked(job, line, button) {
   }
 }
 
-async function start(context, kind) {
+async function start(context, kind, given = null) {
   if (context.state.id !== null) return;
   context.state.id = 0;
   context.onState();
   draw(context, { kind, state: "queued", progress: 0, stage: "Asking for a worker" });
   try {
     const { path, body } = KINDS[kind];
-    const answer = await post(path, body, { prefer: "respond-async" });
+    const answer = await post(path, given ?? body, { prefer: "respond-async" });
     // A worker that takes a job is there, whatever was known of it.
     if (context.state.isAway) workerChanged(context, false);
     if (answer.state) await follow(context, answer);
     else finished(context, { kind, state: "done", result: answer });
   } catch (error) {
-    refused(context, error, () => start(context, kind));
+    refused(context, error, () => start(context, kind, given));
   }
 }
 

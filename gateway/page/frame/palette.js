@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { h, show } from "../dom.js";
 import { SECTIONS, VIEWS } from "../views.js";
+import { maySee } from "./frame.js";
 import { address, customerAddress } from "./router.js";
 
 const PAUSE_MS = 180;
@@ -10,7 +11,7 @@ const MOST = 8;
 const HINT = "Type an id, an e-mail, a view or a command. Arrows choose, Enter opens.";
 
 /** The dialog; `commands` answers what can be done now as { title, run }. */
-export function makePalette({ commands }) {
+export function makePalette({ user, commands }) {
   const input = h("input", {
     id: "palette", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", maxlength: 200, "aria-autocomplete": "list",
     "aria-expanded": "true", "aria-controls": "palette-list", placeholder: "Customer, view or command",
@@ -20,7 +21,7 @@ export function makePalette({ commands }) {
   const dialog = h("dialog", { class: "palette", "aria-label": "Search and commands" },
     h("label", { class: "unseen", for: "palette" }, "Search and commands"), input, list, tally);
   const state = { options: [], at: 0, timer: 0, aborter: null };
-  const parts = { dialog, input, list, tally, state, commands };
+  const parts = { dialog, input, list, tally, state, user, commands };
   input.addEventListener("input", () => search(parts));
   input.addEventListener("keydown", (event) => key(parts, event));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
@@ -45,7 +46,7 @@ function open(parts) {
 function search(parts) {
   const { state, input } = parts;
   const words = input.value.trim();
-  const fixed = [...places(), ...parts.commands()].filter(({ title }) => title.toLowerCase().includes(words.toLowerCase()));
+  const fixed = [...places(parts.user), ...parts.commands()].filter(({ title }) => title.toLowerCase().includes(words.toLowerCase()));
   draw(parts, fixed.slice(0, MOST), HINT);
   window.clearTimeout(state.timer);
   state.aborter?.abort();
@@ -70,8 +71,8 @@ async function findCustomers(parts, words, fixed) {
 
 const go = (hash) => { window.location.hash = hash; };
 
-function places() {
-  return VIEWS.filter(({ tab, path }) => tab !== false && !path.includes(":")).map((view) => {
+function places(user) {
+  return VIEWS.filter((view) => view.tab !== false && !view.path.includes(":") && maySee(view, user)).map((view) => {
     const section = SECTIONS.find(({ id }) => id === view.section).title;
     const title = section === view.title ? section : `${section}: ${view.title}`;
     return { kind: "View", title, run: () => go(address(view.path)) };

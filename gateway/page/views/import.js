@@ -1,0 +1,162 @@
+// Importing: a file is dropped, read as it will be read, its schema corrected in place, tried, and then taken in.
+
+import { get, result, upload } from "../api.js";
+import { failure, h, loading, panel, show } from "../dom.js";
+import { count, day, moment } from "../format.js";
+import { empty, heading } from "../frame/page.js";
+import { button, check, field, select, table } from "../parts.js";
+
+const KINDS = { customers: "/api/customers/import", outcomes: "/api/customers/outcomes" };
+const SHOWN_ROWS = 8;
+const SHOWN_REJECTS = 50;
+
+export const importView = {
+  path: "data",
+  section: "data",
+  title: "Import",
+  open(page) {
+    const past = panel("What was imported", { id: "imports", wide: true });
+    const refresh = () => page.load(past.body, () => get("/api/customers/import?limit=20"), drawPast);
+    refresh();
+    const work = page.mayRun ? makeImport(page, refresh).root
+      : h("p", { class: "notice" }, "Importing is for analysts and administrators.");
+    return { root: h("div", { class: "page" }, heading("Import", { note: "CSV or Parquet. Nothing is written before you say so." }), work, past.root), refresh };
+  },
+};
+
+function drawPast({ imports, complete_to: known }) {
+  if (!imports.length) return empty("Nothing was imported yet.");
+  return [
+    h("p", { class: "fine" }, known ? `All ends are known up to ${day(known)}.` : "Up to when ends are known is not known."),
+    table("Imports", ["File", "Facts of", "Rows", "New", "Updated", "Rejected", "When"], imports.map((each) => [
+      each.file_name, day(each.as_of), count(each.rows), count(each.customers_new), count(each.customers_updated),
+      each.rejected && each.job_id ? h("a", { href: `/api/customers/import/${each.job_id}/rejects`, download: "" }, `${count(each.rejected)}, download`) : count(each.rejected),
+      moment(each.created_at)])),
+  ];
+}
+
+function makeImport(page, onDone) {
+  const parts = { page, onDone, file: null, ...fields() };
+  const choose = (file) => { if (file) read(parts, file); };
+  const drop = h("div", { class: "drop" },
+    h("p", {}, h("strong", {}, "Drop a table here"), ", or choose it:"), field("A CSV or Parquet file", parts.input));
+  parts.input.addEventListener("change", () => choose(parts.input.files[0]));
+  for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  for (const name of ["dragleave", "drop"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.remove("over"); });
+  drop.addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
+  const root = h("section", { class: "panel wide", id: "import", "aria-label": "Import a file" },
+    h("div", { class: "form" }, field("It holds", parts.kind)), drop, parts.preview, parts.options, parts.outcome);
+  return { root };
+}
+
+function fields() {
+  return {
+    input: h("input", { type: "file", accept: ".csv,.tsv,.txt,.gz,.parquet" }),
+    kind: select([["customers", "Customers and their facts"], ["outcomes", "Who left, and when (outcomes)"]], "customers"),
+    schema: h("textarea", { class: "code", spellcheck: "false", id: "schema-text" }),
+    asOf: h("input", { type: "date" }),
+    completeTo: h("input", { type: "date" }),
+    keepGood: check("Take the good rows even where others are rejected"),
+    full: check("The file holds every customer of its date"),
+    gone: check("Customers who are not in it have left"),
+    preview: h("div", { class: "panel-body", id: "preview" }),
+    options: h("div", { class: "panel-body" }),
+    outcome: h("div", { class: "panel-body", id: "import-outcome", "aria-live": "polite" }),
+  };
+}
+
+/** Show the file as it will be read, and for customers the schema: the base's own, or one that is proposed. */
+async function read(parts, file) {
+  parts.file = file;
+  show(parts.outcome);
+  show(parts.options);
+  show(parts.preview, loading(5));
+  await guarded(parts, parts.preview, async () => {
+    const preview = await result(await upload("/api/customers/import/preview", { file }));
+    show(parts.preview, ...drawPreview(preview));
+    if (parts.kind.value === "customers") await proposal(parts, file);
+    show(parts.options, ...drawOptions(parts));
+  });
+}
+
+function drawPreview({ columns, rows, encoding, delimiter, notes }) {
+  return [
+    h("h3", {}, "As it is read"),
+    h("p", { class: "fine" }, [encoding, delimiter && `separated by “${delimiter === "\t" ? "tab" : delimiter}”`, `${columns.length} columns`].filter(Boolean).join(", "), ". ", notes.join(" ")),
+    table("The first rows of the file", columns, rows.slice(0, SHOWN_ROWS).map((row) => row.map((cell) => cell ?? "–"))),
+  ];
+}
+
+async function proposal(parts, file) {
+  const schema = await get("/api/schema");
+  parts.isFirst = schema.name === null;
+  parts.notes = [];
+  if (!parts.isFirst) return;
+  const found = await result(await upload("/api/customers/import/schema", { file }));
+  parts.schema.value = found.toml;
+  parts.notes = found.notes;
+}
+
+function drawOptions(parts) {
+  const isCustomers = parts.kind.value === "customers";
+  return [
+    isCustomers && parts.isFirst && h("div", {},
+      h("h3", {}, "What the columns mean"),
+      h("ul", { class: "notes" }, parts.notes.map((note) => h("li", { class: "fine" }, note))),
+      field("The proposed schema: correct roles, kinds, labels and units here", parts.schema, { wide: true, hint: "docs/schema.md says what each key means." })),
+    isCustomers && !parts.isFirst && h("p", { class: "fine" }, "The columns mean what the schema of this base says."),
+    h("div", { class: "form" },
+      isCustomers && field("Date of the facts, if the file has none", parts.asOf),
+      field("All ends are known up to", parts.completeTo),
+      parts.keepGood.root, isCustomers && parts.full.root, isCustomers && parts.gone.root),
+    h("div", { class: "choices" },
+      button("Try it: write nothing", (event) => send(parts, true, event.target), { kind: "quiet", id: "dry-run" }),
+      button("Import", (event) => send(parts, false, event.target), { kind: "main", id: "do-import" })),
+  ];
+}
+
+async function send(parts, isDry, trigger) {
+  const isCustomers = parts.kind.value === "customers";
+  const given = {
+    file: parts.file, dry_run: isDry ? "true" : null, keep_good: parts.keepGood.input.checked ? "true" : null, ends_complete_to: parts.completeTo.value,
+    ...(isCustomers ? {
+      schema: parts.isFirst ? parts.schema.value : null, as_of: parts.asOf.value,
+      full_snapshot: parts.full.input.checked ? "true" : null, absent_are_gone: parts.gone.input.checked ? "true" : null,
+    } : {}),
+  };
+  trigger.disabled = true;
+  show(parts.outcome, h("p", { class: "note" }, isDry ? "Checking …" : "Importing …"));
+  await guarded(parts, parts.outcome, async () => {
+    const tell = (job) => show(parts.outcome, h("p", { class: "note" }, `${job.stage ?? "Waiting for the worker"} (${Math.round((job.progress ?? 0) * 100)} %)`));
+    const done = await result(await upload(KINDS[parts.kind.value], given), { tell });
+    show(parts.outcome, ...drawOutcome(done, isDry));
+    if (!isDry) { parts.onDone(); parts.page.refreshAll(); }
+  });
+  trigger.disabled = false;
+}
+
+async function guarded(parts, place, work) {
+  try {
+    await parts.page.busy(work());
+  } catch (error) {
+    if (error.isSignedOut) return parts.page.expired();
+    if (!error.code) throw error;
+    show(place, failure(error), error.details.length > 0 && h("ul", {}, error.details.slice(0, SHOWN_REJECTS).map((detail) =>
+      h("li", { class: "fine" }, [detail.row && `row ${detail.row}`, detail.field, detail.message].filter(Boolean).join(": ")))));
+  }
+}
+
+function drawOutcome(done, isDry) {
+  const counts = "customers_new" in done
+    ? `${count(done.customers_new)} new customers, ${count(done.customers_updated)} updated, ${count(done.customers_unchanged)} unchanged`
+    : `${count(done.ended)} ends, ${count(done.announced)} announced`;
+  return [
+    h("div", { class: `notice ${done.rejected ? "" : "good"}` },
+      h("p", {}, h("strong", {}, isDry ? "Tried, nothing written: " : "Imported: "), `${count(done.accepted)} of ${count(done.total)} rows; ${counts}.`),
+      done.notes.map((note) => h("p", { class: "fine" }, note))),
+    done.rejected > 0 && h("h3", {}, `${count(done.rejected)} rows rejected`),
+    done.rejected > 0 && table("Rejected rows", ["Row", "Field", "Value", "Why"], done.rejects.slice(0, SHOWN_REJECTS).map((each) =>
+      [String(each.row ?? "–"), each.field ?? "–", String(each.value ?? "–"), each.message])),
+    done.rejects_file && h("p", {}, h("a", { href: done.rejects_file, download: "" }, "Download the rejected rows, correct them and import them again")),
+  ].filter(Boolean);
+}
