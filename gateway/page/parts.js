@@ -40,7 +40,7 @@ export function select(options, value, attributes = {}) {
 /** A table; `heads` are texts, or { text, numeric }; cells may be nodes. The first cell of a row heads it. */
 export function table(caption, heads, rows, { kind = "plain" } = {}) {
   const shown = heads.map((head) => (typeof head === "string" ? { text: head } : head));
-  return h("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption },
+  return h("div", { class: "scrolls", tabindex: 0, role: "group", "aria-label": caption },
     h("table", { class: kind },
       h("caption", { class: "unseen" }, caption),
       h("thead", {}, h("tr", {}, shown.map((head) => h("th", { scope: "col", class: head.numeric ? "numeric" : null }, head.text || h("span", { class: "unseen" }, head.unseen ?? "Actions"))))),

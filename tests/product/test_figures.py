@@ -268,7 +268,7 @@ def test_the_steps_are_what_each_cut_catches(stack: Stack) -> None:
         assert step["customers"] == alone["customers"]
         assert step["expected_leavers"] == pytest.approx(alone["expected_leavers"], abs=1e-6)
     metrics = api.data("/api/dashboard/metrics")["predictedChurners"]
-    assert steps[-1]["revenue_at_risk"] == pytest.approx(metrics["revenue_at_risk"], abs=1e-6)
+    assert steps[-1]["revenue_at_risk"] == pytest.approx(metrics["revenue_at_risk"], abs=0.005)
 
 
 def test_a_sample_refreshes_and_never_shrinks_what_is_shown(stack: Stack) -> None:

@@ -37,9 +37,9 @@ const first = (section) => VIEWS.find((view) => view.section === section);
 function sideBar() {
   const links = SECTIONS.filter(({ id }) => first(id)).map(({ id, title }) =>
     h("a", { href: address(first(id).path), "data-section": id }, icon(id), title));
-  const nav = h("nav", { class: "side-nav", id: "sections", "aria-label": "Sections" }, links);
+  const nav = h("div", { class: "side-nav", id: "sections" }, links);
   const menu = h("button", { type: "button", class: "quiet small menu", "aria-expanded": "false", "aria-controls": "sections" }, "Menu");
-  const root = h("div", { class: "side" },
+  const root = h("nav", { class: "side", "aria-label": "Sections" },
     h("a", { class: "brand", href: "#/", "aria-label": "RetainStream, overview" },
       h("img", { src: "/page/favicon.svg", alt: "", width: 26, height: 26 }), h("span", {}, "RetainStream")),
     menu, nav);
@@ -109,6 +109,6 @@ function drawCrumbs(crumbs, view, title) {
   const start = section && first(section.id);
   const isStart = start === view;
   show(crumbs, h("ol", {},
-    section && !isStart && h("li", {}, h("a", { href: address(start.path), "data-crumb": section.id }, section.title)),
+    section && (isStart ? title !== section.title && h("li", {}, section.title) : h("li", {}, h("a", { href: address(start.path), "data-crumb": section.id }, section.title))),
     h("li", { "aria-current": "page" }, title)));
 }

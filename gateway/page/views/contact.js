@@ -40,7 +40,7 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
   if (!steps?.length) return [h("p", { class: "empty" }, "Nobody is scored yet: with the first scores this says what contacting the likeliest leavers comes to.")];
   const total = steps[steps.length - 1];
   const figures = h("div", { class: "panel-body", "aria-live": "polite" });
-  const slider = h("input", { type: "range", min: 0, max: 1000, step: 1, "aria-label": "People contacted, from the highest score down" });
+  const slider = h("input", { type: "range", min: 0, max: 1000, step: 1 });
   const inputs = numbers();
   const chart = h("div", {});
   const state = { people: 0 };
@@ -61,7 +61,7 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
   const start = Number(page.query.get("top")) || Math.round(all * 0.05);
   for (const name of Object.keys(DEFAULTS)) inputs[name].value = page.query.get(name) ?? DEFAULTS[name];
   set(start, { store: false });
-  return [ranks(all, set, { steps, threshold }), h("div", { class: "slider" }, slider),
+  return [ranks(all, set, { steps, threshold }), h("div", { class: "slider" }, field("People contacted, from the highest score down", slider)),
     h("div", { class: "form" },
       field("People", inputs.people), field("or a cut, in %", inputs.cut), field("or a budget", inputs.budget),
       field("Leavers who would stay, %", inputs.stay), field("Worth of one who stays", inputs.worth), field("Cost of an accepted offer", inputs.offer), field("Cost of a contact", inputs.contact)),

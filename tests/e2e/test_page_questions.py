@@ -1,0 +1,244 @@
+"""The questions of a retention analyst, each asked on the page as a person would: few clicks, and an address to send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Visitor
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def number(text: str) -> float:
+    return float("".join(c for c in text.replace("−", "-") if c in "0123456789.-"))
+
+
+def first_customer(visitor: Visitor) -> str:
+    return str(visitor.stack.analyst().data("/api/customers?limit=1")["customers"][0]["user_id"])
+
+
+def test_who_is_about_to_leave_and_why(visitor: Visitor) -> None:
+    visitor.sign_in()
+    said = visitor.stack.analyst().data("/api/customers?limit=1")["customers"][0]
+    row = visitor.texts("#top tbody tr")[0]
+    assert row.startswith(said["user_id"])
+    assert said["reasons"][0]["text"] in row
+    visitor.page.click(f"#top >> text={said['user_id']}")
+    visitor.page.wait_for_selector(".waterfall")
+    assert len(visitor.texts(".waterfall tbody tr")) == len(said["reasons"]) + 3
+
+
+def test_revenue_and_value_at_risk_by_plan(visitor: Visitor) -> None:
+    visitor.sign_in()
+    visitor.page.click("#at-risk >> text=By plan")
+    visitor.ready()
+    said = visitor.stack.analyst().data("/api/dashboard/value")
+    rows = visitor.texts("#value-plans tbody tr")
+    assert [row.split("\t")[0].strip() for row in rows] == [each["plan"] for each in said["by_plan"]]
+    assert abs(number(visitor.text("[data-figure=value-at-risk]")) - said["total"]["value_at_risk"]) <= 0.51
+    visitor.page.fill("#value-terms input[name=margin]", "50")
+    visitor.page.click("#value-terms button[type=submit]")
+    visitor.until("document.querySelector('#value-total').textContent.includes('margin 50 %')")
+    assert "margin=0.5" in visitor.page.url
+    half = visitor.stack.analyst().data("/api/dashboard/value?margin=0.5")["total"]["value_at_risk"]
+    assert abs(number(visitor.text("[data-figure=value-at-risk]")) - half) <= 0.51
+
+
+def test_whose_risk_is_new(visitor: Visitor) -> None:
+    visitor.sign_in()
+    said = visitor.stack.analyst().data("/api/customers/movers?direction=up&limit=10")
+    assert visitor.texts("#movers tbody th") == [each["user_id"] for each in said["customers"]]
+
+
+def test_what_contacting_the_top_n_costs_catches_and_would_earn(visitor: Visitor) -> None:
+    visitor.sign_in()
+    api = visitor.stack.analyst()
+    found = api.data("/api/dashboard/threshold?steps=true")
+    step = found["steps"][len(found["steps"]) // 3]
+    visitor.page.fill("#contact input[type=number] >> nth=0", str(step["customers"]))
+    visitor.until(f"document.querySelector('[data-figure=people]').textContent === '{step['customers']}'")
+    leavers, people = step["expected_leavers"], step["customers"]
+    assert number(visitor.text("[data-figure=leavers]")) == pytest.approx(leavers, abs=0.051)
+    assert number(visitor.text("[data-figure=false-alarms]")) == pytest.approx(people - leavers, abs=0.051)
+    assert number(visitor.text("[data-figure=precision]")) == pytest.approx(100 * leavers / people, abs=0.051)
+    cost = people + (people - leavers + 0.3 * leavers) * 10
+    assert number(visitor.text("[data-figure=cost]")) == pytest.approx(cost, abs=0.51)
+    assert number(visitor.text("[data-figure=profit]")) == pytest.approx(0.3 * leavers * 200 - cost, abs=0.51)
+    assert "Assumed, not measured: 30 % of the leavers" in visitor.text("#assumption")
+    assert f"top={people}" in visitor.page.url
+    visitor.page.reload()
+    visitor.ready()
+    assert visitor.text("[data-figure=people]") == str(people)
+
+
+def test_a_budget_a_cut_and_a_rank_choose_people_too(visitor: Visitor) -> None:
+    visitor.sign_in()
+    everybody = visitor.stack.analyst().data("/api/dashboard/threshold")["all_customers"]
+    visitor.page.click("#contact >> text=Top 20 %")
+    assert number(visitor.text("[data-figure=people]")) == pytest.approx(everybody * 0.2, abs=1)
+    visitor.page.fill("#contact input[type=number] >> nth=1", "50")
+    above = visitor.stack.analyst().data("/api/dashboard/threshold?cut=0.5")["customers"]
+    assert number(visitor.text("[data-figure=people]")) == above
+    visitor.page.fill("#contact input[type=number] >> nth=2", "300")
+    assert number(visitor.text("[data-figure=cost]")) <= 300
+    visitor.page.focus("#contact input[type=range]")
+    before = visitor.text("[data-figure=people]")
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.page.keyboard.press("ArrowRight")
+    assert visitor.text("[data-figure=people]") != before
+
+
+def test_a_customers_history_and_the_list_around_it(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers")
+    ids = visitor.texts("table.list tbody th")
+    visitor.page.click(f"table.list >> text={ids[1]}")
+    visitor.page.wait_for_selector("#score-history svg.lines")
+    said = visitor.stack.analyst().data(f"/api/customers/{ids[1]}/history?limit=100")
+    assert visitor.page.locator("#score-history circle.mark").count() == len(said["scores"])
+    assert visitor.page.locator("#fact-history tbody tr").count() == len(said["facts"])
+    visitor.page.click(".between >> text=Next")
+    visitor.until(f"document.querySelector('h1').textContent === '{ids[2]}'")
+    visitor.page.click(".between >> text=Previous")
+    visitor.until(f"document.querySelector('h1').textContent === '{ids[1]}'")
+
+
+def test_what_if_is_the_models_answer_and_said_to_be_an_estimate(visitor: Visitor) -> None:
+    user_id = first_customer(visitor)
+    visitor.sign_in(at=f"/#/customers/{user_id}")
+    slider = visitor.page.locator("#what-if input[name=last_login_days]")
+    slider.focus()
+    visitor.page.keyboard.press("Home")
+    visitor.page.wait_for_selector("[data-figure=what-if]")
+    body = {"customer_id": user_id, "changes": {"last_login_days": 0}}
+    said = visitor.stack.analyst().post("/api/predictions/what-if", body).json()["data"]
+    assert number(visitor.text("[data-figure=what-if]")) == pytest.approx(said["score_if_changed"] * 100, abs=0.051)
+    assert said["note"] in visitor.text("#what-if-answer")
+
+
+def test_the_list_for_the_campaign_tool_is_what_is_filtered_and_whole(visitor: Visitor) -> None:
+    """Customers of a plan with a reason, in the order of their revenue, as a file and as an address."""
+    visitor.sign_in(at="/#/customers")
+    visitor.page.click("#filters > summary")
+    visitor.page.select_option("#filters select[name=plan]", "Standard")
+    visitor.page.select_option("#filters select[name=reason]", "last_login_days")
+    visitor.page.click("#filters button[type=submit]")
+    visitor.until("document.querySelectorAll('.chip').length === 2")
+    visitor.page.click("table.list >> text=Revenue at risk")
+    visitor.until("document.querySelector('[aria-sort=descending]')?.textContent.startsWith('Revenue')")
+    visitor.ready()
+    query = "plan=Standard&reason=last_login_days"
+    assert query in visitor.page.url and "sort=-revenue_at_risk" in visitor.page.url
+    said = visitor.stack.analyst().data(f"/api/customers?{query}&sort=-revenue_at_risk&limit=50")
+    assert visitor.texts("table.list tbody th") == [each["user_id"] for each in said["customers"]]
+    with visitor.page.expect_download() as download:
+        visitor.page.click("#export")
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert len(lines) - 1 == said["total"]
+    visitor.page.click(".chip button >> nth=0")
+    visitor.until("document.querySelectorAll('.chip').length === 1")
+    visitor.page.go_back()
+    visitor.until("document.querySelectorAll('.chip').length === 2")
+
+
+def test_columns_are_chosen_and_stay_in_the_address(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers?cols=plan,price")
+    assert visitor.texts("table.list thead th") == ["Customer", "Plan", "Price"]
+
+
+def test_is_the_model_still_good_and_which_is_live(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/model?share=20")
+    live = visitor.stack.analyst().data("/api/model/status")["version"]
+    assert f"Model {live}" in visitor.text("#model")
+    report = visitor.stack.analyst().data(f"/api/model/versions/{live}")["report"]
+    cells = [number(text) for text in visitor.texts("#matrix dd")]
+    assert sum(cells) == pytest.approx(report["test"]["n"], abs=2)
+    assert cells[0] + cells[2] == pytest.approx(report["test"]["positives"], abs=1)
+    for name in visitor.texts("#curves .choices button"):
+        visitor.page.click(f"#curves .choices >> text={name}")
+        assert visitor.page.locator("#curves svg.lines").count() == 1
+    visitor.page.click(".tabs >> text=Versions")
+    visitor.ready()
+    assert "live" in visitor.texts("#versions tbody tr")[0]
+
+
+def test_what_runs_what_failed_and_what_it_rejected(visitor: Visitor, tmp_path: Path) -> None:
+    """A file with a bad row is dropped, read, tried and refused by row; the job stands in the list."""
+    visitor.sign_in(at="/#/data")
+    bad = tmp_path / "left.csv"
+    bad.write_text("user_id,ended_at\nusr_331092,not a day\n", encoding="utf-8")
+    visitor.page.select_option("#import select", "outcomes")
+    visitor.page.set_input_files("#import input[type=file]", bad)
+    visitor.page.wait_for_selector("#preview table")
+    assert "usr_331092" in visitor.text("#preview")
+    visitor.page.click("#dry-run")
+    visitor.page.wait_for_selector("#import-outcome .notice")
+    assert "not a day" in visitor.text("#import-outcome")
+    visitor.page.click(".tabs >> text=Jobs")
+    visitor.ready()
+    assert any("Import of outcomes" in text for text in visitor.texts("#jobs tbody th"))
+
+
+def test_a_first_import_proposes_what_the_columns_mean_and_leads_to_customers(
+    visit: Callable[..., Visitor], new_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    fresh = new_stack(empty=True).start()
+    table = tmp_path / "shop.csv"
+    rows = "".join(
+        f"c{k},{'Basic' if k % 2 else 'Full'},{k % 9}.5,{k % 5},{'yes' if k % 7 == 0 else 'no'}\n" for k in range(60)
+    )
+    table.write_text(f"customer_id,plan,price,visits,churned\n{rows}", encoding="utf-8")
+    visitor = visit(fresh).sign_in_as("analyst")
+    visitor.page.click("#first-steps >> text=drop it under Data")
+    visitor.ready()
+    visitor.page.set_input_files("#import input[type=file]", table)
+    visitor.page.wait_for_selector("#schema-text")
+    assert 'label = "churned"' in visitor.page.input_value("#schema-text")
+    visitor.page.click("#dry-run")
+    visitor.page.wait_for_selector("#import-outcome >> text=Tried, nothing written")
+    visitor.page.click("#do-import")
+    visitor.page.wait_for_selector("#import-outcome >> text=60 new customers")
+    assert fresh.value("SELECT count(*) FROM customers") == 60
+
+
+def test_an_administrator_keeps_accounts_keys_and_what_is_live(visitor: Visitor) -> None:
+    visitor.sign_in_as("admin").go("people")
+    visitor.page.click("text=Make an account")
+    form = visitor.page.locator("#accounts-list form")
+    for label, text in (("Name", "Ivy"), ("E-mail", "ivy@example.com"), ("First password", "plum tractor evening")):
+        form.get_by_label(label, exact=True).fill(text)
+    form.get_by_text("Make the account").click()
+    visitor.page.wait_for_selector("#accounts-list >> text=ivy@example.com")
+    visitor.page.locator("#keys form").get_by_label("What for").fill("nightly")
+    visitor.page.click("text=Make the key")
+    visitor.page.wait_for_selector("#new-key code")
+    assert visitor.text("#new-key code").startswith("rs_")
+    visitor.go("people/audit")
+    assert any("key." in text for text in visitor.texts("#audit tbody tr"))
+
+
+def test_an_analyst_does_not_see_what_only_administrators_may(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/people/audit")
+    assert visitor.text("h1") == "No such page"
+    visitor.go("people")
+    assert visitor.page.is_hidden("#accounts-list")
+    visitor.go("model/versions")
+    assert visitor.page.locator("#versions button").count() == 0
+
+
+def test_when_the_service_is_away_and_back_the_page_goes_on(
+    visit: Callable[..., Visitor], new_stack: Callable[..., Stack]
+) -> None:
+    apart = new_stack().start()
+    visitor = visit(apart).sign_in(at="/#/customers/usr_331092")
+    visitor.allow("503")
+    apart.stop("ml")
+    visitor.page.locator("#what-if input[type=range]").first.focus()
+    visitor.page.keyboard.press("End")
+    visitor.page.wait_for_selector("#what-if-answer [role=alert]")
+    apart.start("ml")
+    visitor.page.click("#what-if-answer >> text=Try again")
+    visitor.page.wait_for_selector("[data-figure=what-if]")
