@@ -18,13 +18,12 @@ export const accountsView = {
     const people = panel("Accounts", { id: "accounts-list", wide: true });
     const keys = panel("API keys", { id: "keys", wide: true, note: "For machines. A key is shown once, when it is made." });
     const own = panel("Your password", { id: "password-panel", wide: true, note: "A new password ends every other session and every key of yours." });
-    people.root.hidden = !page.isAdmin;
     const loadPeople = () => page.isAdmin && page.load(people.body, () => get("/api/users?limit=100"), (found) => drawPeople(page, found, { problem, refresh }));
     const loadKeys = () => page.load(keys.body, () => get("/api/auth/keys?limit=100"), (found) => drawKeys(page, found, { problem, refresh: loadKeys }));
     const refresh = () => { loadPeople(); loadKeys(); };
     show(own.body, passwordForm(own.body));
     refresh();
-    return { root: h("div", { class: "page" }, heading("People", { note: `You are ${page.user.name}, ${page.user.role}.` }), problem, people.root, keys.root, own.root), refresh };
+    return { root: h("div", { class: "page" }, heading("People", { note: `You are ${page.user.name}, ${page.user.role}.` }), problem, page.isAdmin && people.root, keys.root, own.root), refresh };
   },
 };
 

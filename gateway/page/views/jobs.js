@@ -8,7 +8,7 @@ import { act, button, field, select, table } from "../parts.js";
 
 const POLL_MS = 2_000;
 const STATES = [["", "Any state"], ["queued", "Waiting"], ["running", "Running"], ["done", "Done"], ["failed", "Failed"], ["cancelled", "Cancelled"]];
-const NAMES = { train: "Training", score: "Scoring", import: "Import", import_outcomes: "Import of outcomes", demo: "Making the demo", preview: "Preview", propose_schema: "Proposal of a schema", export: "Export", backtest: "Backtest" };
+const NAMES = { train: "Training", score: "Scoring", import: "Import", "import-outcomes": "Import of outcomes", demo: "Making the demo", preview: "Preview", "propose-schema": "Proposal of a schema", export: "Export", backtest: "Backtest" };
 
 export const jobsView = {
   path: "data/jobs",

@@ -21,9 +21,8 @@ export const versionsView = {
       page.load(timeline.body, () => get("/api/model/timeline"), drawTimeline);
       if (page.mayRun && !training.body.querySelector("form")) page.load(training.body, () => get("/api/schema"), (schema) => drawTraining(page, schema));
     };
-    training.root.hidden = !page.mayRun;
     refresh();
-    return { root: h("div", { class: "page" }, heading("Versions"), versions.root, change, training.root, timeline.root), refresh };
+    return { root: h("div", { class: "page" }, heading("Versions"), versions.root, change, page.mayRun && training.root, timeline.root), refresh };
   },
 };
 

@@ -52,6 +52,7 @@ async function askModel(page, customer, changes, { answer, state }) {
   state.turn += 1;
   const turn = state.turn;
   if (!Object.keys(changes).length) return show(answer, h("p", { class: "note" }, `Now ${percent(customer.churn_probability)}.`));
+  if (answer.querySelector("[role=alert]")) show(answer, h("p", { class: "note" }, "Asking the model …"));
   try {
     const found = await post("/api/predictions/what-if", { customer_id: customer.user_id, changes });
     if (turn !== state.turn) return null;
