@@ -72,7 +72,7 @@ class SegmentOut(BaseModel):
     updated_at: str
 
 
-class Segments(BaseModel):
+class SavedSegments(BaseModel):
     """Own and shared segments, in the order they were made."""
 
     segments: list[SegmentOut]
@@ -104,7 +104,7 @@ def _schema() -> Schema | None:
     return present.schema if present else None
 
 
-@bp.get("", summary="Own and shared segments", responses=answers(Segments))
+@bp.get("", summary="Own and shared segments", responses=answers(SavedSegments))
 def list_segments(query: SegmentsQuery) -> Response:
     """In the order they were made."""
     me = current_user().id
@@ -112,7 +112,7 @@ def list_segments(query: SegmentsQuery) -> Response:
         found = queries.page(connection, me, limit=query.limit + 1, after_id=int(query.after or 0))
     shown, schema = found[: query.limit], _schema()
     more = str(shown[-1].id) if len(found) > query.limit else None
-    return ok(Segments(segments=[_out(row, me, schema) for row in shown], next=more))
+    return ok(SavedSegments(segments=[_out(row, me, schema) for row in shown], next=more))
 
 
 @bp.post("", summary="Save a segment", responses=answers(SegmentOut, status=201, also=(409,)))
