@@ -239,13 +239,14 @@ class Predictor:
         folds = self._folds(len(matrix.values), row_keys)
         margin, probability, without_level = np.empty(len(folds)), np.empty(len(folds)), np.empty(len(folds))
         level = levels(self.time_of_year, as_of, len(folds))
+        has_level = level.any()
         points = Points.empty(len(folds), min(n_reasons, len(self.schema.features)))
         base = self.base_probability
         for block in self.trees.contributions(matrix.values, folds):
             margin[block.rows] = block.margin
             without_level[block.rows] = block_probability = self.calibration(block.margin)
             probability[block.rows] = (
-                self.calibration(block.margin, level[block.rows]) if level.any() else block_probability
+                self.calibration(block.margin, level[block.rows]) if has_level else block_probability
             )
             reasons = to_points(
                 self.calibration,

@@ -187,6 +187,8 @@ def test_arrow_answers_carry_the_documented_columns(call: Caller, undated: Snaps
         "threshold",
         "base_probability",
         "base_margin",
+        "level",
+        "no_level_because",
         "unknown_values",
         "leaver_values",
     }
