@@ -93,7 +93,23 @@ def choose(snapshot: Snapshot, split: Split, sibling: ChurnModel, progress: Prog
     if dates < MIN_DATES:
         why = f"windows and levels are tried from {MIN_DATES} dates on, and there are {dates}"
         return Choice(Way(), RollingChoice(lag_days=lag_days(snapshot), candidates=[], chosen=ALL, why=why))
-    origins = roll(snapshot, split.training, sibling, progress, windows=WINDOWS)
+    return choose_among(snapshot, split, sibling, roll(snapshot, split.training, sibling, progress, windows=WINDOWS))
+
+
+def choose_among(snapshot: Snapshot, split: Split, sibling: ChurnModel, origins: list[Origin]) -> Choice:
+    """Choose the window and the level by what models of the past say of the rows of origins.
+
+    Parameters
+    ----------
+    snapshot, split, sibling
+        As in `choose`.
+    origins : list of Origin
+        Among the training rows.
+
+    Returns
+    -------
+    choice : Choice
+    """
     losses = _losses(snapshot, split, sibling, origins)
     candidates = [_judged(way, losses) for way in losses]
     better = [each for each in candidates if each.interval is not None and each.interval[1] < 0]
