@@ -31,7 +31,7 @@ class CustomerQuery(Query):
     contact: float = Field(CampaignCosts.contact, ge=0, le=1e9, description="Cost of a contact")
 
 
-class ValueOut(BaseModel):
+class CustomerValue(BaseModel):
     """The worth of one customer, and what it assumes; amounts that are null have a reason."""
 
     monthly_price: float | None
@@ -59,7 +59,7 @@ class CustomerOutlook(Outlook):
     churn_probability: float = Field(
         description="The first horizon's: it differs from the stored score's where model or facts are newer"
     )
-    value: ValueOut
+    value: CustomerValue
 
 
 def outlook_of(user_id: str, row: Mapping[str, Any], query: CustomerQuery) -> CustomerOutlook:
@@ -85,7 +85,7 @@ def outlook_of(user_id: str, row: Mapping[str, Any], query: CustomerQuery) -> Cu
     terms, price = Terms(query.margin, query.discount, query.months), row["monthly_price"]
     costs = {"offer": query.offer, "contact": query.contact}
     found = customer_value.value_of(prediction.outlook, price, lifetimes, terms, **costs)
-    value = ValueOut(
+    value = CustomerValue(
         monthly_price=price,
         currency=row["currency"],
         **{name: None if amount is None else round(amount, 2) for name, amount in found.amounts().items()},
