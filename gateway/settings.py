@@ -121,7 +121,14 @@ class Settings(AutomationSettings):
     )
     model_version: Version = Field("2.4.1", validation_alias="MODEL_VERSION", description="Version of the first model.")
     target_auc: float = Field(
-        0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC that the model status compares with."
+        0.87, ge=0.5, le=1, validation_alias="TARGET_AUC", description="AUC shown as the target beside the model's."
+    )
+    alert_auc: float | None = Field(
+        None,
+        ge=0.5,
+        le=1,
+        validation_alias="ALERT_AUC",
+        description="Live AUC below which the model is degraded; unset: only what training promised counts.",
     )
     allow_missing: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

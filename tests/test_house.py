@@ -302,6 +302,7 @@ LAZY = {
     ("gateway.services.kinds", "gateway.services.importing.preview"),
     ("gateway.services.kinds", "gateway.services.importing.publish_import"),
     ("gateway.services.kinds", "gateway.services.models.training"),
+    ("gateway.services.kinds", "gateway.services.monitoring.drifting"),
     ("gateway.services.kinds", "gateway.services.scoring.scoring_run"),
     ("gateway.cli.data", "shared.proposal.schema_inference"),
     ("gateway.cli.trial.choices", "shared.proposal.schema_inference"),

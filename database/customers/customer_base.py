@@ -239,6 +239,7 @@ def forget(connection: Connection, schema: Schema) -> None:
         tables.present_changes,
         tables.score_bins,
         tables.outcome_bins,
+        tables.drift_reports,
         tables.measured_runs,
         tables.ledger,
         tables.scoring_runs,

@@ -191,6 +191,12 @@ def outcomes_at(connection: Connection, as_of: str, among: Any = None) -> dict[i
     return {row[0]: _left(row[1], row[2], horizon_end) for row in connection.execute(query)}
 
 
+def members_at(as_of: str) -> Select[Any]:
+    """Select (customer_id, 0) of the customers who have an outcome of a date once it matures, by customer."""
+    query = select(s.c.customer_id, literal(0)).where(*_active(as_of))
+    return query.distinct().order_by(s.c.customer_id)
+
+
 def ended_within_horizon(as_of: str) -> Select[Any]:
     """Select the customers with a subscription that ends within 30 days after a date."""
     return select(s.c.customer_id).where(s.c.ended_at > as_of, s.c.ended_at <= days_later(as_of, HORIZON_DAYS))

@@ -32,6 +32,7 @@ class Model:
     version: str
     state: str
     schema_checksum: str
+    trained_on: str
     created_at: str
     decision: str | None
     report: Mapping[str, Any] | None
@@ -59,6 +60,7 @@ def _model(row: AnyRow) -> Model:
         version=row.version,
         state=row.state,
         schema_checksum=row.schema_checksum,
+        trained_on=row.trained_on,
         created_at=row.created_at,
         decision=row.decision,
         report=json.loads(row.report_json) if row.report_json else None,

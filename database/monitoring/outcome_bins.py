@@ -5,11 +5,11 @@ Law: only the newest outcome of a prediction counts, and a prediction without on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, literal, select
+from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, literal, select, update
 
 from database.customers.customer_base import column_names, snapshots_table
 from database.engine.bulk_insert import AnyRow, insert_rows
@@ -47,6 +47,7 @@ class Run:
     is_counted: int
     without_outcome: int | None
     threshold: float | None
+    log_evidence: float | None
 
 
 class Bin(NamedTuple):
@@ -68,7 +69,7 @@ def finished_runs(connection: Connection) -> list[Run]:
             runs.c.id, runs.c.kind, runs.c.as_of, m.c.version, m.c.trained_on, runs.c.customers,
             expected.scalar_subquery().label("expected"), measured.c.stage,
             func.coalesce(measured.c.is_counted, 0).label("is_counted"), measured.c.without_outcome,
-            measured.c.threshold,
+            measured.c.threshold, measured.c.log_evidence,
         )
         .join_from(runs, m, m.c.id == runs.c.model_id)
         .outerjoin(measured, measured.c.run_id == runs.c.id)
@@ -122,6 +123,13 @@ def store(connection: Connection, run_id: int, values: dict[str, Any], rows: Seq
     connection.execute(delete(bins).where(bins.c.run_id == run_id))
     connection.execute(insert(measured).values(run_id=run_id, **values))
     insert_rows(connection, bins, BIN_COLUMNS, [(run_id, *row) for row in rows])
+
+
+def store_evidence(connection: Connection, evidence: Mapping[int, float]) -> None:
+    """Replace the log of the evidence for a shift of the level: of these runs, and of no other."""
+    connection.execute(update(measured).values(log_evidence=None).where(measured.c.log_evidence.is_not(None)))
+    for run_id, value in evidence.items():
+        connection.execute(update(measured).values(log_evidence=value).where(measured.c.run_id == run_id))
 
 
 def total_bins(connection: Connection, run_ids: Collection[int]) -> dict[int, list[Bin]]:

@@ -1,4 +1,4 @@
-"""The tables of live performance: which runs were measured, and their predictions beside their outcomes, in bins.
+"""The tables of monitoring: runs beside their outcomes, in bins, and how runs differ from training rows.
 
 Law: bins hold counts and sums only; those of several runs, or of a run's segments, add up.
 """
@@ -20,6 +20,8 @@ measured_runs = Table(
     # Predictions that have no outcome although the run's date has matured.
     Column("without_outcome", Integer, nullable=False),
     Column("threshold", Float, nullable=False),
+    # Log of the evidence for a shift of the level after this run (docs/definitions.md#level-alarm); of counted runs.
+    Column("log_evidence", Float),
     Column("measured_at", Text, nullable=False),
 )
 # Predictions of a run by log-odds (bins of 0.02), apart by whether they reach the model's decision threshold: of all
@@ -36,4 +38,12 @@ outcome_bins = Table(
     Column("leavers", Integer, nullable=False),
     Column("probability_sum", Float, nullable=False),
     sqlite_with_rowid=False,
+)
+# How a run's customers differ from training rows: a `monitoring.drift.DriftReport` as JSON.
+drift_reports = Table(
+    "drift_reports",
+    metadata,
+    Column("run_id", Integer, ForeignKey("scoring_runs.id"), primary_key=True),
+    Column("report_json", Text, nullable=False),
+    Column("measured_at", Text, nullable=False),
 )

@@ -19,7 +19,7 @@ from database.tables.customer_base import (
     subscriptions,
     withdrawn_ends,
 )
-from database.tables.monitoring import measured_runs, outcome_bins
+from database.tables.monitoring import drift_reports, measured_runs, outcome_bins
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
     is_finished,
@@ -48,6 +48,7 @@ __all__ = [
     "cohort_months",
     "customer_snapshots",
     "customers",
+    "drift_reports",
     "feature_importance",
     "group_churn",
     "imports",

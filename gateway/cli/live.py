@@ -10,6 +10,7 @@ from typing import get_args
 import click
 
 from gateway.cli.setup import prepare
+from gateway.services.monitoring import live_state
 from gateway.services.monitoring import performance as live_performance
 from gateway.services.monitoring.performance import By, Estimate, Group
 
@@ -69,4 +70,25 @@ def _told(estimate: Estimate, digits: int) -> str:
     return text
 
 
-COMMANDS = (performance,)
+@click.command("live")
+def live_command() -> None:
+    """Say how the live model does: status, alarm on the level, alerts."""
+    environment = prepare()
+    with environment.database.read() as connection:
+        found = live_state.read(connection, environment.settings.alert_auc)
+    if found.version is None:
+        click.echo("No model is live yet.")
+        return
+    click.echo(f"Model {found.version}: {found.status}. {found.status_reason}")
+    alarm = found.alarm
+    if alarm.evidence is None:
+        click.echo(alarm.note)
+    else:
+        click.echo(
+            f"Evidence for a shift of the level: {alarm.evidence:.2g} (an alarm is raised from {alarm.limit:.0f})."
+        )
+    if alarm.answered_by is not None:
+        click.echo(f"The alarm of {alarm.raised_by} is answered: {alarm.answered_by} has learned from these outcomes.")
+
+
+COMMANDS = (performance, live_command)

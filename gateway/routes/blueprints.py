@@ -10,6 +10,7 @@ from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs, schedule
 from gateway.routes.models import model, training
+from gateway.routes.monitoring import live
 from gateway.routes.scoring import changes, predictions
 from gateway.routes.segments import cohorts, segments, summaries
 from gateway.routes.webhooks import webhooks
@@ -33,6 +34,7 @@ ALL_BLUEPRINTS = (
     changes.bp,
     model.bp,
     training.bp,
+    live.bp,
     jobs.bp,
     schedule.bp,
     schema.bp,

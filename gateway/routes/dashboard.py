@@ -20,6 +20,8 @@ from gateway.routes import etag
 from gateway.routes.jobs.job_responses import answer_job, answers_job
 from gateway.routes.schemas import RunOut, SampleBody
 from gateway.services import kinds
+from gateway.services.monitoring import live_state
+from gateway.services.monitoring.live_state import ModelStatus
 from gateway.web_environment import environment
 from shared.risk import HIGH_ABOVE, MEDIUM_ABOVE
 
@@ -58,10 +60,10 @@ class PredictedChurners(BaseModel):
 
 
 class ModelAuc(BaseModel):
-    """ROC AUC of the live model on its held-out test set."""
+    """ROC AUC of the live model on its held-out test set, and whether its live performance keeps what that promised."""
 
     score: float | None
-    status: str | None
+    status: ModelStatus | None = Field(description="Stable, Watch or Degraded: GET /api/model/live has the reason")
     version: str | None
     n: int | None
     target: float
@@ -144,6 +146,7 @@ def metrics() -> Response:
         periods = churn_history.history(connection)
         run = runs.published(connection)
         live = models.live(connection)
+        status = live_state.read(connection, env.settings.alert_auc).status
         tail = score_figures.tail(connection, run.run_id, env.settings.cut) if run else None
         earlier = score_figures.run_before(connection, run.as_of) if run else None
         before = score_figures.tail(connection, earlier, env.settings.cut) if earlier is not None else None
@@ -154,7 +157,7 @@ def metrics() -> Response:
         Metrics(
             churnRate=_churn_rate(periods),
             predictedChurners=_churners(run, tail, before, leavers, env.settings.cut),
-            modelAuc=_model_auc(live, env.settings.target_auc),
+            modelAuc=_model_auc(live, status, env.settings.target_auc),
             riskLevels=RiskLevels(high_above=HIGH_ABOVE, medium_above=MEDIUM_ABOVE),
         )
     )
@@ -202,11 +205,10 @@ def _rounded(interval: tuple[float, float] | None) -> tuple[float, float] | None
     return None if interval is None else (round(interval[0], 1), round(interval[1], 1))
 
 
-def _model_auc(live: Model | None, target: float) -> ModelAuc:
-    auc = live.figures.get("auc") if live else None
+def _model_auc(live: Model | None, status: ModelStatus | None, target: float) -> ModelAuc:
     return ModelAuc(
-        score=auc,
-        status=None if auc is None else "On target" if auc >= target else "Below target",
+        score=live.figures.get("auc") if live else None,
+        status=status,
         version=live.version if live else None,
         n=live.figures["test"]["n"] if live and live.report else None,
         target=target,

@@ -30,6 +30,7 @@ from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import NoParams, ScoreParams
 from gateway.services.jobs.work import Work
 from gateway.services.models import training
+from gateway.services.monitoring import drifting
 from gateway.services.scoring.scoring_run import batches_to_score
 from gateway.services.scoring.scoring_run import run as score
 from gateway.services.scoring.scoring_run import score as score_batch
@@ -79,6 +80,7 @@ def run(work: Work, params: NoParams) -> Mapping[str, Any]:
     assert today is not None
     training.train(work.within(0.65, 0.92), today=today)
     scored = score(work.within(0.92, 1.0), ScoreParams())
+    drifting.measure(work, scored["run_id"])
     refresh_figures(work)
     with work.database.write() as connection:
         customer_base.mark_ready(connection)

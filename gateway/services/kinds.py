@@ -30,9 +30,12 @@ def _train(work: Work, params: TrainingParams) -> Result:
 
 
 def _score(work: Work, params: ScoreParams) -> Result:
+    from gateway.services.monitoring import drifting
     from gateway.services.scoring import scoring_run
 
-    return scoring_run.run(work, params)
+    result = scoring_run.run(work, params)
+    drifting.measure(work, result["run_id"])
+    return result
 
 
 def _import(work: Work, params: ImportParams) -> Result:
@@ -104,6 +107,7 @@ def load() -> None:
     from gateway.services.exporting import parquet  # noqa: F401
     from gateway.services.importing import import_file, import_outcomes, preview, publish_import  # noqa: F401
     from gateway.services.models import training  # noqa: F401
+    from gateway.services.monitoring import drifting  # noqa: F401
     from gateway.services.scoring import scoring_run  # noqa: F401
 
 

@@ -102,7 +102,7 @@ function leaversNote(figures) {
 }
 
 function auc(figures) {
-  const isGood = figures.status === "On target" || figures.status === "Stable";
+  const isGood = figures.status === "Stable";
   return card({
     id: "model-auc",
     title: "Model AUC",

@@ -50,8 +50,6 @@ NOBODY_LEFT = (
     "(`label` and `positive` in its schema), or the ends of subscriptions (`retainstream import-outcomes FILE`, "
     "POST /api/customers/outcomes)."
 )
-
-
 #: Facts that come in later than this after their date may have been put together afterwards.
 LATE_DAYS = 7
 

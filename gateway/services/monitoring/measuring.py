@@ -19,6 +19,7 @@ from database.models import models
 from database.monitoring import outcome_bins
 from database.monitoring.outcome_bins import Run, Stage
 from gateway.services.jobs.work import Work
+from gateway.services.monitoring import watching
 from gateway.services.monitoring.counting import counted
 from gateway.services.monitoring.figures import BIN_WIDTH, EPSILON
 from shared.clock import iso
@@ -59,6 +60,8 @@ def measure(work: Work) -> int:
         schema = present.schema if present and counts_now else None
         _measure(work, run, "matured" if is_settled else "provisional", schema)
         due += 1
+    if due:
+        watching.watch(work)
     return due
 
 
@@ -93,9 +96,11 @@ def _outcomes(connection: Connection, run: Run, stage: Stage) -> Fetched:
     """Return (customer, churned): the stored outcomes, or the labels as they stand without the grace gap."""
     if stage == "matured":
         return fetch_columns(connection, outcome_bins.outcomes_of(run.id))
-    labels = facts.outcomes_at(connection, run.as_of)
-    keys = np.array(sorted(labels), dtype=np.int64)
-    return Fetched(keys, [np.array([labels[key] for key in keys.tolist()], dtype=np.float64)])
+    # Only those whose subscription ended are looked up one by one: this is done at every import.
+    ended = facts.outcomes_at(connection, run.as_of, facts.ended_within_horizon(run.as_of))
+    left = [key for key, churned in ended.items() if churned]
+    members = fetch_columns(connection, facts.members_at(run.as_of))
+    return Fetched(members.keys, [np.isin(members.keys, left).astype(np.float64)])
 
 
 def _labels(ids: npt.NDArray[np.int64], told: Fetched) -> tuple[Flags, Flags]:

@@ -7,25 +7,23 @@ called provisional; each figure stands beside its n, its interval and what train
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from database.engine.session import Connection
-from database.models import models
 from database.monitoring import outcome_bins
 from database.monitoring.outcome_bins import Bin, Run, Stage
 from gateway.services.monitoring.figures import figures
-from shared.contracts.report import LevelSpread
+from gateway.services.monitoring.promises import Interval, Promise, Said, promises
 from shared.expected_leavers import interval_of_periods
 
 By = Literal["run", "month", "version", "segment"]
 NO_LEVEL = "The interval holds chance alone: the model knows too few periods for the spread of its level."
+LATER = "The model knew too few periods for the spread of its level: the interval holds that which {version} found."
 MIXED = "Several versions: each has an interval of its own, by version."
-
-Interval = tuple[float, float]
 
 
 class Estimate(BaseModel):
@@ -33,26 +31,6 @@ class Estimate(BaseModel):
 
     value: float | None
     interval: Interval | None
-
-
-class Promise(BaseModel):
-    """What training promised: the version's figures on its held-out rows."""
-
-    version: str
-    n: int
-    prevalence: float
-    auc: float | None
-    auc_interval: Interval | None
-    log_loss: float
-    brier: float
-    ece: float
-    lift_at_10_percent: float | None
-    precision: float | None
-    recall: float | None
-    observed_expected: float | None
-    observed_expected_interval: Interval | None
-    slope: float | None
-    slope_interval: Interval | None
 
 
 class Group(BaseModel):
@@ -109,14 +87,6 @@ class LivePerformance(BaseModel):
     note: str | None = Field(description="Why there are no groups")
 
 
-@dataclass(frozen=True)
-class Said:
-    """A version's promise and the spread of its level."""
-
-    promise: Promise | None
-    level: LevelSpread | None
-
-
 NOTHING = (
     "No prediction has matured yet: outcomes are known once the ends of the 30 days after a run, and of the 30 days of "
     "the grace gap, are known."
@@ -132,7 +102,7 @@ def read(connection: Connection, by: By, limit: int) -> LivePerformance:
 
 def groups_of(connection: Connection, runs: Sequence[Run], by: By, limit: int) -> Iterator[Group]:
     """Yield the groups of measured runs, newest first."""
-    said = {version: said_by(models.get(connection, version)) for version in {run.version for run in runs if run.stage}}
+    said = promises(connection)
     measured = [run for run in reversed(runs) if run.stage]
     if by == "segment":
         yield from _segments(connection, measured, said, limit)
@@ -182,9 +152,9 @@ def _group(
     versions = sorted({run.version for run in runs})
     of_one = said[versions[0]] if len(versions) == 1 else None
     level = of_one.level if of_one else None
+    note = MIXED if of_one is None else _note(of_one, versions[0])
     variances = [figures(part).variance for part in bins.values()] if len(bins) > 1 else [found.variance]
     interval = interval_of_periods(found.expected, variances, level) if of_one else None
-    known = level is not None and level.sigma is not None
     return Group(
         runs=[run.id for run in runs],
         as_of=(runs[-1].as_of, runs[0].as_of),
@@ -194,7 +164,7 @@ def _group(
         stage=runs[0].stage or "provisional",
         counted=all(run.is_counted for run in runs),
         expected_interval=interval,
-        expected_note=MIXED if of_one is None else None if known else NO_LEVEL,
+        expected_note=note,
         as_expected=None if interval is None else interval[0] <= found.leavers <= interval[1],
         without_outcome=None if segment else sum(run.without_outcome or 0 for run in runs),
         threshold=runs[0].threshold if of_one else None,
@@ -203,22 +173,7 @@ def _group(
     )
 
 
-def said_by(model: models.Model | None) -> Said:
-    """Return what the report of a version's training promised."""
-    if model is None or model.report is None:
-        return Said(None, None)
-    report, test = model.report, model.report["test"]
-    level = report.get("level")
-    check: Mapping[str, Any] = report.get("calibration") or {}
-    told = {name: test[name] for name in ("n", "prevalence", "auc", "log_loss", "brier", "ece", "precision", "recall")}
-    promise = Promise(
-        version=model.version,
-        **told,
-        lift_at_10_percent=test["lift_at_10_percent"],
-        auc_interval=(report.get("intervals") or {}).get("auc"),
-        observed_expected=check.get("ratio"),
-        observed_expected_interval=check.get("ratio_interval"),
-        slope=check.get("slope"),
-        slope_interval=check.get("slope_interval"),
-    )
-    return Said(promise, None if level is None else LevelSpread.model_validate(level))
+def _note(said: Said, version: str) -> str | None:
+    if said.level_of is None:
+        return NO_LEVEL
+    return None if said.level_of == version else LATER.format(version=said.level_of)

@@ -83,4 +83,4 @@ def test_a_chain_of_undecided_promotions_cannot_lead_down() -> None:
 
 def version(name: str, found: Comparison | None) -> Model:
     stored = {"comparison": None if found is None else found.model_dump(mode="json")}
-    return Model(1, name, "ready", schema_checksum="", created_at="", decision=None, report=stored)
+    return Model(1, name, "ready", schema_checksum="", trained_on="", created_at="", decision=None, report=stored)

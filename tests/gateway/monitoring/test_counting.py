@@ -11,7 +11,7 @@ from gateway.services.monitoring.counting import counted
 def run(number: int, as_of: str, **other: Any) -> Run:
     given: dict[str, Any] = {
         "kind": "full", "version": "1.0.0", "trained_on": "2025-12-01", "customers": 10, "expected": 1.0,
-        "stage": None, "is_counted": 0, "without_outcome": None, "threshold": None,
+        "stage": None, "is_counted": 0, "without_outcome": None, "threshold": None, "log_evidence": None,
     }  # fmt: skip
     return Run(id=number, as_of=as_of, **{**given, **other})
 

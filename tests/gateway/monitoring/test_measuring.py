@@ -19,7 +19,8 @@ from tests.gateway.importing.test_import_file import DATED, bring, write
 from tests.world import World
 
 DAY = "2026-01-31"
-REPORT = {"live": {"threshold": 0.5}}
+FIGURES = ("n", "prevalence", "auc", "log_loss", "brier", "ece", "lift_at_10_percent", "precision", "recall")
+REPORT = {"live": {"threshold": 0.5}, "test": dict.fromkeys(FIGURES, 0.5) | {"n": 2}}
 
 
 def history(world: World, tmp_path: Path, last: str) -> None:
