@@ -46,6 +46,11 @@ class Settings(AutomationSettings):
         validation_alias="DATA_FOLDER",
         description="Folder of uploads, exports and lock files, the same for every process; the database's unless set.",
     )
+    actions_file: Path | None = Field(
+        None,
+        validation_alias="ACTIONS_FILE",
+        description="TOML catalogue of actions, with their costs; the built-in one unless set.",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, AfterValidator(exact_origins)] = Field(
         ("http://localhost:3000",),
         validation_alias="ALLOWED_ORIGINS",

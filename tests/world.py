@@ -44,8 +44,8 @@ NOBODY = "http://127.0.0.1:9"
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 #: Parameters of a job for a test that gives none, where its kind can't do without.
 LEAST_PARAMS: Mapping[str, Mapping[str, Any]] = {
-    kind: {"path": "a.csv", "file_name": "a.csv", "schema": {}, "content": "customers"}
-    for kind in ("import", "import-outcomes", "preview", "propose-schema", "export")
+    kind: {"path": "a.csv", "file_name": "a.csv", "schema": {}, "content": "customers", "name": "a"}
+    for kind in ("import", "import-outcomes", "preview", "propose-schema", "export", "campaign")
 }
 
 

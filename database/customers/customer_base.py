@@ -233,6 +233,11 @@ def mark_ready(connection: Connection) -> None:
 def forget(connection: Connection, schema: Schema) -> None:
     """Delete the base: every customer, fact, score and feature column; keep users, jobs and records of models."""
     for table in (
+        tables.campaign_contacts,
+        tables.campaign_members,
+        tables.campaigns,
+        tables.do_not_contact,
+        tables.holdout,
         tables.outcomes,
         tables.published_run,
         tables.present_ranks,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func, null, or_, select
 
-from database.customers import worklist
+from database.customers import contacting, worklist
 from database.customers.customer_base import column_names
 from database.engine.expressions import begins_with
 from database.tables import tables
@@ -62,12 +62,13 @@ class Filters:
     work_statuses: tuple[str | None, ...] = ()
     work_owners: tuple[int | None, ...] = ()
     due_by: str | None = None
+    is_contactable: bool | None = None
 
     @property
     def has_table_conditions(self) -> bool:
         """Return whether any condition is on the customers' own columns rather than their scores."""
         work = (self.work_statuses, self.work_owners, self.due_by)
-        given = (self.prefix, self.plans, self.features, self.has_left, *work)
+        given = (self.prefix, self.plans, self.features, self.has_left, self.is_contactable, *work)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
 
@@ -111,6 +112,8 @@ def conditions(
     if filters.has_left is not None:
         # `+ 0` keeps the planner off the index of `churn`, whose value nearly all customers share.
         found.append(wide.c.churn + 0 == int(filters.has_left))
+    if filters.is_contactable:
+        found += contacting.is_allowed(connection, wide.c.id)
     if filters.plans:
         found.append(_one_of(wide.c.plan, filters.plans))
     if filters.is_unsure is not None:

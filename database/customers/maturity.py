@@ -171,6 +171,11 @@ def matured_within(connection: Connection, found: Matured, today: str, horizon_d
     }
 
 
+def has_matured(connection: Connection, day: str, today: str) -> bool:
+    """Return whether all ends up to 30 days and the grace gap after a day are known, as seen on `today`."""
+    return complete_to(connection) is not None and bool(_known(connection, [day], today))
+
+
 def _known(
     connection: Connection,
     days: Iterable[str],

@@ -7,6 +7,7 @@ refer to integer keys. Dates are ISO text, timestamps ISO 8601 UTC text with `Z`
 
 from __future__ import annotations
 
+from database.tables.campaigns import campaign_contacts, campaign_members, campaigns, do_not_contact, holdout
 from database.tables.catalogue import metadata
 from database.tables.customer_base import (
     base,
@@ -45,12 +46,17 @@ __all__ = [
     "api_keys",
     "audit_log",
     "base",
+    "campaign_contacts",
+    "campaign_members",
+    "campaigns",
     "cohort_months",
     "customer_snapshots",
     "customers",
+    "do_not_contact",
     "drift_reports",
     "feature_importance",
     "group_churn",
+    "holdout",
     "imports",
     "is_finished",
     "jobs",

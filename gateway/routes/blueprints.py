@@ -5,6 +5,7 @@ Law: no blueprint imports another.
 
 from gateway.routes import dashboard, health, pages, value
 from gateway.routes.accounts import api_keys, audit, auth, users
+from gateway.routes.campaigns import actions, campaigns, contacting
 from gateway.routes.customers import announced, customer_history, customers, listing, work
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
@@ -32,6 +33,9 @@ ALL_BLUEPRINTS = (
     exports.bp,
     predictions.bp,
     changes.bp,
+    actions.bp,
+    campaigns.bp,
+    contacting.bp,
     model.bp,
     training.bp,
     live.bp,

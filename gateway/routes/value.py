@@ -17,7 +17,7 @@ from gateway.routes import etag
 from gateway.services.scoring import value
 from gateway.services.scoring.value import Assessment, AtRisk, Contacts, Terms
 from gateway.web_environment import environment
-from shared.campaign_costs import GAMMA_ALPHA, GAMMA_BETA, GAMMA_MEAN, CampaignCosts
+from shared.campaigns.costs import GAMMA_ALPHA, GAMMA_BETA, GAMMA_MEAN, CampaignCosts
 from shared.lifetime import OWN_STEPS
 
 bp = blueprint("value", __name__, prefix="/api/dashboard")

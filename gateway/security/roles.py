@@ -61,6 +61,10 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/jobs/<int:job_id>",
     ),
     ("viewer", READ, ALL): (
+        "GET /api/actions",
+        "GET /api/campaigns",
+        "GET /api/campaigns/<int:campaign_id>",
+        "GET /api/campaigns/<int:campaign_id>/effect",
         "GET /api/customers",
         "GET /api/customers/<customer_id>",
         "GET /api/customers/<customer_id>/actions",
@@ -77,6 +81,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/dashboard/metrics",
         "GET /api/dashboard/threshold",
         "GET /api/dashboard/value",
+        "GET /api/holdout",
         "GET /api/model/drift",
         "GET /api/model/features",
         "GET /api/model/live",
@@ -101,9 +106,17 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "DELETE /api/segments/<int:segment_id>",
     ),
     ("analyst", NO_KEY, ACCOUNT): ("POST /api/auth/keys",),
-    ("analyst", NO_KEY, ALL): ("PATCH /api/customers/<customer_id>/work", "POST /api/model/train"),
+    ("analyst", NO_KEY, ALL): (
+        "POST /api/campaigns",
+        "POST /api/campaigns/plan",
+        "PATCH /api/customers/<customer_id>/work",
+        "DELETE /api/do-not-contact/<customer_id>",
+        "POST /api/model/train",
+    ),
     # Exporting everybody's data needs a higher role than reading it page by page: docs/decisions/0009.
     ("analyst", READ, ALL): (
+        "GET /api/campaigns/<int:campaign_id>/export",
+        "GET /api/do-not-contact",
         "GET /api/customers/export",
         "POST /api/customers/export",
         "GET /api/customers/export/manifest",
@@ -116,6 +129,8 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ("analyst", READ, OWN_JOB): ("GET /api/jobs/<int:job_id>/file",),
     ("analyst", IMPORT, OWN_JOB): ("GET /api/customers/import/<int:job_id>/rejects",),
     ("analyst", IMPORT, ALL): (
+        "POST /api/campaigns/<int:campaign_id>/contacts",
+        "POST /api/do-not-contact",
         "GET /api/customers/import",
         "POST /api/customers/import",
         "POST /api/customers/import/preview",
@@ -131,6 +146,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ),
     ("admin", NO_KEY, ALL): (
         "GET /api/audit",
+        "PUT /api/holdout",
         "POST /api/model/promote",
         "POST /api/model/rollback",
         "PATCH /api/schema",

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gateway.services.campaigns import drawing
 from gateway.services.jobs.params import (
+    CampaignParams,
     ExportParams,
     FileParams,
     ImportParams,
@@ -91,13 +93,14 @@ IMPORT = JobKind("import", "rest", "import", ImportParams, _import)
 IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", "import", OutcomesParams, _import_outcomes)
 PREVIEW = JobKind("preview", "rest", "import", FileParams, _preview)
 PROPOSE_SCHEMA = JobKind("propose-schema", "rest", "import", FileParams, _propose_schema)
+CAMPAIGN = JobKind("campaign", "rest", None, CampaignParams, drawing.run)
 EXPORT = JobKind("export", "rest", "read", ExportParams, _export)
 MATURE = JobKind("mature", "rest", None, NoParams, _mature)
 BACKUP = JobKind("backup", "rest", None, NoParams, _backup)
 
 KINDS: Mapping[str, JobKind[Any]] = {
     kind.name: kind
-    for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, EXPORT, MATURE, BACKUP)
+    for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, CAMPAIGN, EXPORT, MATURE, BACKUP)
 }
 
 

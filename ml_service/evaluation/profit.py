@@ -15,7 +15,7 @@ from scipy.special import betainc
 from ml_service.arrays import Floats, Ints, Labels
 from ml_service.evaluation.bootstrap import bootstrap_weights, interval
 from ml_service.evaluation.evaluation import Evaluation
-from shared.campaign_costs import DEFAULT_COSTS, GAMMA_ALPHA, GAMMA_BETA, GAMMA_MEAN, CampaignCosts
+from shared.campaigns.costs import DEFAULT_COSTS, GAMMA_ALPHA, GAMMA_BETA, GAMMA_MEAN, CampaignCosts
 from shared.contracts.api import Profit
 
 #: Draws for the intervals: enough for two digits of a share.

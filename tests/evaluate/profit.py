@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ml_service.data.simulated import simulated
 from ml_service.training.pipeline import Effort, train
-from shared.campaign_costs import DEFAULT_COSTS, GAMMA_MEAN
+from shared.campaigns.costs import DEFAULT_COSTS, GAMMA_MEAN
 
 LIST_CUT = 0.7
 

@@ -70,6 +70,9 @@ class Task:
 
 #: Reads by anybody: each route with the queries that it is asked with.
 READS: Mapping[str, tuple[str, ...]] = {
+    "GET /api/actions": ("",),
+    "GET /api/campaigns": ("?limit=5",),
+    "GET /api/holdout": ("",),
     "GET /": ("",),
     "GET /metrics": ("",),
     "GET /page/{name}": ("",),
@@ -288,6 +291,37 @@ def _write(route: str) -> Callable[[Person], None]:
     return act
 
 
+def _campaign(person: Person) -> None:
+    """A campaign is planned, drawn, exported; a contact comes back; somebody objects and takes that back."""
+    body = {"reduction": 0.3, "top": 200}
+    person.ask("POST /api/campaigns/plan", json=body)
+    made = person.ask("POST /api/campaigns", json={**body, "name": f"soak {person.chance.getrandbits(60)}"})
+    if made is None or "seed" not in made:
+        return
+    number = made["id"]
+    person.ask("GET /api/campaigns/{campaign_id}", campaign_id=number)
+    person.ask("GET /api/campaigns/{campaign_id}/export", campaign_id=number)
+    person.ask("GET /api/campaigns/{campaign_id}/effect", campaign_id=number)
+    customer = person.chance.choice(person.known.customers)
+    contact = {"customer": customer, "contacted_at": made["starts_on"]}
+    route = "POST /api/campaigns/{campaign_id}/contacts"
+    person.ask(route, campaign_id=number, json={"contacts": [contact]}, expect=(200, 422))
+    person.ask("POST /api/do-not-contact", json={"customers": [customer], "reason": "objected"})
+    person.ask("GET /api/do-not-contact", "?limit=5")
+    person.ask("DELETE /api/do-not-contact/{customer_id}", customer_id=customer, expect=(200, 404))
+
+
+CAMPAIGN = (
+    "POST /api/campaigns/plan",
+    "POST /api/campaigns",
+    *(f"GET /api/campaigns/{{campaign_id}}{more}" for more in ("", "/export", "/effect")),
+    "POST /api/campaigns/{campaign_id}/contacts",
+    "GET /api/do-not-contact",
+    "POST /api/do-not-contact",
+    "DELETE /api/do-not-contact/{customer_id}",
+)
+
+
 def _promote(person: Person) -> None:
     body = {"version": person.known.older, "reason": "a soak", "force": True}
     # 409: a training that ran beside promoted its version meanwhile.
@@ -346,6 +380,8 @@ TASKS: tuple[Task, ...] = (
         Task((f"POST /api/{what}/export",), _write(f"POST /api/{what}/export"), 3, 20)
         for what in ("customers", "predictions")
     ),
+    Task(CAMPAIGN, _campaign, 3, 10),
+    Task(("PUT /api/holdout",), lambda p: p.ask("PUT /api/holdout", who="admin", json={"share": 0.0}), 1, 20),
     Task(("DELETE /api/jobs/{job_id}",), _cancel, 5, 5),
     Task(("POST /api/model/promote", "POST /api/model/rollback"), _promote, 5, 20),
     Task(("POST /api/dashboard/predict",), _job("POST /api/dashboard/predict", **SAMPLE), 5, 10),

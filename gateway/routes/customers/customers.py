@@ -17,13 +17,17 @@ from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.customers.outlook import CustomerOutlook, CustomerQuery, outlook_of
+from gateway.services.campaigns import measuring, ranking
+from gateway.services.campaigns.measuring import MeasuredActions
+from gateway.services.campaigns.ranking import Ranked
 from gateway.services.scoring import lookups, recommending
 from gateway.services.scoring import reasons as explaining
 from gateway.services.scoring.others import others
 from gateway.services.scoring.reasons import Explained, ReasonOut
 from gateway.services.scoring.recommending import Action
 from gateway.web_environment import environment
-from shared.contracts.api import REASON_NUMBERS
+from shared.campaigns.catalogue import load_catalogue
+from shared.contracts.api import REASON_NUMBERS, Cell
 from shared.errors import NotFound
 from shared.risk import risk_level
 from shared.schema.features import Schema
@@ -124,11 +128,12 @@ class SegmentBody(Legacy):
 
 
 class Actions(BaseModel):
-    """Actions for one customer, the largest estimated change first."""
+    """Actions for one customer: by the facts that add to the score, and of the catalogue, by expected value."""
 
     customer_id: str
     score: Explained
     actions: list[Action]
+    ranked: list[Ranked] = Field(description="The catalogue and `nothing`, by expected value under assumed effects")
 
 
 @bp.get("/high-risk", summary="Customers above the cut", responses=answers(HighRisk))
@@ -251,4 +256,21 @@ def actions(path: CustomerPath) -> Response:
     score, found = recommending.recommend(
         env.ml, schema, version, facts, compared, as_of=as_of, row_key=key, request_id=request_id()
     )
-    return ok(Actions(customer_id=path.customer_id, score=score, actions=found))
+    ranked = _ranked(schema, key, facts, score.churn_probability)
+    return ok(Actions(customer_id=path.customer_id, score=score, actions=found, ranked=ranked))
+
+
+def _ranked(schema: Schema, key: int, facts: Mapping[str, Cell], probability: float) -> list[Ranked]:
+    env = environment()
+    today = env.clock().date().isoformat()
+
+    def read() -> MeasuredActions:
+        with env.database.read() as connection:
+            return measuring.measured_actions(connection, today)
+
+    measured = env.query_cache.get_or_read(("measured actions", today), read)
+    catalogue = load_catalogue(env.settings.actions_file)
+    with env.database.read() as connection:
+        return ranking.rank(
+            connection, catalogue, schema, measured, customer_id=key, facts=facts, probability=probability, today=today
+        )

@@ -14,7 +14,7 @@ from gateway.openapi import Query
 from gateway.services.scoring import customer_value, lookups, reasons
 from gateway.services.scoring.value import Terms
 from gateway.web_environment import environment
-from shared.campaign_costs import GAMMA_MEAN, CampaignCosts
+from shared.campaigns.costs import GAMMA_MEAN, CampaignCosts
 from shared.contracts.outlook import Outlook
 from shared.lifetime import OWN_STEPS
 from shared.web.request_ids import request_id

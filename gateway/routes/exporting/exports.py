@@ -12,29 +12,19 @@ from flask import Response, request, send_file
 from pydantic import BaseModel, Field
 
 from gateway.openapi import Failure, Query, answers, blueprint, ok
+from gateway.routes.exporting.streams import STREAM, opened, streamed
 from gateway.routes.jobs.job_responses import ACCEPTED, answer_job, answers_job
-from gateway.security.authentication import current_user
 from gateway.services import kinds
 from gateway.services.customers import filtering
 from gateway.services.exporting import export_files, exporting
-from gateway.services.exporting.exporting import Content, Export, Format
+from gateway.services.exporting.exporting import Content, Format
 from gateway.services.jobs import work
 from gateway.services.jobs.params import ExportParams
 from gateway.web_environment import environment
-from shared.clock import iso
-from shared.errors import ServiceUnavailable
 from shared.parsing_limits import MAX_INT64
 
 bp = blueprint("exports", __name__, prefix="/api")
 PARQUET_TYPE = "application/vnd.apache.parquet"
-BUSY = "This server is already running as many exports as it allows; try again."
-RETRY_S = 5
-STREAM: dict[Any, Any] = {
-    "200": {
-        "description": "The rows, streamed; `ETag` is the manifest's `etag`",
-        "content": {kind: {"schema": {"type": "string"}} for kind in ("text/csv", "application/x-ndjson")},
-    }
-}
 FILE: dict[Any, Any] = {
     "200": {
         "description": "The file",
@@ -123,7 +113,7 @@ class JobPath(BaseModel):
 )
 def export_customers(query: CustomersExport) -> Response:
     """CSV and NDJSON are streamed; Parquet is a job (202), whose file is at /api/jobs/<id>/file once it is done."""
-    return _job(query.content) if query.format == "parquet" else _stream(query.content, query.format)
+    return _job(query.content) if query.format == "parquet" else streamed(query.content, query.format, _pairs())
 
 
 @bp.get(
@@ -133,7 +123,7 @@ def export_customers(query: CustomersExport) -> Response:
 )
 def export_predictions(query: PredictionsExport) -> Response:
     """CSV and NDJSON are streamed; Parquet is a job (202)."""
-    return _job("predictions") if query.format == "parquet" else _stream("predictions", query.format)
+    return _job("predictions") if query.format == "parquet" else streamed("predictions", query.format, _pairs())
 
 
 @bp.post(
@@ -185,51 +175,8 @@ def _pairs() -> list[tuple[str, str]]:
     return list(request.args.items(multi=True))
 
 
-def _opened(content: Content, form: Format) -> Export:
-    """Begin an export; it holds one of the slots until it is closed."""
-    env = environment()
-    if not env.export_slots.acquire(blocking=False):
-        raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
-    try:
-        export = Export(
-            env.database,
-            content,
-            form,
-            _pairs(),
-            unsure_below=env.settings.confidence_threshold,
-            time_limit_s=env.settings.export_stream_minutes * 60,
-        )
-    except BaseException:
-        env.export_slots.release()
-        raise
-    export.on_close(env.export_slots.release)
-    return export
-
-
-def _stream(content: Content, form: Format) -> Response:
-    env = environment()
-    export = _opened(content, form)
-    try:
-        exporting.record_export(
-            env.database,
-            content=content,
-            form=form,
-            pairs=export.pairs,
-            at=iso(env.clock()),
-            actor=current_user().actor,
-        )
-    except BaseException:
-        export.close()
-        raise
-    response = Response(export, content_type=exporting.CONTENT_TYPES[form])
-    response.set_etag(export.etag)
-    response.headers["Content-Disposition"] = f'attachment; filename="{content}.{form}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def _manifest(content: Content, form: Format) -> Response:
-    export = _opened(content, form)
+    export = opened(content, form, _pairs())
     try:
         for _ in export:
             pass

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from database.customers.filters import FeatureRule, Filters, Range
 from database.customers.listing import LAST_SEEN, SORT_KEYS, Sort
-from database.exporting.exports import LedgerFilters
+from database.exporting.ledger import LedgerFilters
 from shared.errors import Detail, InvalidInput, invalid
 from shared.parsing_limits import MAX_INT64
 from shared.risk import RiskLevel
@@ -28,6 +28,10 @@ PREFIX = "feature."
 SEVERAL = ("plan", "risk", "reason", "work_status", "work_owner")
 WorkStatus = Literal["to_do", "contacted", "snoozed", "saved", "lost"]
 SORTS = tuple(f"{sign}{key}" for key in SORT_KEYS for sign in ("-", ""))
+
+
+Contact = Literal["allowed", "any"]
+CONTACT = "allowed: without those held out, in an arm without contact or not to be contacted; any: marked only"
 
 
 class FilterFields(BaseModel):
@@ -57,6 +61,7 @@ class FilterFields(BaseModel):
         None, max_length=50, description="One of these people (their number) looks after it; blank: nobody"
     )
     due_by: IsoDate | None = Field(None, description="Due on the worklist on this day or before")
+    contact: Contact | None = Field(None, description=CONTACT)
 
 
 def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed: Sequence[str] = ()) -> Filters:
@@ -105,6 +110,7 @@ def parse(schema: Schema, pairs: Iterable[Pair], *, unsure_below: float, allowed
         work_statuses=tuple(status or None for status in fields.work_status or ()),
         work_owners=tuple(int(owner) if owner else None for owner in fields.work_owner or ()),
         due_by=fields.due_by.isoformat() if fields.due_by else None,
+        is_contactable={"allowed": True, "any": False}.get(fields.contact or ""),
     )
 
 
@@ -120,6 +126,7 @@ class LedgerFields(BaseModel):
     customer_id: str | None = Field(None, min_length=1, max_length=500, description="user_id")
     min_probability: float | None = Field(None, ge=0, le=1)
     max_probability: float | None = Field(None, ge=0, le=1)
+    contact: Contact | None = Field(None, description=CONTACT)
 
 
 def parse_ledger(pairs: Iterable[Pair], *, allowed: Sequence[str] = ()) -> LedgerFilters:
@@ -148,6 +155,7 @@ def parse_ledger(pairs: Iterable[Pair], *, allowed: Sequence[str] = ()) -> Ledge
         user_id=fields.customer_id,
         low=fields.min_probability,
         high=fields.max_probability,
+        is_contactable=fields.contact != "any",
     )
 
 

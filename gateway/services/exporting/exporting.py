@@ -27,8 +27,8 @@ from database.accounts import audit
 from database.accounts.audit import Actor
 from database.customers import customer_base
 from database.engine.session import Connection, Database
-from database.exporting import exports
-from database.exporting.exports import Column, Selection
+from database.exporting import campaign_list, exports, ledger
+from database.exporting.selection import Column, Selection
 from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
@@ -67,8 +67,15 @@ def select(
     schema = present.schema
     if content == "predictions":
         ledger_filters = filtering.parse_ledger(pairs, allowed=NAMES)
-        return schema, exports.predictions(connection, schema, ledger_filters)
+        return schema, ledger.predictions(connection, schema, ledger_filters)
+    if content == "campaign":
+        values = dict(pairs)
+        only = values.get("contact") != "any"
+        return schema, campaign_list.campaign(connection, int(values["campaign"]), is_contactable=only)
     filters = filtering.parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES)
+    if filters.is_contactable is None and content != "segments":
+        # Whoever is held out must not reach a list that leaves by mistake; totals name nobody.
+        filters = replace(filters, is_contactable=True)
     if content == "customers":
         return schema, exports.customers(connection, schema, filters, negative_label(schema))
     if content == "risk":

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from database.exporting.exports import Column
+from database.exporting.selection import Column
 from gateway.services.exporting import export_files, exporting
 from gateway.services.jobs.params import ExportParams
 from gateway.services.jobs.work import Work

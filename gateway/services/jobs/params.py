@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-Content = Literal["customers", "risk", "segments", "predictions"]
+Content = Literal["customers", "risk", "segments", "predictions", "campaign"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,32 @@ class ExportParams:
 
     content: Content
     filters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class CampaignParams:
+    """Parameters of a campaign that is drawn.
+
+    Attributes
+    ----------
+    action
+        A name of the catalogue.
+    filters
+        (name, value) pairs, as in the query string of the customer list.
+    top
+        So many customers at most, the likeliest to leave first.
+    reduction
+        Relative reduction that the size is planned for; the action's assumed effect if absent.
+    control_share
+        Share without contact; chosen from the size if absent.
+    clv
+        Value of a customer who stays instead of leaving; the catalogue's if absent.
+    """
+
+    name: str
+    action: str | None = None
+    filters: tuple[tuple[str, str], ...] = ()
+    top: int | None = None
+    reduction: float | None = None
+    control_share: float | None = None
+    clv: float | None = None

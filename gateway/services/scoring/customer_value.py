@@ -12,7 +12,7 @@ from database.engine.session import Connection
 from database.models import models
 from database.scoring import runs
 from gateway.services.scoring.value import MONTHS_PER_YEAR, Lifetimes, Terms
-from shared.campaign_costs import CampaignCosts
+from shared.campaigns.costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort
 from shared.contracts.outlook import Outlook
 from shared.lifetime import hazards_within, value_given_staying

@@ -16,7 +16,7 @@ from database.scoring import score_figures, value
 from database.scoring.expected_leavers import SAMPLE
 from database.scoring.runs import BINS, Published
 from database.scoring.value import GroupTotals
-from shared.campaign_costs import CampaignCosts
+from shared.campaigns.costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
 from shared.expected_leavers import interval
 from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, mixed_hazards, payment_weights

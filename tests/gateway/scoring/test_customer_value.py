@@ -11,7 +11,7 @@ from database.models import models
 from database.tables import tables
 from gateway.services.scoring.customer_value import NO_MONTH, NO_PRICE, value_of
 from gateway.services.scoring.value import Lifetimes, Terms
-from shared.campaign_costs import CampaignCosts
+from shared.campaigns.costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS
 from shared.contracts.outlook import LATER_HORIZONS, ByCause, Outlook, WithinDays
 from tests.world import World

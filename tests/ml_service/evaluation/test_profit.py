@@ -13,7 +13,7 @@ from ml_service.evaluation.profit import empc
 from ml_service.reporting.html import report_page
 from ml_service.reporting.text import report_text
 from ml_service.training.pipeline import Trained
-from shared.campaign_costs import GAMMA_MEAN, CampaignCosts
+from shared.campaigns.costs import GAMMA_MEAN, CampaignCosts
 from tests.evaluate.profit import run
 from tests.ml_service.conftest import SLOW_S
 

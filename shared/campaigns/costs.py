@@ -1,14 +1,18 @@
-"""The money of a retention campaign: defaults, and the probability from which a contact pays, once for both services.
+"""The money of contacts: the probability from which one pays, and the profit that is expected of them.
 
-Law: an amount that a person did not state is the default of docs/definitions.md#empc, and is shown beside the figure.
+Law: an amount that a person did not state is a default of `shared/campaigns/catalogue.toml`, and is shown beside the
+figure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.campaigns.catalogue import Action, built_in_catalogue
+
+_DEFAULTS = built_in_catalogue().defaults
 #: The share of leavers who accept the offer and stay, gamma, follows Beta(6, 14): 30 % on average.
-GAMMA_ALPHA, GAMMA_BETA = 6.0, 14.0
+GAMMA_ALPHA, GAMMA_BETA = _DEFAULTS.gamma_alpha, _DEFAULTS.gamma_beta
 GAMMA_MEAN = GAMMA_ALPHA / (GAMMA_ALPHA + GAMMA_BETA)
 
 
@@ -24,11 +28,14 @@ class CampaignCosts:
         Cost of the offer, paid for everybody who accepts it; all stayers do.
     contact : float, default=1
         Cost of a contact, paid for everybody who is contacted.
+    kept : float, default=0.3
+        Share of the contacted leavers who accept and stay: an assumption.
     """
 
-    clv: float = 200.0
-    offer: float = 10.0
-    contact: float = 1.0
+    clv: float = _DEFAULTS.clv
+    offer: float = _DEFAULTS.offer
+    contact: float = _DEFAULTS.contact
+    kept: float = GAMMA_MEAN
 
     @property
     def break_even(self) -> float:
@@ -39,17 +46,22 @@ class CampaignCosts:
         >>> round(CampaignCosts().break_even, 4)
         0.1642
         """
-        return (self.offer + self.contact) / (GAMMA_MEAN * (self.clv - self.offer) + self.offer)
+        return (self.offer + self.contact) / (self.kept * (self.clv - self.offer) + self.offer)
 
     def expected_profit(self, customers: float, leavers: float) -> float:
         """Compute the expected profit of contacting a number of customers, of whom so many are expected to leave.
 
         Examples
         --------
-        >>> CampaignCosts().expected_profit(100, 50)
+        >>> round(CampaignCosts().expected_profit(100, 50), 6)
         2250.0
         """
-        return leavers * (GAMMA_MEAN * (self.clv - self.offer) + self.offer) - customers * (self.offer + self.contact)
+        return leavers * (self.kept * (self.clv - self.offer) + self.offer) - customers * (self.offer + self.contact)
+
+
+def costs_of(action: Action, clv: float, effect: float) -> CampaignCosts:
+    """Return the costs of an action with an effect that is assumed or was measured."""
+    return CampaignCosts(clv, action.offer, action.contact, effect)
 
 
 DEFAULT_COSTS = CampaignCosts()

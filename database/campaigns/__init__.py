@@ -1,0 +1,1 @@
+"""Campaigns: their lists, arms, contacts, and what became of both arms."""

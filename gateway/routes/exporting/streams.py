@@ -1,0 +1,79 @@
+"""Streams of exports: the slots they take, and the answer whose body is read while it is sent.
+
+Law: a stream is audited before its first byte, and never silently cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response
+
+from gateway.security.authentication import current_user
+from gateway.services.customers.filtering import Pair
+from gateway.services.exporting import exporting
+from gateway.services.exporting.exporting import Export, Format
+from gateway.services.jobs.params import Content
+from gateway.web_environment import environment
+from shared.clock import iso
+from shared.errors import ServiceUnavailable
+
+BUSY = "This server is already running as many exports as it allows; try again."
+RETRY_S = 5
+STREAM: dict[Any, Any] = {
+    "200": {
+        "description": "The rows, streamed; `ETag` is the manifest's `etag`",
+        "content": {kind: {"schema": {"type": "string"}} for kind in ("text/csv", "application/x-ndjson")},
+    }
+}
+
+
+def opened(content: Content, form: Format, pairs: Sequence[Pair]) -> Export:
+    """Begin an export; it holds one of the slots until it is closed."""
+    env = environment()
+    if not env.export_slots.acquire(blocking=False):
+        raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
+    try:
+        export = Export(
+            env.database,
+            content,
+            form,
+            pairs,
+            unsure_below=env.settings.confidence_threshold,
+            time_limit_s=env.settings.export_stream_minutes * 60,
+        )
+    except BaseException:
+        env.export_slots.release()
+        raise
+    export.on_close(env.export_slots.release)
+    return export
+
+
+def streamed(content: Content, form: Format, pairs: Sequence[Pair], *, name: str | None = None) -> Response:
+    """Answer with the rows of an export, which is audited before its first byte leaves.
+
+    Parameters
+    ----------
+    name
+        Of the file, without its ending; the content if absent.
+    """
+    env = environment()
+    export = opened(content, form, pairs)
+    try:
+        exporting.record_export(
+            env.database,
+            content=content,
+            form=form,
+            pairs=export.pairs,
+            at=iso(env.clock()),
+            actor=current_user().actor,
+        )
+    except BaseException:
+        export.close()
+        raise
+    response = Response(export, content_type=exporting.CONTENT_TYPES[form])
+    response.set_etag(export.etag)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name or content}.{form}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,87 @@
+"""Draws a campaign: its list is frozen and each customer is drawn into an arm, before anybody can export it.
+
+Law: the arms follow from the stored seed, which nobody chooses; a campaign is seen whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from database.accounts import audit
+from database.accounts.audit import Actor
+from database.campaigns import campaigns
+from database.campaigns.campaigns import Campaign
+from database.engine.batch_sizing import AdaptiveBatchSize
+from database.engine.session import Database
+from gateway.services.campaigns.planning import Plan, plan
+from gateway.services.jobs.params import CampaignParams
+from gateway.services.jobs.work import Work
+from shared.campaigns.draw import Draw, new_seed
+from shared.clock import iso
+from shared.errors import Conflict
+
+TAKEN = "There is a campaign with this name already: its list and arms stay as they were drawn. Choose another name."
+DROPPED_AT_ONCE = 2_000
+
+
+def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
+    """Draw a campaign of the present scores."""
+    with work.database.read() as connection:
+        planned = plan(connection, work.settings, params, work.clock().date().isoformat())
+    work.step(0.3, f"Drawing {len(planned.members):,} customers")
+    made = draw(work.database, planned, params, now=iso(work.clock()), user_id=work.job.user_id)
+    return made.model_dump(mode="json")
+
+
+def draw(
+    database: Database, planned: Plan, params: CampaignParams, *, now: str, user_id: int | None = None
+) -> Campaign:
+    """Write the list with its arms and let the campaign be seen; raise Conflict if its name is taken."""
+    seed, sizes = new_seed(), AdaptiveBatchSize()
+    more = True
+    while more:
+        with sizes.timed(database.write()) as connection:
+            more = campaigns.drop_unfinished(connection, params.name, DROPPED_AT_ONCE)
+    drawn = Draw(seed)
+    rows = [(key, int(drawn.has(key, planned.size.control_share)), p) for key, p in sorted(planned.members)]
+    control = sum(is_control for _, is_control, _ in rows)
+    with database.write() as connection:
+        if campaigns.is_taken(connection, params.name):
+            raise Conflict(TAKEN)
+        values = _values(planned, params) | {"seed": seed, "contact": len(rows) - control, "control": control}
+        campaign_id = campaigns.begin(connection, {**values, "user_id": user_id, "created_at": now})
+    at = 0
+    while at < len(rows):
+        with sizes.timed(database.write()) as connection:
+            part = rows[at : at + sizes.size]
+            campaigns.append(connection, [(campaign_id, *row) for row in part])
+        at += len(part)
+    with database.write() as connection:
+        if not campaigns.finish(connection, campaign_id):
+            raise Conflict(TAKEN)
+        subject = f"campaign:{campaign_id} seed {seed}, share without contact {planned.size.control_share:g}"
+        audit.record(connection, "campaign.drawn", at=now, actor=Actor(user_id=user_id), subject=subject)
+        made = campaigns.get(connection, campaign_id)
+    assert made is not None
+    return made
+
+
+def _values(planned: Plan, params: CampaignParams) -> dict[str, Any]:
+    defaults = planned.catalogue.defaults
+    return {
+        "name": params.name,
+        "action": params.action,
+        "filters": [list(pair) for pair in params.filters],
+        "top": params.top,
+        "run_id": planned.run_id,
+        "control_share": planned.size.control_share,
+        "starts_on": planned.starts_on,
+        "matures_on": planned.matures_on,
+        "expected_rate": planned.size.expected_rate,
+        "assumed_reduction": planned.size.reduction,
+        "clv": defaults.clv if params.clv is None else params.clv,
+        "offer": planned.action.offer if planned.action else defaults.offer,
+        "contact_cost": planned.action.contact if planned.action else defaults.contact,
+        "left_out": dict(planned.left_out),
+    }
