@@ -1,4 +1,4 @@
-"""Draws, sizes and intervals: golden figures, and short forms of what `tests/evaluate/campaigns.py` measures."""
+"""Draws, sizes and intervals: golden figures, and short forms of what `tests/evaluate/campaigns/simulation.py` measures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from shared.campaigns.draw import Draw, new_seed
 from shared.campaigns.effect import Arm, measure, newcombe, srm_probability, wilson
 from shared.campaigns.power import needed, power, size
-from tests.evaluate.campaigns import Simulated, simulate
+from tests.evaluate.campaigns.simulation import Simulated, simulate
 
 
 @pytest.mark.parametrize(("rate", "customers"), [(0.03, 12_758), (0.05, 7_511), (0.08, 4_560)])

@@ -1,6 +1,6 @@
 """Simulated campaigns: how often an effect is claimed, found and covered, by the product's own draw and interval.
 
-python -m tests.evaluate.campaigns          takes about 10 minutes
+python -m tests.evaluate.campaigns.simulation          takes about 10 minutes
 """
 
 from __future__ import annotations
