@@ -11,11 +11,13 @@
 //   };
 
 import { accountsView } from "./views/accounts.js";
+import { announcedView } from "./views/announced.js";
 import { auditView } from "./views/audit.js";
 import { customerView } from "./views/customer.js";
 import { customersView } from "./views/customers.js";
 import { importView } from "./views/import.js";
 import { jobsView } from "./views/jobs.js";
+import { liveView } from "./views/live.js";
 import { modelView } from "./views/model.js";
 import { overviewView } from "./views/overview.js";
 import { valueView } from "./views/value.js";
@@ -37,9 +39,11 @@ export const SECTIONS = [
 export const VIEWS = [
   overviewView,
   customersView,
+  announcedView,
   customerView,
   valueView,
   modelView,
+  liveView,
   versionsView,
   importView,
   jobsView,

@@ -9,6 +9,7 @@ import { customerAddress } from "../frame/router.js";
 import { featuresOf } from "./filters.js";
 import { historyPanels } from "./history.js";
 import { neighbours } from "./neighbours.js";
+import { workPanel } from "./work.js";
 import { waterfall } from "./waterfall.js";
 import { whatIf } from "./whatif.js";
 import { factText } from "./words.js";
@@ -54,6 +55,7 @@ function draw(page, id, { customer: c, schema, status }) {
   return [
     head(c, status, between),
     isScored ? h("div", { class: "columns" }, why(c), todo.root) : unscored(c),
+    workPanel(page, id),
     isScored && page.mayRun && whatIf(page, c, featuresOf(schema)),
     history.scores, facts(c, schema), history.facts,
   ];

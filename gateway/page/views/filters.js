@@ -1,8 +1,9 @@
 // The filters of the list: what the address says, as the API takes it, as fields, and in words.
 
 import { h } from "../dom.js";
-import { column, cutText, title } from "../format.js";
+import { column, cutText, day, title } from "../format.js";
 import { button, field, select } from "../parts.js";
+import { STATUSES } from "./work.js";
 
 /** Filters of the API that the address may hold, with the words that a chip shows. */
 const NAMED = {
@@ -16,6 +17,8 @@ const NAMED = {
   max_tenure_months: (value) => `tenure to ${value} months`,
   min_monthly_price: (value) => `price from ${value}`,
   max_monthly_price: (value) => `price to ${value}`,
+  work_status: (value) => `worklist: ${STATUSES.find(([each]) => each === value)?.[1] ?? (value || "not on it")}`,
+  due_by: (value) => `due by ${day(value)}`,
   scored: (value) => ({ no: "not scored", any: "scored or not" })[value] ?? "scored",
   churned: (value) => (value === "true" ? "has left" : "is active"),
 };
@@ -65,6 +68,7 @@ export function filterForm(page, { features, plans, priorities }) {
     min_tenure_months: number("min_tenure_months"), max_tenure_months: number("max_tenure_months"),
     min_monthly_price: number("min_monthly_price"), max_monthly_price: number("max_monthly_price"),
     low_confidence: select([["", "Any"], ["true", "Unsure only"]], "", { name: "low_confidence" }),
+    work_status: select([["", "Any"], ...STATUSES], "", { name: "work_status" }), due_by: h("input", { type: "date", name: "due_by" }),
   };
   const feature = featureFields(features);
   parts.priority.addEventListener("change", () => { parts.min_probability.value = parts.priority.value; });
@@ -81,7 +85,7 @@ export function filterForm(page, { features, plans, priorities }) {
     field("Probability from, %", parts.min_probability), field("Probability to, %", parts.max_probability),
     field("Tenure from, months", parts.min_tenure_months), field("Tenure to, months", parts.max_tenure_months),
     field("Price from", parts.min_monthly_price), field("Price to", parts.max_monthly_price),
-    field("Sureness", parts.low_confidence), ...feature.fields,
+    field("Sureness", parts.low_confidence), field("Worklist", parts.work_status), field("Due by", parts.due_by), ...feature.fields,
     h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Apply"), button("Clear all", () => page.go(cleared(page.query)), { kind: "quiet" })));
 }
 

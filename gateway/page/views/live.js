@@ -1,0 +1,79 @@
+// Did past predictions come true: what was said of each run, month, version or segment beside what happened.
+
+import { get } from "../api.js";
+import { asTable } from "../charts.js";
+import { h, panel } from "../dom.js";
+import { count, day, interval, known, month, number, percent, score } from "../format.js";
+import { empty, heading } from "../frame/page.js";
+import { help } from "../frame/help.js";
+import { axis, legend, lines } from "../lines.js";
+import { field, select, table } from "../parts.js";
+
+const BY = [["run", "Run"], ["month", "Month"], ["version", "Model version"], ["segment", "Segment"]];
+
+export const liveView = {
+  path: "model/live",
+  section: "model",
+  title: "Live",
+  open(page) {
+    const by = select(BY, page.query.get("by") ?? "run");
+    by.addEventListener("change", () => page.go({ by: by.value }));
+    const came = panel("Did the predictions come true?", {
+      id: "live", wide: true, note: "Leavers expected beside leavers counted, once the days have passed.", aside: help("level", "Observed / expected"),
+    });
+    const pending = panel("Not known yet", { id: "pending", wide: true, aside: help("pending", "Not known yet") });
+    const refresh = () => {
+      by.value = page.query.get("by") ?? "run";
+      const asked = get(`/api/predictions/performance?view=live&limit=24&by=${encodeURIComponent(by.value)}`);
+      page.load(came.body, () => asked, draw);
+      page.load(pending.body, () => asked, drawPending);
+    };
+    refresh();
+    return { root: h("div", { class: "page" }, heading("Live performance"), h("div", { class: "form" }, field("Add up by", by)), came.root, pending.root), refresh };
+  },
+};
+
+const nameOf = (group) => (group.value !== null && group.feature ? `${group.feature}: ${group.value}`
+  : group.runs?.length === 1 || !group.versions ? day(group.as_of?.[1]) : `${day(group.as_of[0])} to ${day(group.as_of[1])}`);
+const stageOf = (group) => (group.stage === "matured" ? "" : group.stage);
+const measured = (figure, write) => (figure && known(figure.value) ? `${write(figure.value)}${figure.interval ? ` [${interval(figure.interval, write)}]` : ""}` : "–");
+
+function draw({ by, groups, note }) {
+  if (!groups.length) return empty(note ?? "No prediction has matured yet.");
+  const numeric = (text) => ({ text, numeric: true });
+  return [
+    by !== "segment" && groups.length > 1 && chart([...groups].reverse()),
+    note && h("p", { class: "note" }, note),
+    table("What was said and what happened", [by === "segment" ? "Segment" : "Predictions of", "Model", numeric("Predictions"), numeric("Expected to leave"), numeric("Left"), numeric("Left / expected"), numeric("AUC"), numeric("AUC promised")],
+      groups.map((group) => [
+        h("span", {}, nameOf(group), stageOf(group) && h("span", { class: "badge warn" }, stageOf(group))),
+        group.versions.join(", "), count(group.n),
+        `${number(group.expected)}${interval(group.expected_interval) ? ` [${interval(group.expected_interval)}]` : ""}`,
+        h("span", {}, count(group.leavers), group.as_expected === false && h("span", { class: "badge warn" }, "outside")),
+        measured(group.observed_expected, score), measured(group.auc, score), score(group.promised?.auc)])),
+    h("p", { class: "fine" }, "Intervals are of 95 %. “outside” marks a number of leavers outside the interval of what was expected; “provisional” means that who left may still come back."),
+  ];
+}
+
+function chart(groups) {
+  const rows = groups.filter((group) => known(group.expected));
+  if (rows.length < 2) return null;
+  const most = axis(Math.max(...rows.map((row) => Math.max(row.leavers ?? 0, row.expected_interval?.[1] ?? row.expected))), (value) => count(value));
+  const every = Math.ceil(rows.length / 6);
+  const hasBand = rows.every((row) => interval(row.expected_interval));
+  const series = [
+    { name: "Expected, with its 95 % interval", kind: "a", points: rows.map((row, i) => [i, row.expected]), ...(hasBand ? { low: rows.map((row) => row.expected_interval[0]), high: rows.map((row) => row.expected_interval[1]) } : {}) },
+    { name: "Left", kind: "b", points: rows.map((row, i) => [i, row.leavers]) },
+  ];
+  const label = `Leavers expected and counted: ${rows.map((row) => `${nameOf(row)}: ${number(row.expected)} expected, ${count(row.leavers)} left`).join("; ")}.`;
+  return h("div", {},
+    h("figure", {}, lines({ label, series, y: most, x: { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.as_of[1])]).filter((_, i) => (rows.length - 1 - i) % every === 0) } })),
+    legend(series),
+    asTable("Leavers expected and counted", ["Predictions of", "Expected", "Left"], rows.map((row) => [nameOf(row), number(row.expected), count(row.leavers)])));
+}
+
+function drawPending({ pending }) {
+  if (!pending?.predictions) return empty("Nothing is pending: every prediction has its outcome.");
+  return h("p", {}, `${count(pending.predictions)} predictions of ${count(pending.runs)} runs, the oldest of ${day(pending.oldest)}, have no outcome yet${
+    known(pending.expected) ? `; ${number(pending.expected)} leavers are expected among them` : ""}. Nobody counts as having stayed before it is known.`);
+}
