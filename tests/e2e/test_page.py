@@ -45,7 +45,7 @@ def test_the_cards_show_the_figures_of_the_api(visitor: Visitor) -> None:
     assert visitor.text("[data-figure=predicted-churners]") == f"{churners['count']:,}"
     assert visitor.text("[data-figure=model-auc]") == f"{auc['score']:.3f}"
     shown = visitor.facts("#churn-rate") | visitor.facts("#predicted-churners") | visitor.facts("#model-auc")
-    assert shown["30 days before → now"] == f"{rate['previous']:.2f} → {rate['current']:.2f} %"
+    assert shown["Before → now"] == f"{rate['previous']:.2f} → {rate['current']:.2f} %"
     assert shown["Active at its start"] == f"{rate['active_at_start']:,}"
     assert shown["Mean probability"] == churners["confidence"].replace("%", " %")
     at_risk = visitor.text("[data-figure=at-risk]")

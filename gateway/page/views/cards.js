@@ -27,7 +27,7 @@ function atRisk({ total, assumptions: a }, where, judge) {
     facts: [
       ["Value at risk", money(total.value_at_risk, total.currency), known(total.value_at_risk) ? `over ${a.months} months` : total.reason],
       ["Currency", total.currency ?? NONE, total.currency ? null : "none or several are known"],
-      ["Margin, discount", `${cutText(a.margin)}, ${cutText(a.discount)} a year`],
+      ["Assumed", `margin ${cutText(a.margin)}`],
     ],
     definition: "Monthly recurring revenue times the probability of leaving, added up over everyone: what may go within the days that the scores cover.",
     more: [" ", h("a", { href: "#/value" }, "By plan")],
@@ -58,7 +58,7 @@ function churnRate(figures, where) {
     badge: known(moved) && delta(`${points(moved)}`, moved),
     facts: [
       // Two decimals, because a change of rounded figures need not be the rounded change.
-      ["30 days before → now", known(figures.previous) ? `${hundredths(figures.previous)} → ${hundredths(figures.current)} %` : NONE,
+      ["Before → now", known(figures.previous) ? `${hundredths(figures.previous)} → ${hundredths(figures.current)} %` : NONE,
         known(figures.previous) ? null : needsTwo],
       ["Period ends", day(figures.period_end)],
       ["Active at its start", count(figures.active_at_start)],
@@ -82,7 +82,7 @@ function predicted(figures, where, judge) {
     badge: known(moved) && delta(change(moved), moved),
     facts: [
       ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
-      ["Expected leavers", number(figures.expected), leaversNote(figures)],
+      ["Expected", number(figures.expected), leaversNote(figures)],
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
       !known(moved) && known(figures.count) && ["Change", NONE, "needs a run 30 days before"],
     ],

@@ -63,9 +63,12 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
   set(start, { store: false });
   return [ranks(all, set, { steps, threshold }), h("div", { class: "slider" }, field("People contacted, from the highest score down", slider)),
     h("div", { class: "form" },
-      field("People", inputs.people), field("or a cut, in %", inputs.cut), field("or a budget", inputs.budget),
+      field("People", inputs.people), field("or a cut, in %", inputs.cut), field("or a budget", inputs.budget)),
+    figures,
+    h("h3", {}, "What is assumed"),
+    h("div", { class: "form" },
       field("Leavers who would stay, %", inputs.stay), field("Worth of one who stays", inputs.worth), field("Cost of an accepted offer", inputs.offer), field("Cost of a contact", inputs.contact)),
-    figures, chart,
+    chart,
     h("p", { class: "fine" }, `Data of ${day(metrics.as_of)}, model ${metrics.model_version}; ${count(all)} customers. Leavers are expected ones: the sum of the probabilities.`)];
 }
 
