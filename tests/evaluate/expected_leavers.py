@@ -87,8 +87,19 @@ def _month(snapshot: Snapshot, origin: Origin, past: list[Origin], model: ChurnM
     return Month(float(snapshot.label[origin.rows].sum()), expected, low, high, float(oracle))
 
 
+def summary(every: list[Month]) -> str:
+    """Coverage and width over months."""
+    width = float(np.mean([(month.high - month.low) / (2 * month.oracle) for month in every]))
+    held = sum(month.holds for month in every)
+    ratio = float(np.mean([month.left / month.expected for month in every]))
+    return (
+        f"{held} of {len(every)} months held ({100 * held / len(every):.1f} %), mean width {width:.2f} of the oracle's, "
+        f"left / expected {ratio:.3f}"
+    )
+
+
 def main() -> int:
-    """Print each seed, then coverage and width by spread."""
+    """Print coverage and width by spread, after each seed."""
     command = argparse.ArgumentParser(prog="python -m tests.evaluate.expected_leavers", description=__doc__)
     command.add_argument("--sigmas", nargs="*", type=float, default=[0.0, 0.1, 0.2])
     command.add_argument("--seeds", type=int, default=30)
@@ -98,17 +109,8 @@ def main() -> int:
         every: list[Month] = []
         for seed in range(options.seeds):
             snapshot = history(options.customers, BEFORE + JUDGED, sigma, seed)
-            found = list(months_of(snapshot, sigma, seed))
-            every += found
-            print(f"sigma {sigma}, seed {seed}: {sum(month.holds for month in found)} of {len(found)}", flush=True)
-        width = float(np.mean([(month.high - month.low) / (2 * month.oracle) for month in every]))
-        held = float(np.mean([month.holds for month in every]))
-        ratio = float(np.mean([month.left / month.expected for month in every]))
-        print(
-            f"sigma {sigma}: {len(every)} months of {options.seeds} seeds, coverage {100 * held:.1f} %, mean width "
-            f"{width:.2f} of the oracle's, left / expected {ratio:.3f}",
-            flush=True,
-        )
+            every += months_of(snapshot, sigma, seed)
+            print(f"sigma {sigma}, seeds to {seed}: {summary(every)}", flush=True)
     return 0
 
 
