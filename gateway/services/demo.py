@@ -1,4 +1,4 @@
-"""The demo: a simulated subscription business, thirteen months of it up to today, scored by the models live then.
+"""The demo: a simulated subscription business, fifteen months of it up to today, scored by the models live then.
 
 Law: demo data are processed like real data: dated facts, labels from lifetimes, models trained over HTTP, a ledger with
 outcomes. Nothing else that the simulation computes (true probabilities, events after today) is stored.
@@ -41,12 +41,13 @@ from shared.simulation.simulate import END_REASONS, PLANS, SimulatedMonths, Simu
 
 PRESET = "documented"
 SEED = 7
-#: Twelve matured months, one whose 30 days are over but not the grace gap, and today's.
-MONTHS = 14
+#: Thirteen matured months, one whose 30 days are over but not the grace gap, and today's: as many as it takes to judge
+#: the longest horizon on a later month than it was calibrated on.
+MONTHS = 15
 MONTH_DAYS = 30
 FIRST_USER_NUMBER = 500_001
 #: Months (0 = oldest) in which a model was trained; each model scored the months until the next training.
-TRAINED_AT = (5, 9)
+TRAINED_AT = (6, 10)
 
 
 @dataclass(frozen=True)

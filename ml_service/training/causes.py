@@ -27,7 +27,7 @@ from shared.contracts.outlook import CauseCheck
 from shared.errors import InsufficientData
 
 #: At least this many leavers of each cause are needed to fit and to judge, and this share of leavers with a reason.
-MIN_FIT, MIN_JUDGED, MIN_KNOWN = 25, 10, 0.5
+MIN_FIT, MIN_JUDGED, MIN_KNOWN = 25, 5, 0.5
 #: Few rows, so larger steps than those of the score's booster cost nothing that matters.
 LEARNING_RATE = 0.1
 TOO_FEW = (
