@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ml_service.arrays import Dates, Floats, Indices, Labels
 from ml_service.data.feature_matrix import Matrix, learn_categories, to_matrix, typed_columns
-from ml_service.data.later_outcomes import LaterOutcomes, read_later_outcomes
+from ml_service.data.later_outcomes import LaterOutcomes, later_outcomes_of_file, read_later_outcomes
 from ml_service.data.thinning import thin
 from shared.contracts import arrow
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, TrainParams
@@ -238,4 +238,5 @@ def snapshot_of(table: CustomerTable) -> Snapshot:
     keys = pa.array(row_keys(table.ids)) if table.schema.id is not None else pa.nulls(rows, pa.int64())
     as_of = dates_of(table)
     label = np.asarray(table.label.to_numpy(zero_copy_only=False), dtype=np.int8)
-    return Snapshot(table.schema, table.features, label, as_of, keys)
+    later = later_outcomes_of_file(table, np.asarray(keys.fill_null(0)), as_of, label)
+    return Snapshot(table.schema, table.features, label, as_of, keys, later=later)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ml_service.data.dataset import Snapshot, read_snapshot
-from ml_service.data.later_outcomes import UNKNOWN
+from ml_service.data.later_outcomes import UNKNOWN, later_outcomes_of_ends
 from ml_service.model.outlook import CauseModel, Horizon
 from ml_service.reporting.html import report_page
 from ml_service.reporting.text import report_text
@@ -22,7 +22,7 @@ from shared.contracts import arrow
 from shared.contracts.outlook import HorizonCheck
 from shared.errors import InvalidInput
 from shared.simulation.simulate import simulate
-from tests.evaluate.horizons import history
+from tests.evaluate.horizons import departures, history
 from tests.ml_service.conftest import as_stream
 
 MONTHS = 13
@@ -131,3 +131,25 @@ def test_outcomes_travel_in_the_stream_and_impossible_ones_are_refused() -> None
     )
     with pytest.raises(InvalidInput, match="left_within_60_days"):
         read_snapshot(stayed, rows.schema)
+
+
+def test_a_file_with_ends_tells_the_same_up_to_the_days_of_its_newest_rows() -> None:
+    simulation = simulate("documented", customers=300, months=8, seed=6)
+    rows, (days, reasons) = history(simulation, 9 * 30), departures(simulation)
+    assert rows.as_of is not None and rows.later is not None
+    customers = np.asarray(rows.row_keys)
+    # Each end stands in one row of its customer only, the newest before it.
+    last = np.array([row == np.flatnonzero(customers == who)[-1] for row, who in enumerate(customers)])
+    told = (last | (rows.label == 1)) & (days < 10**6)
+    ends = np.where(told, rows.as_of + days, np.datetime64("NaT"))
+    cause = np.where(told, reasons == 1, UNKNOWN).astype(np.int8)
+    found = later_outcomes_of_ends(customers, rows.as_of, rows.label, ends, cause)
+    assert found is not None
+    newest = rows.as_of.max() + np.timedelta64(30, "D")
+    for horizon, label in found.left_within.items():
+        assert ((label != UNKNOWN) == (rows.as_of + np.timedelta64(horizon, "D") <= newest)).all()
+        both = (label != UNKNOWN) & (rows.later.left_within[horizon] != UNKNOWN)
+        assert both.any() and (label == rows.later.left_within[horizon])[both].mean() > 0.97
+    assert (found.left_involuntarily == rows.later.left_involuntarily).mean() > 0.99
+    few = np.where(np.arange(len(ends)) % 3 == 0, ends, np.datetime64("NaT"))
+    assert later_outcomes_of_ends(customers, rows.as_of, rows.label, few, cause) is None, "most ends are missing"
