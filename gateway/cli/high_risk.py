@@ -50,6 +50,9 @@ def print_likeliest(
     """Print the customers most likely to leave, with their reasons; those who pass the filters, if there are any."""
     if any(name == "scored" for name, _ in pairs):
         raise InvalidInput("The list holds scored customers alone: leave the filter `scored` out.")
+    if not any(name == "contact" for name, _ in pairs):
+        # A list leaves by this command: whoever may not be contacted is on it only where `contact=any` asks for them.
+        pairs = [*pairs, ("contact", "allowed")]
     with environment.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
         if present is None or run is None:

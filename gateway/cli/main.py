@@ -25,6 +25,7 @@ from gateway.cli import (
     scheduling,
     settings_in_force,
 )
+from gateway.cli.campaigns import commands as campaigning
 from gateway.cli.trial import command as trial
 from shared.errors import ServiceError
 
@@ -45,6 +46,7 @@ for module in (
     judging,
     live,
     exporting,
+    campaigning,
     people,
     auditing,
     keep,
