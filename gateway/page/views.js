@@ -13,6 +13,7 @@
 import { accountsView } from "./views/accounts.js";
 import { announcedView } from "./views/announced.js";
 import { auditView } from "./views/audit.js";
+import { campaignsView, campaignView } from "./views/campaigns.js";
 import { customerView } from "./views/customer.js";
 import { customersView } from "./views/customers.js";
 import { importView } from "./views/import.js";
@@ -45,6 +46,8 @@ export const VIEWS = [
   modelView,
   liveView,
   versionsView,
+  campaignsView,
+  campaignView,
   importView,
   jobsView,
   accountsView,

@@ -242,3 +242,22 @@ def test_when_the_service_is_away_and_back_the_page_goes_on(
     apart.start("ml")
     visitor.page.click("#what-if-answer button")
     visitor.page.wait_for_selector("[data-figure=what-if]")
+
+
+def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(
+    visit: Callable[..., Visitor], new_stack: Callable[..., Stack]
+) -> None:
+    apart = new_stack().start()
+    visitor = visit(apart).sign_in(at="/#/campaigns")
+    form = visitor.page.locator("#plan-campaign form")
+    form.get_by_label("Name").fill("Standard: picks")
+    form.get_by_label("Plan", exact=True).select_option("Standard")
+    form.get_by_text("How large is it?").click()
+    visitor.page.wait_for_selector("#plan-outcome .stats")
+    assert apart.analyst().data("/api/campaigns")["campaigns"] == []
+    form.get_by_text("Make it").click()
+    visitor.page.click("#plan-outcome >> text=Standard: picks")
+    visitor.page.wait_for_selector("#effect")
+    said = apart.analyst().data("/api/campaigns/1/effect")
+    assert said["text"] in visitor.text("#effect")
+    assert visitor.texts("#effect tbody th") == ["Contacted", "Left alone"]

@@ -1,0 +1,116 @@
+// Campaigns: a frozen list, half of it drawn at random to be left alone, so that the effect can be measured.
+
+import { get, post, result } from "../api.js";
+import { failure, h, panel, show } from "../dom.js";
+import { count, day, percent, plural } from "../format.js";
+import { empty, heading } from "../frame/page.js";
+import { help } from "../frame/help.js";
+import { address } from "../frame/router.js";
+import { act, button, field, select, stats, table } from "../parts.js";
+
+export const campaignsView = {
+  path: "campaigns",
+  section: "campaigns",
+  title: "Campaigns",
+  open(page) {
+    const list = panel("Campaigns", { id: "campaigns", wide: true, note: "Newest first." });
+    const made = panel("Plan a campaign", {
+      id: "plan-campaign", wide: true, note: "The list is frozen, and who is not contacted is drawn at random before anybody is.", aside: help("campaign-size", "How many customers are needed"),
+    });
+    const refresh = () => {
+      page.load(list.body, () => get("/api/campaigns?limit=50"), drawList);
+      if (page.mayRun && !made.body.querySelector("form")) page.load(made.body, () => Promise.all([get("/api/actions"), get("/api/dashboard/value")]), (found) => planForm(page, found, refresh));
+    };
+    refresh();
+    return { root: h("div", { class: "page" }, heading("Campaigns"), page.mayRun && made.root, list.root), refresh };
+  },
+};
+
+function drawList({ campaigns }) {
+  if (!campaigns.length) return empty("No campaign was made yet.");
+  const numeric = (text) => ({ text, numeric: true });
+  return table("Campaigns", ["Campaign", "Action", "Started", "Known from", numeric("Contacted"), numeric("Left alone")], campaigns.map((each) => [
+    h("a", { href: address(`campaigns/${each.id}`) }, each.name), each.action ?? "–", day(each.starts_on), day(each.matures_on), count(each.size.contact), count(each.size.control)]));
+}
+
+function planForm(page, [{ actions }, { by_plan: plans }], refresh) {
+  const parts = {
+    name: h("input", { maxlength: 100, required: true }),
+    action: select([["", "None of the catalogue"], ...actions.map((each) => [each.name, each.label])], actions[0]?.name ?? ""),
+    plan: select([["", "Any"], ...plans.map(({ plan }) => plan).filter(Boolean).map((plan) => [plan, plan])], page.query.get("plan") ?? ""),
+    top: h("input", { type: "number", min: 1, step: 1, value: page.query.get("top") ?? "" }),
+    reduction: h("input", { type: "number", min: 1, max: 99, value: 10 }),
+    control: h("input", { type: "number", min: 1, max: 99, value: 50 }),
+  };
+  const told = h("div", { id: "plan-outcome", "aria-live": "polite" });
+  const body = () => ({
+    ...(parts.action.value ? { action: parts.action.value } : {}), ...(parts.plan.value ? { filters: { plan: parts.plan.value } } : {}),
+    ...(parts.top.value ? { top: Number(parts.top.value) } : {}), reduction: Number(parts.reduction.value) / 100, control_share: Number(parts.control.value) / 100,
+  });
+  const plan = (event) => act(event.target, told, async () => { show(told, ...drawSize(await post("/api/campaigns/plan", body()))); }, failure);
+  const submit = (event) => {
+    event.preventDefault();
+    act(event.submitter, told, async () => {
+      const done = await result(await post("/api/campaigns", { name: parts.name.value.trim(), ...body() }));
+      show(told, h("p", { class: "notice good" }, "Made: ", h("a", { href: address(`campaigns/${done.id}`) }, done.name), "."));
+      refresh();
+    }, failure);
+  };
+  return h("form", { class: "panel-body", onsubmit: submit },
+    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action), field("Plan", parts.plan), field("Only the top", parts.top),
+      field("Reduction of churn hoped for, %", parts.reduction), field("Left alone, %", parts.control)),
+    h("div", { class: "choices" }, button("How large is it?", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Make it")), told);
+}
+
+function drawSize({ size, left_out: leftOut, matures_on: known }) {
+  const out = Object.entries(leftOut ?? {}).map(([why, number]) => `${count(number)} ${why.replaceAll("_", " ")}`);
+  return [
+    stats(
+      { label: "Customers", value: count(size.customers), note: `${count(size.contact)} contacted, ${count(size.control)} left alone` },
+      { label: "Needed", value: count(size.needed), note: `to find a reduction of ${percent(size.assumed_reduction)}`, term: "campaign-size" },
+      { label: "Power", value: percent(size.power), note: size.is_large_enough ? "large enough" : "too small to tell", term: "campaign-size" },
+      { label: "Known from", value: day(known) }),
+    h("p", { class: "note" }, size.text),
+    out.length > 0 && h("p", { class: "fine" }, `Left out: ${out.join(", ")}.`),
+  ].filter(Boolean);
+}
+
+export const campaignView = {
+  path: "campaigns/:id",
+  section: "campaigns",
+  title: "Campaign",
+  tab: false,
+  open(page) {
+    const root = h("div", { class: "page" });
+    const path = `/api/campaigns/${encodeURIComponent(page.params.id)}`;
+    const refresh = () => page.load(root, () => Promise.all([get(path), get(`${path}/effect`)]), ([campaign, effect]) => {
+      page.title(campaign.name);
+      return drawCampaign(page, path, campaign, effect);
+    });
+    refresh().then(() => root.querySelector("h1")?.focus({ preventScroll: true }));
+    return { root, refresh };
+  },
+};
+
+function drawCampaign(page, path, campaign, effect) {
+  const drawn = panel("As it was drawn", { id: "drawn", wide: true });
+  show(drawn.body, ...drawSize(campaign), h("p", { class: "fine" }, `Started ${day(campaign.starts_on)}; ${campaign.filters.length ? campaign.filters.map(([name, value]) => `${name} ${value}`).join(", ") : "no filter"}${campaign.top ? `, the top ${count(campaign.top)}` : ""}.`));
+  const came = panel("What it did", { id: "effect", wide: true, aside: help("campaign-effect", "Effect of a campaign") });
+  show(came.body, ...drawEffect(effect));
+  const link = page.mayRun && h("a", { class: "button", href: `${path}/export?format=csv`, download: `campaign-${campaign.id}.csv` }, "Export whom to contact");
+  return [heading(campaign.name, { note: campaign.action ? `Action: ${campaign.action}` : null, actions: [link] }), came.root, drawn.root];
+}
+
+function drawEffect({ control, contact, effect, interval: ends, is_shown: isShown, text, srm_probability: srm }) {
+  const numeric = (name) => ({ text: name, numeric: true });
+  const arm = (name, each) => [name, count(each.drawn), count(each.contacted), count(each.customers), count(each.left), percent(each.rate)];
+  return [
+    h("p", { class: isShown ? "notice good" : "note" }, text),
+    effect !== null && stats({
+      label: "Churn, left alone minus contacted", id: "effect", value: percent(effect), note: ends ? `95 %: ${percent(ends[0])} to ${percent(ends[1])}` : null, term: "campaign-effect",
+      judge: [plural(control.customers ?? 0, "customer") + " left alone", plural(contact.customers ?? 0, "customer") + " contacted"],
+    }),
+    table("The two arms", ["Arm", numeric("Drawn"), numeric("Contacted"), numeric("Known"), numeric("Left"), numeric("Churn rate")], [arm("Contacted", contact), arm("Left alone", control)]),
+    srm !== null && h("p", { class: "fine" }, `Probability that chance alone makes arms of these sizes: ${percent(srm)}.`),
+  ].filter(Boolean);
+}
