@@ -17,6 +17,7 @@ from gateway.clients.ml_client import MLClient
 from gateway.environment import open_environment
 from gateway.routes.blueprints import ALL_BLUEPRINTS
 from gateway.security import guards
+from gateway.services.maintenance.gauges import SystemCollector
 from gateway.settings import Settings, load_settings
 from shared.clock import Clock, utc_now
 from shared.web.flask_app import install_defaults
@@ -64,7 +65,9 @@ def create_app(
     app = openapi.make_app("gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
     web_environment.install(app, environment)
-    install_defaults(app, behind_tls=settings.behind_tls)
+    install_defaults(app, behind_tls=settings.behind_tls, metrics_token=settings.token_of_metrics)
+    if settings.metrics_token is not None or settings.app_env != "production":
+        app.extensions["metrics_registry"].register(SystemCollector(environment))
     guards.install(app, settings, environment.database)
     for each in blueprints:
         app.register_api(each)

@@ -9,11 +9,12 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from gateway.cron import Cron
 from gateway.setting_rules import Task, is_a_schedule, schedule_of, split
+from shared.settings import why_no_secret
 
 
 class AutomationSettings(BaseSettings):
@@ -50,20 +51,40 @@ class AutomationSettings(BaseSettings):
         description="Days that delivered and dead deliveries of webhooks are kept.",
     )
 
+    metrics_token: SecretStr | None = Field(
+        None,
+        validation_alias="METRICS_TOKEN",
+        description="Whoever reads /metrics sends it; production tells the state of the system only where it is set.",
+    )
+    worker_metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        validation_alias="WORKER_METRICS_PORT",
+        description="Port on HOST where the worker serves its metrics; none unless set.",
+    )
+
     @field_validator("webhook_networks", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
         return split(value)
 
     @model_validator(mode="after")
-    def _check_schedule(self) -> Self:
+    def _check(self) -> Self:
         for task, folder, name in (
             ("import", self.import_folder, "IMPORT_FOLDER"),
             ("backup", self.backup_folder, "BACKUP_FOLDER"),
         ):
             if task in self.schedule and folder is None:
                 raise ValueError(f"SCHEDULE has the task {task}, which needs {name}")
+        if self.metrics_token is not None and (why := why_no_secret(self.metrics_token.get_secret_value())):
+            raise ValueError(f"METRICS_TOKEN {why}; it must be a secret, such as the output of: openssl rand -hex 32")
         return self
+
+    @property
+    def token_of_metrics(self) -> str | None:
+        """The token that metrics need; None where anybody may read them."""
+        return None if self.metrics_token is None else self.metrics_token.get_secret_value()
 
     @property
     def schedule(self) -> dict[Task, Cron]:

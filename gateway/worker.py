@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import nullcontext
 from types import FrameType
 
 import structlog
@@ -32,6 +33,7 @@ from gateway.services.maintenance import retention
 from gateway.services.scheduling import calendar
 from gateway.services.webhooks import delivering
 from gateway.settings import load_settings
+from gateway.worker_metrics import WorkerMetrics
 from shared import memory
 from shared.clock import iso
 from shared.errors import ServiceUnavailable
@@ -56,6 +58,8 @@ class Worker:
         Unique among workers; host and process id by default.
     watch
         Finds the jobs whose heartbeats stopped.
+    metrics
+        Count what it does.
     """
 
     def __init__(
@@ -65,11 +69,13 @@ class Worker:
         name: str | None = None,
         stops: threading.Event | None = None,
         watch: HeartbeatWatch | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._environment, self._database, self._clock = environment, environment.database, environment.clock
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._stops = stops or threading.Event()
         self._watch = watch or HeartbeatWatch()
+        self._metrics = metrics or WorkerMetrics()
         self._swept_at_s = float("-inf")
 
     def stop(self) -> None:
@@ -89,6 +95,7 @@ class Worker:
         while not self._stops.is_set():
             try:
                 self._run_upkeep()
+                self._metrics.is_well()
             except Exception:  # a busy database must not end the worker: the failure is logged and upkeep retried
                 log.exception("upkeep_failed")
             self._stops.wait(SEEN_EVERY_S)
@@ -145,7 +152,9 @@ class Worker:
             job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
+        began = time.monotonic()
         ended = running.run(Work(self._environment, job), kinds.by_name(job.kind))
+        self._metrics.ended(ended, time.monotonic() - began)
         memory.give_back()
         return ended
 
@@ -166,8 +175,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     _wait_for_migrations(environment.database, stops)
-    with using:
-        Worker(environment, stops=stops).run()
+    metrics, port = WorkerMetrics(), settings.worker_metrics_port
+    with using, metrics.served(settings.host, port, settings.token_of_metrics) if port else nullcontext():
+        Worker(environment, stops=stops, metrics=metrics).run()
 
 
 def _bound_memory(most_bytes: int) -> None:

@@ -42,8 +42,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("ml_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.ml_max_upload_mb * 2**20
     # Only the gateway calls this service; headers for browsers are added there.
-    install_defaults(app, for_browsers=False)
-    _guard(app, settings.service_token)
+    metrics_token = None if settings.metrics_token is None else settings.metrics_token.get_secret_value()
+    install_defaults(app, for_browsers=False, metrics_token=metrics_token)
+    _guard(app, settings.service_token, own_token=frozenset({"/metrics"} if metrics_token is not None else ()))
     registry = Registry(settings.registry_folder, cached=settings.ml_model_cache, threads=settings.ml_serving_threads)
     trainer = Trainer(registry, threads=settings.ml_threads, log_level=settings.log_level)
     service = MLService(registry, trainer, first_version=settings.model_version)
@@ -55,12 +56,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _guard(app: Flask, token: str) -> None:
+def _guard(app: Flask, token: str, *, own_token: frozenset[str]) -> None:
     expected = f"Bearer {token}".encode()
     paths = blueprint.public_paths
 
     @app.before_request
     def _authenticate() -> None:
+        if request.path in own_token:
+            return
         given = request.headers.get("Authorization", "").strip()
         # A wrong token is refused on public paths too, because a health check with a token comes from a gateway.
         # Without a token, a wrong method on a public path is answered with 405.

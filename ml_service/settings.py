@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         validation_alias="ML_SERVICE_TOKEN",
         description="Secret that callers send; required in production, otherwise random and stored in ML_MODEL_PATH",
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="METRICS_TOKEN",
+        description="Whoever reads /metrics sends it; nobody has to unless set",
+    )
     app_env: Literal["development", "test", "production"] = Field(
         default="development",
         validation_alias=AliasChoices("APP_ENV", "NODE_ENV"),

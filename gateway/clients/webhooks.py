@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import SplitResult, urlsplit
 
@@ -56,7 +57,11 @@ class WebhookClient:
 
     def __init__(self, networks: Sequence[Network], *, deadline_s: float = DEADLINE_S) -> None:
         self._networks, self._deadline_s = tuple(networks), deadline_s
-        self._tls = ssl.create_default_context()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Reading the system's certificates takes a moment, which a worker without webhooks never spends.
+        return ssl.create_default_context()
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body; a failure is told in the answer."""

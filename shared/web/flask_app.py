@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 from typing import Any
 
 import orjson
 import structlog
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from secure import (
     ContentSecurityPolicy,
@@ -22,7 +21,9 @@ from secure import (
     XFrameOptions,
 )
 
+from shared.errors import Unauthenticated
 from shared.web.error_responses import methods_of_path, register_error_handlers
+from shared.web.metrics import RequestMetrics, is_allowed
 from shared.web.request_ids import coalesced_request_ids, request_id
 
 POLICY = "Content-Security-Policy"
@@ -62,24 +63,6 @@ def security_headers(*, behind_tls: bool) -> Secure:
     )
 
 
-class _Metrics:
-    """Counts and times per route; the label is the route's rule, never its path, so that labels are bounded."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        labels = ("method", "route", "status")
-        self.requests = Counter("http_requests_total", "Requests served", labels, registry=self.registry)
-        self.seconds = Histogram("http_request_seconds", "Time to answer", ("route",), registry=self.registry)
-        # Looking up a metric by its labels takes longer than counting.
-        self._lines = cache(lambda *labels: (self.requests.labels(*labels), self.seconds.labels(labels[1])))
-
-    def count(self, method: str, route: str, status: int, took_s: float) -> None:
-        """Count one answer."""
-        requests, seconds = self._lines(method, route, status)
-        requests.inc()
-        seconds.observe(took_s)
-
-
 def _allow_own_methods(app: Flask) -> None:
     as_flask_does = app.make_default_options_response
 
@@ -91,17 +74,24 @@ def _allow_own_methods(app: Flask) -> None:
     app.make_default_options_response = options_response  # type: ignore[method-assign]
 
 
-def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool = True) -> None:
+def install_defaults(
+    app: Flask, *, behind_tls: bool = False, for_browsers: bool = True, metrics_token: str | None = None
+) -> None:
     """Install the defaults of both services on a Flask app.
 
     Adds `X-Request-ID`, one log line per request, the error body, `/metrics` and, for browsers, security headers.
+
+    Parameters
+    ----------
+    metrics_token
+        Whoever reads `/metrics` sends it as a bearer token; None where anybody may.
     """
     app.json = OrjsonProvider(app)
     # `//` is not `/`: Flask would redirect such a request to whatever host it names.
     app.url_map.merge_slashes = False
     # No view is a coroutine; checking that on every request would take 1 to 2 % of its time.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
-    metrics = _Metrics()
+    metrics = RequestMetrics()
     headers = tuple(security_headers(behind_tls=behind_tls).headers.items()) if for_browsers else ()
     app.extensions["metrics_registry"] = metrics.registry
     register_error_handlers(app)
@@ -131,6 +121,8 @@ def install_defaults(app: Flask, *, behind_tls: bool = False, for_browsers: bool
         return response
 
     def metrics_page() -> Response:
+        if not is_allowed(request.headers.get("Authorization"), metrics_token):
+            raise Unauthenticated("Send METRICS_TOKEN as a bearer token.")
         return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
     app.add_url_rule("/metrics", view_func=metrics_page)

@@ -101,6 +101,14 @@ def make(database: Path, registry: Path, folder: Path, *, clock: Clock, progress
     return made
 
 
+def made_at(folder: Path) -> str | None:
+    """Return when the backup in a folder was made, by its manifest; None if there is none."""
+    try:
+        return str(orjson.loads((folder / MANIFEST).read_bytes())["made_at"])
+    except (OSError, orjson.JSONDecodeError, KeyError):
+        return None
+
+
 def run(work: Work) -> Mapping[str, Any]:
     """Back up to BACKUP_FOLDER, as a job."""
     settings = work.settings

@@ -70,7 +70,10 @@ def test_a_run_that_breaks_tells_nothing(told: World, monkeypatch: pytest.Monkey
     assert events_of(told) == []
 
 
-def test_a_training_tells_its_version_and_what_was_decided(told: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("promote", [True, False])
+def test_a_training_tells_its_version_and_what_was_decided(
+    told: World, monkeypatch: pytest.MonkeyPatch, promote: bool
+) -> None:
     """The report is an earlier one, so that nobody has to wait for a training."""
     with told.database.read() as connection:
         live = models.live(connection)
@@ -80,8 +83,14 @@ def test_a_training_tells_its_version_and_what_was_decided(told: World, monkeypa
         return TrainReport(**{**live.figures, "model_version": params.model_version})
 
     monkeypatch.setattr(training, "_send", report)
-    result = told.do("train", training.run, {"again": True})
+    result = told.do("train", training.run, {"again": True, "promote": promote})
     (event,) = events_of(told)
+    version = result["metrics"]["model_version"]
     assert event["type"] == "model.trained"
-    assert event["data"]["model_version"] == result["metrics"]["model_version"] != live.version
+    assert event["data"]["model_version"] == version != live.version
     assert (event["data"]["promoted"], event["data"]["decision"]) == (result["promoted"], result["decision"])
+    with told.database.read() as connection:
+        now_live = models.live(connection)
+    assert now_live is not None
+    assert now_live.version == (version if promote else live.version)
+    assert result["decision"].startswith("Promoted" if promote else "Proposed")

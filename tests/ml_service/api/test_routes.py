@@ -16,8 +16,10 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_service.app import create_app
 from ml_service.data.dataset import Snapshot
 from ml_service.model.registry import Registry
+from ml_service.settings import Settings
 from ml_service.training.pipeline import Trained
 from shared.contracts import arrow
 from shared.contracts.api import ARROW_TYPE, NDJSON_TYPE, PredictResponse, TrainReport
@@ -54,6 +56,18 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
     body: dict[str, Any] = response.get_json()
     assert (response.status_code, body["success"], body["error"]["code"]) == (status, False, code), body
     return body
+
+
+def test_metrics_have_a_token_of_their_own_where_one_is_set(tmp_path: Path) -> None:
+    own = "a token of metrics, long enough and varied"
+    app = create_app(Settings(_env_file=None, ML_MODEL_PATH=tmp_path, ML_SERVICE_TOKEN=TOKEN, METRICS_TOKEN=own))  # type: ignore[call-arg]
+    asked = {
+        token: app.test_client().get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code
+        for token in (own, TOKEN)
+    }
+    assert asked == {own: 200, TOKEN: 401}
+    assert app.test_client().get("/metrics").status_code == 401
+    assert app.test_client().get("/api/models", headers={"Authorization": f"Bearer {own}"}).status_code == 403
 
 
 def score_arrow(call: Caller, snapshot: Snapshot, version: str, **columns: pa.Array) -> pa.Table:
