@@ -8,6 +8,7 @@ import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { axis, legend, lines } from "../lines.js";
 import { field, select, table } from "../parts.js";
+import { drawDrift, drawState } from "./watching.js";
 
 const BY = [["run", "Run"], ["month", "Month"], ["version", "Model version"], ["segment", "Segment"]];
 
@@ -22,14 +23,18 @@ export const liveView = {
       id: "live", wide: true, note: "Leavers expected beside leavers counted, once the days have passed.", aside: help("level", "Observed / expected"),
     });
     const pending = panel("Not known yet", { id: "pending", wide: true, aside: help("pending", "Not known yet") });
+    const state = panel("Does it keep what training promised?", { id: "live-state", wide: true });
+    const drift = panel("Are today's customers like those it learned from?", { id: "live-drift", wide: true });
     const refresh = () => {
+      page.load(state.body, () => get("/api/model/live"), drawState);
+      page.load(drift.body, () => get("/api/model/drift"), drawDrift);
       by.value = page.query.get("by") ?? "run";
       const asked = get(`/api/predictions/performance?view=live&limit=24&by=${encodeURIComponent(by.value)}`);
       page.load(came.body, () => asked, draw);
       page.load(pending.body, () => asked, drawPending);
     };
     refresh();
-    return { root: h("div", { class: "page" }, heading("Live performance"), h("div", { class: "form" }, field("Add up by", by)), came.root, pending.root), refresh };
+    return { root: h("div", { class: "page" }, heading("Live performance"), state.root, h("div", { class: "form" }, field("Add up by", by)), came.root, pending.root, drift.root), refresh };
   },
 };
 
