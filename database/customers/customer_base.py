@@ -230,40 +230,46 @@ def mark_ready(connection: Connection) -> None:
     connection.execute(update(tables.base).values(state="ready"))
 
 
+#: Tables of the base, those that refer to others first.
+_OF_THE_BASE = (
+    tables.campaign_contacts,
+    tables.campaign_members,
+    tables.campaigns,
+    tables.do_not_contact,
+    tables.holdout,
+    tables.outcomes,
+    tables.published_run,
+    tables.present_ranks,
+    tables.present_changes,
+    tables.score_bins,
+    tables.outcome_bins,
+    tables.drift_reports,
+    tables.measured_runs,
+    tables.ledger,
+    tables.scoring_runs,
+    tables.population_history,
+    tables.group_churn,
+    tables.cohort_months,
+    tables.mrr_months,
+    tables.past_prices,
+    tables.segments,
+    tables.worklist_history,
+    tables.worklist,
+    tables.known_ends,
+    tables.withdrawn_ends,
+    tables.subscriptions,
+    tables.customer_snapshots,
+    tables.imports,
+    tables.customers,
+    tables.model_timeline,
+    tables.schema_versions,
+    tables.base,
+)
+
+
 def forget(connection: Connection, schema: Schema) -> None:
     """Delete the base: every customer, fact, score and feature column; keep users, jobs and records of models."""
-    for table in (
-        tables.campaign_contacts,
-        tables.campaign_members,
-        tables.campaigns,
-        tables.do_not_contact,
-        tables.holdout,
-        tables.outcomes,
-        tables.published_run,
-        tables.present_ranks,
-        tables.present_changes,
-        tables.score_bins,
-        tables.outcome_bins,
-        tables.drift_reports,
-        tables.measured_runs,
-        tables.ledger,
-        tables.scoring_runs,
-        tables.population_history,
-        tables.group_churn,
-        tables.cohort_months,
-        tables.segments,
-        tables.worklist_history,
-        tables.worklist,
-        tables.known_ends,
-        tables.withdrawn_ends,
-        tables.subscriptions,
-        tables.customer_snapshots,
-        tables.imports,
-        tables.customers,
-        tables.model_timeline,
-        tables.schema_versions,
-        tables.base,
-    ):
+    for table in _OF_THE_BASE:
         connection.execute(delete(table))
     for narrow, wide in (
         (tables.customers, customers_table(schema)),

@@ -1,4 +1,4 @@
-"""The history of a customer (facts, subscriptions, scores, jobs, imports), and the largest score changes.
+"""The history of a customer: facts, subscriptions, scores, jobs, imports.
 
 Law: newest first, never more than `limit` (or `limit` dates); `known_at` is as recorded.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from database.customers.customer_base import column_names, customers_table, snapshots_table
+from database.customers.customer_base import column_names, snapshots_table
 from database.customers.facts import published
 from database.engine.bulk_insert import AnyRow
 from database.engine.expressions import days_after
@@ -108,37 +108,6 @@ def imports_of(connection: Connection, import_ids: Sequence[int]) -> Sequence[An
     """Return imports by id, newest first."""
     query = select(imports.c.id, imports.c.file_name, imports.c.as_of, imports.c.created_at)
     return connection.execute(query.where(imports.c.id.in_(import_ids)).order_by(imports.c.id.desc())).all()
-
-
-def movers(
-    connection: Connection, schema: Schema, *, run_id: int, earlier_run_id: int, rising: bool, limit: int
-) -> list[dict[str, Any]]:
-    """Return the customers whose present scores differ most from those of an earlier run.
-
-    Parameters
-    ----------
-    rising
-        True for the largest increases, False for the largest decreases.
-    """
-    wide = customers_table(schema)
-    then = ledger.alias("then")
-    change = ledger.c.churn_probability - then.c.churn_probability
-    both = then.join(wide, wide.c.id == then.c.customer_id)
-    query = (
-        select(
-            wide.c.user_id,
-            wide.c.plan,
-            wide.c.monthly_price,
-            ledger.c.churn_probability,
-            then.c.churn_probability.label("before"),
-            change.label("change"),
-        )
-        .select_from(tables.with_scores(both, wide.c.id, run_id))
-        .where(then.c.run_id == earlier_run_id, change > 0 if rising else change < 0)
-        .order_by(change.desc() if rising else change, wide.c.id)
-        .limit(limit)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def run_of(connection: Connection, run_id: int) -> AnyRow:

@@ -45,10 +45,14 @@ LAST_SEEN = "last_login_days"
 
 @dataclass(frozen=True)
 class Sort:
-    """A value to sort by, and its direction."""
+    """A value to sort by, and its direction: one of `SORT_KEYS`, or a number of the schema as ``feature.<name>``."""
 
     key: str = "churn_probability"
     descending: bool = True
+
+    @property
+    def is_indexed(self) -> bool:
+        return self.key not in UNINDEXED and not self.key.startswith(FEATURE)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Position:
     id: int
 
 
+#: Begins the key of a sort by a feature of the schema.
+FEATURE = "feature."
 UNINDEXED = ("revenue_at_risk", "last_activity")
 SORT_KEYS = ("churn_probability", "monthly_price", "tenure_months", "user_id", *UNINDEXED)
 
@@ -84,7 +90,7 @@ def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int
     """Return the table that a sorted query starts from, for customers who have a value to sort by."""
     if sort.key == "churn_probability":
         return ranks
-    few = filters.is_scored and sort.key in UNINDEXED and _few_match(connection, filters, run_id)
+    few = filters.is_scored and not sort.is_indexed and _few_match(connection, filters, run_id)
     return ranks if few else ledger
 
 
@@ -96,6 +102,8 @@ def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> Column
         return revenue_in(scores)
     if sort.key == "last_activity":
         return -wide.c[column_names(schema)[LAST_SEEN]]
+    if sort.key.startswith(FEATURE):
+        return wide.c[column_names(schema)[sort.key.removeprefix(FEATURE)]]
     return wide.c[sort.key]
 
 
@@ -149,7 +157,7 @@ def _keys(
     if gathered and sort.key in ("monthly_price", "tenure_months"):
         value = value + 0  # keeps the planner from reading the whole index for a few matches
     keys = select(wide.c.id, value.label("value")).select_from(source(wide, scores, run_id))
-    if sort.key in UNINDEXED:
+    if not sort.is_indexed:
         keys = keys.where(force_population_index(wide))
     return value, keys.where(*conditions(connection, schema, wide, scores, filters))
 

@@ -16,7 +16,7 @@ from database.customers import contacting
 from database.customers.customer_base import column_names, customers_table
 from database.customers.customers import present_run
 from database.customers.facts import published
-from database.customers.filters import Filters, conditions, probability_in, ranks, revenue_in, source
+from database.customers.filters import Filters, conditions, source
 from database.customers.listing import level_totals
 from database.exporting.selection import Column, ExportColumn, Kind, Selection, contact_column, score_columns, selection
 from database.tables import tables
@@ -128,29 +128,6 @@ def _identity(schema: Schema, wide: Table) -> Iterator[ExportColumn]:
         yield ExportColumn(Column("user_id", "text"), wide.c.user_id)
     if schema.as_of is None:
         yield ExportColumn(Column("as_of", "date"), wide.c.as_of)
-
-
-def risk(connection: Connection, schema: Schema, filters: Filters) -> Selection:
-    """Select the call list: customers at risk, highest probability first."""
-    wide, run_id = customers_table(schema), present_run(connection)
-    scores = ranks if filters.is_scored else ledger
-    made = [
-        ExportColumn(Column("user_id", "text"), wide.c.user_id),
-        ExportColumn(Column("email", "text"), wide.c.email),
-        ExportColumn(Column("plan", "text"), wide.c.plan),
-        ExportColumn(Column("tenure_months", "whole"), wide.c.tenure_months),
-        ExportColumn(Column("last_activity", "text"), wide.c.last_activity),
-        ExportColumn(Column("monthly_price", "number"), wide.c.monthly_price),
-        ExportColumn(Column("revenue_at_risk", "number"), revenue_in(scores)),
-        *score_columns(connection, schema, scores),
-        ExportColumn(Column("as_of", "date"), wide.c.as_of),
-        contact_column(connection, wide.c.id),
-    ]
-    query = select(*(each.value.label(f"v{k}") for k, each in enumerate(made)))
-    query = query.select_from(source(wide, scores, run_id))
-    query = query.where(*conditions(connection, schema, wide, scores, filters))
-    tied = ranks.c.customer_id if scores is ranks else wide.c.id
-    return selection(connection, made, query.order_by(probability_in(scores).desc(), tied))
 
 
 def segments(connection: Connection, schema: Schema, filters: Filters) -> Selection:

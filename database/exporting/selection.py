@@ -87,10 +87,10 @@ def finished_runs(connection: Connection) -> dict[int, AnyRow]:
 
 
 def selection(connection: Connection, made: Sequence[ExportColumn], query: Select[Any]) -> Selection:
-    return Selection(tuple(each.column for each in made), _rows(connection, made, query))
+    return Selection(tuple(each.column for each in made), read_rows(connection, made, query))
 
 
-def _rows(connection: Connection, made: Sequence[ExportColumn], query: Select[Any]) -> Iterator[Sequence[Any]]:
+def read_rows(connection: Connection, made: Sequence[ExportColumn], query: Select[Any]) -> Iterator[Sequence[Any]]:
     """Yield rows of one open cursor, fetched `CHUNK` at a time."""
     readers = [(k, each.read) for k, each in enumerate(made) if each.read is not None]
     found = connection.execution_options(stream_results=True).execute(query)

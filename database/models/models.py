@@ -47,11 +47,15 @@ class Model:
         """Features that were complete in training; empty if an older report does not list them."""
         return tuple(each["feature"] for each in self.figures.get("blanked", ()))
 
-    def time_of_year_points(self, as_of: str, probability: float) -> float:
-        """Return the part of a score of a date that its level makes; 0 where the model has none, or an older report."""
+    def level(self, as_of: str) -> float:
+        """Return what a date adds to everybody's log-odds; 0 where the model has no level, or an older report."""
         found = self.figures.get("time_of_year")
         year = None if found is None else TimeOfYear.model_validate(found)
-        return points_of(level_at(year, date.fromisoformat(as_of)), probability)
+        return level_at(year, date.fromisoformat(as_of))
+
+    def time_of_year_points(self, as_of: str, probability: float) -> float:
+        """Return the part of a score of a date that its level makes; 0 where the model has none, or an older report."""
+        return points_of(self.level(as_of), probability)
 
 
 def _model(row: AnyRow) -> Model:

@@ -6,7 +6,7 @@ free text about customers: personal data.
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Index, Integer, Table, Text
 
 from database.tables.catalogue import id_column, metadata, reference
 
@@ -45,6 +45,35 @@ cohort_months = Table(
     Column("month", Text, primary_key=True),
     Column("size", Integer, nullable=False),
     Column("active", Integer, nullable=False),
+)
+# What customers paid before their price changed: `until` is the date of the first facts with another price. A trigger
+# (`database.engine.sqlite.ddl`) adds a row.
+past_prices = Table(
+    "past_prices",
+    metadata,
+    id_column(),
+    reference("customer_id", "customers.id"),
+    Column("until", Text, nullable=False),
+    Column("monthly_price", Float),
+)
+Index("ix_past_prices_customer_id", past_prices.c.customer_id, past_prices.c.until)
+# Movement of monthly revenue by calendar month, and the customers in each part of it.
+mrr_months = Table(
+    "mrr_months",
+    metadata,
+    Column("month", Text, primary_key=True),
+    Column("customers", Integer, nullable=False),
+    Column("revenue", Float, nullable=False),
+    Column("new_customers", Integer, nullable=False),
+    Column("new", Float, nullable=False),
+    Column("returned_customers", Integer, nullable=False),
+    Column("returned", Float, nullable=False),
+    Column("churned_customers", Integer, nullable=False),
+    Column("churned", Float, nullable=False),
+    Column("expanded_customers", Integer, nullable=False),
+    Column("expansion", Float, nullable=False),
+    Column("contracted_customers", Integer, nullable=False),
+    Column("contraction", Float, nullable=False),
 )
 # What people do about a customer, as it stands; the history has a row for each change.
 STATUSES = ("to_do", "contacted", "snoozed", "saved", "lost")

@@ -1,8 +1,9 @@
 """All tables under one name, such as `tables.users`.
 
 Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
-the base's schema (`database.customers.customer_base`). Only `customers` and `users` hold personal data; all others
-refer to integer keys. Dates are ISO text, timestamps ISO 8601 UTC text with `Z`: both sort chronologically.
+the base's schema (`database.customers.customer_base`). Only `customers`, `users` and the notes of
+`worklist` hold personal data; all others refer to integer keys. Dates are ISO text, timestamps ISO 8601 UTC text with
+`Z`: both sort chronologically.
 """
 
 from __future__ import annotations
@@ -37,7 +38,15 @@ from database.tables.scoring import (
     scoring_runs,
     with_scores,
 )
-from database.tables.segments import cohort_months, group_churn, segments, worklist, worklist_history
+from database.tables.segments import (
+    cohort_months,
+    group_churn,
+    mrr_months,
+    past_prices,
+    segments,
+    worklist,
+    worklist_history,
+)
 from database.tables.trained_models import feature_importance, model_metrics, model_timeline, models
 from database.tables.webhooks import webhook_deliveries, webhook_events, webhooks
 from database.tables.work import jobs, schedule, workers
@@ -67,8 +76,10 @@ __all__ = [
     "model_metrics",
     "model_timeline",
     "models",
+    "mrr_months",
     "outcome_bins",
     "outcomes",
+    "past_prices",
     "population_history",
     "prediction_date",
     "prediction_id",

@@ -14,6 +14,7 @@ import { accountsView } from "./views/accounts.js";
 import { announcedView } from "./views/announced.js";
 import { auditView } from "./views/audit.js";
 import { campaignsView, campaignView } from "./views/campaigns.js";
+import { cohortsView } from "./views/cohorts.js";
 import { customerView } from "./views/customer.js";
 import { customersView } from "./views/customers.js";
 import { importView } from "./views/import.js";
@@ -21,6 +22,7 @@ import { jobsView } from "./views/jobs.js";
 import { liveView } from "./views/live.js";
 import { modelView } from "./views/model.js";
 import { overviewView } from "./views/overview.js";
+import { segmentsView } from "./views/segments.js";
 import { valueView } from "./views/value.js";
 import { versionsView } from "./views/versions.js";
 
@@ -42,6 +44,8 @@ export const VIEWS = [
   customersView,
   announcedView,
   customerView,
+  segmentsView,
+  cohortsView,
   valueView,
   modelView,
   liveView,

@@ -6,14 +6,14 @@ Law: no blueprint imports another.
 from gateway.routes import dashboard, health, pages, value
 from gateway.routes.accounts import api_keys, audit, auth, users
 from gateway.routes.campaigns import actions, campaigns, contacting
-from gateway.routes.customers import announced, customer_history, customers, listing, work
+from gateway.routes.customers import announced, customer_history, customers, listing, score_changes, work
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs, schedule
 from gateway.routes.models import model, training
 from gateway.routes.monitoring import live
 from gateway.routes.scoring import changes, predictions
-from gateway.routes.segments import cohorts, segments, summaries
+from gateway.routes.segments import cohorts, movement, segments, summaries
 from gateway.routes.webhooks import webhooks
 
 ALL_BLUEPRINTS = (
@@ -28,6 +28,7 @@ ALL_BLUEPRINTS = (
     listing.bp,
     customers.bp,
     customer_history.bp,
+    score_changes.bp,
     announced.bp,
     work.bp,
     exports.bp,
@@ -46,5 +47,6 @@ ALL_BLUEPRINTS = (
     summaries.bp,
     cohorts.bp,
     webhooks.bp,
+    movement.bp,
     pages.bp,
 )

@@ -61,6 +61,14 @@ BEGIN
   VALUES (OLD.customer_id, OLD.started_at, {_KNOWN_OLD}, {_UNTIL});
 END
 """
+#: A price that newer facts change stays recorded up to their date: revenue of a past month is what was paid then.
+PRICES_ARE_REMEMBERED = """
+CREATE TRIGGER customers_remember_prices AFTER UPDATE OF monthly_price ON customers
+WHEN OLD.monthly_price IS NOT NEW.monthly_price AND OLD.monthly_price IS NOT NULL AND OLD.as_of < NEW.as_of
+BEGIN
+  INSERT INTO past_prices (customer_id, until, monthly_price) VALUES (OLD.id, NEW.as_of, OLD.monthly_price);
+END
+"""
 STATEMENTS = (
     PREDICTIONS,
     CUSTOMER_STAYS,
@@ -68,6 +76,7 @@ STATEMENTS = (
     AUDIT_IS_KEPT,
     AUDIT_IS_NEVER_CHANGED,
     ENDS_ARE_REMEMBERED,
+    PRICES_ARE_REMEMBERED,
 )
 
 
@@ -82,6 +91,12 @@ def replace_predictions(connection: Connection) -> None:
     """Make today's view of the predictions in place of an earlier one."""
     connection.exec_driver_sql("DROP VIEW IF EXISTS predictions")
     connection.exec_driver_sql(PREDICTIONS.strip())
+
+
+def remember_prices(connection: Connection) -> None:
+    """Make the trigger that remembers prices, if the baseline has not made it."""
+    connection.exec_driver_sql("DROP TRIGGER IF EXISTS customers_remember_prices")
+    connection.exec_driver_sql(PRICES_ARE_REMEMBERED.strip())
 
 
 @contextmanager

@@ -1,12 +1,11 @@
-"""History of one customer, and the customers whose risk moved most.
+"""History of one customer.
 
 Law: facts and scores are shown as stored; no model is called and nothing is interpolated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from flask import Response
 from pydantic import BaseModel, Field
@@ -14,7 +13,6 @@ from pydantic import BaseModel, Field
 from database.customers import customer_base, customers, history
 from database.engine.bulk_insert import AnyRow
 from database.models import models
-from database.scoring import runs, score_figures
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.web_environment import environment
 from shared.contracts.api import REASON_NUMBERS, Cell
@@ -115,35 +113,6 @@ class History(BaseModel):
     touched_by: TouchedBy
 
 
-class MoversQuery(Query):
-    """The direction of the change, and a page."""
-
-    direction: Literal["up", "down"] = "up"
-    limit: int = Field(20, ge=1, le=100)
-
-
-class Mover(BaseModel):
-    """A customer whose risk changed."""
-
-    user_id: str
-    plan: str | None
-    monthly_price: float | None
-    churn_probability: float
-    before: float
-    change: float
-    time_of_year: float = Field(description="Part of the change that the levels of the two dates make")
-    rest: float = Field(description="The other part: facts, and the models where two of them scored")
-
-
-class Movers(BaseModel):
-    """The largest changes since the last full run at least 30 days older; nulls where there is none."""
-
-    customers: list[Mover]
-    as_of: str | None
-    model_version: str | None
-    compared_with: str | None
-
-
 @bp.get("/<customer_id>/history", summary="One customer over time", responses=answers(History, also=(404,)))
 def one(path: CustomerPath, query: HistoryQuery) -> Response:
     """Facts, lifetimes and scores with outcomes, and the imports and jobs that wrote them."""
@@ -197,44 +166,3 @@ def _score(schema: Schema, row: AnyRow, horizon_days: int | None) -> PastScore:
         churned=row.churned,
         outcome_known_at=row.outcome_known_at,
     )
-
-
-@bp.get("/movers", summary="Customers whose risk changed most", responses=answers(Movers))
-def movers(query: MoversQuery) -> Response:
-    """Compares the present run with the last full run dated 30 days or more before it."""
-    with environment().database.read() as connection:
-        present, run = customer_base.get(connection), runs.published(connection)
-        earlier = score_figures.run_before(connection, run.as_of) if run else None
-        found = (
-            history.movers(
-                connection,
-                present.schema,
-                run_id=run.run_id,
-                earlier_run_id=earlier,
-                rising=query.direction == "up",
-                limit=query.limit,
-            )
-            if present and run and earlier
-            else []
-        )
-        then = history.run_of(connection, earlier) if earlier else None
-        versions = (run.model_version, then.version) if run and then else ()
-        both = [models.get(connection, version) for version in versions]
-    return ok(
-        Movers(
-            customers=[_mover(each, both, (run.as_of, then.as_of)) for each in found] if run and then else [],
-            as_of=run.as_of if run else None,
-            model_version=run.model_version if run else None,
-            compared_with=then.as_of if then else None,
-        )
-    )
-
-
-def _mover(row: Mapping[str, Any], scored_by: Sequence[models.Model | None], dates: tuple[str, str]) -> Mover:
-    """One customer, with the parts of the change; models and dates are those of the present run and of the earlier."""
-    now, before = (
-        0.0 if model is None else model.time_of_year_points(day, row[name])
-        for model, day, name in zip(scored_by, dates, ("churn_probability", "before"), strict=True)
-    )
-    of_year = now - before
-    return Mover(**row, time_of_year=of_year, rest=row["change"] - of_year)

@@ -5,13 +5,14 @@ Law: scores are read from the database, never computed here; an unknown filter o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from flask import Response, request
 from pydantic import BaseModel, Field
 
 from database.customers import customer_base, listing
+from database.customers.customer_base import column_names
 from database.scoring import runs, score_figures
 from gateway.openapi import Keyset, answers, blueprint, ok
 from gateway.routes import etag
@@ -19,6 +20,7 @@ from gateway.services.customers import filtering, paging
 from gateway.services.scoring import reasons
 from gateway.services.scoring.reasons import ReasonOut
 from gateway.web_environment import environment
+from shared.contracts.api import Cell
 from shared.risk import risk_level
 from shared.schema.features import Schema
 
@@ -34,9 +36,10 @@ class ListQuery(filtering.FilterFields, Keyset):
     after: str | None = Field(None, max_length=2000, description="`next` of the previous page")
     sort: str = Field(
         "-churn_probability",
-        max_length=40,
-        description=f"{', '.join(listing.SORT_KEYS)}; a leading minus puts the largest first",
+        max_length=500,
+        description=f"{', '.join(listing.SORT_KEYS)}, feature.<name> of a number; a minus puts the largest first",
     )
+    show: list[str] | None = Field(None, max_length=30, description="Features to show beside the columns")
 
 
 class WorkOut(BaseModel):
@@ -65,6 +68,7 @@ class Listed(BaseModel):
     facts_as_of: str
     reasons: list[ReasonOut]
     work: WorkOut | None = Field(description="null: not on the worklist")
+    features: dict[str, Cell] = Field(description="Those asked for by `show`")
 
 
 class CustomerPage(BaseModel):
@@ -87,6 +91,7 @@ def list_customers(query: ListQuery) -> Response:
     env = environment()
     with env.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
+        shown = filtering.parse_shown(present.schema, query.show or ()) if present else []
         tail = score_figures.tail(connection, run.run_id, env.settings.cut) if run else None
         found = (
             paging.page_of(
@@ -105,7 +110,7 @@ def list_customers(query: ListQuery) -> Response:
     unsure = env.settings.confidence_threshold
     return ok(
         CustomerPage(
-            customers=[_listed(present.schema, row, unsure) for row in found.rows] if present and found else [],
+            customers=[_listed(present.schema, row, unsure, shown) for row in found.rows] if present and found else [],
             next=found.next if found else None,
             total=found.total if found else 0,
             total_is_exact=found.is_exact if found else True,
@@ -118,7 +123,7 @@ def list_customers(query: ListQuery) -> Response:
     )
 
 
-def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> Listed:
+def _listed(schema: Schema, row: Mapping[str, Any], unsure: float, shown: Sequence[str]) -> Listed:
     """A row of our own list, scored or not."""
     probability = row["churn_probability"]
     is_scored = probability is not None
@@ -137,6 +142,7 @@ def _listed(schema: Schema, row: Mapping[str, Any], unsure: float) -> Listed:
         churn=row["churn"],
         facts_as_of=row["as_of"],
         reasons=reasons.stored_reasons(schema, row) if is_scored else [],
+        features={name: row[column_names(schema)[name]] for name in shown},
         work=None
         if row["work_status"] is None
         else WorkOut(status=row["work_status"], owner_id=row["work_owner_id"], due_on=row["work_due_on"]),

@@ -27,7 +27,7 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 QueryText = Annotated[str, StringConstraints(max_length=4000)]
-QUERY = "Query string of GET /api/customers: filters and sort, without limit and after"
+QUERY = "Query string of GET /api/customers: filters, sort and show, without limit and after"
 
 
 class SegmentsQuery(Keyset):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from database.customers.filters import FeatureRule, Filters, Range
-from database.customers.listing import LAST_SEEN, SORT_KEYS, Sort
+from database.customers.listing import FEATURE, LAST_SEEN, SORT_KEYS, Sort
 from database.exporting.ledger import LedgerFilters
 from shared.errors import Detail, InvalidInput, invalid
 from shared.parsing_limits import MAX_INT64
@@ -23,7 +23,7 @@ from shared.schema.features import Schema
 from shared.validation import Flag, IsoDate, details_of
 
 Pair = tuple[str, str]
-PREFIX = "feature."
+PREFIX = FEATURE
 #: Filters that can be given several times: one of the values has to match.
 SEVERAL = ("plan", "risk", "reason", "work_status", "work_owner")
 WorkStatus = Literal["to_do", "contacted", "snoozed", "saved", "lost"]
@@ -241,9 +241,30 @@ def parse_sort(schema: Schema, text: str) -> Sort:
     InvalidInput
         There is no such key, or these customers have no column for it.
     """
-    key = text.lstrip("-+ ")  # a plus in a URL is decoded as a space
+    key, descending = text.lstrip("-+ "), text.lstrip("+ ").startswith("-")  # a plus in a URL is decoded as a space
+    if key.startswith(FEATURE):
+        return Sort(FEATURE + _number(schema, key.removeprefix(FEATURE)), descending)
     if key not in SORT_KEYS:
-        raise invalid("sort", f"expected one of {', '.join(SORTS)}")
+        raise invalid("sort", f"expected one of {', '.join(SORTS)}, or {FEATURE}<name> of a number")
     if key == "last_activity" and LAST_SEEN not in schema.features:
         raise invalid("sort", f"these customers have no feature {LAST_SEEN}, so their last activity is unknown")
-    return Sort(key, text.lstrip("+ ").startswith("-"))
+    return Sort(key, descending)
+
+
+def _number(schema: Schema, name: str) -> str:
+    details: list[Detail] = []
+    feature = _feature(schema, name, "sort", details)
+    if feature is None:
+        raise InvalidInput.of(details)
+    if schema.features[feature].kind != "number":
+        raise invalid("sort", f"{feature} is a category: only numbers have an order")
+    return feature
+
+
+def parse_shown(schema: Schema, names: Iterable[str]) -> list[str]:
+    """Read the features that a list shows beside its own columns. Raises InvalidInput."""
+    details: list[Detail] = []
+    found = [_feature(schema, name, "show", details) for name in names]
+    if details:
+        raise InvalidInput.of(details)
+    return [name for name in dict.fromkeys(found) if name is not None]

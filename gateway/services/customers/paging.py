@@ -24,7 +24,7 @@ from shared.schema.features import Schema
 
 OTHER_LIST = "this `next` belongs to another list ({what} differ); begin again without `after`"
 MALFORMED = "expected the `next` of the page before"
-NAMES = ("limit", "after", "sort")
+NAMES = ("limit", "after", "sort", "show")
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,18 @@ import structlog
 from database.accounts import audit
 from database.accounts.audit import Actor
 from database.customers import customer_base
+from database.customers.filters import Filters
+from database.customers.listing import Sort
 from database.engine.session import Connection, Database
 from database.exporting import campaign_list, exports, ledger
+from database.exporting.risk_list import select_risk_list
 from database.exporting.selection import Column, Selection
 from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
 from gateway.services.jobs.params import Content
-from shared.errors import NoCustomers
+from gateway.services.scoring.reasons import in_words
+from shared.errors import NoCustomers, invalid
 from shared.schema.features import Schema
 from shared.tables.formula_guard import guard_cell
 
@@ -43,6 +47,9 @@ Format = Literal["csv", "ndjson"]
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 #: Parameters of the query string that are not filters.
 NAMES = ("content", "format")
+#: Parameters of the risk list alone: its order, and how many customers it has at most.
+OF_RISK = ("sort", "top")
+MOST = 10_000_000
 ROWS_AT_ONCE = 500
 NO_CUSTOMERS = "There are no customers yet: import a table first."
 #: Counterparts of labels: where customers who left are `Yes`, those who stayed are `No`.
@@ -72,15 +79,30 @@ def select(
         values = dict(pairs)
         only = values.get("contact") != "any"
         return schema, campaign_list.campaign(connection, int(values["campaign"]), is_contactable=only)
-    filters = filtering.parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES)
+    allowed = (*NAMES, *OF_RISK) if content == "risk" else NAMES
+    filters = filtering.parse(schema, pairs, unsure_below=unsure_below, allowed=allowed)
     if filters.is_contactable is None and content != "segments":
         # Whoever is held out must not reach a list that leaves by mistake; totals name nobody.
         filters = replace(filters, is_contactable=True)
     if content == "customers":
         return schema, exports.customers(connection, schema, filters, negative_label(schema))
     if content == "risk":
-        return schema, exports.risk(connection, schema, replace(filters, is_scored=True))
+        return schema, _risk(connection, schema, replace(filters, is_scored=True), pairs)
     return schema, exports.segments(connection, schema, filters)
+
+
+def _risk(connection: Connection, schema: Schema, filters: Filters, pairs: Sequence[Pair]) -> Selection:
+    """Select the risk list in its order, up to its length, with reasons as sentences."""
+    given = {name: value for name, value in pairs if name in OF_RISK}
+    top = given.get("top")
+    if top is not None and not (top.isascii() and top.isdigit() and 1 <= int(top) <= MOST):
+        raise invalid("top", f"expected a whole number from 1 to {MOST:,}")
+    sort = filtering.parse_sort(schema, given["sort"]) if "sort" in given else Sort()
+
+    def sentence(feature: str, value: Any, points: float) -> str:
+        return in_words(schema, feature, value, points)["text"]
+
+    return select_risk_list(connection, schema, filters, sentence, sort=sort, top=None if top is None else int(top))
 
 
 def record_export(

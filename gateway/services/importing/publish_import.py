@@ -17,7 +17,7 @@ from database.importing import imports
 from database.importing.import_writer import open_import, settle
 from database.importing.imports import Pending
 from database.scoring.run_writer import refresh_roll_up
-from database.segments import cohorts, group_churn
+from database.segments import cohorts, group_churn, movement
 from gateway.services.importing import uploads
 from gateway.services.jobs import locks
 from gateway.services.jobs.work import Work
@@ -100,10 +100,12 @@ def refresh_figures(work: Work) -> int:
         present = customer_base.get(connection)
         groups = group_churn.measure(connection, present.schema) if present else []
         months = cohorts.measure(connection, today)
+        moved = movement.measure(connection, today)
     with work.database.write() as connection:
         churn_history.store(connection, periods)
         group_churn.store(connection, groups)
         cohorts.store(connection, months)
+        movement.store(connection, moved)
     settled = outcomes.settle(work)
     measuring.measure(work)
     refresh_roll_up(work.database)

@@ -16,7 +16,7 @@ from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
 from database.engine.session import Connection, Database
 from database.segments import segments
-from gateway.services.customers.filtering import parse, parse_sort
+from gateway.services.customers.filtering import parse, parse_shown, parse_sort
 from shared.clock import Clock, iso
 from shared.errors import Conflict, Forbidden, InvalidInput, NoCustomers, NotFound, invalid
 from shared.schema.features import Schema
@@ -26,7 +26,7 @@ TAKEN = "You have a segment of this name already."
 NOT_YOURS = "Only its owner, or an administrator if it is shared, may change a segment."
 MOST = f"You have {segments.MOST_OF_ONE} segments already: delete one first."
 #: Parameters of a list that a segment keeps beside its filters.
-KEPT = ("sort",)
+KEPT = ("sort", "show")
 
 
 class Person(NamedTuple):
@@ -115,6 +115,7 @@ def _read(schema: Schema, query: str, unsure_below: float) -> None:
     except ValueError:
         raise invalid("query", "expected name=value pairs joined by &, as in the address of a list") from None
     parse(schema, pairs, unsure_below=unsure_below, allowed=KEPT)
+    parse_shown(schema, [value for name, value in pairs if name == "show"])
     for name, value in pairs:
         if name == "sort":
             parse_sort(schema, value)

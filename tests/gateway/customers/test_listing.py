@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import event, select, update
 
+from database.customers.listing import Sort
 from database.tables.tables import models
 from shared.contracts.report import TimeOfYear
 from shared.time_of_year import level_at, points_of
@@ -108,6 +109,8 @@ VALUES: dict[str, Callable[[One], Any]] = {
     "tenure_months": lambda one: one["tenure_months"],
     "user_id": lambda one: one["user_id"].encode(),
     "last_activity": lambda one: None if one["last_login_days"] is None else -one["last_login_days"],
+    "feature.call_failure": lambda one: one["failure"],
+    "feature.last_login_days": lambda one: one["last_login_days"],
 }
 
 
@@ -128,7 +131,7 @@ def test_each_sort_pages_through_everybody_once_with_unknown_values_last(
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
-@pytest.mark.parametrize("key", sorted(set(VALUES) - {"last_activity", "revenue_at_risk"}))
+@pytest.mark.parametrize("key", sorted(key for key in VALUES if Sort(key).is_indexed))
 def test_a_long_list_is_walked_in_the_order_of_an_index_and_never_sorted_whole(
     base: Small, key: str, sign: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +177,9 @@ def test_the_page_that_is_there_finds_its_fields(base: Small) -> None:
         ("min_probability=2", {"min_probability"}),
         ("reason=nothing", {"reason"}),
         ("sort=shoe_size", {"sort"}),
+        ("sort=feature.shoe_size", {"sort"}),
+        ("sort=-feature.plan", {"sort"}),
+        ("show=shoe_size", {"show"}),
         ("after=rubbish", {"after"}),
         ("after=W10", {"after"}),
         ("limit=101", {"limit"}),
@@ -181,6 +187,14 @@ def test_the_page_that_is_there_finds_its_fields(base: Small) -> None:
 )
 def test_what_can_not_be_read_is_refused_with_its_field(base: Small, query: str, fields: set[str]) -> None:
     assert base.problems(f"/api/customers?{query}") == fields
+
+
+def test_features_that_are_asked_for_are_shown(base: Small) -> None:
+    by_id = {one["user_id"]: one for one in base.people}
+    for row in base.data("/api/customers?scored=any&limit=100&show=call_failure&show==risky")["customers"]:
+        one = by_id[row["user_id"]]
+        assert row["features"] == {"Call  Failure": one["failure"], "=risky": one["risky"]}
+    assert base.data("/api/customers?limit=1")["customers"][0]["features"] == {}
 
 
 def test_a_position_is_good_for_its_own_list_only(base: Small) -> None:

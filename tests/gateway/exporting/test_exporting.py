@@ -333,3 +333,33 @@ def test_the_command_writes_what_the_route_sends(base: Small, tmp_path: Path) ->
     wrong = command(folder, "export", "predictions", "--where", "plam=x")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "plam" in wrong.stderr
+
+
+# --- the list as it is shown -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sort", ["", "-revenue_at_risk", "tenure_months", "-feature.call_failure", "user_id"])
+@pytest.mark.parametrize("filters", ["", "&plan=Standard&min_probability=0.1"])
+def test_the_risk_list_is_the_list_as_it_is_shown_with_its_sentences(base: Small, sort: str, filters: str) -> None:
+    order = f"&sort={sort}" if sort else ""
+    shown = base.data(f"/api/customers?limit=7{order}{filters}")["customers"]
+    lines = base.get(f"/api/customers/export?content=risk&format=ndjson&top=7{order}{filters}").get_data().splitlines()
+    rows = [json.loads(line) for line in lines]
+    key = sort.lstrip("-").removeprefix("feature.") or "churn_probability"
+    if key in shown[0]:
+        assert [row[key] for row in rows] == [each[key] for each in shown]
+    assert len(rows) == len(shown)
+    texts = {each["user_id"]: [reason["text"] for reason in each["reasons"]] for each in shown}
+    told = {row["user_id"]: [row[f"reason_{k}_text"] for k in (1, 2, 3)] for row in rows}
+    both = set(texts) & set(told)
+    assert len(both) >= len(shown) - 2, "ties alone may fall out differently"
+    assert {name: told[name] for name in both} == {name: texts[name] for name in both}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("content=risk&top=0", "top"), ("content=risk&top=many", "top"), ("content=risk&sort=colour", "sort"),
+     ("content=customers&top=5", "top"), ("content=segments&sort=user_id", "sort")],
+)  # fmt: skip
+def test_an_order_or_length_that_can_not_be_had_exports_nothing(base: Small, query: str, field: str) -> None:
+    assert base.problems(f"/api/customers/export?{query}") == {field}

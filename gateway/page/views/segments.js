@@ -1,0 +1,84 @@
+// Customers by group: how many, how many left and are expected to, what they pay and what is at risk; saved segments.
+
+import { get, remove } from "../api.js";
+import { h, panel } from "../dom.js";
+import { count, day, interval, known, money, NONE, percent, title } from "../format.js";
+import { help } from "../frame/help.js";
+import { empty, heading } from "../frame/page.js";
+
+const LIMIT = 100;
+
+export const segmentsView = {
+  path: "segments",
+  section: "segments",
+  title: "Groups",
+  open(page) {
+    const groups = panel("Customers by group", { id: "groups", wide: true });
+    const saved = panel("Saved segments", { id: "saved", wide: true, note: "Views of the list of customers that people kept." });
+    const chooser = h("div", { class: "search" });
+    const refresh = () => {
+      page.load(chooser, () => get("/api/schema"), (schema) => byChoice(page, schema), { bones: 1 });
+      page.load(groups.body, () => get(`/api/segments/summary?by=${encodeURIComponent(chosen(page))}`), drawGroups);
+      page.load(saved.body, () => get(`/api/segments?limit=${LIMIT}`), (answer) => drawSaved(page, answer, refresh));
+    };
+    refresh();
+    return { root: h("div", { class: "page" }, heading("Segments"), chooser, groups.root, saved.root), refresh };
+  },
+};
+
+const chosen = (page) => page.query.get("by") ?? "plan";
+
+/** What customers can be grouped by; the choice is a step that Back undoes. */
+function byChoice(page, schema) {
+  const features = Object.entries(schema.table_schema?.features ?? {});
+  const names = ["plan", "risk", ...features.filter(([name, { kind }]) => kind === "category" || name === "tenure_months").map(([name]) => name)];
+  const select = h("select", { id: "by" }, [...new Set(names)].map((name) =>
+    h("option", { value: name, selected: name === chosen(page) }, title(name))));
+  select.addEventListener("change", () => page.go({ by: select.value }));
+  return [h("label", { for: "by" }, "Group by"), select];
+}
+
+function drawGroups(answer) {
+  if (!answer.groups.length) return [empty("There are no present customers.")];
+  const period = answer.churn_period;
+  const heads = [
+    ["Group"], ["Customers"], [period ? `Left ${day(period.start)} to ${day(period.end)}` : "Left", "churn-by-group"],
+    ["Expected to leave", "expected-churners"], ["Monthly revenue"], ["Revenue at risk", "revenue-at-risk"], ["Value at risk", "value-at-risk"],
+  ];
+  const facts = [known(answer.as_of) && `Scores of ${day(answer.as_of)}`, known(answer.model_version) && `Model ${answer.model_version}`];
+  return [
+    h("div", { class: "scrolls", tabindex: 0, role: "region", "aria-labelledby": "groups-title" }, h("table", { class: "list" },
+      h("caption", { class: "unseen" }, `Customers by ${answer.by}`),
+      h("thead", {}, h("tr", {}, heads.map(([text, term]) => h("th", { scope: "col" }, text, term && help(term, text, facts))))),
+      h("tbody", {}, answer.groups.map(groupRow)))),
+    answer.churn_reason && h("p", { class: "fine" }, answer.churn_reason),
+    answer.groups_left_out > 0 && h("p", { class: "fine" }, `${count(answer.groups_left_out)} smaller groups are not shown.`),
+    ...[...new Set(answer.groups.map((group) => group.reason).filter(Boolean))].map((reason) => h("p", { class: "fine" }, reason)),
+  ];
+}
+
+function groupRow(group) {
+  const { churn } = group;
+  return h("tr", {},
+    h("th", { scope: "row" }, group.value ?? "unknown"),
+    h("td", {}, count(group.customers)),
+    h("td", {}, churn ? [percent(churn.rate), under(`${count(churn.left)} of ${count(churn.customers)}, ${interval(churn.interval, percent)}`)] : NONE),
+    h("td", {}, known(group.expected_leavers) ? [percent(group.expected_rate), under(`${count(group.expected_leavers)} of ${count(group.scored)}, ${interval(group.expected_interval, count)}`)] : NONE),
+    h("td", {}, money(group.monthly_revenue, group.currency)),
+    h("td", {}, money(group.revenue_at_risk, group.currency)),
+    h("td", {}, money(group.value_at_risk, group.currency)));
+}
+
+const under = (text) => h("div", { class: "fine" }, text);
+
+function drawSaved(page, answer, refresh) {
+  if (!answer.segments.length) return [empty("Nobody has saved or shared a segment yet: POST /api/segments keeps the filters of a list.")];
+  return [h("ul", { class: "legend" }, answer.segments.map((segment) => h("li", {},
+    h("span", { class: "name" },
+      segment.is_readable ? h("a", { href: `#/customers?${segment.query}` }, segment.name) : segment.name,
+      h("span", { class: "fine" }, segment.is_readable ? `${segment.shared ? "shared by" : "of"} ${segment.owner ?? "somebody who is gone"}` : "names a feature that the schema no longer has")),
+    page.mayRun && segment.is_own && h("button", {
+      type: "button", class: "quiet small", "aria-label": `Delete ${segment.name}`,
+      onclick: async () => { await page.busy(remove(`/api/segments/${segment.id}`)); refresh(); },
+    }, "Delete"))))];
+}
