@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
+from database.customers import contacting
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
 
@@ -86,7 +87,8 @@ def between(
 
     Returns
     -------
-    rows of (id, user_id, churn_probability, confidence, model_version); the score is None where none is shown any more.
+    rows of (id, user_id, churn_probability, confidence, model_version, contact); the score is None where none is shown
+    any more, `contact` says whether the customer may be contacted now.
     """
     shown = tables.with_scores(c, c.c.id, shown_run_id)
     if since is None:
@@ -96,6 +98,7 @@ def between(
         query = _rows(shown).where(c.c.id.in_(changed))
     else:
         query = _differing(shown, since, shown_run_id)
+    query = query.add_columns(contacting.status(connection, c.c.id).label("contact"))
     query = query.where(c.c.id > after_id, c.c.id <= up_to_id).order_by(c.c.id).limit(limit)
     return connection.execute(query).all()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Response
 from pydantic import BaseModel, Field
 
+from database.customers import contacting
 from gateway.openapi import Query, answers, blueprint, ok
 from gateway.security.authentication import current_user
 from gateway.services.scoring import changes
@@ -30,6 +31,7 @@ class ScoreChange(BaseModel):
     churn_probability: float | None
     confidence: float | None
     model_version: str | None
+    contact: contacting.Status = Field(description="Whether the customer may be contacted, when this was read")
 
 
 class ScoreChanges(BaseModel):
@@ -53,6 +55,7 @@ def list_changes(query: ChangesQuery) -> Response:
             churn_probability=row.churn_probability,
             confidence=row.confidence,
             model_version=row.model_version,
+            contact=contacting.as_status(row.contact),
         )
         for row in page.rows
     ]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
+from database.customers import contacting
 from database.engine.session import Database
 from database.scoring import changes as queries
 from database.scoring import ranks, runs
@@ -202,7 +203,7 @@ def test_over_rest_changes_are_paged_and_odd_cursors_refused(world: World) -> No
     page = world.ask("GET", f"{path}?limit=5").get_json()["data"]
     assert (len(page["changes"]), page["has_more"], page["begins_anew"]) == (5, True, True)
     assert page["changes"][0] == {
-        "customer_id": "u0000", "churn_probability": 0.5, "confidence": 0.5, "model_version": "1.0.0",
+        "customer_id": "u0000", "churn_probability": 0.5, "confidence": 0.5, "model_version": "1.0.0", "contact": "allowed",
     }  # fmt: skip
     rest = world.ask("GET", f"{path}?limit=5&since={page['cursor']}").get_json()["data"]
     assert (len(rest["changes"]), rest["has_more"], rest["begins_anew"]) == (2, False, False)
@@ -220,3 +221,14 @@ def test_reading_everything_is_recorded(world: World) -> None:
         a = tables.audit_log
         told = connection.execute(select(a.c.action, a.c.subject).where(a.c.action.startswith("export"))).all()
     assert [tuple(row) for row in told] == [("export.changes", "from the beginning")]
+
+
+def test_each_change_tells_whether_the_customer_may_be_contacted(world: World) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    with world.database.write() as connection:
+        contacting.suppress(connection, [base.ids[1]], "objected", "2026-06-30")
+    page = world.ask("GET", "/api/predictions/changes").get_json()["data"]
+    told = {each["customer_id"]: each["contact"] for each in page["changes"]}
+    assert told.pop("u0001") == "do not contact"
+    assert set(told.values()) == {"allowed"}
