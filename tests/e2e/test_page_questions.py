@@ -261,3 +261,18 @@ def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(
     said = apart.analyst().data("/api/campaigns/1/effect")
     assert said["text"] in visitor.text("#effect")
     assert visitor.texts("#effect tbody th") == ["Contacted", "Left alone"]
+
+
+def test_a_customers_further_horizons_are_those_of_the_api(visitor: Visitor) -> None:
+    user_id = first_customer(visitor)
+    said = visitor.stack.analyst().data(f"/api/customers/{user_id}?outlook=true")["outlook"]
+    visitor.sign_in(at=f"/#/customers/{user_id}")
+    visitor.page.wait_for_selector("#outlook .stats")
+    for each in said["within"]:
+        shown = visitor.text(f"[data-figure=within-{each['days']}]")
+        assert (
+            shown == "–"
+            if each["probability"] is None
+            else number(shown) == pytest.approx(each["probability"] * 100, abs=0.11)
+        )
+        assert each["reason"] is None or each["reason"] in visitor.text("#outlook")

@@ -9,6 +9,7 @@ import { customerAddress } from "../frame/router.js";
 import { featuresOf } from "./filters.js";
 import { historyPanels } from "./history.js";
 import { neighbours } from "./neighbours.js";
+import { outlookPanel } from "./outlook.js";
 import { workPanel } from "./work.js";
 import { waterfall } from "./waterfall.js";
 import { whatIf } from "./whatif.js";
@@ -55,6 +56,7 @@ function draw(page, id, { customer: c, schema, status }) {
   return [
     head(c, status, between),
     isScored ? h("div", { class: "columns" }, why(c), todo.root) : unscored(c),
+    isScored && outlookPanel(page, id),
     workPanel(page, id),
     isScored && page.mayRun && whatIf(page, c, featuresOf(schema)),
     history.scores, facts(c, schema), history.facts,
