@@ -16,6 +16,8 @@ from database.customers.contacting import Holdout
 from database.tables import tables
 from shared.campaigns.draw import Draw
 from shared.campaigns.effect import Arm
+from shared.clock import days_later
+from shared.contracts.api import HORIZON_DAYS
 
 m = tables.campaign_members
 
@@ -46,6 +48,17 @@ def of_holdout(connection: Connection, held: Holdout, day: str) -> Arms:
     left = facts.outcomes_at(connection, day)
     draw = Draw(held.seed)
     return _counted({key: draw.has(key, held.share) for key in left}, left)
+
+
+def drawn_around(connection: Connection, day: str) -> set[int]:
+    """Return whom campaigns drew to be contacted within 30 days before or after a day.
+
+    The label of that day may be the campaign's doing. Drawn counts, not contacted: contacts come back late or never.
+    """
+    t = tables.campaigns
+    near = (t.c.starts_on > days_later(day, -HORIZON_DAYS), t.c.starts_on <= days_later(day, HORIZON_DAYS))
+    query = select(m.c.customer_id).join(t, t.c.id == m.c.campaign_id)
+    return set(connection.execute(query.where(t.c.state == "drawn", m.c.is_control == 0, *near)).scalars())
 
 
 def newest_matured(connection: Connection, since: str, today: str) -> str | None:

@@ -29,6 +29,8 @@ AS_OF = "as_of"
 LEFT_WITHIN = {days: f"left_within_{days}_days" for days in LATER_HORIZONS}
 #: Of a training row with label 1: 1 if the end was involuntary, 0 if the customer wished it, null where nobody says.
 LEFT_INVOLUNTARILY = "left_involuntarily"
+#: Of a training row: 1 if a campaign that could change its label drew the customer to be contacted, else 0; no feature.
+DRAWN_TO_BE_CONTACTED = "drawn_to_be_contacted"
 #: In the metadata of an answer: the values that the model does not know, as `fact_warnings.UnknownValues`.
 UNKNOWN_VALUES = "unknown_values"
 #: In the metadata of an answer: values of leavers among the rows, as `serving_check.LeaverValuesSeen`.
@@ -49,10 +51,11 @@ def predict_schema(schema: Schema) -> pa.Schema:
 def train_schema(schema: Schema, params: Mapping[str, Any] | None = None) -> pa.Schema:
     """Return the columns of a training snapshot.
 
-    `row_key`, `as_of` (date32 or null), `label` int8, what became of the row later (int8 or null), the features.
+    `row_key`, `as_of` (date32 or null), `label` int8, what became of the row later (int8 or null), whether a campaign
+    drew it to be contacted (int8), the features.
     """
     fields = [pa.field(ROW_KEY, pa.int64()), pa.field(AS_OF, pa.date32()), pa.field(LABEL, pa.int8())]
-    fields += [pa.field(name, pa.int8()) for name in (*LEFT_WITHIN.values(), LEFT_INVOLUNTARILY)]
+    fields += [pa.field(name, pa.int8()) for name in (*LEFT_WITHIN.values(), LEFT_INVOLUNTARILY, DRAWN_TO_BE_CONTACTED)]
     metadata = {METADATA_KEY: json.dumps(params).encode()} if params is not None else None
     return pa.schema([*fields, *feature_fields(schema)], metadata=metadata)
 

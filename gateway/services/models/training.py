@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import structlog
 
+from database.campaigns import arms
 from database.customers import customer_base, facts, later_outcomes, maturity
 from database.engine.session import Database
 from database.importing import known_ends
@@ -270,11 +271,11 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
         later = later_outcomes.read(connection, schema, matured, today)
         empty = True
         for day in matured.dates:
-            rows = facts.training_rows(connection, schema, day)
-            if rows:
+            if rows := facts.training_rows(connection, schema, day):
                 empty = False
                 ids, labels, *features = by_column(rows)
-                yield train_batch(schema, ids, date.fromisoformat(day), labels, features, later)
+                drawn = arms.drawn_around(connection, day)
+                yield train_batch(schema, ids, date.fromisoformat(day), labels, features, later, drawn)
         if empty:
             yield from _given_labels(connection, schema)
 

@@ -5,7 +5,7 @@ Law: worker and commands only; the web process imports no Arrow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from operator import itemgetter
 from typing import Any
@@ -45,10 +45,18 @@ def train_batch(
     labels: Sequence[int],
     features: Sequence[Sequence[Any]],
     later: LaterOutcomes | None = None,
+    drawn: Collection[int] = (),
 ) -> pa.RecordBatch:
-    """Return labelled rows of one date, or without a date; without `later` nothing is known after their 30 days."""
+    """Return labelled rows of one date, or without a date; without `later` nothing is known after their 30 days.
+
+    Parameters
+    ----------
+    drawn
+        Customers whom campaigns drew to be contacted (`database.campaigns.arms.drawn_around`).
+    """
     form = train_schema(schema)
-    columns = [ids, [as_of] * len(ids), labels, *_later(ids, as_of, labels, later), *features]
+    marks = [int(key in drawn) for key in ids]
+    columns = [ids, [as_of] * len(ids), labels, *_later(ids, as_of, labels, later), marks, *features]
     arrays = [_array(values, field.type) for values, field in zip(columns, form, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=form)
 

@@ -9,11 +9,13 @@ import pytest
 from database.customers import contacting
 from database.exporting import exports
 from database.tables import tables
+from gateway.services.models import training
 from shared.campaigns.draw import Draw
 from tests.gateway.campaigns.campaign_base import Base
 from tests.gateway.conftest import Run
 from tests.world import World
 
+MARKED = ("row_key", "drawn_to_be_contacted")
 LISTS = ("/api/customers/export?", "/api/customers/export?content=risk&", "/api/predictions/export?")
 
 
@@ -111,3 +113,20 @@ def test_the_programme_is_measured_beside_those_held_out(base: Base) -> None:
     found = base.world.ask("GET", "/api/holdout").get_json()["data"]["programme"]
     assert (found["held_out"]["left"], found["others"]["left"], found["day"]) == (20, 0, "2026-06-30")
     assert found["is_shown"]
+
+
+def test_training_rows_say_whom_a_campaign_drew_to_be_contacted_and_no_feature_does(base: Base) -> None:
+    campaign = base.draw(control_share=0.5, top=50)
+    for at in range(200):
+        for day in ("2026-04-30", "2026-06-30"):
+            base.facts.snapshot(f"u{at:04}", day, (None,) * 7)
+    base.mature(campaign)
+    batches = {}
+    for batch in training._snapshot(base.world.database, base.facts.schema, campaign.matures_on):
+        batches[str(batch.column("as_of")[0])] = batch
+    marked = {
+        key for key, mark in zip(*(batches["2026-06-30"].column(n).to_pylist() for n in MARKED), strict=True) if mark
+    }
+    assert marked == {key for key, is_control in base.arms(campaign).items() if not is_control}
+    assert sum(batches["2026-04-30"].column("drawn_to_be_contacted").to_pylist()) == 0
+    assert "drawn_to_be_contacted" not in base.facts.schema.feature_names

@@ -84,5 +84,5 @@ def test_parameters_that_are_missing_or_no_object_are_malformed(raw: bytes | Non
 
 def test_columns_have_their_promised_types() -> None:
     train = arrow.train_schema(SCHEMA)
-    assert [str(field.type) for field in train] == ["int64", "date32[day]", *["int8"] * 5, "double", "string"]
+    assert [str(field.type) for field in train] == ["int64", "date32[day]", *["int8"] * 6, "double", "string"]
     assert arrow.answer_schema().names[:3] == ["churn_probability", "confidence", "out_of_fold"]
