@@ -47,7 +47,7 @@ function drawGroups(answer) {
   ];
   const facts = [known(answer.as_of) && `Scores of ${day(answer.as_of)}`, known(answer.model_version) && `Model ${answer.model_version}`];
   return [
-    h("div", { class: "scrolls", tabindex: 0, role: "region", "aria-labelledby": "groups-title" }, h("table", { class: "list" },
+    h("div", { class: "scrolls", tabindex: 0, role: "group", "aria-labelledby": "groups-title" }, h("table", { class: "list" },
       h("caption", { class: "unseen" }, `Customers by ${answer.by}`),
       h("thead", {}, h("tr", {}, heads.map(([text, term]) => h("th", { scope: "col" }, text, term && help(term, text, facts))))),
       h("tbody", {}, answer.groups.map(groupRow)))),
