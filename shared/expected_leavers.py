@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 from shared.contracts.report import LevelSpread
-
-#: 97.5 % of the normal distribution.
-Z95 = 1.959964
+from shared.wilson import Z95
 
 
 def interval(expected: float, variance: float, level: LevelSpread | None) -> tuple[float, float]:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from math import sqrt
 
+#: 97.5 % of the normal distribution.
 Z95 = 1.959964
 
 
-def wilson(positives: float, n: int) -> tuple[float, float]:
+def wilson(positives: float, n: float) -> tuple[float, float]:
     """Compute the 95 % Wilson interval of a rate.
 
     Parameters
     ----------
     positives : float
         Number of positive rows.
-    n : int
-        Number of rows.
+    n : float
+        Number of rows; an effective number where rows are weighted.
 
     Returns
     -------

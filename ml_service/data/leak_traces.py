@@ -18,7 +18,6 @@ from ml_service.data.leakage import (
     HIGHEST_AUC,
     MIN_LEAVERS,
     RARE_ROWS,
-    Z,
     levels_of,
     sample_rows,
     shares,
@@ -27,6 +26,7 @@ from ml_service.data.leakage import (
 from ml_service.data.leaks import Leak, LeaverValues
 from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.schema.features import Schema
+from shared.wilson import Z95
 
 #: Values that leavers have this many times as often as stayers, and this share of the leavers, call for a caution: the
 #: first limit is for the largest or smallest values of a number, the second for single values, which are often events.
@@ -157,7 +157,7 @@ def _least_ratio(a: int, n: int, c: int, m: int) -> float:
 def _ratio_bounds(a: Ints, n: int, c: Ints, m: int) -> Floats:
     """Lower bounds of ratios (Katz et al., 1978), fast; counts gain half."""
     error = np.sqrt(1 / (a + 0.5) - 1 / (n + 0.5) + 1 / (c + 0.5) - 1 / (m + 0.5))
-    bounds: Floats = np.exp(np.log((a + 0.5) / (n + 0.5) * (m + 0.5) / (c + 0.5)) - Z * error)
+    bounds: Floats = np.exp(np.log((a + 0.5) / (n + 0.5) * (m + 0.5) / (c + 0.5)) - Z95 * error)
     return bounds
 
 

@@ -18,6 +18,7 @@ from ml_service.data.leaks import Leak
 from ml_service.data.splitting import FOLDS, stratified_group_folds
 from shared.errors import Detail, InvalidInput, LeakFound
 from shared.schema.features import Schema
+from shared.wilson import Z95
 
 #: A single feature with a higher AUC is a leak; in a table with dates, where facts are known to be earlier than the
 #: outcome, it calls for a caution up to the second limit.
@@ -33,8 +34,6 @@ MIN_LEAVERS = 10
 TELLING_AUC, TELLING_SHARE = 0.75, 0.3
 #: Category values with fewer training rows are one value: what each of them says alone is chance.
 RARE_ROWS = 5
-#: Normal quantile of the lower bound of a ratio.
-Z = 1.959964
 #: Larger tables are sampled.
 MAX_ROWS = 60_000
 #: Pseudo-rows of the overall rate that are added to each category value.
@@ -197,7 +196,7 @@ def _lower_bound_of_ratio(leavers: np.ndarray, stayers: np.ndarray) -> float:
     a, c = leavers.sum() + 0.5, stayers.sum() + 0.5
     n, m = len(leavers) + 0.5, len(stayers) + 0.5
     error = np.sqrt(1 / a - 1 / n + 1 / c - 1 / m)
-    return float(np.exp(np.log((a / n) / (c / m)) - Z * error))
+    return float(np.exp(np.log((a / n) / (c / m)) - Z95 * error))
 
 
 def shares(of_leavers: float, of_stayers: float) -> str:

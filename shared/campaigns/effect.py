@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, sqrt
-from statistics import NormalDist
 
-Z_95 = NormalDist().inv_cdf(0.975)
+from shared.wilson import wilson
+
 #: Arms whose sizes are less probable than this under the draw block the effect.
 IMPROBABLE = 0.001
 
@@ -50,20 +50,6 @@ class Effect:
     def is_shown(self) -> bool:
         """Return whether the interval leaves out 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
-
-
-def wilson(left: int, customers: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share.
-
-    Examples
-    --------
-    >>> tuple(round(end, 4) for end in wilson(81, 263))
-    (0.2553, 0.3662)
-    """
-    rate, square = left / customers, Z_95**2
-    half = Z_95 * sqrt(rate * (1 - rate) / customers + square / (4 * customers**2))
-    middle, scale = rate + square / (2 * customers), 1 + square / customers
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def newcombe(first: Arm, second: Arm) -> tuple[float, float]:

@@ -6,7 +6,6 @@ more common than among those who stayed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -14,12 +13,12 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from shared.contracts.report import Strict
+from shared.wilson import wilson
 
 #: Fewer rows tell nothing.
 MIN_ROWS = 1000
 #: The values seen may lie this far above the share of those who stayed, on the way to the share of all in training.
 NEAR_STAYERS = 0.25
-Z = 1.959964
 
 
 @with_config(Strict.model_config)
@@ -54,10 +53,7 @@ def _limit(each: LeaverValuesSeen) -> float:
 
 
 def _upper(each: LeaverValuesSeen) -> float:
-    """Upper bound of the 95 % interval of the share seen (Wilson, 1927)."""
-    n, p = each["rows"], each["seen"] / each["rows"]
-    middle, spread = p + Z * Z / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return (middle + spread) / (1 + Z * Z / n)
+    return wilson(each["seen"], each["rows"])[1]
 
 
 def _sentence(each: LeaverValuesSeen) -> str:

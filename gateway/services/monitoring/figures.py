@@ -12,7 +12,7 @@ from itertools import groupby
 from math import exp, log, pi, sqrt
 
 from database.monitoring.outcome_bins import Bin
-from shared.expected_leavers import Z95
+from shared.wilson import Z95, wilson
 
 #: Width of a bin in log-odds: two scores in it count as tied.
 BIN_WIDTH = 0.02
@@ -197,13 +197,12 @@ def _share(count: float, of: float, noise: float) -> Estimate:
         return Estimate(None)
     share = count / of
     chance = share * (1 - share) * of
-    return Estimate(share, _wilson(share, of * (chance / noise if chance > 0 and noise > 0 else 1.0)))
+    effective = of * (chance / noise if chance > 0 and noise > 0 else 1.0)
+    return Estimate(share, _at(share, effective))
 
 
-def _wilson(share: float, n: float) -> Interval:
-    z2 = Z95**2 / n
-    middle, half = share + z2 / 2, Z95 * sqrt(share * (1 - share) / n + z2 / (4 * n))
-    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+def _at(share: float, n: float) -> Interval:
+    return wilson(share * n, n)
 
 
 def _scaled(interval: Interval | None, by: float | None) -> Interval | None:
@@ -241,7 +240,7 @@ def _auc(tied: Sequence[_Tied], leavers: int, n: int, many: bool) -> Estimate:
     auc = pairs / (leavers * stayers)
     tilt = auc * (1 / leavers - 1 / stayers)
     noise = sum(each.n * each.noise * (s - tilt) ** 2 for each, s in zip(tied, spread, strict=True))
-    return Estimate(auc, _wilson(auc, auc * (1 - auc) / noise) if many and noise > 0 and 0 < auc < 1 else None)
+    return Estimate(auc, _at(auc, auc * (1 - auc) / noise) if many and noise > 0 and 0 < auc < 1 else None)
 
 
 def _lift(tied: Sequence[_Tied], leavers: int, n: int, many: bool) -> Estimate:
@@ -254,7 +253,7 @@ def _lift(tied: Sequence[_Tied], leavers: int, n: int, many: bool) -> Estimate:
     weights.reverse()
     caught = sum(w * each.leavers for w, each in zip(weights, tied, strict=True)) / leavers
     noise = sum(each.n * each.noise * (w - caught) ** 2 for w, each in zip(weights, tied, strict=True)) / leavers**2
-    interval = _wilson(caught, caught * (1 - caught) / noise) if many and noise > 0 and 0 < caught < 1 else None
+    interval = _at(caught, caught * (1 - caught) / noise) if many and noise > 0 and 0 < caught < 1 else None
     return Estimate(caught / LIFT_SHARE, _scaled(interval, 1 / LIFT_SHARE))
 
 
@@ -264,7 +263,7 @@ def _recall(tied: Sequence[_Tied], caught: int, leavers: int) -> Estimate:
     recall = caught / leavers
     noise = sum(each.noise * (each.listed * (1 - recall) ** 2 + (each.n - each.listed) * recall**2) for each in tied)
     rows = recall * (1 - recall) * leavers**2 / noise if noise > 0 and 0 < recall < 1 else leavers
-    return Estimate(recall, _wilson(recall, rows) if leavers >= MIN_OF_EACH else None)
+    return Estimate(recall, _at(recall, rows) if leavers >= MIN_OF_EACH else None)
 
 
 def _ece(tied: Sequence[_Tied], n: int) -> tuple[float | None, float | None]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.campaigns.draw import Draw, new_seed
-from shared.campaigns.effect import Arm, measure, newcombe, srm_probability, wilson
+from shared.campaigns.effect import Arm, measure, newcombe, srm_probability
 from shared.campaigns.power import needed, power, size
+from shared.wilson import wilson
 from tests.evaluate.campaigns.simulation import Simulated, simulate
 
 
