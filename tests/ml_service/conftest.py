@@ -67,6 +67,7 @@ def as_stream(snapshot: Snapshot, **params: Any) -> bytes:
     schema = arrow.train_schema(snapshot.schema, given)
     as_of = pa.nulls(len(snapshot.label), pa.date32()) if snapshot.as_of is None else pa.array(snapshot.as_of)
     columns = [snapshot.row_keys, as_of.cast(pa.date32()), pa.array(snapshot.label), *_later(snapshot)]
+    columns += [pa.array(np.zeros(len(snapshot.label), dtype=np.int8))]  # no campaign drew anybody
     columns += [column.combine_chunks() for column in snapshot.features.columns]
     return arrow.encode(schema, [pa.record_batch(columns, schema=schema)])
 

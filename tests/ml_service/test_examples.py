@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.parametrize(
     "name",
-    ["metrics", "score", "data.splitting", "evaluation.calibration_checks", "model.calibration", "model.thresholds"],
+    ["metrics", "score", "data.splitting", "model.calibration", "model.thresholds"],
 )
 def test_the_examples_in_the_docstrings_print_what_they_say(name: str) -> None:
     results = doctest.testmod(import_module(f"ml_service.{name}"))

@@ -38,7 +38,7 @@ class CustomerPath(BaseModel):
     customer_id: str
 
 
-class ChangesQuery(Query):
+class ScoreChangesQuery(Query):
     """Two dates: the last score up to each is compared."""
 
     since: IsoDate | None = Field(None, description="30 days before the later score if absent")
@@ -132,7 +132,7 @@ class Movers(BaseModel):
 
 
 @bp.get("/<customer_id>/changes", summary="Why a score changed", responses=answers(ChangesOut, also=(404, 409, 503)))
-def changes(path: CustomerPath, query: ChangesQuery) -> Response:
+def changes(path: CustomerPath, query: ScoreChangesQuery) -> Response:
     """Between two scores: data by feature, facts corrected later, model, calibration, time of year."""
     env = environment()
     with env.database.read() as connection:

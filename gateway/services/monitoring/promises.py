@@ -62,7 +62,7 @@ def promises(connection: Connection) -> dict[str, Said]:
     level_of: str | None = None
     found: dict[str, Said] = {}
     for model in models.versions(connection):
-        if model.report is None:
+        if not model.report:
             continue
         own = model.report.get("level")
         if own is not None and own["sigma"] is not None:

@@ -71,7 +71,9 @@ def test_a_disk_known_to_be_too_full_refuses_before_anything_is_written(database
 def test_a_disk_that_fills_while_rows_are_written_shows_nothing_and_the_next_import_ends_both(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pages = [70]
+    with database.read() as connection:
+        present = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    pages = [present + 20]  # enough to begin with
     _limit(database, pages)
     monkeypatch.setattr(space, "free_pages", lambda connection: None)  # nobody saw it coming
     ended = run_import(database, CUSTOMERS, "2026-09-01")
