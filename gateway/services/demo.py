@@ -1,7 +1,7 @@
 """The demo: a simulated subscription business, fifteen months of it up to today, scored by the models live then.
 
 Law: demo data are processed like real data: dated facts, labels from lifetimes, models trained over HTTP, a ledger with
-outcomes. Nothing else that the simulation computes (true probabilities, events after today) is stored.
+outcomes, drawn campaigns. Nothing else that the simulation computes (true probabilities, events after today) is stored.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from database.importing import imports
 from database.models import models
 from database.scoring.run_writer import open_run
 from database.tables.tables import subscriptions
+from gateway.services.demo_campaigns import CAMPAIGNS, Lists, customer_id
 from gateway.services.importing.publish_import import refresh_figures
 from gateway.services.jobs.cancellable_calls import cancellable_call
 from gateway.services.jobs.params import NoParams, ScoreParams
@@ -106,8 +107,9 @@ def load(work: Work) -> bool:
         remove(work.database)
     today = work.clock().date()
     work.step(0.0, "Simulating subscribers")
-    plan = {"customers": work.settings.demo_customers, "months": MONTHS, "last_calendar_month": today.month}
-    simulated = cancellable_call(work, partial(simulate, PRESET, seed=SEED, **plan))
+    business = partial(simulate, PRESET, months=MONTHS, seed=SEED, campaigns=[each.simulated for each in CAMPAIGNS])
+    size = {"customers": work.settings.demo_customers, "last_calendar_month": today.month}
+    simulated = cancellable_call(work, partial(business, **size))
     dates = [(today - timedelta(days=MONTH_DAYS * (MONTHS - 1 - m))).isoformat() for m in range(MONTHS)]
     with work.database.write() as connection:
         customer_base.adopt(connection, built_in_schema(), is_demo=True, clock=work.clock)
@@ -145,7 +147,7 @@ class _Writer:
         for at, number in enumerate(numbers.tolist()):
             user_id = self._user_id(number)
             own = {
-                "id": number + 1,
+                "id": customer_id(number),
                 "user_id": user_id,
                 "email": f"{user_id}@example.com",
                 "last_activity": last_activity(facts_of[at]["last_login_days"]),
@@ -165,7 +167,7 @@ class _Writer:
         known = set(np.unique(self._months.customer).tolist())
         rows = [
             {
-                "customer_id": customer + 1,
+                "customer_id": customer_id(customer),
                 "started_at": days_later(self._dates[0], start),
                 "ended_at": None if is_open else days_later(self._dates[0], end),
                 "end_reason": None if is_open else END_REASONS[reason],
@@ -188,7 +190,7 @@ class _Writer:
             schema_checksum=self._schema.checksum(), as_of=day, rows=len(part), new=0, updated=len(part), now=self._now,
         )  # fmt: skip
         rows = [
-            (number + 1, day, day, import_id, *values.values())
+            (customer_id(number), day, day, import_id, *values.values())
             for number, values in zip(part.customer.tolist(), self._features(part), strict=True)
         ]
         columns = ("customer_id", "as_of", "known_at", "import_id", *column_names(self._schema).values())
@@ -255,11 +257,11 @@ def replay(work: Work) -> None:
         if month in TRAINED_AT:
             training.train(work.within(at, at + 3 * span), today=day, live_from=f"{day}T06:00:00.000Z")
             at += 3 * span
-        _score_past(work.within(at, at + span), day)
+        _score_past(work.within(at, at + span), day, Lists(month))
         at += span
 
 
-def _score_past(work: Work, day: str) -> None:
+def _score_past(work: Work, day: str, lists: Lists) -> None:
     with work.database.read() as connection:
         live = models.live(connection)
     assert live is not None
@@ -267,8 +269,11 @@ def _score_past(work: Work, day: str) -> None:
     opened = open_run(work.database, lambda: moment, kind="past", model_id=live.id, as_of=day, job_id=work.job.id)
     with opened as run:
         for batch in batches_to_score(work.database, schema, partial(facts.to_score, schema, day)):
-            run.append(score_batch(work, live.version, day, batch)[0])
+            scores = score_batch(work, live.version, day, batch)[0]
+            run.append(scores)
+            lists.add(batch, scores)
         run.finish()
+    lists.draw(work, day=day, run_id=run.run_id)
     work.step(1.0, f"Scored {day} with {live.version}")
 
 

@@ -7,6 +7,9 @@ One 30-day step a month, vectorised over the subscribers: 40 months of burn-in, 
 
 A figure measured on simulated subscribers does not apply to real ones.
 
+Campaigns shift the wish to leave of those whom they contact. They draw no random number, so that a campaign without an
+effect, or none, leaves every array the same.
+
 Choices that the mechanisms leave open, made so that the figures match:
 
 - The first subscriptions are 0 to 96 months old, exponential with mean 36, so that no single cohort dominates.
@@ -23,7 +26,9 @@ Choices that the mechanisms leave open, made so that the figures match:
 - A household watches at most 720 hours a month.
 """
 
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +42,7 @@ __all__ = [
     "FEATURES",
     "PLANS",
     "PRESETS",
+    "Campaign",
     "Plan",
     "Preset",
     "SimulatedMonths",
@@ -49,6 +55,25 @@ __all__ = [
 TRAINING_MONTHS, TRAINING_ROWS, TEST_ROWS = 9, 120_000, 40_000
 
 
+@dataclass(frozen=True)
+class Campaign:
+    """A simulated campaign: it contacts some subscribers on a snapshot day, and then fewer of them wish to leave.
+
+    Attributes
+    ----------
+    month
+        Of the snapshot.
+    contacted
+        Tells from the columns of the snapshot (`SimulatedMonths`) who is contacted, shape (n,).
+    log_odds
+        Added to the log-odds of leaving by choice in the month after it; below 0, fewer leave. Dunning stays as it is.
+    """
+
+    month: int
+    contacted: Callable[[Mapping[str, Any]], Bools]
+    log_odds: float
+
+
 def simulate(
     preset: str,
     *,
@@ -57,6 +82,7 @@ def simulate(
     seed: int = 0,
     last_calendar_month: int = 12,
     step_days: int = 30,
+    campaigns: Sequence[Campaign] = (),
 ) -> Simulation:
     """Simulate `customers` subscribers over `months` snapshots.
 
@@ -72,6 +98,8 @@ def simulate(
         Calendar month of the last snapshot, 1 to 12, which sets the season.
     step_days
         Days in a month, and so the horizon of `churned`. At least 30, the grace gap of a return.
+    campaigns
+        Campaigns, whose effects add up where they contact the same subscribers.
 
     Raises
     ------
@@ -81,7 +109,7 @@ def simulate(
     _check(preset, customers, months, last_calendar_month, step_days)
     run = _Run(PRESETS[preset], customers, np.random.default_rng(seed), step_days, last_calendar_month - months)
     run.burn_in()
-    parts = [run.month(number) for number in range(months)]
+    parts = [run.month(number, [c for c in campaigns if c.month == number]) for number in range(months)]
     table = SimulatedMonths(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(SimulatedMonths)))
     return Simulation(table, run.lifetimes(), preset, seed, step_days)
 
@@ -146,12 +174,11 @@ class _Run:
             self._step(dunning, wish)
         self._constant = float(np.mean(tried[-12:]))
 
-    def month(self, number: int) -> SimulatedMonths:
-        """Take the snapshot of one month, then simulate the month."""
+    def month(self, number: int, campaigns: Sequence[Campaign]) -> SimulatedMonths:
+        """Take the snapshot of one month, contact the customers of its campaigns, then simulate the month."""
         people = self._people
-        dunning, wish = self._probabilities()
         rows = {
-            "month": np.full(len(dunning), number, dtype=np.int16),
+            "month": np.full(len(people.persons), number, dtype=np.int16),
             "customer": people.persons.customer.copy(),
             "watch_time_hours": np.round(people.watched.sum(axis=0), 1),
             "subscription_age_months": people.age_months(),
@@ -161,11 +188,15 @@ class _Run:
             "tenure_months": people.tenure_months(),
             "plan": people.persons.plan.astype(np.int8),
             "monthly_price": presets.PLAN_PRICES[people.persons.plan],
-            "p_true": 1 - (1 - dunning) * (1 - wish),
         }
+        shift = np.zeros(len(people.persons))
+        for campaign in campaigns:
+            shift[campaign.contacted(rows)] += campaign.log_odds
+        dunning, wish = self._probabilities(shift)
         left = self._step(dunning, wish)
         order = np.argsort(rows["customer"])
-        return SimulatedMonths(**rows, churned=left.astype(np.int8)).rows(order)
+        p_true = 1 - (1 - dunning) * (1 - wish)
+        return SimulatedMonths(**rows, p_true=p_true, churned=left.astype(np.int8)).rows(order)
 
     def lifetimes(self) -> SimulatedSubscriptions:
         """Return every subscription active on day 0 or later, as known today."""
@@ -189,10 +220,13 @@ class _Run:
         """Return the season: 1 in January, -1 in July."""
         return float(np.cos(2 * np.pi * self._calendar / 12))
 
-    def _probabilities(self) -> tuple[Floats, Floats]:
-        """Return the probabilities that each subscription ends this month by dunning, and by the wish to leave."""
+    def _probabilities(self, shift: Floats | float = 0.0) -> tuple[Floats, Floats]:
+        """Return the probabilities that each subscription ends this month by dunning, and by the wish to leave.
+
+        `shift` is added to the log-odds of the wish.
+        """
         season = presets.LEAVING_SEASON * self._season()
-        log_odds = self._constant + self._people.wish_to_leave(self._weights) + season
+        log_odds = self._constant + self._people.wish_to_leave(self._weights) + season + shift
         return self._people.dunning_probability(), 1 / (1 + np.exp(-log_odds))
 
     def _step(self, dunning: Floats, wish: Floats) -> Bools:

@@ -169,7 +169,7 @@ def export(path: CampaignPath, query: ExportQuery) -> Response:
 
 @bp.post("/<int:campaign_id>/contacts", summary="Contacts that were made", responses=answers(ContactsOut, also=(404,)))
 def add_contacts(path: CampaignPath, body: ContactsBody) -> Response:
-    """All or none; a contact that is known already changes nothing. POST /api/campaigns/contacts reads a CSV."""
+    """All or none; a contact that is known already changes nothing."""
     env = environment()
     found = [Contact(each.customer, each.contacted_at.isoformat()) for each in body.contacts]
     actor = current_user().actor

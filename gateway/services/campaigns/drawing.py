@@ -30,15 +30,15 @@ def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
     with work.database.read() as connection:
         planned = plan(connection, work.settings, params, work.clock().date().isoformat())
     work.step(0.3, f"Drawing {len(planned.members):,} customers")
-    made = draw(work.database, planned, params, now=iso(work.clock()), user_id=work.job.user_id)
+    made = draw(work.database, planned, params, seed=new_seed(), now=iso(work.clock()), user_id=work.job.user_id)
     return made.model_dump(mode="json")
 
 
 def draw(
-    database: Database, planned: Plan, params: CampaignParams, *, now: str, user_id: int | None = None
+    database: Database, planned: Plan, params: CampaignParams, *, seed: str, now: str, user_id: int | None = None
 ) -> Campaign:
     """Write the list with its arms and let the campaign be seen; raise Conflict if its name is taken."""
-    seed, sizes = new_seed(), AdaptiveBatchSize()
+    sizes = AdaptiveBatchSize()
     more = True
     while more:
         with sizes.timed(database.write()) as connection:
