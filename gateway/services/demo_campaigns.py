@@ -23,10 +23,13 @@ from gateway.services.scoring.scoring_run import Batch
 from shared.campaigns.catalogue import built_in_catalogue
 from shared.campaigns.draw import Draw
 from shared.campaigns.power import size
+from shared.clock import iso
 from shared.contracts import arrow
 from shared.simulation.simulate import Campaign
 
 CONTROL_SHARE = 0.5
+#: The relative reduction of leavers that both are large enough to find.
+REDUCTION = 0.35
 #: A customer and the churn probability of the day.
 Member = tuple[int, float]
 
@@ -113,17 +116,16 @@ def _draw(work: Work, campaign: PastCampaign, members: Sequence[Member], *, day:
     planned = Plan(
         members=members,
         left_out=Counter(),
-        size=size(len(members), rate, action.assumed_effect, CONTROL_SHARE),
+        size=size(len(members), rate, REDUCTION, CONTROL_SHARE),
         run_id=run_id,
         action=action,
         catalogue=catalogue,
         starts_on=day,
     )
     filters = ((f"feature.{campaign.feature}.max", f"{campaign.at_most:g}"),)
-    params = CampaignParams(campaign.name, campaign.action, filters, control_share=CONTROL_SHARE)
-    moment = f"{day}T09:00:00.000Z"
-    made = drawing.draw(work.database, planned, params, seed=campaign.seed, now=moment, user_id=work.job.user_id)
+    params = CampaignParams(campaign.name, campaign.action, filters, reduction=REDUCTION, control_share=CONTROL_SHARE)
+    now = iso(work.clock())
+    made = drawing.draw(work.database, planned, params, seed=campaign.seed, now=now, user_id=work.job.user_id)
     contacts = [(made.id, key, day) for key, _ in members if not campaign.is_control(key)]
     with work.database.write() as connection:
-        campaigns.mark_exported(connection, made.id, moment)
         campaigns.record_contacts(connection, contacts)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.services.demo_campaigns import CAMPAIGNS
 from tests.e2e.conftest import Visitor
 from tests.stack import Stack
 
@@ -254,11 +255,12 @@ def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(
     form.get_by_label("Plan", exact=True).select_option("Standard")
     form.get_by_text("How large is it?").click()
     visitor.page.wait_for_selector("#plan-outcome .stats")
-    assert apart.analyst().data("/api/campaigns")["campaigns"] == []
+    assert len(apart.analyst().data("/api/campaigns")["campaigns"]) == len(CAMPAIGNS), "those of the demo"
     form.get_by_text("Make it").click()
     visitor.page.click("#plan-outcome >> text=Standard: picks")
     visitor.page.wait_for_selector("#effect")
-    said = apart.analyst().data("/api/campaigns/1/effect")
+    made = apart.analyst().data("/api/campaigns")["campaigns"][0]["id"]
+    said = apart.analyst().data(f"/api/campaigns/{made}/effect")
     assert said["text"] in visitor.text("#effect")
     assert visitor.texts("#effect tbody th") == ["Contacted", "Left alone"]
 
