@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from database.customers import churn_history, facts, maturity
 from database.tables import tables
+from gateway.services import demo
 from gateway.services.importing import import_outcomes
 from gateway.services.models import training
 from shared.errors import InsufficientData, ServiceError
@@ -208,4 +209,4 @@ def test_the_demo_knows_all_its_ends(demo_world: World) -> None:
         last = facts.last_date(connection)
         assert last is not None
         assert maturity.complete_to(connection) == last
-        assert len(maturity.matured_dates(connection, last)) == 12
+        assert len(maturity.matured_dates(connection, last)) == demo.MONTHS - 2
