@@ -16,6 +16,9 @@ from ml_service.training.backtest import backtest
 from shared.contracts.api import Backtest
 from shared.errors import InsufficientData
 
+# One process trains for all of them.
+pytestmark = pytest.mark.xdist_group("backtest")
+
 
 def run(snapshot: Snapshot, most: int | None = None) -> Backtest:
     return backtest(snapshot, trials=1, most=most, progress=lambda done, stage: None)

@@ -25,6 +25,8 @@ from shared.simulation.simulate import simulate
 from tests.evaluate.horizons import departures, history
 from tests.ml_service.conftest import as_stream
 
+# One process trains for all of them.
+pytestmark = pytest.mark.xdist_group("outlook")
 MONTHS = 13
 
 

@@ -33,6 +33,9 @@ SCHEMA = schema_from_dict(
     {"id": "who", "as_of": "day", "label": "left", "positive": ["1"], "features": {"x": {"kind": "number"}}}
 )
 
+# One process trains for all of them.
+pytestmark = pytest.mark.xdist_group("time of year")
+
 
 def history(season: float, seed: int = 1, months: int = 26, customers: int = 500) -> Snapshot:
     """Monthly rows, in which more leave in winter."""
