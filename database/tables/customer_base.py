@@ -1,7 +1,7 @@
 """The tables of the customer base: its schema, the imports, and customers at present and in the past.
 
 Law: the feature columns of `customers` and `customer_snapshots` are not here: they are made from
-the base's schema (`database.customers.customer_base`). Of these tables, only `customers` holds personal data.
+the base's schema (`database.customers.customer_base`). Only `customers` holds personal data.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Law: probabilities never fall from one horizon to the next, and those of both causes add up to the score.
 
-A horizon uses the margins of the score's own trees, so it has no trees to itself. Of the two causes, a booster of
-leavers alone tells one from the other: the score times its answer can't exceed the score, and leavers whose reason
-nobody knows don't bias it.
+A horizon uses the margins of the score's own trees, so it has no trees to itself. A booster of leavers alone tells
+the two causes apart: the score times its answer can't exceed the score, and leavers whose reason nobody knows don't
+bias it.
 """
 
 from __future__ import annotations

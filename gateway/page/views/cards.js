@@ -63,7 +63,7 @@ function churnRate(figures, where) {
       ["Period ends", day(figures.period_end)],
       ["Active at its start", count(figures.active_at_start)],
     ],
-    definition: "Of the customers active at the period's start, the share that has left in its 30 days. The period ends where all ends are known. New customers are not counted.",
+    definition: "Share of the customers active at the period's start who left within its 30 days. The period ends where all ends are known. New customers are not counted.",
   });
 }
 
