@@ -38,7 +38,7 @@ function wideTable(caption, heads, rows) {
 function triangle({ cohorts, reason }) {
   if (!cohorts.length) return [empty(reason)];
   const ages = cohorts[0].cells.map((_, age) => (age === 0 ? "Month 0" : String(age)));
-  return [wideTable("Retention by cohort", ["First month", "Customers", ...ages],
+  return [wideTable("Retention by first month and age", ["First month", "Customers", ...ages],
     cohorts.map((cohort) => [month(`${cohort.month}-15`), count(cohort.customers), ...cohort.cells.map(cell)]))];
 }
 
