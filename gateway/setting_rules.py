@@ -6,8 +6,9 @@ Law: a message says what is expected and never repeats the value.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from limits import parse
 from pydantic import AfterValidator
@@ -15,7 +16,7 @@ from pydantic import AfterValidator
 from gateway.cron import Cron
 
 #: What the worker can do by itself.
-Task = Literal["import", "score", "train", "mature", "backup"]
+Task = Literal["import", "score", "train", "mature", "backup", "digest"]
 TASKS: tuple[Task, ...] = get_args(Task)
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9-]+(\.[a-z0-9-]+)*)(:[0-9]{1,5})?")
 
@@ -73,6 +74,49 @@ def is_a_schedule(text: str) -> str:
     return text
 
 
+_ADDRESS = re.compile(r"[^@\s,;<>\"()]+@[^@\s,;<>\"()]+")
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """A server that takes mail; `is_tls` from the first byte on, otherwise by STARTTLS where it is offered."""
+
+    host: str
+    port: int
+    is_tls: bool
+    user: str | None
+    password: str | None = field(repr=False)
+
+
+def mail_server_of(url: str) -> MailServer:
+    """Read the address of a mail server. Raises ValueError.
+
+    >>> mail_server_of("smtp://relay.example.com").port
+    587
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    is_plain = parts.path in ("", "/") and not parts.query and not parts.fragment
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or not is_plain:
+        raise ValueError("expected smtp:// or smtps://, then user:password@ if it asks for them, and host:port")
+    if (parts.username is None) != (parts.password is None):
+        raise ValueError("expected both a user and a password, or neither")
+    user, password = (None if each is None else unquote(each) for each in (parts.username, parts.password))
+    is_tls = parts.scheme == "smtps"
+    return MailServer(parts.hostname, port or (465 if is_tls else 587), is_tls, user, password)
+
+
+def _is_an_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value) or not value.isascii():
+        raise ValueError("expected a plain e-mail address, such as ann@example.com")
+    return value
+
+
+#: An e-mail address without a name.
+Address = Annotated[str, AfterValidator(_is_an_address)]
 #: A rate limit, such as `10 per minute`.
 Limit = Annotated[str, AfterValidator(_is_a_limit)]
 #: A probability in steps of 0.001.

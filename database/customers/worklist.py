@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, or_, select
 
+from database.customers import contacting
 from database.engine.bulk_insert import AnyRow
 from database.engine.upsert import upsert
 from database.tables import tables
 
 w, h, u = tables.worklist, tables.worklist_history, tables.users
+c = tables.customers
+#: Statuses after which nothing is due.
+CLOSED = ("saved", "lost")
 VALUES = ("status", "owner_id", "note", "due_on")
 
 
@@ -37,6 +41,30 @@ def history(connection: Connection, customer_id: int, *, limit: int, before_id: 
     if before_id is not None:
         query = query.where(h.c.id < before_id)
     return list(connection.execute(query.order_by(h.c.id.desc()).limit(limit)))
+
+
+def due(connection: Connection, by: str, *, limit: int) -> tuple[list[AnyRow], int, int]:
+    """Read what is due up to a day, the earliest first: not yet saved or lost.
+
+    Returns
+    -------
+    rows of (user_id, status, due_on, owner) of customers who may be contacted, how many these are without the limit,
+    and how many more may not be contacted.
+    """
+    rest = [w.c.due_on <= by, w.c.status.not_in(CLOSED)]
+    allowed = [*rest, *contacting.is_allowed(connection, w.c.customer_id)]
+    total, count = (
+        connection.execute(select(func.count()).select_from(w).where(*where)).scalar_one() for where in (rest, allowed)
+    )
+    query = (
+        select(c.c.user_id, w.c.status, w.c.due_on, u.c.name.label("owner"))
+        .join_from(w, c, c.c.id == w.c.customer_id)
+        .outerjoin(u, u.c.id == w.c.owner_id)
+        .where(*allowed)
+        .order_by(w.c.due_on, w.c.customer_id)
+        .limit(limit)
+    )
+    return list(connection.execute(query)), count, total - count
 
 
 def put(connection: Connection, customer_id: int, values: Mapping[str, Any], *, user_id: int, now: str) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, case, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, case, func, literal, or_, select
 
-from database.customers import facts
+from database.customers import contacting, facts
 from database.customers.customer_base import column_names, customers_table, snapshots_table
 from database.engine.expressions import days_after
 from database.scoring.runs import published
@@ -159,6 +159,7 @@ def movers(
     direction: Direction,
     cut: float,
     limit: int,
+    only_allowed: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the customers whose scores changed most between two runs, or who crossed the list's cut.
 
@@ -167,18 +168,36 @@ def movers(
     direction
         "up" and "down": both runs scored them, the largest change first. "entered" and "left": above the cut in one
         run only, the highest score first; `cause` says why.
+    only_allowed
+        Leave out who may not be contacted, as a list that leaves does.
     """
-    wide, before = customers_table(schema), ledger.alias("before")
-    p_now, p_then = ledger.c.churn_probability, before.c.churn_probability
-    own = (before.c.run_id == then.run_id) & (before.c.customer_id == wide.c.id)
-    joined = tables.with_scores(wide, wide.c.id, now.run_id).outerjoin(before, own)
+    wide, p_now, p_then, joined = _both(schema, now, then)
     where, order = _chosen(direction, p_now, p_then, cut)
+    where += contacting.is_allowed(connection, wide.c.id) if only_allowed else []
     columns = (wide.c.id, wide.c.user_id, wide.c.plan, wide.c.monthly_price)
     query = select(
         *columns, p_now, p_then.label("before"), (p_now - p_then).label("change"), _cause(wide, p_now, p_then)
     )
     query = query.select_from(joined).where(*where).order_by(order, wide.c.id).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def count_entered(connection: Connection, schema: Schema, *, now: Run, then: Run, cut: float) -> tuple[int, int]:
+    """Count the customers who are above the cut in the later run only: those who may be contacted, and the others."""
+    wide, p_now, p_then, joined = _both(schema, now, then)
+    where, _ = _chosen("entered", p_now, p_then, cut)
+    query = select(func.count()).select_from(joined).where(*where)
+    everybody = connection.execute(query).scalar_one()
+    allowed = connection.execute(query.where(*contacting.is_allowed(connection, wide.c.id))).scalar_one()
+    return allowed, everybody - allowed
+
+
+def _both(schema: Schema, now: Run, then: Run) -> tuple[Any, ColumnElement[float], ColumnElement[float], FromClause]:
+    """Return customers, their scores in both runs, and all of it joined."""
+    wide, before = customers_table(schema), ledger.alias("before")
+    own = (before.c.run_id == then.run_id) & (before.c.customer_id == wide.c.id)
+    joined = tables.with_scores(wide, wide.c.id, now.run_id).outerjoin(before, own)
+    return wide, ledger.c.churn_probability, before.c.churn_probability, joined
 
 
 def _chosen(

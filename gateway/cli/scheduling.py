@@ -1,6 +1,6 @@
-"""The command that prints the calendar.
+"""The commands that print the calendar and the digest.
 
-Law: it only reads; `--json` prints the fields of GET /api/schedule, one task per line.
+Law: they only read, unless `--send` is given; `schedule --json` prints the fields of GET /api/schedule, a task a line.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ import json
 
 import click
 
-from gateway.cli.setup import prepare
+from gateway.cli.setup import prepare, run_here
+from gateway.services import digest as composing
+from gateway.services import kinds
+from gateway.services.jobs.params import NoParams
 from gateway.services.scheduling import calendar
 
 NOTHING = (
@@ -34,4 +37,17 @@ def schedule(as_json: bool) -> None:
         click.echo(f"{each['task']:<8} {each['cron']:<16} next {each['next_at']}  {last}{job}{note}")
 
 
-COMMANDS = (schedule,)
+@click.command()
+@click.option("--send", is_flag=True, help="Send it, as the task `digest` of SCHEDULE does.")
+def digest(send: bool) -> None:
+    """Print who is newly at risk, what is due, which campaigns matured, and how the model does."""
+    environment = prepare()
+    if send:
+        done = run_here(environment, kinds.DIGEST, NoParams())
+        click.echo(f"Sent by {done['sent_by']}.")
+        return
+    found = composing.compose(environment)
+    click.echo(f"{found.subject}\n\n{found.text}", nl=False)
+
+
+COMMANDS = (schedule, digest)

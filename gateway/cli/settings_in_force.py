@@ -19,6 +19,8 @@ from shared.errors import InvalidInput
 from shared.setting_sources import InForce
 
 TIMEOUT_S = 60
+#: Secrets that are made where they are not given.
+KEPT = ("JWT_SECRET", "ML_SERVICE_TOKEN")
 
 
 @click.command("settings")
@@ -59,8 +61,10 @@ def _print(title: str, settings: Sequence[InForce]) -> None:
 
 
 def _text(setting: InForce) -> str:
-    if setting.is_secret:
-        return "random, kept" if setting.source == "default" else "********"
+    if setting.is_secret and setting.source != "default":
+        return "********"
+    if setting.name in KEPT:
+        return "random, kept"
     return setting.value or "-"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gateway.services import digest
 from gateway.services.campaigns import drawing
 from gateway.services.jobs.params import (
     CampaignParams,
@@ -80,6 +81,10 @@ def _backup(work: Work, params: NoParams) -> Result:
     return backups.run(work)
 
 
+def _digest(work: Work, params: NoParams) -> Result:
+    return digest.run(work)
+
+
 def _demo(work: Work, params: NoParams) -> Result:
     from gateway.services import demo
 
@@ -97,10 +102,24 @@ CAMPAIGN = JobKind("campaign", "rest", None, CampaignParams, drawing.run)
 EXPORT = JobKind("export", "rest", "read", ExportParams, _export)
 MATURE = JobKind("mature", "rest", None, NoParams, _mature)
 BACKUP = JobKind("backup", "rest", None, NoParams, _backup)
+DIGEST = JobKind(digest.KIND, "rest", None, NoParams, _digest)
 
 KINDS: Mapping[str, JobKind[Any]] = {
     kind.name: kind
-    for kind in (TRAIN, DEMO, SCORE, IMPORT, IMPORT_OUTCOMES, PREVIEW, PROPOSE_SCHEMA, CAMPAIGN, EXPORT, MATURE, BACKUP)
+    for kind in (
+        TRAIN,
+        DEMO,
+        SCORE,
+        IMPORT,
+        IMPORT_OUTCOMES,
+        PREVIEW,
+        PROPOSE_SCHEMA,
+        CAMPAIGN,
+        EXPORT,
+        MATURE,
+        BACKUP,
+        DIGEST,
+    )
 }
 
 

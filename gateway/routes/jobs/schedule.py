@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.openapi import answers, blueprint, ok
 from gateway.services.scheduling import calendar
+from gateway.setting_rules import Task
 from gateway.web_environment import environment
 
 bp = blueprint("schedule", __name__, prefix="/api/schedule")
@@ -17,7 +18,7 @@ bp = blueprint("schedule", __name__, prefix="/api/schedule")
 class ScheduledTask(BaseModel):
     """One line of the schedule."""
 
-    task: Literal["import", "score", "train", "mature", "backup"]
+    task: Task
     cron: str = Field(description="Minute, hour, day of the month, month, weekday; UTC", examples=["30 3 * * *"])
     next_at: str = Field(description="When it comes next; what is missed while no worker runs is done once")
     last_at: str | None = Field(description="When it came last; null if it never has")

@@ -85,8 +85,10 @@ def _wanted(connection: Connection, settings: Settings, task: Task) -> Iterator[
         yield kinds.TRAIN, TrainingParams(promote=settings.promotion == "promoted"), None
     elif task == "mature":
         yield kinds.MATURE, NoParams(), None
-    else:
+    elif task == "backup":
         yield kinds.BACKUP, NoParams(), None
+    else:
+        yield kinds.DIGEST, NoParams(), None
 
 
 def planned(environment: Environment) -> list[dict[str, Any]]:
