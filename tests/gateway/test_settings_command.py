@@ -24,6 +24,7 @@ def test_the_settings_of_both_services_are_shown_and_no_secret_is(tmp_path: Path
     assert lines.count(["ML_SERVICE_TOKEN", "********", ".env"]) == 2
     assert ["LIST_CUT", "0.7", "default"] in lines, "unset, it is the confidence threshold"
     assert ["LEDGER_MONTHS", "-", "default"] in lines
+    assert ["SMTP_URL", "-", "default"] in lines, "a secret that nothing makes up"
     assert "read by neither: DATABASE_URL" in shown.stdout
     found = json.loads(prefork.run("gateway", "settings", "--json", folder=tmp_path, env=env).stdout)
     assert {"name": "ML_THREADS", "value": "3", "source": ".env", "is_secret": False} in found["ml_service"]

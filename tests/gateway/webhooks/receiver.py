@@ -47,7 +47,7 @@ def receiving(port: int = 0, answer: Answer | None = None) -> Iterator[Receiver]
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status = found.answer(headers["webhook-id"])
+            status = found.answer(headers.get("webhook-id", ""))
             if status is None:
                 self.connection.close()
                 return
