@@ -22,6 +22,7 @@ import { jobsView } from "./views/jobs.js";
 import { liveView } from "./views/live.js";
 import { modelView } from "./views/model.js";
 import { overviewView } from "./views/overview.js";
+import { riskView } from "./views/risk.js";
 import { segmentsView } from "./views/segments.js";
 import { valueView } from "./views/value.js";
 import { versionsView } from "./views/versions.js";
@@ -42,6 +43,7 @@ export const SECTIONS = [
 export const VIEWS = [
   overviewView,
   customersView,
+  riskView,
   announcedView,
   customerView,
   segmentsView,

@@ -37,6 +37,7 @@ IMPORT: Scopes = ("import",)
 _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ("public", NO_KEY, ALL): (
         "GET /",
+        "GET /favicon.ico",
         "GET /metrics",
         "GET /page/<path:name>",
         "GET /api/docs",

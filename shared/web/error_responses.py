@@ -86,7 +86,7 @@ log = structlog.get_logger()
 def register_error_handlers(app: Flask) -> None:
     """Answer every failure with the same form of body."""
     app.register_error_handler(ServiceError, error_response)
-    app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(ParseException, _on_broken_body)
     app.register_error_handler(Exception, _on_unknown)
 
@@ -140,7 +140,8 @@ class _HttpError(ServiceError):
         self.code = code
 
 
-def _on_http_exception(error: HTTPException) -> Response:
+def on_http_exception(error: HTTPException) -> Response:
+    """Return the answer to what Flask itself refuses."""
     if error.response is not None:
         return error.response  # type: ignore[return-value]  # abort(response): already ours
     if error.code is not None and error.code < 400:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,56 @@ def test_whose_risk_is_new(visitor: Visitor) -> None:
     visitor.sign_in()
     said = visitor.stack.analyst().data("/api/customers/movers?direction=up&limit=10")
     assert visitor.texts("#movers tbody th") == [each["user_id"] for each in said["customers"]]
+
+
+def test_who_is_new_on_the_list_since_a_date_and_why(visitor: Visitor) -> None:
+    """One click from the start; other dates, the second list and the facts behind a change stand in an address."""
+    api = visitor.stack.analyst()
+    visitor.sign_in()
+    visitor.page.click("#movers >> text=All, with reasons")
+    visitor.page.wait_for_selector("#risk-summary")
+    up = api.data("/api/customers/movers?limit=1")
+    assert f"since={up['compared_with']}&until={up['as_of']}" in visitor.page.url
+    since = (date.fromisoformat(up["as_of"]) - timedelta(days=95)).isoformat()
+    visitor.page.fill("#risk-dates input[name=since]", since)
+    visitor.page.click("#risk-dates button[type=submit]")
+    said = api.data(f"/api/customers/movers?direction=entered&why=true&limit=100&since={since}&until={up['as_of']}")
+    assert said["compared_with"] != up["compared_with"]
+    visitor.until(f"document.querySelectorAll('#new-at-risk tbody tr').length === {len(said['customers'])}")
+    visitor.ready()
+    assert visitor.texts("#new-at-risk tbody th") == [each["user_id"] for each in said["customers"]]
+    split = [each for each in said["customers"] if each["cause"] == "score"]
+    assert split, "the demo has somebody who entered"
+    for each in split:
+        row = visitor.page.locator(f"#new-at-risk tbody tr:has-text('{each['user_id']}')")
+        now, before = number(row.locator("td").nth(2).inner_text()), number(row.locator("td").nth(1).inner_text())
+        points = [number(text) for text in row.locator(".part-bars .amount").all_inner_texts()]
+        assert sum(points) == pytest.approx(now - before, abs=0.05 * (len(points) + 2) + 0.05 * 6)
+    user_id = split[0]["user_id"]
+    visitor.page.get_by_label(f"Facts of {user_id} one by one").click()
+    facts = api.data(f"/api/customers/{user_id}/changes?since={said['compared_with']}&until={said['as_of']}")[
+        "features"
+    ]
+    visitor.page.wait_for_selector(f"#new-at-risk >> text={facts[0]['label']}: ")
+    visitor.page.click("text=Left the list")
+    left = api.data(f"/api/customers/movers?direction=left&limit=100&since={since}&until={up['as_of']}")["customers"]
+    visitor.page.wait_for_selector("#risk-summary >> text=left the list")
+    assert visitor.texts("#new-at-risk tbody th") == [each["user_id"] for each in left]
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#risk-summary >> text=left the list")
+    assert visitor.page.input_value("#risk-dates input[name=since]") == since
+    visitor.page.click(f"#new-at-risk >> text={left[0]['user_id']}")
+    visitor.until(f"document.querySelector('h1')?.textContent === '{left[0]['user_id']}'")
+
+
+def test_dates_in_the_wrong_order_and_dates_without_scores_say_so(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers/new-at-risk?since=2026-05-02&until=2026-05-01")
+    assert "The first date must be before the second." in visitor.text("#new-at-risk")
+    visitor.go("customers/new-at-risk?since=1999-01-01&until=1999-02-01")
+    assert "There are no scores up to the second date." in visitor.text("#new-at-risk")
+    visitor.go("customers/new-at-risk?since=1999-01-01")
+    assert "Choose an earlier first date" not in visitor.text("#new-at-risk")
+    assert "There are no scores of everybody up to Jan 1, 1999" in visitor.text("#new-at-risk")
 
 
 def test_what_contacting_the_top_n_costs_catches_and_would_earn(visitor: Visitor) -> None:

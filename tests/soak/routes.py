@@ -74,6 +74,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/campaigns": ("?limit=5",),
     "GET /api/holdout": ("",),
     "GET /": ("",),
+    "GET /favicon.ico": ("",),
     "GET /metrics": ("",),
     "GET /page/{name}": ("",),
     "GET /api/docs": ("",),

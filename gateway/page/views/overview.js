@@ -12,6 +12,7 @@ import { cards } from "./cards.js";
 import { contactPanel } from "./contact.js";
 import { distribution, factors, segments, segmentsFromCuts } from "./figures.js";
 import { firstSteps, whereWeAre } from "./first.js";
+import { riskAddress } from "./risk.js";
 
 const LISTED = 10;
 
@@ -100,13 +101,14 @@ function topList({ customers, total_text: total }) {
   ];
 }
 
-function moversList({ customers, compared_with: since }) {
+function moversList({ customers, as_of: until, compared_with: since }) {
   if (!since) return empty("Needs scores of 30 days before: they come with the next month's scoring run.");
-  if (!customers.length) return empty(`Nobody's probability rose since ${day(since)}.`);
+  const all = h("p", {}, h("a", { href: riskAddress(since, until) }, "All, with reasons"));
+  if (!customers.length) return [empty(`Nobody's probability rose since ${day(since)}.`), all];
   return [
     table(`Risen since ${day(since)}`, ["Customer", "Plan", { text: "Then", numeric: true }, { text: "Now", numeric: true }], customers.map((c) => [
       h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.before), percent(c.churn_probability)])),
-    h("p", { class: "fine" }, `Compared with the scores of ${day(since)}.`),
+    h("p", { class: "fine" }, `Compared with the scores of ${day(since)}.`), all,
   ];
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.routes import pages
 from gateway.routes.models.model import REPORT_POLICY
 from tests.gateway.auth_conftest import METRICS, NO_TOKEN, PREDICT, build, refused
 from tests.world import World
@@ -120,6 +121,23 @@ def test_an_unknown_path_is_404_and_an_unknown_method_405_without_a_token(world:
     response = world.client.put(METRICS, data="rubbish")
     assert refused(response)[:2] == (405, "method_not_allowed")
     assert "GET" in response.headers["Allow"]
+
+
+def test_a_browser_at_an_unknown_address_gets_a_page_and_a_program_or_the_api_json(world: World) -> None:
+    world.blueprints = [*world.blueprints, pages.bp]
+    by_browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    page = world.client.get("/nonsense", headers=by_browser)
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert '<a href="/">' in page.get_data(as_text=True)
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    for path, headers in (("/nonsense", {}), ("/nonsense", {"Accept": "*/*"}), ("/api/nonsense", by_browser)):
+        assert refused(world.client.get(path, headers=headers)) == (404, "not_found", "Route not found")
+
+
+def test_the_icon_is_where_browsers_look_for_it_first(world: World) -> None:
+    world.blueprints = [*world.blueprints, pages.bp]
+    answer = world.client.get("/favicon.ico")
+    assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
 
 
 def test_who_asks_comes_before_what_is_sent(world: World) -> None:

@@ -1,0 +1,141 @@
+// Who entered or left the list above the cut between two dates, and the parts of each change.
+
+import { get } from "../api.js";
+import { meter } from "../charts.js";
+import { h, panel } from "../dom.js";
+import { cutText, day, known, percent, plural, points } from "../format.js";
+import { help } from "../frame/help.js";
+import { empty, heading } from "../frame/page.js";
+import { address, customerAddress } from "../frame/router.js";
+import { button, field, table } from "../parts.js";
+import { factText } from "./words.js";
+
+const PATH = "customers/new-at-risk";
+const MOST = 100; // as many as the API answers at once
+const LISTS = [["entered", "Entered the list"], ["left", "Left the list"]];
+/** The parts of a change, as docs/definitions.md names them. */
+const PARTS = [["data", "Facts"], ["corrected", "Corrected facts"], ["model", "Model"], ["calibration", "Calibration"], ["time_of_year", "Time of year"], ["unexplained", "Unexplained"]];
+const CAUSES = {
+  "not scored before": "Not scored on the first date.", "has left": "Has left since.",
+  "has cancelled": "Has cancelled since, so is not scored.", "not scored now": "Not scored on the second date.",
+};
+
+/** The address of the list between two dates. */
+export const riskAddress = (since, until, direction = null) => address(PATH, { since, until, direction });
+
+export const riskView = {
+  path: PATH,
+  section: "customers",
+  title: "Newly at risk",
+  open(page) {
+    const since = h("input", { type: "date", name: "since" });
+    const until = h("input", { type: "date", name: "until" });
+    const choices = h("div", { class: "filters", role: "group", "aria-label": "Which list" });
+    const list = panel("Whose risk is new, and why", { id: "new-at-risk", wide: true, aside: help("score-change", "Parts of a change"),
+      note: "The last scores of everybody up to each date are compared. The parts add up to the change." });
+    const refresh = () => {
+      since.value = page.query.get("since") ?? "";
+      until.value = page.query.get("until") ?? "";
+      const direction = page.query.get("direction") ?? "entered";
+      choices.replaceChildren(...LISTS.map(([value, text]) =>
+        button(text, () => page.go({ direction: value === "entered" ? null : value }), { "aria-pressed": String(value === direction) })));
+      const dates = { since: since.value, until: until.value };
+      return page.load(list.body, () => ask(dates, direction), (found) => {
+        since.value ||= found.compared_with ?? "";
+        until.value ||= found.as_of ?? "";
+        return draw(page, found, direction, dates);
+      });
+    };
+    const submit = (event) => {
+      event.preventDefault();
+      page.go({ since: since.value, until: until.value });
+    };
+    refresh();
+    return {
+      root: h("div", { class: "page" }, heading("Newly at risk"),
+        h("form", { class: "form", id: "risk-dates", onsubmit: submit },
+          field("Since", since), field("Until", until), h("div", { class: "choices" }, h("button", { type: "submit", class: "main" }, "Compare"))),
+        h("div", { class: "list-tools" }, choices), list.root),
+      refresh,
+    };
+  },
+};
+
+/** What the API says; dates in the wrong order are not asked for. */
+async function ask({ since, until }, direction) {
+  if (since && until && since >= until) return { customers: [], isReversed: true };
+  const wanted = new URLSearchParams({ direction, why: true, limit: MOST });
+  if (since) wanted.set("since", since);
+  if (until) wanted.set("until", until);
+  return get(`/api/customers/movers?${wanted}`);
+}
+
+function draw(page, found, direction, dates) {
+  const { customers, as_of: to, compared_with: from, cut } = found;
+  if (found.isReversed) return empty("The first date must be before the second.");
+  if (!to) return empty("There are no scores up to the second date.");
+  if (!from) return empty(noEarlier(dates.since, to));
+  const isSent = dates.since && dates.until;
+  const facts = h("p", { class: "fine" }, `Scores of ${day(from)} (model ${found.compared_model}) and of ${day(to)} (model ${found.model_version}). `,
+    !isSent && h("a", { href: riskAddress(from, to, direction === "left" ? direction : null) }, "Address of these two dates"));
+  const did = `${direction} the list above ${cutText(cut)} between ${day(from)} and ${day(to)}.`;
+  if (!customers.length) return [empty(`Nobody ${did}`), facts];
+  const numeric = (text) => ({ text, numeric: true });
+  return [
+    h("p", { id: "risk-summary" }, customers.length === MOST ? `The ${MOST} of the highest probability who ${did} There may be more.` : `${plural(customers.length, "customer")} ${did}`, largest(customers)),
+    facts,
+    table(`Customers who ${direction} the list`, ["Customer", "Plan", numeric("Before"), numeric("Now"), "Parts of the change"], customers.map((c) => [
+      h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.before), percent(c.churn_probability), why(page, c, from, to)])),
+    h("p", { class: "fine" }, "Parts are in points of probability; those that round to nothing are not shown. They describe how the score came about; they are no measured effect."),
+  ];
+}
+
+const noEarlier = (since, to) => (since
+  ? `There are no scores of everybody up to ${day(since)}, other than those of ${day(to)}. Choose another first date.`
+  : `There are no scores of everybody 30 days before those of ${day(to)}. Choose a later first date, or wait for the next scoring run.`);
+
+/** What is the largest part of most changes, in a sentence. */
+function largest(customers) {
+  const split = customers.map(shares).filter(Boolean);
+  const unscored = customers.filter(({ cause }) => cause !== "score").length;
+  const rest = customers.length - split.length - unscored;
+  const others = [unscored && ` ${unscored} were scored on one of the dates only.`, rest && ` The facts of ${rest} are not kept.`].filter(Boolean);
+  if (!split.length) return others.join("");
+  const names = split.map((parts) => parts.reduce((most, part) => (Math.abs(part.share) > Math.abs(most.share) ? part : most)).name);
+  const told = PARTS.map(([, name]) => [name, names.filter((each) => each === name).length]).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
+  return ` The largest part: ${told.map(([name, n]) => `${name.toLowerCase()} for ${n}`).join(", ")}.${others.join("")}`;
+}
+
+/** The parts of a change in probability, which add up to it, as shares of the log-odds do; null where they are not known. */
+function shares({ parts, change }) {
+  if (!parts || !known(change)) return null;
+  const odds = PARTS.reduce((sum, [key]) => sum + parts[key], 0);
+  return odds === 0 ? null : PARTS.map(([key, name]) => ({ name, share: (parts[key] * change) / odds }));
+}
+
+function why(page, customer, from, to) {
+  if (customer.cause !== "score") return CAUSES[customer.cause] ?? customer.cause;
+  const split = shares(customer);
+  if (!split) return "The facts of one of the dates are not kept.";
+  const place = h("div", { tabindex: -1 });
+  const path = `/api/customers/${encodeURIComponent(customer.user_id)}/changes?${new URLSearchParams({ since: from, until: to })}`;
+  const more = button("Facts one by one", () => { more.remove(); place.focus(); page.load(place, () => get(path), drawFeatures, { bones: 2 }); },
+    { "aria-label": `Facts of ${customer.user_id} one by one` });
+  return [bars(split), more, place];
+}
+
+/** Named points, each with a bar beside it, which the number repeats in words. */
+function bars(rows) {
+  const shown = rows.filter(({ share }) => Math.abs(share) >= 0.0005);
+  const most = Math.max(...shown.map(({ share }) => Math.abs(share)));
+  return h("ul", { class: "part-bars" }, shown.map(({ name, share }) => h("li", {},
+    h("span", {}, name), meter(Math.abs(share) / most, share > 0 ? "high" : "low"), h("span", { class: "amount" }, points(share * 100)))));
+}
+
+function drawFeatures({ before, after, features }) {
+  const rows = features.map((each) => ({ name: `${each.label}: ${factText(each.before)} → ${factText(each.after)}`, share: each.points }));
+  return [
+    rows.length ? bars(rows) : h("p", {}, "No fact changed."),
+    h("p", { class: "fine" }, `From ${percent(before.churn_probability)} on ${day(before.as_of)} to ${percent(after.churn_probability)} on ${day(after.as_of)}.`),
+  ];
+}
