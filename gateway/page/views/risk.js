@@ -31,8 +31,8 @@ export const riskView = {
     const since = h("input", { type: "date", name: "since" });
     const until = h("input", { type: "date", name: "until" });
     const choices = h("div", { class: "filters", role: "group", "aria-label": "Which list" });
-    const list = panel("Whose risk is new, and why", { id: "new-at-risk", wide: true, aside: help("score-change", "Parts of a change"),
-      note: "The last scores of everybody up to each date are compared. The parts add up to the change." });
+    const list = panel("The list on two dates", { id: "new-at-risk", wide: true, aside: help("score-change", "Parts of a change"),
+      note: "Who is above the cut on one date and not on the other, by the last scores of everybody up to each. The parts add up to the change of the probability." });
     const refresh = () => {
       since.value = page.query.get("since") ?? "";
       until.value = page.query.get("until") ?? "";
@@ -99,7 +99,7 @@ function largest(customers) {
   const split = customers.map(shares).filter(Boolean);
   const unscored = customers.filter(({ cause }) => cause !== "score").length;
   const rest = customers.length - split.length - unscored;
-  const others = [unscored && ` ${unscored} were scored on one of the dates only.`, rest && ` The facts of ${rest} are not kept.`].filter(Boolean);
+  const others = [unscored && ` Scored on one of the dates only: ${unscored}.`, rest && ` Facts not kept: ${rest}.`].filter(Boolean);
   if (!split.length) return others.join("");
   const names = split.map((parts) => parts.reduce((most, part) => (Math.abs(part.share) > Math.abs(most.share) ? part : most)).name);
   const told = PARTS.map(([, name]) => [name, names.filter((each) => each === name).length]).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
