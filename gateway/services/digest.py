@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from database.accounts import audit
@@ -68,7 +69,10 @@ def compose(environment: Environment) -> Digest:
     parts = (("Newly at risk", risk), ("Due", work), ("Campaigns that matured", told), ("Model", model))
     return Digest(
         subject=f"RetainStream, {today}: {counted}, {due:,} due",
-        text="\n\n".join("\n".join([title, *(f"- {line}" for line in lines)]) for title, lines in parts) + "\n",
+        text="\n\n".join(
+            "\n".join([title, *(f"- {' '.join(line.split())}" for line in lines)]) for title, lines in parts
+        )
+        + "\n",
         newly_at_risk=entered,
         due=due,
         matured=matured,
@@ -96,7 +100,9 @@ def _send(settings: Settings, found: Digest) -> str:
         raise InvalidInput(NO_TARGET)
     url = settings.digest_webhook.get_secret_value()
     require_target(url, settings.webhook_networks)
-    body = json.dumps({"text": f"{found.subject}\n\n{found.text}"}).encode()
+    # Slack reads links and calls of whole channels in angle brackets, which ids and names could hold.
+    text = escape(f"{found.subject}\n\n{found.text}", quote=False)
+    body = json.dumps({"text": text}).encode()
     answer = WebhookClient(settings.webhook_networks).post(url, body, {"Content-Type": "application/json"})
     if not answer.succeeded:
         raise ServiceUnavailable(f"The digest was not sent to DIGEST_WEBHOOK: {answer.failure}.")
@@ -123,17 +129,17 @@ def _newly_at_risk(connection: Connection, today: str, cut: float) -> tuple[int 
         only_allowed=True,
     )
     lines = [f"{count:,} above {cut:g} on {now.as_of} who were not on {then.as_of}."]
-    lines += [
-        f"{row['user_id']}: {row['churn_probability']:.1%}{_reason(connection, present.schema, row)}" for row in rows
-    ]
+    lines += [_risk(connection, present.schema, row) for row in rows]
     return count, lines + ([LEFT_OUT.format(count=others)] if others else [])
 
 
-def _reason(connection: Connection, schema: Schema, row: Mapping[str, Any]) -> str:
-    """The first reason of a customer's score; nothing where the run stored none."""
+def _risk(connection: Connection, schema: Schema, row: Mapping[str, Any]) -> str:
+    """One customer with score and its first reason; without where the run stored none."""
     whole = customers.one(connection, schema, row["user_id"])
-    found = [] if whole is None else stored_reasons(schema, whole)
-    return f" ({found[0]['text']})" if found else ""
+    reasons = [] if whole is None else stored_reasons(schema, whole)
+    why = f" ({reasons[0]['text']})" if reasons else ""
+    new = "" if row["cause"] == "score" else f", {row['cause']}"
+    return f"{row['user_id']}: {row['churn_probability']:.1%}{new}{why}"
 
 
 def _due(connection: Connection, today: str) -> tuple[int, list[str]]:

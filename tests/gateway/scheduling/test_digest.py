@@ -68,6 +68,27 @@ def test_who_entered_the_list_is_counted_and_five_are_named(world: World) -> Non
     assert found.subject == "RetainStream, 2026-06-30: 8 newly at risk, 0 due"
 
 
+def test_who_was_not_scored_before_is_marked(world: World) -> None:
+    base = a_base(world)
+    key = base.facts.customer("newcomer")
+    full_run(world.database, base.facts.model("1.2.0"), {key: 0.99})
+    found = digest.compose(world.environment)
+    assert found.newly_at_risk == 1
+    assert of(found.text, "Newly at risk")[1].startswith("- newcomer: 99.0%, not scored before (")
+
+
+def test_a_name_can_not_begin_a_line_or_call_a_channel(make_world: MakeWorld) -> None:
+    with receiving() as receiver:
+        world = make_world(DIGEST_WEBHOOK=receiver.url, WEBHOOK_NETWORKS=LOOPBACK)
+        base = Base(world)
+        campaign = base.draw("<!channel> & <https://a.example|Click>\n\nModel\n- fine", control_share=0.5)
+        base.mature(campaign)
+        world.do("digest", kinds.DIGEST.run)
+    text = json.loads(receiver.came[0][1])["text"]
+    assert "- &lt;!channel&gt; &amp; &lt;https://a.example|Click&gt; Model - fine (drawn 2026-06-30)" in text
+    assert "<" not in text
+
+
 def test_who_may_not_be_contacted_is_left_out_and_counted(world: World) -> None:
     base = a_base(world)
     due(base, 0, "to_do", "2026-07-01")
