@@ -50,9 +50,8 @@ def print_likeliest(
     """Print the customers most likely to leave, with their reasons; those who pass the filters, if there are any."""
     if any(name == "scored" for name, _ in pairs):
         raise InvalidInput("The list holds scored customers alone: leave the filter `scored` out.")
-    if not any(name == "contact" for name, _ in pairs):
-        # A list leaves by this command: whoever may not be contacted is on it only where `contact=any` asks for them.
-        pairs = [*pairs, ("contact", "allowed")]
+    # A list leaves by this command: whoever may not be contacted is on it only where `contact=any` asks for them.
+    by_default = [] if any(name == "contact" for name, _ in pairs) else [("contact", "allowed")]
     with environment.database.read() as connection:
         present, run = customer_base.get(connection), runs.published(connection)
         if present is None or run is None:
@@ -65,7 +64,7 @@ def print_likeliest(
                 f"{_expected(connection, run.model_version, tail)} Model {run.model_version}, data of {run.as_of}."
             )
         found = False
-        for row in _rows(connection, present.schema, environment, pairs, limit):
+        for row in _rows(connection, present.schema, environment, [*pairs, *by_default], limit):
             found = True
             click.echo(_as_json(present.schema, row) if as_json else _as_line(present.schema, row))
     if not found and not as_json:

@@ -140,7 +140,10 @@ def test_scores_of_a_table_with_dates_are_said_to_be_of_30_days(
     demo_world: World, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(high_risk, "prepare", lambda: demo_world.environment)
-    assert "are expected to leave within 30 days (95 %: " in run(demo_world, "high-risk")[1]
+    told = run(demo_world, "high-risk")[1]
+    assert "are expected to leave within 30 days (95 %: " in told and "without these filters" not in told
+    told = run(demo_world, "high-risk", "--where", "min_probability=0.9")[1]
+    assert told.startswith("All customers, without these filters: ")
     assert demo_world.ask("GET", "/api/model/status").get_json()["data"]["horizon_days"] == 30
 
 
