@@ -109,6 +109,9 @@ class Database:
 
     def is_reachable(self) -> bool:
         """Return whether the database answers and has the newest migration."""
+        # A connection to an empty file would change its journal beside the migration that does so, and one would fail.
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return False
         try:
             with self.read() as connection:
                 revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

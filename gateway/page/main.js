@@ -133,6 +133,7 @@ function open(found, path, isFirst) {
   page.refresh = made.refresh ?? null;
   session.opened = { view, path, page, hash: window.location.hash, ...made };
   show(frame.main, made.root);
+  frame.main.dataset.path = path;
   page.busy(Promise.resolve()); // a view that loads nothing is ready at once
   if (isFirst) return;
   window.scrollTo(0, 0);
@@ -145,6 +146,7 @@ function reopen(kept, left) {
   session.opened = kept;
   frame.here(kept.view, kept.view?.title ?? "");
   show(frame.main, kept.root);
+  frame.main.dataset.path = kept.path;
   frame.main.setAttribute("aria-busy", "false");
   const links = [...frame.main.querySelectorAll("a")];
   const followed = links.find((link) => left && link.getAttribute("href") === left.hash);

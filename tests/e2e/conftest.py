@@ -72,8 +72,11 @@ class Visitor:
         return self.ready()
 
     def ready(self) -> Visitor:
-        """Wait until nothing of the view loads any more."""
-        self.page.wait_for_selector("main[aria-busy=false] h1")
+        """Wait until the view of the address is shown and nothing of it loads any more."""
+        self.until(
+            "document.querySelector('main[aria-busy=false] h1') && document.querySelector('main').dataset.path"
+            " === location.hash.replace(/^#\\/?/, '').split('?')[0].replace(/\\/+$/, '')"
+        )
         return self
 
     def go(self, path: str) -> Visitor:

@@ -232,3 +232,11 @@ def test_a_thread_may_migrate_while_another_reads(tmp_path: Path) -> None:
     migrate(path)
     thread.join()
     assert failures == []
+
+
+def test_who_looks_for_a_new_database_leaves_an_empty_file_to_its_migration(tmp_path: Path) -> None:
+    missing, empty = tmp_path / "missing.db", tmp_path / "empty.db"
+    empty.touch()
+    for path in (missing, empty):
+        assert not Database(path, pooled=False).is_reachable()
+    assert not missing.exists() and empty.stat().st_size == 0
