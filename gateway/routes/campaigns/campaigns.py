@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat, StrictInt
 
 from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
@@ -30,6 +30,8 @@ from shared.validation import IsoDate
 
 bp = blueprint("campaigns", __name__, prefix="/api/campaigns")
 WAIT_S = 60.0
+#: A body holds at most 10,000 names and objects (`security.bodies`); a contact is three of them.
+MOST_CONTACTS = 3_000
 
 
 class ListBody(Body):
@@ -39,14 +41,16 @@ class ListBody(Body):
     filters: dict[str, str | list[str]] = Field(
         {}, max_length=50, description='Filters of GET /api/customers, such as {"plan": "Standard"}'
     )
-    top: int | None = Field(None, ge=2, le=10_000_000, description="So many at most, the likeliest to leave first")
-    reduction: float | None = Field(
+    top: StrictInt | None = Field(
+        None, ge=2, le=10_000_000, description="At most so many, the likeliest to leave first"
+    )
+    reduction: StrictFloat | None = Field(
         None, gt=0, le=1, description="Relative reduction of leavers to plan for; the action's assumed effect if absent"
     )
-    control_share: float | None = Field(
+    control_share: StrictFloat | None = Field(
         None, ge=0.01, le=0.5, description="Share without contact; chosen from the size and the power if absent"
     )
-    clv: float | None = Field(
+    clv: StrictFloat | None = Field(
         None, gt=0, le=1e9, description="Value of a customer who stays; the catalogue's if absent"
     )
 
@@ -89,7 +93,7 @@ class ContactIn(Body):
 class ContactsBody(Body):
     """Contacts of a campaign."""
 
-    contacts: list[ContactIn] = Field(min_length=1, max_length=5_000)
+    contacts: list[ContactIn] = Field(min_length=1, max_length=MOST_CONTACTS)
 
 
 class ContactsOut(BaseModel):

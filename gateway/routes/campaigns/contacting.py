@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat
 
 from database.customers import contacting
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
@@ -70,7 +70,7 @@ class AllowedOut(BaseModel):
 class HoldoutBody(Body):
     """The share of the universal hold-out."""
 
-    share: float = Field(ge=0, le=0.5)
+    share: StrictFloat = Field(ge=0, le=0.5)
 
 
 class ProgrammeOut(BaseModel):

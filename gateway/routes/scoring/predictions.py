@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from flask import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from database.models import models
 from database.scoring import score_figures
@@ -90,7 +90,7 @@ class ScoreBody(Body):
     customer_id: str | None = Field(None, min_length=1, max_length=200)
     features: dict[str, Cell] | None = None
     reasons: Shown = Field("top", description="The reasons to return: the top three, every feature's, or none")
-    outlook: bool = Field(False, description="Whether to return further horizons and causes")
+    outlook: StrictBool = Field(False, description="Whether to return further horizons and causes")
 
 
 class WhatIfBody(Body):
@@ -98,7 +98,7 @@ class WhatIfBody(Body):
 
     customer_id: str = Field(min_length=1, max_length=200)
     changes: dict[str, Cell] = Field(min_length=1)
-    outlook: bool = Field(False, description="Whether to return further horizons and causes, before and after")
+    outlook: StrictBool = Field(False, description="Whether to return further horizons and causes, before and after")
 
 
 class WhatIfOut(BaseModel):

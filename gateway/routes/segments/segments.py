@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from flask import Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StrictBool, StringConstraints
 
 from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
@@ -47,7 +47,7 @@ class NewSegment(Body):
 
     name: Name
     query: QueryText = Field(description=QUERY)
-    shared: bool = Field(False, description="Everybody sees it")
+    shared: StrictBool = Field(False, description="Everybody sees it")
 
 
 class SegmentChange(Body):
@@ -55,7 +55,7 @@ class SegmentChange(Body):
 
     name: Name | None = None
     query: QueryText | None = Field(None, description=QUERY)
-    shared: bool | None = None
+    shared: StrictBool | None = None
 
 
 class SegmentOut(BaseModel):

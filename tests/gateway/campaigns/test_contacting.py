@@ -130,3 +130,16 @@ def test_training_rows_say_whom_a_campaign_drew_to_be_contacted_and_no_feature_d
     assert marked == {key for key, is_control in base.arms(campaign).items() if not is_control}
     assert sum(batches["2026-04-30"].column("drawn_to_be_contacted").to_pylist()) == 0
     assert "drawn_to_be_contacted" not in base.facts.schema.feature_names
+
+
+def test_false_is_no_share(base: Base) -> None:
+    assert base.world.ask("PUT", "/api/holdout", role="admin", json={"share": False}).status_code == 422
+
+
+def test_as_many_contacts_as_the_document_allows_are_read(base: Base) -> None:
+    campaign = base.draw(control_share=0.3, top=60)
+    for number, status in ((3_000, 422), (3_001, 422)):
+        contacts = [{"customer": f"nobody{k}", "contacted_at": "2026-01-01"} for k in range(number)]
+        answer = base.world.ask("POST", f"/api/campaigns/{campaign.id}/contacts", json={"contacts": contacts})
+        assert answer.status_code == status
+        assert ("no customer" in answer.get_json()["message"]) is (number == 3_000), answer.get_json()["message"]

@@ -121,3 +121,8 @@ def test_pages_follow_each_other(base: Small) -> None:
     assert [each["name"] for each in first["segments"]] == ["a", "b"]
     rest = base.data(f"/api/segments?limit=2&after={first['next']}")
     assert ([each["name"] for each in rest["segments"]], rest["next"]) == (["c"], None)
+
+
+def test_a_number_is_no_answer_to_whether_everybody_sees_it(base: Small) -> None:
+    assert save(base, shared=0).status_code == 422
+    assert save(base).status_code == 201
