@@ -158,7 +158,9 @@ def _read(route: str, queries: tuple[str, ...]) -> Task:
         name = "css/swagger-ui.css" if "docs" in route else "main.js"
         values = {"customer_id": person.chance.choice(known.customers), "version": known.live, "name": name}
         job_id = known.import_job if is_rejects else known.export_job
-        person.ask(route, person.chance.choice(queries), who=who, job_id=job_id, **values)
+        # A customer who was scored once has no change to tell.
+        expect = (200, 404) if route == "GET /api/customers/{customer_id}/changes" else (200,)
+        person.ask(route, person.chance.choice(queries), who=who, job_id=job_id, expect=expect, **values)
 
     return Task((route,), act, RARER.get(route, 10))
 
