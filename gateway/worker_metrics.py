@@ -23,7 +23,7 @@ SECONDS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
 class WorkerMetrics:
-    """What a worker did since it started."""
+    """Counts of a worker's jobs since it started."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""What became of the arms of a campaign, and of the universal hold-out.
+"""Counts who left in each arm of a campaign, and in the universal hold-out.
 
 Law: an outcome counts for the arm that was drawn, whoever was contacted; customers who were not active on the first day
 count for no arm; nobody counts before all ends are known.

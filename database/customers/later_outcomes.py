@@ -1,4 +1,4 @@
-"""What became of customers after the 30 days of their label: whether they left within longer horizons, and why.
+"""Outcomes after the 30 days of a label: whether customers left within longer horizons, and why.
 
 Law: each horizon matures by itself; where its ends are not known yet, the answer is None and never "stayed".
 """

@@ -1,4 +1,4 @@
-"""What changed among the displayed scores since a moment: between two published runs, and while one is shown.
+"""Changes of the displayed scores since a moment: between two published runs, and while one is shown.
 
 Law: whoever applies the changes in order has the displayed scores, neither more nor less.
 """

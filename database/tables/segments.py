@@ -6,6 +6,8 @@ free text about customers: personal data.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Index, Integer, Table, Text
 
 from database.tables.catalogue import id_column, metadata, reference
@@ -46,7 +48,7 @@ cohort_months = Table(
     Column("size", Integer, nullable=False),
     Column("active", Integer, nullable=False),
 )
-# What customers paid before their price changed: `until` is the date of the first facts with another price. A trigger
+# The prices that customers paid before a change: `until` is the date of the first facts with another price. A trigger
 # (`database.engine.sqlite.ddl`) adds a row.
 past_prices = Table(
     "past_prices",
@@ -75,19 +77,27 @@ mrr_months = Table(
     Column("contracted_customers", Integer, nullable=False),
     Column("contraction", Float, nullable=False),
 )
-# What people do about a customer, as it stands; the history has a row for each change.
+# The present entry of each customer on the worklist; the history has a row for each change.
 STATUSES = ("to_do", "contacted", "snoozed", "saved", "lost")
 _KNOWN = "status IN ({})".format(", ".join(f"'{each}'" for each in STATUSES))
+
+
+def _entry() -> list[Column[Any]]:
+    return [
+        Column("status", Text, CheckConstraint(_KNOWN, name="status"), nullable=False),
+        reference("owner_id", "users.id", nullable=True),
+        Column("note", Text),
+        Column("due_on", Text),
+        Column("updated_at", Text, nullable=False),
+        reference("updated_by", "users.id", nullable=True),
+    ]
+
+
 worklist = Table(
     "worklist",
     metadata,
     Column("customer_id", Integer, ForeignKey("customers.id"), primary_key=True),
-    Column("status", Text, CheckConstraint(_KNOWN, name="status"), nullable=False),
-    reference("owner_id", "users.id", nullable=True),
-    Column("note", Text),
-    Column("due_on", Text),
-    Column("updated_at", Text, nullable=False),
-    reference("updated_by", "users.id", nullable=True),
+    *_entry(),
 )
 Index("ix_worklist_status_due_on", worklist.c.status, worklist.c.due_on)
 worklist_history = Table(
@@ -95,11 +105,6 @@ worklist_history = Table(
     metadata,
     id_column(),
     reference("customer_id", "customers.id"),
-    Column("status", Text, CheckConstraint(_KNOWN, name="status"), nullable=False),
-    reference("owner_id", "users.id", nullable=True),
-    Column("note", Text),
-    Column("due_on", Text),
-    Column("updated_at", Text, nullable=False),
-    reference("updated_by", "users.id", nullable=True),
+    *_entry(),
 )
 Index("ix_worklist_history_customer_id", worklist_history.c.customer_id, worklist_history.c.id)

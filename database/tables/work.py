@@ -46,7 +46,7 @@ jobs = Table(
     UniqueConstraint("user_id", "kind", "idempotency_key"),
 )
 Index("ix_jobs_state_lane", jobs.c.state, jobs.c.lane, jobs.c.id)
-# What the worker does by itself, one row for each task of the schedule.
+# The tasks of the schedule, one row each.
 schedule = Table(
     "schedule",
     metadata,

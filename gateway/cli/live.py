@@ -1,4 +1,4 @@
-"""What the model was worth since it went live, in the terminal.
+"""Commands that print how the model has performed since it went live.
 
 Law: a figure stands beside its interval and what training promised; what is provisional or pending is called so.
 """

@@ -27,7 +27,7 @@ DEADLINE_S = 10.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a call.
+    """The result of a call.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ export async function result(answer, { tell = () => {}, signal = null } = {}) {
   throw new ApiError(409, { message: job.error?.message ?? `Job ${job.id} ended as ${job.state}.`, error: { code: job.error?.code ?? "job_ended", details: job.error?.details ?? [] } });
 }
 
-/** What anybody may know of this server, signed in or not. */
+/** Read the public facts of this server, which need no sign-in. */
 export const health = () => send("GET", "/api/health");
 
 /** Open a session; its tokens stay in httpOnly cookies. */

@@ -49,7 +49,7 @@ function band({ points, low, high }, across, down) {
   return `${upper.join("")}${lower.join("")}Z`;
 }
 
-/** What the curves are, with a piece of each line: told apart by dashes as well as by colour. */
+/** Return the legend: each curve with a piece of its line, told apart by dashes as well as by colour. */
 export function legend(series) {
   return h("ul", { class: "keys" }, series.map(({ name, kind }) => h("li", {},
     s("svg", { class: "key", width: 28, height: 10, "aria-hidden": "true", focusable: "false" },

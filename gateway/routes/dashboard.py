@@ -117,7 +117,7 @@ class ThresholdQuery(Query):
 
 
 class StepOut(BaseModel):
-    """What a cut at a thousandth catches; the revenue is null if the price of somebody above it is unknown."""
+    """Customers above a cut at a thousandth; the revenue is null if the price of somebody above it is unknown."""
 
     cut: float
     customers: int

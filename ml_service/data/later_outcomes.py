@@ -1,4 +1,4 @@
-"""What became of rows after the 30 days of their label: whether they left within longer horizons, and why.
+"""Outcomes of rows after the 30 days of their label: whether they left within longer horizons, and why.
 
 Law: what is not known yet is `UNKNOWN`, and such a row is neither a leaver nor a stayer.
 """

@@ -146,7 +146,7 @@ def own_levels(model: ChurnModel, rows: Snapshot) -> PeriodLevels:
 def probability(
     snapshot: Snapshot, origin: Origin, way: Way, past: PeriodLevels | None, model: ChurnModel
 ) -> Floats | None:
-    """What a way would have said of the rows of an origin.
+    """The predictions of a candidate for the rows of an origin.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def fit_form(form: YearForm, levels: PeriodLevels) -> TimeOfYear:
     if form == "calendar_month":
         return _calendar_month(levels, mean)
     decay = NEWEST_WEIGHT * (1 - NEWEST_WEIGHT) ** np.arange(len(levels.offsets))[::-1]
-    # What the weights lack to 1 is on the mean, so that a short history is shrunk towards it.
+    # The rest of the weight, up to 1, is on the mean: a short history is shrunk towards it.
     return TimeOfYear(form=form, constant=float((decay * (levels.offsets - mean)).sum()))
 
 

@@ -60,7 +60,7 @@ def power(rate: float, reduction: float, contact: float, control: float) -> floa
 
 @dataclass(frozen=True)
 class Size:
-    """What a campaign of so many customers can find.
+    """The arms of a campaign, and the probability that it finds the assumed reduction.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ class ByCause(Strict):
 
 
 class Outlook(Strict):
-    """What one row is told on request, beside its score; see docs/definitions.md#horizons."""
+    """Further horizons and causes of one row, on request; see docs/definitions.md#horizons."""
 
     within: list[WithinDays] = Field(description="Ascending, never falling; the first is the score's own horizon")
     causes: ByCause

@@ -53,7 +53,7 @@ YearForm = Literal["harmonic", "calendar_month", "slow_level"]
 
 
 class TimeOfYear(Strict):
-    """What a date adds to the log-odds of every score; see docs/definitions.md#time-of-year."""
+    """The level that a date adds to the log-odds of every score; see docs/definitions.md#time-of-year."""
 
     form: YearForm
     constant: float = Field(description="On every date: it sets the mean over the training rows to 0")

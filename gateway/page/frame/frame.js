@@ -1,4 +1,4 @@
-// What stands around every view: side bar, bar above with breadcrumbs and search, bars that tell of work and age, footer.
+// The frame of every view: side bar, bar above with breadcrumbs and search, bars that tell of work and age, footer.
 
 import { h, s, show } from "../dom.js";
 import { SECTIONS, VIEWS } from "../views.js";

@@ -25,7 +25,7 @@ export function freshnessBar({ mayRun, work, onFigures }) {
   return { root, refresh };
 }
 
-/** What a reader has to know of the scores that are shown, or null. */
+/** Return a sentence about the age or model of the scores shown, or null if there is nothing to say. */
 export function whatIsOutOfStep({ as_of: asOf, model_version: shown, customers }, { version: live }, now = Date.now()) {
   if (!asOf) return null;
   const days = Math.floor((now - Date.parse(`${asOf}T00:00:00Z`)) / DAY_MS);

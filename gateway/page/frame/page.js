@@ -1,4 +1,4 @@
-// What a view is given: who reads it, the state of its address, and a way to load that has designed states.
+// The object that each view is given: who reads it, the state of its address, and a way to load that has designed states.
 
 import { ApiError } from "../api.js";
 import { failure, h, loading, show } from "../dom.js";
@@ -87,5 +87,5 @@ export function heading(title, { note = null, actions = [] } = {}) {
     buttons.length > 0 && h("div", { class: "buttons" }, buttons));
 }
 
-/** What stands where there is nothing: a sentence that says why, and what to do. */
+/** Return an empty state: a sentence that says why nothing is shown, and what to do. */
 export const empty = (text, ...more) => h("div", { class: "empty" }, h("p", {}, text), ...more);

@@ -11,7 +11,7 @@ import { button, field, stats } from "../parts.js";
 const RANKS = [0.01, 0.05, 0.2];
 const DEFAULTS = { stay: 30, worth: 200, offer: 10, contact: 1 };
 
-/** What the top `people` come to: exact at every thousandth of probability, in proportion between two. */
+/** Return the figures of the top `people`: exact at every thousandth of probability, in proportion between two. */
 export function caught(steps, people) {
   let before = { customers: 0, expected_leavers: 0, revenue_at_risk: 0, cut: 1 };
   for (const step of steps) {
@@ -27,7 +27,7 @@ function between(from, to, people) {
   return { people, leavers: at("expected_leavers"), revenue: at("revenue_at_risk"), cut: to.cut };
 }
 
-/** What a campaign costs and would earn if `stay` per cent of the leavers among those contacted took the offer and stayed. */
+/** Return the cost of a campaign, and its profit if `stay` per cent of the leavers among those contacted took the offer and stayed. */
 export function earning({ people, leavers }, { stay, worth, offer, contact }) {
   if (!known(leavers)) return { cost: null, profit: null, kept: null };
   const kept = leavers * (stay / 100);

@@ -1,4 +1,4 @@
-// What stands before signing in: a card with a form, whose fields say what is wrong with them.
+// The forms before signing in: a card with a form, whose fields say what is wrong with them.
 
 import { h, show } from "../dom.js";
 

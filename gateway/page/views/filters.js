@@ -33,7 +33,7 @@ export function asked(query, { withSort = true } = {}) {
   return wanted;
 }
 
-/** What is filtered, in words, each with a button that takes it away. */
+/** Return the filters in words, each with a button that removes it. */
 export function chips(page, features) {
   const found = [...page.query].filter(([key]) => isFilter(key));
   return found.map(([key, value]) => {

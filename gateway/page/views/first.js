@@ -13,7 +13,7 @@ export function whereWeAre(metrics, status, schema) {
   };
 }
 
-/** What to do next, where nobody is scored yet. */
+/** Return the next step where nobody is scored yet. */
 export function firstSteps({ mayRun, work }, { hasCustomers, hasModel, isScored, isTraining }) {
   if (isScored) return [];
   const button = (kind, text) => (mayRun ? h("button", { type: "button", class: "main", onclick: () => work.start(kind) }, text)

@@ -1,4 +1,4 @@
-// What runs, what failed, what it rejected: long work, newest first, followed while it goes on.
+// Jobs, newest first: progress, failures and rejected rows, followed while they run.
 
 import { get, remove } from "../api.js";
 import { failure, h, panel } from "../dom.js";

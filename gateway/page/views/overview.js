@@ -54,7 +54,7 @@ function updateButtons(page, { score, train }) {
 }
 
 function load(page, view) {
-  // What several panels say is asked for once.
+  // Several panels share these answers: each is asked for once.
   const shared = Promise.all([get("/api/dashboard/metrics"), get("/api/model/status"), get("/api/schema"), get("/api/predictions/performance"), get("/api/dashboard/value")]);
   shared.catch(() => null); // each panel tells of the failure itself
   const known = shared.then(([metrics, status, schema, performance, value]) => ({ metrics, status, schema, performance, value, where: whereWeAre(metrics, status, schema) }));

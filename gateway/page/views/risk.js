@@ -61,7 +61,7 @@ export const riskView = {
   },
 };
 
-/** What the API says; dates in the wrong order are not asked for. */
+/** Ask the API; dates in the wrong order are not asked for. */
 async function ask({ since, until }, direction) {
   if (since && until && since >= until) return { customers: [], isReversed: true };
   const wanted = new URLSearchParams({ direction, why: true, limit: MOST });
@@ -94,7 +94,7 @@ const noEarlier = (since, to) => (since
   ? `There are no scores of everybody up to ${day(since)}, other than those of ${day(to)}. Choose another first date.`
   : `There are no scores of everybody 30 days before those of ${day(to)}. Choose a later first date, or wait for the next scoring run.`);
 
-/** What is the largest part of most changes, in a sentence. */
+/** Say which part is the largest of most changes. */
 function largest(customers) {
   const split = customers.map(shares).filter(Boolean);
   const unscored = customers.filter(({ cause }) => cause !== "score").length;

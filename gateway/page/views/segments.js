@@ -28,7 +28,7 @@ export const segmentsView = {
 
 const chosen = (page) => page.query.get("by") ?? "plan";
 
-/** What customers can be grouped by; the choice is a step that Back undoes. */
+/** The features that customers can be grouped by; the choice is a step that Back undoes. */
 function byChoice(page, schema) {
   const features = Object.entries(schema.table_schema?.features ?? {});
   const names = ["plan", "risk", ...features.filter(([name, { kind }]) => kind === "category" || name === "tenure_months").map(([name]) => name)];

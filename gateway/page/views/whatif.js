@@ -1,4 +1,4 @@
-// What if: sliders on the facts that can be acted on, and what the model would say. An estimate, no measured effect.
+// The what-if panel: sliders on the facts that can be acted on, and what the model would say. An estimate, no measured effect.
 
 import { post } from "../api.js";
 import { failure, h, panel, show } from "../dom.js";

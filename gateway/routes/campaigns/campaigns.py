@@ -97,7 +97,7 @@ class ContactsBody(Body):
 
 
 class ContactsOut(BaseModel):
-    """What was stored."""
+    """The contacts that were stored."""
 
     new: int
     known: int

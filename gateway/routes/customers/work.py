@@ -47,7 +47,7 @@ class WorkChange(Body):
 
 
 class Work(BaseModel):
-    """What the worklist says of a customer."""
+    """A customer's entry on the worklist."""
 
     status: str
     owner_id: int | None
@@ -58,7 +58,7 @@ class Work(BaseModel):
 
 
 class WorkBefore(Work):
-    """What it said after a change, and who made it."""
+    """The entry after a change, and who made it."""
 
     changed_by: str | None
 

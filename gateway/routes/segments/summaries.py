@@ -28,7 +28,7 @@ LISTED = 200
 
 
 class SummaryQuery(filtering.FilterFields, Query):
-    """What to group by, filters, and the worth of a payment."""
+    """The feature to group by, filters, and the worth of a payment."""
 
     open_prefix: ClassVar[str | None] = filtering.PREFIX
     by: str = Field("plan", min_length=1, max_length=500, description="A category, tenure, plan or risk")

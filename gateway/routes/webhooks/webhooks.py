@@ -126,7 +126,7 @@ def create_webhook(body: NewWebhook) -> Response:
 
 @bp.delete("/<int:webhook_id>", summary="Remove a webhook", responses=answers(Removed, also=(404,)))
 def remove_webhook(path: WebhookPath) -> Response:
-    """What waits for it is given up; the log of its deliveries stays."""
+    """Give up the deliveries that wait for it; the log of its deliveries stays."""
     env = environment()
     endpoints.remove(env.database, env.clock, path.webhook_id, actor=current_user().actor)
     return ok(Removed(id=path.webhook_id))

@@ -37,7 +37,7 @@ class Contact:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What came back: contacts that are new, contacts known before, and those of the arm without contact."""
+    """Counts of imported contacts: those that are new, contacts known before, and those of the arm without contact."""
 
     new: int
     known: int

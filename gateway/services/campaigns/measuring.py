@@ -36,7 +36,7 @@ SHOWN = "The interval leaves out 0: the arms left at different rates, which chan
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of a campaign or a hold-out.
+    """The measured outcome of a campaign or a hold-out.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        """What the effect shows, as a sentence; why there is none, where there is none."""
+        """A sentence about the effect, or about why there is none."""
         if self.effect is None:
             return self.reason or ""
         return SHOWN if self.effect.is_shown else NOT_SHOWN

@@ -34,7 +34,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Asked:
-    """What a campaign asks for, checked against the customer base and the catalogue."""
+    """The plan of a campaign, checked against the customer base and the catalogue."""
 
     schema: Schema
     run_id: int

@@ -48,7 +48,7 @@ class LevelAlarm(BaseModel):
 
 
 class Alert(BaseModel):
-    """What somebody should look at."""
+    """An alert."""
 
     kind: Literal["level_alarm", "observed_expected", "auc", "alert_auc", "drift"]
     message: str

@@ -1,4 +1,4 @@
-"""What each version's training promised of its performance.
+"""The performance that each version's training promised.
 
 Law: a promise is read from the report of the version that made it; only the spread of the level may be a later one's.
 """
@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 
 
 class Promise(BaseModel):
-    """What training promised: the version's figures on its held-out rows."""
+    """A version's figures on its held-out rows, as training reported them."""
 
     version: str
     n: int
@@ -40,7 +40,7 @@ class Promise(BaseModel):
 
 @dataclass(frozen=True)
 class Said:
-    """What a version promised.
+    """The promise of a version, and the spread of its level.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What one customer is worth: survival by the horizons of their score, and by the base's lifetimes beyond.
+"""The value of one customer: survival by the horizons of their score, and by the base's lifetimes beyond.
 
 Law: every assumption goes into the result beside what follows from it; what can't be computed is None, with the reason.
 """
