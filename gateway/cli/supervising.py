@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import time
+from collections import deque
 from functools import partial
 from typing import Any
 
 from honcho.manager import Manager
+from honcho.printer import Message, Printer
 from honcho.process import Popen, Process
 
 from gateway.cli.children import begin_as_child, end_with_parent
@@ -81,13 +84,58 @@ class _WithoutStops:
             self._events.put(message)
 
 
+class _LinePrinter:
+    """honcho's printer, for lines that a signal handler prints while another line is being written.
+
+    Python refuses a write inside a write to the same stream, and the refusal would end the manager instead of its
+    processes: such a line waits until the first one is out.
+    """
+
+    def __init__(self, printer: Printer) -> None:
+        self._printer = printer
+        self._waiting: deque[Message] = deque()
+        self._is_writing = False
+
+    @property
+    def width(self) -> int:
+        """The characters of the longest name of a process."""
+        return int(self._printer.width)
+
+    @width.setter
+    def width(self, value: int) -> None:
+        self._printer.width = value
+
+    def write(self, message: Message) -> None:
+        """Print a line, or leave it to the call that is printing one."""
+        self._waiting.append(message)
+        if self._is_writing:
+            return
+        self._is_writing = True
+        try:
+            while self._waiting:
+                self._printer.write(self._waiting.popleft())
+        finally:
+            self._is_writing = False
+
+
 class LastingManager(Manager):  # type: ignore[misc]
     """honcho's manager, for processes that are restarted."""
 
-    def __init__(self, printer: Any = None) -> None:
-        super().__init__(printer)
+    def __init__(self, printer: Printer | None = None) -> None:
+        super().__init__(_LinePrinter(printer or Printer(sys.stdout)))
         self._stopping = multiprocessing.Event()
         self._process_ctor = partial(LastingProcess, stopping=self._stopping)
+
+    def loop(self) -> None:
+        """Start all processes and print their lines until they end; a failure here ends them too."""
+        try:
+            super().loop()
+        except BaseException:
+            # They ignore the signals that end the manager, which waits for them when it exits.
+            for each in self._processes.values():
+                if "process" in each:
+                    each["process"].kill()
+            raise
 
     def terminate(self) -> None:
         """End all processes, without restarts."""

@@ -77,6 +77,29 @@ def test_none_outlives_a_manager_that_was_killed(tmp_path: Path) -> None:
         wait_until(lambda: not runs(child), "its end", 5)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")
+def test_a_signal_during_a_line_ends_everything_and_is_told(tmp_path: Path) -> None:
+    line = f"echo $$ > {tmp_path}/one; exec yes 'a line that fills the pipe which nobody reads'"
+    with managed("one", line) as manager:
+        child = int(wait_until(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text(), "the start"))
+        wait_until(lambda: "pipe" in Path(f"/proc/{manager.pid}/wchan").read_text(), "a full pipe")
+        manager.send_signal(signal.SIGTERM)
+        said, _ = manager.communicate(timeout=20)
+    assert "SIGTERM received" in said and "Traceback" not in said
+    assert manager.returncode == 143 and not runs(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")
+def test_a_closed_output_ends_everything(tmp_path: Path) -> None:
+    line = f"echo $$ > {tmp_path}/one; while true; do echo line; sleep 0.1; done"
+    with managed("one", line) as manager:
+        child = int(wait_until(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text(), "the start"))
+        assert manager.stdout is not None
+        manager.stdout.close()
+        manager.wait(20)
+        wait_until(lambda: not runs(child), "its end", 5)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_a_taken_port_is_said_with_the_process_that_holds_it() -> None:
     with socket.socket() as listening:
