@@ -7,6 +7,7 @@ manager; elsewhere they stay, and the next start names the process that holds th
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Popen, Process
 
-from gateway.cli.children import begin_as_child, end_with_parent
+from gateway.cli.children import ENDING, begin_as_child, end_with_parent
 
 #: A program is given up after this number of deaths, each within QUICK_S of its start.
 MOST_QUICK_DEATHS, QUICK_S = 5, 10.0
@@ -30,13 +31,14 @@ class LastingProcess(Process):  # type: ignore[misc]
 
     def __init__(self, *args: Any, stopping: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._child_ctor = partial(Popen, preexec_fn=begin_as_child)
+        self._manager_id = os.getpid()
         self._stopping = stopping
         self._quick = 0
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """Run in a process of its own, which the manager starts, and report events to the manager."""
-        end_with_parent(signal.SIGKILL)
+        end_with_parent(self._manager_id, signal.SIGKILL)
+        self._child_ctor = partial(Popen, preexec_fn=partial(begin_as_child, os.getpid()))
         while True:
             started = time.monotonic()
             status = self._once(events, ignore_signals)
@@ -132,12 +134,21 @@ class LastingManager(Manager):  # type: ignore[misc]
             super().loop()
         except BaseException:
             # They ignore the signals that end the manager, which waits for them when it exits.
-            for each in self._processes.values():
-                if "process" in each:
-                    each["process"].kill()
+            for each in multiprocessing.active_children():
+                each.kill()
             raise
+
+    def _start(self) -> None:
+        # A signal between a fork and its entry among the children would leave that child running.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            super()._start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def terminate(self) -> None:
         """End all processes, without restarts."""
         self._stopping.set()
+        if not self._all_started():
+            raise SystemExit(self.returncode)  # some have no process id yet: `loop` ends them
         super().terminate()

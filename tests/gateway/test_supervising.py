@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def runs(pid: int) -> bool:
         return False
 
 
+def _running_in(folder: Path) -> list[str]:
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            found += [each.parent.name] if each.readlink() == folder else []
+    return found
+
+
 def test_what_can_not_stay_is_given_up_with_a_sentence_and_ends_the_rest() -> None:
     with managed("bad", "exec false", "good", "exec sleep 60") as manager:
         said, _ = manager.communicate(timeout=30)
@@ -79,7 +88,7 @@ def test_none_outlives_a_manager_that_was_killed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")
 def test_a_signal_during_a_line_ends_everything_and_is_told(tmp_path: Path) -> None:
-    line = f"echo $$ > {tmp_path}/one; exec yes 'a line that fills the pipe which nobody reads'"
+    line = f"echo $$ > {tmp_path}/one; yes 'fills the pipe that nobody reads' | head -n 3000; exec sleep 60"
     with managed("one", line) as manager:
         child = int(wait_until(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text(), "the start"))
         wait_until(lambda: "pipe" in Path(f"/proc/{manager.pid}/wchan").read_text(), "a full pipe")
@@ -87,6 +96,18 @@ def test_a_signal_during_a_line_ends_everything_and_is_told(tmp_path: Path) -> N
         said, _ = manager.communicate(timeout=20)
     assert "SIGTERM received" in said and "Traceback" not in said
     assert manager.returncode == 143 and not runs(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")
+def test_a_signal_before_all_have_started_ends_everything(tmp_path: Path) -> None:
+    starts = [(f"n{k}", f"cd {tmp_path}; echo $$ > one; exec sleep 60") for k in range(30)]
+    with managed(*(word for start in starts for word in start)) as manager:
+        wait_until((tmp_path / "one").exists, "a start")
+        manager.send_signal(signal.SIGTERM)
+        said, _ = manager.communicate(timeout=20)
+    wait_until(lambda: not _running_in(tmp_path), "their end", 5)
+    assert "SIGTERM received" in said and "Traceback" not in said
+    assert manager.returncode == 143
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")

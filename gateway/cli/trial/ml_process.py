@@ -5,6 +5,7 @@ Law: it ends with the block that needs it, and with this process, however that e
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ def running(ml: MLClient, log: Path) -> Iterator[Callable[[], None]]:
             [sys.executable, "-m", "ml_service"],
             stdout=written,
             stderr=subprocess.STDOUT,
-            preexec_fn=begin_as_child,
+            preexec_fn=partial(begin_as_child, os.getpid()),
         )
     try:
         yield partial(_wait, process, ml, log)
