@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ml_service import metrics
 from ml_service.arrays import Floats, Labels
-from ml_service.evaluation.level import chance_of_so_few, level_set_free
+from ml_service.evaluation.level import WARNING, chance_of_so_few, level_set_free
 from shared.contracts.api import CalibrationCheck, LevelSpread
 from shared.expected_leavers import interval
 from shared.wilson import Z95
@@ -23,9 +23,6 @@ MAX_GAP, MAX_OVERCONFIDENCE, CONFIDENCE_BINS = 0.015, 0.03, 10
 TAIL, TAIL_CHANCE = 0.7, 0.005
 #: The mean gap of ten bins stays by chance below this many times its expectation.
 CHANCE_FACTOR = 1.9
-#: Level and slope are warned of outside their intervals widened by this factor: 99.9 % instead of 95 %, because several
-#: checks are made.
-WARNING = 3.290527 / 1.959964
 #: Number of simulations of a perfectly calibrated model, and the maximum number of rows in each.
 PERFECT_DRAWS, PERFECT_ROWS = 1000, 20_000
 

@@ -12,11 +12,15 @@ from scipy.stats import norm
 
 from ml_service import metrics
 from ml_service.arrays import Dates, Floats, Ints, Labels
+from shared.contracts.api import HORIZON_DAYS, LevelSpread
 from shared.contracts.outlook import Judged
 from shared.expected_leavers import Z95
 
 #: Probabilities are kept away from 0 and 1 by this, and levels are sought within these log-odds.
 EPSILON, WIDEST = 1e-9, 30.0
+#: Levels and slopes are warned of outside their intervals widened by this factor: 99.9 % instead of 95 %, because
+#: several checks are made.
+WARNING = 3.290527 / 1.959964
 #: Up to this many rows, the distribution of the number of leavers is exact; above it, it is normal.
 EXACT_ROWS = 2_000
 
@@ -96,7 +100,9 @@ def chance_of_so_few(leavers: int, probability: Floats) -> float:
     return float(min(1.0, mass[: leavers + 1].sum()))
 
 
-def judged(label: Labels, probability: Floats, customers: Ints, as_of: Dates) -> Judged:
+def judged(
+    label: Labels, probability: Floats, customers: Ints, as_of: Dates, *, days: int, spread: LevelSpread | None
+) -> Judged:
     """Set leavers beside expected leavers where rows of a customer share what happens.
 
     Parameters
@@ -107,11 +113,15 @@ def judged(label: Labels, probability: Floats, customers: Ints, as_of: Dates) ->
     customers : ndarray of int64, shape (n_rows,)
         The same number for the rows of one customer.
     as_of : ndarray of datetime64[D], shape (n_rows,)
+    days : int
+        The label says who left within so many days.
+    spread : LevelSpread or None
+        Of the model; without it, or without its sigma, the interval holds chance alone.
 
     Returns
     -------
     judged : Judged
-        The interval is that of a ratio of sums over customers (its linearisation); the level's spread is not in it.
+        The interval is that of a ratio of sums over customers (its linearisation), with the spread of the level.
 
     References
     ----------
@@ -121,13 +131,41 @@ def judged(label: Labels, probability: Floats, customers: Ints, as_of: Dates) ->
     ratio = left / expected
     _, number = np.unique(customers, return_inverse=True)
     residuals = np.bincount(number, weights=label - ratio * probability)
-    half = Z95 * float(np.sqrt((residuals**2).sum())) / expected
+    half = Z95 * float(np.sqrt((residuals**2).sum()))
+    if spread is not None and spread.sigma is not None:
+        stay = np.clip(1 - probability, EPSILON, 1.0)
+        # An offset d of the log-odds of 30 days multiplies the hazard by about exp(d).
+        per_offset = float(-(stay * np.log(stay)).sum())
+        common = spread.sigma**2 * (_shared(as_of, days) + 1 / spread.periods)
+        half = spread.quantile * float(np.sqrt((residuals**2).sum() + per_offset**2 * common))
     return Judged(
         n=len(label),
         period=(str(as_of.min()), str(as_of.max())),
         left=int(left),
         ratio=ratio,
-        ratio_interval=(ratio - half, ratio + half),
+        ratio_interval=(ratio - half / expected, ratio + half / expected),
         ece=metrics.ece(label, probability),
         auc=metrics.auc(label, probability),
+    )
+
+
+def _shared(as_of: Dates, days: int) -> float:
+    """Sum the squares of the shares that periods of 30 days have in what is judged: 1 for a single one."""
+    dates, rows = np.unique(as_of, return_counts=True)
+    first = (dates - dates[0]).astype(np.int64)
+    judged_days = np.zeros(first[-1] + days)
+    for start, count in zip(first.tolist(), rows.tolist(), strict=True):
+        judged_days[start : start + days] += count
+    periods = np.add.reduceat(judged_days, np.arange(0, len(judged_days), HORIZON_DAYS))
+    return float(((periods / periods.sum()) ** 2).sum())
+
+
+def ratio_warning(what: str, check: Judged) -> str | None:
+    """Write a sentence where the interval of left / expected, widened to 99.9 %, leaves out 1."""
+    low, high = (check.ratio + WARNING * (bound - check.ratio) for bound in check.ratio_interval)
+    if low <= 1 <= high:
+        return None
+    return (
+        f"{what}: {check.left:,} left where {check.left / check.ratio:,.0f} were expected ({check.ratio:.2f} times as "
+        "many), more than chance and the spread of past periods explain."
     )

@@ -12,7 +12,7 @@ from ml_service.reporting.elements import add, table
 from shared.contracts.api import TrainReport
 from shared.contracts.outlook import Judged, OutlookReport
 
-HEADER = ("Leaving within", "n", "Left", "Left / expected", "95 % by chance", "ECE", "AUC")
+HEADER = ("Leaving within", "n", "Left", "Left / expected", "95 %", "ECE", "AUC")
 
 
 def outlook_of(report: TrainReport) -> OutlookReport | None:
@@ -75,7 +75,8 @@ def draw_outlook(body: Element, report: TrainReport) -> None:
     if outlook is None:
         return
     add(body, "h2", "Horizons and causes")
-    add(body, "p", "On later dates than the calibrations knew. The interval is that of chance alone, by customer.")
+    about = "On later dates than the calibrations knew. The interval holds chance, by customer, and the level's spread."
+    add(body, "p", about)
     rows = list(outlook_rows(outlook, report.horizon_days))
     if rows:
         table(body, HEADER, rows)

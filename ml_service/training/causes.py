@@ -6,11 +6,12 @@ Law: a leaver whose reason nobody knows is of neither cause; the model that is j
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
-from ml_service.arrays import Ints, Labels
+from ml_service.arrays import Ints
 from ml_service.data.dataset import Snapshot
 from ml_service.data.feature_matrix import to_matrix
 from ml_service.data.grouping import customer_groups
@@ -23,6 +24,7 @@ from ml_service.model.cross_validation import SearchData, cross_validate
 from ml_service.model.outlook import CauseModel
 from ml_service.model.trees import boosting
 from ml_service.training.horizons import NO_DATES, NO_ENDS, customers_of
+from shared.contracts.api import HORIZON_DAYS, LevelSpread
 from shared.contracts.outlook import CauseCheck
 from shared.errors import InsufficientData
 
@@ -56,7 +58,9 @@ class Causes:
     reasons_known: float | None
 
 
-def fit_causes(snapshot: Snapshot, split: Split, sibling: ChurnModel, live: ChurnModel) -> Causes:
+def fit_causes(
+    snapshot: Snapshot, split: Split, sibling: ChurnModel, live: ChurnModel, spread: LevelSpread | None
+) -> Causes:
     """Fit the causes to the training rows and judge them on the test rows, then fit them to all usable rows.
 
     Parameters
@@ -66,6 +70,8 @@ def fit_causes(snapshot: Snapshot, split: Split, sibling: ChurnModel, live: Chur
         Of the snapshot.
     sibling, live : ChurnModel
         Fitted to the training rows, and to all usable rows.
+    spread : LevelSpread or None
+        Of the level, for the intervals.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def fit_causes(snapshot: Snapshot, split: Split, sibling: ChurnModel, live: Chur
     judged_model = _fit(snapshot, split.training, sibling)
     if isinstance(judged_model, str):
         return Causes(judged_model, [], known)
-    checks = _judge(snapshot, split.test, sibling, judged_model, cause)
+    checks = _judge(snapshot, split.test, sibling, judged_model, spread)
     model = _fit(snapshot, split.rows, live) if checks else TOO_FEW_JUDGED
     return Causes(model, checks, known)
 
@@ -109,11 +115,14 @@ def _fit(snapshot: Snapshot, rows: Ints, model: ChurnModel) -> CauseModel | str:
     return CauseModel(booster, fit_beta(found.cross_validation.margins, label))
 
 
-def _judge(snapshot: Snapshot, test: Ints, sibling: ChurnModel, causes: CauseModel, cause: Labels) -> list[CauseCheck]:
+def _judge(
+    snapshot: Snapshot, test: Ints, sibling: ChurnModel, causes: CauseModel, spread: LevelSpread | None
+) -> list[CauseCheck]:
     """Judge both causes; nothing where too few of either left."""
     part = snapshot.take(test)
     assert part.as_of is not None
-    label, why = part.label, cause[test]
+    assert part.later is not None
+    label, why = part.label, part.later.left_involuntarily
     if min(int(((label == 1) & (why == each)).sum()) for each in (0, 1)) < MIN_JUDGED:
         return []
     # Of the leavers, only those with a known reason can be seen: as many are expected.
@@ -121,8 +130,8 @@ def _judge(snapshot: Snapshot, test: Ints, sibling: ChurnModel, causes: CauseMod
     probability = sibling.predict(part.features, part.row_keys, part.as_of).probability
     values = to_matrix(sibling.schema, sibling.categories, part.features).values
     involuntary = probability * causes.share(sibling.schema, values, sibling.threads)
-    customers = customers_of(part)
+    judge = partial(judged, customers=customers_of(part), as_of=part.as_of, days=HORIZON_DAYS, spread=spread)
     return [
-        CauseCheck(cause=name, judged=judged((why == code).astype(np.int8), seen * p, customers, part.as_of))
+        CauseCheck(cause=name, judged=judge((why == code).astype(np.int8), seen * p))
         for name, code, p in (("voluntary", 0, probability - involuntary), ("involuntary", 1, involuntary))
     ]

@@ -20,6 +20,7 @@ from ml_service.model.calibration import BetaCalibration, fit_beta
 from ml_service.model.outlook import Horizon
 from ml_service.training.fitting import Fitted
 from ml_service.training.rolling_origins import Origin, newest_dates
+from shared.contracts.api import LevelSpread
 from shared.contracts.outlook import LATER_HORIZONS, HorizonCheck, Judged
 
 #: A calibration is fitted where at least this many customers left, and as many rows stayed.
@@ -64,7 +65,7 @@ def customers_of(snapshot: Snapshot) -> Ints:
 
 
 def fit_horizons(
-    snapshot: Snapshot, split: Split, fitted: Fitted, origins: Sequence[Origin]
+    snapshot: Snapshot, split: Split, fitted: Fitted, origins: Sequence[Origin], spread: LevelSpread | None
 ) -> tuple[list[Horizon], list[HorizonCheck]]:
     """Fit and judge the longer horizons.
 
@@ -77,6 +78,8 @@ def fit_horizons(
         Just now, so that the live model has the out-of-fold margins of its rows.
     origins : sequence of Origin
         The newest first.
+    spread : LevelSpread or None
+        Of the level, for the intervals.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def fit_horizons(
     window = None if fitted.choice is None else fitted.choice.way.window
     rows = _rows(snapshot, split.rows[newest_dates(snapshot.as_of[split.rows], window)], fitted)
     periods = [_Period(snapshot, origin, window) for origin in origins]
-    found = [_horizon(rows, days, periods, fitted.live.calibration) for days in LATER_HORIZONS]
+    found = [_horizon(rows, days, periods, fitted.live.calibration, spread) for days in LATER_HORIZONS]
     return [horizon for horizon, _ in found], [check for _, check in found]
 
 
@@ -114,7 +117,9 @@ class _Period:
         self.as_of, self.later, self.customers = part.as_of, part.later, customers_of(part)
 
 
-def _horizon(rows: _Rows, days: int, periods: Sequence[_Period], own: BetaCalibration) -> tuple[Horizon, HorizonCheck]:
+def _horizon(
+    rows: _Rows, days: int, periods: Sequence[_Period], own: BetaCalibration, spread: LevelSpread | None
+) -> tuple[Horizon, HorizonCheck]:
     known = [period for period in periods if period.later.is_known(days).all()]
     live = rows.calibration(rows.later.is_known(days), days)
     # As many of the newest known periods as a test has; fewer where nothing was known before them.
@@ -122,16 +127,21 @@ def _horizon(rows: _Rows, days: int, periods: Sequence[_Period], own: BetaCalibr
         newest = known[:count]
         before = rows.calibration(rows.known_by(newest[-1].as_of.min(), days), days) if newest else None
         if before is not None and live is not None:
-            return Horizon(days, live), HorizonCheck(days=days, judged=_judge(newest, days, own, before), reason=None)
+            check = _judge(newest, days, own, before, spread)
+            return Horizon(days, live), HorizonCheck(days=days, judged=check, reason=None)
     reason = TOO_SHORT.format(days=days, needed=2 * (days + rows.grace_days))
     return Horizon(days, reason=reason), HorizonCheck(days=days, judged=None, reason=reason)
 
 
-def _judge(periods: Sequence[_Period], days: int, own: BetaCalibration, before: BetaCalibration) -> Judged:
+def _judge(
+    periods: Sequence[_Period], days: int, own: BetaCalibration, before: BetaCalibration, spread: LevelSpread | None
+) -> Judged:
     margins = np.concatenate([period.margins for period in periods])
     return judged(
         np.concatenate([period.later.left_within[days] for period in periods]),
         np.maximum(own(margins), before(margins)),
         np.concatenate([period.customers for period in periods]),
         np.concatenate([period.as_of for period in periods]),
+        days=days,
+        spread=spread,
     )

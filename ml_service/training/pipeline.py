@@ -29,7 +29,7 @@ from ml_service.model.hyperparameter_search import PORTFOLIO, search_notes
 from ml_service.reporting.html import report_page
 from ml_service.training.fitting import fit
 from ml_service.training.level_spread import level_spread, roll_live
-from ml_service.training.outlook import fit_outlook
+from ml_service.training.outlook import fit_outlook, outlook_warnings
 from shared.contracts import api
 from shared.contracts.api import TrainReport
 from shared.schema.features import Schema
@@ -179,7 +179,7 @@ def train(
         )
     origins = roll_live(snapshot, split, fitted, lambda done, stage: progress(0.6 + 0.1 * done, stage))
     level = level_spread(snapshot, split, fitted, origins)
-    live.outlook, outlook = fit_outlook(snapshot, split, fitted, origins)
+    live.outlook, outlook = fit_outlook(snapshot, split, fitted, origins, level)
     # Models are judged at the rate of the test rows, which are rows of the table.
     rivals = [None if rival is None else rival.at_rate(None) for rival in (champion, decided)]
     evaluation = Evaluation(snapshot, split, sibling, live, table.features, rivals[0], rivals[1], level)
@@ -191,6 +191,7 @@ def train(
         *(_about(leak, by_name=leak.name in allow_leaks) for leak in leaks),
         *_vouched(snapshot.schema, {leak.name for leak in leaks if leak.refuses}),
         *report_warnings(evaluation, report),
+        *outlook_warnings(outlook),
         *search_notes(live.search),
         *notes,
     ]

@@ -45,7 +45,7 @@ class Judged(Strict):
     period: tuple[str, str] = Field(description="First and last date of the rows")
     left: int
     ratio: float = Field(description="Leavers / expected leavers")
-    ratio_interval: Interval = Field(description="95 %, of chance alone, by customer")
+    ratio_interval: Interval = Field(description="95 %: chance, by customer, and the spread of the level")
     ece: float
     auc: Probability | None
 

@@ -23,7 +23,7 @@ from ml_service.evaluation.calibration_checks import perfect_ece
 from ml_service.model.outlook import CauseModel
 from ml_service.training.pipeline import Effort, train
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
-from shared.contracts.outlook import LATER_HORIZONS
+from shared.contracts.outlook import LATER_HORIZONS, Judged
 from shared.schema.features import built_in_schema
 from shared.simulation.simulate import END_REASONS, Simulation, simulate
 
@@ -93,7 +93,7 @@ def run(seed: int, *, preset: str = "documented", customers: int = 6_000) -> dic
         came = (days[later] <= horizon).astype(np.int8)
         repeated = 1 - (1 - scores.probability) ** (horizon / HORIZON_DAYS)
         judged = checks.get(horizon)
-        told = {} if judged is None else {"reported_ratio": judged.ratio, "reported_ece": judged.ece}
+        told = {} if judged is None else _reported(judged)
         found[f"{horizon} days"] = {} if said is None else {**_figures(came, said), **told}
         found[f"{horizon} days, the score repeated"] = _figures(came, repeated)
     if isinstance(model.outlook.causes, CauseModel):
@@ -104,6 +104,16 @@ def run(seed: int, *, preset: str = "documented", customers: int = 6_000) -> dic
         for name, code, p in (("voluntary", 0, scores.probability - involuntary), ("involuntary", 1, involuntary)):
             found[name] = _figures((why == code).astype(np.int8), p)
     return found
+
+
+def _reported(judged: Judged) -> dict[str, float | None]:
+    low, high = judged.ratio_interval
+    return {
+        "reported_ratio": judged.ratio,
+        "reported_ece": judged.ece,
+        "reported_half_width": (high - low) / 2,
+        "reported_interval_holds_1": float(low <= 1 <= high),
+    }
 
 
 def _figures(label: np.ndarray, p: np.ndarray) -> dict[str, float | None]:

@@ -54,7 +54,7 @@ def fitted() -> tuple[Fitted, list[Origin]]:
 
 
 def horizons(rows: Snapshot) -> tuple[list[Horizon], list[HorizonCheck]]:
-    return fit_horizons(rows, trained().split, *fitted())
+    return fit_horizons(rows, trained().split, *fitted(), None)
 
 
 def test_horizons_are_judged_on_later_dates_and_what_has_too_short_a_follow_up_says_so() -> None:
@@ -106,7 +106,7 @@ def test_reasons_that_nobody_gave_bias_no_cause_and_silence_both_where_most_are_
     snapshot = replace(rows, later=replace(rows.later, left_involuntarily=hidden))
     model = trained().model
     assert model.sibling is not None
-    found = fit_causes(snapshot, trained().split, model.sibling, model)
+    found = fit_causes(snapshot, trained().split, model.sibling, model, None)
     assert found.reasons_known == pytest.approx(1 - share, abs=0.05)
     if share > 0.5:
         assert found.checks == [] and "known reason" in str(found.model)
