@@ -1,7 +1,8 @@
-"""Returns the memory of a finished job, or of a model that is no longer kept, to the system.
+"""Returns the memory of a finished job, of a model that is no longer kept, and of answered requests, to the system.
 
 By default Arrow's pool and the C library keep freed memory: 120 MB after a file of 1,900 columns. Releasing only the C
-library's leaves 80 MB, only the pool's 41 MB; collecting garbage first takes long and gains nothing.
+library's leaves 80 MB, only the pool's 41 MB; collecting garbage first takes long and gains nothing. Requests of 17
+threads leave holes that grow by 1.4 MB a minute for as long as anybody measured.
 """
 
 from __future__ import annotations

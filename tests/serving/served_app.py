@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from flask import Flask, Response, request, send_file
 
+from shared.web import worker
 from shared.web.flask_app import install_defaults
 from shared.web.logs import configure_logs
 
 LARGE = 1_400_000
+#: Blocks below the size that is mapped one by one.
+HOLES, HOLE_BYTES = 4_000, 16_000
 
 
 def make_app() -> Flask:
     """Answers little, much, a file, a stream; takes bodies and leaves them."""
     configure_logs(service="small", level="error")
+    worker.GIVE_BACK_S = float(os.environ.get("GIVE_BACK_S", worker.GIVE_BACK_S))
     app = Flask("small")
     install_defaults(app)
     with tempfile.NamedTemporaryFile(delete=False) as file:
@@ -25,6 +30,8 @@ def make_app() -> Flask:
     @app.get("/health")
     def health() -> str:
         return f"{os.getpid()} {request.script_root}"
+
+    _add_memory(app)
 
     @app.post("/body")
     def body() -> str:
@@ -51,3 +58,18 @@ def make_app() -> Flask:
         return Response(parts())
 
     return app
+
+
+def _add_memory(app: Flask) -> None:
+    kept: list[bytearray] = []
+
+    @app.get("/memory")
+    def memory() -> str:
+        return Path("/proc/self/statm").read_text().split()[1]
+
+    @app.get("/holes")
+    def holes() -> str:
+        blocks = [bytearray(b"x" * HOLE_BYTES) for _ in range(HOLES)]
+        # The last block stays and keeps those before it from going back by themselves.
+        kept.append(blocks[-1])
+        return memory()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +19,9 @@ import pytest
 
 from shared.web.gunicorn import gunicorn_line
 from tests.serving import slow_clients
-from tests.serving.served_app import LARGE
+from tests.serving.served_app import HOLE_BYTES, HOLES, LARGE
 from tests.serving.slow_clients import Sockets, holding, is_closed_within, reading_nothing, seconds_to_answer
+from tests.stack import wait_until
 
 #: One process of pytest runs them all, over one server.
 pytestmark = pytest.mark.xdist_group("worker")
@@ -28,14 +31,14 @@ IN_TIME_S = 2.0
 
 
 @contextmanager
-def serving() -> Iterator[int]:
+def serving(**variables: str) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     line = gunicorn_line(
         "tests.serving.served_app:make_app", host="127.0.0.1", port=port, threads=THREADS, reload=False
     )
-    server = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "SCRIPT_NAME": ""})
+    server = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "SCRIPT_NAME": "", **variables})
     try:
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -206,3 +209,17 @@ def test_slow_clients_are_gone_after_a_while(port: int) -> None:
     held = {name: attack(port, 1)[0] for name, attack in ATTACKS.items()}
     time.sleep(45)  # to look at those who do not read would be to read
     assert [name for name, client in held.items() if not is_closed_within(client, 1)] == []
+
+
+def pages(port: int, path: str) -> int:
+    """Resident pages of the server once it has answered."""
+    return int(raw(port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()).split()[-1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+def test_what_requests_freed_goes_back_to_the_system() -> None:
+    with serving(GIVE_BACK_S="0.5") as port:
+        before, full = pages(port, "/memory"), pages(port, "/holes")
+        held = HOLES * HOLE_BYTES // resource.getpagesize()
+        assert full - before > 0.8 * held
+        wait_until(lambda: pages(port, "/memory") - before < 0.3 * held, "the memory's return", 10)
