@@ -282,6 +282,7 @@ SOURCES = {
 }
 #: NumPy and Arrow are loaded where they are needed: never in the web process, and not by commands that do without.
 LAZY = {
+    ("gateway.services.kinds", "gateway.services.campaigns.contact_files"),
     ("gateway.services.kinds", "gateway.services.demo"),
     ("gateway.services.kinds", "gateway.services.exporting.parquet"),
     ("gateway.services.kinds", "gateway.services.importing.import_file"),

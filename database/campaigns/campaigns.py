@@ -66,8 +66,9 @@ class Campaign(BaseModel):
 
 
 def _campaign(row: Any) -> Campaign:
-    values = {name: value for name, value in row._mapping.items() if not name.endswith("_json")}
-    return Campaign(**values, filters=json.loads(row.filters_json), left_out=json.loads(row.left_out_json))
+    values = {name: value for name, value in row._mapping.items() if name in Campaign.model_fields}
+    values |= {"filters": json.loads(row.filters_json), "left_out": json.loads(row.left_out_json)}
+    return Campaign(**values)
 
 
 def get(connection: Connection, campaign_id: int) -> Campaign | None:
@@ -88,6 +89,17 @@ def with_actions(connection: Connection) -> list[Campaign]:
     """Return the campaigns of actions, newest first."""
     query = select(t).where(t.c.state == "drawn", t.c.action.is_not(None)).order_by(t.c.starts_on.desc(), t.c.id.desc())
     return [_campaign(row) for row in connection.execute(query)]
+
+
+def untold(connection: Connection) -> list[Campaign]:
+    """Return the campaigns whose outcome no digest has told, newest first."""
+    query = select(t).where(t.c.state == "drawn", t.c.told_at.is_(None)).order_by(t.c.id.desc())
+    return [_campaign(row) for row in connection.execute(query)]
+
+
+def mark_told(connection: Connection, campaign_ids: Sequence[int], at: str) -> None:
+    """Record that a digest told the outcomes of campaigns."""
+    connection.execute(update(t).where(t.c.id.in_(campaign_ids)).values(told_at=at))
 
 
 def id_by_name(connection: Connection) -> dict[str, int]:
@@ -142,7 +154,10 @@ def append(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
 
 def finish(connection: Connection, campaign_id: int) -> bool:
     """Let a campaign be seen; return whether it still exists."""
-    return connection.execute(update(t).where(t.c.id == campaign_id).values(state="drawn")).rowcount == 1
+    if connection.execute(update(t).where(t.c.id == campaign_id).values(state="drawn")).rowcount != 1:
+        return False
+    connection.execute(insert(tables.contact_changes).values(campaign_id=campaign_id))
+    return True
 
 
 def drop_unfinished(connection: Connection, name: str, limit: int) -> bool:

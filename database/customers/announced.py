@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, or_, select
 
+from database.customers import contacting
 from database.customers.customer_base import column_names, customers_table
 from database.engine.bulk_insert import AnyRow
 from database.engine.expressions import days_between
@@ -112,7 +113,7 @@ def page(
     ).scalar_subquery()
     columns = (wide.c.id, wide.c.user_id, wide.c.plan, wide.c.monthly_price, wide.c.currency, wide.c.ends_on)
     query = select(*columns, left.label("days_left"), told.label("cancelled_at"), reason.label("end_reason"))
-    query = query.where(kind.is_one)
+    query = query.add_columns(contacting.status(connection, wide.c.id).label("contact")).where(kind.is_one)
     if within is not None and kind.days_left is not None:
         query = query.where(left <= within)
     if after is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, delete, func, insert, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, delete, func, insert, literal, select
 
 from database.engine.bulk_insert import AnyRow
 from database.engine.upsert import upsert
@@ -21,7 +21,7 @@ ALLOWED: Status = "allowed"
 STATUSES: tuple[Status, ...] = ("allowed", "held out", "control", "do not contact")
 Reason = Literal["objected", "no consent"]
 c, d, h, m = tables.customers, tables.do_not_contact, tables.holdout, tables.campaign_members
-campaigns = tables.campaigns
+campaigns, log = tables.campaigns, tables.contact_changes
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,21 @@ class Holdout:
     since: str
 
     def contains(self, customer_id: ColumnElement[int]) -> ColumnElement[bool]:
-        """A condition: a customer is held out; the values are those of `Draw.value`."""
+        """A condition: a customer is held out."""
+        return self._value(customer_id) < limit(self.share)
+
+    def is_drawn_between(self, customer_id: ColumnElement[int], low: float, high: float) -> ColumnElement[bool]:
+        """A condition: a customer is held out at the larger share, and not at the smaller one."""
+        value = self._value(customer_id)
+        return and_(value >= limit(low), value < limit(high))
+
+    def _value(self, customer_id: ColumnElement[int]) -> ColumnElement[int]:
+        """SQL of `Draw.value`."""
         key = cast(customer_id, BigInteger)
         value: ColumnElement[int] = literal(0, BigInteger)
         for coefficient in Draw(self.seed).coefficients:
             value = (value * key + coefficient) % PRIME
-        return value < limit(self.share)
+        return value
 
 
 def holdout(connection: Connection) -> Holdout | None:
@@ -49,15 +58,20 @@ def holdout(connection: Connection) -> Holdout | None:
 
 def set_holdout(connection: Connection, found: Holdout) -> None:
     """Store the universal hold-out."""
+    before = holdout(connection)
+    connection.execute(insert(log).values(share_before=before.share if before else 0.0, share=found.share))
     values = {"seed": found.seed, "share": found.share, "since": found.since}
     connection.execute(upsert(h, {"id": 1, **values}, key=["id"], changes=lambda new: values))
 
 
+def known_to(connection: Connection) -> str:
+    """Return the day up to which all ends are known; "" if there is none."""
+    return connection.execute(select(func.coalesce(func.max(tables.known_ends.c.day), ""))).scalar_one()
+
+
 def running(connection: Connection) -> Sequence[int]:
     """Return the campaigns whose outcomes are not all known yet: their arms without contact are left alone."""
-    k = tables.known_ends
-    known = select(func.coalesce(func.max(k.c.day), "")).scalar_subquery()
-    query = select(campaigns.c.id).where(campaigns.c.state == "drawn", campaigns.c.matures_on > known)
+    query = select(campaigns.c.id).where(campaigns.c.state == "drawn", campaigns.c.matures_on > known_to(connection))
     return connection.execute(query).scalars().all()
 
 
@@ -116,12 +130,16 @@ def suppress(connection: Connection, customer_ids: Iterable[int], reason: Reason
     rows = [{"customer_id": key, "reason": reason, "since": since} for key in wanted if key not in known]
     if rows:
         connection.execute(insert(d), rows)
+        connection.execute(insert(log), [{"customer_id": row["customer_id"]} for row in rows])
     return len(rows)
 
 
 def allow(connection: Connection, customer_id: int) -> bool:
     """Take a customer off the list; return whether the customer was on it."""
-    return connection.execute(delete(d).where(d.c.customer_id == customer_id)).rowcount > 0
+    was_listed = connection.execute(delete(d).where(d.c.customer_id == customer_id)).rowcount > 0
+    if was_listed:
+        connection.execute(insert(log).values(customer_id=customer_id))
+    return was_listed
 
 
 def suppressed(connection: Connection, *, limit_to: int, after_id: int) -> Sequence[AnyRow]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, func, literal, select
 
+from database.customers import contacting
 from database.customers.customer_base import column_names, customers_table
 from database.engine.expressions import days_between
 from database.tables import tables
@@ -161,6 +162,7 @@ def ranked(
             tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *_REASONS,
+            contacting.status(connection, wide.c.id).label("contact_status"),
         )
         .select_from(tables.with_scores(here, ranks.c.customer_id, run_id))
         .where(ranks.c.run_id == run_id)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select
 
+from database.customers import contacting
 from database.customers.customer_base import column_names, customers_table
 from database.customers.customers import present_run
 from database.customers.filters import (
@@ -126,7 +127,7 @@ def page(
 
     Returns
     -------
-    rows with every customer column, score columns (None if unscored), `score_run_id`, and `sort_value`.
+    rows with every customer column, score columns (None if unscored), `score_run_id`, `contact_status`, `sort_value`.
     """
     wide, run_id = customers_table(schema), present_run(connection)
     scores = ledger if by_table else _sorted_in(connection, filters, sort, run_id)
@@ -189,6 +190,7 @@ def _filled(connection: Connection, wide: Table, run_id: int, keys: Select[Any])
             tables.prediction_date,
             ledger.c.run_id.label("score_run_id"),
             *REASONS,
+            contacting.status(connection, wide.c.id).label("contact_status"),
             *(worklist.c[name].label(f"work_{name}") for name in WORK),
         )
         .select_from(source(wide, ledger, run_id).outerjoin(worklist, worklist.c.customer_id == wide.c.id))

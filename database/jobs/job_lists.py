@@ -84,13 +84,6 @@ def active(connection: Connection, kind: str) -> int | None:
     return connection.execute(query).scalar_one_or_none()
 
 
-def last_result(connection: Connection, kind: str) -> dict[str, Any] | None:
-    """Return the result of the newest job of a kind that is done and whose result is kept."""
-    kept = (j.c.kind == kind, j.c.state == "done", j.c.result_json.is_not(None))
-    text = connection.execute(select(j.c.result_json).where(*kept).order_by(j.c.id.desc()).limit(1)).scalar()
-    return None if text is None else dict(json.loads(text))
-
-
 def unfinished_params(connection: Connection, name: str) -> list[str]:
     """Return one text parameter of every queued or running job that has it."""
     rows = connection.execute(select(j.c.params_json).where(j.c.state.in_(WAITING))).scalars()

@@ -177,7 +177,7 @@ def movers(
     columns = (wide.c.id, wide.c.user_id, wide.c.plan, wide.c.monthly_price)
     query = select(
         *columns, p_now, p_then.label("before"), (p_now - p_then).label("change"), _cause(wide, p_now, p_then)
-    )
+    ).add_columns(contacting.status(connection, wide.c.id).label("contact"))
     query = query.select_from(joined).where(*where).order_by(order, wide.c.id).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
 

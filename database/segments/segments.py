@@ -17,9 +17,9 @@ g, u = tables.segments, tables.users
 MOST_OF_ONE = 200
 
 
-def _seen_by(user_id: int) -> Select[Any]:
+def _seen_by(user_id: int | None) -> Select[Any]:
     query = select(g, u.c.name.label("owner")).outerjoin(u, u.c.id == g.c.owner_id)
-    return query.where(or_(g.c.owner_id == user_id, g.c.shared == 1))
+    return query if user_id is None else query.where(or_(g.c.owner_id == user_id, g.c.shared == 1))
 
 
 def page(connection: Connection, user_id: int, *, limit: int, after_id: int = 0) -> list[AnyRow]:
@@ -27,8 +27,8 @@ def page(connection: Connection, user_id: int, *, limit: int, after_id: int = 0)
     return list(connection.execute(_seen_by(user_id).where(g.c.id > after_id).order_by(g.c.id).limit(limit)))
 
 
-def one(connection: Connection, user_id: int, segment_id: int) -> AnyRow | None:
-    """Return a segment that a person sees; None if there is none of this id."""
+def one(connection: Connection, user_id: int | None, segment_id: int) -> AnyRow | None:
+    """Return a segment that a person sees, or any if no person asks; None if there is none of this id."""
     return connection.execute(_seen_by(user_id).where(g.c.id == segment_id)).one_or_none()
 
 

@@ -1,6 +1,7 @@
 """The tables of campaigns: their lists and arms, contacts, the universal hold-out, who must not be contacted.
 
-Law: an arm is drawn once, before anybody is contacted, and never changed; customers are integer keys.
+Law: an arm is drawn once, before anybody is contacted, and never changed; customers are integer keys; whatever changes
+who may be contacted has a row in `contact_changes`, except that ends become known.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ campaigns = Table(
     reference("user_id", "users.id", nullable=True),
     Column("created_at", Text, nullable=False),
     Column("exported_at", Text),
+    # When a digest told its outcome.
+    Column("told_at", Text),
 )
 campaign_members = Table(
     "campaign_members",
@@ -70,4 +73,16 @@ holdout = Table(
     Column("seed", Text, nullable=False),
     Column("share", Float, nullable=False),
     Column("since", Text, nullable=False),
+)
+# Every change of who may be contacted, in order: a customer who was put on the list or taken off it, a campaign that
+# was drawn, or another share of the hold-out. Ids are never used twice.
+contact_changes = Table(
+    "contact_changes",
+    metadata,
+    id_column(),
+    Column("customer_id", Integer),
+    Column("campaign_id", Integer),
+    Column("share_before", Float),
+    Column("share", Float),
+    sqlite_autoincrement=True,
 )

@@ -8,7 +8,14 @@ the base's schema (`database.customers.customer_base`). Only `customers`, `users
 
 from __future__ import annotations
 
-from database.tables.campaigns import campaign_contacts, campaign_members, campaigns, do_not_contact, holdout
+from database.tables.campaigns import (
+    campaign_contacts,
+    campaign_members,
+    campaigns,
+    contact_changes,
+    do_not_contact,
+    holdout,
+)
 from database.tables.catalogue import metadata
 from database.tables.customer_base import (
     base,
@@ -59,6 +66,7 @@ __all__ = [
     "campaign_members",
     "campaigns",
     "cohort_months",
+    "contact_changes",
     "customer_snapshots",
     "customers",
     "do_not_contact",

@@ -17,6 +17,9 @@ webhooks = Table(
     Column("events", Text, nullable=False),
     # It signs, so it can't be a hash: docs/security.md#webhooks.
     Column("secret", Text, nullable=False),
+    # The one that it replaced, which signs beside it until then.
+    Column("secret_before", Text),
+    Column("secret_before_until", Text),
     Column("created_at", Text, nullable=False),
     Column("removed_at", Text),
 )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, select, update
 
 from database.engine.bulk_insert import AnyRow
 from database.tables import tables
@@ -29,7 +29,7 @@ class Claimed:
     attempts: int
     give_up_at: str
     claimed_until: str
-    secret: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def _due(now: str) -> tuple[ColumnElement[bool], ...]:
@@ -51,9 +51,11 @@ def claim(connection: Connection, *, now: str, until: str) -> Claimed | None:
     delivery_id = connection.execute(claimed.returning(d.c.id)).scalar_one_or_none()
     if delivery_id is None:
         return None
-    columns = (d.c.id, w.c.url, w.c.secret, e.c.message_id, e.c.body, d.c.attempts, d.c.give_up_at, d.c.claimed_until)
-    joined = select(*columns).join_from(d, e, e.c.id == d.c.event_id).join(w, w.c.id == d.c.webhook_id)
-    return Claimed(**connection.execute(joined.where(d.c.id == delivery_id)).one()._mapping)
+    columns = (d.c.id, w.c.url, e.c.message_id, e.c.body, d.c.attempts, d.c.give_up_at, d.c.claimed_until)
+    before = case((w.c.secret_before_until > now, w.c.secret_before))
+    joined = select(*columns, w.c.secret, before).join_from(d, e, e.c.id == d.c.event_id)
+    row = connection.execute(joined.join(w, w.c.id == d.c.webhook_id).where(d.c.id == delivery_id)).one()
+    return Claimed(*row[:-2], secrets=tuple(secret for secret in row[-2:] if secret is not None))
 
 
 def settle(

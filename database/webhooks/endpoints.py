@@ -54,9 +54,17 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(w).where(w.c.removed_at.is_(None))).scalar_one()
 
 
+def replace_secret(connection: Connection, webhook_id: int, secret: str, *, until: str) -> bool:
+    """Give a webhook another secret; its present one signs beside it until a moment. Return False if there is none."""
+    values = {"secret": secret, "secret_before": w.c.secret, "secret_before_until": until}
+    there = (w.c.id == webhook_id, w.c.removed_at.is_(None))
+    return connection.execute(update(w).where(*there).values(values)).rowcount > 0
+
+
 def remove(connection: Connection, webhook_id: int, now: str) -> bool:
     """Remove a webhook and give up what waits for it; return False if there is none."""
-    gone = update(w).where(w.c.id == webhook_id, w.c.removed_at.is_(None)).values(removed_at=now, secret="")
+    nothing = {"secret": "", "secret_before": None, "secret_before_until": None}
+    gone = update(w).where(w.c.id == webhook_id, w.c.removed_at.is_(None)).values(removed_at=now, **nothing)
     if not connection.execute(gone).rowcount:
         return False
     waiting = update(d).where(d.c.webhook_id == webhook_id, d.c.state == "waiting")

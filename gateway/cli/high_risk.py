@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from database.customers import customer_base
+from database.customers import contacting, customer_base
 from database.engine.session import Connection
 from database.models import models
 from database.scoring import runs, score_figures
@@ -111,7 +111,8 @@ def _rows(
 
 def _as_line(schema: Schema, row: Mapping[str, Any]) -> str:
     reasons = "; ".join(reason["text"] for reason in explaining.stored_reasons(schema, row))
-    return f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {reasons}"
+    marked = "" if row["contact_status"] == contacting.ALLOWED else f"[{row['contact_status']}] "
+    return f"{row['churn_probability'] * 100:5.1f} %  {row['user_id']:<16}  {marked}{reasons}"
 
 
 def _as_json(schema: Schema, row: Mapping[str, Any]) -> str:
@@ -123,6 +124,7 @@ def _as_json(schema: Schema, row: Mapping[str, Any]) -> str:
             "churn_probability": probability,
             "risk_level": risk_level(probability),
             "revenue_at_risk": row["revenue_at_risk"],
+            "contact": row["contact_status"],
             "reasons": reasons,
         }
     )

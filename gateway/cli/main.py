@@ -27,6 +27,7 @@ from gateway.cli import (
 )
 from gateway.cli.campaigns import commands as campaigning
 from gateway.cli.trial import command as trial
+from gateway.cli.webhooks import commands as webhooks
 from shared.errors import ServiceError
 
 SHOWN_DETAILS = 20
@@ -51,6 +52,7 @@ for module in (
     auditing,
     keep,
     scheduling,
+    webhooks,
     settings_in_force,
 ):
     for command in module.COMMANDS:

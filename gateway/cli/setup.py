@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from database.accounts.audit import COMMAND_LINE
 from database.engine import files
 from database.engine.migrate import migrate
 from database.jobs import jobs
@@ -48,7 +49,7 @@ def run_here(environment: Environment, kind: JobKind[P], params: P) -> dict[str,
         job = jobs.claim_one(connection, job_id, worker=f"cli-{socket.gethostname()}-{os.getpid()}", now=now)
     assert job is not None
     line = ProgressLine()
-    ended = running.run(Work(environment, job, report=line.show), kind)
+    ended = running.run(Work(environment, job, report=line.show, without_request=COMMAND_LINE), kind)
     line.end()
     return work.result_or_raise(ended)
 

@@ -40,6 +40,7 @@ ALL_BLUEPRINTS = (
     model.bp,
     training.bp,
     live.bp,
+    live.stored_bp,
     jobs.bp,
     schedule.bp,
     schema.bp,

@@ -17,6 +17,8 @@ UPLOADS = (
     "/api/customers/import/preview",
     "/api/customers/import/schema",
     "/api/customers/outcomes",
+    "/api/campaigns/contacts/import",
+    "/api/do-not-contact/import",
 )
 
 

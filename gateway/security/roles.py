@@ -133,7 +133,9 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ("analyst", IMPORT, OWN_JOB): ("GET /api/customers/import/<int:job_id>/rejects",),
     ("analyst", IMPORT, ALL): (
         "POST /api/campaigns/<int:campaign_id>/contacts",
+        "POST /api/campaigns/contacts/import",
         "POST /api/do-not-contact",
+        "POST /api/do-not-contact/import",
         "GET /api/customers/import",
         "POST /api/customers/import",
         "POST /api/customers/import/preview",
@@ -160,6 +162,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/webhooks",
         "POST /api/webhooks",
         "DELETE /api/webhooks/<int:webhook_id>",
+        "POST /api/webhooks/<int:webhook_id>/secret",
         "POST /api/webhooks/<int:webhook_id>/test",
         "GET /api/webhooks/deliveries",
         "POST /api/webhooks/deliveries/<int:delivery_id>/replay",

@@ -125,7 +125,7 @@ def _draw(work: Work, campaign: PastCampaign, members: Sequence[Member], *, day:
     filters = ((f"feature.{campaign.feature}.max", f"{campaign.at_most:g}"),)
     params = CampaignParams(campaign.name, campaign.action, filters, reduction=REDUCTION, control_share=CONTROL_SHARE)
     now = iso(work.clock())
-    made = drawing.draw(work.database, planned, params, seed=campaign.seed, now=now, user_id=work.job.user_id)
+    made = drawing.draw(work.database, planned, params, seed=campaign.seed, now=now, actor=work.actor)
     contacts = [(made.id, key, day) for key, _ in members if not campaign.is_control(key)]
     with work.database.write() as connection:
         campaigns.record_contacts(connection, contacts)

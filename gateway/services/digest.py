@@ -17,7 +17,6 @@ from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
 from database.customers import customer_base, customers, maturity, worklist
 from database.engine.session import Connection
-from database.jobs import job_lists
 from database.scoring import score_changes
 from gateway.clients import mail
 from gateway.clients.addresses import require_target
@@ -34,8 +33,6 @@ from shared.schema.features import Schema
 
 KIND = "digest"
 DAYS, NAMED = 7, 5
-#: The newest campaigns that are looked at.
-CAMPAIGNS = 50
 NO_TARGET = "The digest goes nowhere: set SMTP_URL, DIGEST_TO and DIGEST_FROM, or DIGEST_WEBHOOK."
 LEFT_OUT = "{count:,} more may not be contacted and are not named."
 
@@ -47,7 +44,7 @@ class Digest:
     Attributes
     ----------
     matured
-        All campaigns that have matured, told in this digest or in an earlier one.
+        The campaigns whose outcome this digest tells; no later one does once this one was sent.
     """
 
     subject: str
@@ -85,8 +82,9 @@ def run(work: Work) -> Mapping[str, Any]:
     work.step(0.5, "Sending")
     way = _send(work.settings, found)
     with work.database.write() as connection:
-        subject = f"{way} job:{work.job.id}"
-        audit.record(connection, "digest.sent", at=iso(work.clock()), actor=audit.WORKER, subject=subject)
+        at, subject = iso(work.clock()), f"{way} job:{work.job.id}"
+        campaigns.mark_told(connection, found.matured, at)
+        audit.record(connection, "digest.sent", at=at, actor=work.actor, subject=subject)
     return {"sent_by": way, "newly_at_risk": found.newly_at_risk, "due": found.due, "matured": found.matured}
 
 
@@ -153,14 +151,9 @@ def _due(connection: Connection, today: str) -> tuple[int, list[str]]:
 
 
 def _matured(connection: Connection, today: str) -> tuple[list[int], list[str]]:
-    """Return the campaigns that have matured, and what is told of those that no earlier digest told of."""
-    ripe = [
-        each
-        for each in campaigns.page(connection, limit=CAMPAIGNS)
-        if maturity.has_matured(connection, each.starts_on, today)
-    ]
-    before = (job_lists.last_result(connection, KIND) or {}).get("matured", [])
-    lines = [_campaign(each, effect_of(connection, each, today)) for each in ripe if each.id not in before]
+    """Return the campaigns that have matured and that no earlier digest told of, and what is told of them."""
+    ripe = [each for each in campaigns.untold(connection) if maturity.has_matured(connection, each.starts_on, today)]
+    lines = [_campaign(each, effect_of(connection, each, today)) for each in ripe]
     return [each.id for each in ripe], lines or ["None since the last digest."]
 
 

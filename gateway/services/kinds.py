@@ -19,6 +19,7 @@ from gateway.services.jobs.params import (
     NoParams,
     OutcomesParams,
     ScoreParams,
+    SuppressParams,
     TrainingParams,
 )
 from gateway.services.jobs.work import JobKind, Result, Work
@@ -51,6 +52,18 @@ def _import_outcomes(work: Work, params: OutcomesParams) -> Result:
     from gateway.services.importing import import_outcomes
 
     return import_outcomes.run(work, params)
+
+
+def _import_contacts(work: Work, params: FileParams) -> Result:
+    from gateway.services.campaigns import contact_files
+
+    return contact_files.import_contacts(work, params)
+
+
+def _suppress(work: Work, params: SuppressParams) -> Result:
+    from gateway.services.campaigns import contact_files
+
+    return contact_files.suppress(work, params)
 
 
 def _preview(work: Work, params: FileParams) -> Result:
@@ -96,6 +109,8 @@ DEMO = JobKind("demo", "training", None, NoParams, _demo)
 SCORE = JobKind("score", "rest", "score", ScoreParams, _score)
 IMPORT = JobKind("import", "rest", "import", ImportParams, _import)
 IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", "import", OutcomesParams, _import_outcomes)
+IMPORT_CONTACTS = JobKind("import-contacts", "rest", "import", FileParams, _import_contacts)
+SUPPRESS = JobKind("do-not-contact", "rest", "import", SuppressParams, _suppress)
 PREVIEW = JobKind("preview", "rest", "import", FileParams, _preview)
 PROPOSE_SCHEMA = JobKind("propose-schema", "rest", "import", FileParams, _propose_schema)
 CAMPAIGN = JobKind("campaign", "rest", None, CampaignParams, drawing.run)
@@ -112,6 +127,8 @@ KINDS: Mapping[str, JobKind[Any]] = {
         SCORE,
         IMPORT,
         IMPORT_OUTCOMES,
+        IMPORT_CONTACTS,
+        SUPPRESS,
         PREVIEW,
         PROPOSE_SCHEMA,
         CAMPAIGN,
@@ -126,6 +143,7 @@ KINDS: Mapping[str, JobKind[Any]] = {
 def load() -> None:
     """Import the modules of all kinds before threads start: two threads that import NumPy together see half of it."""
     from gateway.services import demo  # noqa: F401
+    from gateway.services.campaigns import contact_files  # noqa: F401
     from gateway.services.exporting import parquet  # noqa: F401
     from gateway.services.importing import import_file, import_outcomes, preview, publish_import  # noqa: F401
     from gateway.services.models import training  # noqa: F401

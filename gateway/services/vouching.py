@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from database.accounts import audit
 from database.accounts.audit import Actor
 from database.engine.session import Connection
-from database.jobs.jobs import Job
 
 
 def record_schema(connection: Connection, features: Sequence[str], *, at: str, actor: Actor) -> None:
@@ -19,13 +18,8 @@ def record_schema(connection: Connection, features: Sequence[str], *, at: str, a
         audit.record(connection, "schema.vouched", at=at, actor=actor, subject=f"features: {', '.join(features)}")
 
 
-def record_training(connection: Connection, version: str, features: Sequence[str], *, at: str, job: Job) -> None:
+def record_training(connection: Connection, version: str, features: Sequence[str], *, at: str, actor: Actor) -> None:
     """Record the vouched features that a model was trained on; nothing if there are none."""
     if features:
         subject = f"model:{version} features: {', '.join(features)}"
-        audit.record(connection, "model.trained.vouched", at=at, actor=actor_of(job), subject=subject)
-
-
-def actor_of(job: Job) -> Actor:
-    """Return who asked for a job."""
-    return Actor(user_id=job.user_id, request_id=job.request_id, key_id=job.key_id)
+        audit.record(connection, "model.trained.vouched", at=at, actor=actor, subject=subject)

@@ -22,7 +22,7 @@ from shared.errors import InvalidTable
 from shared.schema.features import Schema
 from shared.tables import messages
 from shared.tables.batch_checks import FEATURE, Batch, LabelUse, Reject, TableCheck, located
-from shared.tables.open import open_table
+from shared.tables.open import OpenTable, open_table
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,32 @@ def read_table(
         if rows.rejects:
             raise _refusal(check, rows)
         return rows.table(check)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a file that is no table of customers.
+
+    Attributes
+    ----------
+    records
+        Record number of each row (the header is 1), ascending.
+    columns
+        As those of `shared.tables.batch_checks.Batch`.
+    """
+
+    records: np.ndarray
+    columns: dict[str, pa.Array]
+    notes: tuple[str, ...]
+
+
+def read_rows(table: OpenTable, schema: Schema, today: date, *, max_problems: int = 100) -> Rows:
+    """Read all rows of an open file; an id, and an id and date, can be in several. Raises InvalidTable."""
+    check = TableCheck(table, schema, today, label="ignored")
+    rows = check.read(lambda batches: _Rows(batches, max_problems))
+    if rows.rejects:
+        raise _refusal(check, rows)
+    return Rows(rows.records, rows.columns, tuple(check.notes(rows.identities)))
 
 
 def _refusal(check: TableCheck, rows: _Rows) -> InvalidTable:

@@ -74,6 +74,10 @@ def _allow_own_methods(app: Flask) -> None:
     app.make_default_options_response = options_response  # type: ignore[method-assign]
 
 
+#: The name of the `RecentRequests` among an app's extensions.
+RECENT = "recent_requests"
+
+
 def install_defaults(
     app: Flask, *, behind_tls: bool = False, for_browsers: bool = True, metrics_token: str | None = None
 ) -> None:
@@ -93,7 +97,7 @@ def install_defaults(
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     metrics = RequestMetrics()
     headers = tuple(security_headers(behind_tls=behind_tls).headers.items()) if for_browsers else ()
-    app.extensions["metrics_registry"] = metrics.registry
+    app.extensions |= {"metrics_registry": metrics.registry, RECENT: metrics.recent}
     register_error_handlers(app)
     _allow_own_methods(app)
 
@@ -115,7 +119,7 @@ def install_defaults(
         route = request.url_rule.rule if request.url_rule else "unknown"
         # A client can invent methods; labels must be bounded.
         method = request.method if request.method in METHODS else "other"
-        metrics.count(method, route, response.status_code, took_s)
+        metrics.count(method, route, response.status_code, took_s, waited_s=g.get("waited_s", 0.0))
         line = {"method": request.method, "path": request.path, "status": response.status_code}
         log.info("request", **line, ms=round(took_s * 1000, 1), **coalesced_request_ids())
         return response

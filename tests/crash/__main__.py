@@ -2,7 +2,7 @@
 
 Each turn starts an operation, kills one of the processes that take part in it at a moment drawn at random (or stops it
 for a while, or holds the write lock), starts it again, and checks that acknowledged writes are there, that no run or model is half there, that each job ended as its
-data say, that what is shown is what the data give, and that the same operation then works.
+data say, that a receiver of webhooks saw each event, that what is shown is what the data give, and that the same operation then works.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ import requests
 from tests import prefork
 from tests.crash import truths
 from tests.crash.operations import OPERATIONS, Operation, UnderWay
+from tests.crash.receiver import Receiver
 from tests.stack import Stack, wait_until
 
 ENDS_S = 120.0
 #: Shares of the turns in which nobody is killed, and how long these last.
 LOCKS, FREEZES = 0.05, 0.05
-LONGEST_LOCK_S, LONGEST_FREEZE_S = 10.0, 25.0
+LONGEST_LOCK_S, LONGEST_FREEZE_S, LONGEST_AWAY_S = 10.0, 25.0, 8.0
 
 
 class Kills:
     """An installation in which things are killed, and what was found."""
 
-    def __init__(self, stack: Stack, seed: int) -> None:
-        self.stack, self.chance = stack, random.Random(seed)
+    def __init__(self, stack: Stack, receiver: Receiver, seed: int) -> None:
+        self.stack, self.receiver, self.chance = stack, receiver, random.Random(seed)
         self.acknowledged: set[str] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.faults: list[str] = []
@@ -66,7 +67,7 @@ class Kills:
         drawn = self.chance.random()
         if drawn < LOCKS:
             return "locked"
-        return "frozen" if drawn < LOCKS + FREEZES and victim != "command" else "killed"
+        return "frozen" if drawn < LOCKS + FREEZES and victim not in ("command", "receiver") else "killed"
 
     def _disturb(self, how: str, victim: str, started: UnderWay) -> None:
         if how == "locked":
@@ -79,6 +80,10 @@ class Kills:
         elif victim == "command":
             assert started.command is not None
             started.command.kill()
+        elif victim == "receiver":
+            self.receiver.kill()
+            time.sleep(self.chance.uniform(0, LONGEST_AWAY_S))
+            self.receiver.start()
         else:
             self.stack.stop(victim, number=signal.SIGKILL)
             self.stack.start(victim)
@@ -148,20 +153,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="chooses operations, victims and moments (default: 1)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="crash"))
-    stack = Stack(folder, {"DEMO_CUSTOMERS": "600"})
-    kills = Kills(stack, options.seed)
+    stack, receiver = Stack(folder, {"DEMO_CUSTOMERS": "600", "WEBHOOK_NETWORKS": "127.0.0.0/8"}), Receiver(folder)
+    kills = Kills(stack, receiver, options.seed)
     began = time.monotonic()
     try:
         stack.start("ml")
         assert stack.command("demo").returncode == 0
         assert stack.command("backup", "kept").returncode == 0
         stack.start("gateway", "worker")
+        receiver.start()
+        receiver.subscribe(stack)
+        runs_before = int(stack.value("SELECT max(id) FROM scoring_runs"))
         for number in range(1, options.turns + 1):
             if options.minutes is not None and time.monotonic() - began > options.minutes * 60:
                 break
             kills.turn(number)
+        kills.faults += receiver.missed(stack, runs_before)
     finally:
         stack.stop()
+        receiver.kill()
         prefork.end()
     kills.report()
     if not kills.faults:

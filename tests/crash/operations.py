@@ -127,8 +127,8 @@ def _is_migrated(path: Path) -> bool:
 SERVICES = ("worker", "gateway")
 OPERATIONS = (
     Operation("import", _import, SERVICES, 2.5),
-    Operation("scoring run", _job("POST", "/api/predictions/generate", json={}), (*SERVICES, "ml"), 1.5),
-    Operation("training", _job("POST", "/api/model/train", json={"again": True}), (*SERVICES, "ml"), 8.0),
+    Operation("scoring run", _job("POST", "/api/predictions/generate", json={}), (*SERVICES, "ml", "receiver"), 1.5),
+    Operation("training", _job("POST", "/api/model/train", json={"again": True}), (*SERVICES, "ml", "receiver"), 8.0),
     Operation("export", _job("GET", "/api/customers/export?format=parquet"), SERVICES, 1.0),
     Operation("import by command", _import_by_command, ("command",), 2.0),
     Operation("scoring run by command", _command("score"), ("command", "ml"), 1.5),

@@ -1,5 +1,7 @@
 """`make evaluate`: real tables beside the peers, ten seeds of the documented preset; the figures of the model card.
 
+`make evaluate ARGS=alarm`, `ARGS=coverage` and `ARGS=drift` are long runs of what watches a model.
+
 Law: everybody gets the same rows, folds and one thread; a figure stands beside its interval and its n.
 """
 
@@ -24,6 +26,7 @@ from ml_service.evaluation.bootstrap import losses, paired_difference, paired_fi
 from ml_service.evaluation.calibration_checks import perfect_ece
 from ml_service.model.churn_model import ChurnModel
 from ml_service.training.pipeline import Effort, train
+from tests.evaluate.monitoring import alarm, coverage, drift
 from tests.evaluate.tables import DATA, ROOT, WIDE, Table, is_there, load
 
 ENVIRONMENT = Path(os.environ.get("EVALUATE_PYTHON", ROOT / ".venv-evaluate" / "bin" / "python"))
@@ -142,9 +145,24 @@ def seed_run(seed: int, preset: str, trials: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+#: Long runs by name: each takes its own arguments, and `--help`.
+RUNS = {
+    "alarm": (alarm.main, "false alarms in unchanged years, and months until a shift is told"),
+    "coverage": (coverage.main, "how often the intervals of live figures hold the true figure, and their width"),
+    "drift": (drift.main, "false alarms and planted shifts over a year of a million customers"),
+}
+
+
 def main() -> int:
     """Run what was asked for; 1 where a floor or a comparison is missed."""
-    command = argparse.ArgumentParser(prog="python -m tests.evaluate", description="Evaluate the model in full.")
+    if sys.argv[1:2] and sys.argv[1] in RUNS:
+        return RUNS[sys.argv[1]][0](sys.argv[2:])
+    command = argparse.ArgumentParser(
+        prog="python -m tests.evaluate",
+        description="Evaluate the model in full, or do one of the long runs.",
+        epilog="Long runs, each with a --help of its own: "
+        + "; ".join(f"{name}: {what}" for name, (_, what) in RUNS.items()),
+    )
     command.add_argument("--tables", nargs="*", default=["telco", "iranian", WIDE])
     command.add_argument("--seeds", nargs="*", type=int, default=list(range(1, 11)))
     command.add_argument("--preset", default="documented")

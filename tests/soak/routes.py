@@ -226,11 +226,13 @@ def _webhook(person: Person) -> None:
     if sent is not None:
         replay = "POST /api/webhooks/deliveries/{delivery_id}/replay"
         person.ask(replay, who="admin", delivery_id=sent["id"], expect=(409,))
+    person.ask("POST /api/webhooks/{webhook_id}/secret", who="admin", webhook_id=made["id"])
     person.ask("DELETE /api/webhooks/{webhook_id}", who="admin", webhook_id=made["id"])
 
 
 WEBHOOK = (
     "POST /api/webhooks",
+    "POST /api/webhooks/{webhook_id}/secret",
     "POST /api/webhooks/{webhook_id}/test",
     "POST /api/webhooks/deliveries/{delivery_id}/replay",
     "DELETE /api/webhooks/{webhook_id}",
@@ -312,6 +314,13 @@ def _campaign(person: Person) -> None:
     contact = {"customer": customer, "contacted_at": made["starts_on"]}
     route = "POST /api/campaigns/{campaign_id}/contacts"
     person.ask(route, campaign_id=number, json={"contacts": [contact]}, expect=(200, 422))
+    sent = f"campaign,customer,contacted_at\n{made['name']},{customer},{made['starts_on']}\n"
+    for route, table, more in (
+        ("POST /api/campaigns/contacts/import", sent, {}),
+        ("POST /api/do-not-contact/import", f"customer\n{customer}\n", {"reason": "objected"}),
+    ):
+        how: dict[str, Any] = {"files": {"file": ("few.csv", table, "text/csv")}, "data": more}
+        person.ask(route, expect=(200, 202, 422), **how)
     person.ask("POST /api/do-not-contact", json={"customers": [customer], "reason": "objected"})
     person.ask("GET /api/do-not-contact", "?limit=5")
     person.ask("DELETE /api/do-not-contact/{customer_id}", customer_id=customer, expect=(200, 404))
@@ -322,6 +331,8 @@ CAMPAIGN = (
     "POST /api/campaigns",
     *(f"GET /api/campaigns/{{campaign_id}}{more}" for more in ("", "/export", "/effect")),
     "POST /api/campaigns/{campaign_id}/contacts",
+    "POST /api/campaigns/contacts/import",
+    "POST /api/do-not-contact/import",
     "GET /api/do-not-contact",
     "POST /api/do-not-contact",
     "DELETE /api/do-not-contact/{customer_id}",

@@ -17,18 +17,18 @@ from database.campaigns.campaigns import Campaign
 from database.customers import contacting
 from database.customers.contacting import Reason
 from gateway.cli.setup import filter_pair, prepare, run_here
+from gateway.environment import Environment
 from gateway.services import kinds
-from gateway.services.campaigns import contacts, contacts_file, measuring, planning
+from gateway.services.campaigns import contacts, measuring, planning
 from gateway.services.exporting.exporting import Export, record_export
-from gateway.services.jobs.params import CampaignParams
+from gateway.services.jobs.params import CampaignParams, FileParams, SuppressParams
 from shared.campaigns.power import Size
 from shared.clock import iso
-from shared.errors import NotFound
 
-AT_ONCE = 5_000
 LIST = (
     click.option("--action", help="An action of the catalogue."),
     click.option("--where", multiple=True, metavar="NAME=VALUE", help="A filter, as in the API. May be repeated."),
+    click.option("--segment", type=click.IntRange(min=1), help="A saved segment, by its number."),
     click.option("--top", type=click.IntRange(min=2), help="So many at most, the likeliest to leave first."),
     click.option("--reduction", type=click.FloatRange(0, 1, min_open=True), help="Relative reduction to plan for."),
     click.option("--control-share", type=click.FloatRange(0.01, 0.5), help="Share without contact."),
@@ -42,8 +42,10 @@ def _with_list(command: Any) -> Any:
     return command
 
 
-def _params(name: str, where: tuple[str, ...], **given: Any) -> CampaignParams:
-    return CampaignParams(name, filters=tuple(filter_pair(text) for text in where), **given)
+def _params(env: Environment, name: str, where: tuple[str, ...], segment: int | None, **given: Any) -> CampaignParams:
+    asked = CampaignParams(name, filters=tuple(filter_pair(text) for text in where), **given)
+    with env.database.read() as connection:
+        return planning.of_segment(connection, asked, segment, None)
 
 
 @click.group()
@@ -56,9 +58,10 @@ def campaign() -> None:
 def plan(where: tuple[str, ...], **given: Any) -> None:
     """Print the size of a campaign before it starts; nothing is written."""
     env = prepare()
+    params = _params(env, "", where, **given)
     with env.database.read() as connection:
         today = env.clock().date().isoformat()
-        found = planning.plan(connection, env.settings, _params("", where, **given), today)
+        found = planning.plan(connection, env.settings, params, today)
     _print_size(found.size, found.left_out, found.matures_on)
 
 
@@ -67,7 +70,8 @@ def plan(where: tuple[str, ...], **given: Any) -> None:
 @_with_list
 def create(name: str, where: tuple[str, ...], **given: Any) -> None:
     """Freeze the list of campaign NAME and draw its arms."""
-    made = Campaign(**run_here(prepare(), kinds.CAMPAIGN, _params(name, where, **given)))
+    env = prepare()
+    made = Campaign(**run_here(env, kinds.CAMPAIGN, _params(env, name, where, **given)))
     click.echo(f"Campaign {made.id}: {made.contact:,} to be contacted, {made.control:,} without contact.")
     click.echo(f"Seed {made.seed}. The effect can be measured once all ends up to {made.matures_on} are known.")
 
@@ -114,20 +118,13 @@ def export(number: int, contact: str) -> None:
 @campaign.command("contacts")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_contacts(file: Path) -> None:
-    """Import contacts: FILE has the columns campaign, customer, contacted_at."""
-    env = prepare()
-    found = contacts_file.read_contacts(file)
-    with env.database.read() as connection:
-        numbers = campaigns.id_by_name(connection)
-    unknown = [name for name in found if name not in numbers]
-    if unknown:
-        raise NotFound(f"There is no campaign {unknown[0]!r}.")
-    for name, rows in found.items():
-        parts = [rows[at : at + AT_ONCE] for at in range(0, len(rows), AT_ONCE)]
-        at = iso(env.clock())
-        done = [contacts.record(env.database, numbers[name], part, at=at, actor=COMMAND_LINE) for part in parts]
-        new, control = sum(each.new for each in done), sum(each.in_control for each in done)
-        click.echo(f"{name}: {new:,} new contacts of {len(rows):,}; {control:,} in the arm without contact.")
+    """Import contacts: FILE has the columns campaign, customer, contacted_at; all of it or nothing."""
+    done = run_here(prepare(), kinds.IMPORT_CONTACTS, FileParams(str(file.resolve()), file.name))
+    for each in done["campaigns"]:
+        rows = each["new"] + each["known"]
+        told = f"{each['new']:,} new contacts of {rows:,}; {each['in_control']:,} in the arm without contact."
+        click.echo(f"{each['name']}: {told}")
+    _print_notes(done)
 
 
 @campaign.command()
@@ -163,11 +160,16 @@ def do_not_contact() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--reason", type=click.Choice(["objected", "no consent"]), required=True)
 def add(file: Path, reason: str) -> None:
-    """Add the customers of FILE, a CSV with the column customer: all of them or none."""
-    env = prepare()
-    found = contacts_file.read_customers(file)
-    new = contacts.suppress(env.database, found, cast(Reason, reason), at=iso(env.clock()), actor=COMMAND_LINE)
-    click.echo(f"{new:,} of {len(found):,} customers are new on the list.")
+    """Add the customers of FILE, which has the column customer: all of them or none."""
+    params = SuppressParams(str(file.resolve()), file.name, cast(Reason, reason))
+    done = run_here(prepare(), kinds.SUPPRESS, params)
+    click.echo(f"{done['new']:,} of {done['rows']:,} customers are new on the list.")
+    _print_notes(done)
+
+
+def _print_notes(done: dict[str, Any]) -> None:
+    for note in done["notes"]:
+        click.echo(f"note: {note}", err=True)
 
 
 @do_not_contact.command()

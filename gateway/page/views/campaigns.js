@@ -19,7 +19,7 @@ export const campaignsView = {
     });
     const refresh = () => {
       page.load(list.body, () => get("/api/campaigns?limit=50"), drawList);
-      if (page.mayRun && !made.body.querySelector("form")) page.load(made.body, () => Promise.all([get("/api/actions"), get("/api/dashboard/value")]), (found) => planForm(page, found, refresh));
+      if (page.mayRun && !made.body.querySelector("form")) page.load(made.body, () => Promise.all([get("/api/actions"), get("/api/dashboard/value"), get("/api/segments?limit=100")]), (found) => planForm(page, found, refresh));
     };
     refresh();
     return { root: h("div", { class: "page" }, heading("Campaigns"), page.mayRun && made.root, list.root), refresh };
@@ -33,11 +33,12 @@ function drawList({ campaigns }) {
     h("a", { href: address(`campaigns/${each.id}`) }, each.name), each.action ?? "–", day(each.starts_on), day(each.matures_on), count(each.size.contact), count(each.size.control)]));
 }
 
-function planForm(page, [{ actions }, { by_plan: plans }], refresh) {
+function planForm(page, [{ actions }, { by_plan: plans }, { segments }], refresh) {
   const parts = {
     name: h("input", { maxlength: 100, required: true }),
     action: select([["", "None of the catalogue"], ...actions.map((each) => [each.name, each.label])], actions[0]?.name ?? ""),
     plan: select([["", "Any"], ...plans.map(({ plan }) => plan).filter(Boolean).map((plan) => [plan, plan])], page.query.get("plan") ?? ""),
+    segment: select([["", "None"], ...segments.filter((each) => each.is_readable).map((each) => [String(each.id), each.name])], page.query.get("segment") ?? ""),
     top: h("input", { type: "number", min: 1, step: 1, value: page.query.get("top") ?? "" }),
     reduction: h("input", { type: "number", min: 1, max: 99, value: 10 }),
     control: h("input", { type: "number", min: 1, max: 99, value: 50 }),
@@ -45,7 +46,7 @@ function planForm(page, [{ actions }, { by_plan: plans }], refresh) {
   const told = h("div", { id: "plan-outcome", "aria-live": "polite" });
   const body = () => ({
     ...(parts.action.value ? { action: parts.action.value } : {}), ...(parts.plan.value ? { filters: { plan: parts.plan.value } } : {}),
-    ...(parts.top.value ? { top: Number(parts.top.value) } : {}), reduction: Number(parts.reduction.value) / 100, control_share: Number(parts.control.value) / 100,
+    ...(parts.segment.value ? { segment: Number(parts.segment.value) } : {}), ...(parts.top.value ? { top: Number(parts.top.value) } : {}), reduction: Number(parts.reduction.value) / 100, control_share: Number(parts.control.value) / 100,
   });
   const plan = (event) => act(event.target, told, async () => { show(told, ...drawSize(await post("/api/campaigns/plan", body()))); }, failure);
   const submit = (event) => {
@@ -57,7 +58,7 @@ function planForm(page, [{ actions }, { by_plan: plans }], refresh) {
     }, failure);
   };
   return h("form", { class: "panel-body", onsubmit: submit },
-    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action), field("Plan", parts.plan), field("Only the top", parts.top),
+    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action), field("Plan", parts.plan), field("Saved segment", parts.segment), field("Only the top", parts.top),
       field("Reduction of churn hoped for, %", parts.reduction), field("Left alone, %", parts.control)),
     h("div", { class: "choices" }, button("How large is it?", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Make it")), told);
 }

@@ -13,15 +13,17 @@ from pydantic import BaseModel, Field, StrictFloat, StrictInt
 
 from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
+from database.engine.session import Connection
 from gateway.openapi import Body, Keyset, Query, answers, blueprint, ok
 from gateway.routes.campaigns.answers import CampaignOut, CampaignPlan, EffectOut, campaign_out, effect_out, plan_out
 from gateway.routes.exporting.streams import STREAM, streamed
-from gateway.routes.jobs.job_responses import answer_job, answers_job
+from gateway.routes.jobs.job_responses import ACCEPTED, answer_job, answers_job
+from gateway.routes.jobs.upload_jobs import FAILURES, FileForm, answer_upload
 from gateway.security.authentication import current_user
 from gateway.services import kinds
 from gateway.services.campaigns import contacts, drawing, measuring, planning
 from gateway.services.campaigns.contacts import Contact
-from gateway.services.jobs.params import CampaignParams
+from gateway.services.jobs.params import CampaignParams, FileParams
 from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import Conflict, invalid
@@ -40,6 +42,9 @@ class ListBody(Body):
     action: str | None = Field(None, max_length=100, description="A name of GET /api/actions")
     filters: dict[str, str | list[str]] = Field(
         {}, max_length=50, description='Filters of GET /api/customers, such as {"plan": "Standard"}'
+    )
+    segment: StrictInt | None = Field(
+        None, ge=1, le=MAX_INT64, description="A segment, by its number: its filters hold beside the others"
     )
     top: StrictInt | None = Field(
         None, ge=2, le=10_000_000, description="At most so many, the likeliest to leave first"
@@ -104,13 +109,30 @@ class ContactsOut(BaseModel):
     in_control: int = Field(description="Contacts in the arm that was not to be contacted; they stay in that arm")
 
 
-def _params(body: ListBody, name: str) -> CampaignParams:
+class ImportedContacts(ContactsOut):
+    """The contacts of one campaign in a file."""
+
+    campaign_id: int
+    name: str
+
+
+class ContactsFile(BaseModel):
+    """The contacts of a file, by campaign."""
+
+    file_name: str
+    rows: int
+    campaigns: list[ImportedContacts]
+    notes: list[str]
+
+
+def _params(connection: Connection, body: ListBody, name: str) -> CampaignParams:
     pairs = [
         (key, each)
         for key, values in body.filters.items()
         for each in (values if isinstance(values, list) else [values])
     ]
-    return CampaignParams(name, body.action, tuple(pairs), body.top, body.reduction, body.control_share, body.clv)
+    asked = CampaignParams(name, body.action, tuple(pairs), body.top, body.reduction, body.control_share, body.clv)
+    return planning.of_segment(connection, asked, body.segment, current_user().id)
 
 
 def _today() -> str:
@@ -124,14 +146,15 @@ def plan(body: ListBody) -> Response:
     """How many customers, which share without contact, how many are needed, and the power; nothing is written."""
     env = environment()
     with env.database.read() as connection:
-        return ok(plan_out(planning.plan(connection, env.settings, _params(body, ""), _today())))
+        return ok(plan_out(planning.plan(connection, env.settings, _params(connection, body, ""), _today())))
 
 
 @bp.post("", summary="Draw a campaign", responses=answers_job(CampaignOut))
 def create(body: CampaignBody) -> Response:
     """Freezes the list and draws each customer into an arm by a seed that is stored; neither changes afterwards."""
-    env, params = environment(), _params(body, body.name)
+    env = environment()
     with env.database.read() as connection:
+        params = _params(connection, body, body.name)
         if campaigns.is_taken(connection, params.name):
             raise Conflict(drawing.TAKEN)
         planning.checked(connection, env.settings, params)
@@ -179,6 +202,16 @@ def add_contacts(path: CampaignPath, body: ContactsBody) -> Response:
     actor = current_user().actor
     stored = contacts.record(env.database, path.campaign_id, found, at=iso(env.clock()), actor=actor)
     return ok(ContactsOut(**asdict(stored)))
+
+
+@bp.post(
+    "/contacts/import",
+    summary="Contacts that were made, in a file",
+    responses=answers(ContactsFile, also=FAILURES) | ACCEPTED,
+)
+def import_contacts(form: FileForm) -> Response:
+    """CSV or Parquet with campaign (its name), customer, contacted_at; all rows or none."""
+    return answer_upload(kinds.IMPORT_CONTACTS, form.file, FileParams)
 
 
 @bp.get("/<int:campaign_id>/effect", summary="The measured effect", responses=answers(EffectOut, also=(404,)))

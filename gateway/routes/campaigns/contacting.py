@@ -5,6 +5,7 @@ Law: an unknown customer is refused by name.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from flask import Response
@@ -13,8 +14,12 @@ from pydantic import BaseModel, Field, StrictFloat
 from database.customers import contacting
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.routes.campaigns.answers import ArmOut
+from gateway.routes.jobs.job_responses import ACCEPTED
+from gateway.routes.jobs.upload_jobs import FAILURES, FileForm, answer_upload
 from gateway.security.authentication import current_user
+from gateway.services import kinds
 from gateway.services.campaigns import contacts, measuring
+from gateway.services.jobs.params import SuppressParams
 from gateway.web_environment import environment
 from shared.campaigns.effect import Arm
 from shared.clock import iso
@@ -53,6 +58,21 @@ class SuppressResult(BaseModel):
 
     new: int
     total: int
+
+
+class SuppressForm(FileForm):
+    """A CSV or Parquet file with the column customer, and why these must not be contacted."""
+
+    reason: Reason
+
+
+class SuppressedFile(BaseModel):
+    """How many customers of the file are new on the list."""
+
+    file_name: str
+    rows: int
+    new: int
+    notes: list[str]
 
 
 class CustomerPath(BaseModel):
@@ -122,6 +142,16 @@ def suppress(body: SuppressBody) -> Response:
     new = contacts.suppress(env.database, body.customers, body.reason, at=iso(env.clock()), actor=current_user().actor)
     with env.database.read() as connection:
         return ok(SuppressResult(new=new, total=contacting.count_suppressed(connection)))
+
+
+@bp.post(
+    "/do-not-contact/import",
+    summary="Add those of a file who must not be contacted",
+    responses=answers(SuppressedFile, also=FAILURES) | ACCEPTED,
+)
+def suppress_file(form: SuppressForm) -> Response:
+    """CSV or Parquet, read as an import of customers reads it; all rows or none, each that can't be used is named."""
+    return answer_upload(kinds.SUPPRESS, form.file, partial(SuppressParams, reason=form.reason))
 
 
 @bp.delete(

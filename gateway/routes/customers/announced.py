@@ -8,7 +8,7 @@ from __future__ import annotations
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database.customers import announced, customer_base
+from database.customers import announced, contacting, customer_base
 from database.customers.announced import Kind, Within
 from database.engine.bulk_insert import AnyRow
 from gateway.openapi import Keyset, answers, blueprint, ok
@@ -47,6 +47,7 @@ class Announced(BaseModel):
     days_left: float | None
     cancelled_at: str | None = Field(description="The first day on which the end was known")
     end_reason: str | None
+    contact: contacting.Status = Field(description="Whether the customer may be contacted")
 
 
 class AnnouncedPage(BaseModel):
@@ -123,4 +124,5 @@ def _customer(row: AnyRow, *, is_dated: bool) -> Announced:
         days_left=row.days_left if is_dated else None,
         cancelled_at=row.cancelled_at,
         end_reason=row.end_reason,
+        contact=contacting.as_status(row.contact),
     )

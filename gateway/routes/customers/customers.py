@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from database.customers import customer_base, customers, history
+from database.customers import contacting, customer_base, customers, history
 from database.models import models
 from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
@@ -57,6 +57,7 @@ class AtRisk(BaseModel):
     confidence: float
     low_confidence: bool
     monthly_price: float | None
+    contact: contacting.Status = Field(description="Whether the customer may be contacted, or why not")
     reasons: list[ReasonOut]
 
 
@@ -174,6 +175,7 @@ def _at_risk(schema: Schema, row: Mapping[str, Any], unsure: float) -> AtRisk:
         confidence=row["confidence"],
         low_confidence=row["confidence"] < unsure,
         monthly_price=row["monthly_price"],
+        contact=row["contact_status"],
         reasons=explaining.stored_reasons(schema, row),
     )
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from flask import Response, request
 from pydantic import BaseModel, Field
 
-from database.customers import customer_base, listing
+from database.customers import contacting, customer_base, listing
 from database.customers.customer_base import column_names
 from database.scoring import runs, score_figures
 from gateway.openapi import Keyset, answers, blueprint, ok
@@ -66,6 +66,7 @@ class Listed(BaseModel):
     revenue_at_risk: float | None
     churn: int
     facts_as_of: str
+    contact: contacting.Status = Field(description="Whether the customer may be contacted, or why not")
     reasons: list[ReasonOut]
     work: WorkOut | None = Field(description="null: not on the worklist")
     features: dict[str, Cell] = Field(description="Those asked for by `show`")
@@ -141,6 +142,7 @@ def _listed(schema: Schema, row: Mapping[str, Any], unsure: float, shown: Sequen
         revenue_at_risk=row["revenue_at_risk"],
         churn=row["churn"],
         facts_as_of=row["as_of"],
+        contact=row["contact_status"],
         reasons=reasons.stored_reasons(schema, row) if is_scored else [],
         features={name: row[column_names(schema)[name]] for name in shown},
         work=None

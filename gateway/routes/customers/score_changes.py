@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database.customers import customer_base
+from database.customers import contacting, customer_base
 from database.models import models
 from database.models.models import Model
 from database.scoring import score_changes
@@ -117,6 +117,7 @@ class Mover(BaseModel):
     time_of_year: float | None = Field(description="Part of the change that the levels of the two dates make")
     rest: float | None = Field(description="The other part: facts, and the models where two of them scored")
     cause: str = Field(description="score, or why one of the runs has no score")
+    contact: contacting.Status = Field(description="Whether the customer may be contacted")
     parts: PartsOut | None = Field(description="In log-odds; null unless asked for, or where facts are not kept")
 
 

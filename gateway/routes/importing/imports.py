@@ -5,26 +5,20 @@ Law: an upload is stored for the worker; its contents are not parsed here.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Response, send_file
-from flask_openapi import FileStorage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from database.customers import customer_base, maturity
 from database.importing import imports
 from gateway.openapi import Query, answers, blueprint, ok
-from gateway.routes.jobs.job_responses import ACCEPTED, answer_queued, idempotency_key, queue
+from gateway.routes.jobs.job_responses import ACCEPTED
+from gateway.routes.jobs.upload_jobs import FAILURES, FileForm, answer_upload
 from gateway.services import kinds
 from gateway.services.importing import uploads
-from gateway.services.jobs import work
 from gateway.services.jobs.params import FileParams, ImportParams, OutcomesParams
-from gateway.services.jobs.work import JobKind
 from gateway.web_environment import environment
 from shared.errors import InvalidSchema, invalid
 from shared.parsing_limits import MAX_INT64, MAX_SCHEMA_CHARACTERS
@@ -32,20 +26,9 @@ from shared.schema.features import Schema, built_in_schema, parse_schema
 from shared.validation import Flag, IsoDate
 
 bp = blueprint("imports", __name__, prefix="/api/customers")
-F = TypeVar("F", bound=FileParams)
-WAIT_S = 60.0
 OPTIONS = {"as_of", "dry_run", "keep_good", "absent_are_gone", "ends_complete_to", "ends_are_of_today"}
 COMPLETE_TO = "Every end up to this day is known once the file is imported"
 KNOWN_TO = "The day up to which all ends are known; null if it is not known"
-MEGABYTE = 1024 * 1024
-
-
-class FileForm(BaseModel):
-    """A file to preview."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    file: FileStorage
 
 
 class ImportForm(FileForm):
@@ -149,9 +132,6 @@ class JobPath(BaseModel):
     job_id: int = Field(ge=1, le=MAX_INT64)
 
 
-FAILURES = (409, 413, 422, 429, 503)
-
-
 @bp.post("/import", summary="Import customers", responses=answers(ImportOut, also=FAILURES) | ACCEPTED)
 def import_file(form: ImportForm) -> Response:
     """CSV or Parquet, multipart; all rows or none, unless `keep_good`."""
@@ -159,13 +139,13 @@ def import_file(form: ImportForm) -> Response:
         raise invalid("absent_are_gone", "needs full_snapshot: only a file with every customer shows who is absent")
     options = form.model_dump(include=OPTIONS)
     schema = _schema(form.schema_).as_dict()
-    return _queue_upload(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
+    return answer_upload(kinds.IMPORT, form.file, partial(ImportParams, schema=schema, **options))
 
 
 @bp.post("/import/preview", summary="A file's first rows", responses=answers(PreviewOut, also=FAILURES) | ACCEPTED)
 def preview(form: FileForm) -> Response:
     """The first twenty rows as an import would read them, with encoding, delimiter and header."""
-    return _queue_upload(kinds.PREVIEW, form.file, FileParams)
+    return answer_upload(kinds.PREVIEW, form.file, FileParams)
 
 
 @bp.post(
@@ -173,14 +153,14 @@ def preview(form: FileForm) -> Response:
 )
 def propose(form: FileForm) -> Response:
     """A schema inferred from headers and values; each guess is noted."""
-    return _queue_upload(kinds.PROPOSE_SCHEMA, form.file, FileParams)
+    return answer_upload(kinds.PROPOSE_SCHEMA, form.file, FileParams)
 
 
 @bp.post("/outcomes", summary="Import ends of subscriptions", responses=answers(OutcomesOut, also=FAILURES) | ACCEPTED)
 def import_outcomes(form: OutcomesForm) -> Response:
     """Columns user_id, ended_at, and optionally end_reason and started_at."""
     options = form.model_dump(include={"dry_run", "keep_good", "ends_complete_to"})
-    return _queue_upload(kinds.IMPORT_OUTCOMES, form.file, partial(OutcomesParams, **options))
+    return answer_upload(kinds.IMPORT_OUTCOMES, form.file, partial(OutcomesParams, **options))
 
 
 @bp.get("/import", summary="Imports, newest first", responses=answers(ImportsOut))
@@ -209,23 +189,3 @@ def _schema(given: str | None) -> Schema:
         raise InvalidSchema("schema: there are no customers yet, so the first import needs one.",
                             details=[{"field": "schema", "message": "needed for the first import"}])  # fmt: skip
     return present.schema
-
-
-def _queue_upload(kind: JobKind[F], file: FileStorage, params: Callable[[str, str], F]) -> Response:
-    """Store an upload for the worker and queue a job; `params` makes its parameters from the file's path and name."""
-    env = environment()
-    work.require_worker(env.database, env.clock)
-    most = env.settings.max_spool_mb * MEGABYTE
-    path = uploads.keep(env.settings.data_folder, lambda to: file.save(to), most_bytes=most).resolve()
-    name = re.sub(r"[\x00-\x1f]", "", Path(file.filename or "upload").name)[:200]
-    try:
-        made = params(str(path), name)
-        # A repeated request is the same if its bytes are the same, whatever path they are stored at.
-        question = repr(replace(made, path=uploads.sha256(path))) if idempotency_key() else None
-        job_id = queue(kind, made, question=question)
-    except BaseException:
-        uploads.discard(str(path))
-        raise
-    if kind.read(work.read(env.database, job_id).params).path != str(path):
-        uploads.discard(str(path))  # a repeated request: its first upload is used
-    return answer_queued(job_id, default_wait_s=WAIT_S, done=lambda result: ok(result))

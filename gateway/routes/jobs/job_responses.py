@@ -6,10 +6,11 @@ Law: at most `MAX_WAITING` requests wait at the same time; the others answer 202
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from pydantic import BaseModel
 
 from database.jobs.jobs import Job
@@ -148,10 +149,12 @@ def answer_queued(job_id: int, *, default_wait_s: float, done: Callable[[dict[st
     wait_s = preferred_wait_s(default_wait_s)
     job = work.read(env.database, job_id)
     if wait_s > 0 and env.wait_slots is not None and env.wait_slots.acquire(blocking=False):
+        began_s = time.perf_counter()
         try:
             job = work.wait_for(env.database, job_id, wait_s)
         finally:
             env.wait_slots.release()
+            g.waited_s = time.perf_counter() - began_s
     if job.is_final:
         response = done(work.result_or_raise(job))
     else:

@@ -1,6 +1,7 @@
 """The displayed scores as changes since a cursor.
 
-Law: the changes since nothing add up to the list of all displayed scores, whatever was published meanwhile.
+Law: the changes since nothing add up to the displayed scores of the customers who may be contacted, or of everybody
+where that is asked for, whatever was published meanwhile.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ bp = blueprint("changes", __name__, prefix="/api/predictions/changes")
 
 class ChangesQuery(Query):
     since: str | None = Field(
-        None, max_length=400, description="`cursor` of the answer before; absent: every displayed score"
+        None, max_length=1500, description="`cursor` of the answer before; absent: every displayed score"
+    )
+    contact: changes.Contact = Field(
+        "allowed",
+        description="allowed: without those who are held out or may not be contacted; any: everybody, marked",
     )
     limit: int = Field(1000, ge=1, le=5000, description="Changes per page")
 
 
 class ScoreChange(BaseModel):
-    """The displayed score of one customer, or that none is displayed any more: the score is null."""
+    """The displayed score of one customer; null: none is displayed any more, or the customer left the list."""
 
     customer_id: str = Field(description="The user_id")
     churn_probability: float | None
@@ -46,9 +51,11 @@ class ScoreChanges(BaseModel):
 
 @bp.get("", summary="Changed scores since a cursor", responses=answers(ScoreChanges))
 def list_changes(query: ChangesQuery) -> Response:
-    """Applied in order they add up to all displayed scores. A page can be empty while `has_more` is true."""
+    """Applied in order they add up to the list as it is. A page can be empty while `has_more` is true."""
     env, actor = environment(), current_user().actor
-    page = changes.read(env.database, env.clock, query.since or None, limit=query.limit, actor=actor)
+    page = changes.read(
+        env.database, env.clock, query.since or None, contact=query.contact, limit=query.limit, actor=actor
+    )
     found = [
         ScoreChange(
             customer_id=row.user_id,

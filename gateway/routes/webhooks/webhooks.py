@@ -1,6 +1,6 @@
 """Webhooks, for administrators: made, tested, removed; the log of deliveries, which can be sent again.
 
-Law: a secret appears in one answer only, that of the POST which made the webhook.
+Law: a secret appears in one answer only, that of the POST which made it.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class WebhookOut(BaseModel):
 
 class MadeWebhook(WebhookOut):
     secret: str = Field(description="Signs every message (Standard Webhooks); shown this once")
+
+
+class RotatedWebhook(MadeWebhook):
+    earlier_secret_until: str = Field(description="Messages are signed by the earlier secret too until then")
 
 
 class Webhooks(BaseModel):
@@ -122,6 +126,17 @@ def create_webhook(body: NewWebhook) -> Response:
     )
     answer = MadeWebhook(**_webhook_out(made).model_dump(), secret=made.secret)
     return ok(answer, message="Keep the secret now: it is not shown again.", status=201)
+
+
+@bp.post(
+    "/<int:webhook_id>/secret", summary="Replace a webhook's secret", responses=answers(RotatedWebhook, also=(404,))
+)
+def rotate_secret(path: WebhookPath) -> Response:
+    """Every message is signed by both secrets for 24 hours; a secret that was replaced before signs no longer."""
+    env = environment()
+    made, until = endpoints.rotate(env.database, env.clock, path.webhook_id, actor=current_user().actor)
+    answer = RotatedWebhook(**_webhook_out(made).model_dump(), secret=made.secret, earlier_secret_until=until)
+    return ok(answer, message="Keep the secret now: it is not shown again.")
 
 
 @bp.delete("/<int:webhook_id>", summary="Remove a webhook", responses=answers(Removed, also=(404,)))

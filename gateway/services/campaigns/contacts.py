@@ -61,7 +61,7 @@ def record(database: Database, campaign_id: int, contacts: Sequence[Contact], *,
         details: list[Detail] = []
         rows: list[tuple[int, int, str]] = []
         for row, each in enumerate(contacts):
-            why = _refusal(each, ids, arms, campaign.starts_on)
+            why = refusal(each, ids, arms, campaign.starts_on)
             if why is None:
                 rows.append((campaign_id, ids[each.customer], each.contacted_at))
             else:
@@ -75,7 +75,8 @@ def record(database: Database, campaign_id: int, contacts: Sequence[Contact], *,
     return Recorded(new, len(rows) - new, in_control)
 
 
-def _refusal(each: Contact, ids: Mapping[str, int], arms: Mapping[int, int], starts_on: str) -> str | None:
+def refusal(each: Contact, ids: Mapping[str, int], arms: Mapping[int, int], starts_on: str) -> str | None:
+    """Return why a contact can't be stored; None if it can."""
     if each.customer not in ids:
         return UNKNOWN
     if ids[each.customer] not in arms:

@@ -30,13 +30,11 @@ def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
     with work.database.read() as connection:
         planned = plan(connection, work.settings, params, work.clock().date().isoformat())
     work.step(0.3, f"Drawing {len(planned.members):,} customers")
-    made = draw(work.database, planned, params, seed=new_seed(), now=iso(work.clock()), user_id=work.job.user_id)
+    made = draw(work.database, planned, params, seed=new_seed(), now=iso(work.clock()), actor=work.actor)
     return made.model_dump(mode="json")
 
 
-def draw(
-    database: Database, planned: Plan, params: CampaignParams, *, seed: str, now: str, user_id: int | None = None
-) -> Campaign:
+def draw(database: Database, planned: Plan, params: CampaignParams, *, seed: str, now: str, actor: Actor) -> Campaign:
     """Write the list with its arms and let the campaign be seen; raise Conflict if its name is taken."""
     sizes = AdaptiveBatchSize()
     more = True
@@ -50,7 +48,7 @@ def draw(
         if campaigns.is_taken(connection, params.name):
             raise Conflict(TAKEN)
         values = _values(planned, params) | {"seed": seed, "contact": len(rows) - control, "control": control}
-        campaign_id = campaigns.begin(connection, {**values, "user_id": user_id, "created_at": now})
+        campaign_id = campaigns.begin(connection, {**values, "user_id": actor.user_id, "created_at": now})
     at = 0
     while at < len(rows):
         with sizes.timed(database.write()) as connection:
@@ -61,7 +59,7 @@ def draw(
         if not campaigns.finish(connection, campaign_id):
             raise Conflict(TAKEN)
         subject = f"campaign:{campaign_id} seed {seed}, share without contact {planned.size.control_share:g}"
-        audit.record(connection, "campaign.drawn", at=now, actor=Actor(user_id=user_id), subject=subject)
+        audit.record(connection, "campaign.drawn", at=now, actor=actor, subject=subject)
         made = campaigns.get(connection, campaign_id)
     assert made is not None
     return made

@@ -17,6 +17,7 @@ from database.engine.session import Connection
 from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.jobs.params import CampaignParams
+from gateway.services.segments import segments
 from gateway.settings import Settings
 from shared.campaigns.catalogue import Action, Catalogue, load_catalogue
 from shared.campaigns.power import Size, size
@@ -94,6 +95,27 @@ def plan(connection: Connection, settings: Settings, params: CampaignParams, tod
         catalogue=asked.catalogue,
         starts_on=today,
     )
+
+
+def of_segment(
+    connection: Connection, params: CampaignParams, segment_id: int | None, user_id: int | None
+) -> CampaignParams:
+    """Return what is asked for with the filters of a segment that a person sees, of any if no person asks.
+
+    A segment that is changed later changes no campaign. A filter that is given too would widen the segment's, and is
+    refused.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such segment, or a filter is given twice.
+    """
+    if segment_id is None:
+        return params
+    own = segments.filters_of(connection, user_id, segment_id)
+    if twice := {name for name, _ in own} & {name for name, _ in params.filters}:
+        raise invalid("filters", f"the segment has the filter {min(twice)!r} already")
+    return replace(params, filters=(*own, *params.filters))
 
 
 def checked(connection: Connection, settings: Settings, params: CampaignParams) -> Asked:

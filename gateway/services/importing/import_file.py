@@ -194,7 +194,7 @@ def _accept(
             if customer_base.get(connection) is not None:
                 raise Conflict("Another import has just created the customers: check them, then import again.")
             customer_base.adopt(connection, staging.schema, is_demo=False, clock=work.clock)
-            vouching.record_schema(connection, staging.schema.vouched, at=now, actor=vouching.actor_of(work.job))
+            vouching.record_schema(connection, staging.schema.vouched, at=now, actor=work.actor)
         plan = _plan(connection, checked, params, result, now)
         imports.begin(
             connection, job_id=work.job.id, plan=asdict(plan), rejected=checked.rejected,

@@ -81,6 +81,13 @@ class OutcomesParams(FileParams):
 
 
 @dataclass(frozen=True)
+class SuppressParams(FileParams):
+    """A file of customers who must not be contacted, and why."""
+
+    reason: Literal["objected", "no consent"]
+
+
+@dataclass(frozen=True)
 class ImportParams(FileParams):
     """Parameters of an import of customers.
 

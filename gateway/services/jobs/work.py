@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pydantic import TypeAdapter
 
-from database.accounts.audit import COMMAND_LINE, Actor
+from database.accounts.audit import COMMAND_LINE, WORKER, Actor
 from database.engine import files
 from database.engine.interruption import CANCELLED
 from database.engine.session import Database
@@ -53,7 +53,13 @@ _POLL_S = (0.02, 0.05, 0.1, 0.2)
 
 @dataclass(frozen=True)
 class Work:
-    """A claimed job, the environment it runs in, and how it reports."""
+    """A claimed job, the environment it runs in, and how it reports.
+
+    Attributes
+    ----------
+    without_request
+        Who acts where no request asked for the job: the worker by its schedule, or a command.
+    """
 
     environment: Environment
     job: Job
@@ -62,6 +68,15 @@ class Work:
     stops: threading.Event = field(default_factory=threading.Event)
     _reported_at: list[float] = field(default_factory=lambda: [0.0])
     at_end: list[Callable[[], None]] = field(default_factory=list)
+    without_request: Actor = WORKER
+
+    @property
+    def actor(self) -> Actor:
+        """Whoever asked for the job, for the audit log."""
+        job = self.job
+        if job.user_id is None and job.request_id is None:
+            return self.without_request
+        return Actor(user_id=job.user_id, request_id=job.request_id, key_id=job.key_id)
 
     @property
     def database(self) -> Database:

@@ -165,7 +165,7 @@ def train(
     allowed, reason = promotions.decide(report, promote=promote)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))
-        vouching.record_training(connection, version, schema.vouched, at=iso(work.clock()), job=work.job)
+        vouching.record_training(connection, version, schema.vouched, at=iso(work.clock()), actor=work.actor)
         models.decide(connection, model_id, reason)
         if allowed:
             moment = live_from or iso(work.clock())

@@ -50,7 +50,7 @@ class LevelAlarm(BaseModel):
 class Alert(BaseModel):
     """An alert."""
 
-    kind: Literal["level_alarm", "observed_expected", "auc", "alert_auc", "drift"]
+    kind: Literal["level_alarm", "observed_expected", "auc", "alert_auc", "drift", "error_rate", "latency"]
     message: str
     value: float | None
     limit: float | None

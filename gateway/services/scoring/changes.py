@@ -1,6 +1,8 @@
 """Reads the displayed scores as a list of changes since a cursor, page by page.
 
-Law: a cursor never expires silently: where its state is no longer known, the answer begins anew and says so.
+Law: a reader who applies the pages in order has the present list once `has_more` is false, whatever was published or
+who was held out meanwhile; a cursor never expires silently: where a state is no longer known, the answer begins anew
+and says so.
 """
 
 from __future__ import annotations
@@ -8,15 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from database.accounts import audit
 from database.accounts.audit import Actor
 from database.engine.bulk_insert import AnyRow
 from database.engine.session import Connection, Database
-from database.scoring import changes
+from database.scoring import changes, contact_changes
 from database.scoring.changes import Moment
 from shared.clock import Clock, iso
 from shared.errors import invalid
@@ -24,16 +26,46 @@ from shared.parsing_limits import MAX_INT64
 
 #: Customers whose scores one page compares, so that a page without a change takes no longer than others.
 COMPARED = 20_000
+#: States that a cursor can hold; where one pass saw more, which takes as many runs while it went on, it begins anew.
+MOST_SEEN = 6
 MALFORMED = "expected the `cursor` of an earlier answer, or of a churn.alert event"
+#: The two lists that can be read: of customers who may be contacted, and of everybody.
+Contact = Literal["allowed", "any"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Customers up to a key (None: all others) whose scores the reader has as they were at a moment (None: not yet)."""
+
+    moment: Moment | None
+    up_to: int | None
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a reader is: the state it has seen whole, and on the way to another, that one and the last customer."""
+    """Where a reader is.
 
-    since: Moment | None
-    then: Moment | None = None
+    Attributes
+    ----------
+    contact
+        The list that is read; None for either: the cursor of an event.
+    seen
+        The states that the reader has of customers, by their keys.
+    after_id
+        The last customer of this pass.
+    """
+
+    contact: Contact | None
+    seen: tuple[Seen, ...] = (Seen(None, None),)
     after_id: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        return self.after_id == 0 and all(each.moment is None for each in self.seen)
+
+    def stretch(self) -> Seen:
+        """Return what the reader has of the next customers."""
+        return next(each for each in self.seen if each.up_to is None or each.up_to > self.after_id)
 
 
 @dataclass(frozen=True)
@@ -52,67 +84,122 @@ class Page:
     begins_anew: bool
 
 
-def page_of(connection: Connection, since: str | None, *, limit: int) -> Page:
+def page_of(connection: Connection, since: str | None, *, contact: Contact = "allowed", limit: int) -> Page:
     """Return one page of changes since a cursor; from nothing if there is none. Raises InvalidInput."""
-    cursor = _read(since) if since is not None else Cursor(None)
-    shown = changes.present(connection)
-    if shown is None:
+    cursor = _read(since) if since is not None else Cursor(contact)
+    now = changes.present(connection)
+    if now is None:
         return Page([], None, has_more=False, begins_anew=True)
-    is_lost = cursor.since is not None and not changes.is_known(connection, cursor.since)
-    if is_lost:
-        cursor = Cursor(None)
-    begins_anew = cursor.since is None and cursor.after_id == 0
-    then = cursor.then or shown
+    if not _goes_on(connection, cursor, contact, now):
+        cursor = Cursor(contact)
     last = changes.last_customer(connection)
-    up_to = min(cursor.after_id + COMPARED, last)
-    rows = changes.between(
-        connection, cursor.since, shown.run_id, after_id=cursor.after_id, up_to_id=up_to, limit=limit
+    after_id, then = cursor.after_id, cursor.stretch()
+    while then.moment == now and then.up_to is not None:
+        after_id = then.up_to
+        then = Cursor(contact, cursor.seen, after_id).stretch()
+    rows: Sequence[AnyRow] = []
+    if then.moment == now:
+        reached = last
+    else:
+        up_to = min(after_id + COMPARED, last, last if then.up_to is None else then.up_to)
+        only = contact == "allowed"
+        rows = changes.between(
+            connection, then.moment, now, only_allowed=only, after_id=after_id, up_to_id=up_to, limit=limit
+        )
+        reached = rows[-1].id if len(rows) == limit else up_to
+    is_through = reached >= last
+    seen = _after_reading(cursor.seen, after_id, None if is_through else reached, now)
+    following = Cursor(contact, seen, 0 if is_through else reached)
+    has_more = not is_through or any(each.moment != now for each in seen)
+    return Page(rows, _text(following), has_more, cursor.is_new)
+
+
+def _goes_on(connection: Connection, cursor: Cursor, contact: Contact, now: Moment) -> bool:
+    """Return whether a cursor is of this list, and all its states are known."""
+    moments = {each.moment for each in cursor.seen if each.moment is not None}
+    return (
+        cursor.contact in (None, contact)
+        and len(cursor.seen) <= MOST_SEEN
+        and all(changes.is_known(connection, each, now) for each in moments)
     )
-    reached = rows[-1].id if len(rows) == limit else up_to
-    has_more = reached < last
-    following = replace(cursor, then=then, after_id=reached) if has_more else Cursor(then)
-    return Page(rows, _text(following), has_more, begins_anew)
 
 
-def read(database: Database, clock: Clock, since: str | None, *, limit: int, actor: Actor) -> Page:
+def _after_reading(seen: Sequence[Seen], after_id: int, reached: int | None, now: Moment) -> tuple[Seen, ...]:
+    """Return what a reader has of whom after reading from one customer to another (None: to the end)."""
+    lows = [0, *(each.up_to or 0 for each in seen)]
+    of_this_pass = [
+        each if each.up_to is not None and each.up_to <= after_id else Seen(each.moment, after_id)
+        for low, each in zip(lows, seen, strict=False)
+        if low < after_id
+    ]
+    of_the_last = [each for each in seen if reached is not None and (each.up_to is None or each.up_to > reached)]
+    return (*_joined([*of_this_pass, Seen(now, reached)]), *of_the_last)
+
+
+def _joined(seen: Sequence[Seen]) -> Iterator[Seen]:
+    """Join neighbours whose moments the log tells apart: the next pass reads what it has since the earlier of them."""
+    before = seen[0]
+    for each in seen[1:]:
+        if before.moment is None or each.moment is None or not each.moment.is_logged_since(before.moment):
+            yield before
+            before = each
+        else:
+            before = Seen(before.moment, each.up_to)
+    yield before
+
+
+def read(database: Database, clock: Clock, since: str | None, *, contact: Contact, limit: int, actor: Actor) -> Page:
     """Return one page of changes; reading everything from the beginning is audited, as an export is."""
     with database.read() as connection:
-        page = page_of(connection, since, limit=limit)
+        page = page_of(connection, since, contact=contact, limit=limit)
     if page.begins_anew and page.rows:
+        subject = f"from the beginning, contact {contact}"
         with database.write() as connection:
-            audit.record(connection, "export.changes", at=iso(clock()), actor=actor, subject="from the beginning")
+            audit.record(connection, "export.changes", at=iso(clock()), actor=actor, subject=subject)
     return page
 
 
 def cursor_at(connection: Connection) -> str | None:
-    """Return the cursor of the present state; None before the first published run."""
+    """Return the cursor of the present state, for either list; None before the first published run."""
     shown = changes.present(connection)
-    return None if shown is None else _text(Cursor(shown))
+    return None if shown is None else _text(Cursor(None, (Seen(shown, None),)))
 
 
 def _text(cursor: Cursor) -> str:
-    moments = [None if each is None else astuple(each) for each in (cursor.since, cursor.then)]
-    return base64.urlsafe_b64encode(json.dumps([*moments, cursor.after_id]).encode()).decode().rstrip("=")
+    seen = [[None if each.moment is None else _values(each.moment), each.up_to] for each in cursor.seen]
+    text = json.dumps([cursor.contact, seen, cursor.after_id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _values(moment: Moment) -> list[Any]:
+    return [moment.run_id, moment.started_at, moment.position, moment.contact.position, moment.contact.known_to]
 
 
 def _read(text: str) -> Cursor:
     try:
-        since, then, after_id = json.loads(
+        contact, seen, after_id = json.loads(
             base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         )
-        cursor = Cursor(_moment(since), _moment(then), _number(after_id))
-    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
+        if contact not in (None, "allowed", "any"):
+            raise ValueError(MALFORMED)
+        found = tuple(Seen(_moment(moment), None if up_to is None else _number(up_to)) for moment, up_to in seen)
+        lows = [each.up_to for each in found]
+        # Stretches follow one another, and only the last has no end.
+        if lows[-1] is not None or lows[:-1] != sorted({low for low in lows[:-1] if low is not None}):
+            raise ValueError(MALFORMED)
+        return Cursor(contact, found, _number(after_id))
+    except (binascii.Error, UnicodeError, ValueError, TypeError, IndexError, RecursionError):
         raise invalid("since", MALFORMED) from None
-    return cursor
 
 
 def _moment(given: Any) -> Moment | None:
     if given is None:
         return None
-    run_id, started_at, position = given
-    if not isinstance(started_at, str):
+    run_id, started_at, position, contacts, known_to = given
+    if not isinstance(started_at, str) or not isinstance(known_to, str):
         raise ValueError(MALFORMED)
-    return Moment(_number(run_id), started_at, _number(position))
+    contact = contact_changes.Moment(_number(contacts), known_to)
+    return Moment(_number(run_id), started_at, _number(position), contact)
 
 
 def _number(given: Any) -> int:

@@ -91,6 +91,21 @@ def delete(database: Database, who: Person, segment_id: int, *, clock: Clock) ->
         return present
 
 
+def filters_of(connection: Connection, user_id: int | None, segment_id: int) -> list[tuple[str, str]]:
+    """Return the filters of a segment that a person sees, as (name, value), or of any if no person asks.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such segment.
+    """
+    found = segments.one(connection, user_id, segment_id)
+    if found is None:
+        raise invalid("segment", f"there is no segment {segment_id}, or it is not shared")
+    pairs = parse_qsl(found.query, keep_blank_values=True)
+    return [(name, value) for name, value in pairs if name not in KEPT]
+
+
 def is_readable(schema: Schema | None, query: str, unsure_below: float) -> bool:
     """Return whether a query can still be read: the schema may have changed since it was saved."""
     if schema is None:

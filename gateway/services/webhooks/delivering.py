@@ -45,7 +45,7 @@ def deliver_one(database: Database, clock: Clock, client: WebhookClient) -> bool
 
 
 def _headers(claimed: Claimed, moment: datetime) -> dict[str, str]:
-    signed = signing.headers(claimed.secret, claimed.message_id, int(moment.timestamp()), claimed.body.encode())
+    signed = signing.headers(claimed.secrets, claimed.message_id, int(moment.timestamp()), claimed.body.encode())
     return {"Content-Type": "application/json", "User-Agent": f"RetainStream/{__version__}", **signed}
 
 

@@ -1,11 +1,12 @@
 """Makes, tests and removes webhooks, and sends a delivery again.
 
-Law: a secret is answered once, when its webhook is made; every change is audited, without address or secret.
+Law: a secret is answered once, when it is made; every change is audited, without address or secret.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from database.accounts import audit
 from database.accounts.audit import Actor
@@ -19,6 +20,8 @@ from shared.clock import Clock, iso
 from shared.errors import Conflict, NotFound
 
 MOST = 20
+#: As long as a delivery is tried: whatever was signed by the earlier secret alone has ended by then.
+BOTH_SIGN = timedelta(hours=24)
 
 
 def create(
@@ -42,6 +45,19 @@ def create(
         made = endpoints.add(connection, url=url, events=wanted, secret=signing.new_secret(), now=now)
         audit.record(connection, "webhook.made", at=now, actor=actor, subject=f"webhook:{made.id}")
     return made
+
+
+def rotate(database: Database, clock: Clock, webhook_id: int, *, actor: Actor) -> tuple[Webhook, str]:
+    """Give a webhook another secret; return it, and until when the earlier secret signs beside it. Raises NotFound."""
+    moment = clock()
+    until = iso(moment + BOTH_SIGN)
+    with database.write() as connection:
+        if not endpoints.replace_secret(connection, webhook_id, signing.new_secret(), until=until):
+            raise _no_webhook(webhook_id)
+        audit.record(connection, "webhook.rotated", at=iso(moment), actor=actor, subject=f"webhook:{webhook_id}")
+        made = endpoints.get(connection, webhook_id)
+    assert made is not None
+    return made, until
 
 
 def remove(database: Database, clock: Clock, webhook_id: int, *, actor: Actor) -> None:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -19,20 +20,26 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def headers(secret: str, message_id: str, at_s: int, body: bytes) -> dict[str, str]:
+def headers(secrets_of: Sequence[str], message_id: str, at_s: int, body: bytes) -> dict[str, str]:
     """Return the headers that name and sign a message.
 
     Parameters
     ----------
+    secrets_of
+        The receiver's secrets: each signs, so that a receiver who knows any of them can verify the message.
     at_s
         Time of this attempt, in seconds since 1970.
 
     Examples
     --------
-    >>> headers("whsec_" + "MDEyMzQ1Njc4OWFiY2RlZg==", "msg_1", 1700000000, b"{}")["webhook-timestamp"]
+    >>> headers(["whsec_" + "MDEyMzQ1Njc4OWFiY2RlZg=="], "msg_1", 1700000000, b"{}")["webhook-timestamp"]
     '1700000000'
     """
-    key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = f"{message_id}.{at_s}.".encode() + body
-    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return {"webhook-id": message_id, "webhook-timestamp": str(at_s), "webhook-signature": f"v1,{signature}"}
+    signatures = " ".join(f"v1,{_signature(each, signed)}" for each in secrets_of)
+    return {"webhook-id": message_id, "webhook-timestamp": str(at_s), "webhook-signature": signatures}
+
+
+def _signature(secret: str, signed: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

@@ -43,9 +43,15 @@ def test_a_campaign_goes_by_command_from_its_plan_to_its_effect(base: Base, run:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("campaign,customer,contacted_at\nJune,u0001,yesterday\n", "no date"),
-        ("campaign,customer,contacted_at\nJuly,u0001,2026-07-01\n", "no campaign 'July'"),
-        ("campaign,contacted_at\nJune,2026-07-01\n", "no column customer"),
+        ("campaign,customer,contacted_at\nJune,u0001,yesterday\n", "line 2, contacted_at: 'yesterday' is not a date"),
+        (
+            "campaign,customer,contacted_at\nJuly,u0001,2026-06-30\n",
+            "line 2, campaign: there is no campaign of this name",
+        ),
+        ("campaign;customer;contacted_at\nJune;nobody;2026-06-30\n", "line 2, customer: there is no customer"),
+        ("campaign,customer,contacted_at\n\nJune,u0001,2025-07-01\n", "line 3, contacted_at: the contact lies before"),
+        ("campaign,customer,contacted_at\nJune,u0001\n", "line 2"),
+        ("campaign,contacted_at\nJune,2026-07-01\n", "no column 'customer'"),
     ],
 )
 def test_a_file_of_contacts_that_can_not_be_used_is_refused(

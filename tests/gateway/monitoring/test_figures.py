@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from database.monitoring.outcome_bins import Bin
 from gateway.services.monitoring.figures import Figures, figures
 from gateway.services.monitoring.measuring import to_bins
-from tests.evaluate.coverage import NAMES, counted
+from tests.evaluate.monitoring.coverage import NAMES, counted
 
 TAU = 0.3
 

@@ -140,6 +140,8 @@ def test_a_campaign_is_told_once_with_its_effect_and_never_a_saving(make_world: 
         assert f"{100 * effect['effect']:+.1f} points (95 %: {100 * low:+.1f} to {100 * high:+.1f})" in line
         assert "leaves out 0" in line
         assert "sav" not in sent["text"].lower()
+        with world.database.write() as connection:
+            connection.execute(update(tables.jobs).values(result_json=None))  # results are kept for some days
         world.do("digest", kinds.DIGEST.run)
         assert of(json.loads(receiver.came[1][1])["text"], "Campaigns") == ["- None since the last digest."]
 
@@ -187,8 +189,8 @@ def test_the_schedule_sends_it_by_mail_and_records_that(make_world: MakeWorld) -
     assert of(text, "Newly at risk")[0] == "- 8 above 0.7 on 2026-06-30 who were not on 2026-06-20."
     a = tables.audit_log
     with world.database.read() as connection:
-        rows = connection.execute(select(a.c.subject).where(a.c.action == "digest.sent")).scalars().all()
-    assert rows == ["mail job:1"]
+        rows = connection.execute(select(a.c.actor, a.c.subject).where(a.c.action == "digest.sent")).all()
+    assert [tuple(row) for row in rows] == [("worker", "mail job:1")]
 
 
 def test_a_failure_ends_the_job_with_the_reason_and_no_secret(

@@ -1,26 +1,30 @@
-"""The changes since a cursor add up to the displayed scores, whatever was published, sampled or hidden meanwhile."""
+"""The changes since a cursor add up to the displayed scores of whom may be contacted, whatever happened meanwhile."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from database.customers import contacting
+from database.campaigns import campaigns
+from database.customers import contacting, maturity
+from database.customers.contacting import Holdout
 from database.engine.session import Database
 from database.scoring import changes as queries
 from database.scoring import ranks, runs
 from database.tables import tables
 from gateway.services.scoring import changes
+from shared.clock import days_later
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.world import World
 
 PEOPLE = 7
-Scores = dict[str, tuple[float, str]]
+Scores = dict[str, tuple[float, str, str]]
 
 
 @dataclass
@@ -28,6 +32,7 @@ class Reader:
     """Keeps what it was told, in order."""
 
     database: Database
+    contact: changes.Contact = "allowed"
     known: Scores = field(default_factory=dict)
     cursor: str | None = None
     begun_anew: int = 0
@@ -35,14 +40,14 @@ class Reader:
     def read(self, limit: int = 3) -> bool:
         """One page; whether there are more."""
         with self.database.read() as connection:
-            page = changes.page_of(connection, self.cursor, limit=limit)
+            page = changes.page_of(connection, self.cursor, contact=self.contact, limit=limit)
         if page.begins_anew:
             self.known, self.begun_anew = {}, self.begun_anew + 1
         for row in page.rows:
             if row.churn_probability is None:
                 self.known.pop(row.user_id, None)
             else:
-                self.known[row.user_id] = (row.churn_probability, row.model_version)
+                self.known[row.user_id] = (row.churn_probability, row.model_version, row.contact)
         self.cursor = page.cursor
         return page.has_more
 
@@ -88,26 +93,67 @@ class Base:
             if shown is not None:
                 ranks.drop(connection, shown.run_id, select(c.c.id).where(c.c.id.in_(ids)))
 
-    def displayed(self) -> Scores:
+    def suppress(self, ids: list[int]) -> None:
+        with self.database.write() as connection:
+            contacting.suppress(connection, ids, "objected", "2026-06-30")
+
+    def allow(self, key: int) -> None:
+        with self.database.write() as connection:
+            contacting.allow(connection, key)
+
+    def hold_out(self, share: float) -> None:
+        with self.database.write() as connection:
+            contacting.set_holdout(connection, Holdout("seed", share, "2026-06-30"))
+
+    def draw(self, control: list[int], days: int) -> None:
+        day = days_later("2026-06-30", days)
+        with self.database.write() as connection:
+            made = campaigns.begin(connection, {**CAMPAIGN, "name": uuid4().hex, "matures_on": day})
+            campaigns.append(connection, [(made, key, 1, 0.5) for key in control])
+            campaigns.finish(connection, made)
+
+    def know(self, days: int) -> None:
+        with self.database.write() as connection:
+            connection.execute(delete(tables.known_ends))  # a later import can take back what an earlier one knew
+            maturity.tell(connection, days_later("2026-06-30", days), "told", "2026-06-30T12:00:00.000Z")
+
+    def displayed(self, contact: changes.Contact = "allowed") -> Scores:
         with self.database.read() as connection:
-            shown = runs.published(connection)
-            if shown is None:
+            now = queries.present(connection)
+            if now is None:
                 return {}
-            rows = queries.between(connection, None, shown.run_id, after_id=0, up_to_id=10**6, limit=10**6)
+            rows = queries.between(
+                connection, None, now, only_allowed=False, after_id=0, up_to_id=10**6, limit=10**6
+            )  # fmt: skip
             ranked = connection.execute(
-                select(tables.present_ranks.c.customer_id).where(tables.present_ranks.c.run_id == shown.run_id)
+                select(tables.present_ranks.c.customer_id).where(tables.present_ranks.c.run_id == now.run_id)
             ).scalars()
             assert sorted(row.id for row in rows) == sorted(ranked), "what is displayed is what is ranked"
-        return {row.user_id: (row.churn_probability, row.model_version) for row in rows}
+        return {
+            row.user_id: (row.churn_probability, row.model_version, row.contact)
+            for row in rows
+            if contact == "any" or row.contact == "allowed"
+        }
 
 
+CAMPAIGN = {
+    "filters": [], "left_out": {}, "seed": "seed", "control_share": 0.5, "starts_on": "2026-06-30", "clv": 1.0,
+    "expected_rate": 0.1, "assumed_reduction": 0.1, "offer": 1.0, "contact_cost": 1.0, "contact": 0, "control": 1,
+    "created_at": "2026-06-30T12:00:00.000Z",
+}  # fmt: skip
 PROBABILITIES = st.sampled_from([0.1, 0.5, 0.9])
 SOME = st.dictionaries(st.integers(1, PEOPLE), PROBABILITIES, max_size=PEOPLE)
 MODEL = st.integers(0, 1)
+SOME_OF_THEM = st.lists(st.integers(1, PEOPLE), unique=True)
 STEP = st.one_of(
     st.tuples(st.just("publish"), SOME.filter(bool), MODEL),
     st.tuples(st.just("sample"), SOME, MODEL),
-    st.tuples(st.just("hide"), st.lists(st.integers(1, PEOPLE), unique=True)),
+    st.tuples(st.just("hide"), SOME_OF_THEM),
+    st.tuples(st.just("suppress"), SOME_OF_THEM),
+    st.tuples(st.just("allow"), st.integers(1, PEOPLE)),
+    st.tuples(st.just("hold_out"), st.sampled_from([0.0, 0.2, 0.5])),
+    st.tuples(st.just("draw"), SOME_OF_THEM, st.integers(0, 3)),
+    st.tuples(st.just("know"), st.integers(0, 3)),
     st.tuples(st.just("one page"), st.integers(1, 3)),
     st.tuples(st.just("all pages")),
 )
@@ -118,27 +164,63 @@ def base(world: World) -> Base:
     return Base(world.database)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=14))
-def test_changes_add_up_to_the_full_list(
+def test_changes_add_up_to_the_present_list_of_whom_may_be_contacted_and_to_that_of_everybody(
     base: Base, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[Any, ...]]
 ) -> None:
     """One base for all examples: each begins with what the one before it left."""
     monkeypatch.setattr(changes, "COMPARED", 4)
-    reader = Reader(base.database)
+    readers = [Reader(base.database), Reader(base.database, "any")]
     for what, *how in steps:
         if what == "one page":
-            reader.read(*how)
+            for reader in readers:
+                reader.read(*how)
         elif what == "all pages":
-            assert reader.read_all() == base.displayed()
+            assert [reader.read_all() for reader in readers] == [base.displayed(), base.displayed("any")]
         else:
             getattr(base, what)(*how)
-    # One that was on its way when the last step came has one more way to go.
-    reader.read_all()
+    assert [reader.read_all() for reader in readers] == [base.displayed(), base.displayed("any")]
+    before = [reader.cursor for reader in readers]
+    assert [reader.read_all() for reader in readers] == [base.displayed(), base.displayed("any")]
+    assert [reader.cursor for reader in readers] == before, "nothing happened: the cursor stays"
+
+
+def test_a_score_that_was_read_on_the_way_and_is_as_before_again_is_told_again(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "COMPARED", 4)
+    low, high = ({key: 0.1 + key / 100 for key in base.ids}, dict.fromkeys(base.ids, 0.9))
+    base.publish(low, 0)
+    reader = Reader(base.database)
+    reader.read()
+    base.publish(high, 0)
+    reader.read()
+    base.publish(low, 0)
     assert reader.read_all() == base.displayed()
-    before = reader.cursor
+    assert reader.begun_anew == 1
+
+
+def test_a_pass_that_saw_more_runs_than_a_cursor_can_hold_begins_anew(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MOST_SEEN", 2)
+    reader = Reader(base.database)
+    for at in range(3):
+        base.publish(dict.fromkeys(base.ids, 0.1 + at / 10), 0)
+        reader.read(1)
     assert reader.read_all() == base.displayed()
-    assert reader.cursor == before, "nothing happened: the cursor stays"
+    assert reader.begun_anew == 2
+
+
+def test_a_cursor_of_one_list_begins_the_other_anew(base: Base) -> None:
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    base.suppress(base.ids[:2])
+    reader = Reader(base.database, "any")
+    assert len(reader.read_all()) == PEOPLE
+    reader.contact = "allowed"
+    assert len(reader.read_all()) == PEOPLE - 2
+    assert reader.begun_anew == 2
 
 
 def test_a_run_that_says_the_same_changes_nothing_and_another_model_everybody(base: Base) -> None:
@@ -175,7 +257,7 @@ def test_a_cursor_whose_scores_are_gone_begins_anew(base: Base) -> None:
     base.publish({base.ids[0]: 0.7}, 0)
     with base.database.write() as connection:
         connection.execute(delete(tables.ledger).where(tables.ledger.c.run_id == first))
-    assert reader.read_all() == {"u0000": (0.7, "1.0.0")}
+    assert reader.read_all() == {"u0000": (0.7, "1.0.0", "allowed")}
     assert reader.begun_anew == 2
 
 
@@ -220,15 +302,23 @@ def test_reading_everything_is_recorded(world: World) -> None:
     with world.database.read() as connection:
         a = tables.audit_log
         told = connection.execute(select(a.c.action, a.c.subject).where(a.c.action.startswith("export"))).all()
-    assert [tuple(row) for row in told] == [("export.changes", "from the beginning")]
+    assert [tuple(row) for row in told] == [("export.changes", "from the beginning, contact allowed")]
 
 
-def test_each_change_tells_whether_the_customer_may_be_contacted(world: World) -> None:
+def test_whoever_may_not_be_contacted_any_more_is_taken_off_the_list_and_comes_back_when_that_ends(
+    world: World,
+) -> None:
     base = Base(world.database)
     base.publish(dict.fromkeys(base.ids, 0.5), 0)
-    with world.database.write() as connection:
-        contacting.suppress(connection, [base.ids[1]], "objected", "2026-06-30")
-    page = world.ask("GET", "/api/predictions/changes").get_json()["data"]
-    told = {each["customer_id"]: each["contact"] for each in page["changes"]}
-    assert told.pop("u0001") == "do not contact"
-    assert set(told.values()) == {"allowed"}
+    base.suppress([base.ids[1]])
+    path = "/api/predictions/changes"
+    everybody = world.ask("GET", f"{path}?contact=any").get_json()["data"]["changes"]
+    assert {each["customer_id"]: each["contact"] for each in everybody}["u0001"] == "do not contact"
+    page = world.ask("GET", path).get_json()["data"]
+    assert [each["customer_id"] for each in page["changes"]] == ["u0000", *(f"u000{k}" for k in range(2, PEOPLE))]
+    told = []
+    for change in (lambda: base.suppress([base.ids[0]]), lambda: base.allow(base.ids[0])):
+        change()
+        page = world.ask("GET", f"{path}?since={page['cursor']}").get_json()["data"]
+        told += [(each["customer_id"], each["churn_probability"], each["contact"]) for each in page["changes"]]
+    assert told == [("u0000", None, "do not contact"), ("u0000", 0.5, "allowed")]

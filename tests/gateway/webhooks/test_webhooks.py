@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from database.engine.session import Database
 from database.tables import tables
 from database.webhooks import deliveries, events
+from gateway.cli.webhooks import commands
 from gateway.clients.webhooks import WebhookClient
 from gateway.services.webhooks import delivering
 from shared.clock import iso, utc_now
@@ -102,6 +103,53 @@ def test_a_secret_is_answered_once_and_stands_in_no_list_and_no_log(
     shown = capsys.readouterr()
     assert hook["secret"] not in shown.out + shown.err
     assert here.database.path.stat().st_mode & 0o077 == 0, "the secret stands in a file that its owner alone reads"
+
+
+def rotated(world: World, hook_id: int) -> dict[str, Any]:
+    answer = world.ask("POST", f"/api/webhooks/{hook_id}/secret", "admin")
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    return dict(answer.get_json()["data"])
+
+
+def test_for_a_day_after_a_secret_was_replaced_both_sign_and_then_the_new_one_alone(
+    here: World, receiver: Receiver
+) -> None:
+    first = made(here, receiver.url)
+    second = rotated(here, first["id"])
+    assert first["secret"] != second["secret"]
+    assert second["earlier_secret_until"] == iso(TODAY + timedelta(hours=24))
+    signed = []
+    for after in (timedelta(0), timedelta(hours=23, minutes=59), timedelta(hours=24)):
+        happens(here.database, now=TODAY + after)
+        assert deliver_all(here, TODAY + after) == 1
+        headers, body = receiver.came[-1]
+        signed.append([is_signed(each["secret"], headers, body) for each in (first, second)])
+    assert signed == [[True, True], [True, True], [False, True]]
+    third = rotated(here, first["id"])
+    happens(here.database)
+    deliver_all(here)
+    headers, body = receiver.came[-1]
+    assert [is_signed(each["secret"], headers, body) for each in (first, second, third)] == [False, True, True]
+    assert here.ask("POST", "/api/webhooks/99/secret", "admin").status_code == 404
+    assert here.ask("POST", f"/api/webhooks/{first['id']}/secret", "analyst").status_code == 403
+
+
+def test_a_secret_is_replaced_by_command(
+    here: World, receiver: Receiver, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "prepare", lambda: here.environment)
+    hook = made(here, receiver.url)
+    _, listed_ones, _ = run(here, "webhook", "list")
+    assert receiver.url in listed_ones
+    status, printed, told = run(here, "webhook", "rotate", str(hook["id"]))
+    assert status is None, told
+    happens(here.database)
+    deliver_all(here)
+    assert is_signed(printed.strip(), *receiver.came[-1])
+    with here.database.read() as connection:
+        a = tables.audit_log
+        by = connection.execute(select(a.c.actor).where(a.c.action == "webhook.rotated")).scalars().all()
+    assert by == ["command line"]
 
 
 def test_an_event_of_a_transaction_that_fails_is_never_sent(here: World, receiver: Receiver) -> None:

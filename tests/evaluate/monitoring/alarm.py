@@ -1,4 +1,4 @@
-"""`python -m tests.evaluate.alarm`: false alarms in years in which nothing changes, and months until a shift is told.
+"""`python -m tests.evaluate alarm`: false alarms in years in which nothing changes, and months until a shift is told.
 
 Law: the truth is known, because every year is drawn here, season included. One model scores all of them; the spread of
 its level is estimated from the months before each year, as training does.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,14 +87,14 @@ def year(model: ChurnModel, customers: int, seed: int, by: float) -> tuple[float
     return level.sigma or 0.0, alarmed(watched, level), alarmed(changed, level)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures of the model card."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.evaluate alarm", description=__doc__)
     parser.add_argument("--customers", type=int, default=6_000)
     parser.add_argument("--years", type=int, default=200)
     parser.add_argument("--shift", type=float, default=0.3)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     model = trained()
     found = []
     for seed in range(given.years):
@@ -102,6 +103,7 @@ def main() -> None:
             print(seed + 1, summary(found), flush=True)
     if given.json:
         given.json.write_text(json.dumps(summary(found)) + "\n", encoding="utf-8")
+    return 0
 
 
 def summary(found: list[tuple[float, int | None, int | None]]) -> dict[str, float]:
@@ -118,4 +120,4 @@ def summary(found: list[tuple[float, int | None, int | None]]) -> dict[str, floa
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""`python -m tests.evaluate.coverage`: do the intervals of live figures hold the true figure, and how wide are they?
+"""`python -m tests.evaluate coverage`: do the intervals of live figures hold the true figure, and how wide are they?
 
 Law: the truth is known, because every month is drawn here: the figure that the true probabilities give, at the scores
 of a model that was trained on earlier months. The oracle's width is that of the figure over outcomes drawn anew.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,19 +93,20 @@ def judge(customers: int, seeds: range, draws: int) -> dict[str, dict[str, float
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures of the model card."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.evaluate coverage", description=__doc__)
     parser.add_argument("--customers", type=int, default=6_000)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     found = judge(given.customers, range(given.seeds), given.draws)
     print(json.dumps(found, indent=1))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

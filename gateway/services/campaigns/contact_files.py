@@ -1,0 +1,170 @@
+"""Imports files of contacts that came back, and of customers who must not be contacted.
+
+Law: a file is read as an import of customers reads it, and checked whole before anything is written; each row that
+can't be used is named. Importing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from database.accounts import audit
+from database.campaigns import campaigns
+from database.campaigns.campaigns import Campaign
+from database.customers import contacting, customers
+from database.engine.batch_sizing import AdaptiveBatchSize
+from database.engine.session import Connection
+from gateway.services.campaigns import contacts
+from gateway.services.importing import uploads
+from gateway.services.jobs.params import FileParams, SuppressParams
+from gateway.services.jobs.work import Work
+from shared.clock import iso
+from shared.errors import Detail, InvalidTable
+from shared.schema.features import Feature, Schema, Subscription
+from shared.tables import messages
+from shared.tables.batch_checks import FEATURE, Reject, located
+from shared.tables.open import OpenTable, open_table
+from shared.tables.read import Rows, read_rows
+
+CAMPAIGN, CUSTOMER, AT = "campaign", "customer", "contacted_at"
+NO_COLUMN = "The file has no column {!r}: it needs {}."
+NO_CAMPAIGN = "there is no campaign of this name"
+SHOWN, AT_ONCE = 100, 10_000
+
+
+def _schema(as_of: str | None, features: Mapping[str, Feature]) -> Schema:
+    # Not checked as a customer base's schema would be: the file has no features of customers.
+    return Schema.model_construct(
+        name=None, id=CUSTOMER, email=None, label=None, positive=(), ignore=(), as_of=as_of,
+        subscription=Subscription(), features=dict(features),
+    )  # fmt: skip
+
+
+CONTACTS = _schema(AT, {CAMPAIGN: Feature(kind="category", missing=False)})
+CUSTOMERS = _schema(None, {})
+
+
+@dataclass(frozen=True)
+class _Contact:
+    """A row of a file of contacts, and its record in the file."""
+
+    record: int
+    campaign: Campaign
+    customer_id: int
+    is_control: int
+    day: str
+
+
+def import_contacts(work: Work, params: FileParams) -> Mapping[str, Any]:
+    """Store the contacts of a file with the columns campaign (its name), customer and contacted_at."""
+    with _opened(work, params, CAMPAIGN, CUSTOMER, AT) as table:
+        rows = read_rows(table, CONTACTS, work.clock().date())
+        with work.database.read() as connection:
+            found = _checked(table, rows, *_contacts(connection, rows))
+        told = [_store(work, campaign, own) for campaign, own in _by_campaign(found)]
+        return {"file_name": params.file_name, "rows": len(found), "campaigns": told, "notes": list(rows.notes)}
+
+
+def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
+    """Put the customers of a file, whose ids are in the column customer, on the list of those not to be contacted."""
+    with _opened(work, params, CUSTOMER) as table:
+        rows = read_rows(table, CUSTOMERS, work.clock().date())
+        names = rows.columns["user_id"].to_pylist()
+        with work.database.read() as connection:
+            known = customers.ids_by_user_id(connection, set(names))
+        unknown = [
+            Reject(int(record), CUSTOMER, name, contacts.UNKNOWN)
+            for record, name in zip(rows.records, names, strict=True)
+            if name not in known
+        ]
+        keys, now = sorted(set(_checked(table, rows, known.values(), unknown))), iso(work.clock())
+        new, sizes, at = 0, AdaptiveBatchSize(), 0
+        while at < len(keys):
+            part = keys[at : at + sizes.size]
+            with sizes.timed(work.database.write()) as connection:
+                new += contacting.suppress(connection, part, params.reason, now)
+                at += len(part)
+                if at == len(keys):
+                    subject = f"{new} customers: {params.reason}"
+                    audit.record(connection, "contact.suppressed", at=now, actor=work.actor, subject=subject)
+        return {"file_name": params.file_name, "rows": len(names), "new": new, "notes": list(rows.notes)}
+
+
+@contextmanager
+def _opened(work: Work, params: FileParams, *names: str) -> Iterator[OpenTable]:
+    """Open a file that has these columns; it is removed once the job's end is written."""
+    work.afterwards(partial(uploads.discard, params.path))
+    spool = uploads.folder(work.settings.data_folder)
+    with closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table:
+        if lacking := [name for name in names if name not in {each.strip() for each in table.names}]:
+            details: list[Detail] = [{"field": name, "message": messages.NO_SUCH_COLUMN} for name in lacking]
+            raise InvalidTable(NO_COLUMN.format(lacking[0], ", ".join(names)), details=details)
+        yield table
+
+
+def _checked(table: OpenTable, rows: Rows, found: Iterable[Any], refused: Sequence[Reject]) -> list[Any]:
+    """Return what was found, if no row was refused. Raises InvalidTable that names the rows."""
+    if not refused:
+        return list(found)
+    details = located(table, refused[:SHOWN])
+    wrong = messages.rows_rejected(len(refused), len(rows.records), table.place_name, details[0])
+    raise InvalidTable(wrong + messages.first_listed(len(details), len(refused)), details=details)
+
+
+def _contacts(connection: Connection, rows: Rows) -> tuple[list[_Contact], list[Reject]]:
+    names, users = rows.columns[FEATURE + CAMPAIGN].to_pylist(), rows.columns["user_id"].to_pylist()
+    days = [day.isoformat() for day in rows.columns["as_of"].to_pylist()]
+    numbers = campaigns.id_by_name(connection)
+    drawn = {name: campaigns.get(connection, numbers[name]) for name in set(names) & set(numbers)}
+    ids = customers.ids_by_user_id(connection, set(users))
+    arms = {name: _arms(connection, numbers[name], list(ids.values())) for name in drawn}
+    found: list[_Contact] = []
+    refused: list[Reject] = []
+    for record, name, user, day in zip(rows.records.tolist(), names, users, days, strict=True):
+        campaign = drawn.get(name)
+        if campaign is None:
+            refused.append(Reject(record, CAMPAIGN, name, NO_CAMPAIGN))
+            continue
+        why = contacts.refusal(contacts.Contact(user, day), ids, arms[name], campaign.starts_on)
+        if why is None:
+            key = ids[user]
+            found.append(_Contact(record, campaign, key, arms[name][key], day))
+        elif user in ids and ids[user] in arms[name]:
+            refused.append(Reject(record, AT, day, why))
+        else:
+            refused.append(Reject(record, CUSTOMER, user, why))
+    return found, refused
+
+
+def _arms(connection: Connection, campaign_id: int, keys: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for at in range(0, len(keys), AT_ONCE):
+        found |= campaigns.arms_of(connection, campaign_id, keys[at : at + AT_ONCE])
+    return found
+
+
+def _by_campaign(found: Sequence[_Contact]) -> Iterator[tuple[Campaign, list[_Contact]]]:
+    parts: dict[int, list[_Contact]] = {}
+    for each in found:
+        parts.setdefault(each.campaign.id, []).append(each)
+    yield from ((part[0].campaign, part) for part in parts.values())
+
+
+def _store(work: Work, campaign: Campaign, found: Sequence[_Contact]) -> dict[str, Any]:
+    """Write the contacts of one campaign, which are all checked."""
+    rows = sorted({(campaign.id, each.customer_id, each.day) for each in found})
+    new, sizes, at, now = 0, AdaptiveBatchSize(), 0, iso(work.clock())
+    while at < len(rows):
+        part = rows[at : at + sizes.size]
+        with sizes.timed(work.database.write()) as connection:
+            new += campaigns.record_contacts(connection, part)
+            at += len(part)
+            if at == len(rows):
+                subject = f"campaign:{campaign.id} {new} new contacts"
+                audit.record(connection, "campaign.contacts", at=now, actor=work.actor, subject=subject)
+    known, control = len(found) - new, sum(each.is_control for each in found)
+    return {"campaign_id": campaign.id, "name": campaign.name, "new": new, "known": known, "in_control": control}
