@@ -25,6 +25,7 @@ from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
 from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
 from shared.errors import InvalidInput
+from shared.plural import plural
 from shared.schema.features import Schema, load_schema
 from shared.tables.read import CustomerTable, read_table, row_keys
 
@@ -145,7 +146,10 @@ def _score(options: argparse.Namespace) -> None:
     else:
         with atomic_write(Path(options.out)) as file:
             _write(file, model, table)
-        print(f"Scored {table.features.num_rows:,} rows with model {model.version}: {options.out}", file=sys.stderr)
+        print(
+            f"Scored {plural(table.features.num_rows, 'row')} with model {model.version}: {options.out}",
+            file=sys.stderr,
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from ml_service.settings import Settings, load_settings
 from ml_service.training.pipeline import Effort, Trained, train
 from shared.clock import iso, utc_now
 from shared.errors import Conflict, InvalidInput
+from shared.plural import plural
 from shared.schema.features import load_schema
 from shared.simulation.simulate import PRESETS
 from shared.tables.read import read_table
@@ -171,7 +172,7 @@ def _train(options: argparse.Namespace) -> list[str]:
             file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
     if simulation is not None:
         preset, seed, customers = simulation["preset"], simulation["seed"], simulation["customers"]
-        print(f"Simulated subscribers, preset {preset}, seed {seed}, {customers:,} customers")
+        print(f"Simulated subscribers, preset {preset}, seed {seed}, {plural(customers, 'customer')}")
     print(report_text(trained.report))
     print(f"\nWritten to {folder}")
     return missed

@@ -6,7 +6,7 @@ never a measured effect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, insert, or_, select
@@ -67,19 +67,27 @@ def due(connection: Connection, by: str, *, limit: int) -> tuple[list[AnyRow], i
     return list(connection.execute(query)), count, total - count
 
 
-def put(connection: Connection, customer_id: int, values: Mapping[str, Any], *, user_id: int, now: str) -> None:
-    """Replace what the worklist says of a customer, and add it to the history.
+def of(connection: Connection, customer_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return `VALUES` of the customers who are on the worklist, by key."""
+    query = select(w.c.customer_id, *(w.c[name] for name in VALUES)).where(w.c.customer_id.in_(list(customer_ids)))
+    return {key: dict(zip(VALUES, values, strict=True)) for key, *values in connection.execute(query)}
+
+
+def put(connection: Connection, entries: Mapping[int, Mapping[str, Any]], *, user_id: int, now: str) -> None:
+    """Replace what the worklist says of customers, and add it to the history.
 
     Parameters
     ----------
-    values
-        All of `VALUES`.
+    entries
+        All of `VALUES`, by the customer's key; a few thousand at most.
     """
-    row = {"customer_id": customer_id, **values, "updated_at": now, "updated_by": user_id}
-    connection.execute(
-        upsert(w, row, key=["customer_id"], changes=lambda new: {k: new[k] for k in row if k != "customer_id"})
-    )
-    connection.execute(insert(h).values(row))
+    about = {"updated_at": now, "updated_by": user_id}
+    rows = [{"customer_id": key, **values, **about} for key, values in entries.items()]
+    if rows:
+        connection.execute(
+            upsert(w, rows, key=["customer_id"], changes=lambda new: {name: new[name] for name in (*VALUES, *about)})
+        )
+        connection.execute(insert(h), rows)
 
 
 def meets(

@@ -20,6 +20,7 @@ from database.customers.lifetimes import month_name, month_of
 from database.engine.bulk_insert import insert_rows
 from database.tables import tables
 from shared.clock import days_later
+from shared.plural import plural
 
 s, c, past, t = tables.subscriptions, tables.customers, tables.past_prices, tables.mrr_months
 #: The newest months that are kept.
@@ -187,5 +188,5 @@ def unsummable(connection: Connection) -> str | None:
     ).where(c.c.id.in_(theirs))
     unpriced, currencies, customers = connection.execute(query).one()
     if unpriced:
-        return f"The monthly price of {unpriced:,} of {customers:,} customers is not known."
+        return f"The monthly price of {unpriced:,} of {plural(customers, 'customer')} is not known."
     return "Prices are in several currencies: they can't be added up." if currencies > 1 else None

@@ -22,6 +22,7 @@ webhooks = Table(
     Column("secret_before_until", Text),
     Column("created_at", Text, nullable=False),
     Column("removed_at", Text),
+    Column("paused_at", Text),
 )
 webhook_events = Table(
     "webhook_events",

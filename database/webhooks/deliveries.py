@@ -36,7 +36,8 @@ def _due(now: str) -> tuple[ColumnElement[bool], ...]:
     # One at a time for each receiver: one that hangs must not hold every worker.
     other = d.alias()
     busy = exists().where(other.c.webhook_id == d.c.webhook_id, other.c.claimed_until > now)
-    return d.c.state == "waiting", d.c.next_at <= now, ~busy
+    paused = exists().where(w.c.id == d.c.webhook_id, w.c.paused_at.is_not(None))
+    return d.c.state == "waiting", d.c.next_at <= now, ~busy, ~paused
 
 
 def has_due(connection: Connection, now: str) -> bool:
@@ -78,8 +79,8 @@ def settle(
 
 
 def send_again(connection: Connection, delivery_id: int, *, now: str, give_up_at: str) -> bool:
-    """Make an ended delivery due again; return False if there is none, it waits, or its webhook was removed."""
-    there = exists().where(w.c.id == d.c.webhook_id, w.c.removed_at.is_(None))
+    """Make an ended delivery due again; return False if there is none, it waits, or its webhook is paused or gone."""
+    there = exists().where(w.c.id == d.c.webhook_id, w.c.removed_at.is_(None), w.c.paused_at.is_(None))
     ended = update(d).where(d.c.id == delivery_id, d.c.state != "waiting", there)
     values = {"state": "waiting", "attempts": 0, "next_at": now, "give_up_at": give_up_at, "ended_at": None}
     return connection.execute(ended.values(values)).rowcount > 0

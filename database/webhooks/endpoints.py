@@ -1,6 +1,6 @@
 """Webhooks: the addresses that are told of events.
 
-Law: a removed webhook keeps its row, which its deliveries refer to, without its secret.
+Law: a removed webhook keeps its row, which its deliveries refer to, without its secret; a paused one keeps what waits.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ class Webhook:
     url: str
     events: tuple[str, ...]
     created_at: str
+    paused_at: str | None
     secret: str = field(repr=False)
+
+    @property
+    def paused(self) -> bool:
+        return self.paused_at is not None
 
 
 def _webhook(row: AnyRow) -> Webhook:
-    return Webhook(row.id, row.url, tuple(row.events.split()), row.created_at, row.secret)
+    return Webhook(row.id, row.url, tuple(row.events.split()), row.created_at, row.paused_at, row.secret)
 
 
 def add(connection: Connection, *, url: str, events: tuple[str, ...], secret: str, now: str) -> Webhook:
@@ -59,6 +64,12 @@ def replace_secret(connection: Connection, webhook_id: int, secret: str, *, unti
     values = {"secret": secret, "secret_before": w.c.secret, "secret_before_until": until}
     there = (w.c.id == webhook_id, w.c.removed_at.is_(None))
     return connection.execute(update(w).where(*there).values(values)).rowcount > 0
+
+
+def pause(connection: Connection, webhook_id: int, at: str | None) -> bool:
+    """Pause a webhook, or (None) end its pause; return False if there is none."""
+    change = update(w).where(w.c.id == webhook_id, w.c.removed_at.is_(None)).values(paused_at=at)
+    return connection.execute(change).rowcount > 0
 
 
 def remove(connection: Connection, webhook_id: int, now: str) -> bool:

@@ -1,6 +1,7 @@
 """Records events for the webhooks that want them.
 
-Law: `record` is called in the transaction of what happened: either both are stored, or neither.
+Law: `record` is called in the transaction of what happened: either both are stored, or neither. A paused webhook gets
+no event of its pause, not even later.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def record(
     -------
     ids of the deliveries.
     """
-    query = select(w.c.id, w.c.events).where(w.c.removed_at.is_(None)).order_by(w.c.id)
+    query = select(w.c.id, w.c.events).where(w.c.removed_at.is_(None), w.c.paused_at.is_(None)).order_by(w.c.id)
     rows = connection.execute(query).all()
     wanted = [row.id for row in rows if (row.id == only if only is not None else kind in row.events.split())]
     if not wanted:

@@ -22,6 +22,7 @@ from gateway.services.importing.extend_schema import extend_schema
 from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
 from gateway.services.models.training_params import checked_params
 from shared.errors import InvalidInput, NoCustomers
+from shared.plural import plural
 from shared.schema.features import Schema, load_schema
 
 SHOWN_REJECTS = 10
@@ -66,7 +67,7 @@ def check(file: str) -> None:
     """Check whether the schema FILE can be used (`retainstream` is the built-in one)."""
     found = load_schema(file)
     roles = f"label {found.label or 'none'}, id {found.id or 'row number'}"
-    click.echo(f"{file} is usable: {len(found.features)} features, {roles}.")
+    click.echo(f"{file} is usable: {plural(len(found.features), 'feature')}, {roles}.")
 
 
 @schema.command()
@@ -165,10 +166,12 @@ def print_import(environment: Environment, result: dict[str, Any], *, absent_are
         return
     new, updated, same = (result[f"customers_{what}"] for what in ("new", "updated", "unchanged"))
     verb = "Would import" if result["dry_run"] else "Imported"
-    click.echo(f"{verb} {result['rows']:,} rows: {new:,} new customers, {updated:,} updated, {same:,} unchanged.")
+    rows, customers = plural(result["rows"], "row"), plural(new, "new customer")
+    click.echo(f"{verb} {rows}: {customers}, {updated:,} updated, {same:,} unchanged.")
     if result["customers_disappeared"]:
         gone = f"{result['declared_gone']:,} declared gone" if absent_are_gone else "they are unchanged"
-        click.echo(f"{result['customers_disappeared']:,} active customers are not in this file ({gone}).")
+        absent = plural(result["customers_disappeared"], "active customer is", "active customers are")
+        click.echo(f"{absent} not in this file ({gone}).")
 
 
 def _present_schema(environment: Environment) -> Schema:
@@ -210,9 +213,9 @@ def import_outcomes(file: Path, ends_complete_to: Any, **flags: bool) -> None:
     result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
     _print_rejects(environment, result)
     if result["dry_run"]:
-        click.echo(f"{result['accepted']:,} rows can be imported; nothing was written.")
+        click.echo(f"{plural(result['accepted'], 'row')} can be imported; nothing was written.")
         return
-    click.echo(f"{result['ended']:,} customers have left; {result['announced']:,} will.")
+    click.echo(f"{plural(result['ended'], 'customer has', 'customers have')} left; {result['announced']:,} will.")
 
 
 @click.command()
@@ -232,8 +235,8 @@ def print_training(result: dict[str, Any], without: tuple[str, ...] = ()) -> Non
     if result["unchanged"]:
         click.echo(result["message"])
     left_out = f", without {', '.join(without)}" if without else ""
-    click.echo(f"Model {figures['model_version']}, trained on {figures['training_samples']:,} rows{left_out}.")
-    click.echo(f"On {figures['n']:,} held-out rows, {figures['prevalence'] * 100:.1f} % of whom left:")
+    click.echo(f"Model {figures['model_version']}, trained on {plural(figures['training_samples'], 'row')}{left_out}.")
+    click.echo(f"On {plural(figures['n'], 'held-out row')}, {figures['prevalence'] * 100:.1f} % of whom left:")
     _figures({"AUC": figures["auc"]})
     click.echo(f"  at the threshold {figures['threshold']:.3f}, natural prevalence:")
     _figures({"precision": figures["precision"], "recall": figures["recall"], "F1": figures["f1_score"]})
@@ -264,7 +267,7 @@ def print_scoring(result: dict[str, Any]) -> None:
     for warning in result["warnings"]:
         click.echo(warning, err=True)
     click.echo(
-        f"Scored {result['predictions_generated']:,} customers with model {result['model_version']}; "
+        f"Scored {plural(result['predictions_generated'], 'customer')} with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."
     )
     older = result["older_facts"]
@@ -273,7 +276,8 @@ def print_scoring(result: dict[str, Any]) -> None:
         dates = ", ".join(f"{each['customers']:,} of {each['as_of']}" for each in shown)
         others = older["customers"] - sum(each["customers"] for each in shown)
         dates += f" and {others:,} of other dates" if others else ""
-        click.echo(f"{older['customers']:,} customers have facts older than {older['before']}, and no score: {dates}.")
+        who = plural(older["customers"], "customer has", "customers have")
+        click.echo(f"{who} facts older than {older['before']}, and no score: {dates}.")
 
 
 COMMANDS = (schema, import_command, import_outcomes, train, score)

@@ -21,6 +21,7 @@ from gateway.services.exporting import export_files
 from gateway.services.exporting.exporting import Export, Format
 from gateway.services.jobs.params import Content, ExportParams
 from shared.errors import InvalidInput
+from shared.plural import plural
 
 FORMATS = ("csv", "ndjson", "parquet")
 
@@ -60,7 +61,7 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
     finally:
         export.close()
     where_to = out if out is not None else "standard output"
-    click.echo(f"Wrote {export.rows:,} rows to {where_to}; SHA-256 {export.sha256}.", err=True)
+    click.echo(f"Wrote {plural(export.rows, 'row')} to {where_to}; SHA-256 {export.sha256}.", err=True)
 
 
 def _to_file(export: Export, out: Path) -> None:
@@ -70,7 +71,7 @@ def _to_file(export: Export, out: Path) -> None:
         with aside.open("wb") as file:
             for part in export:
                 file.write(part)
-                line.show(0.0, f"Wrote {export.rows:,} rows")
+                line.show(0.0, f"Wrote {plural(export.rows, 'row')}")
         aside.replace(out)
     except OSError as error:
         raise InvalidInput(f"{out} can't be written: {error.strerror or error}.") from None
@@ -96,7 +97,7 @@ def _parquet(environment: Environment, content: Content, pairs: list[Pair], out:
         raise InvalidInput(f"{out} can't be written: {error.strerror or error}.") from None
     finally:
         written.unlink(missing_ok=True)
-    click.echo(f"Wrote {result['rows']:,} rows to {out}; SHA-256 {result['sha256']}.", err=True)
+    click.echo(f"Wrote {plural(result['rows'], 'row')} to {out}; SHA-256 {result['sha256']}.", err=True)
 
 
 COMMANDS = (export_command,)

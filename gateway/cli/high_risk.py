@@ -23,6 +23,7 @@ from gateway.services.customers import paging
 from gateway.services.customers.filtering import Pair
 from gateway.services.scoring import reasons as explaining
 from shared.errors import InvalidInput, NoCustomers
+from shared.plural import plural
 from shared.risk import risk_level
 from shared.schema.features import Schema
 
@@ -84,7 +85,7 @@ def _within(connection: Connection, version: str) -> str:
     """The days that a model's scores cover, as words; nothing where its table did not say."""
     model = models.get(connection, version)
     days = None if model is None else model.figures.get("horizon_days")
-    return "" if days is None else f" within {days} days"
+    return "" if days is None else f" within {plural(days, 'day')}"
 
 
 def _rows(

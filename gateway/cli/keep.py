@@ -16,6 +16,7 @@ from gateway.services.maintenance.backups import Backup
 from gateway.settings import load_settings
 from shared.clock import utc_now
 from shared.errors import InvalidInput, NotFound
+from shared.plural import plural
 
 MEGABYTE = 1024 * 1024
 _folder = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -43,9 +44,9 @@ def backup_command(folder: Path, verify: bool) -> None:
 def _summary(found: Backup) -> str:
     counts = found.content.counts
     return (
-        f"made {found.made_at}, {found.size / MEGABYTE:.1f} MB in {len(found.files)} files, "
-        f"{counts.get('customers', 0):,} customers, {counts.get('ledger', 0):,} ledger rows, "
-        f"{len(found.saved_models)} models, migration {found.content.revision}."
+        f"made {found.made_at}, {found.size / MEGABYTE:.1f} MB in {plural(len(found.files), 'file')}, "
+        f"{plural(counts.get('customers', 0), 'customer')}, {plural(counts.get('ledger', 0), 'ledger row')}, "
+        f"{plural(len(found.saved_models), 'model')}, migration {found.content.revision}."
     )
 
 
@@ -79,7 +80,11 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
     line.end()
     verb = "would be deleted" if dry_run else "deleted"
     for what, kept in (("ledger", limits.ledger), ("audit", limits.audit), ("jobs", limits.jobs)):
-        limit = "kept for ever" if kept is None else f"{gone[what]:,} rows older than {kept} months {verb}"
+        limit = (
+            "kept for ever"
+            if kept is None
+            else f"{plural(gone[what], 'row')} older than {plural(kept, 'month')} {verb}"
+        )
         click.echo(f"{what:<7} {limit}")
     click.echo(f"results {gone['results']:,} of jobs that ended more than {limits.results} days ago {verb}")
     click.echo(f"webhook deliveries: {gone['deliveries']:,} that ended more than {limits.deliveries} days ago {verb}")

@@ -13,6 +13,7 @@ from gateway.cli.setup import prepare
 from gateway.services.monitoring import live_state
 from gateway.services.monitoring import performance as live_performance
 from gateway.services.monitoring.performance import By, Estimate, Group
+from shared.plural import plural
 
 COLUMNS = "{:<23} {:<9} {:>9} {:>7} {:>17} {:>20} {:>20} {:>8} {:>8}"
 
@@ -34,8 +35,9 @@ def performance(by: By, limit: int) -> None:
         click.echo(_line(group))
     waiting = found.pending
     if waiting.predictions:
+        unmatured = f"{plural(waiting.predictions, 'prediction')} of {plural(waiting.runs, 'run')}"
         click.echo(
-            f"Pending: {waiting.predictions:,} predictions of {waiting.runs:,} runs since {waiting.oldest}, "
+            f"Pending: {unmatured} since {waiting.oldest}, "
             f"{waiting.expected:,.0f} leavers expected; they are in no matured figure."
         )
 

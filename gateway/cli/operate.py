@@ -31,6 +31,7 @@ from gateway.settings import Settings, load_settings
 from gateway.worker import main as run_worker
 from shared.clock import utc_now
 from shared.errors import ServiceError
+from shared.plural import plural
 from shared.web.gunicorn import serve, why_not
 from shared.web.logs import configure_logs, log_everything
 
@@ -94,7 +95,9 @@ def demo(remove: bool, force: bool) -> None:
     _demo_account(environment)
     result = run_here(environment, kinds.DEMO, NoParams())
     click.echo(
-        "The demo exists already." if result["unchanged"] else f"{result['predictions_generated']:,} customers scored."
+        "The demo exists already."
+        if result["unchanged"]
+        else f"{plural(result['predictions_generated'], 'customer')} scored."
     )
 
 

@@ -105,4 +105,4 @@ function signed(value, formatter, decimals) {
 }
 
 /** The days that a model's scores cover, as words: " within 30 days"; nothing where its table does not say. */
-export const within = (days) => (known(days) ? ` within ${days} days` : "");
+export const within = (days) => (known(days) ? ` within ${plural(days, "day")}` : "");

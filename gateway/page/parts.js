@@ -66,3 +66,10 @@ export async function act(trigger, place, action, tell) {
     trigger.disabled = false;
   }
 }
+
+/** A secret that is shown this once: it goes with the view, which Back would show again. */
+export function shownOnce(text, secret, id) {
+  const notice = h("div", { class: "notice good", role: "status", id, tabindex: -1 }, h("p", {}, text), h("code", {}, secret));
+  window.addEventListener("hashchange", () => notice.remove(), { once: true });
+  return notice;
+}

@@ -23,9 +23,11 @@ import { liveView } from "./views/live.js";
 import { modelView } from "./views/model.js";
 import { overviewView } from "./views/overview.js";
 import { riskView } from "./views/risk.js";
+import { scheduleView } from "./views/schedule.js";
 import { segmentsView } from "./views/segments.js";
 import { valueView } from "./views/value.js";
 import { versionsView } from "./views/versions.js";
+import { webhooksView } from "./views/webhooks.js";
 
 /** The side bar, from above; a section is shown once it has a view. */
 export const SECTIONS = [
@@ -56,6 +58,8 @@ export const VIEWS = [
   campaignView,
   importView,
   jobsView,
+  scheduleView,
+  webhooksView,
   accountsView,
   auditView,
 ];

@@ -17,7 +17,7 @@ from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
 from database.customers import customer_base, customers, maturity, worklist
 from database.engine.session import Connection
-from database.scoring import score_changes
+from database.scoring import movers
 from gateway.clients import mail
 from gateway.clients.addresses import require_target
 from gateway.clients.webhooks import WebhookClient
@@ -29,12 +29,12 @@ from gateway.services.scoring.reasons import stored_reasons
 from gateway.settings import Settings
 from shared.clock import days_later, iso
 from shared.errors import InvalidInput, ServiceUnavailable
+from shared.plural import plural
 from shared.schema.features import Schema
 
 KIND = "digest"
 DAYS, NAMED = 7, 5
 NO_TARGET = "The digest goes nowhere: set SMTP_URL, DIGEST_TO and DIGEST_FROM, or DIGEST_WEBHOOK."
-LEFT_OUT = "{count:,} more may not be contacted and are not named."
 
 
 @dataclass(frozen=True)
@@ -109,26 +109,22 @@ def _send(settings: Settings, found: Digest) -> str:
 
 def _newly_at_risk(connection: Connection, today: str, cut: float) -> tuple[int | None, list[str]]:
     present = customer_base.get(connection)
-    pair = score_changes.compared(connection, since=days_later(today, -DAYS), until=None)
+    pair = movers.compared(connection, since=days_later(today, -DAYS), until=None)
     if present is None or pair is None:
-        newest = score_changes.latest(connection, None)
+        newest = movers.latest(connection, None)
         last = "nobody is scored yet" if newest is None else f"the newest scores are of {newest.as_of}"
         return None, [f"There are no two runs, one {DAYS} days old or older and one since, to compare: {last}."]
     now, then = pair
-    count, others = score_changes.count_entered(connection, present.schema, now=now, then=then, cut=cut)
-    rows = score_changes.movers(
-        connection,
-        present.schema,
-        now=now,
-        then=then,
-        direction="entered",
-        cut=cut,
-        limit=NAMED,
-        only_allowed=True,
-    )
+    asked = movers.Question(now, then, "entered", cut)
+    count, others = movers.count(connection, present.schema, asked)
+    rows = movers.movers(connection, present.schema, asked, limit=NAMED, only_allowed=True)
     lines = [f"{count:,} above {cut:g} on {now.as_of} who were not on {then.as_of}."]
     lines += [_risk(connection, present.schema, row) for row in rows]
-    return count, lines + ([LEFT_OUT.format(count=others)] if others else [])
+    return count, lines + ([_unnamed(others)] if others else [])
+
+
+def _unnamed(others: int) -> str:
+    return plural(others, "more may not be contacted and is not named.", "more may not be contacted and are not named.")
 
 
 def _risk(connection: Connection, schema: Schema, row: Mapping[str, Any]) -> str:
@@ -147,7 +143,7 @@ def _due(connection: Connection, today: str) -> tuple[int, list[str]]:
     for row in rows:
         late = ", overdue" if row.due_on < today else ""
         lines.append(f"{row.user_id}: {row.status.replace('_', ' ')}, {row.due_on}{late}, {row.owner or 'nobody'}")
-    return count, lines + ([LEFT_OUT.format(count=others)] if others else [])
+    return count, lines + ([_unnamed(others)] if others else [])
 
 
 def _matured(connection: Connection, today: str) -> tuple[list[int], list[str]]:

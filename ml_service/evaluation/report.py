@@ -27,6 +27,7 @@ from ml_service.evaluation.segments import ScoredRows, compare, segments
 from ml_service.model.thresholds import best_f1_threshold, recall_threshold
 from shared.clock import iso, utc_now
 from shared.contracts.api import CalibrationCheck, Dependence, Importance, LiveFit, TestFigures, TrainReport
+from shared.plural import plural
 
 #: Calibration is checked on the rows with a missing value if there are at least this many.
 MIN_ROWS_WITH_MISSING = 200
@@ -49,7 +50,7 @@ def build_report(evaluation: Evaluation, progress: Callable[[float, str], None])
         Without warnings; `evaluation.warnings.report_warnings` writes them.
     """
     model = evaluation.model
-    progress(0.72, f"evaluating on {len(evaluation.split.test):,} test rows")
+    progress(0.72, f"evaluating on {plural(len(evaluation.split.test), 'test row')}")
     test = evaluation.figures_of(model, evaluation.probability)
     progress(0.76, "fitting baselines")
     fitted_baselines = baselines(_baseline_data(evaluation))

@@ -17,6 +17,7 @@ from ml_service.evaluation import blanking, calibration_checks
 from ml_service.evaluation.evaluation import Evaluation
 from ml_service.model.churn_model import MAX_CATEGORIES, ChurnModel
 from shared.contracts.api import Baseline, TestFigures, TrainReport
+from shared.plural import plural
 
 FEW_LEAVERS = 200
 SUSPICIOUS_AUC = 0.99
@@ -88,7 +89,7 @@ def _data_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Itera
         leavers = _leavers(snapshot, rows)
         if leavers < FEW_LEAVERS:
             name = "training" if rows is split.training else "test"
-            yield f"The {name} rows hold only {leavers} leavers: {effect}."
+            yield f"The {name} rows hold only {plural(leavers, 'leaver')}: {effect}."
 
 
 def _leavers(snapshot: Snapshot, rows: Ints) -> int:
@@ -116,8 +117,8 @@ def _column_warnings(snapshot: Snapshot, split: Split, model: ChurnModel) -> Ite
     unknown = to_matrix(snapshot.schema, model.categories, snapshot.features.take(split.test)).unknown
     for name, cells in unknown.items():
         yield (
-            f"In {len(cells.values)} test rows, {name} has a value that does not occur in training; it was treated as "
-            "missing."
+            f"In {plural(len(cells.values), 'test row')}, {name} has a value that does not occur in training; it was "
+            "treated as missing."
         )
 
 

@@ -10,6 +10,7 @@ from ml_service.reporting.rolling import rolling_lines
 from ml_service.reporting.scope import rate_name, scope_sentences
 from shared.contracts.api import BalancedFigures, TestFigures, TrainReport
 from shared.contracts.outlook import OutlookReport
+from shared.plural import plural
 
 
 def _figure(value: float | None) -> str:
@@ -30,7 +31,7 @@ def report_text(report: TrainReport) -> str:
     """
     lines = [
         f"Model {report.model_version}: {report.algorithm}, {_size(report)}, "
-        f"{report.features} features, fitted on {report.training_samples:,} rows "
+        f"{plural(report.features, 'feature')}, fitted on {plural(report.training_samples, 'row')} "
         f"({100 * report.training_prevalence:.1f} % churned)",
         *_live(report),
         *scope_sentences(report),
@@ -76,7 +77,7 @@ def _blanked(report: TrainReport) -> Iterator[str]:
 
 def _size(report: TrainReport) -> str:
     chosen = report.parameters
-    return f"{chosen['rounds'] * chosen['bag']} trees of depth {chosen['max_depth']}"
+    return f"{plural(chosen['rounds'] * chosen['bag'], 'tree')} of depth {chosen['max_depth']}"
 
 
 def _at(threshold: float, figures: TestFigures | BalancedFigures) -> str:
@@ -88,7 +89,7 @@ def _live(report: TrainReport) -> list[str]:
     if report.live is None:
         return []
     return [
-        f"For scoring it was fitted again to all {report.live.rows:,} rows with a known outcome; "
+        f"For scoring it was fitted again to all {plural(report.live.rows, 'row')} with a known outcome; "
         "the figures below are those of the fit without the test rows."
     ]
 

@@ -96,6 +96,19 @@ def test_who_is_new_on_the_list_since_a_date_and_why(visitor: Visitor) -> None:
     visitor.until(f"document.querySelector('h1')?.textContent === '{left[0]['user_id']}'")
 
 
+def test_all_who_entered_are_a_file(visitor: Visitor) -> None:
+    api = visitor.stack.analyst()
+    up = api.data("/api/customers/movers?limit=1")
+    since = (date.fromisoformat(up["as_of"]) - timedelta(days=95)).isoformat()
+    dates = f"since={since}&until={up['as_of']}"
+    visitor.sign_in(at=f"/#/customers/new-at-risk?{dates}")
+    said = api.data(f"/api/customers/movers?direction=entered&limit=100&{dates}")["customers"]
+    with visitor.page.expect_download() as download:
+        visitor.page.click("#export-movers")
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert [line.partition(",")[0] for line in lines[1:]] == [each["user_id"] for each in said]
+
+
 def test_dates_in_the_wrong_order_and_dates_without_scores_say_so(visitor: Visitor) -> None:
     visitor.sign_in(at="/#/customers/new-at-risk?since=2026-05-02&until=2026-05-01")
     assert "The first date must be before the second." in visitor.text("#new-at-risk")
@@ -194,6 +207,39 @@ def test_the_list_for_the_campaign_tool_is_what_is_filtered_and_whole(visitor: V
     visitor.until("document.querySelectorAll('.chip').length === 1")
     visitor.page.go_back()
     visitor.until("document.querySelectorAll('.chip').length === 2")
+
+
+def test_the_worklist_of_many_is_changed_in_one_act_by_keyboard(visitor: Visitor) -> None:
+    """All of a plan with a short tenure, also those who are not shown yet."""
+    query = "plan=Standard&min_tenure_months=12"
+    visitor.sign_in(at=f"/#/customers?{query}&cols=plan,work")
+    page, api = visitor.page, visitor.stack.analyst()
+    total = api.data(f"/api/customers?{query}")["total"]
+    assert 50 < total <= 1000
+    page.get_by_label("Choose all shown").focus()
+    page.keyboard.press("Space")
+    assert "50 customers chosen" in visitor.text("#bulk")
+    page.click(f"text=Choose all {total} that fit")
+    page.wait_for_selector(f"#bulk >> text={total} customers chosen")
+    page.get_by_label(f"Choose {visitor.texts('table.list tbody th')[0]}").uncheck()
+    form = page.locator("#bulk form")
+    form.get_by_label("Status").select_option("contacted")
+    form.get_by_label("Owner").select_option(label="Me")
+    form.get_by_label("Due on").fill("2030-01-02")
+    form.get_by_text("Change the worklist").press("Enter")
+    page.wait_for_selector(f"#bulk >> text=The worklist of {total - 1} customers is changed")
+    assert page.evaluate("document.activeElement.type") == "checkbox"
+    assert "Contacted" in visitor.texts("table.list tbody td.work")[1]
+    done = api.data(f"/api/customers?{query}&work_status=contacted&work_owner={api.data('/api/auth/me')['id']}")
+    assert done["total"] == total - 1
+    assert visitor.texts("table.list tbody td.work")[0] == "–", "whoever was taken out stayed as they were"
+
+
+def test_a_viewer_chooses_nobody(visitor: Visitor) -> None:
+    visitor.sign_in_as("viewer").go("customers")
+    assert visitor.page.locator("#bulk, td.pick").count() == 0
+    visitor.go("customers/new-at-risk")
+    assert visitor.page.locator("#export-movers").count() == 0
 
 
 def test_columns_are_chosen_and_stay_in_the_address(visitor: Visitor) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.e2e.conftest import Visitor
+from tests.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -29,10 +32,37 @@ def test_cohorts_revenue_and_the_change_of_the_rate_are_told(visitor: Visitor) -
     assert "Basic Ads" in visitor.text("#change table")
 
 
-def test_a_saved_segment_leads_to_its_list_and_goes(visitor: Visitor) -> None:
-    api = visitor.stack.analyst()
-    api.post("/api/segments", {"name": "Dear ones", "query": "plan=Standard&sort=-revenue_at_risk", "shared": True})
-    visitor.sign_in(at="/#/segments")
-    assert visitor.page.get_attribute("#saved a", "href") == "#/customers?plan=Standard&sort=-revenue_at_risk"
-    visitor.page.click("#saved button")
-    visitor.until("document.querySelector('#saved').innerText.includes('Nobody')")
+def test_a_view_of_the_list_is_saved_opened_in_one_click_renamed_and_removed(
+    visit: Callable[..., Visitor], stack: Stack
+) -> None:
+    visitor = visit(stack).sign_in(at="/#/customers?plan=Standard&sort=-revenue_at_risk")
+    page = visitor.page
+    page.click("#save-view summary")
+    page.fill("#save-view input[maxlength]", "Dear ones")
+    page.get_by_label("Everybody sees it").check()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#saved-views a[aria-current]")
+    assert visitor.texts("#saved-views a") == ["Dear ones"]
+    (made,) = stack.analyst().data("/api/segments")["segments"]
+    assert (made["query"], made["shared"]) == ("plan=Standard&sort=-revenue_at_risk", True)
+    other = visit(stack).sign_in_as("viewer").go("customers")
+    other.page.click("#saved-views >> text=Dear ones")
+    other.until("document.querySelectorAll('.chip').length === 1")
+    assert other.page.url.endswith("#/customers?plan=Standard&sort=-revenue_at_risk")
+    assert other.texts("#saved-views summary") == [], "a viewer opens it, no more"
+    page.keyboard.press("Enter")  # the focus is on what can be done with it
+    page.fill("#saved-views form input[maxlength]", "Dearest")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#saved-views >> text=Dearest")
+    visitor.go("segments")
+    assert page.get_attribute("#saved a", "href") == "#/customers?plan=Standard&sort=-revenue_at_risk"
+    page.click("#saved summary")
+    page.get_by_label("Remove Dearest").click()
+    page.wait_for_selector("#saved >> text=Nobody has saved")
+
+
+def test_a_view_that_the_api_saved_with_other_filters_shows_them(visit: Callable[..., Visitor], stack: Stack) -> None:
+    visitor = visit(stack).sign_in(at="/#/customers?min_confidence=0.99&work_owner=&contact=allowed")
+    assert [text.removesuffix("×").strip() for text in visitor.texts(".chip")] == [
+        "confidence from 99 %", "nobody's", "may be contacted",
+    ]  # fmt: skip

@@ -104,6 +104,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/customers/high-risk": ("?page=1&limit=20", "?page=7&limit=10"),
     "GET /api/customers/import": ("?limit=5",),
     "GET /api/customers/import/{job_id}/rejects": ("",),
+    "GET /api/customers/movers/export": ("?direction=entered", "?direction=up&format=ndjson&contact=any"),
     "GET /api/customers/movers": ("?limit=10", "?direction=down&limit=10", "?direction=entered&why=true&limit=10"),
     "GET /api/dashboard/churn-change": ("", "?by=tenure_months"),
     "GET /api/dashboard/cohorts": ("", "?limit=3"),
@@ -139,6 +140,7 @@ ADMINISTRATORS = ("GET /api/audit", "GET /api/users", "GET /api/webhooks", "GET 
 ANALYSTS = (
     "GET /api/customers/import",
     "GET /api/customers/import/{job_id}/rejects",
+    "GET /api/customers/movers/export",
     "GET /api/jobs/{job_id}/file",
     "GET /api/predictions/changes",
 )
@@ -216,12 +218,20 @@ def _work(person: Person) -> None:
     person.ask("PATCH /api/customers/{customer_id}/work", customer_id=customer, json=body)
 
 
+def _work_of_many(person: Person) -> None:
+    some = person.chance.sample(person.known.customers, min(200, len(person.known.customers)))
+    body = {"customers": some, "status": person.chance.choice(("to_do", "contacted"))}
+    person.ask("PATCH /api/customers/work", json=body)
+
+
 def _webhook(person: Person) -> None:
-    """A webhook is made, tested and removed; its receiver is nobody's."""
+    """A webhook is made, paused, tested and removed; its receiver is nobody's."""
     body = {"url": "https://receiver.example/hook", "events": ["campaign.exported"]}
     made = person.ask("POST /api/webhooks", who="admin", json=body, expect=(201, 409))
     if made is None or "id" not in made:
         return
+    for paused in (True, False):
+        person.ask("PATCH /api/webhooks/{webhook_id}", who="admin", webhook_id=made["id"], json={"paused": paused})
     sent = person.ask("POST /api/webhooks/{webhook_id}/test", who="admin", webhook_id=made["id"], expect=(201,))
     if sent is not None:
         replay = "POST /api/webhooks/deliveries/{delivery_id}/replay"
@@ -233,6 +243,7 @@ def _webhook(person: Person) -> None:
 WEBHOOK = (
     "POST /api/webhooks",
     "POST /api/webhooks/{webhook_id}/secret",
+    "PATCH /api/webhooks/{webhook_id}",
     "POST /api/webhooks/{webhook_id}/test",
     "POST /api/webhooks/deliveries/{delivery_id}/replay",
     "DELETE /api/webhooks/{webhook_id}",
@@ -376,6 +387,7 @@ TASKS: tuple[Task, ...] = (
     Task(SESSION, _session, 2),
     Task(SEGMENT, _segment, 2),
     Task(("PATCH /api/customers/{customer_id}/work",), _work, 3),
+    Task(("PATCH /api/customers/work",), _work_of_many, 1),
     Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
     Task(WEBHOOK, _webhook, 1),
     Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),

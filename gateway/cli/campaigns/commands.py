@@ -24,6 +24,7 @@ from gateway.services.exporting.exporting import Export, record_export
 from gateway.services.jobs.params import CampaignParams, FileParams, SuppressParams
 from shared.campaigns.power import Size
 from shared.clock import iso
+from shared.plural import plural
 
 LIST = (
     click.option("--action", help="An action of the catalogue."),
@@ -78,8 +79,8 @@ def create(name: str, where: tuple[str, ...], **given: Any) -> None:
 
 def _print_size(size: Size, left_out: dict[str, int], matures_on: str) -> None:
     needed = "no number" if size.needed_in_all is None else f"{size.needed_in_all:,}"
-    click.echo(f"{size.customers:,} customers, {size.expected_rate * 100:.1f} % of whom are expected to leave.")
-    click.echo(f"Without contact: {size.control_share * 100:g} %, about {size.control:,} customers.")
+    click.echo(f"{plural(size.customers, 'customer')}, {size.expected_rate * 100:.1f} % of whom are expected to leave.")
+    click.echo(f"Without contact: {size.control_share * 100:g} %, about {plural(size.control, 'customer')}.")
     click.echo(f"A reduction of {size.reduction * 100:g} % is found with a probability of {size.power * 100:.0f} %.")
     click.echo(f"Customers needed for 80 %: {needed}. Measured once all ends up to {matures_on} are known.")
     for reason, count in sorted(left_out.items()):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.cli.setup import ProgressLine
+from shared.plural import plural
 from shared.schema.features import Schema, load_schema
 from shared.schema.toml import line_of, schema_toml
 
@@ -42,7 +43,7 @@ def own(file: str) -> Described:
     schema = load_schema(file)
     text = schema_toml(schema, (), {}) if file == BUILT_IN else Path(file).read_text(encoding="utf-8-sig")
     roles = f"label {schema.label or 'none'}, id {schema.id or 'row number'}, date {schema.as_of or 'none'}"
-    return Described(schema, text, (f"The schema is {file}: {len(schema.features)} features, {roles}.",))
+    return Described(schema, text, (f"The schema is {file}: {plural(len(schema.features), 'feature')}, {roles}.",))
 
 
 def proposed(table: Path) -> Described:

@@ -2,7 +2,7 @@
 
 import { ApiError, get, post, remove } from "../api.js";
 import { failure, h, show } from "../dom.js";
-import { count, percent, score } from "../format.js";
+import { percent, plural, score } from "../format.js";
 import { workerWatch } from "./worker.js";
 
 const POLL_MS = 500;
@@ -167,12 +167,12 @@ function outcome({ kind, result }) {
   if (kind === "score" || kind === "demo") {
     if (!result?.predictions_generated) return "";
     const mean = percent(result.average_probability);
-    const scored = `${count(result.predictions_generated)} customers scored with model ${result.model_version}; mean probability ${mean}.`;
+    const scored = `${plural(result.predictions_generated, "customer")} scored with model ${result.model_version}; mean probability ${mean}.`;
     return [scored, ...(result.warnings ?? [])].join(" ");
   }
   if (kind === "train" && result?.metrics) {
     const { model_version: version, auc, n } = result.metrics;
-    return `Model ${version}: AUC ${score(auc)} on ${count(n)} held-out records. ${result.decision ?? ""}`;
+    return `Model ${version}: AUC ${score(auc)} on ${plural(n, "held-out record")}. ${result.decision ?? ""}`;
   }
   return "";
 }

@@ -4,7 +4,7 @@ import { get, patch, post, remove } from "../api.js";
 import { failure, h, panel, show } from "../dom.js";
 import { moment } from "../format.js";
 import { empty, heading } from "../frame/page.js";
-import { act, button, check, field, select, table } from "../parts.js";
+import { act, button, check, field, select, shownOnce, table } from "../parts.js";
 
 const ROLES = [["viewer", "viewer"], ["analyst", "analyst"], ["admin", "admin"]];
 const SCOPES = ["read", "score", "import"];
@@ -79,7 +79,7 @@ function newKey(refresh) {
       const made = await post("/api/auth/keys", { name: name.value.trim(), scopes: scopes.filter(({ input }) => input.checked).map(({ scope }) => scope), expires_in_days: Number(days.value) });
       await refresh();
       const place = document.getElementById("keys");
-      place.querySelector(".panel-body").prepend(h("div", { class: "notice good", role: "status", id: "new-key" }, h("p", {}, "Keep it now; it is not shown again: "), h("code", {}, made.key)));
+      place.querySelector(".panel-body").prepend(shownOnce("Keep it now; it is not shown again: ", made.key, "new-key"));
     }, failure);
   };
   return h("form", { class: "form", onsubmit: submit }, field("What for", name), field("Lives for, days", days),

@@ -2,17 +2,17 @@
 
 import { h } from "../dom.js";
 import { help } from "../frame/help.js";
-import { change, count, cutText, day, hundredths, known, money, NONE, number, numberIn, percentOf100, points, score, within } from "../format.js";
+import { change, count, cutText, day, hundredths, known, money, NONE, number, numberIn, percentOf100, plural, points, score, within } from "../format.js";
 
 /** The cards: the answer of GET /api/dashboard/metrics, money at risk of GET /api/dashboard/value. */
-export function cards({ metrics, value, where }) {
+export function cards({ metrics, value, where, scoredBy }) {
   const { as_of: asOf, model_version: version, customers } = metrics.predictedChurners;
-  const judge = asOf ? [`Scores of ${day(asOf)}, model ${version}`, `n = ${count(customers)} customers`] : [];
+  const judge = asOf ? [`Scores of ${day(asOf)}, model ${version}`, `n = ${plural(customers, "customer")}`] : [];
   return [
     churnRate(metrics.churnRate, where),
     predicted(metrics.predictedChurners, where, judge),
     atRisk(value, where, judge),
-    auc(metrics.modelAuc),
+    auc(metrics.modelAuc, scoredBy),
   ];
 }
 
@@ -101,8 +101,10 @@ function leaversNote(figures) {
   return notes.filter(Boolean).join("; ") || null;
 }
 
-function auc(figures) {
-  const isGood = figures.status === "Stable";
+/** `scoredBy`: the model that made the scores shown, where another one is live by now. */
+function auc(live, scoredBy) {
+  const isGood = live.status === "Stable";
+  const figures = scoredBy ? { version: scoredBy.version, score: scoredBy.auc, n: scoredBy.n } : live;
   return card({
     id: "model-auc",
     title: "Model AUC",
@@ -110,10 +112,11 @@ function auc(figures) {
     judge: [`Model ${figures.version ?? NONE}`, `n = ${count(figures.n)} held-out records`],
     value: score(figures.score),
     why: known(figures.score) ? null : "No model is trained yet.",
-    badge: figures.status && h("span", { class: isGood ? "badge good" : "badge warn" }, figures.status),
+    badge: !scoredBy && live.status && h("span", { class: isGood ? "badge good" : "badge warn" }, live.status),
     facts: [
-      ["Model", figures.version ?? NONE],
+      ["Model", figures.version ?? NONE, scoredBy && "made the scores shown"],
       ["Held-out records", count(figures.n)],
+      scoredBy && ["Live by now", live.version ?? NONE, live.version && `AUC ${score(live.score)}, ${live.status}; its scores come with the next run`],
     ],
     definition: "How often the model ranks a leaver above a stayer (0.5 is chance, 1 is perfect), on records it was not trained on.",
     more: known(figures.score) && [" ", h("a", { href: "#/model" }, "Precision, recall and F1")],

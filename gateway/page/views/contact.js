@@ -3,7 +3,7 @@
 import { lines, axis, shareAxis } from "../lines.js";
 import { asTable } from "../charts.js";
 import { h, show } from "../dom.js";
-import { compact, count, cutText, day, known, money, number, percent } from "../format.js";
+import { compact, count, cutText, day, known, money, number, percent, plural } from "../format.js";
 import { address } from "../frame/router.js";
 import { button, field, stats } from "../parts.js";
 
@@ -52,7 +52,7 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
     if (from !== inputs.people) inputs.people.value = String(state.people);
     if (from !== inputs.cut) inputs.cut.value = String(Math.round(found.cut * 1000) / 10);
     if (from !== inputs.budget) inputs.budget.value = String(Math.round(earning(found, read(inputs)).cost ?? 0));
-    slider.setAttribute("aria-valuetext", `${count(state.people)} people`);
+    slider.setAttribute("aria-valuetext", plural(state.people, "person", "people"));
     draw();
     if (store) page.go(choice(state.people, inputs), { replace: true, quiet: true });
   };
@@ -69,7 +69,7 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
     h("div", { class: "form" },
       field("Leavers who would stay, %", inputs.stay), field("Worth of one who stays", inputs.worth), field("Cost of an accepted offer", inputs.offer), field("Cost of a contact", inputs.contact)),
     chart,
-    h("p", { class: "fine" }, `Data of ${day(metrics.as_of)}, model ${metrics.model_version}; ${count(all)} customers. Leavers are expected ones: the sum of the probabilities.`)];
+    h("p", { class: "fine" }, `Data of ${day(metrics.as_of)}, model ${metrics.model_version}; ${plural(all, "customer")}. Leavers are expected ones: the sum of the probabilities.`)];
 }
 
 function numbers() {

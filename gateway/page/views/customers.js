@@ -7,9 +7,12 @@ import { count, cutText, day, known, money, NONE, percent, plural } from "../for
 import { heading } from "../frame/page.js";
 import { customerAddress } from "../frame/router.js";
 import { check } from "../parts.js";
+import { makeChoice } from "./bulk.js";
 import { caught } from "./contact.js";
 import { asked, chips, featuresOf, filterForm } from "./filters.js";
 import { remember } from "./neighbours.js";
+import { savedBar } from "./saved.js";
+import { workWords } from "./work.js";
 import { reasonWords } from "./words.js";
 
 const PAGE = 50;
@@ -24,6 +27,7 @@ const COLUMNS = {
   price: { head: "Price", sort: "monthly_price", numeric: true, cell: (c) => money(c.monthly_price) },
   activity: { head: "Last activity", sort: "last_activity", cell: (c) => c.last_activity ?? NONE },
   tenure: { head: "Tenure", sort: "tenure_months", cell: (c) => (known(c.tenure_months) ? plural(c.tenure_months, "month") : NONE) },
+  work: { head: "Worklist", cell: (c) => (c.work ? [workWords(c.work.status), c.work.due_on && h("div", { class: "fine" }, `due ${day(c.work.due_on)}`)] : NONE) },
   reasons: { head: "Reasons", cell: (c) => h("ul", {}, c.reasons.map((r) => h("li", {}, reasonWords(r)))) },
 };
 const USUAL = ["plan", "probability", "revenue", "activity", "tenure", "reasons"];
@@ -34,10 +38,19 @@ export const customersView = {
   title: "Customers",
   open(page) {
     const list = { page, next: null, shown: 0, ids: [], ...frame(page) };
-    const refresh = () => page.busy(reload(list));
+    if (page.mayRun) {
+      list.choice = makeChoice(page, () => page.busy(reload(list)));
+      list.tools.append(list.choice.root);
+    }
+    const refresh = () => {
+      if (document.activeElement !== list.search) list.search.value = page.query.get("q") ?? "";
+      list.saved.draw();
+      return page.busy(reload(list));
+    };
     list.more.addEventListener("click", () => page.busy(more(list)));
     list.search.addEventListener("input", debounced(() => page.go({ q: list.search.value.trim() }, { replace: true })));
     refresh();
+    page.busy(list.saved.refresh()).catch((error) => told(list, error, list.saved.refresh));
     return { root: list.root, refresh };
   },
 };
@@ -58,14 +71,17 @@ function frame(page) {
   const moreButton = h("button", { type: "button", class: "quiet", hidden: true }, "Load more");
   const note = h("p", { class: "note", id: "list-note" });
   const exports = h("div", { class: "buttons" });
+  const saved = savedBar(page);
+  const tools = h("div", {});
   const root = h("div", { class: "page" },
     heading("Customers", { note, actions: [exports] }),
+    saved.root,
     h("section", { class: "panel wide", id: "list", "aria-label": "Customers, filtered" },
       h("div", { class: "list-tools" },
         h("div", { class: "search" }, h("label", { for: "search" }, "Find by id or e-mail"), search), columnMenu(page)),
       h("details", { class: "more", id: "filters", open: page.query.has("filters") }, h("summary", {}, "Filters"), filters),
-      chosen, table, problem, h("div", { class: "list-foot pager" }, tally, moreButton)));
-  return { root, search, filters, chosen, table, tally, problem, more: moreButton, note, exports };
+      chosen, tools, table, problem, h("div", { class: "list-foot pager" }, tally, moreButton)));
+  return { root, search, filters, chosen, table, tally, problem, more: moreButton, note, exports, saved, tools };
 }
 
 const columnsOf = (query) => (query.get("cols")?.split(",").filter((name) => name in COLUMNS) ?? USUAL);
@@ -105,6 +121,7 @@ async function reload(list) {
     const answer = await ask(list);
     show(list.problem);
     show(list.chosen, ...chips(list.page, list.features));
+    list.choice?.reset();
     show(list.table, table(list));
     append(list, answer);
   } catch (error) {
@@ -151,7 +168,7 @@ function table(list) {
   list.body = h("tbody", { role: "rowgroup" });
   return h("table", { class: "list", role: "table", "aria-label": "Customers", "aria-describedby": "list-note" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      head(list, { head: "Customer", sort: "user_id" }, sorted), names.map((name) => head(list, COLUMNS[name], sorted)))), list.body);
+      list.choice && h("td", { role: "cell" }), head(list, { head: "Customer", sort: "user_id" }, sorted), names.map((name) => head(list, COLUMNS[name], sorted)))), list.body);
 }
 
 /** The head of a column; where the API sorts by it, a button that turns the order. */
@@ -172,6 +189,7 @@ function append(list, answer) {
   list.shown += answer.customers.length;
   list.next = answer.next;
   remember(asked(list.page.query), list.ids, answer.next);
+  list.choice?.drawn(answer.total_is_exact ? answer.total : null);
   foot(list, answer);
 }
 
@@ -179,11 +197,12 @@ function append(list, answer) {
 function cutLine(list, { cut, above_cut: above }) {
   list.lineDrawn = true;
   const text = above ? `The high-risk list of the API ends here: ${count(above)} above ${cutText(cut)}` : `Nobody is above ${cutText(cut)}, the cut of the API's high-risk list`;
-  return h("tr", { class: "cut-row", role: "row" }, h("td", { colspan: list.columns.length + 1, role: "cell" }, h("span", {}, text)));
+  return h("tr", { class: "cut-row", role: "row" }, h("td", { colspan: list.columns.length + (list.choice ? 2 : 1), role: "cell" }, h("span", {}, text)));
 }
 
 function row(list, c) {
   return h("tr", { role: "row" },
+    list.choice && h("td", { role: "cell", class: "pick" }, list.choice.box(c.user_id)),
     h("th", { scope: "row", role: "rowheader" }, h("a", { href: customerAddress(c.user_id) }, c.user_id)),
     list.columns.map((name) => h("td", { role: "cell", class: `${name}${COLUMNS[name].numeric ? " numeric" : ""}`, "data-head": COLUMNS[name].head }, COLUMNS[name].cell(c))));
 }
@@ -199,7 +218,7 @@ function foot(list, answer) {
   show(list.note, `Data of ${day(answer.as_of)}, model ${answer.model_version}. “unsure” marks a prediction whose label is in doubt.`);
   const of = isFiltered ? "that fit" : "";
   list.tally.textContent = list.shown
-    ? `Showing ${count(list.shown)} of ${answer.total_is_exact ? count(answer.total) : answer.total_text} customers ${of}`.trim()
+    ? `Showing ${count(list.shown)} of ${answer.total_is_exact ? plural(answer.total, "customer") : `${answer.total_text} customers`} ${of}`.trim()
     : "No customer fits. Take a filter away, or look for the beginning of an id or e-mail.";
   drawExports(list, answer);
 }

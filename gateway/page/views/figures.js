@@ -2,7 +2,7 @@
 
 import { around, asTable, columns, enlarged, shares, stacked } from "../charts.js";
 import { h } from "../dom.js";
-import { count, cutText, day, percent } from "../format.js";
+import { count, cutText, day, percent, plural } from "../format.js";
 
 /** Customers by probability: all buckets on one scale, then the small ones on a scale of their own. */
 export function distribution(buckets, { cut, asOf, version }) {
@@ -18,7 +18,7 @@ export function distribution(buckets, { cut, asOf, version }) {
       tail && h("figure", { class: "zoom" },
         columns(tail.buckets, { label: "The small counts of the same chart, enlarged.", cut: inside(tail.buckets, cut) }),
         h("figcaption", {}, `The small counts again, ${count(Math.round(tail.times))} times as tall`))),
-    h("p", { class: "fine" }, `${count(all)} active customers; data of ${day(asOf)}, model ${version}. Each column holds the customers whose probability rounds to it.`),
+    h("p", { class: "fine" }, `${plural(all, "active customer")}; data of ${day(asOf)}, model ${version}. Each column holds the customers whose probability rounds to it.`),
     asTable("Customers by probability of leaving", ["Probability", "Customers"], buckets.map((b) => [around(b.bucket), count(b.count)])),
   ];
 }
@@ -59,11 +59,11 @@ export function segmentsFromCuts(above80, above60) {
 }
 
 /** The five weightiest features. */
-export function factors(rows, { version }) {
+export function factors(rows, { version, live }) {
   if (!rows.length) return [h("p", { class: "empty" }, "No model yet: the factors appear with the first training.")];
   const together = rows.reduce((sum, r) => sum + r.value, 0);
   return [
     shares(rows),
-    h("p", { class: "fine" }, `Share of the mean absolute SHAP value, of all features together 100 %. These five carry ${percent(together)} in model ${version}.`),
+    h("p", { class: "fine" }, `Share of the mean absolute SHAP value, of all features together 100 %. These five carry ${percent(together)} in model ${version}${version === live ? "" : `, which made the scores shown; ${live} is live by now`}.`),
   ];
 }

@@ -1,7 +1,7 @@
 // The filters of the list: what the address says, as the API takes it, as fields, and in words.
 
 import { h } from "../dom.js";
-import { column, cutText, day, title } from "../format.js";
+import { column, cutText, day, plural, title } from "../format.js";
 import { button, field, select } from "../parts.js";
 import { STATUSES } from "./work.js";
 
@@ -12,12 +12,16 @@ const NAMED = {
   risk: (value) => `level ${value}`,
   min_probability: (value) => `probability from ${cutText(Number(value))}`,
   max_probability: (value) => `probability to ${cutText(Number(value))}`,
-  low_confidence: () => "prediction unsure",
-  min_tenure_months: (value) => `tenure from ${value} months`,
-  max_tenure_months: (value) => `tenure to ${value} months`,
+  min_confidence: (value) => `confidence from ${cutText(Number(value))}`,
+  max_confidence: (value) => `confidence to ${cutText(Number(value))}`,
+  low_confidence: (value) => (value === "false" ? "prediction sure" : "prediction unsure"),
+  min_tenure_months: (value) => `tenure from ${plural(Number(value), "month")}`,
+  max_tenure_months: (value) => `tenure to ${plural(Number(value), "month")}`,
   min_monthly_price: (value) => `price from ${value}`,
   max_monthly_price: (value) => `price to ${value}`,
   work_status: (value) => `worklist: ${STATUSES.find(([each]) => each === value)?.[1] ?? (value || "not on it")}`,
+  work_owner: (value) => (value ? `owner no. ${value}` : "nobody's"),
+  contact: (value) => (value === "allowed" ? "may be contacted" : "contacted or not"),
   due_by: (value) => `due by ${day(value)}`,
   scored: (value) => ({ no: "not scored", any: "scored or not" })[value] ?? "scored",
   churned: (value) => (value === "true" ? "has left" : "is active"),

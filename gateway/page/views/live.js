@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
-import { count, day, interval, known, month, number, percent, score } from "../format.js";
+import { count, day, interval, known, month, number, plural, score } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { axis, legend, lines } from "../lines.js";
@@ -79,6 +79,6 @@ function chart(groups) {
 
 function drawPending({ pending }) {
   if (!pending?.predictions) return empty("Nothing is pending: every prediction has its outcome.");
-  return h("p", {}, `${count(pending.predictions)} predictions of ${count(pending.runs)} runs, the oldest of ${day(pending.oldest)}, have no outcome yet${
+  return h("p", {}, `${plural(pending.predictions, "prediction")} of ${plural(pending.runs, "run")}, the oldest of ${day(pending.oldest)}, ${pending.predictions === 1 ? "has" : "have"} no outcome yet${
     known(pending.expected) ? `; ${number(pending.expected)} leavers are expected among them` : ""}. Nobody counts as having stayed before it is known.`);
 }

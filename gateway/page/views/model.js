@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { asTable, shares } from "../charts.js";
 import { h, panel, show } from "../dom.js";
-import { count, day, interval, known, NONE, percent, score } from "../format.js";
+import { count, day, interval, known, NONE, percent, plural, score } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { table } from "../parts.js";
@@ -47,7 +47,7 @@ function modelFigures(performance, status, report) {
   return [
     h("div", { class: "model-grid" }, natural(performance, report), balanced(performance), improvement(status)),
     h("p", { class: "fine" },
-      `Model ${performance.model_version} (${status.algorithm}, ${count(status.features)} features), fitted on ${
+      `Model ${performance.model_version} (${status.algorithm}, ${plural(status.features, "feature")}), fitted on ${
         count(performance.training_samples)} records on ${day(performance.last_trained)}. Every figure is on ${count(performance.n)} held-out records${
         report.test.period ? `, of ${day(report.test.period[0])} to ${day(report.test.period[1])}` : ""}.`),
     report.left_out?.length > 0 && h("p", { class: "fine" }, `Left out of the model by choice: ${report.left_out.join(", ")}.`),

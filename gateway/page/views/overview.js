@@ -4,7 +4,7 @@ import { asTable } from "../charts.js";
 import { get, post } from "../api.js";
 import { h, panel, show } from "../dom.js";
 import { axis, lines } from "../lines.js";
-import { count, day, known, month, percent } from "../format.js";
+import { count, day, known, month, percent, plural } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { customerAddress } from "../frame/router.js";
 import { table } from "../parts.js";
@@ -57,7 +57,8 @@ function load(page, view) {
   // Several panels share these answers: each is asked for once.
   const shared = Promise.all([get("/api/dashboard/metrics"), get("/api/model/status"), get("/api/schema"), get("/api/predictions/performance"), get("/api/dashboard/value")]);
   shared.catch(() => null); // each panel tells of the failure itself
-  const known = shared.then(([metrics, status, schema, performance, value]) => ({ metrics, status, schema, performance, value, where: whereWeAre(metrics, status, schema) }));
+  const known = shared.then(async ([metrics, status, schema, performance, value]) =>
+    ({ metrics, status, schema, performance, value, where: whereWeAre(metrics, status, schema), scoredBy: await scoredBy(metrics, status) }));
   known.catch(() => null);
   updateButtons(page, view);
   const cardsDone = page.load(view.cardRow, () => known, (all) => {
@@ -71,15 +72,27 @@ function load(page, view) {
     contactPanel(page, found, { metrics: all.metrics.predictedChurners, threshold: all.performance.threshold, currency: all.value.total.currency }));
   page.load(view.spread.body, () => Promise.all([known, get("/api/dashboard/distribution"), askSegments(page.mayRun)]), ([{ metrics }, buckets, parts]) =>
     [...distribution(buckets, { cut: metrics.predictedChurners.cut, asOf: metrics.predictedChurners.as_of, version: metrics.predictedChurners.model_version }), ...segments(parts, metrics.riskLevels)]);
-  page.load(view.weights.body, () => asked("/api/dashboard/features"), ([{ status }, rows]) => factors(rows, status));
+  page.load(view.weights.body, () => asked("/api/dashboard/features"), ([{ status, schema, scoredBy: other }, rows]) =>
+    factors(other ? weightiest(other, schema) : rows, { version: other?.version ?? status.version, live: status.version }));
   page.load(view.top.body, () => get(`/api/customers?limit=${LISTED}`), topList);
   page.load(view.movers.body, () => get(`/api/customers/movers?direction=up&limit=${LISTED}`), moversList);
   page.load(view.history.body, () => get("/api/dashboard/history"), churnHistory);
   return cardsDone;
 }
 
+/** The model that made the scores shown, with its report, where another one is live by now; null otherwise. */
+async function scoredBy({ predictedChurners: { model_version: version } }, status) {
+  return version && version !== status.version ? get(`/api/model/versions/${encodeURIComponent(version)}`) : null;
+}
+
+/** The features that weigh most in a model, by its report, as GET /api/dashboard/features gives those of the live one. */
+const weightiest = ({ report }, schema) => report.importance.slice(0, 5).map(({ name, importance }) => {
+  const about = schema.table_schema?.features?.[name];
+  return { name: about?.short ?? about?.label ?? name, value: importance };
+});
+
 function subtitle(view, { metrics: { predictedChurners: p }, schema }) {
-  const parts = p.as_of ? [`${count(p.customers)} active customers`, `data of ${day(p.as_of)}`, `model ${p.model_version}`] : ["Nobody is scored yet"];
+  const parts = p.as_of ? [plural(p.customers, "active customer"), `data of ${day(p.as_of)}`, `model ${p.model_version}`] : ["Nobody is scored yet"];
   show(view.subtitle, parts.join(" · "),
     schema.is_demo && h("span", { class: "badge", title: "Simulated subscribers, made for the demo" }, "simulated demo data"));
 }

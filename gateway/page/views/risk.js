@@ -1,17 +1,17 @@
-// Who entered or left the list above the cut between two dates, and the parts of each change.
+// Who entered or left the list above the cut between two dates, and the parts of each change; all of them as a file.
 
 import { get } from "../api.js";
 import { meter } from "../charts.js";
-import { h, panel } from "../dom.js";
+import { failure, h, panel, show } from "../dom.js";
 import { cutText, day, known, percent, plural, points } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 import { address, customerAddress } from "../frame/router.js";
-import { button, field, table } from "../parts.js";
+import { act, button, field, table } from "../parts.js";
 import { factText } from "./words.js";
 
 const PATH = "customers/new-at-risk";
-const MOST = 100; // as many as the API answers at once
+const PAGE = 100; // as many as the API answers at once
 const LISTS = [["entered", "Entered the list"], ["left", "Left the list"]];
 /** The parts of a change, as docs/definitions.md names them. */
 const PARTS = [["data", "Facts"], ["corrected", "Corrected facts"], ["model", "Model"], ["calibration", "Calibration"], ["time_of_year", "Time of year"], ["unexplained", "Unexplained"]];
@@ -62,9 +62,10 @@ export const riskView = {
 };
 
 /** Ask the API; dates in the wrong order are not asked for. */
-async function ask({ since, until }, direction) {
+async function ask({ since, until }, direction, after = null) {
   if (since && until && since >= until) return { customers: [], isReversed: true };
-  const wanted = new URLSearchParams({ direction, why: true, limit: MOST });
+  const wanted = new URLSearchParams({ direction, why: true, limit: PAGE });
+  if (after) wanted.set("after", after);
   if (since) wanted.set("since", since);
   if (until) wanted.set("until", until);
   return get(`/api/customers/movers?${wanted}`);
@@ -80,14 +81,42 @@ function draw(page, found, direction, dates) {
     !isSent && h("a", { href: riskAddress(from, to, direction === "left" ? direction : null) }, "Address of these two dates"));
   const did = `${direction} the list above ${cutText(cut)} between ${day(from)} and ${day(to)}.`;
   if (!customers.length) return [empty(`Nobody ${did}`), facts];
-  const numeric = (text) => ({ text, numeric: true });
+  const rows = (those) => table(`Customers who ${direction} the list`, ["Customer", "Plan", numeric("Before"), numeric("Now"), "Parts of the change"], those.map((c) => [
+    h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.before), percent(c.churn_probability), why(page, c, from, to)]));
+  const shown = rows(customers);
+  const summary = h("p", { id: "risk-summary", role: "status" }, summed(customers, found.next, did));
   return [
-    h("p", { id: "risk-summary" }, customers.length === MOST ? `The ${MOST} of the highest probability who ${did} There may be more.` : `${plural(customers.length, "customer")} ${did}`, largest(customers)),
-    facts,
-    table(`Customers who ${direction} the list`, ["Customer", "Plan", numeric("Before"), numeric("Now"), "Parts of the change"], customers.map((c) => [
-      h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.before), percent(c.churn_probability), why(page, c, from, to)])),
+    summary, facts, shown, further(page, { direction, dates, from, to, found, did, rows, shown, summary }),
     h("p", { class: "fine" }, "Parts are in points of probability; those that round to nothing are not shown. They describe how the score came about; they are no measured effect."),
   ];
+}
+
+const numeric = (text) => ({ text, numeric: true });
+
+const summed = (customers, next, did) =>
+  `${next ? `The ${plural(customers.length, "customer")} of the highest probability who` : plural(customers.length, "customer")} ${did}${largest(customers)}`;
+
+/** What leads beyond this page: the next one, and all of them as a file. */
+function further(page, { direction, dates, from, to, found, did, rows, shown, summary }) {
+  const problem = h("div", {});
+  const all = [...found.customers];
+  let after = found.next;
+  const more = button("Load more", () => act(more, problem, async () => {
+    show(problem);
+    const next = await ask(dates, direction, after);
+    const before = all.length;
+    all.push(...next.customers);
+    after = next.next;
+    const body = shown.querySelector("tbody");
+    body.append(...rows(next.customers).querySelectorAll("tbody tr"));
+    summary.textContent = summed(all, after, did);
+    more.hidden = !after;
+    body.querySelectorAll("th a")[before]?.focus();
+  }, failure), { hidden: !after });
+  const file = `/api/customers/movers/export?${new URLSearchParams({ direction, since: from, until: to })}`;
+  return h("div", { class: "list-foot" }, more,
+    page.mayRun && h("a", { class: "button small", id: "export-movers", href: file, download: `movers-${direction}.csv` }, "Export all as CSV"),
+    page.mayRun && h("p", { class: "fine" }, "The file leaves out who may not be contacted."), problem);
 }
 
 const noEarlier = (since, to) => (since

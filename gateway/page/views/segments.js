@@ -1,12 +1,11 @@
 // Customers by group: how many, how many left and are expected to, what they pay and what is at risk; saved segments.
 
-import { get, remove } from "../api.js";
+import { get } from "../api.js";
 import { h, panel } from "../dom.js";
-import { count, day, interval, known, money, NONE, percent, title } from "../format.js";
+import { count, day, interval, known, money, NONE, percent, plural, title } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
-
-const LIMIT = 100;
+import { askSaved, drawSaved } from "./saved.js";
 
 export const segmentsView = {
   path: "segments",
@@ -14,12 +13,12 @@ export const segmentsView = {
   title: "Groups",
   open(page) {
     const groups = panel("Customers by group", { id: "groups", wide: true });
-    const saved = panel("Saved segments", { id: "saved", wide: true, note: "Views of the list of customers that people kept." });
+    const saved = panel("Saved views", { id: "saved", wide: true, note: "Filters and order of the list of customers that people kept: their segments." });
     const chooser = h("div", { class: "search" });
     const refresh = () => {
       page.load(chooser, () => get("/api/schema"), (schema) => byChoice(page, schema), { bones: 1 });
       page.load(groups.body, () => get(`/api/segments/summary?by=${encodeURIComponent(chosen(page))}`), drawGroups);
-      page.load(saved.body, () => get(`/api/segments?limit=${LIMIT}`), (answer) => drawSaved(page, answer, refresh));
+      page.load(saved.body, () => askSaved(page.query.get("after")), (answer) => drawSaved(page, answer, refresh));
     };
     refresh();
     return { root: h("div", { class: "page" }, heading("Segments"), chooser, groups.root, saved.root), refresh };
@@ -52,7 +51,7 @@ function drawGroups(answer) {
       h("thead", {}, h("tr", {}, heads.map(([text, term]) => h("th", { scope: "col" }, text, term && help(term, text, facts))))),
       h("tbody", {}, answer.groups.map(groupRow)))),
     answer.churn_reason && h("p", { class: "fine" }, answer.churn_reason),
-    answer.groups_left_out > 0 && h("p", { class: "fine" }, `${count(answer.groups_left_out)} smaller groups are not shown.`),
+    answer.groups_left_out > 0 && h("p", { class: "fine" }, `${plural(answer.groups_left_out, "smaller group is", "smaller groups are")} not shown.`),
     ...[...new Set(answer.groups.map((group) => group.reason).filter(Boolean))].map((reason) => h("p", { class: "fine" }, reason)),
   ];
 }
@@ -70,15 +69,3 @@ function groupRow(group) {
 }
 
 const under = (text) => h("div", { class: "fine" }, text);
-
-function drawSaved(page, answer, refresh) {
-  if (!answer.segments.length) return [empty("Nobody has saved or shared a segment yet: POST /api/segments keeps the filters of a list.")];
-  return [h("ul", { class: "legend" }, answer.segments.map((segment) => h("li", {},
-    h("span", { class: "name" },
-      segment.is_readable ? h("a", { href: `#/customers?${segment.query}` }, segment.name) : segment.name,
-      h("span", { class: "fine" }, segment.is_readable ? `${segment.shared ? "shared by" : "of"} ${segment.owner ?? "somebody who is gone"}` : "names a feature that the schema no longer has")),
-    page.mayRun && segment.is_own && h("button", {
-      type: "button", class: "quiet small", "aria-label": `Delete ${segment.name}`,
-      onclick: async () => { await page.busy(remove(`/api/segments/${segment.id}`)); refresh(); },
-    }, "Delete"))))];
-}

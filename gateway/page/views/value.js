@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { meter } from "../charts.js";
 import { h, panel } from "../dom.js";
-import { count, cutText, day, interval, known, money, number, percent } from "../format.js";
+import { count, cutText, day, interval, known, money, number, percent, plural } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { address } from "../frame/router.js";
 import { field, stats, table } from "../parts.js";
@@ -54,7 +54,7 @@ function load(page, { total, plans, contact, inputs }) {
 
 function drawTotal({ total, as_of: asOf, model_version: version, assumptions: a }) {
   if (!asOf) return empty(total.reason);
-  const judge = [`Scores of ${day(asOf)}, model ${version}`, `n = ${count(total.customers)} customers`];
+  const judge = [`Scores of ${day(asOf)}, model ${version}`, `n = ${plural(total.customers, "customer")}`];
   return [
     stats(
       { label: "Revenue at risk", id: "revenue-at-risk", value: money(total.revenue_at_risk, total.currency), note: known(total.revenue_at_risk) ? "a month" : total.reason, term: "revenue-at-risk", judge },

@@ -7,7 +7,7 @@ import { help } from "../frame/help.js";
 import { act, button, field, select, table } from "../parts.js";
 
 export const STATUSES = [["to_do", "To do"], ["contacted", "Contacted"], ["snoozed", "Snoozed"], ["saved", "Saved"], ["lost", "Lost"]];
-const words = (status) => STATUSES.find(([value]) => value === status)?.[1] ?? (status ? title(status) : "Not on the worklist");
+export const workWords = (status) => STATUSES.find(([value]) => value === status)?.[1] ?? (status ? title(status) : "Not on the worklist");
 
 /** The panel for a customer. */
 export function workPanel(page, id) {
@@ -23,13 +23,13 @@ function draw(page, path, { work, history }, refresh) {
     page.mayRun ? form(page, path, work, refresh) : h("p", {}, sentence(work)),
     history.length > 0 && h("details", { class: "more" }, h("summary", {}, `What was noted before (${history.length})`),
       table("History of the worklist", ["When", "By", "Status", "Owner", "Due", "Note"], history.map((each) =>
-        [moment(each.updated_at), each.changed_by ?? "–", words(each.status), each.owner ?? "–", day(each.due_on), each.note ?? "–"]))),
+        [moment(each.updated_at), each.changed_by ?? "–", workWords(each.status), each.owner ?? "–", day(each.due_on), each.note ?? "–"]))),
   ];
 }
 
 function sentence(work) {
   if (!work?.status) return "Not on the worklist.";
-  return [words(work.status), work.owner && `owner ${work.owner}`, work.due_on && `due ${day(work.due_on)}`, work.note].filter(Boolean).join("; ");
+  return [workWords(work.status), work.owner && `owner ${work.owner}`, work.due_on && `due ${day(work.due_on)}`, work.note].filter(Boolean).join("; ");
 }
 
 function form(page, path, work, refresh) {

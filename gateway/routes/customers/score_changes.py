@@ -6,19 +6,20 @@ Law: stored scores are compared; models are asked only for the parts of a change
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response
 from pydantic import BaseModel, Field
 
-from database.customers import contacting, customer_base
-from database.models import models
+from database.customers import contacting
 from database.models.models import Model
-from database.scoring import score_changes
-from database.scoring.score_changes import Direction, Score
+from database.scoring.movers import Direction
+from database.scoring.score_changes import Score
 from gateway.openapi import Query, answers, blueprint, ok
+from gateway.routes.exporting.streams import STREAM, streamed
 from gateway.services.customers import working
-from gateway.services.score_changes import explaining
+from gateway.services.customers.filtering import CONTACT, Contact
+from gateway.services.score_changes import explaining, moving
 from gateway.services.score_changes.explaining import Parts, ScoreChange
 from gateway.web_environment import environment
 from shared.contracts.api import Cell
@@ -41,7 +42,7 @@ class CustomerPath(BaseModel):
 class ScoreChangesQuery(Query):
     """Two dates: the last score up to each is compared."""
 
-    since: IsoDate | None = Field(None, description="30 days before the later score if absent")
+    since: IsoDate | None = Field(None, description="Not after `until`; 30 days before the later score if absent")
     until: IsoDate | None = Field(None, description="Now if absent")
 
 
@@ -94,15 +95,34 @@ class ChangesOut(BaseModel):
     path: str
 
 
-class MoversQuery(Query):
-    """Two dates, the direction of the change, and a page."""
+class Moving(Query):
+    """Two dates, and the direction of the change."""
 
     direction: Direction = Field("up", description="up, down, entered or left: the list above the cut")
-    since: IsoDate | None = Field(None, description="The last run up to this day; 30 days before if absent")
+    since: IsoDate | None = Field(
+        None, description="The last run up to this day, not after `until`; 30 days before if absent"
+    )
     until: IsoDate | None = Field(None, description="The last run up to this day; the published one if absent")
     cut: float | None = Field(None, ge=0, le=1, description="LIST_CUT if absent")
+
+    @property
+    def above(self) -> float:
+        return environment().settings.cut if self.cut is None else self.cut
+
+
+class MoversQuery(Moving):
+    """A page of those who moved."""
+
     why: bool = Field(False, description="Split each change into its parts")
     limit: int = Field(20, ge=1, le=100)
+    after: str | None = Field(None, max_length=500, description="`next` of the previous page")
+
+
+class MoversExport(Moving):
+    """All who moved, as a file."""
+
+    format: Literal["csv", "ndjson"] = "csv"
+    contact: Contact = Field("allowed", description=CONTACT)
 
 
 class Mover(BaseModel):
@@ -130,6 +150,7 @@ class Movers(BaseModel):
     compared_with: str | None
     compared_model: str | None
     cut: float
+    next: str | None
 
 
 @bp.get("/<customer_id>/changes", summary="Why a score changed", responses=answers(ChangesOut, also=(404, 409, 503)))
@@ -138,7 +159,7 @@ def changes(path: CustomerPath, query: ScoreChangesQuery) -> Response:
     env = environment()
     with env.database.read() as connection:
         key = working.key_of(connection, path.customer_id)
-    since, until = (None if day is None else day.isoformat() for day in (query.since, query.until))
+    since, until = moving.Dates(query.since, query.until).texts
     found = explaining.explain(env.database, env.ml, key, since=since, until=until, request_id=request_id())
     return ok(_changes(path.customer_id, found))
 
@@ -192,45 +213,54 @@ def _parts(parts: Parts, scale: float = 1.0) -> PartsOut:
 def movers(query: MoversQuery) -> Response:
     """Compares two runs of everybody: the published one with the last dated 30 days or more before, unless told."""
     env = environment()
-    cut = env.settings.cut if query.cut is None else query.cut
-    since, until = (None if day is None else day.isoformat() for day in (query.since, query.until))
+    dates = moving.Dates(query.since, query.until)
     with env.database.read() as connection:
-        pair = score_changes.compared(connection, since=since, until=until)
-        now, then = pair if pair else (score_changes.latest(connection, until), None)
-        present = customer_base.get(connection)
-        found = (
-            score_changes.movers(
-                connection, present.schema, now=now, then=then, direction=query.direction, cut=cut, limit=query.limit
-            )
-            if present and now and then
-            else []
-        )
-        both = [models.get(connection, each.version) for each in (now, then) if each]
+        page = moving.page_of(connection, dates, query.direction, query.above, limit=query.limit, after=query.after)
+    now, then = page.now, page.then
     parts: dict[int, Parts] = {}
     if query.why and now and then:
-        ids = [each["id"] for each in found]
+        ids = [each["id"] for each in page.rows]
         parts = explaining.parts_of_many(
             env.database, env.ml, ids, then=then.run_id, now=now.run_id, request_id=request_id()
         )
     return ok(
         Movers(
-            customers=[_mover(each, both, (now.as_of, then.as_of), parts.get(each["id"])) for each in found]
+            customers=[
+                _mover(each, page.scored_by, (now.as_of, then.as_of), parts.get(each["id"])) for each in page.rows
+            ]
             if now and then
             else [],
             as_of=now.as_of if now else None,
             model_version=now.version if now else None,
             compared_with=then.as_of if then else None,
             compared_model=then.version if then else None,
-            cut=cut,
+            cut=query.above,
+            next=page.next,
         )
     )
+
+
+@bp.get(
+    "/movers/export",
+    summary="All customers who moved, as a file",
+    responses={**answers(str, also=(404, 409, 503)), **STREAM},
+)
+def export_movers(query: MoversExport) -> Response:
+    """In the order of the pages; streamed, and audited, as every export is."""
+    pairs = [
+        (name, str(value))
+        for name, value in (("direction", query.direction), ("since", query.since), ("until", query.until))
+        if value is not None
+    ]
+    pairs += [("cut", str(query.above)), ("contact", query.contact)]
+    return streamed("movers", query.format, pairs, name=f"movers-{query.direction}")
 
 
 def _mover(
     row: dict[str, Any], scored_by: Sequence[Model | None], dates: tuple[str, str], parts: Parts | None
 ) -> Mover:
     """One customer; models and dates are those of the later run and of the earlier."""
-    own = {name: value for name, value in row.items() if name != "id"}
+    own = {name: value for name, value in row.items() if name not in ("id", "place_value")}
     of_year = None
     if row["change"] is not None:
         now, before = (

@@ -1,4 +1,4 @@
-"""The worklist of one customer over REST: owner, status, note, due date, and what they were before.
+"""The worklist over REST: owner, status, note and due date of one customer or many, and what they were before.
 
 Law: `saved` is what a person says of their own work; no effect is claimed from it.
 """
@@ -44,6 +44,19 @@ class WorkChange(Body):
     owner_id: int | None = Field(None, ge=1, le=MAX_INT64, description="The number of somebody who can sign in")
     note: Note | None = None
     due_on: IsoDate | None = Field(None, description="A date, as in 2026-06-30")
+
+
+class WorkOfMany(WorkChange):
+    """Customers, and the fields to change of each; at least one."""
+
+    customers: list[str] = Field(min_length=1, max_length=working.MOST, description="user_ids")
+
+
+class ManyChanged(BaseModel):
+    """How many customers were changed, and how many had these values already."""
+
+    changed: int
+    unchanged: int
 
 
 class Work(BaseModel):
@@ -99,12 +112,22 @@ def _work(row: AnyRow | None) -> Work | None:
 def change_work(path: CustomerPath, body: WorkChange) -> Response:
     """A customer who is not on it begins with the status to_do; fields that are not given stay."""
     env = environment()
-    given = {name: _plain(getattr(body, name)) for name in body.model_fields_set}
-    key = working.change(env.database, path.customer_id, given, user_id=current_user().id, clock=env.clock)
+    key = working.change(env.database, path.customer_id, _given(body), user_id=current_user().id, clock=env.clock)
     with env.database.read() as connection:
         present = worklist.one(connection, key)
     return ok(Work.model_validate(present, from_attributes=True))
 
 
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, date) else value
+@bp.patch("/work", summary="Change the worklist of many customers", responses=answers(ManyChanged))
+def change_work_of_many(body: WorkOfMany) -> Response:
+    """All or none; an unknown customer is named. Fields that are not given stay."""
+    env = environment()
+    changed, unchanged = working.change_many(
+        env.database, body.customers, _given(body), user_id=current_user().id, clock=env.clock
+    )
+    return ok(ManyChanged(changed=changed, unchanged=unchanged))
+
+
+def _given(body: WorkChange) -> dict[str, object]:
+    given = {name: getattr(body, name) for name in body.model_fields_set & WorkChange.model_fields.keys()}
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""Webhooks, for administrators: made, tested, removed; the log of deliveries, which can be sent again.
+"""Webhooks, for administrators: made, paused, tested, removed; the log of deliveries, which can be sent again.
 
 Law: a secret appears in one answer only, that of the POST which made it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from database.engine.bulk_insert import AnyRow
 from database.webhooks import deliveries as delivery_queries
@@ -45,11 +45,16 @@ class NewWebhook(Body):
     events: list[Wanted] = Field(min_length=1, max_length=10, examples=[["churn.alert", "model.trained"]])
 
 
+class WebhookChange(Body):
+    paused: StrictBool
+
+
 class WebhookOut(BaseModel):
     id: int
     url: str
     events: list[str]
     created_at: str
+    paused: bool
 
 
 class MadeWebhook(WebhookOut):
@@ -139,6 +144,14 @@ def rotate_secret(path: WebhookPath) -> Response:
     return ok(answer, message="Keep the secret now: it is not shown again.")
 
 
+@bp.patch("/<int:webhook_id>", summary="Pause a webhook or end its pause", responses=answers(WebhookOut, also=(404,)))
+def pause_webhook(path: WebhookPath, body: WebhookChange) -> Response:
+    """While it is paused, what waits for it stays and events are not kept for it."""
+    env = environment()
+    actor = current_user().actor
+    return ok(_webhook_out(endpoints.pause(env.database, env.clock, path.webhook_id, paused=body.paused, actor=actor)))
+
+
 @bp.delete("/<int:webhook_id>", summary="Remove a webhook", responses=answers(Removed, also=(404,)))
 def remove_webhook(path: WebhookPath) -> Response:
     """Give up the deliveries that wait for it; the log of its deliveries stays."""
@@ -147,7 +160,9 @@ def remove_webhook(path: WebhookPath) -> Response:
     return ok(Removed(id=path.webhook_id))
 
 
-@bp.post("/<int:webhook_id>/test", summary="Send a test event", responses=answers(DeliveryOut, status=201, also=(404,)))
+@bp.post(
+    "/<int:webhook_id>/test", summary="Send a test event", responses=answers(DeliveryOut, status=201, also=(404, 409))
+)
 def test_webhook(path: WebhookPath) -> Response:
     """The worker sends a `webhook.test` event; the list of deliveries tells what came of it."""
     env = environment()

@@ -21,6 +21,7 @@ from gateway.services.campaigns import measuring
 from shared.campaigns.draw import new_seed
 from shared.clock import iso
 from shared.errors import Detail, InvalidInput, NotFound, invalid
+from shared.plural import plural
 
 NOT_IN_IT = "this customer is not on the campaign's list"
 UNKNOWN = "there is no customer with this user_id"
@@ -70,7 +71,7 @@ def record(database: Database, campaign_id: int, contacts: Sequence[Contact], *,
             raise InvalidInput.of(details)
         new = campaigns.record_contacts(connection, rows)
         in_control = sum(arms[key] for _, key, _ in rows)
-        subject = f"campaign:{campaign_id} {new} new contacts"
+        subject = f"campaign:{campaign_id} {plural(new, 'new contact')}"
         audit.record(connection, "campaign.contacts", at=at, actor=actor, subject=subject)
     return Recorded(new, len(rows) - new, in_control)
 
@@ -96,7 +97,9 @@ def suppress(database: Database, user_ids: Sequence[str], reason: Reason, *, at:
         if details:
             raise InvalidInput.of(details)
         new = contacting.suppress(connection, ids.values(), reason, at)
-        audit.record(connection, "contact.suppressed", at=at, actor=actor, subject=f"{new} customers: {reason}")
+        audit.record(
+            connection, "contact.suppressed", at=at, actor=actor, subject=f"{plural(new, 'customer')}: {reason}"
+        )
     return new
 
 

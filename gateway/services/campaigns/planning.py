@@ -24,6 +24,7 @@ from shared.campaigns.power import Size, size
 from shared.clock import days_later
 from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS
 from shared.errors import NoCustomers, invalid
+from shared.plural import plural
 from shared.schema.features import Schema
 
 #: Why a customer of the list is in no arm, beside the statuses of `contacting`.
@@ -84,7 +85,7 @@ def plan(connection: Connection, settings: Settings, params: CampaignParams, tod
     asked = checked(connection, settings, params)
     members, left_out = _chosen(connection, asked, params, today)
     if len(members) < FEWEST:
-        raise invalid("filters", f"{len(members)} customers can be drawn: a campaign needs {FEWEST} at least")
+        raise invalid("filters", f"{plural(len(members), 'customer')} can be drawn: a campaign needs {FEWEST} at least")
     rate = sum(probability for _, probability in members) / len(members)
     return Plan(
         members=members,

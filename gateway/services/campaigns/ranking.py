@@ -21,6 +21,7 @@ from shared.campaigns.costs import costs_of
 from shared.campaigns.effect import Effect
 from shared.clock import days_later
 from shared.contracts.api import Cell
+from shared.plural import plural
 from shared.schema.features import Schema
 
 ASSUMED = "assumed: no campaign has measured this action; the catalogue's `assumed_effect` can be edited"
@@ -72,7 +73,8 @@ def rank(
         if why is None:
             drawn = campaigns.times_drawn(connection, name, days_later(today, -action.per_days), customer_id)
             if drawn[customer_id] >= action.at_most:
-                why = f"contacted {drawn[customer_id]} times within {action.per_days} days: {action.at_most} at most"
+                times, days = plural(drawn[customer_id], "time"), plural(action.per_days, "day")
+                why = f"contacted {times} within {days}: {action.at_most} at most"
         found.append(_ranked(name, action, catalogue.defaults.clv, measured.get(name), probability, why))
     return sorted(found, key=lambda each: (not each.is_possible, -(each.expected_value or 0.0)))
 

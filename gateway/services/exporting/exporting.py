@@ -14,9 +14,10 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import date
 from itertools import islice
 from typing import Any, Literal
 
@@ -30,12 +31,14 @@ from database.customers.filters import Filters
 from database.customers.listing import Sort
 from database.engine.session import Connection, Database
 from database.exporting import campaign_list, exports, ledger
+from database.exporting.movers_list import movers_list
 from database.exporting.risk_list import select_risk_list
 from database.exporting.selection import Column, Selection
 from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
 from gateway.services.jobs.params import Content
+from gateway.services.score_changes import moving
 from gateway.services.scoring.reasons import in_words
 from shared.errors import NoCustomers, invalid
 from shared.schema.features import Schema
@@ -79,6 +82,8 @@ def select(
         values = dict(pairs)
         only = values.get("contact") != "any"
         return schema, campaign_list.campaign(connection, int(values["campaign"]), is_contactable=only)
+    if content == "movers":
+        return schema, _movers(connection, schema, dict(pairs))
     allowed = (*NAMES, *OF_RISK) if content == "risk" else NAMES
     filters = filtering.parse(schema, pairs, unsure_below=unsure_below, allowed=allowed)
     if filters.is_contactable is None and content != "segments":
@@ -89,6 +94,12 @@ def select(
     if content == "risk":
         return schema, _risk(connection, schema, replace(filters, is_scored=True), pairs)
     return schema, exports.segments(connection, schema, filters)
+
+
+def _movers(connection: Connection, schema: Schema, values: Mapping[str, str]) -> Selection:
+    days = (date.fromisoformat(values[name]) if name in values else None for name in ("since", "until"))
+    asked = moving.question_of(connection, moving.Dates(*days), values["direction"], float(values["cut"]))
+    return movers_list(connection, schema, asked, is_contactable=values.get("contact") != "any")
 
 
 def _risk(connection: Connection, schema: Schema, filters: Filters, pairs: Sequence[Pair]) -> Selection:

@@ -25,6 +25,7 @@ from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column
 from shared.clock import iso
 from shared.errors import DiskFull, ServiceUnavailable, is_disk_full
+from shared.plural import plural
 from shared.tables.csv import blocks
 
 ROWS_AT_ONCE = 20_000
@@ -78,7 +79,7 @@ def write(work: Work, params: ExportParams, path: Path) -> int:
                 for chunk in _chunks(selection.rows):
                     writer.write_batch(_batch(form, selection.columns, chunk))
                     done += len(chunk)
-                    work.step(1 - ROWS_AT_ONCE / (done + ROWS_AT_ONCE), f"Wrote {done:,} rows")
+                    work.step(1 - ROWS_AT_ONCE / (done + ROWS_AT_ONCE), f"Wrote {plural(done, 'row')}")
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(path)

@@ -31,6 +31,7 @@ from gateway.services.jobs.params import ImportParams
 from gateway.services.jobs.work import Work, read
 from shared.clock import iso
 from shared.errors import Conflict, InvalidTable, SchemaMismatch, invalid
+from shared.plural import plural
 from shared.schema.changes import difference_notes
 from shared.schema.features import Schema, schema_from_dict
 from shared.tables import messages
@@ -90,7 +91,7 @@ def _check(work: Work, table: OpenTable, staging: Staging, as_of: str) -> Checke
     guess = max(table.size / 60, 1)  # rows, at a typical line length: good enough for a progress bar
 
     def report(rows: int) -> None:
-        work.step(min(rows / guess * 0.35, 0.35), f"Checked {rows:,} rows")
+        work.step(min(rows / guess * 0.35, 0.35), f"Checked {plural(rows, 'row')}")
 
     return check_file(table, staging, as_of=as_of, today=work.clock().date(), report=report)
 

@@ -24,6 +24,7 @@ from gateway.services.jobs.params import OutcomesParams
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
+from shared.plural import plural
 from shared.schema.features import Schema, Subscription
 from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
@@ -70,7 +71,7 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
         complete_to = maturity.complete_to(connection)
     checked = check_file(
         table, staging, as_of=today.isoformat(), today=today,
-        report=lambda rows: work.step(0.3, f"Checked {rows:,} rows"),
+        report=lambda rows: work.step(0.3, f"Checked {plural(rows, 'row')}"),
     )  # fmt: skip
     checked = checked.with_late(table, outcomes_writer.unusable(work.database, staging))
     if checked.rejected:
@@ -96,7 +97,7 @@ def _import(work: Work, params: OutcomesParams, table: OpenTable, staging: Stagi
 
 def _apply(work: Work, staging: Staging, params: OutcomesParams) -> dict[str, Any]:
     def report(left: int) -> None:
-        work.note(0.8, f"Ended {left:,} subscriptions")
+        work.note(0.8, f"Ended {plural(left, 'subscription')}")
 
     with locks.facts_alone(work), interruptible(None):
         with work.database.write() as connection:

@@ -24,6 +24,7 @@ from gateway.services.jobs.work import Work
 from gateway.services.monitoring import measuring
 from gateway.services.scoring import outcomes
 from shared.errors import DiskFull
+from shared.plural import plural
 
 log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
 
 def _write(work: Work, pending: Pending) -> Mapping[str, Any]:
     def report(done: int, total: int) -> None:
-        work.note(0.4 + 0.5 * done / total, f"Wrote {done:,} of {total:,} rows")
+        work.note(0.4 + 0.5 * done / total, f"Wrote {done:,} of {plural(total, 'row')}")
 
     with open_import(work.database, pending) as writer:
         try:

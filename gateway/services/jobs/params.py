@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-Content = Literal["customers", "risk", "segments", "predictions", "campaign"]
+Content = Literal["customers", "risk", "segments", "predictions", "campaign", "movers"]
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from gateway.services.scoring.prefetch import prefetch_map
 from shared.clock import days_later
 from shared.contracts import arrow
 from shared.errors import Conflict, NoCustomers, NoModel
+from shared.plural import plural
 from shared.schema.features import Schema
 
 #: Customers per call of the ML service; fewer in the first call, because storing has to wait for it.
@@ -165,7 +166,7 @@ def _score(work: Work, live: Model, asked: Asked) -> dict[str, Any]:
 
 
 def _publish(work: Work, run: RunWriter, live: Model, asked: Asked) -> None:
-    run.rank(lambda: work.step(0.95, f"Ranked {run.customers:,} customers"))
+    run.rank(lambda: work.step(0.95, f"Ranked {plural(run.customers, 'customer')}"))
     with work.database.read() as connection:
         alert = announcements.alert(connection, run.run_id, work.settings.cut)
 

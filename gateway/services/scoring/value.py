@@ -20,6 +20,7 @@ from shared.campaigns.costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
 from shared.expected_leavers import interval
 from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, mixed_hazards, payment_weights
+from shared.plural import plural
 
 MONTHS_PER_YEAR = 12
 
@@ -169,7 +170,7 @@ def at_risk(plans: Sequence[GroupTotals], horizon: int | None, level: LevelSprea
     if not customers:
         reason = "Nobody has a present score."
     elif unpriced:
-        reason = f"The monthly price of {unpriced:,} of {customers:,} customers is not known."
+        reason = f"The monthly price of {unpriced:,} of {plural(customers, 'customer')} is not known."
     elif len(currencies) > 1:
         reason = f"Prices are in several currencies ({', '.join(currencies)}): they can't be added up."
     is_monthly = horizon == HORIZON_DAYS

@@ -19,6 +19,7 @@ from database.segments.group_churn import Group, GroupPeriod
 from gateway.services.scoring import value
 from gateway.services.scoring.value import AtRisk, Terms
 from shared.errors import invalid
+from shared.plural import plural
 from shared.schema.features import Schema
 from shared.wilson import wilson
 
@@ -116,7 +117,7 @@ def _row(totals: GroupTotals, at_risk: AtRisk | None, churn: Churned | None) -> 
 def _revenue_reason(totals: GroupTotals) -> str | None:
     """Why the monthly prices of a group can't be added up; None if they can."""
     if totals.members_unpriced:
-        return f"The monthly price of {totals.members_unpriced:,} of {totals.members:,} customers is not known."
+        return f"The monthly price of {totals.members_unpriced:,} of {plural(totals.members, 'customer')} is not known."
     if len(totals.currencies) > 1:
         named = ", ".join(sorted(each or "none" for each in totals.currencies))
         return f"Prices are in several currencies ({named}): they can't be added up."

@@ -1,4 +1,4 @@
-"""Makes, tests and removes webhooks, and sends a delivery again.
+"""Makes, pauses, tests and removes webhooks, and sends a delivery again.
 
 Law: a secret is answered once, when it is made; every change is audited, without address or secret.
 """
@@ -60,6 +60,19 @@ def rotate(database: Database, clock: Clock, webhook_id: int, *, actor: Actor) -
     return made, until
 
 
+def pause(database: Database, clock: Clock, webhook_id: int, *, paused: bool, actor: Actor) -> Webhook:
+    """Pause a webhook, or end its pause: meanwhile nothing is sent, and events are not kept for it. Raises NotFound."""
+    now = iso(clock())
+    with database.write() as connection:
+        before = _webhook(connection, webhook_id)
+        if before.paused == paused:
+            return before
+        endpoints.pause(connection, webhook_id, now if paused else None)
+        action = "webhook.paused" if paused else "webhook.resumed"
+        audit.record(connection, action, at=now, actor=actor, subject=f"webhook:{webhook_id}")
+        return _webhook(connection, webhook_id)
+
+
 def remove(database: Database, clock: Clock, webhook_id: int, *, actor: Actor) -> None:
     """Remove a webhook; what waits for it is given up. Raises NotFound."""
     now = iso(clock())
@@ -70,11 +83,18 @@ def remove(database: Database, clock: Clock, webhook_id: int, *, actor: Actor) -
 
 
 def test(database: Database, clock: Clock, webhook_id: int, *, actor: Actor) -> AnyRow:
-    """Send a `webhook.test` event to one webhook; return its delivery, which the worker sends. Raises NotFound."""
+    """Send a `webhook.test` event to one webhook; return its delivery, which the worker sends.
+
+    Raises
+    ------
+    NotFound
+    Conflict
+        The webhook is paused.
+    """
     moment = clock()
     with database.write() as connection:
-        if endpoints.get(connection, webhook_id) is None:
-            raise _no_webhook(webhook_id)
+        if _webhook(connection, webhook_id).paused:
+            raise Conflict(f"Webhook {webhook_id} is paused: end the pause first.")
         made = events.record(connection, "webhook.test", {"webhook_id": webhook_id}, now=moment, only=webhook_id)
         audit.record(connection, "webhook.tested", at=iso(moment), actor=actor, subject=f"webhook:{webhook_id}")
         return _delivery(connection, made[0])
@@ -88,14 +108,15 @@ def replay(database: Database, clock: Clock, delivery_id: int, *, actor: Actor) 
     NotFound
         There is no such delivery.
     Conflict
-        It waits to be sent already, or its webhook was removed.
+        It waits to be sent already, or its webhook was removed or is paused.
     """
     moment = clock()
     give_up_at = iso(moment + events.KEEP_TRYING)
     with database.write() as connection:
         _delivery(connection, delivery_id)
         if not deliveries.send_again(connection, delivery_id, now=iso(moment), give_up_at=give_up_at):
-            raise Conflict(f"Delivery {delivery_id} can't be sent again: it still waits, or its webhook was removed.")
+            why = "it still waits, or its webhook was removed or is paused"
+            raise Conflict(f"Delivery {delivery_id} can't be sent again: {why}.")
         subject = f"delivery:{delivery_id}"
         audit.record(connection, "webhook.replayed", at=iso(moment), actor=actor, subject=subject)
         return _delivery(connection, delivery_id)
@@ -105,6 +126,13 @@ def _delivery(connection: Connection, delivery_id: int) -> AnyRow:
     found = deliveries.get(connection, delivery_id)
     if found is None:
         raise NotFound(f"There is no delivery {delivery_id}.")
+    return found
+
+
+def _webhook(connection: Connection, webhook_id: int) -> Webhook:
+    found = endpoints.get(connection, webhook_id)
+    if found is None:
+        raise _no_webhook(webhook_id)
     return found
 
 

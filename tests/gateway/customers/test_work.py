@@ -113,3 +113,39 @@ def test_an_owner_who_is_disabled_gets_no_more_work(base: Small) -> None:
     with base.database.write() as connection:
         connection.execute(tables.users.update().where(tables.users.c.id == gone.id).values(disabled_at="2026-06-01"))
     assert change(base, NAMES[0], owner_id=gone.id).status_code == 422
+
+
+def change_many(base: Small, customers: list[str], role: Any = "analyst", **given: Any) -> Any:
+    return base.world.ask("PATCH", "/api/customers/work", role, json={"customers": customers, **given})
+
+
+def test_many_are_changed_at_once_and_each_keeps_its_other_fields_and_its_history(base: Small) -> None:
+    me = base.data("/api/auth/me")["id"]
+    change(base, NAMES[0], note="called twice")
+    change(base, NAMES[1], owner_id=me, status="contacted", due_on="2026-07-03")
+    answer = change_many(base, [*NAMES[:3], NAMES[0]], owner_id=me, status="contacted", due_on="2026-07-03")
+    assert answer.get_json()["data"] == {"changed": 2, "unchanged": 1}
+    assert listed(base, f"work_owner={me}&work_status=contacted&due_by=2026-07-03") == list(NAMES[:3])
+    found = [base.data(f"/api/customers/{name}/work") for name in NAMES[:3]]
+    assert [each["work"]["note"] for each in found] == ["called twice", None, None]
+    assert [len(each["history"]) for each in found] == [2, 1, 1]
+    assert found[2]["history"][0]["changed_by"] == "Ann"
+
+
+def test_of_many_all_are_changed_or_none_and_whoever_is_unknown_is_named(base: Small) -> None:
+    answer = change_many(base, [NAMES[0], "nobody", NAMES[1], "no one"], status="contacted")
+    assert answer.status_code == 422
+    details = answer.get_json()["error"]["details"]
+    assert [(each["field"], each["value"]) for each in details] == [
+        ("customers.1", "nobody"), ("customers.3", "no one"),
+    ]  # fmt: skip
+    refused = (
+        change_many(base, [NAMES[0]], owner_id=999),
+        change_many(base, [NAMES[0]]),
+        change_many(base, [], status="contacted"),
+        change_many(base, [NAMES[0]] * 1001, status="contacted"),
+    )
+    fields = [answer.get_json()["error"]["details"][0]["field"] for answer in refused]
+    assert fields == ["owner_id", "status", "customers", "customers"]
+    assert change_many(base, [NAMES[0]], "viewer", status="contacted").status_code == 403
+    assert base.data(f"/api/customers/{NAMES[0]}/work")["work"] is None

@@ -306,7 +306,7 @@ def test_who_is_absent_from_a_full_snapshot_leaves_only_by_the_flag(new_stack: C
     for file, day in ((first, "2026-08-01"), (second, "2026-09-01")):
         done = stack.command("import", str(file), "--schema", "retainstream", "--as-of", day)
         assert done.returncode == 0, done.stderr
-    assert "1 active customers are not in this file (they are unchanged" in done.stdout
+    assert "1 active customer is not in this file (they are unchanged" in done.stdout
     assert stack.value("SELECT churn FROM customers WHERE user_id = 'vanishes'") == 0
     flags = ("--full-snapshot", "--absent-are-gone")
     third = _file(stack, "3.csv", table(line("stays", watched="2"), line("comes")))
@@ -333,7 +333,7 @@ def test_outcomes_and_who_is_absent_by_rest_and_by_command(new_stack: Callable[.
     told = send(stack, outcome.format("by_rest").encode(), path="/api/customers/outcomes").json()["data"]
     assert (told["ended"], told["rejected"]) == (1, 0)
     done = stack.command("import-outcomes", str(_file(stack, "o.csv", outcome.format("by_command").encode())))
-    assert (done.returncode, done.stdout) == (0, "1 customers have left; 0 will.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "1 customer has left; 0 will.\n"), done.stderr
     ended = ("2026-08-01", "2026-08-20", "price")
     assert _lifetimes(stack) == {
         "stays": ("2026-08-01", None, None), "vanishes": ("2026-08-01", None, None),

@@ -100,7 +100,7 @@ def test_who_may_not_be_contacted_is_left_out_and_counted(world: World) -> None:
     assert of(text, "Newly at risk")[0].startswith("- 6 above")
     assert of(text, "Newly at risk")[-1] == "- 2 more may not be contacted and are not named."
     assert of(text, "Due") == [
-        "- 0 on the worklist up to 2026-07-07.", "- 1 more may not be contacted and are not named."
+        "- 0 on the worklist up to 2026-07-07.", "- 1 more may not be contacted and is not named."
     ]  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def test_amounts_are_null_where_a_price_is_not_known(world: World) -> None:
         connection.execute(tables.subscriptions.insert().values(customer_id=key, started_at=day, known_at=day))
         movement.store(connection, [("2026-05", 1, 0.0, 1, 0.0, *([0] * 8))])
     found = asked(world)
-    assert found["reason"] == "The monthly price of 1 of 1 customers is not known."
+    assert found["reason"] == "The monthly price of 1 of 1 customer is not known."
     assert (found["months"][0]["new"], found["months"][0]["net_retention"]) == ({"customers": 1, "revenue": None}, None)
 
 

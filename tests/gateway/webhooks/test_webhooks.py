@@ -195,6 +195,29 @@ def test_what_fails_is_tried_again_ever_later_for_a_day_and_then_lies_dead(here:
     assert len({headers["webhook-timestamp"] for headers, _ in receiver.came}) == len(receiver.came)
 
 
+def test_a_paused_webhook_keeps_what_waits_and_gets_nothing_of_its_pause(here: World, receiver: Receiver) -> None:
+    hook = made(here, receiver.url)
+    path = f"/api/webhooks/{hook['id']}"
+    happens(here.database, k=1)
+    assert here.ask("PATCH", path, "admin", json={"paused": True}).get_json()["data"]["paused"] is True
+    happens(here.database, k=2)
+    assert deliver_all(here) == 0
+    assert here.ask("POST", f"{path}/test", "admin").status_code == 409
+    assert here.ask("GET", "/api/webhooks", "admin").get_json()["data"]["webhooks"][0]["paused"] is True
+    here.ask("PATCH", path, "admin", json={"paused": False})
+    happens(here.database, k=3)
+    assert deliver_all(here) == 2
+    assert [json.loads(body)["data"]["k"] for _, body in receiver.came] == [1, 3]
+    here.ask("PATCH", path, "admin", json={"paused": True})
+    assert here.ask("POST", f"/api/webhooks/deliveries/{listed(here)[0]['id']}/replay", "admin").status_code == 409
+    assert here.ask("PATCH", "/api/webhooks/99", "admin", json={"paused": True}).status_code == 404
+    with here.database.read() as connection:
+        actions = list(connection.execute(select(tables.audit_log.c.action).order_by(tables.audit_log.c.id)).scalars())
+    assert [each for each in actions if "pause" in each or "resume" in each] == [
+        "webhook.paused", "webhook.resumed", "webhook.paused",
+    ]  # fmt: skip
+
+
 def test_a_dead_delivery_is_sent_again_when_asked_and_one_that_waits_is_not(here: World, receiver: Receiver) -> None:
     made(here, receiver.url)
     happens(here.database)
