@@ -1,6 +1,6 @@
 // Starts the page: who is signed in, and which view the address asks for.
 
-import { ApiError, get, hasSession, signOut } from "./api.js";
+import { ApiError, get, hasSession, health, signOut } from "./api.js";
 import { failure, h, loading, show } from "./dom.js";
 import { day } from "./format.js";
 import { makeFrame, maySee } from "./frame/frame.js";
@@ -16,12 +16,15 @@ import { signInView } from "./views/signin.js";
 const app = document.getElementById("app");
 const EXPIRED = "Your session has ended. Please sign in again.";
 const REGISTER = "#/register";
+const SLOW_MS = 200;
+const UNLOADED = "This view could not be loaded: the connection was lost, or RetainStream was updated meanwhile.";
 let session = null;
 
 /** Open the page for whoever the cookies belong to. */
 async function start() {
   if (!hasSession()) return signedOut(null);
   show(app, h("main", { id: "main", class: "page" }, loading(6)));
+  match(VIEWS, parse().path)?.view.load().catch(() => null); // asked for beside the question who this is; open() tells of a failure
   try {
     signedIn(await get("/api/auth/me"), { isFirst: true });
   } catch (error) {
@@ -113,31 +116,61 @@ function route({ isFirst = false } = {}) {
     now.hash = window.location.hash;
     return now.refresh?.();
   }
-  const left = now ? { ...now, scroll: window.scrollY } : null;
+  const left = now?.root ? { ...now, scroll: window.scrollY } : null;
+  if (!left) now?.page.close(); // it was left before it was there
   const back = session.kept?.hash === window.location.hash ? session.kept : null;
   if (!back) session.kept?.page.close();
   session.kept = left;
   session.frame.closeMenu();
   if (back) reopen(back, left);
-  else open(found, path, isFirst);
+  else open(found ?? {}, path, isFirst);
 }
 
-function open(found, path, isFirst) {
-  const view = found?.view ?? null;
-  const title = view ? view.title : "No such page";
+async function open({ view = null, params = {} }, path, isFirst) {
   const { frame } = session;
-  const page = makePage({ view, params: found?.params ?? {}, session, outlet: frame.main, onTitle: (text) => frame.here(view, text) });
-  frame.here(view, title);
-  frame.main.setAttribute("aria-busy", "true");
-  const made = view ? view.open(page) : { root: nowhere(path) };
-  page.refresh = made.refresh ?? null;
-  session.opened = { view, path, page, hash: window.location.hash, ...made };
-  show(frame.main, made.root);
-  frame.main.dataset.path = path;
-  page.busy(Promise.resolve()); // a view that loads nothing is ready at once
-  if (isFirst) return;
+  const page = makePage({ view, params, session, outlet: frame.main, onTitle: (text) => frame.here(view, text) });
+  const opened = { view, path, page, hash: window.location.hash, root: null };
+  session.opened = opened;
+  frame.here(view, titleOf(view));
+  await page.busy(draw(opened, frame.main));
+  if (!page.isOpen || isFirst) return;
   window.scrollTo(0, 0);
   focusHeading();
+}
+
+const titleOf = (view) => view?.title ?? "No such page";
+
+async function draw(opened, main) {
+  const { view, path, page } = opened;
+  const { open: make } = view ? await bring(view, page, main) : { open: () => ({ root: nowhere(path) }) };
+  if (!page.isOpen) return;
+  Object.assign(opened, make(page));
+  page.refresh = opened.refresh ?? null;
+  show(main, opened.root);
+  main.dataset.path = path;
+}
+
+/** What was there stays until the module is loaded; bones stand in for it where that takes long, or where there was nothing. */
+async function bring(view, page, main) {
+  const bones = () => page.isOpen && show(main, h("div", { class: "page" }, heading(view.title), loading(6)));
+  const timer = window.setTimeout(bones, main.childElementCount ? SLOW_MS : 0);
+  try {
+    return (await view.load()).view;
+  } catch (error) {
+    console.error(error);
+    return { open: () => ({ root: unloaded(view) }) };
+  } finally {
+    window.clearTimeout(timer);
+  }
+}
+
+/** A browser keeps in mind which module failed, and an update changes several: so the page is loaded anew, once the server is there. */
+function unloaded(view) {
+  const place = h("div", {});
+  const tell = () => show(place, failure({ message: UNLOADED }, again));
+  const again = () => health().then(() => window.location.reload(), () => tell().querySelector("button").focus());
+  tell();
+  return h("div", { class: "page" }, heading(view.title), place);
 }
 
 /** The view as it was left, with the focus on the link that was followed. */

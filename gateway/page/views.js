@@ -1,33 +1,17 @@
-// Every view of the page. A view is a module under views/ that exports one object:
+// Every view of the page. A view's module is loaded when somebody first goes there; it exports what draws:
 //
-//   export const liveView = {
-//     path: "model/live",      // after #/; ":name" stands for a parameter
-//     section: "model",        // the entry of the side bar that it stands under
-//     title: "Live",           // tab, breadcrumb and title of the window; a view without a tab has `tab: false`
-//     roles: ["admin"],        // who may see it; everybody where this is left out
+//   export const view = {
 //     open(page) {             // draws itself and loads by page.load; see frame/page.js
 //       return { root, refresh };   // refresh is called when the address's state or the figures have changed
 //     },
 //   };
-
-import { accountsView } from "./views/accounts.js";
-import { announcedView } from "./views/announced.js";
-import { auditView } from "./views/audit.js";
-import { campaignsView, campaignView } from "./views/campaigns.js";
-import { cohortsView } from "./views/cohorts.js";
-import { customerView } from "./views/customer.js";
-import { customersView } from "./views/customers.js";
-import { importView } from "./views/import.js";
-import { jobsView } from "./views/jobs.js";
-import { liveView } from "./views/live.js";
-import { modelView } from "./views/model.js";
-import { overviewView } from "./views/overview.js";
-import { riskView } from "./views/risk.js";
-import { scheduleView } from "./views/schedule.js";
-import { segmentsView } from "./views/segments.js";
-import { valueView } from "./views/value.js";
-import { versionsView } from "./views/versions.js";
-import { webhooksView } from "./views/webhooks.js";
+//
+// What has to be known of it before stands here:
+//   path      after #/; ":name" stands for a parameter
+//   section   the entry of the side bar that it stands under
+//   title     tab, breadcrumb and title of the window; a view without a tab has `tab: false`
+//   roles     who may see it; everybody where this is left out
+//   load      brings the module
 
 /** The side bar, from above; a section is shown once it has a view. */
 export const SECTIONS = [
@@ -43,23 +27,23 @@ export const SECTIONS = [
 
 /** The first view of a section is where its entry leads; tabs stand in this order. */
 export const VIEWS = [
-  overviewView,
-  customersView,
-  riskView,
-  announcedView,
-  customerView,
-  segmentsView,
-  cohortsView,
-  valueView,
-  modelView,
-  liveView,
-  versionsView,
-  campaignsView,
-  campaignView,
-  importView,
-  jobsView,
-  scheduleView,
-  webhooksView,
-  accountsView,
-  auditView,
+  { path: "", section: "overview", title: "Overview", load: () => import("./views/overview.js") },
+  { path: "customers", section: "customers", title: "Customers", load: () => import("./views/customers.js") },
+  { path: "customers/new-at-risk", section: "customers", title: "Newly at risk", load: () => import("./views/risk.js") },
+  { path: "customers/announced-ends", section: "customers", title: "Announced", load: () => import("./views/announced.js") },
+  { path: "customers/:id", section: "customers", title: "Customer", tab: false, load: () => import("./views/customer.js") },
+  { path: "segments", section: "segments", title: "Groups", load: () => import("./views/segments.js") },
+  { path: "segments/cohorts", section: "segments", title: "Cohorts", load: () => import("./views/cohorts.js") },
+  { path: "value", section: "value", title: "Value", load: () => import("./views/value.js") },
+  { path: "model", section: "model", title: "Quality", load: () => import("./views/model.js") },
+  { path: "model/live", section: "model", title: "Live", load: () => import("./views/live.js") },
+  { path: "model/versions", section: "model", title: "Versions", load: () => import("./views/versions.js") },
+  { path: "campaigns", section: "campaigns", title: "Campaigns", load: () => import("./views/campaigns.js") },
+  { path: "campaigns/:id", section: "campaigns", title: "Campaign", tab: false, load: () => import("./views/campaign.js") },
+  { path: "data", section: "data", title: "Import", load: () => import("./views/import.js") },
+  { path: "data/jobs", section: "data", title: "Jobs", load: () => import("./views/jobs.js") },
+  { path: "data/schedule", section: "data", title: "Schedule", load: () => import("./views/schedule.js") },
+  { path: "data/webhooks", section: "data", title: "Webhooks", roles: ["admin"], load: () => import("./views/webhooks.js") },
+  { path: "people", section: "people", title: "Accounts and keys", load: () => import("./views/accounts.js") },
+  { path: "people/audit", section: "people", title: "Audit log", roles: ["admin"], load: () => import("./views/audit.js") },
 ];

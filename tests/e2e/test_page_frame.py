@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,31 @@ def test_the_modules_of_the_page_stay_small_and_write_no_markup() -> None:
     assert {file.name: n for file in modules if (n := len(file.read_text().splitlines())) > 300} == {}
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|\.style\b"
     assert [file.name for file in modules if re.search(markup, file.read_text())] == []
+
+
+def needs(module: Path) -> set[Path]:
+    """What a module imports before it runs, and what that imports; views are loaded later, by an address."""
+    found: set[Path] = set()
+    rest = [module]
+    while rest:
+        here = rest.pop()
+        named = re.findall(r'^import [^;]*?from "(\.[^"]+)"', here.read_text(encoding="utf-8"), re.M)
+        new = {(here.parent / name).resolve() for name in named} - found
+        found |= new
+        rest += new
+    return found
+
+
+def test_the_first_load_asks_at_once_for_all_it_needs_and_for_no_view() -> None:
+    page = definitions.PAGE.resolve()
+    index = (page / "index.html").read_text(encoding="utf-8")
+    asked = re.findall(r'rel="modulepreload" href="/page/([^"]+)"', index)
+    assert asked == sorted(asked)
+    assert set(asked) == {path.relative_to(page).as_posix() for path in needs(page / "main.js")}
+    loaded = re.findall(r'import\("\./([^"]+)"\)', (page / "views.js").read_text(encoding="utf-8"))
+    assert len(loaded) > 15
+    assert not set(loaded) & set(asked)
+    assert sum((page / name).stat().st_size for name in asked) < 70_000
 
 
 # --- in the browser ---------------------------------------------------------------------------------------------------
@@ -123,3 +150,39 @@ def test_on_a_phone_the_sections_are_behind_a_button(visit: Callable[..., Visito
     visitor.ready()
     assert visitor.text("h1") == "Customers"
     assert visitor.page.is_hidden(".side-nav")
+
+
+@marked
+def test_a_view_that_cannot_be_loaded_says_so_and_is_there_once_the_server_is(visitor: Visitor) -> None:
+    visitor.allow("ERR_FAILED|Failed to (fetch|load)")
+    visitor.sign_in()
+    visitor.page.route("**/page/views/value.js", lambda route: route.abort())
+    visitor.page.click(".side-nav >> text=Value")
+    visitor.ready()
+    assert visitor.text("h1") == "Value"
+    assert visitor.text("main [role=alert] p").startswith("This view could not be loaded")
+    visitor.page.route("**/api/health", lambda route: route.abort())
+    visitor.page.click("main >> text=Try again")
+    visitor.until("document.activeElement.textContent === 'Try again' && document.activeElement.isConnected")
+    visitor.page.unroute_all()
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("#value-total .stats")
+    assert visitor.page.locator("main [role=alert]").count() == 0
+
+
+@marked
+def test_a_view_that_takes_long_to_load_is_forgotten_once_one_goes_elsewhere(visitor: Visitor) -> None:
+    visitor.sign_in()
+    held: list[Any] = []
+    visitor.page.route("**/page/views/value.js", held.append)
+    visitor.page.click(".side-nav >> text=Value")
+    visitor.page.wait_for_selector("main h1 >> text=Value")
+    assert visitor.page.locator("main .skeleton").count() == 1
+    visitor.page.click(".side-nav >> text=Customers")
+    visitor.ready()
+    held[0].continue_()
+    visitor.page.wait_for_timeout(300)
+    assert visitor.text("h1") == "Customers"
+    visitor.page.go_back()
+    visitor.ready()
+    assert visitor.text("h1") == "Value"

@@ -21,6 +21,9 @@ export function address(path, state = {}) {
 /** The address of one customer. */
 export const customerAddress = (id, state) => address(`customers/${encodeURIComponent(id)}`, state);
 
+/** The address of who entered or left the list above the cut between two dates. */
+export const riskAddress = (since, until, direction = null) => address("customers/new-at-risk", { since, until, direction });
+
 /** The view for a path and what its pattern names: "customers/:id" fits "customers/usr_1" with { id: "usr_1" }; or null. */
 export function match(views, path) {
   for (const view of views) {

@@ -9,10 +9,7 @@ import { act, button, check, field, select, shownOnce, table } from "../parts.js
 const ROLES = [["viewer", "viewer"], ["analyst", "analyst"], ["admin", "admin"]];
 const SCOPES = ["read", "score", "import"];
 
-export const accountsView = {
-  path: "people",
-  section: "people",
-  title: "Accounts and keys",
+export const view = {
   open(page) {
     const problem = h("div", { id: "people-problem" });
     const people = panel("Accounts", { id: "accounts-list", wide: true });

@@ -11,10 +11,7 @@ import { button, field, select, stats, table } from "../parts.js";
 const KINDS = [["cancelled", "Cancelled, still running"], ["auto_renew_off", "Auto-renew is off"], ["contract_ends", "Contract ends"]];
 const DAYS = [[30, "30 days"], [60, "60 days"], [90, "90 days"]];
 
-export const announcedView = {
-  path: "customers/announced-ends",
-  section: "customers",
-  title: "Announced",
+export const view = {
   open(page) {
     const kind = select(KINDS, page.query.get("kind") ?? "cancelled");
     const within = select(DAYS, page.query.get("within_days") ?? 30);

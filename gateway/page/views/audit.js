@@ -6,11 +6,7 @@ import { moment } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { button, field, table } from "../parts.js";
 
-export const auditView = {
-  path: "people/audit",
-  section: "people",
-  title: "Audit log",
-  roles: ["admin"],
+export const view = {
   open(page) {
     const list = panel("Who did what", { id: "audit", wide: true, note: "Newest first; times are in your zone." });
     const action = h("input", { type: "search", value: page.query.get("action") ?? "", placeholder: "key.revoked" });

@@ -6,10 +6,7 @@ import { count, day, interval, known, money, month, NONE, percent, points } from
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 
-export const cohortsView = {
-  path: "segments/cohorts",
-  section: "segments",
-  title: "Cohorts",
+export const view = {
   open(page) {
     const cohorts = panel("Retention by cohort", { id: "cohorts", wide: true, aside: help("cohorts", "Retention by cohort"),
       note: "Customers by the month of their first subscription, and how many of them each later month ended with." });

@@ -15,11 +15,7 @@ import { waterfall } from "./waterfall.js";
 import { whatIf } from "./whatif.js";
 import { factText } from "./words.js";
 
-export const customerView = {
-  path: "customers/:id",
-  section: "customers",
-  title: "Customer",
-  tab: false,
+export const view = {
   open(page) {
     const root = h("div", { class: "page customer" }, loading(6));
     const { id } = page.params;

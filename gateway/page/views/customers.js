@@ -32,10 +32,7 @@ const COLUMNS = {
 };
 const USUAL = ["plan", "probability", "revenue", "activity", "tenure", "reasons"];
 
-export const customersView = {
-  path: "customers",
-  section: "customers",
-  title: "Customers",
+export const view = {
   open(page) {
     const list = { page, next: null, shown: 0, ids: [], ...frame(page) };
     if (page.mayRun) {

@@ -10,10 +10,7 @@ const KINDS = { customers: "/api/customers/import", outcomes: "/api/customers/ou
 const SHOWN_ROWS = 8;
 const SHOWN_REJECTS = 50;
 
-export const importView = {
-  path: "data",
-  section: "data",
-  title: "Import",
+export const view = {
   open(page) {
     const past = panel("What was imported", { id: "imports", wide: true });
     const refresh = () => page.load(past.body, () => get("/api/customers/import?limit=20"), drawPast);

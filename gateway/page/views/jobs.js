@@ -10,10 +10,7 @@ const POLL_MS = 2_000;
 const STATES = [["", "Any state"], ["queued", "Waiting"], ["running", "Running"], ["done", "Done"], ["failed", "Failed"], ["cancelled", "Cancelled"]];
 const NAMES = { train: "Training", score: "Scoring", import: "Import", "import-outcomes": "Import of outcomes", demo: "Making the demo", preview: "Preview", "propose-schema": "Proposal of a schema", export: "Export", backtest: "Backtest" };
 
-export const jobsView = {
-  path: "data/jobs",
-  section: "data",
-  title: "Jobs",
+export const view = {
   open(page) {
     const list = panel("Jobs", { id: "jobs", wide: true, note: "Imports, trainings, scoring and exports, newest first." });
     const state = select(STATES, page.query.get("state"));

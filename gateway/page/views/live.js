@@ -12,10 +12,7 @@ import { drawDrift, drawState } from "./watching.js";
 
 const BY = [["run", "Run"], ["month", "Month"], ["version", "Model version"], ["segment", "Segment"]];
 
-export const liveView = {
-  path: "model/live",
-  section: "model",
-  title: "Live",
+export const view = {
   open(page) {
     const by = select(BY, page.query.get("by") ?? "run");
     by.addEventListener("change", () => page.go({ by: by.value }));

@@ -9,10 +9,7 @@ import { help } from "../frame/help.js";
 import { table } from "../parts.js";
 import { curvesPanel } from "./curves.js";
 
-export const modelView = {
-  path: "model",
-  section: "model",
-  title: "Quality",
+export const view = {
   open(page) {
     const train = h("button", { type: "button", class: "quiet", onclick: () => page.work.start("train") }, "Train a model");
     const place = h("div", { class: "stack" });

@@ -6,20 +6,16 @@ import { h, panel, show } from "../dom.js";
 import { axis, lines } from "../lines.js";
 import { count, day, known, month, percent, plural } from "../format.js";
 import { empty, heading } from "../frame/page.js";
-import { customerAddress } from "../frame/router.js";
+import { customerAddress, riskAddress } from "../frame/router.js";
 import { table } from "../parts.js";
 import { cards } from "./cards.js";
 import { contactPanel } from "./contact.js";
 import { distribution, factors, segments, segmentsFromCuts } from "./figures.js";
 import { firstSteps, whereWeAre } from "./first.js";
-import { riskAddress } from "./risk.js";
 
 const LISTED = 10;
 
-export const overviewView = {
-  path: "",
-  section: "overview",
-  title: "Overview",
+export const view = {
   open(page) {
     const view = frame(page);
     const refresh = () => load(page, view);

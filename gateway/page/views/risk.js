@@ -6,11 +6,10 @@ import { failure, h, panel, show } from "../dom.js";
 import { cutText, day, known, percent, plural, points } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
-import { address, customerAddress } from "../frame/router.js";
+import { customerAddress, riskAddress } from "../frame/router.js";
 import { act, button, field, table } from "../parts.js";
 import { factText } from "./words.js";
 
-const PATH = "customers/new-at-risk";
 const PAGE = 100; // as many as the API answers at once
 const LISTS = [["entered", "Entered the list"], ["left", "Left the list"]];
 /** The parts of a change, as docs/definitions.md names them. */
@@ -20,13 +19,7 @@ const CAUSES = {
   "has cancelled": "Has cancelled since, so is not scored.", "not scored now": "Not scored on the second date.",
 };
 
-/** The address of the list between two dates. */
-export const riskAddress = (since, until, direction = null) => address(PATH, { since, until, direction });
-
-export const riskView = {
-  path: PATH,
-  section: "customers",
-  title: "Newly at risk",
+export const view = {
   open(page) {
     const since = h("input", { type: "date", name: "since" });
     const until = h("input", { type: "date", name: "until" });

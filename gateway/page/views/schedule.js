@@ -10,10 +10,7 @@ const TASKS = { import: "Import of new files", score: "Scoring", train: "Trainin
 /** What can be started by hand, too: as on the overview. */
 const BY_HAND = { score: "Score now", train: "Train now" };
 
-export const scheduleView = {
-  path: "data/schedule",
-  section: "data",
-  title: "Schedule",
+export const view = {
   open(page) {
     const list = panel("Schedule", { id: "schedule", wide: true, note: "What the worker does by itself. What was missed while no worker ran is done once." });
     const refresh = () => page.load(list.body, () => get("/api/schedule"), (found) => draw(page, found));

@@ -7,10 +7,7 @@ import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 import { askSaved, drawSaved } from "./saved.js";
 
-export const segmentsView = {
-  path: "segments",
-  section: "segments",
-  title: "Groups",
+export const view = {
   open(page) {
     const groups = panel("Customers by group", { id: "groups", wide: true });
     const saved = panel("Saved views", { id: "saved", wide: true, note: "Filters and order of the list of customers that people kept: their segments." });

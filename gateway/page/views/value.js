@@ -14,10 +14,7 @@ const TERMS = [
   ["clv", "Worth of one who stays", 1], ["offer", "Cost of an accepted offer", 1], ["contact", "Cost of a contact", 1],
 ];
 
-export const valueView = {
-  path: "value",
-  section: "value",
-  title: "Value",
+export const view = {
   open(page) {
     const total = panel("At risk", { id: "value-total", wide: true });
     const plans = panel("By plan", { id: "value-plans", wide: true, note: "Largest first. A plan leads to its customers." });

@@ -7,10 +7,7 @@ import { empty, heading } from "../frame/page.js";
 import { act, button, check, field, table } from "../parts.js";
 import { featuresOf } from "./filters.js";
 
-export const versionsView = {
-  path: "model/versions",
-  section: "model",
-  title: "Versions",
+export const view = {
   open(page) {
     const versions = panel("Versions", { id: "versions", wide: true, note: "Each judged on test rows that it was not trained on." });
     const timeline = panel("What was live", { id: "timeline", wide: true });

@@ -17,11 +17,7 @@ const BADGES = { waiting: ["warn", "waiting"], delivered: ["good", "delivered"],
 
 const isSoon = ({ state, next_at: next }) => state === "waiting" && new Date(next) - Date.now() < SOON_MS;
 
-export const webhooksView = {
-  path: "data/webhooks",
-  section: "data",
-  title: "Webhooks",
-  roles: ["admin"],
+export const view = {
   open(page) {
     const problem = h("div", {});
     const hooks = panel("Webhooks", { id: "webhooks", wide: true, note: "Addresses that are told what happens. Messages are signed and name no customer." });
