@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ml_service.reporting import svg as drawing
-from ml_service.reporting.elements import UNKNOWN, add, number, percent, table
+from ml_service.reporting.elements import UNKNOWN, add, number, percent, section, table
+from ml_service.reporting.features import dependence_section, importance_section, labels_of
 from ml_service.reporting.outlook import draw_outlook
 from ml_service.reporting.profit import profit_sentences
 from ml_service.reporting.rolling import rolling_section
 from ml_service.reporting.scope import rate_name, scope_sentences
+from ml_service.reporting.style import STYLE
 from ml_service.reporting.svg import Axes
-from shared.contracts.api import CalibrationCheck, Dependence, TestFigures, TrainReport
+from shared.contracts.api import CalibrationCheck, TestFigures, TrainReport
 
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .8rem .2rem 0;text-align:left;"
-    "border-bottom:1px solid #e5e7eb;font-variant-numeric:tabular-nums}svg{max-width:100%;height:auto}"
-    ".figures{display:flex;flex-wrap:wrap;gap:1rem}h2{margin-top:2rem}.note{color:#7c2d12}"
-)
 FIGURES = (
     ("auc", "ROC AUC"),
     ("average_precision", "Average precision"),
@@ -31,6 +27,15 @@ FIGURES = (
     ("precision", "Precision at the threshold"),
     ("recall", "Recall at the threshold"),
     ("f1_score", "F1 at the threshold"),
+)
+CHECKS = (
+    "Left / expected",
+    "Slope (ideal: 1)",
+    "ECE, level set free",
+    "ECE by chance, up to",
+    "Confidence gap",
+    "Rows with p ≥ 0.7",
+    "Share of them that left (said)",
 )
 
 
@@ -52,7 +57,7 @@ def report_page(report: TrainReport) -> bytes:
     SubElement(head, "meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"})
     SubElement(head, "title").text = f"Model {report.model_version}"
     SubElement(head, "style").text = STYLE
-    body = SubElement(html, "body")
+    body = SubElement(SubElement(html, "body"), "main")
     _summary(body, report)
     _figures(body, report)
     _calibration(body, report)
@@ -61,7 +66,8 @@ def report_page(report: TrainReport) -> bytes:
     _blanked(body, report)
     _curves(body, report)
     _profit(body, report)
-    _features(body, report)
+    importance_section(body, report)
+    dependence_section(body, report)
     _segments(body, report)
     _provenance(body, report)
     return b"<!doctype html>\n" + tostring(html, encoding="utf-8", method="html")
@@ -69,57 +75,58 @@ def report_page(report: TrainReport) -> bytes:
 
 def _summary(body: Element, report: TrainReport) -> None:
     test = report.test
-    add(body, "h1", f"Model {report.model_version}")
+    top = SubElement(body, "header")
+    add(top, "h1", f"Model {report.model_version}")
     when = f", from {test.period[0]} to {test.period[1]}" if test.period else ", a random quarter of the table"
     add(
-        body,
+        top,
         "p",
         f"Evaluated on {test.n:,} test rows{when}; {test.positives:,} of these customers left "
         f"({percent(test.prevalence)}). Trained on {report.training_samples:,} rows "
-        f"({percent(report.training_prevalence)} left) at {report.timestamp}.",
+        f"({percent(report.training_prevalence)} left) on {report.timestamp[:10]} at {report.timestamp[11:16]} UTC.",
     )
     if report.live is not None:
         add(
-            body,
+            top,
             "p",
             f"For scoring, the model was fitted again to all {report.live.rows:,} rows with a known outcome. The "
             "figures here judge its sibling, the same configuration fitted without the test rows.",
         )
-    add(body, "p", " ".join(scope_sentences(report)))
+    add(top, "p", " ".join(scope_sentences(report)))
     if report.ceiling is not None:
-        add(
-            body, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"}
-        )
+        add(top, "p", "The customers are simulated, so these figures say nothing about real ones.", **{"class": "note"})
     if report.warnings:
-        add(body, "h2", "Warnings")
-        listed = SubElement(body, "ul")
+        listed = SubElement(section(body, "Warnings"), "ul")
         for warning in report.warnings:
             add(listed, "li", warning, **{"class": "note"})
 
 
 def _figures(body: Element, report: TrainReport) -> None:
-    add(body, "h2", f"Figures at the {rate_name(report)} churn rate ({percent(report.test.prevalence)})")
-    add(
-        body,
-        "p",
-        f"Threshold: p ≥ {report.test.threshold:.4f}, which has the best F1 out of fold. n = {report.test.n:,}.",
-    )
     columns = [("Live model", report.champion), ("Ceiling", report.ceiling)]
     others = [(name, figures) for name, figures in columns if figures is not None]
-    header = ["", "This model", "95 % interval", *(name for name, _ in others)]
+    header = ["Figure", "This model", "95 % interval", *(name for name, _ in others)]
     rows = [_figure_row(name, label, report, [figures for _, figures in others]) for name, label in FIGURES]
-    table(body, header, rows)
-    add(body, "h2", "Figures at a churn rate of 1/2 (balanced)")
-    add(body, "p", f"Threshold: p ≥ {report.test.balanced.threshold:.4f}, which has an out-of-fold recall of 0.925.")
-    table(body, header, [_balanced_row(name, report, others) for name in ("precision", "recall", "f1_score")])
-    add(body, "h2", "Baselines")
+    name = f"Figures at the {rate_name(report)} churn rate ({percent(report.test.prevalence)})"
+    part = section(body, name)
+    said = f"which has the best F1 out of fold. n = {report.test.n:,}."
+    add(part, "p", f"Threshold: p ≥ {report.test.threshold:.4f}, {said}")
+    table(part, name, header, rows)
+    name = "Figures at a churn rate of 1/2 (balanced)"
+    part = section(body, name)
+    add(part, "p", f"Threshold: p ≥ {report.test.balanced.threshold:.4f}, which has an out-of-fold recall of 0.925.")
+    table(part, name, header, [_balanced_row(each, report, others) for each in ("precision", "recall", "f1_score")])
+    _baselines(section(body, "Baselines"), report)
+
+
+def _baselines(part: Element, report: TrainReport) -> None:
     simple = report.baselines.values()
-    table(body, ("", "ROC AUC", "Log loss"), [(b.note, number(b.auc), number(b.log_loss)) for b in simple])
+    header = ("Baseline", "ROC AUC", "Log loss")
+    table(part, "Baselines", header, [(b.note, number(b.auc), number(b.log_loss)) for b in simple])
     if report.comparison is not None:
         low, high = report.comparison.interval
         verdict = report.comparison.verdict.replace("_", " ")
         difference = f"{report.comparison.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}"
-        add(body, "p", f"Log loss minus that of the live model on the same rows: {difference} ({verdict}).")
+        add(part, "p", f"Log loss minus that of the live model on the same rows: {difference} ({verdict}).")
 
 
 def _interval(report: TrainReport, name: str) -> str:
@@ -141,27 +148,18 @@ def _balanced_row(name: str, report: TrainReport, others: Sequence[tuple[str, Te
 
 
 def _calibration(body: Element, report: TrainReport) -> None:
-    add(body, "h2", "Calibration")
     checks = [("All test rows", report.calibration), ("Rows with a missing value", report.calibration_with_missing)]
-    header = (
-        "",
-        "Left / expected",
-        "Slope (ideal: 1)",
-        "ECE, level set free",
-        "ECE by chance, up to",
-        "Confidence gap",
-        "Rows with p ≥ 0.7",
-        "Share that left (said)",
-    )
-    table(body, header, [_check_row(name, check) for name, check in checks if check is not None])
+    shown = [(name, check) for name, check in checks if check is not None]
+    rows = zip(CHECKS, *(_checked(check) for _, check in shown), strict=True)
+    table(section(body, "Calibration"), "Calibration", ["Check", *(name for name, _ in shown)], list(rows))
 
 
-def _check_row(name: str, check: CalibrationCheck) -> list[str]:
+def _checked(check: CalibrationCheck) -> list[str]:
+    """Write what `CHECKS` names."""
     confidence = f"{check.confidence_gap:.4f}, {'passed' if check.confidence_holds else 'failed'}"
     tail = f"{percent(check.tail_rate)} ({percent(check.tail_said)})" if check.tail_n else "-"
     low, high = check.ratio_interval
     return [
-        name,
         f"{check.ratio:.2f} ({low:.2f} to {high:.2f})",
         number(check.slope, 2),
         number(check.level_free_ece),
@@ -175,24 +173,28 @@ def _check_row(name: str, check: CalibrationCheck) -> list[str]:
 def _blanked(body: Element, report: TrainReport) -> None:
     if not report.blanked:
         return
-    add(body, "h2", "If a feature is missing")
+    part = section(body, "If a feature is missing")
     add(
-        body,
+        part,
         "p",
         "The factor by which the mean score of the test rows changes without a feature that was complete in training.",
     )
-    table(body, ("Feature", "Factor"), [(each.feature, number(each.factor, 2)) for each in report.blanked[:15]])
+    labels = labels_of(report)
+    rows = [(labels.get(each.feature, each.feature), number(each.factor, 2)) for each in report.blanked[:15]]
+    table(part, "Mean score without a feature", ("Feature", "Factor"), rows)
 
 
 def _curves(body: Element, report: TrainReport) -> None:
     if report.curves is None:
         return
     curves = report.curves
-    place = SubElement(body, "div", {"class": "figures"})
+    part = section(body, "Curves")
+    add(part, "p", "On the test rows. The dashed line is chance; for reliability, where predictions come true exactly.")
+    place = SubElement(part, "div", {"class": "figures"})
     top = max(bin_.high for bin_ in curves.reliability) * 1.05
-    axes = Axes("Reliability", "predicted", "observed (95 %)", (0, top), (0, top))
+    axes = Axes("Reliability", "predicted probability", "share that left (95 % interval)", (0, top), (0, top))
     svg = drawing.chart(axes)
-    drawing.curve(svg, axes, [(0, 0), (top, top)], drawing.INK, dashed=True)
+    drawing.curve(svg, axes, [(0, 0), (top, top)], drawing.MUTED, dashed=True)
     drawing.whiskers(svg, axes, [(min(b.predicted, top), b.low, b.high) for b in curves.reliability])
     drawing.dots(svg, axes, [(min(b.predicted, top), b.observed) for b in curves.reliability])
     place.append(svg)
@@ -210,60 +212,24 @@ def _curves(body: Element, report: TrainReport) -> None:
 
 def _profit(body: Element, report: TrainReport) -> None:
     if report.profit is not None:
-        add(body, "h2", "Whom to contact")
-        add(body, "p", " ".join(profit_sentences(report.profit)))
+        add(section(body, "Whom to contact"), "p", " ".join(profit_sentences(report.profit)))
 
 
 def _line_chart(axes: Axes, points: Sequence[drawing.Point], chance: Sequence[drawing.Point]) -> Element:
     svg = drawing.chart(axes)
-    drawing.curve(svg, axes, chance, drawing.INK, dashed=True)
+    drawing.curve(svg, axes, chance, drawing.MUTED, dashed=True)
     drawing.curve(svg, axes, points)
-    return svg
-
-
-def _features(body: Element, report: TrainReport) -> None:
-    add(body, "h2", "Feature importance")
-    rows = [(each.label, each.importance) for each in report.importance[:15]]
-    body.append(drawing.bars("Share of mean |SHAP|", rows, lambda value: f"{100 * value:.1f} %"))
-    add(
-        body,
-        "p",
-        "How each feature changes the score: exact SHAP values on test rows, in log-odds. The line is the median "
-        "of the rows with a value; 80 % of them are in the band.",
-    )
-    place = SubElement(body, "div", {"class": "figures"})
-    for each in report.dependence:
-        if len(each.values) > 1:
-            place.append(_dependence(each))
-
-
-def _dependence(each: Dependence) -> Element:
-    span = (min(*each.low, 0.0), max(*each.high, 0.0))
-    named = [(k, str(value)[:10]) for k, value in enumerate(each.values)]
-    if any(isinstance(value, str) and value != "missing" for value in each.values):
-        axes = Axes(each.label, "", "log-odds", (-0.5, len(named) - 0.5), span)
-        svg = drawing.chart(axes, x_ticks=named[:: max(1, len(named) // 6)])
-        drawing.whiskers(svg, axes, [(k, each.low[k], each.high[k]) for k, _ in named])
-        drawing.dots(svg, axes, [(k, each.median[k]) for k, _ in named])
-        return svg
-    known = [k for k, value in enumerate(each.values) if not isinstance(value, str)]
-    xs = [float(each.values[k]) for k in known]
-    axes = Axes(each.label, "value", "log-odds", (min(xs), max(xs)), span)
-    svg = drawing.chart(axes)
-    low, high = ([(x, side[k]) for x, k in zip(xs, known, strict=True)] for side in (each.low, each.high))
-    drawing.band(svg, axes, low, high)
-    drawing.curve(svg, axes, [(x, each.median[k]) for x, k in zip(xs, known, strict=True)])
     return svg
 
 
 def _segments(body: Element, report: TrainReport) -> None:
     if not report.segments:
         return
-    add(body, "h2", "Segments")
     header = ("Feature", "Value", "n", "Left", "Mean prediction", "ROC AUC", "Log loss", "Log loss of the live model")
+    labels = labels_of(report)
     rows = [
         (
-            part.feature,
+            labels.get(part.feature, part.feature),
             part.value,
             f"{part.n:,}",
             percent(part.prevalence),
@@ -274,11 +240,10 @@ def _segments(body: Element, report: TrainReport) -> None:
         )
         for part in report.segments
     ]
-    table(body, header, rows)
+    table(section(body, "Segments"), "Segments of the test rows", header, rows)
 
 
 def _provenance(body: Element, report: TrainReport) -> None:
-    add(body, "h2", "Training")
     search = report.search
     rows = [
         ("Split", "by time" if report.split == "time" else "at random, stratified by label, grouped by customer"),
@@ -293,4 +258,4 @@ def _provenance(body: Element, report: TrainReport) -> None:
         ("Data, SHA-256", report.data_sha256),
         ("Model, SHA-256", report.model_sha256),
     ]
-    table(body, ("", ""), rows)
+    table(section(body, "Training"), "Training", ("What", "Value"), rows)

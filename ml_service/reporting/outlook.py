@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from ml_service.reporting.elements import add, table
+from ml_service.reporting.elements import add, section, table
 from shared.contracts.api import TrainReport
 from shared.contracts.outlook import Judged, OutlookReport
 
@@ -74,11 +74,11 @@ def draw_outlook(body: Element, report: TrainReport) -> None:
     outlook = outlook_of(report)
     if outlook is None:
         return
-    add(body, "h2", "Horizons and causes")
+    part = section(body, "Horizons and causes")
     about = "On later dates than the calibrations knew. The interval holds chance, by customer, and the level's spread."
-    add(body, "p", about)
+    add(part, "p", about)
     rows = list(outlook_rows(outlook, report.horizon_days))
     if rows:
-        table(body, HEADER, rows)
+        table(part, "Horizons and causes", HEADER, rows)
     for sentence in outlook_sentences(outlook):
-        add(body, "p", sentence)
+        add(part, "p", sentence)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from xml.etree.ElementTree import Element
 
-from ml_service.reporting.elements import add, table
+from ml_service.reporting.elements import add, section, table
 from shared.contracts.api import RollingChoice, TimeOfYear, TrainReport
 from shared.contracts.report import Candidate
 from shared.time_of_year import level_at
@@ -50,17 +50,17 @@ def rolling_section(body: Element, report: TrainReport) -> None:
     choice: RollingChoice | None = report.rolling
     if choice is None:
         return
-    add(body, "h2", "Window and time of year")
-    add(body, "p", " ".join(rolling_sentences(report)))
+    part = section(body, "Window and time of year")
+    add(part, "p", " ".join(rolling_sentences(report)))
     if choice.candidates:
         add(
-            body,
+            part,
             "p",
             f"Each candidate was fitted at the beginning of past periods, to rows at least {choice.lag_days} days "
             "older, and judged on the periods on which it differs from the first.",
         )
-        header = ("", "Log loss", "Difference to the first (95 % interval)", "Periods")
-        table(body, header, [_row(each) for each in choice.candidates])
+        header = ("Candidate", "Log loss", "Difference to the first (95 % interval)", "Periods")
+        table(part, "Windows and levels tried", header, [_row(each) for each in choice.candidates])
 
 
 def _row(each: Candidate) -> tuple[str, str, str, str]:
