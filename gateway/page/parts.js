@@ -37,13 +37,13 @@ export function select(options, value, attributes = {}) {
   return h("select", attributes, options.map(([each, text]) => h("option", { value: each, selected: String(each) === String(value ?? "") }, text)));
 }
 
-/** A table; `heads` are texts, or { text, numeric }; cells may be nodes. The first cell of a row heads it. */
+/** A table; `heads` are texts, or { text, numeric, aside }, where aside stands beside the text; cells may be nodes. The first cell of a row heads it. */
 export function table(caption, heads, rows, { kind = "plain" } = {}) {
   const shown = heads.map((head) => (typeof head === "string" ? { text: head } : head));
   return h("div", { class: "scrolls", tabindex: 0, role: "group", "aria-label": caption },
     h("table", { class: kind },
       h("caption", { class: "unseen" }, caption),
-      h("thead", {}, h("tr", {}, shown.map((head) => h("th", { scope: "col", class: head.numeric ? "numeric" : null }, head.text || h("span", { class: "unseen" }, head.unseen ?? "Actions"))))),
+      h("thead", {}, h("tr", {}, shown.map((head) => h("th", { scope: "col", class: head.numeric ? "numeric" : null }, head.text || h("span", { class: "unseen" }, head.unseen ?? "Actions"), head.aside)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => {
         const kind = shown[i]?.numeric ? "numeric" : null;
         return i === 0 ? h("th", { scope: "row", class: kind }, cell) : h("td", { class: kind }, cell);

@@ -174,7 +174,7 @@ def test_a_view_that_cannot_be_loaded_says_so_and_is_there_once_the_server_is(vi
 def test_a_view_that_takes_long_to_load_is_forgotten_once_one_goes_elsewhere(visitor: Visitor) -> None:
     visitor.sign_in()
     held: list[Any] = []
-    visitor.page.route("**/page/views/value.js", held.append)
+    visitor.page.route("**/page/views/value.js", lambda route: held.append(route))
     visitor.page.click(".side-nav >> text=Value")
     visitor.page.wait_for_selector("main h1 >> text=Value")
     assert visitor.page.locator("main .skeleton").count() == 1

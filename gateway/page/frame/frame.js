@@ -82,9 +82,7 @@ const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hid
 function topBar({ user, crumbs, onSearch, onSignOut }) {
   const leave = h("button", { type: "button", class: "quiet small", onclick: () => onSignOut(leave) }, "Sign out");
   const look = h("button", { type: "button", class: "quiet small", id: "theme" });
-  const say = () => { look.textContent = window.theme.isDark ? "Light" : "Dark"; look.setAttribute("aria-label", `Change to ${look.textContent.toLowerCase()} colours`); };
-  look.addEventListener("click", () => { window.theme.toggle(); say(); });
-  say();
+  window.theme.button(look);
   return h("header", { class: "top" },
     crumbs,
     h("div", { class: "who" },

@@ -2,33 +2,43 @@
 
 (() => {
   const key = "retainstream.theme";
+  const root = document.documentElement;
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
   const stored = () => {
     try {
-      return window.localStorage.getItem(key);
+      const value = window.localStorage.getItem(key);
+      return value === "light" || value === "dark" ? value : null;
     } catch {
       return null; // storage may be forbidden: then a choice lasts as long as the page
     }
   };
-  const apply = (choice) => {
-    if (choice === "light" || choice === "dark") document.documentElement.dataset.theme = choice;
-    else delete document.documentElement.dataset.theme;
+  let choice = stored();
+  let button = null;
+  const isDark = () => (choice ? choice === "dark" : system.matches);
+  const apply = () => {
+    if (choice) root.dataset.theme = choice;
+    root.classList.toggle("dark-mode", isDark()); // the name that Swagger UI knows it by, on /api/docs
+    if (!button) return;
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `Change to ${button.textContent.toLowerCase()} colours`);
   };
-  const isDark = () => {
-    const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
+  const toggle = () => {
+    choice = isDark() ? "light" : "dark";
+    apply();
+    try {
+      window.localStorage.setItem(key, choice);
+    } catch {
+      // see above
+    }
   };
   window.theme = {
-    get isDark() { return isDark(); },
-    toggle() {
-      const choice = isDark() ? "light" : "dark";
-      apply(choice);
-      try {
-        window.localStorage.setItem(key, choice);
-      } catch {
-        return choice; // see above
-      }
-      return choice;
+    /** Make this the button that changes it, and says to what. */
+    button(element) {
+      button = element;
+      button.addEventListener("click", toggle);
+      apply();
     },
   };
-  apply(stored());
+  system.addEventListener("change", apply);
+  apply();
 })();

@@ -5,6 +5,7 @@ import { h, panel } from "../dom.js";
 import { count, day, interval, known, money, month, NONE, percent, points } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
+import { table } from "../parts.js";
 
 export const view = {
   open(page) {
@@ -24,18 +25,13 @@ export const view = {
   },
 };
 
-/** A table in a box that scrolls sideways on a narrow screen. */
-function wideTable(caption, heads, rows) {
-  return h("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption }, h("table", { class: "list" },
-    h("caption", { class: "unseen" }, caption),
-    h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, rows.map(([first, ...cells]) => h("tr", {}, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)))))));
-}
+/** A table of figures beside the names in its first column. */
+const figures = (caption, [first, ...heads], rows) => table(caption, [first, ...heads.map((text) => ({ text, numeric: true }))], rows);
 
 function triangle({ cohorts, reason }) {
   if (!cohorts.length) return [empty(reason)];
   const ages = cohorts[0].cells.map((_, age) => (age === 0 ? "Month 0" : String(age)));
-  return [wideTable("Retention by first month and age", ["First month", "Customers", ...ages],
+  return [figures("Retention by first month and age", ["First month", "Customers", ...ages],
     cohorts.map((cohort) => [month(`${cohort.month}-15`), count(cohort.customers), ...cohort.cells.map(cell)]))];
 }
 
@@ -47,7 +43,7 @@ function movement({ months, reason }) {
   const parts = [["start", "Start"], ["new", "New"], ["returned", "Returned"], ["expansion", "Expansion"], ["contraction", "Contraction"], ["churned", "Churned"], ["end", "End"]];
   const part = (each) => (known(each.revenue) ? [money(each.revenue), h("div", { class: "fine" }, count(each.customers))] : count(each.customers));
   return [
-    wideTable("Monthly revenue by its parts", ["Month", ...parts.map(([, text]) => text), "Net retention"],
+    figures("Monthly revenue by its parts", ["Month", ...parts.map(([, text]) => text), "Net retention"],
       months.map((each) => [month(`${each.month}-15`), ...parts.map(([name]) => part(each[name])), percent(each.net_retention)])),
     h("p", { class: "fine" }, reason ?? "Below each amount: the customers it is of."),
   ];
@@ -61,7 +57,7 @@ function churnChange(answer) {
   return [
     h("p", {}, `By ${by}: ${percent(before.rate)} (${day(before.start)} to ${day(before.end)}) became ${percent(after.rate)} (${day(after.start)} to ${day(after.end)}): `,
       h("strong", {}, `mix ${points(answer.mix * 100)}, rate ${points(answer.rate * 100)}`), "."),
-    wideTable(`Change of the churn rate by ${by}`, [by === "plan" ? "Plan" : "Tenure", "Before", "After", "Mix", "Rate"],
+    figures(`Change of the churn rate by ${by}`, [by === "plan" ? "Plan" : "Tenure", "Before", "After", "Mix", "Rate"],
       answer.groups.map((group) => [group.value ?? "unknown", side(0)(group), side(1)(group), points(group.mix * 100), points(group.rate * 100)])),
   ];
 }

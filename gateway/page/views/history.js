@@ -42,7 +42,7 @@ function drawScores({ scores, subscriptions }) {
       label, x, y: axis(Math.max(0.04, ...rows.map((row) => row.churn_probability)), (share) => percent(share)),
       series: [{ name: "Probability", kind: "a", points: rows.map((row) => [at(row), row.churn_probability]) }],
       marks: rows.map((row) => ({ x: at(row), y: row.churn_probability, kind: row.churned ? "left" : "", name: `${day(row.as_of)}: ${percent(row.churn_probability)}, ${outcome(row)}` })),
-    })),
+    }), h("figcaption", {}, "Probability of leaving, by the date of the facts")),
     asTable("Scores by date", ["Date", "Probability", "What happened", "Model", "First reasons"], rows.map((row) =>
       [day(row.as_of), percent(row.churn_probability), outcome(row), row.model_version, row.reasons.map((r) => r.label).join(", ")]).reverse()),
     periods(subscriptions),

@@ -69,7 +69,8 @@ function chart(groups) {
   ];
   const label = `Leavers expected and counted: ${rows.map((row) => `${nameOf(row)}: ${number(row.expected)} expected, ${count(row.leavers)} left`).join("; ")}.`;
   return h("div", {},
-    h("figure", {}, lines({ label, series, y: most, x: { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.as_of[1])]).filter((_, i) => (rows.length - 1 - i) % every === 0) } })),
+    h("figure", {}, lines({ label, series, y: most, x: { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.as_of[1])]).filter((_, i) => (rows.length - 1 - i) % every === 0) } }),
+      h("figcaption", {}, "Leavers, by the date of the predictions")),
     legend(series),
     asTable("Leavers expected and counted", ["Predictions of", "Expected", "Left"], rows.map((row) => [nameOf(row), number(row.expected), count(row.leavers)])));
 }

@@ -132,7 +132,7 @@ function churnHistory(periods) {
     h("figure", {}, lines({
       label, x, y: most, series: [{ name: "Churn rate", kind: "a", points: rows.map((row, i) => [i, row.rate]) }],
       marks: rows.map((row, i) => ({ x: i, y: row.rate, kind: "", name: `${day(row.start)} to ${day(row.end)}: ${percent(row.rate)} of ${count(row.active_at_start)}` })).filter((mark) => known(mark.y)),
-    })),
+    }), h("figcaption", {}, "Churn rate of 30 days, by the period's end")),
     asTable("Churn rate by period", ["From", "To", "Active at start", "Left", "Rate"], rows.map((row) =>
       [day(row.start), day(row.end), count(row.active_at_start), count(row.left), percent(row.rate)])),
   ];

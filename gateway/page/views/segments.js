@@ -5,6 +5,7 @@ import { h, panel } from "../dom.js";
 import { count, day, interval, known, money, NONE, percent, plural, title } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
+import { table } from "../parts.js";
 import { askSaved, drawSaved } from "./saved.js";
 
 export const view = {
@@ -43,10 +44,7 @@ function drawGroups(answer) {
   ];
   const facts = [known(answer.as_of) && `Scores of ${day(answer.as_of)}`, known(answer.model_version) && `Model ${answer.model_version}`];
   return [
-    h("div", { class: "scrolls", tabindex: 0, role: "group", "aria-labelledby": "groups-title" }, h("table", { class: "list" },
-      h("caption", { class: "unseen" }, `Customers by ${answer.by}`),
-      h("thead", {}, h("tr", {}, heads.map(([text, term]) => h("th", { scope: "col" }, text, term && help(term, text, facts))))),
-      h("tbody", {}, answer.groups.map(groupRow)))),
+    table(`Customers by ${title(answer.by).toLowerCase()}`, heads.map(([text, term], i) => ({ text, numeric: i > 0, aside: term && help(term, text, facts) })), answer.groups.map(groupRow)),
     answer.churn_reason && h("p", { class: "fine" }, answer.churn_reason),
     answer.groups_left_out > 0 && h("p", { class: "fine" }, `${plural(answer.groups_left_out, "smaller group is", "smaller groups are")} not shown.`),
     ...[...new Set(answer.groups.map((group) => group.reason).filter(Boolean))].map((reason) => h("p", { class: "fine" }, reason)),
@@ -55,14 +53,12 @@ function drawGroups(answer) {
 
 function groupRow(group) {
   const { churn } = group;
-  return h("tr", {},
-    h("th", { scope: "row" }, group.value ?? "unknown"),
-    h("td", {}, count(group.customers)),
-    h("td", {}, churn ? [percent(churn.rate), under(`${count(churn.left)} of ${count(churn.customers)}, ${interval(churn.interval, percent)}`)] : NONE),
-    h("td", {}, known(group.expected_leavers) ? [percent(group.expected_rate), under(`${count(group.expected_leavers)} of ${count(group.scored)}, ${interval(group.expected_interval, count)}`)] : NONE),
-    h("td", {}, money(group.monthly_revenue, group.currency)),
-    h("td", {}, money(group.revenue_at_risk, group.currency)),
-    h("td", {}, money(group.value_at_risk, group.currency)));
+  return [
+    group.value ?? "unknown", count(group.customers),
+    churn ? [percent(churn.rate), under(`${count(churn.left)} of ${count(churn.customers)}, ${interval(churn.interval, percent)}`)] : NONE,
+    known(group.expected_leavers) ? [percent(group.expected_rate), under(`${count(group.expected_leavers)} of ${count(group.scored)}, ${interval(group.expected_interval, count)}`)] : NONE,
+    money(group.monthly_revenue, group.currency), money(group.revenue_at_risk, group.currency), money(group.value_at_risk, group.currency),
+  ];
 }
 
 const under = (text) => h("div", { class: "fine" }, text);

@@ -2,7 +2,7 @@
 
 import { step } from "../charts.js";
 import { h } from "../dom.js";
-import { cutText, points } from "../format.js";
+import { cutText, percentOf100, points } from "../format.js";
 import { factText } from "./words.js";
 
 const SCALES = [0.02, 0.05, 0.1, 0.25, 0.5, 0.75];
@@ -34,13 +34,13 @@ export function waterfall(customer) {
     h("caption", { class: "unseen" }, "How the probability adds up"),
     h("thead", { class: "unseen" }, h("tr", {}, ["Step", "Drawing", "Points"].map((head) => h("th", { scope: "col" }, head)))),
     h("tbody", {},
-      line("Where the model starts", step(0, base, end, "base"), oneDecimal(base), "base"),
+      line("Where the model starts", step(0, base, end, "base"), inTenths(base), "base"),
       drawn,
-      line("Probability", step(0, total, end, "total"), oneDecimal(total), "total")),
+      line("Probability", step(0, total, end, "total"), inTenths(total), "total")),
     h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "fine" }, `Scale: 0 to ${cutText(end)}. “Everything else” includes the rounding.`))));
 }
 
-const oneDecimal = (share) => `${(Math.round(share * 1000) / 10).toFixed(1)} %`;
+const inTenths = (share) => percentOf100(Math.round(share * 1000) / 10);
 
 function line(name, drawing, amount, kind) {
   return h("tr", { class: kind },
