@@ -26,7 +26,7 @@ def index() -> Response:
 @bp.get("/page/<path:name>", doc_ui=False)
 def asset(path: AssetPath) -> Response:
     """The page's modules and styles."""
-    # Revalidated each time, and answered 304 while unchanged: modules of two versions never mix.
+    # Revalidated each time, and answered 304 while unchanged: a page that is opened has modules of one version.
     return send_from_directory(PAGE, path.name)
 
 

@@ -111,6 +111,67 @@ def test_nothing_scrolls_sideways(visit: Callable[..., Visitor], stack: Stack, w
     assert {path: pixels for path, pixels in wide.items() if pixels > 0} == {}
 
 
+# --- the API document and a training's report: pages of their own -----------------------------------------------------
+
+POST = ".opblock-post:has(.opblock-summary-path[data-path='/api/customers/segment'])"
+LIST = ".opblock-get:has(.opblock-summary-path[data-path='/api/customers'])"
+
+
+def open_document(visitor: Visitor) -> None:
+    """The API document with a route that reads and one that was tried."""
+    visitor.page.goto(visitor.stack.url + "/api/docs")
+    visitor.page.click(f"{LIST} .opblock-summary-control")
+    visitor.page.click(f"{POST} .opblock-summary-control")
+    visitor.page.click(f"{POST} button.execute")
+    visitor.page.wait_for_selector(f"{POST} .live-responses-table .response-col_status")
+
+
+def open_report(visitor: Visitor) -> None:
+    """The report of the live model."""
+    version = visitor.stack.analyst().data("/api/model/status")["version"]
+    visitor.page.goto(f"{visitor.stack.url}/api/model/versions/{version}/report")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_api_document_keeps_nobody_out(visit: Callable[..., Visitor], stack: Stack, scheme: str) -> None:
+    visitor = visit(stack, color_scheme=scheme).sign_in()
+    open_document(visitor)
+    assert visitor.page.evaluate("getComputedStyle(document.documentElement).colorScheme") == scheme
+    assert visitor.text("#who") == "“Execute” acts as Alex Chen, analyst."
+    visitor.page.evaluate(axe_source())
+    assert visitor.page.evaluate(AXE) == []
+    assert visitor.page.evaluate(FAINT) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_report_keeps_nobody_out(visit: Callable[..., Visitor], stack: Stack, scheme: str) -> None:
+    visitor = visit(stack, color_scheme=scheme).sign_in()
+    open_report(visitor)
+    visitor.page.evaluate(axe_source())
+    assert [text for rule in (AXE, NAMELESS, FAINT) for text in visitor.page.evaluate(rule)] == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280, 1920])
+def test_neither_the_document_nor_a_report_scrolls_sideways(
+    visit: Callable[..., Visitor], stack: Stack, width: int
+) -> None:
+    visitor = visit(stack, viewport={"width": width, "height": 780}).sign_in()
+    for opened in (open_document, open_report):
+        opened(visitor)
+        assert visitor.page.evaluate(SIDEWAYS) <= 0, opened.__name__
+
+
+def test_on_paper_nothing_is_left_to_press_and_no_colour_of_the_dark(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers")
+    visitor.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    visitor.page.emulate_media(media="print")
+    for path in ("", "customers", "customers/usr_331092"):
+        visitor.go(path)
+        assert visitor.page.locator("button:visible, input:visible, select:visible, .side:visible").count() == 0, path
+        assert visitor.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert visitor.page.evaluate(FAINT) == []
+
+
 def test_a_customer_opens_and_closes_by_keyboard(visitor: Visitor) -> None:
     visitor.sign_in(at="/#/customers")
     link = visitor.page.locator("table.list tbody th a").nth(3)
