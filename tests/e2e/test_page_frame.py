@@ -57,6 +57,21 @@ def needs(module: Path) -> set[Path]:
     return found
 
 
+def test_what_a_module_imports_is_exported_there_and_used() -> None:
+    wrong = []
+    for module in definitions.PAGE.rglob("*.js"):
+        text = module.read_text(encoding="utf-8")
+        for names, path in re.findall(r'^import \{ ([^}]+) \} from "(\.[^"]+)";', text, re.M):
+            other = (module.parent / path).read_text(encoding="utf-8")
+            exported = set(re.findall(r"^export (?:async )?(?:const|function|class) (\w+)", other, re.M))
+            named = names.split(", ")
+            wrong += [f"{module.name}: {path} has no {name}" for name in named if name not in exported]
+            wrong += [
+                f"{module.name}: {name} is not used" for name in named if len(re.findall(rf"\b{name}\b", text)) < 2
+            ]
+    assert wrong == []
+
+
 def test_the_first_load_asks_at_once_for_all_it_needs_and_for_no_view() -> None:
     page = definitions.PAGE.resolve()
     index = (page / "index.html").read_text(encoding="utf-8")
