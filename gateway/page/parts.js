@@ -54,16 +54,17 @@ export function table(caption, heads, rows, { kind = "plain" } = {}) {
 export const button = (text, onclick, { kind = "quiet small", ...more } = {}) =>
   h("button", { type: "button", class: kind, onclick, ...more }, text);
 
-/** Run an action from a button: once at a time, and an error is told in `place`. */
+/** Run an action from a button: once at a time, and an error is told in `place`. A disabled button would lose the focus. */
 export async function act(trigger, place, action, tell) {
-  trigger.disabled = true;
+  if (trigger.getAttribute("aria-disabled") === "true") return;
+  trigger.setAttribute("aria-disabled", "true");
   try {
     await action();
   } catch (error) {
     if (!error.code) throw error;
     place.replaceChildren(tell(error));
   } finally {
-    trigger.disabled = false;
+    trigger.removeAttribute("aria-disabled");
   }
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Visitor
-from tests.stack import Stack
+from tests.stack import DEMO_EMAIL, DEMO_PASSWORD, Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 NAMELESS = """
@@ -199,3 +199,104 @@ def test_focus_can_be_seen_and_the_content_reached_first(visitor: Visitor) -> No
     visitor.page.keyboard.press("Tab")
     width = visitor.page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
     assert float(width.removesuffix("px")) >= 2
+
+
+# --- by keyboard alone, on the narrowest screen -----------------------------------------------------------------------
+
+MOST_TABS = 150
+#: What has the focus, if it can be seen: its rectangle within the window, and its name.
+FOCUSED = """
+() => {
+  const e = document.activeElement;
+  const { left, right, top, bottom, width, height } = e.getBoundingClientRect();
+  const isSeen = width > 0 && height > 0 && right > 0 && left < innerWidth && bottom > 0 && top < innerHeight;
+  return { tag: e.tagName, id: e.id, seen: isSeen, name: (e.getAttribute("aria-label") ?? e.labels?.[0]?.textContent ?? e.textContent).trim() };
+}
+"""
+
+
+def tab_to(visitor: Visitor, name: str, key: str = "Tab") -> None:
+    """Press Tab until what has this name has the focus; each that has it on the way can be seen."""
+    for _ in range(MOST_TABS):
+        visitor.page.keyboard.press(key)
+        now = visitor.page.evaluate(FOCUSED)
+        assert now["seen"] or now["tag"] == "BODY", now
+        if now["name"].startswith(name):
+            return
+    pytest.fail(f"Tab does not reach {name}")
+
+
+def pressed(visitor: Visitor, name: str, key: str = "Enter") -> None:
+    tab_to(visitor, name)
+    visitor.page.keyboard.press(key)
+
+
+def test_a_customer_is_found_tried_and_exported_by_keyboard_at_320_pixels(
+    visit: Callable[..., Visitor], stack: Stack
+) -> None:
+    visitor = visit(stack, viewport={"width": 320, "height": 640})
+    keys = visitor.page.keyboard
+    visitor.page.goto(stack.url)
+    visitor.until("document.activeElement.id === 'email'")
+    keys.type(DEMO_EMAIL)
+    keys.press("Tab")
+    keys.type(DEMO_PASSWORD)
+    keys.press("Enter")
+    visitor.page.wait_for_selector("header.top")
+    visitor.ready()
+    tab_to(visitor, "Menu", "Shift+Tab")
+    keys.press("Enter")
+    pressed(visitor, "Customers")
+    visitor.ready()
+    assert visitor.page.evaluate(FOCUSED)["name"] == "Customers"
+    tab_to(visitor, "Export CSV")
+    with visitor.page.expect_download() as download:
+        keys.press("Enter")
+    assert Path(download.value.path()).read_text(encoding="utf-8").count("\n") > 100
+    pressed(visitor, "Filters")
+    tab_to(visitor, "usr_")
+    name = visitor.page.evaluate(FOCUSED)["name"]
+    keys.press("Enter")
+    visitor.page.wait_for_selector("#what-if")
+    visitor.ready()
+    assert visitor.page.evaluate(FOCUSED)["name"] == name
+    visitor.page.locator("#what-if input[type=range]").first.focus()
+    keys.press("ArrowRight")
+    visitor.page.wait_for_selector("#what-if-answer [data-figure=what-if]")
+    assert visitor.page.evaluate("document.activeElement.type") == "range"
+
+
+def test_a_file_is_tried_by_keyboard_and_the_focus_stays(
+    visit: Callable[..., Visitor], stack: Stack, tmp_path: Path
+) -> None:
+    visitor = visit(stack, viewport={"width": 320, "height": 640}).sign_in(at="/#/data")
+    file = tmp_path / "ends.csv"
+    file.write_text("user_id,ended_at\nusr_331092,2026-01-01\n", encoding="utf-8")
+    tab_to(visitor, "A CSV or Parquet file")
+    with visitor.page.expect_file_chooser() as chooser:
+        visitor.page.keyboard.press("Enter")
+    chooser.value.set_files(file)
+    visitor.page.wait_for_selector("#dry-run")
+    pressed(visitor, "Try it")
+    visitor.page.wait_for_selector("#import-outcome :is(.notice, [role=alert])")
+    visitor.ready()
+    assert visitor.page.evaluate(FOCUSED)["name"].startswith("Try it")
+
+
+def test_the_focus_stays_where_a_part_is_drawn_anew(visitor: Visitor) -> None:
+    """On the same thing, or on the part where it is gone."""
+    visitor.sign_in(at="/#/customers")
+    visitor.page.focus("table.list thead button >> text=Tenure")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("document.querySelector('thead [aria-sort=descending]')?.textContent.startsWith('Tenure')")
+    assert visitor.page.evaluate(FOCUSED)["name"].startswith("Tenure")
+    visitor.go("customers?plan=Standard")
+    visitor.page.focus(".chip button")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("!document.querySelector('.chip')")
+    assert visitor.page.evaluate("document.activeElement !== document.body")
+    visitor.go("segments")
+    visitor.page.select_option("#by", "risk")
+    visitor.page.focus("#by")
+    visitor.until("document.querySelector('#groups tbody').innerText.includes('Low')")
+    assert visitor.page.evaluate("document.activeElement.id") == "by"

@@ -46,8 +46,9 @@ export function makePage({ view, params, session, outlet, onTitle }) {
  * Ask and draw into a place. While it loads there are bones, or, where there was something, the old figures, dimmed; an
  * error stands there with a way to try again. `draw` answers children. Answers what was asked, or null where it failed.
  */
-async function load(page, place, ask, draw, { bones = 4 } = {}) {
-  if (!place.childElementCount) show(place, loading(bones));
+async function load(page, place, ask, draw, { bones = 4, anew = false } = {}) {
+  const before = anew ? focusIn(place) : null;
+  if (anew || !place.childElementCount) show(place, loading(bones));
   place.classList.add("is-loading");
   const turn = Symbol("turn");
   place.turn = turn;
@@ -55,18 +56,38 @@ async function load(page, place, ask, draw, { bones = 4 } = {}) {
   try {
     const answer = await page.busy(ask(page.signal));
     if (!isMine()) return null;
-    show(place, ...[draw(answer)].flat(3));
+    redraw(place, [draw(answer)].flat(3), before);
     return answer;
   } catch (error) {
     if (!isMine() || error.name === "AbortError") return null;
     if (!(error instanceof ApiError)) throw error;
     if (error.isSignedOut) page.expired();
-    else show(place, failure(error, () => load(page, show(place), ask, draw, { bones })));
+    else redraw(place, [failure(error, () => load(page, place, ask, draw, { bones, anew: true }))], before);
     return null;
   } finally {
     if (place.turn === turn) place.classList.remove("is-loading");
   }
 }
+
+/**
+ * Put these in place of what a part holds. Whoever had the focus in there has it on the same thing again, known by its
+ * name, or on the part itself; `before` is what had it when the part was emptied.
+ */
+export function redraw(place, children, before = null) {
+  const had = focusIn(place) ?? before;
+  show(place, ...children);
+  if (!had || document.activeElement !== document.body) return;
+  const same = [...place.querySelectorAll(had.tag)].find((each) => nameOf(each) === had.name);
+  if (!same) place.tabIndex = -1;
+  (same ?? place).focus({ preventScroll: true });
+}
+
+const focusIn = (place) => {
+  const now = document.activeElement;
+  return now !== place && place.contains(now) ? { tag: now.tagName, name: nameOf(now) } : null;
+};
+
+const nameOf = (element) => element.getAttribute("aria-label") ?? element.labels?.[0]?.textContent ?? element.textContent;
 
 /** Change the state in the address, as a step that Back undoes (or `replace`), and have the view read it (or `quiet`). */
 function go(page, changes, { replace = false, quiet = false } = {}) {

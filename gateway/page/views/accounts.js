@@ -93,6 +93,7 @@ function passwordForm(place) {
     act(event.submitter, problem, async () => {
       await post("/api/auth/password", { current_password: now.value, new_password: next.value });
       show(place, passwordForm(place), h("p", { class: "notice good", role: "status" }, "Your password is changed."));
+      place.querySelector("input").focus();
     }, failure);
   };
   return h("form", { class: "form", onsubmit: submit }, field("Present password", now), field("New password", next),

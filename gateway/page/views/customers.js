@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { meter } from "../charts.js";
 import { failure, h, loading, show } from "../dom.js";
 import { count, cutText, day, known, money, NONE, percent, plural } from "../format.js";
-import { heading } from "../frame/page.js";
+import { heading, redraw } from "../frame/page.js";
 import { customerAddress } from "../frame/router.js";
 import { check } from "../parts.js";
 import { makeChoice } from "./bulk.js";
@@ -117,9 +117,9 @@ async function reload(list) {
     if (!list.features) await drawFilters(list);
     const answer = await ask(list);
     show(list.problem);
-    show(list.chosen, ...chips(list.page, list.features));
+    redraw(list.chosen, chips(list.page, list.features));
     list.choice?.reset();
-    show(list.table, table(list));
+    redraw(list.table, [table(list)]);
     append(list, answer);
   } catch (error) {
     told(list, error, () => reload(list));

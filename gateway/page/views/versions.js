@@ -26,7 +26,7 @@ export const view = {
 function drawVersions(page, { versions }, change, refresh) {
   if (!versions.length) return empty("No model is trained yet.");
   const numeric = (text) => ({ text, numeric: true });
-  const ask = (title, path, body) => () => show(change, reasonForm(title, path, body, change, refresh));
+  const ask = (title, path, body) => (event) => show(change, reasonForm({ title, path, body, change, refresh, opener: event.target }));
   return [
     table("Versions of the model", ["Version", "Made", numeric("AUC"), numeric("Log loss"), numeric("Test rows"), numeric("Left"), "Decision", { text: "" }], versions.map((v) => [
       h("span", {}, v.version, v.is_live && h("span", { class: "badge good" }, "live")), moment(v.created_at), score(v.auc), score(v.log_loss), count(v.n), percent(v.prevalence), v.decision ?? v.state,
@@ -38,7 +38,7 @@ function drawVersions(page, { versions }, change, refresh) {
 }
 
 /** Changing what is live needs a reason; it is kept in the timeline and the audit log. */
-function reasonForm(title, path, body, change, refresh) {
+function reasonForm({ title, path, body, change, refresh, opener }) {
   const reason = h("input", { type: "text", maxlength: 500, required: true });
   const force = check("Even if it is judged worse, or can't be compared");
   const problem = h("div", {});
@@ -52,7 +52,7 @@ function reasonForm(title, path, body, change, refresh) {
   };
   window.setTimeout(() => reason.focus());
   return h("form", { class: "panel", onsubmit: submit }, h("h2", {}, title), field("Reason", reason), "version" in body && force.root, problem,
-    h("div", { class: "choices" }, h("button", { type: "submit", class: "main" }, title), button("Leave it", () => show(change), { kind: "quiet" })));
+    h("div", { class: "choices" }, h("button", { type: "submit", class: "main" }, title), button("Leave it", () => { show(change); opener.focus(); }, { kind: "quiet" })));
 }
 
 function drawTimeline({ timeline }) {
