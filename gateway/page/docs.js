@@ -24,6 +24,7 @@ function mend(root) {
   each("tr[data-param-name] :is(input, select, textarea)", (field) => field.setAttribute("aria-label", field.closest("tr").dataset.paramName));
   each(".opblock-section-request-body :is(textarea, select:not([aria-label]))", (field) => field.setAttribute("aria-label", "Request body"));
   each("table[role=region]", (table) => table.setAttribute("aria-label", table.id || "Responses"));
+  each(".information-container", (part) => { part.setAttribute("role", "region"); part.setAttribute("aria-label", "About"); });
   each("pre.microlight", (code) => { code.tabIndex = 0; });
   each("#operations :is(h3, h4, h5)", (heading) => heading.setAttribute("aria-level", Number(heading.tagName[1]) - 1));
   // The button around it opens the operation, and its address with it.

@@ -23,6 +23,9 @@ export const compact = (value) => (Math.abs(value) >= 100_000 ? short.format(val
 /** 126.83 -> "126.8" */
 export const number = (value) => (known(value) ? upToOne.format(value) : NONE);
 
+/** 164 -> "164.0": where figures stand below each other */
+export const tenths = (value) => (known(value) ? oneDecimal.format(value) : NONE);
+
 /** 0.8423 -> "84.2 %"; what rounds to nothing but is not nothing is "<0.1 %" */
 export function percent(share) {
   if (!known(share)) return NONE;

@@ -23,7 +23,7 @@ export function lines({ label, series, x, y, marks = [], cut = null, cutText = "
       s("line", { class: "grid", x1: 0, x2: "100%", y1: down(value), y2: down(value) }),
       s("text", { class: "tick y", x: 0, dx: -8, y: down(value) + 4 }, text),
     ]),
-    x.ticks.map(([value, text]) => s("text", { class: "tick", x: `${across(value)}%`, y: height - 8 }, text)),
+    x.ticks.filter(([, text], i) => text !== x.ticks[i - 1]?.[1]).map(([value, text]) => s("text", { class: "tick", x: `${across(value)}%`, y: height - 8 }, text)),
     s("svg", { x: 0, y: 0, width: "100%", height, viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
       series.map((each) => each.low && s("path", { class: `band ${each.kind}`, d: band(each, across, down) })),
       series.map((each) => s("path", { class: `curve ${each.kind}`, d: path(each.points, across, down), "vector-effect": "non-scaling-stroke" }))),
@@ -58,7 +58,7 @@ export function legend(series) {
 }
 
 /** An axis from 0 to a round number above the largest value, with ticks written by `write`. */
-export function axis(most, write, parts = 4) {
+export function axis(most, write, parts = 5) {
   const rough = (most || 1) / parts;
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((times) => times * size).find((each) => each >= rough * 0.999);

@@ -350,10 +350,10 @@ def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(
     form = visitor.page.locator("#plan-campaign form")
     form.get_by_label("Name").fill("Standard: picks")
     form.get_by_label("Plan", exact=True).select_option("Standard")
-    form.get_by_text("How large is it?").click()
+    form.get_by_text("Check the size").click()
     visitor.page.wait_for_selector("#plan-outcome .stats")
     assert len(apart.analyst().data("/api/campaigns")["campaigns"]) == len(CAMPAIGNS), "those of the demo"
-    form.get_by_text("Make it").click()
+    form.get_by_text("Make the campaign").click()
     visitor.page.click("#plan-outcome >> text=Standard: picks")
     visitor.page.wait_for_selector("#effect")
     made = apart.analyst().data("/api/campaigns")["campaigns"][0]["id"]

@@ -20,7 +20,7 @@ export const view = {
     const refresh = () => { loadPeople(); loadKeys(); };
     show(own.body, passwordForm(own.body));
     refresh();
-    return { root: h("div", { class: "page" }, heading("People", { note: `You are ${page.user.name}, ${page.user.role}.` }), problem, page.isAdmin && people.root, keys.root, own.root), refresh };
+    return { root: h("div", { class: "page" }, heading("People", { note: `You are signed in as ${page.user.name}, with the role ${page.user.role}.` }), problem, page.isAdmin && people.root, keys.root, own.root), refresh };
   },
 };
 

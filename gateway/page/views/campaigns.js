@@ -7,7 +7,7 @@ import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { address } from "../frame/router.js";
 import { act, button, field, select, table } from "../parts.js";
-import { drawSize } from "./campaign.js";
+import { drawSize, labelOf } from "./campaign.js";
 
 export const view = {
   open(page) {
@@ -16,7 +16,7 @@ export const view = {
       id: "plan-campaign", wide: true, note: "The list is frozen, and who is not contacted is drawn at random before anybody is.", aside: help("campaign-size", "How many customers are needed"),
     });
     const refresh = () => {
-      page.load(list.body, () => get("/api/campaigns?limit=50"), drawList);
+      page.load(list.body, () => Promise.all([get("/api/campaigns?limit=50"), get("/api/actions")]), drawList);
       if (page.mayRun && !made.body.querySelector("form")) page.load(made.body, () => Promise.all([get("/api/actions"), get("/api/dashboard/value"), get("/api/segments?limit=100")]), (found) => planForm(page, found, refresh));
     };
     refresh();
@@ -24,11 +24,11 @@ export const view = {
   },
 };
 
-function drawList({ campaigns }) {
+function drawList([{ campaigns }, { actions }]) {
   if (!campaigns.length) return empty("No campaign was made yet.");
   const numeric = (text) => ({ text, numeric: true });
-  return table("Campaigns", ["Campaign", "Action", "Started", "Known from", numeric("Contacted"), numeric("Left alone")], campaigns.map((each) => [
-    h("a", { href: address(`campaigns/${each.id}`) }, each.name), each.action ?? "–", day(each.starts_on), day(each.matures_on), count(each.size.contact), count(each.size.control)]));
+  return table("Campaigns", ["Campaign", "Action", "Started", "Outcome known from", numeric("Contacted"), numeric("Left alone")], campaigns.map((each) => [
+    h("a", { href: address(`campaigns/${each.id}`) }, each.name), labelOf(actions, each.action) ?? "–", day(each.starts_on), day(each.matures_on), count(each.size.contact), count(each.size.control)]));
 }
 
 function planForm(page, [{ actions }, { by_plan: plans }, { segments }], refresh) {
@@ -56,7 +56,7 @@ function planForm(page, [{ actions }, { by_plan: plans }, { segments }], refresh
     }, failure);
   };
   return h("form", { class: "panel-body", onsubmit: submit },
-    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action), field("Plan", parts.plan), field("Saved segment", parts.segment), field("Only the top", parts.top),
+    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action), field("Plan", parts.plan), field("Saved segment", parts.segment), field("Only so many, from the top", parts.top),
       field("Reduction of churn hoped for, %", parts.reduction), field("Left alone, %", parts.control)),
-    h("div", { class: "choices" }, button("How large is it?", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Make it")), told);
+    h("div", { class: "choices" }, button("Check the size", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Make the campaign")), told);
 }

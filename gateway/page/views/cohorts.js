@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h, panel } from "../dom.js";
-import { count, day, interval, known, money, month, NONE, percent, points } from "../format.js";
+import { count, day, interval, known, money, month, NONE, number, percent, points } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 import { table } from "../parts.js";
@@ -36,7 +36,7 @@ function triangle({ cohorts, reason }) {
 }
 
 /** A month that is not over stays blank. */
-const cell = (each) => (each === null ? "" : [percent(each.rate), h("div", { class: "fine" }, interval(each.interval, percent))]);
+const cell = (each) => (each === null ? "" : [percent(each.rate), h("div", { class: "fine" }, interval(each.interval, (share) => number(share * 100)))]);
 
 function movement({ months, reason }) {
   if (!months.length) return [empty(reason)];

@@ -3,7 +3,7 @@
 import { asTable } from "../charts.js";
 import { h, panel, show } from "../dom.js";
 import { axis, legend, lines, shareAxis } from "../lines.js";
-import { count, interval, number, percent } from "../format.js";
+import { count, cutText, interval, number, percent } from "../format.js";
 import { help } from "../frame/help.js";
 import { button, field } from "../parts.js";
 
@@ -91,7 +91,7 @@ function curve(name, report, cut) {
 }
 
 function reliability(rows) {
-  const most = axis(Math.max(...rows.map((row) => Math.max(row.predicted, row.high))), (share) => percent(share));
+  const most = axis(Math.max(...rows.map((row) => Math.max(row.predicted, row.high))), cutText);
   const series = [
     { name: "Observed, with its 95 % interval", kind: "a", points: rows.map((row) => [row.predicted, row.observed]), low: rows.map((row) => row.low), high: rows.map((row) => row.high) },
     { name: "Perfect", kind: "plain", points: [[0, 0], [most.to, most.to]] },

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h, loading, panel, show } from "../dom.js";
-import { column, day, hundredths, known, moment, NONE, percent, points, title, within } from "../format.js";
+import { column, day, known, moment, money, percent, points, title, within } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { customerAddress } from "../frame/router.js";
@@ -83,7 +83,7 @@ function scoreBox(c, status) {
       c.low_confidence && h("span", { class: "badge warn", title: `Confidence ${percent(c.confidence)} that the predicted label turns out right` }, "unsure")),
     h("p", { class: "note" }, `probability of leaving${within(status.horizon_days)}`),
     h("p", { class: "fine" },
-      known(c.monthly_price) && [`Revenue at risk ${hundredths(c.churn_probability * c.monthly_price)} ${c.currency ?? ""} a month`, h("br")],
+      known(c.monthly_price) && [`Revenue at risk ${money(c.churn_probability * c.monthly_price, c.currency)} a month`, h("br")],
       `Scored ${moment(c.prediction_date)}, model ${c.model_version}`,
       c.out_of_fold ? "; out of fold, as this record was used in training" : ""));
 }
@@ -125,7 +125,7 @@ function facts(c, schema) {
   const about = new Map(Object.entries(schema.table_schema?.features ?? {}).map(([name, feature]) => [column(name), { name, ...feature }]));
   const rows = Object.entries(c).filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && (value === null || typeof value !== "object")).map(([name, value]) => {
     const feature = about.get(name) ?? about.get(name.replace(/^f_/, ""));
-    if (name === "monthly_price") return ["Monthly price", known(value) ? `${hundredths(value)} ${c.currency ?? ""}` : NONE];
+    if (name === "monthly_price") return ["Monthly price", money(value, c.currency)];
     return [feature?.label ?? title(feature?.name ?? name), factText(value, feature?.unit)];
   });
   const { root, body } = panel("Facts", { id: "facts", wide: true, note: `As known on ${day(c.as_of)}; recorded ${moment(c.updated_at)}.` });

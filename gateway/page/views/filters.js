@@ -47,7 +47,8 @@ export function chips(page, features) {
   });
 }
 
-function words(key, value, features) {
+/** A filter in words, the schema's where it names a feature. */
+export function words(key, value, features) {
   if (key in NAMED) return NAMED[key](value);
   const label = (name) => features.find((feature) => feature.column === name || feature.name === name)?.label ?? title(name);
   if (key === "reason") return `reason ${label(value)}`;

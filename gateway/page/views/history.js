@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
 import { axis, lines } from "../lines.js";
-import { day, known, month, percent } from "../format.js";
+import { cutText, day, known, month, percent } from "../format.js";
 import { empty } from "../frame/page.js";
 import { table } from "../parts.js";
 import { factText } from "./words.js";
@@ -39,7 +39,7 @@ function drawScores({ scores, subscriptions }) {
   const label = `Probability of leaving by date: ${rows.map((row) => `${day(row.as_of)} ${percent(row.churn_probability)}`).join("; ")}.`;
   return [
     h("figure", {}, lines({
-      label, x, y: axis(Math.max(0.04, ...rows.map((row) => row.churn_probability)), (share) => percent(share)),
+      label, x, y: axis(Math.max(0.04, ...rows.map((row) => row.churn_probability)), cutText),
       series: [{ name: "Probability", kind: "a", points: rows.map((row) => [at(row), row.churn_probability]) }],
       marks: rows.map((row) => ({ x: at(row), y: row.churn_probability, kind: row.churned ? "left" : "", name: `${day(row.as_of)}: ${percent(row.churn_probability)}, ${outcome(row)}` })),
     }), h("figcaption", {}, "Probability of leaving, by the date of the facts")),

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
-import { count, day, interval, known, month, number, plural, score } from "../format.js";
+import { count, day, interval, known, month, number, plural, score, tenths } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { axis, legend, lines } from "../lines.js";
@@ -50,7 +50,7 @@ function draw({ by, groups, note }) {
       groups.map((group) => [
         h("span", {}, nameOf(group), stageOf(group) && h("span", { class: "badge warn" }, stageOf(group))),
         group.versions.join(", "), count(group.n),
-        `${number(group.expected)}${interval(group.expected_interval) ? ` [${interval(group.expected_interval)}]` : ""}`,
+        `${tenths(group.expected)}${interval(group.expected_interval) ? ` [${interval(group.expected_interval, tenths)}]` : ""}`,
         h("span", {}, count(group.leavers), group.as_expected === false && h("span", { class: "badge warn" }, "outside")),
         measured(group.observed_expected, score), measured(group.auc, score), score(group.promised?.auc)])),
     h("p", { class: "fine" }, "Intervals are of 95 %. “outside” marks a number of leavers outside the interval of what was expected; “provisional” means that who left may still come back."),

@@ -114,6 +114,7 @@ function baselines(report) {
 function segmentRows(report) {
   if (!report.segments?.length) return empty("The schema has no category with enough test rows.");
   const numeric = (text) => ({ text, numeric: true });
+  const labelOf = (name) => report.importance.find((each) => each.name === name)?.label ?? name;
   return table("The model by segment", ["Segment", numeric("Rows"), numeric("Left"), numeric("Mean probability"), numeric("AUC"), numeric("Log loss"), numeric("Log loss before")],
-    report.segments.map((each) => [`${each.feature}: ${each.value}`, count(each.n), percent(each.prevalence), percent(each.mean_probability), score(each.auc), score(each.log_loss), score(each.champion_log_loss)]));
+    report.segments.map((each) => [`${labelOf(each.feature)}: ${each.value}`, count(each.n), percent(each.prevalence), percent(each.mean_probability), score(each.auc), score(each.log_loss), score(each.champion_log_loss)]));
 }

@@ -15,11 +15,12 @@ export function outlookPanel(page, id) {
 
 function draw({ within, causes, value, model_version: version }) {
   const reasons = new Set([...within, causes, value].map(({ reason }) => reason).filter(Boolean));
+  const soon = within.length ? `within ${plural(within[0].days, "day")}` : null;
   return [
     stats(
       ...within.map(({ days, probability }) => ({ label: `Leaves within ${plural(days, "day")}`, id: `within-${days}`, value: percent(probability), term: "horizons" })),
-      known(causes.voluntary) && { label: "of these 30 days: cancels", value: percent(causes.voluntary), term: "causes" },
-      known(causes.involuntary) && { label: "payment fails for good", value: percent(causes.involuntary), term: "causes" },
+      known(causes.voluntary) && { label: "Leaves by cancelling", value: percent(causes.voluntary), note: soon, term: "causes" },
+      known(causes.involuntary) && { label: "Leaves as payment fails", value: percent(causes.involuntary), note: soon, term: "causes" },
       known(value.lifetime_value) && { label: "Lifetime value", value: money(value.lifetime_value, value.currency), note: `over ${value.months} months`, term: "customer-value" },
       known(value.value_at_risk) && { label: "Value at risk", value: money(value.value_at_risk, value.currency), term: "customer-value" }),
     [...reasons].map((reason) => h("p", { class: "note" }, reason)),

@@ -4,7 +4,7 @@ import { asTable } from "../charts.js";
 import { get, post } from "../api.js";
 import { h, panel, show } from "../dom.js";
 import { axis, lines } from "../lines.js";
-import { count, day, known, month, percent, plural } from "../format.js";
+import { count, cutText, day, known, month, percent, plural } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { table } from "../parts.js";
@@ -124,7 +124,7 @@ function moversList({ customers, as_of: until, compared_with: since }) {
 function churnHistory(periods) {
   if (!periods.length) return empty("Needs subscriptions with start and end dates.");
   const rows = [...periods].reverse();
-  const most = axis(Math.max(...rows.map((row) => row.rate ?? 0)), (share) => percent(share));
+  const most = axis(Math.max(...rows.map((row) => row.rate ?? 0)), cutText);
   const every = Math.ceil(rows.length / 7);
   const x = { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.end)]).filter((_, i) => (rows.length - 1 - i) % every === 0) };
   const label = `Churn rate by period of 30 days: ${rows.map((row) => `until ${day(row.end)} ${percent(row.rate)}`).join("; ")}.`;

@@ -84,7 +84,7 @@ function drawContact({ contact, assumptions: a, total }) {
       { label: "Expected leavers among them", value: number(contact.expected_leavers), note: interval(contact.expected_interval) && `95 %: ${interval(contact.expected_interval)}`, term: "expected-churners" },
       { label: "Pays from a probability of", value: percent(contact.break_even), note: `down to ${cutText(contact.cut)} are contacted` },
       { label: "Expected profit", value: money(contact.expected_profit, total.currency), note: "under the assumptions" }),
-    h("p", { class: "note" }, `Assumed: one who stays is worth ${money(a.clv)}, an accepted offer costs ${money(a.offer)}, a contact ${money(a.contact)}; on average ${percent(a.gamma_mean)} of the leavers accept.`),
+    h("p", { class: "note" }, `Assumed: one who stays is worth ${money(a.clv, total.currency)}, an accepted offer costs ${money(a.offer, total.currency)}, a contact ${money(a.contact, total.currency)}; on average ${percent(a.gamma_mean)} of the leavers accept.`),
     h("p", {}, h("a", { href: address("", { top: contact.top }) }, "Try other numbers of people")),
   ];
 }
