@@ -32,7 +32,12 @@ function mend(root) {
 }
 
 function keepMended(root) {
-  new MutationObserver(() => mend(root)).observe(root, { childList: true, subtree: true });
+  let isDue = false;
+  const soon = () => {
+    if (!isDue) requestAnimationFrame(() => { isDue = false; mend(root); });
+    isDue = true;
+  };
+  new MutationObserver(soon).observe(root, { childList: true, subtree: true });
 }
 
 window.theme.button(document.getElementById("theme"));

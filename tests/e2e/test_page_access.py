@@ -114,7 +114,11 @@ def test_nothing_scrolls_sideways(visit: Callable[..., Visitor], stack: Stack, w
 # --- the API document and a training's report: pages of their own -----------------------------------------------------
 
 POST = ".opblock-post:has(.opblock-summary-path[data-path='/api/customers/segment'])"
-LIST = ".opblock-get:has(.opblock-summary-path[data-path='/api/customers'])"
+LIST = ".opblock-get:has(.opblock-summary-path[data-path='/api/customers/announced'])"
+
+
+#: A head that sorts keeps its words on paper.
+PRESSED = "button:not(.sort):visible, input:visible, select:visible, .side:visible"
 
 
 def open_document(visitor: Visitor) -> None:
@@ -124,6 +128,7 @@ def open_document(visitor: Visitor) -> None:
     visitor.page.click(f"{POST} .opblock-summary-control")
     visitor.page.click(f"{POST} button.execute")
     visitor.page.wait_for_selector(f"{POST} .live-responses-table .response-col_status")
+    visitor.page.wait_for_selector(f"{POST} .live-responses-table pre[tabindex]")
 
 
 def open_report(visitor: Visitor) -> None:
@@ -167,7 +172,7 @@ def test_on_paper_nothing_is_left_to_press_and_no_colour_of_the_dark(visitor: Vi
     visitor.page.emulate_media(media="print")
     for path in ("", "customers", "customers/usr_331092"):
         visitor.go(path)
-        assert visitor.page.locator("button:visible, input:visible, select:visible, .side:visible").count() == 0, path
+        assert visitor.page.locator(PRESSED).count() == 0, path
         assert visitor.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert visitor.page.evaluate(FAINT) == []
 
@@ -274,7 +279,7 @@ def test_a_file_is_tried_by_keyboard_and_the_focus_stays(
     file.write_text("user_id,ended_at\nusr_331092,2026-01-01\n", encoding="utf-8")
     tab_to(visitor, "A CSV or Parquet file")
     with visitor.page.expect_file_chooser() as chooser:
-        visitor.page.keyboard.press("Enter")
+        visitor.page.keyboard.press("Space")
     chooser.value.set_files(file)
     visitor.page.wait_for_selector("#dry-run")
     pressed(visitor, "Try it")

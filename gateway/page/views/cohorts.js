@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h, panel } from "../dom.js";
-import { count, day, interval, known, money, month, NONE, number, percent, points } from "../format.js";
+import { count, day, interval, known, money, month, NONE, percent, points } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 import { table } from "../parts.js";
@@ -10,7 +10,7 @@ import { table } from "../parts.js";
 export const view = {
   open(page) {
     const cohorts = panel("Retention by cohort", { id: "cohorts", wide: true, aside: help("cohorts", "Retention by cohort"),
-      note: "Customers by the month of their first subscription, and how many of them each later month ended with." });
+      note: "Customers by the month of their first subscription, and how many per cent of them each later month ended with; below, the 95 % interval." });
     const revenue = panel("Monthly revenue", { id: "revenue", wide: true, aside: help("mrr-movement", "Monthly revenue"), note: "What came, grew, shrank and went, by month." });
     const change = panel("Why the churn rate moved", { id: "change", wide: true, aside: help("mix-and-rate", "Mix and rate"),
       note: "Mix: groups of more churn grew. Rate: groups churned more than before. Both add up to the change." });
@@ -36,7 +36,7 @@ function triangle({ cohorts, reason }) {
 }
 
 /** A month that is not over stays blank. */
-const cell = (each) => (each === null ? "" : [percent(each.rate), h("div", { class: "fine" }, interval(each.interval, (share) => number(share * 100)))]);
+const cell = (each) => (each === null ? "" : [percent(each.rate), h("div", { class: "fine" }, interval(each.interval, (share) => count(Math.round(share * 100))))]);
 
 function movement({ months, reason }) {
   if (!months.length) return [empty(reason)];
