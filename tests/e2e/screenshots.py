@@ -24,7 +24,11 @@ HEIGHT = 900
 SCHEMES = ("light", "dark")
 CUSTOMERS = 3_000
 #: For the documents: the view, and what of it is seen first.
-PICTURES = {"dashboard": ("", "main"), "customer": ("customers/{customer}", "main"), "contact": ("", "#contact")}
+PICTURES = {
+    "dashboard": ("", "header.top"),
+    "customer": ("customers/{customer}", "header.top"),
+    "contact": ("", "#contact"),
+}
 ASK = "import('/page/api.js').then(api => api.get('{path}'))"
 
 Take = Callable[[Any, str], None]
@@ -89,7 +93,7 @@ def shoot(browser: Any, url: str, who: tuple[str, str], only: str, take: Take = 
 
 def picture(browser: Any, url: str, who: tuple[str, str]) -> None:
     """Take the pictures of the documents: what a screen shows, in light."""
-    visitor = signed_in(browser, url, who, color_scheme="light", viewport={"width": 1280, "height": 860})
+    visitor = signed_in(browser, url, who, color_scheme="light", viewport={"width": 1440, "height": 740})
     customer = asked(visitor.page, "/api/customers?limit=1")["customers"][0]["user_id"]
     for name, (path, place) in PICTURES.items():
         visitor.go(path.format(customer=customer))

@@ -121,7 +121,8 @@ async function send(parts, isDry, trigger) {
       full_snapshot: parts.full.input.checked ? "true" : null, absent_are_gone: parts.gone.input.checked ? "true" : null,
     } : {}),
   };
-  trigger.disabled = true;
+  if (trigger.getAttribute("aria-disabled") === "true") return;
+  trigger.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
   show(parts.outcome, h("p", { class: "note" }, isDry ? "Checking …" : "Importing …"));
   await guarded(parts, parts.outcome, async () => {
     const tell = (job) => show(parts.outcome, h("p", { class: "note" }, `${job.stage ?? "Waiting for the worker"} (${Math.round((job.progress ?? 0) * 100)} %)`));
@@ -129,7 +130,7 @@ async function send(parts, isDry, trigger) {
     show(parts.outcome, ...drawOutcome(done, isDry));
     if (!isDry) { parts.onDone(); parts.page.refreshAll(); }
   });
-  trigger.disabled = false;
+  trigger.removeAttribute("aria-disabled");
 }
 
 async function guarded(parts, place, work) {
