@@ -23,12 +23,8 @@ WIDTHS = {"screen": 1920, "wide": 1440, "phone": 390, "narrow": 320}
 HEIGHT = 900
 SCHEMES = ("light", "dark")
 CUSTOMERS = 3_000
-#: For the documents: the view, and what of it is seen first.
-PICTURES = {
-    "dashboard": ("", "header.top"),
-    "customer": ("customers/{customer}", "header.top"),
-    "contact": ("", "#contact"),
-}
+#: For the documents: views, from above.
+PICTURES = {"dashboard": "", "customer": "customers/{customer}"}
 ASK = "import('/page/api.js').then(api => api.get('{path}'))"
 
 Take = Callable[[Any, str], None]
@@ -95,9 +91,8 @@ def picture(browser: Any, url: str, who: tuple[str, str]) -> None:
     """Take the pictures of the documents: what a screen shows, in light."""
     visitor = signed_in(browser, url, who, color_scheme="light", viewport={"width": 1440, "height": 740})
     customer = asked(visitor.page, "/api/customers?limit=1")["customers"][0]["user_id"]
-    for name, (path, place) in PICTURES.items():
+    for name, path in PICTURES.items():
         visitor.go(path.format(customer=customer))
-        visitor.page.evaluate(f"document.querySelector('{place}').scrollIntoView()")
         visitor.page.screenshot(path=IMAGES / f"{name}.png")
     visitor.page.context.close()
 
