@@ -212,7 +212,7 @@ def test_the_page_of_the_document_needs_nothing_from_outside(stack: Stack) -> No
             assert not re.search(r"url\(\s*[\"']?(?:https?:)?//", answer.text)
         if link.startswith("/page/"):
             assert not OUTSIDE.search(answer.text)
-            assert "/api/openapi.json" in answer.text or not link.endswith(".js")
+            assert "/api/openapi.json" in answer.text or not link.endswith("docs.js")
 
 
 def test_the_page_of_the_document_is_kept_to_its_own_origin(stack: Stack) -> None:
