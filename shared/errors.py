@@ -163,7 +163,7 @@ class InsufficientData(ServiceError):
 
 
 class Unchanged(ServiceError):
-    """Data and parameters of a training are those of the live model, so there is nothing new to learn."""
+    """Data and parameters of a training are those of a version that stands, which `details` names by its `value`."""
 
     code = "unchanged"
 

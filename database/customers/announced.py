@@ -1,6 +1,6 @@
 """Announced ends: customers who cancelled and still run, whose auto-renew is off, or whose contract ends soon.
 
-Law: only what a base's columns say is listed; where it has no such column, nobody is guessed.
+Law: the schema names the column that says it; where it names none, nobody is guessed.
 """
 
 from __future__ import annotations
@@ -8,28 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal, or_, select
 
 from database.customers import contacting
 from database.customers.customer_base import column_names, customers_table
 from database.engine.bulk_insert import AnyRow
 from database.engine.expressions import days_between
 from database.tables import tables
-from shared.schema.features import Schema, snake
+from shared.schema.features import Schema
+from shared.schema.subscription import DAYS_OF
 
 Kind = Literal["cancelled", "auto_renew_off", "contract_ends"]
 KINDS: tuple[Kind, ...] = ("cancelled", "auto_renew_off", "contract_ends")
 #: Days within which customers are counted.
 DAYS = (30, 60, 90)
 s = tables.subscriptions
-#: Names, in snake case, of a feature that says whether a subscription renews itself, and its values for no.
-AUTO_RENEW = ("auto_renew", "is_auto_renew", "autorenew", "auto_renewal")
+#: Values of `auto_renew` that mean that a subscription does not renew itself; a number is 0 then.
 OFF = ("0", "no", "n", "false", "off")
-#: Names, in snake case, of a number of days or months until a contract ends, and the days of each.
-CONTRACT_ENDS = {
-    "days_to_contract_end": 1.0, "contract_days_left": 1.0, "days_to_renewal": 1.0, "days_until_expiry": 1.0,
-    "months_to_contract_end": 30.4375, "contract_months_left": 30.4375,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,31 +40,43 @@ class Within:
 
 @dataclass(frozen=True)
 class Source:
-    """Customers of a kind: the SQL that says who, the days left (None: not known), and the feature that tells."""
+    """Customers of a kind: the SQL that says who, the days left (None: not known), and the column that tells."""
 
-    feature: str | None
+    column: str | None
     is_one: ColumnElement[bool]
     days_left: ColumnElement[Any] | None
 
 
 def source(schema: Schema, kind: Kind, today: str) -> Source | None:
-    """Return how a base tells customers of a kind; None if it has no such column."""
-    wide, names = customers_table(schema), column_names(schema)
+    """Return how a base tells customers of a kind; None if its schema names no such column."""
+    wide = customers_table(schema)
     if kind == "cancelled":
         days = days_between(literal(today), wide.c.ends_on)
         return Source(None, and_(wide.c.churn == 0, wide.c.ends_on > today), days)
-    known = {snake(feature): feature for feature in schema.features}
-    wanted = AUTO_RENEW if kind == "auto_renew_off" else tuple(CONTRACT_ENDS)
-    found = next((name for name in wanted if name in known), None)
-    if found is None:
-        return None
-    feature = known[found]
-    column, is_number = wide.c[names[feature]], schema.features[feature].kind == "number"
     runs = and_(wide.c.churn + 0 == 0, wide.c.ends_on.is_(None))
     if kind == "auto_renew_off":
-        off = column == 0 if is_number else func.lower(column).in_(OFF)
-        return Source(feature, and_(runs, off), None)
-    return Source(feature, and_(runs, column >= 0), column * CONTRACT_ENDS[found]) if is_number else None
+        return _not_renewed(schema, wide, runs)
+    return _contract_end(schema, wide, runs, today)
+
+
+def _not_renewed(schema: Schema, wide: Table, runs: ColumnElement[bool]) -> Source | None:
+    told = schema.subscription.auto_renew
+    if told is None:
+        return None
+    column = wide.c[column_names(schema)[told]]
+    off = column == 0 if schema.features[told].kind == "number" else func.lower(column).in_(OFF)
+    return Source(told, and_(runs, off), None)
+
+
+def _contract_end(schema: Schema, wide: Table, runs: ColumnElement[bool], today: str) -> Source | None:
+    told = schema.subscription.contract_end
+    if told is None:
+        return None
+    if schema.contract_end_column is not None:
+        day = wide.c.contract_runs_until
+        return Source(told, and_(runs, day >= today), days_between(literal(today), day))
+    column, unit = wide.c[column_names(schema)[told]], schema.features[told].unit
+    return Source(told, and_(runs, column >= 0), column * DAYS_OF[unit or "days"])
 
 
 def count(connection: Connection, schema: Schema, kind: Source) -> list[Within]:

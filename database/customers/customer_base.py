@@ -165,8 +165,9 @@ def extend(connection: Connection, schema: Schema, clock: Clock) -> Extension:
 
 def extension(present: Schema, wanted: Schema) -> tuple[Schema, tuple[str, ...]]:
     """Return the present schema plus the new features of `wanted`, and their names. Raises SchemaMismatch."""
-    roles = ("id", "email", "label", "positive", "as_of", "subscription")
+    roles = ("id", "email", "label", "positive", "as_of")
     changed = [role for role in roles if getattr(present, role) != getattr(wanted, role)]
+    changed += ["subscription"] if present.subscription.fixed() != wanted.subscription.fixed() else []
     gone = [name for name in present.features if name not in wanted.features]
     kinds = [n for n, f in present.features.items() if n in wanted.features and wanted.features[n].kind != f.kind]
     if changed or gone or kinds:

@@ -64,6 +64,12 @@ def to_score(
     return query if among is None else query.where(wide.c.id.in_(among))
 
 
+def spread_of_ids(connection: Connection, size: int) -> Sequence[int]:
+    """Return up to so many numbers, spread evenly over the ids of all customers: the same sample each time."""
+    last = connection.execute(select(func.max(c.c.id))).scalar_one() or 0
+    return range(1, last + 1, max(1, -(-last // size)))
+
+
 def count_missing(
     connection: Connection, schema: Schema, features: Sequence[str], *, since: str, among: Sequence[int] | None = None
 ) -> tuple[int, dict[str, int]]:

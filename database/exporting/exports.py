@@ -96,7 +96,8 @@ def _table_columns(schema: Schema, wide: Table, negative: str | None) -> Iterato
         kind: Kind = "text" if about.kind == "category" else "whole" if about.whole else "number"
         roles[feature] = ExportColumn(Column(feature, kind), wide.c[name])
     for role, name in schema.subscription.columns().items():
-        roles.setdefault(name, ExportColumn(Column(name, _ROLE_KINDS.get(role, "text")), _role(wide, role)))
+        if name not in roles:
+            roles[name] = ExportColumn(Column(name, _ROLE_KINDS.get(role, "text")), _role(wide, role))
     if schema.label is not None:
         # A label column is either all blank or all filled: an import refuses a mixture.
         spelt = case((func.coalesce(_label(wide), wide.c.churn) == 1, schema.positive[0]), else_=negative)
@@ -104,13 +105,19 @@ def _table_columns(schema: Schema, wide: Table, negative: str | None) -> Iterato
     yield from roles.values()
 
 
-_ROLE_KINDS: Mapping[str, Kind] = {"start": "date", "end": "date", "price": "number"}
+_ROLE_KINDS: Mapping[str, Kind] = {"start": "date", "end": "date", "contract_end": "date", "price": "number"}
+_PRESENT = {
+    "price": "monthly_price",
+    "plan": "plan",
+    "currency": "currency",
+    "contract_end": "contract_runs_until",
+}
 
 
 def _role(wide: Table, role: str) -> ColumnElement[Any]:
-    """Return the value of a subscription role: the newest lifetime's, or the present price, plan or currency."""
-    if role in ("price", "plan", "currency"):
-        return wide.c[{"price": "monthly_price"}.get(role, role)]
+    """Return the value of a subscription role: the newest lifetime's, or the present price, plan, currency or term."""
+    if role in _PRESENT:
+        return wide.c[_PRESENT[role]]
     column = {"start": s.c.started_at, "end": s.c.ended_at, "end_reason": s.c.end_reason}[role]
     newest = select(column).where(s.c.customer_id == wide.c.id).order_by(s.c.started_at.desc()).limit(1)
     return newest.scalar_subquery()

@@ -150,6 +150,7 @@ class ChunkStatements:
             "monthly_price": self._role("price"),
             "currency": self._role("currency"),
             "ends_on": None if end is None else case((end > told, end)),
+            "contract_runs_until": self._role("contract_end"),
             "as_of": r.c.as_of,
             "created_at": _NOW,
             "updated_at": _NOW,

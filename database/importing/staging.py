@@ -60,6 +60,7 @@ ROLES: dict[str, type[Any]] = {
     "price": Float,
     "currency": Text,
     "plan": Text,
+    "contract_end": Text,
 }
 
 
@@ -224,7 +225,9 @@ class Staging:
         """A condition: a row repeats the known facts of its customer."""
         names = [name for name in column_names(self.schema).values() if name in wide.columns]
         pairs: list[tuple[str, Any]] = [(name, self.feature(name)) for name in names]
-        fixed = {"email": "email", "price": "monthly_price", "currency": "currency"}
+        fixed = {
+            "email": "email", "price": "monthly_price", "currency": "currency", "contract_end": "contract_runs_until",
+        }  # fmt: skip
         pairs += [(column, self.role(role)) for role, column in fixed.items() if self.has(role)]
         if self.has("label"):
             pairs.append(("churn", func.coalesce(self.role("label"), 0)))

@@ -160,6 +160,12 @@ def versions(connection: Connection) -> Sequence[Model]:
     return [_model(row) for row in connection.execute(select(m).order_by(m.c.id.desc()))]
 
 
+def ready(connection: Connection, checksum: str) -> list[str]:
+    """Return the trained versions of a base, newest first, by the checksum of its schema."""
+    query = select(m.c.version).where(m.c.state == "ready", m.c.schema_checksum == checksum)
+    return list(connection.execute(query.order_by(m.c.id.desc())).scalars())
+
+
 def next_version(connection: Connection, first: str, on_disk: Iterable[str]) -> str:
     """Return MODEL_VERSION for the first model; for others, the highest version with 1 added to its patch.
 

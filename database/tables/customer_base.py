@@ -64,6 +64,7 @@ customers = Table(
     Column("monthly_price", Float),
     Column("currency", Text),
     Column("ends_on", Text),
+    Column("contract_runs_until", Text),
     Column("as_of", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),

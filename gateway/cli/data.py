@@ -221,7 +221,7 @@ def import_outcomes(file: Path, ends_complete_to: Any, **flags: bool) -> None:
 @click.command()
 @click.option("--allow-leak", "allow_leaks", multiple=True, help="Train on this feature although it looks like a leak.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this feature out of the model.")
-@click.option("--again", is_flag=True, help="Train even if data and parameters are those of the live model.")
+@click.option("--again", is_flag=True, help="Train even if data and parameters are those of a version that stands.")
 def train(allow_leaks: tuple[str, ...], without: tuple[str, ...], again: bool) -> None:
     """Train a model on the matured snapshots; it goes live if it is not worse than the live one."""
     environment = prepare()

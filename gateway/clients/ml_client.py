@@ -22,6 +22,7 @@ from gateway.clients.call_places import CallPlaces
 from gateway.clients.coalescing import RequestCoalescer
 from shared import errors
 from shared.contracts.api import ARROW_TYPE, JSON_TYPE, NDJSON_TYPE, RIDES_ALONG, PredictRequest, PredictResponse
+from shared.contracts.dependence import DependenceAnswer
 
 CONNECT_TIMEOUT_S = 1.0
 #: For a chunk of many thousand rows, in a job.
@@ -32,7 +33,7 @@ HEALTH_TIMEOUT_S = 1.0
 #: Gateway threads that may wait for the service; the others serve requests that need no model.
 MOST_CALLS = 8
 # The trainer sends a line at least every two seconds; without one for this long it is considered lost.
-TRAIN_LINE_TIMEOUT_S = 60.0
+TRAIN_LINE_TIMEOUT_S = SLOW_S = 60.0
 #: A connection is tried three times. A request that was sent is never sent again.
 RETRIES = urllib3.Retry(
     connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1, respect_retry_after_header=False
@@ -138,6 +139,15 @@ class MLClient:
         """
         with self._places:
             return self._score_few(request, request_id)
+
+    def dependence(self, request: PredictRequest) -> DependenceAnswer:
+        """Return each feature's points by its value over some rows. Raises ServiceUnavailable, ModelUnavailable."""
+        try:
+            with self._places:
+                body = self._send("POST", "/api/dependence", request.model_dump_json().encode(), read_timeout_s=SLOW_S)
+        except ml_failures.NO_SUCH_MODEL as error:
+            raise errors.ModelUnavailable(error.message) from None
+        return _parsed(DependenceAnswer.model_validate_json, body)
 
     def _score_few(self, request: PredictRequest, request_id: str | None) -> PredictResponse:
         lengths = {len(cells) for cells in request.columns.values()}

@@ -10,7 +10,7 @@ from gateway.routes.customers import announced, customer_history, customers, lis
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs, schedule
-from gateway.routes.models import model, training
+from gateway.routes.models import dependence, model, training
 from gateway.routes.monitoring import live
 from gateway.routes.scoring import changes, predictions
 from gateway.routes.segments import cohorts, movement, segments, summaries
@@ -39,6 +39,7 @@ ALL_BLUEPRINTS = (
     contacting.bp,
     model.bp,
     training.bp,
+    dependence.bp,
     live.bp,
     live.stored_bp,
     jobs.bp,

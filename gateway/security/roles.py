@@ -86,6 +86,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "GET /api/dashboard/value",
         "GET /api/holdout",
         "GET /api/model/drift",
+        "GET /api/model/dependence",
         "GET /api/model/features",
         "GET /api/model/live",
         "GET /api/model/status",
@@ -143,6 +144,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
         "POST /api/customers/import/preview",
         "POST /api/customers/import/schema",
         "POST /api/customers/outcomes",
+        "POST /api/schema/check",
     ),
     ("analyst", SCOPES, OWN_JOB): ("DELETE /api/jobs/<int:job_id>",),
     ("analyst", SCORE, ALL): (

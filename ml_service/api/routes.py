@@ -39,6 +39,7 @@ from shared.contracts.api import (
     TrainReport,
     Version,
 )
+from shared.contracts.dependence import DependenceAnswer
 from shared.errors import InvalidInput, NotFound, ServiceError, UnsupportedMedia
 
 blueprint = DocumentedBlueprint("ml", __name__, url_prefix="/api")
@@ -112,6 +113,17 @@ def predict() -> Response:
     if request.mimetype == JSON_TYPE:
         return jsonify(_service().score_request(codec.read_predict_request(request.get_data()), version))
     raise UnsupportedMedia(f"Send {JSON_TYPE} or {ARROW_TYPE}.")
+
+
+@blueprint.operation(
+    "POST", "/dependence", {JSON_TYPE: DependenceAnswer}, body={JSON_TYPE: PredictRequest}, also=_REFUSED
+)
+def dependence() -> Response:
+    """Explain rows, and sum up the points of each feature by its value."""
+    if request.mimetype != JSON_TYPE:
+        raise UnsupportedMedia(f"Send {JSON_TYPE}.")
+    found = _service().dependence(codec.read_predict_request(request.get_data()))
+    return jsonify(found.model_dump())
 
 
 @blueprint.operation(

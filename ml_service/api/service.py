@@ -8,10 +8,12 @@ import structlog
 
 from ml_service.api import codec
 from ml_service.data.dataset import read_params, read_snapshot
+from ml_service.evaluation.dependence import points_by_value
 from ml_service.model.registry import Registry
 from ml_service.training.pipeline import split_snapshot
 from ml_service.training.process import Trainer, TrainingRun
 from shared.contracts.api import TOP_REASONS, PredictRequest
+from shared.contracts.dependence import DependenceAnswer
 from shared.errors import CorruptModel, InvalidInput, NoModel, NotFound
 
 log = structlog.get_logger()
@@ -62,6 +64,17 @@ class MLService:
         n_reasons = {"top": TOP_REASONS, "all": len(model.schema.features), "none": 0}[request.reasons]
         explained = model.explain_rows(rows.matrix, rows.row_keys, rows.dates, n_reasons=n_reasons)
         return codec.json_answer(model, rows, explained, with_outlook=request.outlook)
+
+    def dependence(self, request: PredictRequest) -> DependenceAnswer:
+        """Explain rows, and sum up each feature's points by its value."""
+        model = self.registry.get(codec.checked_version(request.model_version))
+        rows = codec.rows_of_request(model, request)
+        if not len(rows.matrix.values):
+            raise InvalidInput("columns: at least one row is needed.")
+        everything = len(model.schema.features)
+        explained = model.explain_rows(rows.matrix, rows.row_keys, rows.dates, n_reasons=everything)
+        found = points_by_value(model, rows.matrix.values, explained)
+        return DependenceAnswer(model_version=model.version, rows=len(rows.matrix.values), features=found)
 
     def start_training(self, body: bytes | None) -> TrainingRun:
         """Check a snapshot and start a training; without a body, train on the simulated subscribers.

@@ -143,13 +143,7 @@ def _determines(params: TrainParams) -> dict[str, Any]:
 
 
 def _require_change(job: Job, params: TrainParams, snapshot: Snapshot) -> None:
-    """Raise Unchanged if a training on these rows would make the champion once more."""
-    if params.champion_version is None:
-        return
-    try:
-        manifest = artefacts.read_manifest(job.registry / params.champion_version)
-    except CorruptModel:
-        return
+    """Raise Unchanged if a training on these rows would make the champion, or another version, once more."""
     wanted = {
         "data_sha256": snapshot.without(params.without).checksum(),
         "left_out": [name for name in snapshot.schema.features if name in params.without],
@@ -157,11 +151,18 @@ def _require_change(job: Job, params: TrainParams, snapshot: Snapshot) -> None:
         "libraries": artefacts.library_versions(),
         **_determines(params),
     }
-    if {name: manifest.get(name) for name in wanted} == wanted:
-        raise Unchanged(
-            "There is nothing new to learn: rows, features and parameters are those of model "
-            f"{params.champion_version}."
-        )
+    live = params.champion_version
+    for version in dict.fromkeys([*([live] if live else []), *params.made]):
+        try:
+            manifest = artefacts.read_manifest(job.registry / version)
+        except CorruptModel:
+            continue
+        if {name: manifest.get(name) for name in wanted} == wanted:
+            which = version if version == live else f"{version}, which is not live"
+            raise Unchanged(
+                f"There is nothing new to learn: rows, features and parameters are those of model {which}.",
+                details=[{"field": "model_version", "value": version, "message": "the version that they are those of"}],
+            )
 
 
 def _sibling(job: Job, version: str | None) -> tuple[ChurnModel | None, list[str]]:

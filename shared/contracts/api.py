@@ -133,7 +133,8 @@ class TrainParams(Strict):
     )
     without: list[str] = Field(default_factory=list, description="Features of the schema to leave out of the model")
     notes: list[str] = Field(default_factory=list, description="Warnings about the data, for the report")
-    again: bool = Field(True, description="If false, ends with `unchanged` where the champion would come out again")
+    again: bool = Field(True, description="If false, ends with `unchanged` where a version of `made` is the same")
+    made: list[Version] = Field(default_factory=list, description="All versions of this customer base, newest first")
     trials: int = Field(4, ge=1, le=1000, description="Configurations searched; the first four are the portfolio")
     time_budget_s: float | None = Field(None, gt=0, description="No configuration starts after it; truncates `trials`")
 

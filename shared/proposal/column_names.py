@@ -149,6 +149,18 @@ REASON = re.compile(
     r"(?:end|cancel\w*|churn|leaving|exit|terminat\w*|kue?ndigungs?)_?(?:reason|grund)"
     r"|(?:reason_(?:for|of)|motif|raison|motivo|causa)_\w+"
 )
+#: The end of a contract that may be renewed, as a day or as the time until then; and whether it renews itself.
+CONTRACT_END = re.compile(
+    r"(?:contract|term|commitment|membership|plan|renewal|policy|vertrags?|mindestlaufzeit|contrat|contrato)_?"
+    r"(?:end|ends|ends_on|end_date|until|expir\w*|runs_until|ende|fin|renewal|renewal_date|expir\w*_date)"
+    r"|(?:next_)?renew(?:al|s)(?:_date|_on|s_on)?|expir(?:y|es|ation|e)(?:_date|_on)?|laufzeitende|fecha_fin_contrato"
+    r"|(?:days?|weeks?|months?)_(?:to|until|till|left_(?:in|of|to))_(?:the_)?(?:contract_?)?"
+    r"(?:end|renewal|expiry|expiration|contract)|(?:contract|commitment)_(?:days|weeks|months)_left"
+)
+AUTO_RENEW = re.compile(
+    r"(?:is_|has_)?auto(?:matic)?_?(?:renew\w*|recharge)(?:_(?:flag|on|enabled|status))?|renews_automatically"
+    r"|(?:automatische_)?verlaengerung|renovacion_automatica|renouvellement_auto\w*"
+)
 PRICE = re.compile(r"(?:monthly|subscription|plan)_(?:price|charges?|fee|rate|payment)|price|mrr|price_per_month")
 PLANS = (
     re.compile(

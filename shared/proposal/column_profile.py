@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from shared.proposal.column_names import plain_name
 from shared.proposal.dates_unread import looks_like_dates
+from shared.schema.subscription import DAYS_OF
 from shared.schema.units import UNIT_WORDS, is_never_negative
 from shared.tables import cells, words
 from shared.tables.number_formats import NumberFormat
@@ -119,6 +120,14 @@ class Column:
         unit = next(named, "months" if "tenure" in self.words and self.largest <= 240 else None)
         wrong = (is_never_negative(unit) and self.smallest < 0) or (unit == "count" and not self.whole)
         return None if wrong else unit
+
+    @property
+    def term_unit(self) -> str | None:
+        """The unit of a time until something, if the column holds such numbers."""
+        if self.numbers is None or self.smallest < 0:
+            return None
+        named = (unit for unit in DAYS_OF if {unit, unit.removesuffix("s")} & set(self.words))
+        return next(named, None)
 
     @property
     def kind(self) -> Literal["number", "category"]:

@@ -6,7 +6,7 @@ Law: every role is said with what was found, or that nothing was found and what 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,11 +18,13 @@ from shared.proposal.column_profile import Column, is_word_pair, tolerated
 from shared.proposal.doubts import SHOWN, Said
 from shared.proposal.id_role import find_id
 from shared.proposal.label_role import LabelSearch, only_marks_who_left, says_left
+from shared.schema.subscription import CHANGEABLE
 from shared.tables import cells
 
 #: Share of the rows, and of those who stayed, that may have an end: more have a term.
 EVERYBODY, STAYERS = 0.98, 0.02
 FIRST_ROWS = 1_000
+MOSTLY = 0.5
 
 
 class Roles:
@@ -33,6 +35,7 @@ class Roles:
         self.roles: dict[str, Column] = {}
         self.subscription: dict[str, Column] = {}
         self.positive: tuple[str, ...] = ()
+        self._terms: list[Column] = []
 
     def _free(self, name: re.Pattern[str]) -> Iterator[Column]:
         taken = [*self.roles.values(), *self.subscription.values()]
@@ -88,10 +91,12 @@ class Roles:
 
     def _end(self) -> None:
         for column in self._free(names.END):
-            if column.dates is not None and self._is_end(column):
+            if column.dates is not None and not _is_ahead(column) and self._is_end(column):
                 self.subscription["end"] = column
                 self._said.say(f"The end of the subscription is {column.name!r}.")
                 return
+            if column.dates is not None and "trial" not in column.words:
+                self._terms.append(column)
         told = ": who left is told by the label" if "label" in self.roles else ", and no label: nothing tells who left"
         self._said.say(f"No end of subscriptions was found (end, cancelled_at, churn_date){told}.")
 
@@ -101,9 +106,7 @@ class Roles:
         rows = len(column.values)
         if pc.sum(ended).as_py() > EVERYBODY * rows:
             first = [row for row, has in enumerate(ended.slice(0, FIRST_ROWS).to_pylist()) if has][:SHOWN]
-            text = (
-                f"{column.name!r} is left out: nearly every customer has one ({{cells}}), so it is a term and no end."
-            )
+            text = f"{column.name!r} is a term and no end of subscriptions: nearly every customer has one ({{cells}})."
             self._said.doubt(text, first, column.values)
             return False
         label = self.roles.get("label")
@@ -113,9 +116,7 @@ class Roles:
         stayed = pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(texts, pa.array(self.positive))))
         both = [row for row, is_both in enumerate(pc.and_(ended, stayed).to_pylist()) if is_both]
         if len(both) > STAYERS * (pc.sum(stayed).as_py() or 0):
-            text = (
-                f"{column.name!r} is left out: customers who stayed have one ({{cells}}), so it is a term and no end."
-            )
+            text = f"{column.name!r} is a term and no end of subscriptions: customers who stayed have one ({{cells}})."
             self._said.doubt(text, both, column.values)
             return False
         if both:
@@ -134,8 +135,33 @@ class Roles:
             found = next((c for c in self._free(name) if fits(c)), None) if role not in self.subscription else None
             if found is not None:
                 self.subscription[role] = found
+        self._find_term()
         if "start" in self.subscription:
             self._say_ahead(self.subscription["start"])
+
+    def _find_term(self) -> None:
+        """Find when contracts end, a day or a time until then, and whether they renew themselves."""
+        ends = next((c for c in self._free(names.CONTRACT_END) if c.dates is not None or c.term_unit), None)
+        ends = ends or next((c for c in self._terms if c not in self.subscription.values()), None)
+        if ends is not None:
+            self.subscription["contract_end"] = ends
+            with self._said.about("subscription.contract_end"):
+                self._said.say(f"The end of the contract is {ends.name!r}: a term that may be renewed.")
+        renews = next((c for c in self._free(names.AUTO_RENEW) if is_word_pair(c)), None)
+        if renews is not None:
+            self.subscription["auto_renew"] = renews
+            with self._said.about("subscription.auto_renew"):
+                self._said.say(f"Whether a subscription renews itself is {renews.name!r}.")
+
+    def contract(self, features: Container[str]) -> dict[str, str]:
+        """The columns of the contract; one whose values would be a feature's is among them if the feature is."""
+        return {
+            role: column.name
+            for role, column in self.subscription.items()
+            if role not in CHANGEABLE
+            or column.name in features
+            or (role == "contract_end" and column.dates is not None)
+        }
 
     def _say_ahead(self, column: Column) -> None:
         """Name the days that an import refuses because they lie in the future."""
@@ -145,6 +171,14 @@ class Roles:
         if rows:
             text = f"{column.name!r} holds days in the future: {{cells}}. Put these rows right."
             self._said.doubt(text, rows, column.values, column=column.name)
+
+
+def _is_ahead(column: Column) -> bool:
+    """Whether a column that is called like the end of a contract holds days to come: they are no ends yet."""
+    if not names.CONTRACT_END.fullmatch(column.snake):
+        return False
+    ahead = pc.mean(pc.greater(column.dates, pa.scalar(utc_now().date()))).as_py()
+    return bool((ahead or 0) > MOSTLY)
 
 
 def _is_plan(column: Column) -> bool:

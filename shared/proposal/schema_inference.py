@@ -20,12 +20,14 @@ import pyarrow.compute as pc
 from shared.errors import InvalidTable
 from shared.proposal import column_names
 from shared.proposal.column_profile import Column
+from shared.proposal.columns_seen import ColumnSeen, columns_seen
 from shared.proposal.doubts import SHOWN, Said
 from shared.proposal.id_role import ENOUGH_ROWS, is_called, is_other_id
 from shared.proposal.number_columns import formats_of
 from shared.proposal.odd_rows import customers_only
 from shared.proposal.roles import Roles
-from shared.schema.features import MAX_FEATURES, Feature, Schema, Subscription
+from shared.schema.features import MAX_FEATURES, Feature, Schema
+from shared.schema.subscription import Subscription
 from shared.schema.toml import schema_toml
 from shared.schema.units import WHOLE_UNITS
 from shared.tables import file_notes
@@ -57,6 +59,8 @@ class InferredSchema:
         Columns some cells of which an import refuses, as the notes say.
     keys
         For each note, the key of the schema that it is about (`id`, `subscription.end`, `features.NAME`), or None.
+    columns
+        Every column of the file, as it was seen.
     """
 
     schema: Schema
@@ -64,6 +68,7 @@ class InferredSchema:
     seen: Mapping[str, str] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     keys: tuple[str | None, ...] = ()
+    columns: tuple[ColumnSeen, ...] = ()
 
     def to_toml(self) -> str:
         """The schema as a file to read, correct and keep; `shared.schema.features.parse_schema` reads it back."""
@@ -116,12 +121,12 @@ def infer_schema(
             "leave columns out of the file, or write the schema by hand."
         )
     named: dict[str, Any] = {role: column.name for role, column in guess.roles.roles.items()}
-    contract = {role: column.name for role, column in guess.roles.subscription.items()}
+    contract = guess.roles.contract(guess.features)
     schema = Schema(
         name=Path(name or path).stem.strip()[:80] or None, positive=guess.roles.positive, ignore=tuple(guess.ignore),
         subscription=Subscription(**contract), features=guess.features, **named,
     )  # fmt: skip
-    return InferredSchema(schema, tuple(notes), guess.seen, said.refused, said.keys)
+    return InferredSchema(schema, tuple(notes), guess.seen, said.refused, said.keys, columns_seen(guess.columns))
 
 
 class _Guess:
@@ -169,7 +174,8 @@ class _Guess:
 
     def _say_cells(self, c: Column) -> None:
         """Name the cells that are not of the column's kind, and the words that count as missing."""
-        as_date = c in (self.roles.subscription.get("start"), self.roles.subscription.get("end"))
+        dated = ("start", "end", "contract_end")
+        as_date = c.name not in self.features and c in [self.roles.subscription.get(role) for role in dated]
         found = c.date_read if as_date else c.number_read if c.kind == "number" else None
         if as_date and c.written_days is not None:
             self._said.say(file_notes.date_format(c.name, c.written_days))
@@ -194,6 +200,7 @@ class _Guess:
         """Everything else, less what can't help a model."""
         out: dict[str, list[Column]] = {}
         taken = [self.roles.subscription.get(role) for role in ("start", "end", "end_reason")]
+        taken += [c for role, c in self.roles.subscription.items() if role == "contract_end" and c.dates is not None]
         for column in self.columns:
             if column in self.roles.roles.values() or column in taken:
                 continue
@@ -246,7 +253,8 @@ class _Guess:
         label = label[:1].upper() + label[1:]
         if any((other.label or name).casefold() == label.casefold() for name, other in self.features.items()):
             label = f"{label} ({c.name})"  # `Plan` and `plan` are two features
-        unit = c.unit if number else None
+        is_term = self.roles.subscription.get("contract_end") is c
+        unit = (c.term_unit if is_term else c.unit) if number else None
         whole = bool(c.whole) and unit in WHOLE_UNITS
         told = {"kind": c.kind, "unit": unit, "label": label if label != c.name else None}
         self.features[c.name] = Feature.model_validate({**told, "whole": whole})

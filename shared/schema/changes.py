@@ -12,6 +12,7 @@ from typing import Any
 from shared.errors import Detail, InvalidSchema
 from shared.parsing_limits import MAX_DETAILS
 from shared.schema.features import Schema, schema_from_dict
+from shared.schema.subscription import CHANGEABLE, Subscription
 
 ROLES = ("id", "email", "label", "positive", "as_of")
 #: Keys of the table that change no facts.
@@ -70,7 +71,11 @@ def shown(value: Any) -> str:
 
 def changes(present: Schema, wanted: Schema) -> tuple[Change, ...]:
     """Return the differences that change no facts: those of the table, then those of the features that both have."""
-    return (*_of_table(present, wanted, TABLE_KEYS), *_of_features(present, wanted, FEATURE_KEYS))
+    return (
+        *_of_table(present, wanted, TABLE_KEYS),
+        *_of_subscription(present, wanted, CHANGEABLE),
+        *_of_features(present, wanted, FEATURE_KEYS),
+    )
 
 
 def _of_table(present: Schema, wanted: Schema, keys: Sequence[str]) -> Iterator[Change]:
@@ -81,6 +86,13 @@ def _of_table(present: Schema, wanted: Schema, keys: Sequence[str]) -> Iterator[
         if old != new:
             # A list is spelt as in a file.
             yield Change(None, key, *(list(each) if isinstance(each, tuple) else each for each in (old, new)))
+
+
+def _of_subscription(present: Schema, wanted: Schema, roles: Sequence[str]) -> Iterator[Change]:
+    for role in roles:
+        old, new = getattr(present.subscription, role), getattr(wanted.subscription, role)
+        if old != new:
+            yield Change(None, f"subscription.{role}", old, new)
 
 
 def _of_features(present: Schema, wanted: Schema, keys: Sequence[str]) -> Iterator[Change]:
@@ -112,10 +124,8 @@ def edited(present: Schema, wanted: Schema) -> tuple[Schema, tuple[Change, ...]]
 def _refused(present: Schema, wanted: Schema) -> Iterator[Detail]:
     fixed = "the facts were read by it, so the first import fixes it"
     yield from (_detail(each, fixed) for each in _of_table(present, wanted, ROLES))
-    for role in type(present.subscription).model_fields:
-        old, new = getattr(present.subscription, role), getattr(wanted.subscription, role)
-        if old != new:
-            yield _detail(Change(None, f"subscription.{role}", old, new), fixed)
+    roles = [role for role in Subscription.model_fields if role not in CHANGEABLE]
+    yield from (_detail(each, fixed) for each in _of_subscription(present, wanted, roles))
     for name in wanted.features:
         if name not in present.features:
             told = f"feature {name!r} is new: `retainstream schema extend FILE` (POST /api/schema/extend) adds it."

@@ -11,34 +11,20 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 
 from shared.errors import Detail, InvalidSchema, invalid
 from shared.parsing_limits import MAX_COLUMNS, MAX_DETAILS, MAX_POSITIVE, MAX_SCHEMA_CHARACTERS, refuse_hard_toml
+from shared.schema.subscription import CHANGEABLE, DAYS_OF, Frozen, Name, Subscription
 
 BUILT_IN_PATH = Path(__file__).parent / "retainstream.toml"
 MAX_FEATURES = 500
 MAX_HORIZON_DAYS = 730
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Feature(_Frozen):
+class Feature(Frozen):
     """One input of the model."""
 
     kind: Literal["number", "category"]
@@ -60,22 +46,7 @@ class Feature(_Frozen):
     )
 
 
-class Subscription(_Frozen):
-    """Columns about the subscription. All optional."""
-
-    start: Name | None = None
-    end: Name | None = None
-    end_reason: Name | None = None
-    price: Name | None = None
-    plan: Name | None = None
-    currency: Name | None = None
-
-    def columns(self) -> dict[str, str]:
-        """Column name by role, for the roles given."""
-        return {role: column for role, column in self if column is not None}
-
-
-class Schema(_Frozen):
+class Schema(Frozen):
     """A customer table's columns and what they mean.
 
     Features keep the order of the file; that order is the order of the model's inputs.
@@ -129,10 +100,28 @@ class Schema(_Frozen):
                 raise ValueError(
                     f"subscription.{role}: column {column!r} can't be a feature too: it reveals the outcome"
                 )
+        self._require_announced()
         both = sorted(set(self.ignore) & set(self.features))
         if both:
             raise ValueError(f"ignore: {both[0]!r} is both ignored and a feature")
         return self
+
+    def _require_announced(self) -> None:
+        renews, end = self.subscription.auto_renew, self.subscription.contract_end
+        if renews is not None and renews not in self.features:
+            raise ValueError(f"subscription.auto_renew: there is no feature {renews!r}; it must be one, to be kept")
+        told = self.features.get(end or "")
+        if told is not None and (told.kind != "number" or told.unit not in DAYS_OF):
+            raise ValueError(
+                f"subscription.contract_end: {end!r} is a feature, so it must be a number with one of these units: "
+                f"{', '.join(DAYS_OF)}; or it is a column of dates and no feature"
+            )
+
+    @property
+    def contract_end_column(self) -> str | None:
+        """The column of dates on which contracts end; None without one, or where a feature says it."""
+        column = self.subscription.contract_end
+        return column if column not in self.features else None
 
     @cached_property
     def _key(self) -> int:
@@ -204,7 +193,10 @@ class Schema(_Frozen):
         rest = [name for name in self.features if name not in left_out]
         if not rest:
             raise invalid("without", "every feature is left out, so there is nothing to learn from.")
-        return self if not left_out else self._with({"features": {name: self.features[name] for name in rest}})
+        gone = {role: None for role in CHANGEABLE if getattr(self.subscription, role) in left_out}
+        subscription = self.subscription.model_copy(update=gone)
+        features = {name: self.features[name] for name in rest}
+        return self if not left_out else self._with({"features": features, "subscription": subscription})
 
     def _with(self, changed: Mapping[str, Any]) -> Self:
         # `model_copy` would keep what was cached of the old values.
@@ -221,7 +213,7 @@ class Schema(_Frozen):
             self.label,
             sorted(self.positive),
             self.as_of,
-            sorted(self.subscription.columns().items()),
+            sorted(self.subscription.fixed().items()),
             [(n, f.kind) for n, f in self.features.items()],
         ]
         return hashlib.sha256(repr(meaning).encode()).hexdigest()

@@ -199,9 +199,9 @@ class TableCheck:
     def _contract(self, reading: Reading) -> dict[str, pa.Array]:
         columns = reading.subscription()
         names = self.schema.subscription
-        for role, name in (("start", names.start), ("end", names.end)):
+        for role, name in (("start", names.start), ("end", names.end), ("contract_end", names.contract_end)):
             if role in columns and name is not None:
-                self._possible(reading, name, columns[role], ahead=role == "end")
+                self._possible(reading, name, columns[role], ahead=role != "start")
         if "start" in columns and "end" in columns and names.end is not None:
             ends = columns["end"]
             before = pc.less(ends, columns["start"])

@@ -206,9 +206,14 @@ class Reading:
 
     def subscription(self) -> dict[str, pa.Array]:
         """The columns that speak of the contract, as far as the file has them."""
-        readers: dict[str, Any] = {"start": self._dates, "end": self._ends, "price": self._price}
+        readers: dict[str, Any] = {
+            "start": self._dates, "end": self._ends, "contract_end": self._ends, "price": self._price,
+        }  # fmt: skip
+        roles = self.schema.subscription.fixed()
+        if self.schema.contract_end_column is not None:
+            roles["contract_end"] = self.schema.contract_end_column
         found = {}
-        for role, name in self.schema.subscription.columns().items():
+        for role, name in roles.items():
             values = self.optional(f"subscription {role}", name, readers.get(role, cells.categories))
             if values is not None:
                 found[role] = values

@@ -87,7 +87,8 @@ def number_columns(schema: Schema) -> tuple[str, ...]:
 
 def date_columns(schema: Schema) -> tuple[str, ...]:
     """Columns of the schema that hold dates."""
-    return tuple(name for name in (schema.as_of, schema.subscription.start, schema.subscription.end) if name)
+    told = schema.subscription
+    return tuple(name for name in (schema.as_of, told.start, told.end, schema.contract_end_column) if name)
 
 
 def unread_columns(schema: Schema) -> tuple[str, ...]:

@@ -119,6 +119,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "GET /api/jobs/{job_id}": ("",),
     "GET /api/jobs/{job_id}/file": ("",),
     "GET /api/model/drift": ("", "?limit=10"),
+    "GET /api/model/dependence": ("",),
     "GET /api/model/features": ("",),
     "GET /api/model/live": ("",),
     "GET /api/model/status": ("",),
@@ -391,6 +392,11 @@ TASKS: tuple[Task, ...] = (
     Task(("POST /api/auth/keys", "DELETE /api/auth/keys/{key_id}"), _key, 2),
     Task(WEBHOOK, _webhook, 1),
     Task(("POST /api/users", "PATCH /api/users/{user_id}"), _account, 1),
+    Task(
+        ("POST /api/schema/check",),
+        lambda p: p.ask("POST /api/schema/check", json={"schema": p.known.schema}),
+        2,
+    ),
     Task(
         ("POST /api/schema/extend",),
         lambda p: p.ask("POST /api/schema/extend", who="admin", json={"schema": p.known.schema}, expect=(200, 409)),

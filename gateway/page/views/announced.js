@@ -34,7 +34,7 @@ function draw(page, { counts, customers, next, reason, today }) {
   if (reason) return empty(reason);
   const numeric = (text) => ({ text, numeric: true });
   return [
-    stats(...counts.map((each) => ({ label: `Within ${plural(each.days, "day")}`, value: count(each.customers), note: `${money(each.monthly_revenue)} a month` }))),
+    stats(...counts.map((each) => ({ label: each.days === null ? "Later, or on an unknown day" : `Within ${plural(each.days, "day")}`, value: count(each.customers), note: `${money(each.monthly_revenue)} a month` }))),
     customers.length ? table("Customers with a known end", ["Customer", "Plan", numeric("Price"), "Ends on", numeric("Days left"), "Cancelled on", "Reason given"], customers.map((c) => [
       h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", money(c.monthly_price, c.currency), day(c.ends_on), count(c.days_left), day(c.cancelled_at), c.end_reason ?? "–"]))
       : empty("Nobody."),

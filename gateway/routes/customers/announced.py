@@ -17,7 +17,11 @@ from gateway.web_environment import environment
 bp = blueprint("announced", __name__, prefix="/api/customers")
 POSITION = r"^[0-9]{1,15}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,2})?~[0-9]{1,18}$"
 NO_BASE = "There are no customers yet: import a table first."
-NO_COLUMN = "No feature of the schema says so: it would be named one of {names}."
+NO_COLUMN = (
+    "The schema names no column that says so: set {key} under [subscription] (`retainstream schema edit FILE`, "
+    "PATCH /api/schema)."
+)
+KEY_OF = {"auto_renew_off": "auto_renew", "contract_ends": "contract_end"}
 
 
 class AnnouncedQuery(Keyset):
@@ -54,7 +58,7 @@ class AnnouncedPage(BaseModel):
     """Counts by days left, and one page, those who end first first."""
 
     kind: str
-    feature: str | None = Field(description="The feature that says so; null where the subscriptions do")
+    feature: str | None = Field(description="The column that says so; null where the subscriptions do")
     counts: list[WithinOut]
     customers: list[Announced]
     next: str | None
@@ -85,7 +89,7 @@ def announced_ends(query: AnnouncedQuery) -> Response:
     return ok(
         AnnouncedPage(
             kind=query.kind,
-            feature=kind.feature,
+            feature=kind.column,
             counts=[_within(each) for each in counts],
             customers=[_customer(row, is_dated=kind.days_left is not None) for row in shown],
             next=f"{shown[-1].days_left}~{shown[-1].id}" if len(rows) > query.limit else None,
@@ -96,8 +100,7 @@ def announced_ends(query: AnnouncedQuery) -> Response:
 
 
 def _nothing(kind: Kind, today: str, *, is_empty: bool) -> AnnouncedPage:
-    names = announced.AUTO_RENEW if kind == "auto_renew_off" else tuple(announced.CONTRACT_ENDS)
-    reason = NO_BASE if is_empty else NO_COLUMN.format(names=", ".join(names))
+    reason = NO_BASE if is_empty else NO_COLUMN.format(key=KEY_OF.get(kind, kind))
     return AnnouncedPage(kind=kind, feature=None, counts=[], customers=[], next=None, today=today, reason=reason)
 
 

@@ -104,13 +104,24 @@ class PreviewOut(BaseModel):
     notes: list[str]
 
 
+class ColumnSeen(BaseModel):
+    """A column of the file."""
+
+    name: str
+    examples: list[str] = Field(description="Its first different values, as text")
+    distinct: int = Field(description="Different values")
+    blank: int = Field(description="Cells without a value")
+    notes: list[str] = Field(description="The notes that name the column")
+
+
 class ProposalOut(BaseModel):
     """A schema to read and correct."""
 
     toml: str
-    table_schema: dict[str, Any]
+    table_schema: dict[str, Any] = Field(description="The same schema as plain values")
     notes: list[str]
     seen: dict[str, str]
+    columns: list[ColumnSeen]
 
 
 class ImportsOut(BaseModel):

@@ -1,4 +1,4 @@
-"""The schema of this customer base: the meaning of its columns.
+"""The schema of this customer base: the meaning of its columns; and a check of one that is being written.
 
 Law: a base has one schema; features can be added to it, and what changes no facts can be changed.
 """
@@ -16,8 +16,10 @@ from gateway.openapi import Body, answers, blueprint, ok
 from gateway.security.authentication import current_user
 from gateway.services.importing import edit_schema, extend_schema
 from gateway.web_environment import environment
+from shared.errors import invalid
 from shared.parsing_limits import MAX_SCHEMA_CHARACTERS
-from shared.schema.features import parse_schema
+from shared.schema.features import parse_schema, schema_from_dict
+from shared.schema.toml import schema_toml
 
 bp = blueprint("schema", __name__, prefix="/api/schema")
 
@@ -51,6 +53,20 @@ class EditBody(Body):
     toml: str = Field(max_length=MAX_SCHEMA_CHARACTERS, alias="schema", description="TOML")
 
 
+class CheckBody(Body):
+    """A schema in one of its two forms."""
+
+    toml: str | None = Field(None, max_length=MAX_SCHEMA_CHARACTERS, alias="schema", description="TOML")
+    table_schema: dict[str, Any] | None = Field(None, description="Plain values")
+
+
+class SchemaForms(BaseModel):
+    """A schema that can be used, in both of its forms."""
+
+    toml: str
+    table_schema: dict[str, Any]
+
+
 class ChangeOut(BaseModel):
     """A key that was changed."""
 
@@ -73,6 +89,15 @@ def get_schema() -> Response:
     """Column roles and features, in the model's order."""
     with environment().database.read() as connection:
         return ok(_schema_out(connection))
+
+
+@bp.post("/check", summary="Read a schema, as TOML or as plain values", responses=answers(SchemaForms))
+def check(body: CheckBody) -> Response:
+    """Answers with both forms; a fault is 422, with a detail for each key that is wrong. Nothing is written."""
+    if (body.toml is None) == (body.table_schema is None):
+        raise invalid("schema", "give either `schema` as TOML or `table_schema` as plain values")
+    wanted = schema_from_dict(body.table_schema) if body.table_schema is not None else parse_schema(body.toml or "")
+    return ok(SchemaForms(toml=body.toml or schema_toml(wanted, (), {}), table_schema=wanted.as_dict()))
 
 
 @bp.post("/extend", summary="Add features to the schema", responses=answers(Extended, also=(409,)))

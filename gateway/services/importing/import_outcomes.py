@@ -25,7 +25,8 @@ from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import InvalidTable, NoCustomers
 from shared.plural import plural
-from shared.schema.features import Schema, Subscription
+from shared.schema.features import Schema
+from shared.schema.subscription import Subscription
 from shared.tables import messages
 from shared.tables.open import OpenTable, open_table
 

@@ -14,11 +14,13 @@ from gateway.services.importing import uploads
 from gateway.services.jobs.params import FileParams
 from gateway.services.jobs.work import Work
 from shared.parsing_limits import MAX_PREVIEW_CHARACTERS
+from shared.proposal.columns_seen import EXAMPLES, notes_by_column
 from shared.proposal.schema_inference import infer_schema
 from shared.tables import file_notes
 from shared.tables.open import OpenTable, open_table, read_columns
 
 PREVIEW_ROWS = 20
+NOTES_OF_A_COLUMN = 10
 MAX_CELL = 200
 
 
@@ -62,9 +64,21 @@ def propose(work: Work, params: FileParams) -> Mapping[str, Any]:
     work.step(0.0, "Reading the file")
     spool = uploads.folder(work.settings.data_folder)
     found = infer_schema(uploads.present(params), name=params.file_name, folder=spool, between=work.check)
+    notes = notes_by_column(found.schema, [each.name for each in found.columns], found.notes, found.keys)
+    longest = min(MAX_CELL, MAX_PREVIEW_CHARACTERS // (EXAMPLES * max(1, len(found.columns))))
     return {
         "toml": found.to_toml(),
         "table_schema": found.schema.as_dict(),
         "notes": list(found.notes),
         "seen": dict(found.seen),
+        "columns": [
+            {
+                "name": each.name,
+                "examples": [text[:longest] for text in each.examples],
+                "distinct": each.distinct,
+                "blank": each.blank,
+                "notes": notes[each.name][:NOTES_OF_A_COLUMN],
+            }
+            for each in found.columns
+        ],
     }

@@ -30,7 +30,7 @@ class TrainingParams:
     without
         Features that are left out of the model.
     again
-        Train even if data and parameters are those of the live model.
+        Train even if data and parameters are those of a version that stands.
     promote
         Make a model live that passes the gate; otherwise it is proposed, unless no model is live.
     """

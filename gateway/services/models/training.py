@@ -19,7 +19,6 @@ import structlog
 from database.campaigns import arms
 from database.customers import customer_base, facts, later_outcomes, maturity
 from database.engine.session import Database
-from database.importing import known_ends
 from database.models import models
 from database.models.models import Model
 from database.webhooks import events
@@ -29,11 +28,11 @@ from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
-from gateway.services.models import cohort, labels, promotions
+from gateway.services.models import cohort, labels, no_labels, promotions
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
 from shared.contracts import arrow
-from shared.contracts.api import GRACE_DAYS, HORIZON_DAYS, Backtest, TrainParams, TrainReport
+from shared.contracts.api import Backtest, TrainParams, TrainReport
 from shared.contracts.report import Labels
 from shared.errors import InsufficientData, NoCustomers, ServiceError, Unchanged
 from shared.schema.features import Schema
@@ -41,16 +40,6 @@ from shared.schema.features import Schema
 log = structlog.get_logger()
 
 NO_CUSTOMERS = "There are no customers to train on yet: import a table first."
-NOT_YET = (
-    "No month has matured yet: a training row needs {days} days between its date and the day up to which all ends are "
-    "known ({known}). Import earlier snapshots with their subscriptions, or a table with a label column; what makes "
-    "ends known: {how}."
-)
-NOBODY_LEFT = (
-    "Nothing says who left: {column}, and no subscription has an end. Import a table with a column that says who left "
-    "(`label` and `positive` in its schema), or the ends of subscriptions (`retainstream import-outcomes FILE`, "
-    "POST /api/customers/outcomes)."
-)
 #: Facts that come in later than this after their date may have been put together afterwards.
 LATE_DAYS = 7
 
@@ -62,7 +51,7 @@ class Outcome:
     Attributes
     ----------
     model
-        The new version; the live one if there was nothing new to learn.
+        The new version; the one that stands if there was nothing new to learn.
     promoted
         Whether it went live.
     unchanged
@@ -133,13 +122,13 @@ def train(
     without
         Features that are left out of the model; the report names them.
     again
-        Train even if rows and parameters are those of the live model.
+        Train even if rows and parameters are those of a version that stands.
     promote
         Make it live if the gate allows it; otherwise it is proposed.
     """
     schema, checksum = _base(work.database)
     rest = labels.measure(work.database, schema, today)
-    champion, version, model_id = _reserved(work, checksum, today)
+    champion, version, model_id, made = _reserved(work, checksum, today)
     comparable = champion if champion and champion.schema_checksum == checksum else None
     params = TrainParams(
         model_version=version,
@@ -151,14 +140,15 @@ def train(
         without=list(without),
         notes=_notes(work.database, today),
         again=again,
+        made=made,
     )
     try:
         report = labels.add_to(_send(work, schema, params, today), rest)
     except ServiceError as error:
         with work.database.write() as connection:
             models.release(connection, model_id)
-        if isinstance(error, Unchanged) and comparable is not None:
-            return Outcome(comparable, promoted=False, unchanged=error.message)
+        if isinstance(error, Unchanged):
+            return Outcome(_same(work.database, error), promoted=False, unchanged=error.message)
         raise
     with work.database.read() as connection:
         report.cohort = cohort.fit(connection, today)
@@ -178,8 +168,8 @@ def train(
     return Outcome(model, promoted=allowed)
 
 
-def _reserved(work: Work, checksum: str, today: str) -> tuple[Model | None, str, int]:
-    """The live model, and the version that is reserved for this training, with its id."""
+def _reserved(work: Work, checksum: str, today: str) -> tuple[Model | None, str, int, list[str]]:
+    """The live model, the version that is reserved for this training, with its id, and the versions that stand."""
     on_disk = cancellable_call(work, work.ml.versions)
     with work.database.write() as connection:
         version = models.next_version(connection, work.settings.model_version, on_disk)
@@ -191,7 +181,15 @@ def _reserved(work: Work, checksum: str, today: str) -> tuple[Model | None, str,
             job_id=work.job.id,
             now=iso(work.clock()),
         )
-        return models.live(connection), version, model_id
+        return models.live(connection), version, model_id, models.ready(connection, checksum)
+
+
+def _same(database: Database, error: Unchanged) -> Model:
+    """The version that a training would have made once more."""
+    with database.read() as connection:
+        model = models.get(connection, error.details[0]["value"])
+    assert model is not None, "the ML service names one of the versions that it was sent"
+    return model
 
 
 def _notes(database: Database, today: str) -> list[str]:
@@ -280,18 +278,10 @@ def _snapshot(database: Database, schema: Schema, today: str) -> Generator[pa.Re
             yield from _given_labels(connection, schema)
 
 
-def _no_labels(connection: Any, schema: Schema) -> str:
-    if schema.subscription.end is not None or facts.has_ends(connection):
-        known = maturity.complete_to(connection) or known_ends.NO_DAY
-        return NOT_YET.format(days=HORIZON_DAYS + GRACE_DAYS, known=known, how=known_ends.HOW)
-    blank = f"the label {schema.label!r} is blank in every row" if schema.label else "the schema names no label"
-    return NOBODY_LEFT.format(column=blank)
-
-
 def _given_labels(connection: Any, schema: Schema) -> Iterator[pa.RecordBatch]:
     rows = facts.given_label_rows(connection, schema)
     if not rows:
-        raise InsufficientData(_no_labels(connection, schema))
+        raise InsufficientData(no_labels.reason(connection, schema))
     by_day: dict[str | None, list[Any]] = {}
     for row in rows:
         by_day.setdefault(row.as_of if schema.as_of else None, []).append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from database.engine.session import Database, require_migrated
 from database.engine.sqlite.foreign_file import NotOurDatabase
 from database.tables import tables
 from shared.errors import InvalidInput, ServiceUnavailable
+from shared.schema.features import schema_from_dict
 
 
 def _schema_of(path: Path) -> set[tuple[str, str]]:
@@ -109,6 +111,26 @@ def test_a_database_of_the_baseline_gets_what_a_new_one_has_and_its_absences_are
         known = raw.execute("SELECT day, source FROM known_ends ORDER BY source").fetchall()
         assert known == [("2026-02-01", "full"), ("2026-02-01", "told")]
         assert raw.execute("SELECT count(*) FROM withdrawn_ends").fetchall() == [(0,)]
+
+
+def test_features_that_were_found_by_their_names_are_roles_of_the_schema_after_an_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    migrate(path)
+    number = {"kind": "number"}
+    features = {"Auto Renew": {"kind": "category"}, "contract_months_left": number, "x": number}
+    old = json.dumps({"subscription": {"plan": "plan"}, "features": features})
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("ALTER TABLE customers DROP COLUMN contract_runs_until")
+        raw.execute("UPDATE alembic_version SET version_num = '0022'")
+        raw.execute("INSERT INTO base VALUES (1, ?, '', 'ready', 0, '')", (old,))
+        raw.commit()
+    migrate(path)
+    with closing(sqlite3.connect(path)) as raw:
+        schema = schema_from_dict(json.loads(raw.execute("SELECT schema_json FROM base").fetchone()[0]))
+    assert schema.subscription.columns() == {
+        "plan": "plan", "auto_renew": "Auto Renew", "contract_end": "contract_months_left",
+    }  # fmt: skip
+    assert schema.features["contract_months_left"].unit == "months"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from database.customers.customer_base import column_names, customers_table
 from database.tables import tables
 from shared.clock import days_later
 from shared.schema.features import schema_from_dict
+from tests.gateway.importing.test_import_file import bring, write
 from tests.world import World
 
 TODAY = "2026-06-30"
@@ -20,9 +22,10 @@ SCHEMA = schema_from_dict(
     {
         "features": {
             "Auto Renew": {"kind": "category"},
-            "contract_months_left": {"kind": "number"},
+            "contract_months_left": {"kind": "number", "unit": "months"},
             "plan": {"kind": "category"},
-        }
+        },
+        "subscription": {"auto_renew": "Auto Renew", "contract_end": "contract_months_left"},
     }
 )
 #: user_id, end, auto-renew, months of the contract left, price
@@ -112,7 +115,24 @@ def test_a_base_without_such_a_column_says_so(make_world: Callable[..., World], 
     world = filled(make_world(), schema_from_dict({"features": {"plan": {"kind": "category"}}}))
     found = asked(world, f"?kind={kind}")
     assert (found["counts"], found["customers"]) == ([], [])
-    assert "No feature of the schema says so" in found["reason"]
+    assert f"set {'auto_renew' if kind == 'auto_renew_off' else 'contract_end'} under [subscription]" in found["reason"]
+
+
+def test_the_day_on_which_a_contract_ends_is_read_from_its_column_and_exported(world: World, tmp_path: Path) -> None:
+    schema = schema_from_dict(
+        {"id": "id", "features": {"x": {"kind": "number"}}, "subscription": {"contract_end": "until"}}
+    )
+    days = [days_later(TODAY, 10), days_later(TODAY, 400), "", days_later(TODAY, -1)]
+    bring(world, write(tmp_path, "a.csv", [f"{who},1,{day}" for who, day in enumerate(days)], "id,x,until"), schema)
+    found = asked(world, "?kind=contract_ends&within_days=30")
+    assert (found["feature"], [(each["user_id"], each["days_left"]) for each in found["customers"]]) == (
+        "until", [("0", 10)],
+    )  # fmt: skip
+    assert [each["customers"] for each in found["counts"]] == [1, 0, 0, 1]
+    exported = world.ask("GET", "/api/customers/export?content=customers").get_data(as_text=True)
+    assert f"0,1.0,{days[0]}" in exported or f"0,1,{days[0]}" in exported
+    world.ask("PATCH", "/api/schema", role="admin", json={"schema": 'id = "id"\n[features.x]\nkind = "number"\n'})
+    assert "set contract_end" in asked(world, "?kind=contract_ends")["reason"]
 
 
 def test_an_empty_database_says_so(world: World) -> None:

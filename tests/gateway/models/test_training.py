@@ -68,6 +68,20 @@ def test_unchanged_data_make_no_new_version_and_the_answer_is_about_the_live_one
     assert result["metrics"]["model_version"] == live.version and result["metrics"]["auc"] == live.figures["auc"]
     other = demo_world.do("train", training.run, {"without": ["device_count"]})
     assert not other["unchanged"] and other["metrics"]["model_version"] != live.version
+    with demo_world.database.write() as connection:  # one that the gate refused is not made once more either
+        models.promote(connection, live.id, reason="By hand", live_from="2026-12-31T00:00:00Z", user_id=None)
+    same = demo_world.do("train", training.run, {"without": ["device_count"]})
+    assert (same["unchanged"], same["metrics"]["model_version"]) == (True, other["metrics"]["model_version"])
+    assert same["message"].endswith(f"those of model {other['metrics']['model_version']}, which is not live.")
+
+
+def test_a_misspelt_option_of_a_training_is_refused_and_an_old_client_s_own_names_are_ignored(world: World) -> None:
+    for body in ({"witout": ["plan"]}, {"without": [], "sampleSize": 1}, {"allowLeaks": []}):
+        refused = world.ask("POST", "/api/model/train", json=body)
+        assert refused.status_code == 422, body
+        assert "a training takes allow_leaks, without, again" in refused.get_json()["message"]
+    ignored = world.ask("POST", "/api/model/train", json={"sampleSize": 100}, headers={"Prefer": "respond-async"})
+    assert ignored.status_code != 422
 
 
 def importance(world: World, version: str) -> Any:

@@ -491,7 +491,7 @@ def test_the_document_describes_every_route(
         assert name in document["components"]["schemas"]
     bodies = {path: item["post"]["requestBody"] for path, item in document["paths"].items() if "post" in item}
     assert {path: body["required"] for path, body in bodies.items()} == {
-        "/api/predict": True, "/api/train": False, "/api/backtest": True,
+        "/api/predict": True, "/api/dependence": True, "/api/train": False, "/api/backtest": True,
     }  # fmt: skip
     for path, item in document["paths"].items():
         for operation in item.values():

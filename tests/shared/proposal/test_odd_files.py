@@ -62,8 +62,26 @@ def test_every_role_is_said_or_that_it_was_not_found(infer: Infer) -> None:
 )
 def test_a_date_that_everybody_or_who_stayed_has_is_a_term(infer: Infer, rows: str) -> None:
     found = infer(f"user_id,current_period_end,logins,churn\n{rows}")
-    assert found.schema.subscription.end is None and "current_period_end" in found.schema.ignore
-    assert told(found.notes, "'current_period_end' is left out", "term")
+    assert found.schema.subscription.end is None
+    assert found.schema.subscription.contract_end == "current_period_end"
+    assert told(found.notes, "'current_period_end' is a term and no end of subscriptions")
+    assert told(found.notes, "The end of the contract is 'current_period_end'")
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "unit"),
+    [("contract_end_date", ("2027-01-01", ""), None), ("days_to_contract_end", ("3", "40"), "days"),
+     ("months_until_renewal", ("1", "7"), "months")],
+)  # fmt: skip
+def test_the_end_of_a_contract_and_auto_renew_are_roles(
+    infer: Infer, header: str, cells: tuple[str, str], unit: str | None
+) -> None:
+    one, two = cells
+    schema = infer(f"id,{header},is_auto_renew,x\na,{one},yes,1.5\nb,{two},no,2\nc,{one},no,2\n").schema
+    assert (schema.subscription.contract_end, schema.subscription.auto_renew) == (header, "is_auto_renew")
+    assert "is_auto_renew" in schema.features and header not in schema.ignore
+    assert (header in schema.features) is (unit is not None)
+    assert unit is None or schema.features[header].unit == unit
 
 
 def test_an_end_that_only_leavers_have_is_an_end(infer: Infer) -> None:

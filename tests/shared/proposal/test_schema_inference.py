@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidTable
 from shared.proposal.schema_inference import InferredSchema, infer_schema
-from shared.schema.features import Feature, Schema, Subscription, built_in_schema, parse_schema, schema_from_dict
+from shared.schema.features import Feature, Schema, built_in_schema, parse_schema, schema_from_dict
+from shared.schema.subscription import Subscription
 from shared.tables.read import read_table
 from tests.fuzz.examples import examples
 

@@ -64,6 +64,20 @@ def test_what_facts_depend_on_is_refused_by_name(wanted: Schema, field: str, say
     assert says in refused.value.message
 
 
+def test_roles_that_no_facts_were_read_by_can_be_changed_and_are_checked() -> None:
+    roles = {"price": "monthly_price", "plan": "plan"}
+    wanted = other(subscription={**roles, "auto_renew": "plan", "contract_end": "ends"})
+    new, told = edited(built_in_schema(), wanted)
+    assert [str(each) for each in told] == [
+        "subscription.auto_renew: none -> 'plan'", "subscription.contract_end: none -> 'ends'",
+    ]  # fmt: skip
+    assert (new.checksum(), new.contract_end_column) == (built_in_schema().checksum(), "ends")
+    assert new.without(["plan"]).subscription.columns() == {**roles, "contract_end": "ends"}
+    for wrong, why in (({"auto_renew": "ghost"}, "no feature 'ghost'"), ({"contract_end": "plan"}, "must be a number")):
+        with pytest.raises(InvalidSchema, match=why):
+            other(subscription={**roles, **wrong})
+
+
 def test_notes_name_feature_key_both_values_and_the_command_and_are_few() -> None:
     (note,) = difference_notes(built_in_schema(), other(features={"watch_time_hours": {"unit": "minutes"}}))
     assert "watch_time_hours: `unit` is 'minutes' in this file's schema and 'hours' in the base" in note
