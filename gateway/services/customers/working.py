@@ -15,7 +15,7 @@ from shared.clock import Clock, iso
 from shared.errors import Detail, InvalidInput, NotFound, invalid
 
 FIRST = {"status": "to_do", "owner_id": None, "note": None, "due_on": None}
-#: Customers whose entries one request changes at most: about 30 ms in one transaction.
+#: Customers whose entries one request changes at most, in one transaction.
 MOST = 1_000
 UNKNOWN = "there is no customer with this user_id"
 
