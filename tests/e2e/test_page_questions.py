@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -258,6 +259,12 @@ def test_is_the_model_still_good_and_which_is_live(visitor: Visitor) -> None:
     for name in visitor.texts("#curves .choices button"):
         visitor.page.click(f"#curves .choices >> text={name}")
         assert visitor.page.locator("#curves svg.lines").count() == 1
+    bands = visitor.page.locator("#dependence .bands")
+    first = bands.get_attribute("aria-label")
+    assert "points" in first and "customers, model" in visitor.text("#dependence")
+    visitor.page.select_option("#dependence select", "plan")
+    assert "Premium 4K" in visitor.page.locator("#dependence .bands").get_attribute("aria-label")
+    assert visitor.page.locator("#dependence details.as-table").count() == 1
     visitor.page.click(".tabs >> text=Versions")
     visitor.ready()
     assert "live" in visitor.texts("#versions tbody tr")[0]
@@ -293,13 +300,60 @@ def test_a_first_import_proposes_what_the_columns_mean_and_leads_to_customers(
     visitor.page.click("#first-steps >> text=drop it under Data")
     visitor.ready()
     visitor.page.set_input_files("#import input[type=file]", table)
-    visitor.page.wait_for_selector("#schema-text")
+    visitor.page.wait_for_selector("#schema-form fieldset")
     assert 'label = "churned"' in visitor.page.input_value("#schema-text")
+    correct_the_schema(visitor)
     visitor.page.click("#dry-run")
     visitor.page.wait_for_selector("#import-outcome >> text=Tried, nothing written")
     visitor.page.click("#do-import")
     visitor.page.wait_for_selector("#import-outcome >> text=60 new customers")
     assert fresh.value("SELECT count(*) FROM customers") == 60
+
+
+def correct_the_schema(visitor: Visitor) -> None:
+    """The form writes the text, the text fills the form, and what is wrong stands at its column."""
+
+    def column(name: str) -> Any:
+        return visitor.page.locator(f'fieldset[data-column="{name}"]')
+
+    def says(text: str) -> bool:
+        return text in str(visitor.page.input_value("#schema-text"))
+
+    label = column("churned")
+    assert "The label is 'churned'" in label.inner_text() and "no" in label.inner_text()
+    assert label.get_by_label("yes").is_checked()
+    column("visits").get_by_label("Label", exact=True).fill("Calls at the shop")
+    eventually(visitor, lambda: says('label = "Calls at the shop"'))
+    column("visits").get_by_label("The model uses it as").select_option("out")
+    eventually(visitor, lambda: says('ignore = ["visits"]') and not says('[features."visits"]'))
+    column("visits").get_by_label("The model uses it as").select_option("number")
+    eventually(visitor, lambda: says('label = "Calls at the shop"') and not says("ignore"))
+    label.get_by_label("yes").uncheck()
+    visitor.page.wait_for_selector("#schema-faults >> text=Go to the column")
+    assert "say which values of the label mean churned" in label.inner_text()
+    visitor.page.click("#dry-run")
+    visitor.page.wait_for_selector("#import-outcome >> text=Nothing was sent")
+    label.get_by_label("yes").check()
+    eventually(visitor, lambda: visitor.page.locator("#schema-faults .notice").count() == 0)
+    visitor.page.click("text=The same as text (TOML)")
+    text = visitor.page.input_value("#schema-text")
+    visitor.page.fill("#schema-text", text.replace("Calls at the shop", "Calls"))
+    eventually(visitor, lambda: column("visits").get_by_label("Label", exact=True).input_value() == "Calls")
+    visitor.page.fill("#schema-text", text.replace('kind = "category"', 'kind = "colour"', 1))
+    visitor.page.wait_for_selector("#schema-faults >> text=Go to the column")
+    visitor.page.click("#schema-faults button")
+    assert visitor.page.evaluate("document.activeElement.closest('fieldset').dataset.column") == "plan"
+    visitor.page.fill("#schema-text", text)
+    eventually(visitor, lambda: visitor.page.locator("#schema-faults .notice").count() == 0)
+    visitor.allow("status of 422")
+
+
+def eventually(visitor: Visitor, is_so: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if is_so():
+            return
+        visitor.page.wait_for_timeout(50)
+    raise AssertionError("it never was so")
 
 
 def test_an_administrator_keeps_accounts_keys_and_what_is_live(visitor: Visitor) -> None:

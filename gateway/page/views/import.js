@@ -1,10 +1,12 @@
-// Importing: a file is dropped, read as it will be read, its schema corrected in place, tried, and then taken in.
+// Importing: a file is dropped, read as it will be read, its schema corrected column by column, tried, and then taken in.
 
 import { get, result, upload } from "../api.js";
 import { failure, h, loading, panel, show } from "../dom.js";
 import { count, day, moment } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { button, check, field, select, table } from "../parts.js";
+import { Draft } from "./schema-draft.js";
+import { byColumn, schemaForm } from "./schema-form.js";
 
 const KINDS = { customers: "/api/customers/import", outcomes: "/api/customers/outcomes" };
 const SHOWN_ROWS = 8;
@@ -51,6 +53,7 @@ function fields() {
     input: h("input", { type: "file", accept: ".csv,.tsv,.txt,.gz,.parquet" }),
     kind: select([["customers", "Customers and their facts"], ["outcomes", "Who left, and when (outcomes)"]], "customers"),
     schema: h("textarea", { class: "code", spellcheck: "false", id: "schema-text" }),
+    faults: h("div", { id: "schema-faults", role: "status" }),
     asOf: h("input", { type: "date" }),
     completeTo: h("input", { type: "date" }),
     keepGood: check("Take the good rows even where others are rejected"),
@@ -84,23 +87,47 @@ function drawPreview({ columns, rows, encoding, delimiter, notes }) {
   ];
 }
 
+/** The base's own schema, or for a first import a draft of the proposed one, as a form and as text. */
 async function proposal(parts, file) {
   const schema = await get("/api/schema");
   parts.isFirst = schema.name === null;
-  parts.notes = [];
+  parts.draft = null;
   if (!parts.isFirst) return;
   const found = await result(await upload("/api/customers/import/schema", { file }));
+  parts.draft = new Draft(found, { tell: (what) => retell(parts, what), expired: parts.page.expired });
+  parts.form = schemaForm(parts.draft);
+  parts.notes = found.notes.filter((note) => !found.columns.some((column) => column.notes.includes(note)));
   parts.schema.value = found.toml;
-  parts.notes = found.notes;
+  parts.schema.oninput = () => parts.draft.write(parts.schema.value);
+  show(parts.faults);
+}
+
+/** The server has read the draft: show the form or the text that follows from the other, or what is wrong where it is. */
+function retell(parts, what) {
+  const { draft, form } = parts;
+  if (draft.fault) { tellFaults(parts, draft.fault, "The schema can’t be used yet"); return; }
+  show(parts.faults);
+  show(parts.outcome); // it was about the schema as it stood before
+  form.problems(new Map());
+  if (what === "text") parts.schema.value = draft.text;
+  else form.redraw();
+}
+
+/** Put each fault beside the column that it names; all of them stand above, each with the way to its column. */
+function tellFaults(parts, error, lead) {
+  const details = error.details.length ? error.details : [{ message: error.message }];
+  const { found, rest } = byColumn(parts.draft, details);
+  parts.form.problems(found);
+  show(parts.faults, h("div", { class: "notice bad" },
+    h("p", {}, h("strong", {}, `${lead}. `), found.size > 0 && "Go to the column:"),
+    found.size > 0 && h("div", { class: "choices" }, [...found.keys()].slice(0, SHOWN_REJECTS).map((name) => button(name, () => parts.form.focus(name)))),
+    rest.slice(0, SHOWN_REJECTS).map((text) => h("p", {}, text))));
 }
 
 function drawOptions(parts) {
   const isCustomers = parts.kind.value === "customers";
   return [
-    isCustomers && parts.isFirst && h("div", {},
-      h("h3", {}, "What the columns mean"),
-      h("ul", { class: "notes" }, parts.notes.map((note) => h("li", { class: "fine" }, note))),
-      field("The proposed schema: correct roles, kinds, labels and units here", parts.schema, { wide: true, hint: "docs/schema.md says what each key means." })),
+    isCustomers && parts.isFirst && drawSchema(parts),
     isCustomers && !parts.isFirst && h("p", { class: "fine" }, "The columns mean what the schema of this base says."),
     h("div", { class: "form" },
       isCustomers && field("Date of the facts, if the file has none", parts.asOf),
@@ -112,22 +139,43 @@ function drawOptions(parts) {
   ];
 }
 
+function drawSchema(parts) {
+  return h("div", { class: "panel-body" },
+    h("h3", {}, "What the columns mean"),
+    h("p", { class: "fine" }, "Proposed from the file: put right what is wrong. The first import fixes which column is what; labels, units and directions can be changed later."),
+    parts.notes.length > 0 && h("ul", { class: "notes" }, parts.notes.map((note) => h("li", { class: "fine" }, note))),
+    parts.faults, parts.form.root,
+    h("details", { class: "more" }, h("summary", {}, "The same as text (TOML)"),
+      field("The schema", parts.schema, { wide: true, hint: "The form writes it, and what is written here fills the form. docs/schema.md says what each key means." })));
+}
+
 async function send(parts, isDry, trigger) {
   const isCustomers = parts.kind.value === "customers";
   const given = {
     file: parts.file, dry_run: isDry ? "true" : null, keep_good: parts.keepGood.input.checked ? "true" : null, ends_complete_to: parts.completeTo.value,
     ...(isCustomers ? {
-      schema: parts.isFirst ? parts.schema.value : null, as_of: parts.asOf.value,
+      as_of: parts.asOf.value,
       full_snapshot: parts.full.input.checked ? "true" : null, absent_are_gone: parts.gone.input.checked ? "true" : null,
     } : {}),
   };
   if (trigger.getAttribute("aria-disabled") === "true") return;
   trigger.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
   show(parts.outcome, h("p", { class: "note" }, isDry ? "Checking …" : "Importing …"));
+  if (isCustomers && parts.draft) {
+    if (!(await parts.draft.settled())) {
+      show(parts.outcome, h("p", { class: "notice bad", role: "alert" }, "Nothing was sent: the schema can’t be used yet. What is wrong stands at its columns."));
+      trigger.disabled = false;
+      return;
+    }
+    given.schema = parts.draft.text;
+    parts.form.problems(new Map());
+    show(parts.faults);
+  }
   await guarded(parts, parts.outcome, async () => {
     const tell = (job) => show(parts.outcome, h("p", { class: "note" }, `${job.stage ?? "Waiting for the worker"} (${Math.round((job.progress ?? 0) * 100)} %)`));
     const done = await result(await upload(KINDS[parts.kind.value], given), { tell });
     show(parts.outcome, ...drawOutcome(done, isDry));
+    if (isCustomers && parts.draft && done.rejected) tellFaults(parts, { details: done.rejects }, "Some rows do not fit");
     if (!isDry) { parts.onDone(); parts.page.refreshAll(); }
   });
   trigger.removeAttribute("aria-disabled");
@@ -139,7 +187,9 @@ async function guarded(parts, place, work) {
   } catch (error) {
     if (error.isSignedOut) return parts.page.expired();
     if (!error.code) throw error;
-    show(place, failure(error), error.details.length > 0 && h("ul", {}, error.details.slice(0, SHOWN_REJECTS).map((detail) =>
+    if (place === parts.outcome && parts.draft && error.details.length) tellFaults(parts, error, "The file does not fit the schema");
+    const rejected = error.message.match(/\/api\/customers\/import\/\d+\/rejects/);
+    show(place, failure(error), rejected && rejectedRows(rejected[0]), error.details.length > 0 && h("ul", {}, error.details.slice(0, SHOWN_REJECTS).map((detail) =>
       h("li", { class: "fine" }, [detail.row && `row ${detail.row}`, detail.field, detail.message].filter(Boolean).join(": ")))));
   }
 }
@@ -155,6 +205,8 @@ function drawOutcome(done, isDry) {
     done.rejected > 0 && h("h3", {}, `${count(done.rejected)} rows rejected`),
     done.rejected > 0 && table("Rejected rows", ["Row", "Field", "Value", "Why"], done.rejects.slice(0, SHOWN_REJECTS).map((each) =>
       [String(each.row ?? "–"), each.field ?? "–", String(each.value ?? "–"), each.message])),
-    done.rejects_file && h("p", {}, h("a", { href: done.rejects_file, download: "" }, "Download the rejected rows, correct them and import them again")),
+    done.rejects_file && rejectedRows(done.rejects_file),
   ].filter(Boolean);
 }
+
+const rejectedRows = (path) => h("p", {}, h("a", { href: path, download: "" }, "Download the rejected rows, correct them and import them again"));

@@ -8,6 +8,7 @@ import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { table } from "../parts.js";
 import { curvesPanel } from "./curves.js";
+import { dependencePanel } from "./dependence.js";
 
 export const view = {
   open(page) {
@@ -34,6 +35,7 @@ function draw(page, { performance, status, schema, report }) {
     h("div", { class: "columns" },
       filled(panel("What its predictions depend on", { id: "importance", aside: help("importance", "Importance") }), importance(report)),
       filled(panel("Beside simpler models", { id: "baselines", note: "On the same test rows; a lower log loss is better.", aside: help("baselines", "Baselines") }), baselines(report))),
+    dependencePanel(page),
     filled(panel("By segment", { id: "segments", wide: true, note: "The same test rows, by category." }), segmentRows(report)),
   ];
 }
