@@ -44,8 +44,18 @@ NOBODY = "http://127.0.0.1:9"
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 #: Parameters of a job for a test that gives none, where its kind can't do without.
 LEAST_PARAMS: Mapping[str, Mapping[str, Any]] = {
-    kind: {"path": "a.csv", "file_name": "a.csv", "schema": {}, "content": "customers", "name": "a"}
-    for kind in ("import", "import-outcomes", "preview", "propose-schema", "export", "campaign")
+    kind: {
+        "path": "a.csv",
+        "file_name": "a.csv",
+        "schema": {},
+        "content": "customers",
+        "name": "a",
+        "reason": "objected",
+    }
+    for kind in (
+        *("import", "import-outcomes", "import-contacts", "do-not-contact", "preview", "propose-schema"),
+        *("export", "campaign"),
+    )
 }
 
 

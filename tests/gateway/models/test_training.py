@@ -49,7 +49,7 @@ def test_a_training_records_its_figures_and_goes_through_the_gate(demo_world: Wo
     assert "The schema vouches that these are known when customers are scored: plan." in result["notes"]
     with demo_world.database.read() as connection:
         [row] = audit.page(connection, limit=9, action="model.trained.vouched")
-    assert (row.actor, row.subject) == ("command line", f"model:{model.version} features: plan")
+    assert (row.actor, row.subject) == ("worker", f"model:{model.version} features: plan")
 
 
 def test_unchanged_data_make_no_new_version_and_the_answer_is_about_the_live_one(demo_world: World) -> None:
