@@ -50,7 +50,7 @@ def test_the_cards_show_the_figures_of_the_api(visitor: Visitor) -> None:
     assert shown["Mean probability"] == churners["confidence"].replace("%", " %")
     at_risk = visitor.text("[data-figure=at-risk]")
     assert abs(float(at_risk.strip("$").replace(",", "")) - churners["revenue_at_risk"]) <= 0.5
-    assert shown["Data of"] == f"{written(churners['as_of'])} model {churners['model_version']}"
+    assert " ".join(shown["Data of"].split()) == f"{written(churners['as_of'])} model {churners['model_version']}"
     assert shown["Held-out records"] == f"{auc['n']:,}"
     assert auc["status"] in visitor.text("#model-auc")
 

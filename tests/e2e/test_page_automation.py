@@ -71,7 +71,7 @@ def test_figures_are_of_the_model_that_scored_where_another_is_live_by_now(
     assert visitor.text("[data-figure=model-auc]") == f"{made['auc']:.3f}"
     card = visitor.facts("#model-auc")
     assert card["Model"].split() == [scored, "made", "the", "scores", "shown"]
-    assert card["Live by now"].startswith(f"{live['version']} AUC {live['score']:.3f}")
+    assert " ".join(card["Live by now"].split()).startswith(f"{live['version']} AUC {live['score']:.3f}")
     shares = [f"{each['importance'] * 100:.1f} %" for each in made["report"]["importance"][:5]]
     assert visitor.texts("#factors .shares .amount") == shares
     assert f"in model {scored}, which made the scores shown; {live['version']} is live by now." in visitor.text(

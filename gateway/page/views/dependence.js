@@ -62,7 +62,7 @@ function named({ value, lowest, highest }, unit) {
 
 function strip({ low, high, mean }, most) {
   const at = (value) => 50 + (value / most) * 48;
-  return s("svg", { class: "band-strip", height: HEIGHT, focusable: "false" },
+  return s("svg", { class: "band-strip", height: HEIGHT, focusable: "false", "aria-hidden": "true" },
     s("line", { class: "axis", x1: "50%", x2: "50%", y1: 0, y2: HEIGHT }),
     s("line", { class: "spread", x1: `${at(low)}%`, x2: `${at(high)}%`, y1: HEIGHT / 2, y2: HEIGHT / 2 }),
     s("circle", { class: mean < 0 ? "dot down" : "dot up", cx: `${at(mean)}%`, cy: HEIGHT / 2, r: 4.5 }));

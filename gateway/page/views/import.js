@@ -150,35 +150,44 @@ function drawSchema(parts) {
 }
 
 async function send(parts, isDry, trigger) {
-  const isCustomers = parts.kind.value === "customers";
-  const given = {
-    file: parts.file, dry_run: isDry ? "true" : null, keep_good: parts.keepGood.input.checked ? "true" : null, ends_complete_to: parts.completeTo.value,
-    ...(isCustomers ? {
-      as_of: parts.asOf.value,
-      full_snapshot: parts.full.input.checked ? "true" : null, absent_are_gone: parts.gone.input.checked ? "true" : null,
-    } : {}),
-  };
   if (trigger.getAttribute("aria-disabled") === "true") return;
   trigger.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
   show(parts.outcome, h("p", { class: "note" }, isDry ? "Checking …" : "Importing …"));
-  if (isCustomers && parts.draft) {
-    if (!(await parts.draft.settled())) {
-      show(parts.outcome, h("p", { class: "notice bad", role: "alert" }, "Nothing was sent: the schema can’t be used yet. What is wrong stands at its columns."));
-      trigger.disabled = false;
-      return;
+  try {
+    const isCustomers = parts.kind.value === "customers";
+    const given = isCustomers ? { ...options(parts, isDry), ...customerOptions(parts) } : options(parts, isDry);
+    if (isCustomers && parts.draft) {
+      if (!(await parts.draft.settled())) {
+        show(parts.outcome, h("p", { class: "notice bad", role: "alert" }, "Nothing was sent: the schema can’t be used yet. What is wrong stands at its columns."));
+        return;
+      }
+      given.schema = parts.draft.text;
+      parts.form.problems(new Map());
+      show(parts.faults);
     }
-    given.schema = parts.draft.text;
-    parts.form.problems(new Map());
-    show(parts.faults);
+    await guarded(parts, parts.outcome, () => sendFile(parts, given, isDry));
+  } finally {
+    trigger.removeAttribute("aria-disabled");
   }
-  await guarded(parts, parts.outcome, async () => {
-    const tell = (job) => show(parts.outcome, h("p", { class: "note" }, `${job.stage ?? "Waiting for the worker"} (${Math.round((job.progress ?? 0) * 100)} %)`));
-    const done = await result(await upload(KINDS[parts.kind.value], given), { tell });
-    show(parts.outcome, ...drawOutcome(done, isDry));
-    if (isCustomers && parts.draft && done.rejected) tellFaults(parts, { details: done.rejects }, "Some rows do not fit");
-    if (!isDry) { parts.onDone(); parts.page.refreshAll(); }
-  });
-  trigger.removeAttribute("aria-disabled");
+}
+
+function options(parts, isDry) {
+  return { file: parts.file, dry_run: isDry ? "true" : null, keep_good: parts.keepGood.input.checked ? "true" : null, ends_complete_to: parts.completeTo.value };
+}
+
+function customerOptions(parts) {
+  return {
+    as_of: parts.asOf.value,
+    full_snapshot: parts.full.input.checked ? "true" : null, absent_are_gone: parts.gone.input.checked ? "true" : null,
+  };
+}
+
+async function sendFile(parts, given, isDry) {
+  const tell = (job) => show(parts.outcome, h("p", { class: "note" }, `${job.stage ?? "Waiting for the worker"} (${Math.round((job.progress ?? 0) * 100)} %)`));
+  const done = await result(await upload(KINDS[parts.kind.value], given), { tell });
+  show(parts.outcome, ...drawOutcome(done, isDry));
+  if (given.schema && done.rejected) tellFaults(parts, { details: done.rejects }, "Some rows do not fit");
+  if (!isDry) { parts.onDone(); parts.page.refreshAll(); }
 }
 
 async function guarded(parts, place, work) {
