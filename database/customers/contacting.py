@@ -1,4 +1,4 @@
-"""Who may be contacted: the universal hold-out, running campaigns' arms without contact, who must not be contacted.
+"""The contact status of customers: held out, in an arm without contact, on the do-not-contact list, or allowed.
 
 Law: every list that leaves marks customers by `status` and leaves out those who are not `ALLOWED`, unless asked.
 """

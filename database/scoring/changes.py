@@ -121,7 +121,7 @@ def between(
         query, changed = _rows(shown, allowed), c.c.id.in_(logged)
     else:
         query, changed = _differing(shown, allowed, since, now.run_id)
-    # Whoever may not be contacted, then as now, is on no list of those who may: a change of the score is none of it.
+    # A customer who could not be contacted then and can not now is on neither list: their new score changes neither.
     parts = [and_(changed, *allowed)]
     if since is not None:
         parts += contact_changes.since(connection, c.c.id, since.contact, now.contact)

@@ -6,7 +6,7 @@
 //     },
 //   };
 //
-// What has to be known of it before stands here:
+// The router knows these things of a view before its module is loaded:
 //   path      after #/; ":name" stands for a parameter
 //   section   the entry of the side bar that it stands under
 //   title     tab, breadcrumb and title of the window; a view without a tab has `tab: false`

@@ -11,7 +11,7 @@ const MOST = 1000; // as many as PATCH /api/customers/work takes
 const PAGE = 100;
 const AS_IT_IS = ["", "As it is"];
 
-/** What is chosen, the boxes of the rows, and the bar with the change; `onChanged` is called after a change. */
+/** Keeps the chosen customers, the boxes of the rows and the bar with the change; `onChanged` is called after a change. */
 export function makeChoice(page, onChanged) {
   const chosen = new Set();
   const boxes = new Map();

@@ -89,7 +89,7 @@ const numeric = (text) => ({ text, numeric: true });
 const summed = (customers, next, did) =>
   `${next ? `The ${plural(customers.length, "customer")} of the highest probability who` : plural(customers.length, "customer")} ${did}${largest(customers)}`;
 
-/** What leads beyond this page: the next one, and all of them as a file. */
+/** Two buttons lead beyond this page: one loads the next page, one exports all customers as a file. */
 function further(page, { direction, dates, from, to, found, did, rows, shown, summary }) {
   const problem = h("div", {});
   const all = [...found.customers];

@@ -15,7 +15,7 @@ export const askSaved = (after = null) => get(`/api/segments?${new URLSearchPara
 const addressOf = (segment) => `#/customers${segment.query ? `?${segment.query}` : ""}`;
 const mayChange = (page, segment) => page.mayRun && (segment.is_own || (page.isAdmin && segment.shared));
 
-/** What of an address a view keeps, in one order, so that two can be compared. */
+/** A view keeps these parts of an address, in one order, so that two views can be compared. */
 const kept = (query) => [...asked(query)].map((pair) => pair.join("=")).sort().join("&");
 
 /** The saved views above the list: a link each, and what can be done with the one that is shown. */

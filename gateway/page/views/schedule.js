@@ -7,7 +7,7 @@ import { empty, heading } from "../frame/page.js";
 import { button, table } from "../parts.js";
 
 const TASKS = { import: "Import of new files", score: "Scoring", train: "Training", mature: "Outcomes that have matured", backup: "Backup", digest: "Digest" };
-/** What can be started by hand, too: as on the overview. */
+/** The buttons start the same jobs as those of the overview. */
 const BY_HAND = { score: "Score now", train: "Train now" };
 
 export const view = {

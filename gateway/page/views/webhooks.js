@@ -116,7 +116,7 @@ function drawLog(page, { deliveries, next }, { problem, refresh }) {
   ];
 }
 
-/** What the receiver answered, how fast, and at which attempt. */
+/** A delivery shows the answer of the receiver, its time and the number of the attempt. */
 function attempt({ attempts, failure: why, status, took_ms: took }) {
   if (!attempts) return "not tried yet";
   const how = [plural(attempts, "attempt"), took !== null && `${took} ms`].filter(Boolean).join(", ");
