@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from database.customers import contacting, customers
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Connection
 from gateway.services.campaigns import contacts
+from gateway.services.campaigns.contacts import AT, CUSTOMER
 from gateway.services.importing import uploads
 from gateway.services.jobs.params import FileParams, SuppressParams
 from gateway.services.jobs.work import Work
@@ -30,7 +32,7 @@ from shared.tables.batch_checks import FEATURE, Reject, located
 from shared.tables.open import OpenTable, open_table
 from shared.tables.read import Rows, read_rows
 
-CAMPAIGN, CUSTOMER, AT = "campaign", "customer", "contacted_at"
+CAMPAIGN = "campaign"
 NO_COLUMN = "The file has no column {!r}: it needs {}."
 NO_CAMPAIGN = "there is no campaign of this name"
 SHOWN, AT_ONCE = 100, 10_000
@@ -62,9 +64,10 @@ class _Contact:
 def import_contacts(work: Work, params: FileParams) -> Mapping[str, Any]:
     """Store the contacts of a file with the columns campaign (its name), customer and contacted_at."""
     with _opened(work, params, CAMPAIGN, CUSTOMER, AT) as table:
-        rows = read_rows(table, CONTACTS, work.clock().date())
+        today = work.clock().date()
+        rows = read_rows(table, CONTACTS, today)
         with work.database.read() as connection:
-            found = _checked(table, rows, *_contacts(connection, rows))
+            found = _checked(table, rows, *_contacts(connection, rows, today))
         told = [_store(work, campaign, own) for campaign, own in _by_campaign(found)]
         return {"file_name": params.file_name, "rows": len(found), "campaigns": told, "notes": list(rows.notes)}
 
@@ -115,7 +118,7 @@ def _checked(table: OpenTable, rows: Rows, found: Iterable[Any], refused: Sequen
     raise InvalidTable(wrong + messages.first_listed(len(details), len(refused)), details=details)
 
 
-def _contacts(connection: Connection, rows: Rows) -> tuple[list[_Contact], list[Reject]]:
+def _contacts(connection: Connection, rows: Rows, today: date) -> tuple[list[_Contact], list[Reject]]:
     names, users = rows.columns[FEATURE + CAMPAIGN].to_pylist(), rows.columns["user_id"].to_pylist()
     days = [day.isoformat() for day in rows.columns["as_of"].to_pylist()]
     numbers = campaigns.id_by_name(connection)
@@ -129,14 +132,12 @@ def _contacts(connection: Connection, rows: Rows) -> tuple[list[_Contact], list[
         if campaign is None:
             refused.append(Reject(record, CAMPAIGN, name, NO_CAMPAIGN))
             continue
-        why = contacts.refusal(contacts.Contact(user, day), ids, arms[name], campaign.starts_on)
+        why = contacts.refusal(contacts.Contact(user, day), ids, arms[name], campaign.starts_on, today)
         if why is None:
             key = ids[user]
             found.append(_Contact(record, campaign, key, arms[name][key], day))
-        elif user in ids and ids[user] in arms[name]:
-            refused.append(Reject(record, AT, day, why))
         else:
-            refused.append(Reject(record, CUSTOMER, user, why))
+            refused.append(Reject(record, why["field"], why["value"], why["message"]))
     return found, refused
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from database.accounts import audit
 from database.accounts.audit import Actor
@@ -22,7 +22,9 @@ from shared.campaigns.draw import new_seed
 from shared.clock import iso
 from shared.errors import Detail, InvalidInput, NotFound, invalid
 from shared.plural import plural
+from shared.tables import messages
 
+CUSTOMER, AT = "customer", "contacted_at"
 NOT_IN_IT = "this customer is not on the campaign's list"
 UNKNOWN = "there is no customer with this user_id"
 BEFORE = "the contact lies before the day on which the list was drawn, {day}"
@@ -53,8 +55,9 @@ def record(database: Database, campaign_id: int, contacts: Sequence[Contact], *,
     NotFound
         There is no such campaign.
     InvalidInput
-        A customer is unknown or not on the list, or was contacted before the list was drawn.
+        A customer is unknown or not on the list, or was contacted before the list was drawn or is to be after today.
     """
+    today = date.fromisoformat(at[:10])
     with database.write() as connection:
         campaign = measuring.find(connection, campaign_id)
         ids = customers.ids_by_user_id(connection, {each.customer for each in contacts})
@@ -62,11 +65,11 @@ def record(database: Database, campaign_id: int, contacts: Sequence[Contact], *,
         details: list[Detail] = []
         rows: list[tuple[int, int, str]] = []
         for row, each in enumerate(contacts):
-            why = refusal(each, ids, arms, campaign.starts_on)
+            why = refusal(each, ids, arms, campaign.starts_on, today)
             if why is None:
                 rows.append((campaign_id, ids[each.customer], each.contacted_at))
             else:
-                details.append({"field": f"contacts.{row}", "value": each.customer, "message": why})
+                details.append({**why, "field": f"contacts.{row}.{why['field']}"})
         if details:
             raise InvalidInput.of(details)
         new = campaigns.record_contacts(connection, rows)
@@ -76,13 +79,18 @@ def record(database: Database, campaign_id: int, contacts: Sequence[Contact], *,
     return Recorded(new, len(rows) - new, in_control)
 
 
-def refusal(each: Contact, ids: Mapping[str, int], arms: Mapping[int, int], starts_on: str) -> str | None:
-    """Return why a contact can't be stored; None if it can."""
-    if each.customer not in ids:
-        return UNKNOWN
-    if ids[each.customer] not in arms:
-        return NOT_IN_IT
-    return BEFORE.format(day=starts_on) if each.contacted_at[:10] < starts_on else None
+def refusal(
+    each: Contact, ids: Mapping[str, int], arms: Mapping[int, int], starts_on: str, today: date
+) -> Detail | None:
+    """Return why a contact, of a request or a file, can't be stored, with its field and value; None if it can."""
+    key = ids.get(each.customer)
+    if key is None or key not in arms:
+        return {"field": CUSTOMER, "value": each.customer, "message": UNKNOWN if key is None else NOT_IN_IT}
+    day = each.contacted_at[:10]
+    if day < starts_on:
+        return {"field": AT, "value": day, "message": BEFORE.format(day=starts_on)}
+    # The reader of files refuses such a date too, in these words.
+    return {"field": AT, "value": day, "message": messages.in_future(day, today)} if day > today.isoformat() else None
 
 
 def suppress(database: Database, user_ids: Sequence[str], reason: Reason, *, at: str, actor: Actor) -> int:

@@ -63,6 +63,27 @@ def test_one_wrong_line_stores_nothing_and_every_wrong_line_is_named(base: Base,
             assert connection.execute(table.select()).all() == []
 
 
+def test_a_contact_in_the_future_is_refused_by_both_doors_with_the_same_words(base: Base, tmp_path: Path) -> None:
+    campaign = base.draw("spring")
+    wanted = {
+        "field": "contacted_at",
+        "value": "2026-07-01",
+        "message": "2026-07-01 lies in the future (today is 2026-06-30)",
+    }
+    lines = [("u0000", START), ("u0001", "2026-07-01")]
+    with pytest.raises(InvalidTable) as refused:
+        imported(base, tmp_path, kinds.IMPORT_CONTACTS, "campaign,customer,contacted_at\n" + "".join(
+            f"spring,{customer},{day}\n" for customer, day in lines
+        ))  # fmt: skip
+    assert refused.value.details == [wanted | {"row": 3}]
+    sent = {"contacts": [{"customer": customer, "contacted_at": day} for customer, day in lines]}
+    answer = base.world.ask("POST", f"/api/campaigns/{campaign.id}/contacts", json=sent)
+    assert answer.status_code == 422
+    assert answer.get_json()["error"]["details"] == [wanted | {"field": "contacts.1.contacted_at"}]
+    with base.world.database.read() as connection:
+        assert connection.execute(tables.campaign_contacts.select()).all() == []
+
+
 def test_objections_come_in_a_file_and_name_who_asked(base: Base, tmp_path: Path) -> None:
     done = imported(base, tmp_path, kinds.SUPPRESS, "customer\nu0001\nu0002\nu0001\n", reason="no consent")
     assert (done["rows"], done["new"]) == (3, 2)
