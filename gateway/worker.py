@@ -89,17 +89,20 @@ class Worker:
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
         threads.append(threading.Thread(target=self._run_retention, name="retention", daemon=True))
         threads += [threading.Thread(target=self._deliver, name=f"webhooks-{k}", daemon=True) for k in range(SENDERS)]
+        log.info("worker_started", worker=self._name)
+        self._keep_up()  # recorded as seen before a lane takes a job
         for thread in threads:
             thread.start()
-        log.info("worker_started", worker=self._name)
-        while not self._stops.is_set():
-            try:
-                self._run_upkeep()
-                self._metrics.is_well()
-            except Exception:  # a busy database must not end the worker: the failure is logged and upkeep retried
-                log.exception("upkeep_failed")
-            self._stops.wait(SEEN_EVERY_S)
+        while not self._stops.wait(SEEN_EVERY_S):
+            self._keep_up()
         log.info("worker_stopped", worker=self._name)
+
+    def _keep_up(self) -> None:
+        try:
+            self._run_upkeep()
+            self._metrics.is_well()
+        except Exception:  # a busy database must not end the worker: the failure is logged and upkeep retried
+            log.exception("upkeep_failed")
 
     def _run_upkeep(self) -> None:
         with self._database.write() as connection:

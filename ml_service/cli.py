@@ -22,7 +22,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 def guarded(program: str, work: Callable[[], None]) -> int:
     """Run the work of a command and return its exit code; print an error as one line, and of logs only warnings."""
-    configure_logs(service=program, level="warning", json_lines=False)
+    configure_logs(service=program, level="warning", json_lines=False, is_command=True)
     try:
         work()
         sys.stdout.flush()

@@ -74,7 +74,7 @@ def worker(check: bool) -> None:
 def migrate_command() -> None:
     """Bring the database to the newest migration (the gateway does this at its start)."""
     settings = load_settings()
-    configure_logs(service="cli", level="error", json_lines=False)
+    configure_logs(service="cli", level="error", json_lines=False, is_command=True)
     migrate(settings.database_path)
     click.echo(f"{settings.database_path} is up to date.")
 

@@ -34,7 +34,7 @@ START_TIMEOUT_S = 90.0
 def prepare() -> Environment:
     """Read the settings, migrate the database, open it. Until the command ends, no backup can be restored into it."""
     settings = load_settings()
-    configure_logs(service="cli", level="error", json_lines=False)
+    configure_logs(service="cli", level="error", json_lines=False, is_command=True)
     click.get_current_context().with_resource(files.shared_use(settings.database_path))
     migrate(settings.database_path)
     return open_environment(settings, pooled=False)

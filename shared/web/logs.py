@@ -1,4 +1,5 @@
-"""One log line per event on standard output, in the same form in every process, whoever logs it.
+"""One log line per event, in the same form in every process, whoever logs it: on standard output, but of a command on
+standard error, since its output is its result.
 
 Law: each line written while a request is served has its id; no line has secrets or personal data. A program configures
 its logs before it does anything that may log.
@@ -17,13 +18,17 @@ import structlog
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool = True) -> None:
+def configure_logs(
+    *, service: str, level: LogLevel = "info", json_lines: bool = True, is_command: bool = False
+) -> None:
     """Configure logs as JSON lines, or as coloured text for a developer's terminal.
 
     Parameters
     ----------
     service
         Named in every line, so that the logs of several processes can be read together.
+    is_command
+        Write to standard error, so that what a command prints holds its result alone.
     """
 
     def name_service(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -46,6 +51,7 @@ def configure_logs(*, service: str, level: LogLevel = "info", json_lines: bool =
             *ending,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr if is_command else sys.stdout),
         cache_logger_on_first_use=False,
     )
 

@@ -31,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def call(world: World, *words: str) -> tuple[int | None, str, str]:
         monkeypatch.setattr(data, "prepare", lambda: world.environment)
         monkeypatch.setattr(sys, "argv", ["retainstream", *words])
-        configure_logs(service="cli", level="error", json_lines=False)  # as `prepare` does
+        configure_logs(service="cli", level="error", json_lines=False, is_command=True)  # as `prepare` does
         status = None
         try:
             cli.main()

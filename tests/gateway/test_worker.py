@@ -58,6 +58,26 @@ def test_a_job_is_taken_run_and_ended(running: World) -> None:
     work.require_worker(running.database, utc_now)
 
 
+def test_a_worker_is_seen_before_it_takes_a_job(
+    world: World, handlers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, upkeep = threading.Event(), Worker._run_upkeep
+
+    def slowly(worker: Worker) -> None:
+        taken.wait(0.5)  # a lane that has started would take the job now
+        upkeep(worker)
+
+    def asks(given: Work, _: Any) -> dict[str, Any]:
+        taken.set()
+        return {"is_seen": work.worker_is_running(given.database, utc_now)}
+
+    monkeypatch.setattr(Worker, "_run_upkeep", slowly)
+    handlers["score"] = replace(kinds.SCORE, run=asks)
+    job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
+    with world.working():
+        assert ended(world, job_id).result == {"is_seen": True}
+
+
 def test_one_lane_does_not_wait_for_the_other(running: World, handlers: dict[str, Any]) -> None:
     release = threading.Event()
 

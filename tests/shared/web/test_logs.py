@@ -41,6 +41,14 @@ def test_less_than_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) 
     assert [line["event"] for line in lines(capsys)] == ["loud"]
 
 
+def test_a_command_prints_its_result_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(service="cli", json_lines=False, is_command=True)
+    structlog.get_logger().warning("slow_write")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "slow_write" in shown.err
+
+
 @pytest.mark.parametrize("json_lines", [True, False])
 def test_a_trace_is_told_without_the_values_of_local_variables(
     capsys: pytest.CaptureFixture[str], json_lines: bool
