@@ -31,7 +31,7 @@ export class Client {
     return answer;
   }
 
-  /** What a job came to: at once (200), or after asking for it (202). */
+  /** The result of a request: at once (200), or of its job, asked for until it is done (202). */
   async finished(answer) {
     if (answer.status !== 202) return (await answer.json()).data;
     for (;;) {

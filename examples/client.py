@@ -79,7 +79,7 @@ class Client:
         return answer
 
     def finished(self, answer: requests.Response) -> Any:
-        """What a job came to: at once (200), or after asking for it (202)."""
+        """The result of a request: at once (200), or of its job, asked for until it is done (202)."""
         if answer.status_code != 202:
             return answer.json()["data"]
         while True:

@@ -1,6 +1,6 @@
 """Settings of what the worker does by itself: schedule, import folder, backups, webhooks, the digest; and of metrics.
 
-Law: as in `gateway.settings`, whose class takes these up.
+Law: as in `gateway.settings`, whose class inherits these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class AutomationSettings(BaseSettings):
     schedule_lines: Annotated[str, AfterValidator(is_a_schedule)] = Field(
         "",
         validation_alias="SCHEDULE",
-        description="What the worker does by itself: tasks and cron lines (UTC): score 30 3 * * *; train 0 4 * * 0",
+        description="Tasks that the worker does by itself, with cron lines (UTC): score 30 3 * * *; train 0 4 * * 0",
     )
     promotion: Literal["proposed", "promoted"] = Field(
         "proposed",
@@ -70,7 +70,7 @@ class AutomationSettings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None,
         validation_alias="METRICS_TOKEN",
-        description="Whoever reads /metrics sends it; production tells the state of the system only where it is set.",
+        description="Secret for reading /metrics; production tells the state of the system only where it is set.",
     )
     worker_metrics_port: int | None = Field(
         None,

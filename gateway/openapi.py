@@ -111,7 +111,7 @@ class Keyset(Query):
 
 def make_app(import_name: str) -> OpenAPI:
     """Make an app whose routes document themselves; nothing is served yet."""
-    description = "Who will leave in the next 30 days, why, and what to do about it."
+    description = "Predicts who will leave in the next 30 days, why, and what to do about it."
     info = Info(title="RetainStream", version=__version__, description=description)
     schemes: dict[str, Any] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},

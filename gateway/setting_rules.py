@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from gateway.cron import Cron
 
-#: What the worker can do by itself.
+#: Tasks that the worker can do by itself.
 Task = Literal["import", "score", "train", "mature", "backup", "digest"]
 TASKS: tuple[Task, ...] = get_args(Task)
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9-]+(\.[a-z0-9-]+)*)(:[0-9]{1,5})?")

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         default=None,
         validation_alias="METRICS_TOKEN",
-        description="Whoever reads /metrics sends it; nobody has to unless set",
+        description="Secret for reading /metrics; anybody may read them unless set",
     )
     app_env: Literal["development", "test", "production"] = Field(
         default="development",

@@ -22,7 +22,7 @@ def interval(expected: float, variance: float, level: LevelSpread | None) -> tup
     variance : float
         Sum of p (1 - p).
     level : LevelSpread or None
-        Of the model; without it, or without its sigma, the interval holds chance alone.
+        Spread of the model's level; without it, or without its sigma, the interval holds chance alone.
 
     Returns
     -------

@@ -83,7 +83,7 @@ def mixed_hazards(distribution: ShiftedBetaGeometric, ages: Sequence[float], ste
     Returns
     -------
     hazards : list of float
-        Of those who are left when each step begins: the young leave first, so hazards fall faster than at any one age.
+        Hazards of those left when each step begins. The young leave first, so they fall faster than at any one age.
     """
     present, hazards = [1.0 for _ in ages], []
     for step in range(steps):

@@ -1,4 +1,4 @@
-"""Where the settings of a process come from: the environment, `.env` or defaults; and names in `.env` that are slips.
+"""Where the settings of a process come from: the environment, `.env` or defaults; and misspelt names in `.env`.
 
 Law: a secret's value is never told. A name that is one slip away from a setting is refused; any other unknown name may
 belong to another program that reads the same file.
@@ -34,7 +34,7 @@ class InForce:
     value
         As text; None where it is unset or a secret.
     source
-        What set it.
+        Where its value comes from.
     is_secret
         Whether its value is withheld.
     """
@@ -57,7 +57,7 @@ def in_force(settings: BaseSettings, derived: Mapping[str, object] = MappingProx
     Parameters
     ----------
     derived
-        What holds instead of fields that are unset, by field.
+        Values that hold where fields are unset, by field.
     """
     kind = type(settings)
     given: dict[Source, Mapping[str, str | None]] = {

@@ -20,7 +20,7 @@ def level_at(year: TimeOfYear | None, day: date) -> float:
     Parameters
     ----------
     year : TimeOfYear or None
-        Of the model; without it, the level is 0.
+        The model's level of the time of year; without it, the level is 0.
     day : date
         The `as_of` of the score.
 

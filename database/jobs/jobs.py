@@ -27,7 +27,7 @@ j = tables.jobs
 Lane = Literal["training", "rest"]
 FINAL = ("done", "failed", "cancelled")
 MAX_BOUND_ATTEMPTS = 5
-KEPT = "What was imported is kept; the next import finishes what is missing or follows from it. "
+KEPT = "The imported rows are kept; the next import finishes what is missing or follows from them. "
 TOO_LARGE = "The result takes {size:,} bytes, and a job keeps at most {most:,}. Ask for less at once."
 #: Columns of a job that can be large: lists omit them.
 LARGE = ("params_json", "result_json", "error_details_json")

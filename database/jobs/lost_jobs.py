@@ -21,7 +21,7 @@ LOST = (
     "finished then."
 )
 BOUND_LOST = (
-    "The worker stopped repeatedly while finishing this. What was accepted is kept, and the next import finishes it; "
+    "The worker stopped repeatedly while finishing this. The accepted rows are kept, and the next import finishes it; "
     "the worker's log has the reason."
 )
 #: Id and attempt of a running job.

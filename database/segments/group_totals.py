@@ -1,6 +1,6 @@
 """Customers by group with what their scores and prices add up to, over those that filters leave.
 
-Law: only present customers are grouped: who has left is in no group.
+Law: only present customers are grouped; those who have left are in no group.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def by(
     Parameters
     ----------
     weights
-        Of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
+        Weights of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
     """
     wide = customers_table(schema)
     where = [*conditions(connection, schema, wide, ledger, filters), wide.c.churn == 0, force_population_index(wide)]

@@ -103,7 +103,7 @@ def extend(file: str) -> None:
 def edit(file: str) -> None:
     """Change labels, units, actions, directions of this database's customers to those of the schema FILE.
 
-    FILE is the whole schema, as `schema show` prints it. What facts depend on is refused by name.
+    FILE is the whole schema, as `schema show` prints it. Changes to what facts depend on are refused by name.
     """
     wanted = load_schema(file)
     env = prepare()

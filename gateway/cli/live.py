@@ -19,7 +19,7 @@ COLUMNS = "{:<23} {:<9} {:>9} {:>7} {:>17} {:>20} {:>20} {:>8} {:>8}"
 
 
 @click.command()
-@click.option("--by", type=click.Choice(get_args(By)), default="run", show_default=True, help="What to group by.")
+@click.option("--by", type=click.Choice(get_args(By)), default="run", show_default=True, help="Group by this.")
 @click.option("--limit", type=click.IntRange(1, 100), default=24, show_default=True, help="Groups, newest first.")
 def performance(by: By, limit: int) -> None:
     """Compare past predictions with what happened: leavers expected and come, AUC, log loss."""

@@ -49,7 +49,7 @@ class PredictedChurners(BaseModel):
     change: str | None
     expected: float | None = Field(description="Leavers expected among all; null where nobody is counted")
     expected_interval: tuple[float, float] | None = Field(description="95 %, of chance and of the level's spread")
-    expected_note: str | None = Field(description="What the interval leaves out, or why nobody is counted")
+    expected_note: str | None = Field(description="Parts that the interval leaves out, or why nobody is counted")
     revenue_at_risk: float | None
     cut: float
     customers: int | None

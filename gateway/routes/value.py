@@ -75,7 +75,7 @@ class LifetimesOut(BaseModel):
     kind: str | None = Field(description="shifted-beta-geometric or constant")
     alpha: float | None
     beta: float | None
-    mean_age_months: float | None = Field(description="Of the base when the model was trained")
+    mean_age_months: float | None = Field(description="Mean age of the base when the model was trained")
     hazard: float | None = Field(description="In the first of these months; it falls from then on, or is constant")
 
 

@@ -41,9 +41,9 @@ class PastCampaign:
     Attributes
     ----------
     month
-        Of the demo, 0 = oldest; matured by the last.
+        Month of the demo, 0 = oldest; matured by the last.
     seed
-        Of the arms; fixed, because the simulation must know them. A real campaign's seed is drawn.
+        Seed of the arms; fixed, because the simulation must know them. A real campaign's seed is drawn.
     log_odds
         The effect that is planted: added to the log-odds of leaving by choice.
     """

@@ -50,7 +50,7 @@ class Snapshot:
     grace_days : int, default=30
         Days after a row's window until its label is known.
     later : LaterOutcomes or None
-        What became of the rows after the days of the label; None where nothing is known.
+        Outcomes of the rows after the days of the label; None where nothing is known.
     """
 
     schema: Schema

@@ -19,7 +19,7 @@ from shared.errors import invalid
 from shared.tables.read import CustomerTable
 
 UNKNOWN = -1
-#: Of a file: the share of leavers whose end it must have; more days than any horizon has.
+#: The share of leavers whose end a file must have, and more days than any horizon has.
 ACCOUNTED, FAR = 0.9, 10 * max(LATER_HORIZONS)
 
 
@@ -30,9 +30,9 @@ class LaterOutcomes:
     Attributes
     ----------
     left_within : dict of int to ndarray of int8, shape (n_rows,)
-        By days: 1 for who left within them, 0 for who did not, UNKNOWN where that is not known yet.
+        By days: 1 for rows that left within them, 0 for rows that did not, UNKNOWN where that is not known yet.
     left_involuntarily : ndarray of int8, shape (n_rows,)
-        Of rows with label 1: 1 where the end was involuntary, 0 where it was wished, UNKNOWN where nobody says.
+        For rows with label 1: 1 where the end was involuntary, 0 where it was wished, UNKNOWN where nobody says.
     """
 
     left_within: Mapping[int, Labels]
@@ -107,7 +107,7 @@ def later_outcomes_of_ends(
     ends : ndarray of datetime64[D], shape (n_rows,)
         NaT where a row has none.
     involuntary : ndarray of int8, shape (n_rows,)
-        Of the end: 1 or 0, UNKNOWN where no reason is given.
+        Cause of the end: 1 or 0, UNKNOWN where no reason is given.
 
     Returns
     -------

@@ -44,7 +44,7 @@ def undated_rows(year: TimeOfYear | None, as_of: Dates | None, rows: int) -> Ite
     Parameters
     ----------
     year : TimeOfYear or None
-        Of the model.
+        The model's level of the time of year.
     as_of : ndarray of datetime64[D], shape (n_rows,), or None
     rows : int
         Number of rows.

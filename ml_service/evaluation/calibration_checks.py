@@ -43,7 +43,7 @@ def check(
     seed : int, default=0
         Seed of the simulation behind the ECE limit.
     level : LevelSpread, optional
-        Of the model, for the interval of the ratio.
+        Spread of the model's level, for the interval of the ratio.
 
     Returns
     -------

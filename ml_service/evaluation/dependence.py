@@ -93,7 +93,7 @@ def points_by_value(model: ChurnModel, values: Floats, explanation: Explanation)
     values : ndarray of float64, shape (n_rows, n_features)
         The model's matrix of the rows.
     explanation : Explanation
-        Of the same rows, with every feature among the reasons.
+        Reasons of the same rows, with every feature among them.
 
     Returns
     -------

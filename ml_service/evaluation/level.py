@@ -77,7 +77,7 @@ def chance_of_so_few(leavers: int, probability: Floats) -> float:
     Returns
     -------
     chance : float
-        Of the Poisson-binomial distribution; of its normal approximation above 2,000 rows.
+        Probability by the Poisson-binomial distribution; by its normal approximation above 2,000 rows.
 
     References
     ----------
@@ -116,7 +116,7 @@ def judged(
     days : int
         The label says who left within so many days.
     spread : LevelSpread or None
-        Of the model; without it, or without its sigma, the interval holds chance alone.
+        Spread of the model's level; without it, or without its sigma, the interval holds chance alone.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def empc(label: Labels, score: Floats, costs: CampaignCosts = DEFAULT_COSTS, *, 
         Anything that ranks the rows: a probability or a margin.
     costs : CampaignCosts, optional
     weights : ndarray of float64, shape (n_rows,), optional
-        Of the rows; at least one is above 0.
+        Weights of the rows; at least one is above 0.
 
     Returns
     -------

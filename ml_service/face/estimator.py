@@ -45,7 +45,7 @@ class ChurnModel(FittedModel):
     trials : int, default=4
         Number of configurations to try.
     schema : str, Path or Schema, optional
-        What the columns mean, as a TOML file or as read from one; proposed from X if absent.
+        Meaning of the columns, as a TOML file or as read from one; proposed from X if absent.
     time_budget : float, optional
         No trial begins after this many seconds; the model then depends on the machine's speed.
     random_state : int, default=0
@@ -67,9 +67,9 @@ class ChurnModel(FittedModel):
     model_ : ml_service.model.churn_model.ChurnModel or None
         The model of the services; None if there was none to be made.
     schema_ : Schema
-        What the columns were taken to mean.
+        Meaning of the columns, as given or proposed.
     notes_ : tuple of str
-        What was guessed and recognised in the table, a sentence each.
+        A sentence for each thing that was guessed or recognised in the table.
     rate_ : float
         Share of leavers among the labelled rows.
     n_features_in_ : int
@@ -117,7 +117,7 @@ class ChurnModel(FittedModel):
         X : DataFrame or array-like, shape (n_rows, n_columns)
             With an id column, rows of one customer stay together; with dates (`as_of`), the newest are the test.
         y : array-like, shape (n_rows,), optional
-            Who left; without it, X holds the label.
+            Labels: who left. Without it, X holds them.
 
         Returns
         -------

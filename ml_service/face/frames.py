@@ -152,7 +152,7 @@ def reasons_frame(
         The typed columns that were explained.
     explained : Explanation
     index : Index or None
-        Of the frame; 0, 1, … if None.
+        Index of the frame; 0, 1, … if None.
     of_year : bool
         Whether the model has a level for the time of year, whose points are then the last column.
     """

@@ -39,7 +39,7 @@ class FittedModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     model_ : ml_service.model.churn_model.ChurnModel or None
         The model of the services; None if there was none to be made.
     schema_ : Schema
-        What the columns were taken to mean.
+        Meaning of the columns, as given or proposed.
     rate_ : float
         Share of leavers among the labelled rows.
     """

@@ -203,7 +203,7 @@ class ChurnModel(SavedModel):
         ----------
         year : TimeOfYear
         label : ndarray of int8, shape (n_rows,)
-            Of the rows that were fitted, in their order.
+            Labels of the rows that were fitted, in their order.
         as_of : ndarray of datetime64[D], shape (n_rows,)
             Their dates.
 

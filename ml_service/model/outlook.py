@@ -78,7 +78,7 @@ class OutlookModel:
         Parameters
         ----------
         probability, margin : ndarray of float64, shape (n_rows,)
-            Of the score.
+            Probability and margin of the score.
 
         Returns
         -------

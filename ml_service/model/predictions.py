@@ -91,7 +91,7 @@ class Predictor:
     training_folds : TrainingFolds or None
         The keys and folds of the training rows, if they were kept.
     time_of_year : TimeOfYear or None
-        What the date of a row adds to its log-odds; None: nothing.
+        Level that the date of a row adds to its log-odds; None: nothing.
     """
 
     schema: Schema

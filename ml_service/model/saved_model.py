@@ -51,7 +51,7 @@ class SavedModel(Predictor):
     sibling : SavedModel or None
         The model of the same configuration that was fitted without the test rows: the one that the report judges.
     out_of_fold_margins : ndarray of float64, shape (n_rows,), or None
-        Of the rows that were fitted, in their order; not saved.
+        Margins of the rows that were fitted, in their order; not saved.
     outlook : OutlookModel
         Further horizons and causes; of the sibling, none are saved.
     report : dict or None

@@ -1,6 +1,6 @@
-"""What the model depends on: how much each feature weighs, and how the score goes with its values.
+"""Features in the report: how much each weighs in the model, and how the score goes with its values.
 
-Law: a weight is the model's, of no cause and no effect; each chart says its scale.
+Law: a weight says how the model works, and nothing of causes and effects; each chart says its scale.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Way:
     window : int or None
         Number of newest dates; None stands for all.
     form : str or None
-        Of the time of year.
+        Form of the time of year; None without a level.
     """
 
     window: int | None = None
@@ -59,9 +59,9 @@ class Choice:
     ----------
     way : Way
     told : RollingChoice
-        What was tried, for the report.
+        Windows and levels that were tried, for the report.
     origins : list of Origin
-        What was fitted for it.
+        Origins that were fitted for it.
     """
 
     way: Way
@@ -76,7 +76,7 @@ def choose(snapshot: Snapshot, split: Split, sibling: ChurnModel, progress: Prog
     ----------
     snapshot : Snapshot
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     sibling : ChurnModel
         Fitted to all training rows: its parameters, its calibration and its out-of-fold margins are used.
     progress : callable
@@ -152,10 +152,10 @@ def probability(
     ----------
     snapshot : Snapshot
     origin : Origin
-        Of the snapshot.
+        An origin of the snapshot.
     way : Way
     past : PeriodLevels or None
-        Of all periods, for a level; those that were known at the origin are used.
+        Levels of all periods; those that were known at the origin are used for a level.
     model : ChurnModel
         Calibrates.
 

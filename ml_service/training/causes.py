@@ -1,6 +1,6 @@
 """Causes: fits the model that tells involuntary ends from wished ones among leavers, and judges it on the test rows.
 
-Law: a leaver whose reason nobody knows is of neither cause; the model that is judged was fitted to training rows alone.
+Law: a leaver whose reason nobody knows counts for neither cause; the model that is judged was fitted to training rows alone.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ def fit_causes(
     ----------
     snapshot : Snapshot
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     sibling, live : ChurnModel
         Fitted to the training rows, and to all usable rows.
     spread : LevelSpread or None
-        Of the level, for the intervals.
+        Spread of the model's level, for the intervals.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def _judge(
     label, why = part.label, part.later.left_involuntarily
     if min(int(((label == 1) & (why == each)).sum()) for each in (0, 1)) < MIN_JUDGED:
         return []
-    # Of the leavers, only those with a known reason can be seen: as many are expected.
+    # Only leavers with a known reason can be seen, so only as many are expected.
     seen = float((why[label == 1] != UNKNOWN).mean())
     probability = sibling.predict(part.features, part.row_keys, part.as_of).probability
     values = to_matrix(sibling.schema, sibling.categories, part.features).values

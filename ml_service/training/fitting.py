@@ -59,7 +59,7 @@ def fit(
     snapshot : Snapshot
         With the features that the model uses.
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     trials, time_budget_s
         As in `ChurnModel.fit`.
     progress : callable

@@ -73,19 +73,19 @@ def fit_horizons(
     ----------
     snapshot : Snapshot
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     fitted : Fitted
         Just now, so that the live model has the out-of-fold margins of its rows.
     origins : sequence of Origin
         The newest first.
     spread : LevelSpread or None
-        Of the level, for the intervals.
+        Spread of the model's level, for the intervals.
 
     Returns
     -------
     horizons : list of Horizon
     checks : list of HorizonCheck
-        Of the same horizons.
+        Checks of the same horizons.
     """
     if snapshot.as_of is None or snapshot.later is None:
         reason = NO_DATES if snapshot.as_of is None else NO_ENDS

@@ -38,7 +38,7 @@ def level_spread(snapshot: Snapshot, split: Split, fitted: Fitted, origins: Sequ
     ----------
     snapshot : Snapshot
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     fitted : Fitted
         To the snapshot.
     origins : sequence of Origin
@@ -70,7 +70,7 @@ def roll_live(snapshot: Snapshot, split: Split, fitted: Fitted, progress: Progre
     ----------
     snapshot : Snapshot
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     fitted : Fitted
         To the snapshot.
     progress : callable
@@ -94,7 +94,7 @@ def spread_of(periods: Iterable[tuple[Floats, float]]) -> LevelSpread:
     Parameters
     ----------
     periods : iterable of (ndarray of float64, float)
-        What was said of the rows of each period, and how many of them left.
+        Probabilities of the rows of each period, and how many of them left.
 
     Returns
     -------

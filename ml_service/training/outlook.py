@@ -30,18 +30,18 @@ def fit_outlook(
     ----------
     snapshot : Snapshot
     split : Split
-        Of the snapshot.
+        Training and test rows of the snapshot.
     fitted : Fitted
         Just now, to the snapshot.
     origins : sequence of Origin
-        Of the live model, the newest first.
+        Origins of the live model, the newest first.
     spread : LevelSpread or None
-        Of the level between periods.
+        Spread of the level between periods.
 
     Returns
     -------
     outlook : OutlookModel
-        Of the live model.
+        Outlook of the live model.
     report : OutlookReport
     """
     horizons, checks = fit_horizons(snapshot, split, fitted, origins, spread)

@@ -76,7 +76,7 @@ def roll(
     windows : sequence of int, optional
         Beside all known dates, fit to so many of the newest of them too, where there are more.
     fitted : sequence of Origin, optional
-        Of the same model and snapshot; what is among them is not fitted again.
+        Origins of the same model and snapshot; those among them are not fitted again.
 
     Returns
     -------

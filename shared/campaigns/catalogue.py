@@ -74,7 +74,7 @@ class Action(Part):
     eligible
         Conditions on features: the action is for customers who pass all of them.
     assumed_effect
-        Of the contacted customers who would otherwise leave, the share that stays: an assumption.
+        Share that stays of the contacted customers who would otherwise leave: an assumption.
     at_most, per_days
         A customer is contacted at most so many times within so many days.
     """

@@ -112,7 +112,7 @@ class PredictResponse(Strict):
     base_probability: Probability
     base_margin: float
     level: float = Field(
-        0.0, description="What the date adds to everybody's log-odds after calibration; 0 where the model has no level"
+        0.0, description="The date adds this to everybody's log-odds after calibration; 0 where the model has no level"
     )
     no_level_because: str | None = Field(None, description="Why a model with a level added none")
     predictions: list[Prediction]
@@ -234,7 +234,7 @@ class TrainReport(Strict):
     )
     level: LevelSpread | None = Field(None, description="For the interval of expected leavers; null without dates")
     time_of_year: TimeOfYear | None = Field(
-        None, description="What a date adds to the log-odds of every score of the live model; null: nothing"
+        None, description="Level that a date adds to the log-odds of each score of the live model; null: nothing"
     )
     rolling: RollingChoice | None = Field(
         None, description="The windows and levels that were tried; null without dates and in older reports"

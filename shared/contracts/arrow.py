@@ -25,11 +25,11 @@ METADATA_KEY = b"retainstream"
 ROW_KEY = "row_key"
 LABEL = "label"
 AS_OF = "as_of"
-#: Of a training row: 1 if the customer left within so many days, 0 if not, null where that is not known yet.
+#: Columns of training rows: 1 if the customer left within so many days, 0 if not, null where that is not known yet.
 LEFT_WITHIN = {days: f"left_within_{days}_days" for days in LATER_HORIZONS}
-#: Of a training row with label 1: 1 if the end was involuntary, 0 if the customer wished it, null where nobody says.
+#: Column of training rows with label 1: 1 if the end was involuntary, 0 if it was wished, null where nobody says.
 LEFT_INVOLUNTARILY = "left_involuntarily"
-#: Of a training row: 1 if a campaign that could change its label drew the customer to be contacted, else 0; no feature.
+#: Column of training rows, no feature: 1 if a campaign that could change the label drew the customer for contact.
 DRAWN_TO_BE_CONTACTED = "drawn_to_be_contacted"
 #: In the metadata of an answer: the values that the model does not know, as `fact_warnings.UnknownValues`.
 UNKNOWN_VALUES = "unknown_values"

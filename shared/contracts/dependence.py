@@ -18,7 +18,7 @@ LEAST_ROWS = 10
 class PointsOfGroup(Strict):
     """The points of the rows with one value, or with a number in one band."""
 
-    value: str | None = Field(description="Of a category; null for a band of numbers")
+    value: str | None = Field(description="Value of a category; null for a band of numbers")
     lowest: float | None = Field(description="Smallest number of the band; null for a category and for missing values")
     highest: float | None = Field(description="Largest number of the band")
     n: int

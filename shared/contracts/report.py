@@ -164,7 +164,7 @@ class Cohort(Strict):
     alpha: float = Field(gt=0)
     beta: float = Field(gt=0)
     ages: list[float] = Field(
-        min_length=1, description="Of the subscriptions at the last month's beginning, in months: medians of tenths"
+        min_length=1, description="Ages of subscriptions at the last month's beginning, in months: medians of tenths"
     )
     at_risk: int = Field(description="Subscriptions at risk, counted once a month")
     left: int

@@ -62,7 +62,7 @@ class Campaign:
     Attributes
     ----------
     month
-        Of the snapshot.
+        Month of the snapshot.
     contacted
         Tells from the columns of the snapshot (`SimulatedMonths`) who is contacted, shape (n,).
     log_odds

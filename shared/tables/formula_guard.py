@@ -5,7 +5,7 @@ Law: `unguard_cell(guard_cell(text)) == text` for every text; numbers and dates 
 
 from __future__ import annotations
 
-#: What makes a spreadsheet take a cell for a formula, or break out of the cell before it.
+#: First characters that make a spreadsheet take a cell for a formula, or break out of the cell before it.
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 MARK = "'"
 #: Guarded text as a regular expression (RE2 and `re` alike), for whole columns at once; group 1 is the text itself.

@@ -88,7 +88,7 @@ def install_defaults(
     Parameters
     ----------
     metrics_token
-        Whoever reads `/metrics` sends it as a bearer token; None where anybody may.
+        Bearer token for reading `/metrics`; None where anybody may.
     """
     app.json = OrjsonProvider(app)
     # `//` is not `/`: Flask would redirect such a request to whatever host it names.

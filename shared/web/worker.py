@@ -252,7 +252,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # The received part of a body is read, but nothing waits for the rest.
         if not keepalive or conn.sock.gave_up:
             return False
-        # Of other bodies all has been received; a time limit takes two system calls.
+        # Other bodies have been received whole; a time limit takes two system calls.
         deadline = time.monotonic() + DRAIN_S if conn.is_admitted else None
         return bool(conn.parser.finish_body(deadline=deadline))
 

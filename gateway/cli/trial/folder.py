@@ -110,7 +110,7 @@ class TrialFolder:
         Returns
         -------
         list of str
-            What was chosen because a port is taken, a sentence each.
+            A sentence for each port that was taken, with the one chosen instead.
         """
         os.chdir(self.path)
         self._exported = [name for name in _WHERE if name in os.environ]

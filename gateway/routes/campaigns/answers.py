@@ -96,7 +96,9 @@ class EffectOut(BaseModel):
     matures_on: str
     control: ArmOut
     contact: ArmOut
-    srm_probability: float | None = Field(description="Of arms of these sizes under the draw; below 0.001 blocks")
+    srm_probability: float | None = Field(
+        description="Probability of such arm sizes under the draw; below 0.001 blocks"
+    )
     effect: float | None = Field(description="Rate without contact minus rate of the contacted arm")
     interval: tuple[float, float] | None = Field(description="Newcombe's, 95 %")
     relative_effect: float | None

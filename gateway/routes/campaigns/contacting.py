@@ -1,4 +1,4 @@
-"""Who is not contacted, over REST: the list of those who must not be, and the universal hold-out.
+"""Customers who are not contacted, over REST: the list of those who must not be, and the universal hold-out.
 
 Law: an unknown customer is refused by name.
 """

@@ -65,7 +65,7 @@ class PartsOut(BaseModel):
     model: float
     calibration: float
     time_of_year: float
-    unexplained: float = Field(description="What the models say differently now than when the scores were stored")
+    unexplained: float = Field(description="Difference of the models' answers now from the stored scores")
 
 
 class FeatureOut(BaseModel):

@@ -39,8 +39,8 @@ class CustomersExport(filtering.FilterFields, Query):
     open_prefix: ClassVar[str | None] = filtering.PREFIX
     content: Literal["customers", "risk", "segments"] = Field("customers", description="The table")
     format: Literal["csv", "ndjson", "parquet"] = Field("csv", description="parquet: written as a job")
-    sort: str | None = Field(None, max_length=500, description="Of the risk list: an order as of GET /api/customers")
-    top: int | None = Field(None, ge=1, le=exporting.MOST, description="Of the risk list: only the first so many")
+    sort: str | None = Field(None, max_length=500, description="Order of the risk list, as in GET /api/customers")
+    top: int | None = Field(None, ge=1, le=exporting.MOST, description="At most so many customers of the risk list")
 
 
 class PredictionsExport(filtering.LedgerFields, Query):

@@ -56,7 +56,7 @@ def streamed(content: Content, form: Format, pairs: Sequence[Pair], *, name: str
     Parameters
     ----------
     name
-        Of the file, without its ending; the content if absent.
+        Name of the file, without its ending; the content if absent.
     """
     env = environment()
     export = opened(content, form, pairs)

@@ -155,7 +155,7 @@ def _filters(schema: Schema, params: CampaignParams, action: Action | None, unsu
         FeatureRule(name, rule.values, Range(rule.min, rule.max))
         for name, rule in (action.eligible.items() if action else ())
     )
-    # Who may not be contacted is counted, and so not filtered out by the query.
+    # Customers who may not be contacted are counted, so the query does not filter them out.
     return replace(given, is_scored=True, features=(*given.features, *rules), is_contactable=None)
 
 

@@ -91,7 +91,7 @@ def _nothing(catalogue: Catalogue) -> Ranked:
     return Ranked(
         action=NOTHING, label="Nothing", text=None, aims_at=[], is_possible=True, reason=None, expected_value=0.0,
         effect=0.0, effect_interval=None, effect_source=None, effect_text=None, clv=catalogue.defaults.clv,
-        offer=0.0, contact=0.0, note="What the others are compared with.",
+        offer=0.0, contact=0.0, note="The others are compared with this.",
     )  # fmt: skip
 
 

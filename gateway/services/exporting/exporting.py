@@ -87,7 +87,7 @@ def select(
     allowed = (*NAMES, *OF_RISK) if content == "risk" else NAMES
     filters = filtering.parse(schema, pairs, unsure_below=unsure_below, allowed=allowed)
     if filters.is_contactable is None and content != "segments":
-        # Whoever is held out must not reach a list that leaves by mistake; totals name nobody.
+        # Held-out customers must not get into a list that leaves by mistake; totals name nobody.
         filters = replace(filters, is_contactable=True)
     if content == "customers":
         return schema, exports.customers(connection, schema, filters, negative_label(schema))

@@ -58,7 +58,7 @@ class Work:
     Attributes
     ----------
     without_request
-        Who acts where no request asked for the job: the worker by its schedule, or a command.
+        The actor where no request asked for the job: the worker by its schedule, or a command.
     """
 
     environment: Environment
@@ -72,7 +72,7 @@ class Work:
 
     @property
     def actor(self) -> Actor:
-        """Whoever asked for the job, for the audit log."""
+        """The person, key, command or program that asked for the job, for the audit log."""
         job = self.job
         if job.user_id is None and job.request_id is None:
             return self.without_request

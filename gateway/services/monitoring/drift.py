@@ -24,7 +24,9 @@ class FeatureReport(BaseModel):
 
     feature: str
     psi: float = Field(description="Population stability index; missing is a bin of its own")
-    auc: float = Field(description="Of telling scored from training rows by it alone, out of fold; 0.5 is not at all")
+    auc: float = Field(
+        description="AUC with which it alone tells scored from training rows, out of fold; 0.5: not at all"
+    )
     missing: float = Field(description="Share of the scored rows without a value")
     missing_before: float = Field(description="Share of the training rows without a value")
     unknown: float | None = Field(description="Share of the scored rows with a category that no training row has")
@@ -42,7 +44,7 @@ class DriftReport(BaseModel):
     same_season: bool = Field(description="Whether that date is within 20 days of the run's, in an earlier year")
     n: int = Field(description="Scored rows compared: a sample of at most about 20,000")
     trained_n: int
-    auc: float = Field(description="Of telling scored from training rows by all features, out of fold")
+    auc: float = Field(description="AUC with which all features tell scored from training rows, out of fold")
     score_psi: float = Field(description="PSI of the scores, of this version in both")
     features: list[FeatureReport] = Field(description="From the one that tells the rows apart best")
 
@@ -51,7 +53,7 @@ class Drift(BaseModel):
     """The newest reports of drift, and what to look at."""
 
     reports: list[DriftReport] = Field(description="Newest run first")
-    alerts: list[str] = Field(description="Of the newest run")
+    alerts: list[str] = Field(description="The newest run's alerts")
     note: str | None = Field(description="Why there is none")
 
 

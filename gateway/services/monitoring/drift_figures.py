@@ -33,7 +33,7 @@ class FeatureDrift:
     psi
         Population stability index, a missing value being a bin of its own.
     auc
-        Of telling scored from training rows by this feature alone, out of fold; 0.5 is not at all.
+        AUC with which this feature alone tells scored from training rows, out of fold; 0.5: not at all.
     missing, missing_before
         Shares of missing values, scored and trained.
     unknown

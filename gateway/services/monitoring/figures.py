@@ -46,7 +46,7 @@ class Figures:
     observed_expected
         Leavers / expected leavers.
     slope
-        Of a logistic regression of the outcome on logit(p).
+        Slope of a logistic regression of the outcome on logit(p).
     ece, ece_by_chance
         Calibration error, and what it would be on average if every p were true.
     listed

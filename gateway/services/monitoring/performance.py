@@ -41,8 +41,8 @@ class Group(BaseModel):
     runs: list[int]
     as_of: tuple[str, str] = Field(description="First and last date of the runs")
     versions: list[str]
-    feature: str | None = Field(description="Of a segment: the category")
-    value: str | None = Field(description="Of a segment: the category's value; null where it is unknown")
+    feature: str | None = Field(description="The segment's category; null for other groups")
+    value: str | None = Field(description="The value of the segment's category; null where unknown")
     stage: Stage = Field(description="provisional: the 30 days are over, the grace gap is not; some may come back")
     counted: bool = Field(description="Whether months, versions and segments hold its rows too")
     n: int

@@ -16,7 +16,7 @@ from shared.web.metrics import SLOW_S, Recent
 
 #: Shares above which an alert is raised: of failed requests, and of slow ones (the 95th percentile is above the limit).
 FAILED, SLOW = 0.01, 0.05
-#: Of fewer requests, one that failed would be above the limit.
+#: Fewest requests to tell a share of: with fewer, one that failed would be above the limit.
 FEWEST = 100
 FEW = "{n} requests since {since}: a share is told from {fewest} on."
 
@@ -24,7 +24,7 @@ FEW = "{n} requests since {since}: a share is told from {fewest} on."
 class ServiceState(BaseModel):
     """Requests to the API since a moment, ten minutes ago at the most; those to `/api/health` are not counted."""
 
-    since: str = Field(description="Of this process: when it began, or ten minutes ago")
+    since: str = Field(description="When this process began, or ten minutes ago")
     requests: int
     failed: int = Field(description="Answered with 5xx")
     slow: int = Field(description="Answered after more than 500 ms, without the time that a client waits for a job")

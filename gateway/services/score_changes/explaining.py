@@ -42,7 +42,7 @@ class Parts:
     time_of_year : float
         The levels of the two dates; 0 where the models have none.
     unexplained : float
-        What the models say differently now than when the scores were stored; 0 but for the rounding of sums.
+        Difference of the models' answers now from the stored scores; 0 but for the rounding of sums.
     """
 
     data: float

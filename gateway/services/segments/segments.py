@@ -30,7 +30,7 @@ KEPT = ("sort", "show")
 
 
 class Person(NamedTuple):
-    """Whoever saves or changes a segment."""
+    """The person who saves or changes a segment."""
 
     user_id: int
     is_admin: bool

@@ -270,7 +270,7 @@ class FoldedRows:
         Returns
         -------
         cross_validation : CrossValidation
-            Of the bags.
+            Cross-validation of the bags.
         member_loss : float
             Mean log loss of their individual members.
         """
