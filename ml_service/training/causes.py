@@ -1,6 +1,6 @@
 """Causes: fits the model that tells involuntary ends from wished ones among leavers, and judges it on the test rows.
 
-Law: a leaver whose reason nobody knows counts for neither cause; the model that is judged was fitted to training rows alone.
+Law: a leaver whose reason nobody knows counts for neither cause; the judged model was fitted to training rows alone.
 """
 
 from __future__ import annotations
