@@ -1,6 +1,6 @@
-"""A table's way through the product, in and out, by either door: REST with the worker, or commands alone.
+"""A table's way through the product, in and out, by REST with the worker or by commands alone.
 
-Both doors give the same four things to compare: what the import said, everybody as CSV and as Parquet, and the ledger.
+Both ways give the same four things to compare: the import's result, everybody as CSV and as Parquet, and the ledger.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from shared.tables.formula_guard import unguard_cell
 from tests.stack import Api, Stack
 
 BLOCK = 1024 * 1024
-#: What differs between two runs over the same facts.
+#: Fields that differ between two runs over the same facts.
 OF_THE_RUN = {"prediction_date", "id", "run_id", "outcome_known_at"}
 
 
 @dataclass(frozen=True)
 class Came:
-    """What came of a table: the import's result, and the files that came out."""
+    """The result of a table's way: the import's result, and the files that came out."""
 
     imported: dict[str, Any]
     customers: Path
@@ -122,14 +122,14 @@ def streamed(api: Api, path: str, out: Path) -> tuple[int, str, str]:
 
 
 def by_rest(stack: Stack, table: Path, *, schema: str, as_of: str, seconds: float = 90) -> dict[str, Any]:
-    """Import a table; what came of it."""
+    """Import a table, and return the job's result."""
     api = stack.person("analyst")
     text = schema if schema == "retainstream" else Path(schema).read_text(encoding="utf-8")
     return done(api, uploaded(api, "/api/customers/import", table, schema=text, as_of=as_of), seconds)
 
 
 def scored_by_rest(stack: Stack, seconds: float = 90) -> dict[str, Any]:
-    """Score everybody who is active; what came of it."""
+    """Score everybody who is active, and return the job's result."""
     api = stack.person("analyst")
     return done(api, api.post("/api/predictions/generate", {}, headers={"Prefer": "respond-async"}), seconds)
 
@@ -151,14 +151,14 @@ def out_by_rest(stack: Stack, imported: dict[str, Any], folder: Path, seconds: f
 
 
 def said(stack: Stack, *words: str, seconds: float = 120) -> str:
-    """What a command that was to succeed printed, to either stream."""
+    """The text that a command printed to either stream; it has to succeed."""
     ran = stack.command(*words, timeout=seconds)
     assert ran.returncode == 0, ran.stderr[-2000:]
     return ran.stdout + ran.stderr
 
 
 def by_command(stack: Stack, table: Path, *, schema: str, as_of: str, seconds: float = 120) -> dict[str, Any]:
-    """Import a table by command; what came of it, as the job's row says."""
+    """Import a table by command, and return the result in the job's row."""
     said(stack, "import", str(table), "--schema", schema, "--as-of", as_of, seconds=seconds)
     return dict(json.loads(stack.value("SELECT result_json FROM jobs WHERE kind = 'import' ORDER BY id DESC LIMIT 1")))
 

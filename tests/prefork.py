@@ -46,7 +46,7 @@ IMPORTED: Mapping[str, Sequence[str]] = {
     ),
     "ml_service": ("ml_service.app", "ml_service.train_model", "gunicorn.app.wsgiapp", "shared.web.worker"),
 }
-#: What a training imports: the ML service starts an interpreter for each.
+#: The module that a training imports: the ML service starts an interpreter for each training.
 TRAINING = "ml_service.training.child"
 START_S = 60.0
 
@@ -258,10 +258,10 @@ def _redirect(out: str, err: str) -> None:
 
 
 def _prepare_trainings(log: Path) -> None:
-    """Start what trainings are forked of; it ends with this process, and its CPU time counts as this process's."""
+    """Start the process that trainings are forks of; it ends with this one, and its CPU time counts as this one's."""
     forks_of_trainings()
     kept = os.dup(1), os.dup(2)
-    # What trainings log belongs to no program's log, and not between the lines of a suite.
+    # Lines that trainings log belong to no program's log, and not between the lines of a suite.
     _redirect(str(log), str(log))
     forkserver.ensure_running()
     for number, before in zip((1, 2), kept, strict=True):

@@ -164,7 +164,7 @@ JOB = {
     "finished_at": Maybe(STAMP),
 }
 FAILURE = {"success": False, "message": TEXT, "error": {"code": TEXT, "request_id": TEXT}}
-#: What must never stand in an answer: traces, SQL, passwords.
+#: Texts that must never stand in an answer: traces, SQL, passwords.
 LEAKS = re.compile(r"Traceback|File \"|sqlite3?\.|sqlalchemy|SELECT |INSERT INTO|password_hash|\$2b\$", re.IGNORECASE)
 
 

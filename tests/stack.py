@@ -94,7 +94,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the processes see: nothing of the environment that the tests run in."""
+        """The environment of the processes, with nothing of the one that the tests run in but a few names."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return kept | {
             "PYTHONPATH": str(ROOT),
@@ -196,7 +196,7 @@ class Stack:
     def copy_of(self, template: Path) -> Stack:
         """Begin with the database and models of another one."""
         for name in ("database", "models"):
-            # Whoever reads the template has these two beside it for a moment.
+            # A reader of the template has these two files beside it for a moment.
             beside = shutil.ignore_patterns("*-wal", "*-shm")
             shutil.copytree(template / name, self.folder / name, ignore=beside)
         return self

@@ -229,7 +229,7 @@ def test_every_heading_of_the_definitions_has_an_anchor_of_its_own() -> None:
 
 
 def defined_in(package: str, dotted: str) -> Iterator[object]:
-    """Whatever of a package has this name (`function`, `Class.method`), by the modules that define it."""
+    """Objects of a package with this name (`function`, `Class.method`), by the modules that define them."""
     first, *rest = dotted.split(".")
     for path in MODULES:
         if path.parts[len(ROOT.parts)] == package and re.search(

@@ -178,7 +178,7 @@ class World:
         return self._headers[role]
 
     def ask(self, method: str, path: str, role: Role = "analyst", **how: Any) -> Any:
-        """What the app answers to a person of this role."""
+        """The app's answer to a person of this role."""
         headers = self.signed_in(role) | how.pop("headers", {})
         return self.client.open(path, method=method, headers=headers, **how)
 

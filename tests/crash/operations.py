@@ -1,4 +1,4 @@
-"""What is under way when something is killed: jobs over REST, and commands."""
+"""Operations that are under way when something is killed: jobs over REST, and commands."""
 
 from __future__ import annotations
 

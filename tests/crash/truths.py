@@ -1,4 +1,4 @@
-"""What has to hold after any kill, read from the database file and asked of the services."""
+"""Truths that have to hold after any kill, read from the database file and asked of the services."""
 
 from __future__ import annotations
 

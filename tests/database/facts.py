@@ -86,7 +86,7 @@ class Facts:
         known: str | None = None,
         label: int | None = None,
     ) -> None:
-        """What was known of a customer at a date; a further one of the same date is a correction."""
+        """Facts of a customer at a date; further ones of the same date are a correction."""
         key = self.customer(name)
         columns = dict(zip(column_names(self.schema).values(), values, strict=True))
         row = {"customer_id": key, "as_of": as_of, "known_at": known or as_of, "import_id": self.import_id}

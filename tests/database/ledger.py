@@ -17,7 +17,7 @@ COLUMNS = ("run_id", "customer_id", *runs.SCORE_COLUMNS, "monthly_price")
 
 
 def a_score(probability: float) -> tuple[Any, ...]:
-    """What a score says, in the order of `runs.SCORE_COLUMNS`."""
+    """The values of a score, in the order of `runs.SCORE_COLUMNS`."""
     return (probability, max(probability, 1 - probability), 0, 0, probability, -1, 0.0, -1, 0.0)
 
 

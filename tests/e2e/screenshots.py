@@ -36,7 +36,7 @@ def whole(page: Any, name: str) -> None:
 
 
 def asked(page: Any, path: str) -> Any:
-    """What the API answers whoever is signed in."""
+    """The API's answer to the person who is signed in."""
     return page.evaluate(ASK.format(path=path))
 
 

@@ -212,7 +212,7 @@ def test_focus_can_be_seen_and_the_content_reached_first(visitor: Visitor) -> No
 # --- by keyboard alone, on the narrowest screen -----------------------------------------------------------------------
 
 MOST_TABS = 150
-#: What has the focus, if it can be seen: its rectangle within the window, and its name.
+#: The element that has the focus, if it can be seen: its rectangle within the window, and its name.
 FOCUSED = """
 () => {
   const e = document.activeElement;

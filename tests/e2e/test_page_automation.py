@@ -1,4 +1,4 @@
-"""What the product does by itself, on the page: who is told of what, what is scheduled, and which model figures are of."""
+"""Automatic work on the page: webhooks, the schedule, and the model that figures belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands around every view: where one is, how one gets elsewhere, and help on what is shown."""
+"""The frame around every view: where one is, how one gets elsewhere, and help on what is shown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_modules_of_the_page_stay_small_and_write_no_markup() -> None:
 
 
 def needs(module: Path) -> set[Path]:
-    """What a module imports before it runs, and what that imports; views are loaded later, by an address."""
+    """The modules that a module needs before it runs, through all imports; views are loaded later, by an address."""
     found: set[Path] = set()
     rest = [module]
     while rest:

@@ -27,7 +27,7 @@ PERIODS, ORIGINS, LAG = 34, 12, 2
 
 
 def choice(rows: int, season: float, shock: float, seed: int) -> str:
-    """What is chosen in one history of a base with a season and with shocks of each period, both in log-odds."""
+    """The choice in one history of a base with a season and with shocks of each period, both in log-odds."""
     rng = np.random.default_rng((seed, 21))
     month = np.repeat(np.arange(PERIODS), rows)
     margin = rng.normal(-3.2, 1.3, len(month))

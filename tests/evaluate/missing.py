@@ -71,7 +71,7 @@ class Scorer:
 
 @dataclass
 class Figures:
-    """What one model did: `blank` is, by feature, the factor of the mean score and the log loss over the other's."""
+    """Figures of one model: `blank` is, by feature, the factor of the mean score and the log loss over the other's."""
 
     auc: float
     log_loss: float

@@ -1,6 +1,6 @@
-"""What peers reach on the same folds: run by the optional environment that has them (requirements/evaluate.in).
+"""Figures of other libraries on the same folds, run in the environment that has them (requirements/evaluate.in).
 
-Law: defaults as each library ships them; a peer that is not installed is left out by name, never guessed.
+Law: each library runs with the defaults that it ships; one that is not installed is left out by name, never guessed.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ PEERS = {
     "FLAML, 60 s": (flaml, "flaml", False),
     "AutoGluon best_quality, 100 s": (autogluon, "autogluon", False),
 }
-#: What of CatBoost makes the difference: its defaults with one thing changed.
+#: CatBoost's defaults with one thing changed, to see which of them makes the difference.
 VARIANTS = {
     f"CatBoost, {told}": (partial(catboost, **options), "catboost", False)
     for told, options in {

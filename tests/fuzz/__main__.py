@@ -2,7 +2,7 @@
 
 All checks, all phases (examples, coverage, fuzzing, stateful): no answer above 499 but a documented 503, none that the
 document does not describe, no route that lets in who has no right. Then the property tests of files, schemas and Arrow
-bodies, with twenty times their examples. What the checks expect beyond their defaults stands in schemathesis.toml.
+bodies, with twenty times their examples. Expectations beyond the checks' defaults are in schemathesis.toml.
 """
 
 from __future__ import annotations

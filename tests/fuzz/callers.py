@@ -28,11 +28,11 @@ class Caller:
     widely: bool = False
     #: Options of schemathesis for this caller.
     options: tuple[str, ...] = ()
-    #: What the hooks are told.
+    #: Environment variables for the hooks.
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self) -> tuple[int, str | None]:
-        """What this caller is answered when asking who they are."""
+        """Ask who this caller is, and return the status and the error's code."""
         name, _, value = (self.header or "").partition(": ")
         answer = requests.get(f"{self.url}/api/auth/me", headers={name: value} if name else {}, timeout=30)
         return answer.status_code, (answer.json().get("error") or {}).get("code")

@@ -31,7 +31,7 @@ HEADER = CUSTOMERS.read_text().splitlines()[0]
 IMPORT = "/api/customers/import"
 GIGABYTE = 1024**3
 MEGABYTE = 1024**2
-#: What a refused upload may add to a process: blocks on their way, a batch of rows, no file.
+#: Memory that a refused upload may add to a process: blocks on their way, a batch of rows, no file.
 MORE_MB = 200
 
 
@@ -91,7 +91,7 @@ def sent(stack: Stack, content: bytes, path: str = IMPORT, **fields: str) -> req
 
 
 def by_command(stack: Stack, content: bytes) -> str:
-    """What `retainstream import` says to a file that it refuses."""
+    """The message of `retainstream import` for a file that it refuses."""
     file = stack.folder / "refused.bin"
     file.write_bytes(content)
     done = stack.command("import", str(file), "--schema", "retainstream")

@@ -1,4 +1,4 @@
-"""Small requests that would be much work or memory are refused within a second, by every door of both services."""
+"""Small requests that would be much work or memory are refused within a second, by every route that parses them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def ml(make_app: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -
 
 
 class Measured:
-    """What a block may cost: a second of this process, and little more memory than it ever had."""
+    """Limits of a block: a second of this process, and little more memory than it ever had."""
 
     def __enter__(self) -> None:
         self._peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""What `retainstream up` prints once everything runs: whom to sign in as, or how to get an account."""
+"""Lines that `retainstream up` prints once everything runs: whom to sign in as, or how to get an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the document promises beyond its form: distinct models, every status, the rules of fields."""
+"""Promises of the OpenAPI document beyond its form: distinct models, every status, the rules of fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered is never older than the database."""
+"""A remembered answer is never older than the database."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def run(*command: str | Path, folder: Path, seconds: float = INSTALL_SECONDS, **
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """What somebody gets who clones the last commit."""
+    """A clone of the last commit, in a folder of its own."""
     folder = tmp_path / "clone"
     run("git", "clone", "--quiet", "--no-local", str(ROOT), str(folder), folder=tmp_path)
     return folder

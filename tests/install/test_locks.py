@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
-#: What each lock starts from; the test lock is installed on top of the run lock.
+#: Requirements of each lock; the test lock is installed on top of the run lock.
 LOCKS = {
     "run": ("run",),
     "gateway": ("gateway",),

@@ -67,10 +67,10 @@ def forget_peaks(leader: int) -> None:
 
 @dataclass
 class Watch:
-    """What one stretch of work took: seconds, peak memory by process, the slowest request and write beside it.
+    """Costs of one stretch of work: seconds, peak memory by process, the slowest request and write beside it.
 
-    `slow_writes` are transactions of more than 250 ms: others do not wait for what of it the commit takes to copy pages
-    into the database (checkpoint); `writes` are what others waited.
+    `slow_writes` are transactions of more than 250 ms. Others do not wait while the commit copies pages into the
+    database (checkpoint); `writes` are the seconds that others waited.
     """
 
     seconds: float = 0.0
@@ -133,7 +133,7 @@ def _ask(api: Api, turn: int, watch: Watch) -> None:
 
 
 def _write(path: Path, watch: Watch) -> None:
-    """What a request waits that writes: until the lock is free."""
+    """Time how long a request that writes waits: until the lock is free."""
     with closing(Database(path, pooled=False)) as database:
         began = time.monotonic()
         with database.write():

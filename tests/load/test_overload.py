@@ -27,7 +27,7 @@ def stack(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
 
 
 def asks(api: Api) -> list[Callable[[], requests.Response]]:
-    """What a client of each kind asks: a sign-in, a job, a job that is waited for, a single score, a list."""
+    """Requests of clients of each kind: a sign-in, a job, a job that is waited for, a single score, a list."""
     wrong = {"email": "nobody@example.com", "password": "a wrong password"}
     file = {"file": ("few.csv", TABLE, "text/csv")}
     return [

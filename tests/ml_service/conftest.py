@@ -28,7 +28,7 @@ TOKEN = "a-service-token-for-tests-of-32-characters"
 #: One configuration: what a test trains that does not look at the search.
 QUICK = Effort(trials=1)
 DATED, UNDATED = "2.4.1", "3.0.0"
-#: What a training on all simulated records may take where a machine does other things beside.
+#: Seconds that a training on all simulated records may take on a machine that does other things beside.
 SLOW_S = 900
 
 

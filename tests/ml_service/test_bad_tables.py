@@ -1,4 +1,4 @@
-"""Training tables as people have them, through the doors they come by: the command reads a file, the service a stream.
+"""Training tables as people have them, by both ways in: the command reads a file, the service a stream.
 
 Law: a table is trained on, or refused with the column and what to do; never a traceback, a 500 or a half-made model.
 """

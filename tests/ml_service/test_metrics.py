@@ -21,7 +21,7 @@ def noisy(rows: int = 3000) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_auc_counts_the_pairs_that_are_ranked_right() -> None:
-    # Of 15 pairs .35 loses to .4 and .6: 13 are right.
+    # 13 of 15 pairs are right: .35 loses to .4 and .6.
     assert metrics.auc(LABEL, SCORE) == pytest.approx(13 / 15)
 
 

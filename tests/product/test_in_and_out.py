@@ -22,7 +22,7 @@ ONE_GROUP = pytest.mark.xdist_group("in_and_out")
 
 @dataclass(frozen=True)
 class Table:
-    """A table, what it means, and what is known of it."""
+    """A table, its schema, and the counts that are known of it."""
 
     path: Path
     schema: str
@@ -49,7 +49,7 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Doors:
-    """The same table by both doors."""
+    """The same table by REST and by command."""
 
     table: Table
     rest: Came

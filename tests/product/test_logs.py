@@ -38,7 +38,7 @@ def children(pid: int) -> list[int]:
 def test_every_line_of_every_program_is_json_from_its_start_to_its_end(new_stack: Callable[..., Stack]) -> None:
     stack = new_stack(empty=True).start()
     for name in ("gateway", "ml"):
-        # What gunicorn itself says, of a worker process that was killed.
+        # A line of gunicorn itself, about a worker process that was killed.
         (served_by,) = children(stack.running[name].pid)
         os.kill(served_by, signal.SIGKILL)
         wait_until(lambda name=name: "SIGKILL" in stack.log(name), f"gunicorn of {name} tells", 20)

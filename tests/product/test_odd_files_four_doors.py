@@ -1,4 +1,4 @@
-"""An odd file is read alike through all four doors: the proposal, the import, `train_model` and `score`.
+"""An odd file is read alike by all four readers: the proposal, the import, `train_model` and `score`.
 
 Each kind of oddity has one small file with the same three features, so that one model scores all of them.
 """
@@ -209,7 +209,7 @@ def proposals(folder: Path) -> Callable[[str], tuple[Path, Path, str]]:
 
 @pytest.fixture(scope="module")
 def by_rest(folder: Path, proposals: Callable[[str], tuple[Path, Path, str]]) -> Iterator[dict[str, Any]]:
-    """What the route answers to each file; several wait at a time."""
+    """The route's answer to each file; several wait at a time."""
     world = open_world(folder / "rest.db")
     headers = world.signed_in("analyst") | {"Prefer": "wait=20"}
 
@@ -264,7 +264,7 @@ def bring(world: World, file: Path, schema: Schema) -> dict[str, Any]:
 
 
 def stored(world: World, odd: OddFile) -> tuple[list[Row], set[str]]:
-    """What the base holds of each customer, and when their subscriptions began."""
+    """The facts that the base holds of each customer, and the dates when their subscriptions began."""
     with world.database.read() as connection:
         base = customer_base.get(connection)
         assert base is not None
@@ -401,7 +401,7 @@ def proposed(text: str, folder: Path) -> tuple[Path, Path]:
 
 
 def guarded(rows: Snapshot) -> list[leakage.Leak]:
-    """What the leak guard says of a table, as a training asks it."""
+    """The leak guard's findings in a table, as a training asks for them."""
     values = rows.matrix()[0].values
     groups = customer_groups(rows.row_keys, values)
     return leakage.guard(rows.schema, values, rows.label, groups, allowed=(), seed=0)

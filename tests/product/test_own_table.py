@@ -55,7 +55,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def said(done: Done) -> str:
-    """What a command that was to succeed printed."""
+    """The text that a command printed; it has to succeed."""
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

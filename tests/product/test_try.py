@@ -51,7 +51,7 @@ def attempt(stack: Stack, *words: str) -> Done:
 
 
 def refused(done: Done) -> str:
-    """What a command that was to fail said of it."""
+    """The error of a command, which has to fail."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done.stderr[done.stderr.index("Error: ") :]
@@ -73,11 +73,11 @@ class Tried:
     Attributes
     ----------
     choices
-        What the first run printed.
+        The text that the first run printed.
     leak
         How it was refused.
     printed
-        What the second run printed.
+        The text that the second run printed.
     proposed
         The schema that the first run proposed.
     first_settings

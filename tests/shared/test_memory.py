@@ -1,4 +1,4 @@
-"""What a process gives back of the memory that it has freed."""
+"""Freed memory that a process gives back to the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where settings come from, and names in `.env` that are slips: for both services alike."""
+"""Where settings come from, and misspelt names in `.env`: for both services alike."""
 
 from __future__ import annotations
 

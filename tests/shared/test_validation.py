@@ -1,4 +1,4 @@
-"""What pydantic refuses is told field by field, and never repeats a value."""
+"""The answer to a body that pydantic refuses names each wrong field, and never repeats a value."""
 
 from __future__ import annotations
 

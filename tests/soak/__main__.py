@@ -117,7 +117,7 @@ def fill_model_cache(stack: Stack) -> None:
 
 
 def known(stack: Stack) -> Known:
-    """What users have to know."""
+    """Make the records that users have to know."""
     api, admin = stack.person("analyst"), stack.person("admin")
     few = stack.folder / "rejected.csv"
     few.write_text(f"{HEADER}\nann,a@example.com,Standard,12.5,3,2,4,0,3\nbob,b@example.com,Standard,many,9,1,30,1,9\n")

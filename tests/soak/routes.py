@@ -1,4 +1,4 @@
-"""What the users of a soak ask: a task for every route of the gateway. Standard library only: locust has no product."""
+"""Tasks of a soak's users, one for every route of the gateway. Standard library only: locust runs without the product."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADER = "user_id,email,plan,watch_time_hours,subscription_age_months,device_cou
 
 @dataclass(frozen=True)
 class Known:
-    """What was there before the users came.
+    """Records that were there before the users came.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Person(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What asks some routes.
+    """A task that asks some routes.
 
     Attributes
     ----------

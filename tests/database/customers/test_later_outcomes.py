@@ -1,4 +1,4 @@
-"""What became of a row after its 30 days: by horizon, each with its own maturity, and by cause. T is 1 March 2026."""
+"""Outcomes of a row after its 30 days: by horizon, each with its own maturity, and by cause. T is 1 March 2026."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing leaks: whatever becomes known after a day, what that day is trained on and scored with stays bit-identical.
+"""Nothing leaks: facts that become known after a day change no bit of the rows that it is trained on and scored with.
 
 A world is what was known on day 0, and two futures of it. Dates are days from day 0.
 """
@@ -39,7 +39,7 @@ class Life:
 
 @dataclass(frozen=True)
 class News:
-    """What is told of a lifetime on a later day: another end, an announced one, or none any more."""
+    """News of a lifetime on a later day: another end, an announced one, or none any more."""
 
     told: int
     end: int | None
@@ -142,7 +142,7 @@ def write(connection: Connection, past: Any, future: Any) -> None:
 
 
 def seen(database: Database, past: Any, future: Any) -> dict[str, Any]:
-    """What days -30 and 0 are trained on and scored with, in one world."""
+    """The rows that days -30 and 0 are trained on and scored with, in one world."""
     found: dict[str, Any] = {}
     with pytest.raises(_Undo), database.write() as connection:  # noqa: PT012
         write(connection, past, future)

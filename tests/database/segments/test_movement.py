@@ -27,7 +27,7 @@ def measured(here: Facts, today: str = TODAY) -> dict[str, Month]:
 
 
 def priced(here: Facts, name: str, price: float, day: str = FIRST) -> None:
-    """What facts of a day say that a customer pays, as an import writes it."""
+    """Write a customer's price from facts of a day, as an import writes it."""
     with here.database.write() as connection:
         connection.execute(update(c).where(c.c.user_id == name).values(monthly_price=price, as_of=day))
 

@@ -111,7 +111,7 @@ def test_every_route_of_the_data_has_a_scope(shop: Shop) -> None:
     without = {rule for method, rule in _routes(shop.app) if not roles.scopes_of(method, rule)}
     kept = {"/api/model/promote", "/api/model/rollback", "/api/model/train", "/api/audit", "/api/schema/extend"}
     kept |= {"/api/schema"}  # to change it; whoever reads may read it
-    # What a person decides, under their own name.
+    # Decisions of a person, under their own name.
     kept |= {"/api/campaigns", "/api/campaigns/plan", "/api/holdout", "/api/do-not-contact/<customer_id>"}
     kept |= {"/api/segments", "/api/segments/<int:segment_id>", "/api/customers/work"}
     kept |= {"/api/customers/<customer_id>/work"}

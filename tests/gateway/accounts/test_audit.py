@@ -1,4 +1,4 @@
-"""Who did what: recorded by every door, read by administrators, changed by nobody."""
+"""The audit log: written by routes, commands and the worker, read by administrators, changed by nobody."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_a_password_that_could_not_be_compared_is_no_guess(world: World, monkeyp
 
 
 def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What each comparison costs from now on."""
+    """The cost of each comparison from now on."""
     found: list[int] = []
     real = bcrypt.checkpw
 

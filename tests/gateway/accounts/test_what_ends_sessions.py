@@ -1,4 +1,4 @@
-"""What ends a session, a refresh token and a key, and for how long they live."""
+"""Sessions, refresh tokens and keys: for how long they live, and what ends them before."""
 
 from __future__ import annotations
 

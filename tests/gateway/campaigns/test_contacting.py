@@ -1,4 +1,4 @@
-"""Whoever is held out, or must not be contacted, is on no list that leaves."""
+"""Customers who are held out, or must not be contacted, are on no list that is exported."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class MailServerFound:
-    """What came: every line, in order, and the mail."""
+    """The lines that came, in order, and the mail."""
 
     port: int = 0
     lines: list[str] = field(default_factory=list)

@@ -78,7 +78,7 @@ def taken_up_again(world: World, job_id: int) -> Job:
 
 
 def figures(world: World) -> list[churn_history.Period]:
-    """What follows from the facts."""
+    """The history of churn, which is computed from the facts."""
     with world.database.read() as connection:
         return churn_history.history(connection)
 

@@ -198,7 +198,7 @@ TELLINGS = {f"c{k}": told for k, told in enumerate(itertools.product(NEWS, repea
 
 
 def telling(day: str) -> list[str]:
-    """What a file of this day says of everybody's end: none, one of two that lie ahead, or this day's."""
+    """A file of this day with everybody's end: none, one of two that lie ahead, or this day's."""
     at = DAYS.index(day)
     return [f"{who},{day},1,Gold,2025-01-01,{told[at].format(day=day)},9" for who, told in TELLINGS.items()]
 

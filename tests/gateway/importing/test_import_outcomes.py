@@ -1,4 +1,4 @@
-"""Who left when, and why: from a file of outcomes, or because a full snapshot no longer has them."""
+"""Ends and their reasons: from a file of outcomes, or because a full snapshot no longer has the customer."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ SCHEMAS = [
 
 @dataclass
 class Outcome:
-    """What a reading of a file came to: rows and notes, or the reason and its places."""
+    """The result of reading a file: rows and notes, or the reason of the refusal and its places."""
 
     rows: list[dict[str, Any]] | None = None
     notes: list[str] | None = None

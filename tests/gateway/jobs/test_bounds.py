@@ -1,4 +1,4 @@
-"""What a job keeps is bounded: its result, its error, its file; and so is what waits for the worker."""
+"""A job's result, error and file are bounded, and so is the queue of the worker."""
 
 from __future__ import annotations
 

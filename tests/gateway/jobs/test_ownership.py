@@ -1,4 +1,4 @@
-"""Whose jobs are whose: who sees that one is there, who sees what it came to, who may stop it."""
+"""Rights on a job: who sees that it is there, who sees its result, who may stop it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Place:
             return raw.execute(sql).fetchone()[0]
 
     def figures(self) -> list[Any]:
-        """What the dashboard and the list show, asked of the whole gateway in process."""
+        """Figures of the dashboard and the list, asked of the whole gateway in process."""
         given: dict[str, Any] = {
             "_env_file": None, "APP_ENV": "test", "BCRYPT_COST": 4, "DATABASE_PATH": self.path,
             "PYTHON_SERVICE_URL": "http://127.0.0.1:9", "ML_SERVICE_TOKEN": "x",

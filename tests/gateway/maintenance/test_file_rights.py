@@ -1,4 +1,4 @@
-"""Who may read what is written: its owner alone. And what is said where nothing can be written."""
+"""Files are readable by their owner alone; where none can be written, a sentence says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators see: gauges of the system, the worker's own metrics, and the files that use them."""
+"""Metrics for operators: gauges of the system, the worker's own metrics, and the files that use them."""
 
 from __future__ import annotations
 

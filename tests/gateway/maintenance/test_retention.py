@@ -1,4 +1,4 @@
-"""What is kept how long."""
+"""Records are kept for their time and deleted after it."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
 def test_the_request_of_a_training_begins_when_its_first_rows_are_there(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Whoever waits for an import with a request under way sends nothing of its body, and is taken for a slow client.
+    # A client that waits for an import in the middle of a request sends no body, and is taken for a slow client.
     schema, order = built_in_schema(), []
 
     def rows(*_: Any) -> Iterator[Any]:

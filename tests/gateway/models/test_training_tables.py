@@ -1,7 +1,7 @@
 """Training tables as people have them, through the gateway's commands: `import`, then `train` by the real ML service.
 
-Law: a table is trained on and what is odd about it told, or refused with the column and what to do: status 2, no
-traceback, no model.
+Law: a table is trained on, and the command says what is odd about it; or it is refused with the column and what to do:
+status 2, no traceback, no model.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NUMBER, CATEGORY = '[features.k]\nkind = "number"', '[features.k]\nkind = "categ
 
 @dataclass(frozen=True)
 class Said:
-    """What the two commands came to: their status, all they said, and the report of the model there is now."""
+    """The result of the two commands: their status, all they said, and the report of the model there is now."""
 
     status: int | None
     text: str

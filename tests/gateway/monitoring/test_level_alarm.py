@@ -39,7 +39,7 @@ def test_a_shift_raises_the_alarm_within_months(shift: float) -> None:
 
 
 def test_the_evidence_is_a_martingale_with_mean_one_while_nothing_has_shifted() -> None:
-    """Of one month, the mean over outcomes: too few would make the alarm late, too many false."""
+    """The mean over outcomes of one month is 1: a lower one would make the alarm late, a higher one false."""
     values = np.exp([year(seed, n=1_000, months=1)[0] for seed in range(150)])
     assert values.mean() == pytest.approx(1.0, abs=0.1)
 

@@ -1,4 +1,4 @@
-"""Who moved between two dates: page by page, as a file, and refused where the dates or the cursor make no sense."""
+"""Customers who moved between two dates: by page, as a file, and refused where dates or cursor make no sense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent to the ML service is what the database holds, missing values and foreign letters included."""
+"""The ML service is sent the values that the database holds, missing values and foreign letters included."""
 
 from __future__ import annotations
 

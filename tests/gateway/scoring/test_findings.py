@@ -1,4 +1,4 @@
-"""What the ML service says of a run's customers adds up over its answers."""
+"""The ML service's findings about a run's customers are added up over its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is at risk in money: figures by hand, each with its assumptions or with the reason why it is missing."""
+"""Money at risk: figures by hand, each with its assumptions or with the reason why it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before every route, and in which order: CORS, unknown paths, bodies, proxies."""
+"""Checks before every route, and their order: CORS, unknown paths, bodies, proxies."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Headers = Mapping[str, str]
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     world = open_world(tmp_path_factory.mktemp("rights") / "rights.db")
-    # What a route does is no matter here, only whether it is reached: guards come before.
+    # Routes do nothing here; the test asks only whether they are reached, since guards come before.
     for endpoint in world.app.view_functions:
         world.app.view_functions[endpoint] = lambda **_: ("reached", 200)
     yield world.app
@@ -61,7 +61,7 @@ def path_of(rule: str) -> str:
 
 
 def expected(method: str, rule: str, role: str, scope: str) -> str:
-    """What the table says becomes of a caller: reached, or the code of the refusal."""
+    """The table's answer for a caller: `reached`, or the code of the refusal."""
     needed = roles.access_of(method, rule)
     assert needed is not None, f"{method} {rule} has no row"
     if needed == "public":

@@ -1,4 +1,4 @@
-"""Who may call what."""
+"""Rights of each role: the table has every route, the guards keep to it, and administrators manage accounts."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-#: What it answers to each message: a status, or None to break the connection off.
+#: The receiver's answer to each message: a status, or None to break the connection off.
 Answer = Callable[[str], int | None]
 
 
 @dataclass
 class Receiver:
-    """What came."""
+    """The address of a receiver, its answers, and the messages that came."""
 
     url: str = ""
     answer: Answer = lambda message_id: 200

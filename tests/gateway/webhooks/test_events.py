@@ -1,4 +1,4 @@
-"""What a scoring run and a training tell: in their own transaction, with counts and a cursor, without a customer."""
+"""Events of scoring runs and trainings: in their own transaction, with counts and a cursor, without a customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who trains, who tests, and who stands in which fold."""
+"""Rows for training, rows for the test, and the fold of each."""
 
 from __future__ import annotations
 

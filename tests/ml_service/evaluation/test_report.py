@@ -1,4 +1,4 @@
-"""What a report holds beside its figures, and the page it is drawn on."""
+"""Parts of a report beside its figures, and the page it is drawn on."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def long_body() -> bytes:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who finds a training running is told so at once."""
+    """A request that finds a training running is told so at once."""
     monkeypatch.setattr("ml_service.training.process.STOP_GRACE_S", 0.1)
 
 
@@ -41,7 +41,7 @@ def left(folder: Path) -> list[str]:
 
 
 def until_busy(run: TrainingRun) -> Generator[Progress, None, None]:
-    """The run's lines from where the folds grow on. Whoever drops them ends the training."""
+    """The run's lines from where the folds grow on. To drop them ends the training."""
     lines = iter(run)
     assert isinstance(lines, Generator)
     for progress in lines:

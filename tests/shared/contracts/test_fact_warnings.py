@@ -1,4 +1,4 @@
-"""What is found in parts of a table adds up, and reads as one sentence."""
+"""Findings in the parts of a table are added up, and told in one sentence."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from shared.schema.toml import line_of
 
 @pytest.fixture
 def proposal(tmp_path: Path) -> InferredSchema:
-    """Of a table with a cell that is no number, a column of one value and one that repeats another."""
+    """For a table with a cell that is no number, a column of one value and one that repeats another."""
     drawn = random.Random(1)
     rows = ["user_id,calls,tenure,same,twice,churned_on,churn"]
     for number in range(100):

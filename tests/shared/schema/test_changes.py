@@ -1,4 +1,4 @@
-"""What of a schema can be changed later: each key is either words, or read by a training, or fixed."""
+"""Keys of a schema that can be changed later: each key is either words, or read by a training, or fixed."""
 
 from __future__ import annotations
 

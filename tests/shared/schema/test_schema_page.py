@@ -17,7 +17,7 @@ from shared.schema.subscription import CHANGEABLE, Subscription
 
 PAGE = (Path(__file__).parents[3] / "docs" / "schema.md").read_text(encoding="utf-8")
 SECTIONS = dict(zip(("", "table", "subscription", "features"), PAGE.split("\n## "), strict=True))
-#: What stands for None, where it is not "none".
+#: Texts that the page has for None, where it is not "none".
 DEFAULTS = {("features", "label"): "the name", ("features", "short"): "the label"}
 
 

@@ -1,4 +1,4 @@
-"""What both services wear: ids, one error body, bounded metrics, headers."""
+"""Defaults of both services' Flask apps: request ids, one error body, bounded metrics, headers."""
 
 from __future__ import annotations
 

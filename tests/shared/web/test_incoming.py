@@ -1,4 +1,4 @@
-"""What has come of a request is found as gunicorn reads it."""
+"""The received part of a request is recognised as gunicorn reads it."""
 
 from __future__ import annotations
 
