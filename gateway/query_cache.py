@@ -1,8 +1,9 @@
-"""A cache of what was read from the database, valid until the database changes.
+"""A cache of what was read from the database, valid until the database, or a named part of it, changes.
 
 Law: an entry is returned only at the database version at which it was read: the version is the same before and after
 the read, and no read sees a snapshot older than its start (`database.engine.sqlite.connections`). Any commit of any
-process makes a new version, so no entry can be out of date.
+process makes a new version, so no entry can be out of date. What depends on a part of the database alone is returned
+in the state of that part in which it was read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class QueryCache:
         self._version = -1
         self._entries: dict[Hashable, Any] = {}
         self._size = 0
+        self._of_states: dict[Hashable, tuple[Hashable, Any]] = {}
 
     def get(self, key: Hashable) -> tuple[int, Any]:
         """Return the database's version and the entry of that version; None where there is none."""
@@ -54,5 +56,24 @@ class QueryCache:
         if value is None:
             value = read()
             self.put(key, version, value)
+        result: T = value
+        return result
+
+    def get_or_read_in(self, state: Hashable, key: Hashable, read: Callable[[], T]) -> T:
+        """Return the entry that was read in a state, or read it and keep it in place of that of an earlier state.
+
+        Parameters
+        ----------
+        state
+            Of the part of the database that `read` looks at, read before this call; a state never comes back.
+        key
+            One of a few: an entry stays until it is replaced.
+        """
+        with self._lock:
+            kept_state, value = self._of_states.get(key, (None, None))
+        if kept_state != state:
+            value = read()
+            with self._lock:
+                self._of_states[key] = (state, value)
         result: T = value
         return result

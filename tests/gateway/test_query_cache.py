@@ -175,3 +175,29 @@ def test_what_is_found_while_others_commit_and_streams_break_off_is_never_older_
     with ThreadPoolExecutor(5) as threads:
         doing = [threads.submit(each) for each in (read, read, break_off, write)]
         assert all(each.result() != 0 for each in doing)
+
+
+def test_what_was_read_in_a_state_is_given_again_beside_commits_until_the_state_is_another(database: Database) -> None:
+    cache, reads = QueryCache(database), []
+
+    def read() -> int:
+        reads.append(len(reads))
+        return reads[-1]
+
+    assert [cache.get_or_read_in(1, "others", read) for _ in range(2)] == [0, 0]
+    change(database)
+    assert cache.get_or_read_in(1, "others", read) == 0
+    assert cache.get_or_read_in(2, "others", read) == 1
+    assert cache.get_or_read_in(2, "effects", read) == 2
+    assert cache.get_or_read_in(2, "others", read) == 1
+
+
+def test_a_failed_read_in_a_state_is_raised_and_the_next_reader_reads_again(database: Database) -> None:
+    cache = QueryCache(database)
+
+    def fail() -> int:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        cache.get_or_read_in(1, "others", fail)
+    assert cache.get_or_read_in(1, "others", lambda: 3) == 3
