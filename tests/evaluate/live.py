@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from ml_service.model.churn_model import ChurnModel
 from ml_service.training.pipeline import Effort, train
 from shared.errors import InsufficientData, NoSignal
 from shared.schema.features import built_in_schema, schema_from_dict
-from shared.simulation.simulate import SimulatedMonths, _Run, simulate
+from shared.simulation.simulate import Campaign, SimulatedMonths, _Run, simulate
 
 #: Months of history, the month of the price rise, and what it adds to the log-odds of leaving.
 MONTHS, RISE, ADDED = 37, 28, 0.5
@@ -30,9 +31,9 @@ def rising(customers: int, seed: int) -> Snapshot:
     """Three years of the preset `documented`, in which more leave from a price rise on."""
     month = _Run.month
 
-    def raised(self: _Run, number: int) -> SimulatedMonths:
+    def raised(self: _Run, number: int, campaigns: Sequence[Campaign]) -> SimulatedMonths:
         self._constant += ADDED if number == RISE else 0.0
-        return month(self, number)
+        return month(self, number, campaigns)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_Run, "month", raised)
