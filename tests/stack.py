@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class Stack:
         for name in names:
             self.launch(name)
         for name in names:
-            wait_until(lambda name=name: self._serves(name, began), f"{name} serves", 60)
+            wait_until(partial(self._serves, name, began), f"{name} serves", 60)
         return self
 
     def _serves(self, name: str, began: str) -> bool:
@@ -168,7 +169,7 @@ class Stack:
             self._signal(name, signal.SIGKILL)
             self.running.pop(name).wait(5)
             if name in self._ports:
-                wait_until(lambda name=name: is_free(self._ports[name]), f"the port of {name} is free again", 10, 0.01)
+                wait_until(partial(is_free, self._ports[name]), f"the port of {name} is free again", 10, 0.01)
 
     @property
     def _ports(self) -> dict[str, int]:

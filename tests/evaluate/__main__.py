@@ -136,7 +136,7 @@ def seed_run(seed: int, preset: str, trials: int) -> dict[str, object]:
         "auc": report.test.auc, "ceiling": report.ceiling.auc, "log_loss": report.test.log_loss,
         "ece": report.test.ece, "ece_limit": report.calibration.ece_limit, "slope": report.calibration.slope,
         "confidence_holds": report.calibration.confidence_holds, "tail_n": report.calibration.tail_n,
-        "tail_rate": report.calibration.tail_rate, "tail_upper": report.calibration.tail_upper,
+        "tail_rate": report.calibration.tail_rate, "tail_said": report.calibration.tail_said,
         "precision": report.test.precision, "recall": report.test.recall, "f1_score": report.test.f1_score,
         "balanced": report.test.balanced.model_dump(), "v1_0": report.baselines["v1_0"].auc,
         "logistic": report.baselines["logistic_regression"].auc, "depth": report.parameters["max_depth"],

@@ -36,13 +36,13 @@ def run(seed: int, *, preset: str = "documented", customers: int = 4_000) -> dic
         stayers = keys[(month == ORIGIN + step) & (snapshot.label == 0)]
         stays &= np.isin(keys[present], stayers)
         come += stays
-    said = sum((1 - p) ** step for step in range(1, OWN_STEPS + 1))
+    said = np.sum([(1 - p) ** step for step in range(1, OWN_STEPS + 1)], axis=0)
     top = p >= np.quantile(p, 0.9)
     parts = {"all": np.ones_like(top), "highest tenth": top, "others": ~top}
     found = {name: float(said[who].sum() / come[who].sum()) for name, who in parts.items()}
     stayed, odds = come > 0, p / (1 - p)
     for name, hazard in (("own hazard", p), ("mean hazard", np.full(len(p), p.mean()))):
-        said = sum((1 - hazard) ** step for step in range(OWN_STEPS))
+        said = np.sum([(1 - hazard) ** step for step in range(OWN_STEPS)], axis=0)
         found[f"value at risk, {name}"] = float((odds * said)[stayed].sum() / (odds * come)[stayed].sum())
     return found
 

@@ -44,7 +44,12 @@ def run(seed: int) -> dict[str, object]:
     margins: list[Floats] = []
     with pytest.MonkeyPatch.context() as patch:
         calibrate = ChurnModel._calibrate
-        patch.setattr(ChurnModel, "_calibrate", lambda self, m, y: (margins.append(m), calibrate(self, m, y))[1])
+
+        def noted(self: ChurnModel, margin: Floats, label: Labels) -> None:
+            margins.append(margin)
+            calibrate(self, margin, label)
+
+        patch.setattr(ChurnModel, "_calibrate", noted)
         model = ChurnModel(snapshot.schema, version="1.0.0", seed=seed).fit(
             snapshot.features.take(pa.array(past)),
             snapshot.label[past],

@@ -51,7 +51,7 @@ def months(customers: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray, 
 
 def counted(p: np.ndarray, left: np.ndarray, threshold: float) -> Figures:
     """The figures of predictions and whether each left, or how probably each did."""
-    return figures(Bin(*row) for row in soft_bins(p, left.astype(np.float64), threshold))
+    return figures(Bin(*row) for row in soft_bins(p, left.astype(np.float64), threshold))  # type: ignore[arg-type]  # fractions
 
 
 def soft_bins(p: np.ndarray, left: np.ndarray, threshold: float) -> list[tuple[int, int, int, float, float]]:
