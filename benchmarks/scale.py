@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import transfer, world
 from database.customers import customers
-from database.scoring import dashboard, runs
+from database.scoring import runs, score_figures
 from gateway.services.jobs.params import ScoreParams
 from gateway.services.scoring import scoring_run
 from ml_service.model.out_of_fold import UNSEEN
@@ -47,8 +47,8 @@ def measure(data: world.Data, folder: Path, rows: int) -> dict[str, float]:
         shown = runs.published(connection)
         assert shown is not None
         found["list (first page)"] = best(lambda: customers.ranked(connection, world.SCHEMA, limit=50), 20)
-        found["dashboard (tail)"] = best(lambda: dashboard.tail(connection, shown.run_id, 0.7), 20)
-        found["dashboard (distribution)"] = best(lambda: dashboard.distribution(connection, shown.run_id), 20)
+        found["dashboard (tail)"] = best(lambda: score_figures.tail(connection, shown.run_id, 0.7), 20)
+        found["dashboard (distribution)"] = best(lambda: score_figures.distribution(connection, shown.run_id), 20)
     database.close()
     imported, _ = transfer.import_and_export(data, folder / f"transfer-{rows}", rows)
     found["import (CPU)"] = imported

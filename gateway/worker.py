@@ -31,6 +31,7 @@ from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.work import Work
 from gateway.services.maintenance import retention
 from gateway.services.scheduling import calendar
+from gateway.services.scoring import keeping
 from gateway.services.webhooks import delivering
 from gateway.settings import load_settings
 from gateway.worker_metrics import WorkerMetrics
@@ -77,6 +78,7 @@ class Worker:
         self._watch = watch or HeartbeatWatch()
         self._metrics = metrics or WorkerMetrics()
         self._swept_at_s = float("-inf")
+        self._working: set[Lane] = set()
 
     def stop(self) -> None:
         """Claim no further jobs."""
@@ -88,6 +90,7 @@ class Worker:
         lanes: tuple[Lane, Lane] = ("training", "rest")
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
         threads.append(threading.Thread(target=self._run_retention, name="retention", daemon=True))
+        threads.append(threading.Thread(target=self._keep_figures, name="figures", daemon=True))
         threads += [threading.Thread(target=self._deliver, name=f"webhooks-{k}", daemon=True) for k in range(SENDERS)]
         log.info("worker_started", worker=self._name)
         self._keep_up()  # recorded as seen before a lane takes a job
@@ -132,6 +135,10 @@ class Worker:
         limits = retention.Limits.of(self._environment.settings)
         retention.daily(self._database, limits, clock=self._clock, stops=self._stops)
 
+    def _keep_figures(self) -> None:
+        cut = self._environment.settings.cut
+        keeping.keep_renewed(self._database, cut, stops=self._stops, is_busy=lambda: bool(self._working))
+
     def _deliver(self) -> None:
         client = WebhookClient(self._environment.settings.webhook_networks)
         delivering.deliver(self._database, self._clock, client, self._stops)
@@ -156,7 +163,11 @@ class Worker:
         if job is None:
             return None
         began = time.monotonic()
-        ended = running.run(Work(self._environment, job), kinds.by_name(job.kind))
+        self._working.add(lane)
+        try:
+            ended = running.run(Work(self._environment, job), kinds.by_name(job.kind))
+        finally:
+            self._working.discard(lane)
         self._metrics.ended(ended, time.monotonic() - began)
         memory.give_back()
         return ended

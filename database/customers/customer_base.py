@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, delete, insert, select, update
 
+from database.engine import kept_figures
 from database.engine.alter_table import add_missing_columns, drop_column
 from database.tables import tables
 from shared.clock import Clock, iso
@@ -215,6 +216,7 @@ def _like(earlier: Schema, new: Schema) -> Schema:
 
 
 def _keep(connection: Connection, schema: Schema) -> None:
+    kept_figures.changed(connection)
     values = {"schema_json": json.dumps(schema.as_dict()), "schema_checksum": schema.checksum()}
     connection.execute(update(tables.base).values(values))
 
@@ -241,6 +243,7 @@ _OF_THE_BASE = (
     tables.contact_changes,
     tables.outcomes,
     tables.published_run,
+    tables.kept_figures,
     tables.present_ranks,
     tables.present_changes,
     tables.score_changes,
@@ -274,6 +277,7 @@ def forget(connection: Connection, schema: Schema) -> None:
     """Delete the base: every customer, fact, score and feature column; keep users, jobs and records of models."""
     for table in _OF_THE_BASE:
         connection.execute(delete(table))
+    kept_figures.changed(connection)
     for narrow, wide in (
         (tables.customers, customers_table(schema)),
         (tables.customer_snapshots, snapshots_table(schema)),

@@ -71,6 +71,12 @@ class Filters:
         given = (self.prefix, self.plans, self.features, self.has_left, self.is_contactable, *work)
         return any(part not in (None, ()) for part in given) or (self.tenure, self.price) != (Range(), Range())
 
+    @property
+    def needs_rows(self) -> bool:
+        """Return whether any condition is on more than the probability, so that each customer's row is looked at."""
+        of_score = bool(self.reasons) or self.is_unsure is not None or self.confidence != Range()
+        return of_score or self.has_table_conditions
+
 
 def source(wide: Table, scores: Table, run_id: int) -> FromClause:
     """Join customers to their displayed ledger rows: ranked customers, or all customers if `scores` is the ledger."""

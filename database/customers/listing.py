@@ -6,7 +6,7 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from database.customers.filters import (
     score_conditions,
     source,
 )
+from database.engine import kept_figures
 from database.tables import tables
 from shared.contracts.api import REASON_NUMBERS
 from shared.risk import LEVELS
@@ -67,6 +68,8 @@ class Position:
 #: Begins the key of a sort by a feature of the schema.
 FEATURE = "feature."
 UNINDEXED = ("revenue_at_risk", "last_activity")
+#: Scored customers at the beginning of each order without an index whose keys are kept.
+KEPT = 500
 SORT_KEYS = ("churn_probability", "monthly_price", "tenure_months", "user_id", *UNINDEXED)
 
 
@@ -74,7 +77,7 @@ def _unsorted_in(connection: Connection, filters: Filters, run_id: int) -> Table
     """Return the table that an unsorted query starts from: the ranking or the ledger."""
     if not filters.is_scored:
         return ledger
-    return ranks if not filters.has_table_conditions or _few_match(connection, filters, run_id) else ledger
+    return ranks if not filters.needs_rows or _few_match(connection, filters, run_id) else ledger
 
 
 def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
@@ -93,6 +96,11 @@ def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int
         return ranks
     few = filters.is_scored and not sort.is_indexed and _few_match(connection, filters, run_id)
     return ranks if few else ledger
+
+
+def _gathered_in(filters: Filters) -> Table:
+    """Return the table that a query for few customers starts from: the ranking if their probability alone says who."""
+    return ranks if filters.is_scored and not filters.needs_rows else ledger
 
 
 def sort_value(schema: Schema, wide: Table, scores: Table, sort: Sort) -> ColumnElement[Any]:
@@ -129,8 +137,48 @@ def page(
     -------
     rows with every customer column, score columns (None if unscored), `score_run_id`, `contact_status`, `sort_value`.
     """
+    first = _kept_first(connection, filters, sort)
+    if first is not None:
+        rows = _page(connection, schema, filters, sort, limit, after, by_table=by_table, among=first)
+        if len(rows) == limit:
+            return rows
+    return _page(connection, schema, filters, sort, limit, after, by_table=by_table)
+
+
+def _kept_first(connection: Connection, filters: Filters, sort: Sort) -> list[int] | None:
+    """Return the keys of the first scored customers in an order without an index; None if they are not kept."""
+    is_plain = filters == Filters(is_scored=True, unsure_below=filters.unsure_below)
+    if sort.key not in UNINDEXED or not is_plain:
+        return None
+    found: list[int] | None = kept_figures.get(connection, _name(sort))
+    return found
+
+
+def to_keep(connection: Connection, schema: Schema) -> Iterator[tuple[str, list[int]]]:
+    """Yield the keys of the scored customers who come first in each order without an index."""
+    keys = [key for key in UNINDEXED if key != "last_activity" or LAST_SEEN in column_names(schema)]
+    for sort in [Sort(key, descending) for key in keys for descending in (True, False)]:
+        yield _name(sort), [row["id"] for row in _page(connection, schema, Filters(is_scored=True), sort, KEPT)]
+
+
+def _name(sort: Sort) -> str:
+    return f"customers by {sort.key}, {'falling' if sort.descending else 'rising'}"
+
+
+def _page(
+    connection: Connection,
+    schema: Schema,
+    filters: Filters,
+    sort: Sort,
+    limit: int,
+    after: Position | None = None,
+    *,
+    by_table: bool = False,
+    among: Sequence[int] | None = None,
+) -> list[dict[str, Any]]:
+    """As `page`; only of the customers `among` who have the value, if they are given."""
     wide, run_id = customers_table(schema), present_run(connection)
-    scores = ledger if by_table else _sorted_in(connection, filters, sort, run_id)
+    scores = _gathered_in(filters) if by_table else _sorted_in(connection, filters, sort, run_id)
     rows: list[dict[str, Any]] = []
     # Customers without a score have no probability and no revenue at risk.
     can_be_known = filters.is_scored is not False or sort.key not in ("churn_probability", "revenue_at_risk")
@@ -138,9 +186,10 @@ def page(
     if can_be_known and (after is None or after.value is not None):
         value, keys = _keys(connection, schema, filters, sort, scores, run_id, gathered=by_table)
         key = ranks.c.customer_id if scores is ranks else wide.c.id
+        keys = keys if among is None else keys.where(wide.c.id.in_(among))
         known = _in_order(keys.where(value.is_not(None)) if can_be_missing else keys, value, key, sort, after)
         rows = _filled(connection, wide, run_id, known.limit(limit))
-    if len(rows) < limit and can_be_missing:
+    if len(rows) < limit and can_be_missing and among is None:
         value, keys = _keys(connection, schema, filters, sort, ledger, run_id, gathered=by_table)
         unknown = keys.where(value.is_(None)).order_by(wide.c.id)
         if after is not None and after.value is None:

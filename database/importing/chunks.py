@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, func, select
 
+from database.engine import kept_figures
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.importing.staging import Staging
@@ -52,6 +53,7 @@ def change_by_rows(
                 return
             with pace.timed(attached.write()) as connection:
                 changed = change(connection, after, until)
+                kept_figures.changed(connection)
             after = until
             yield size, changed
 
@@ -78,6 +80,7 @@ def change_by_customers(database: Database, pace: AdaptiveBatchSize, change: Cha
         until = at + keys.size
         with keys.timed(database.write()) as connection:
             changed = change(connection, at, until)
+            kept_figures.changed(connection)
         yield changed
         at = until
     pace.longest_s = max(pace.longest_s, keys.longest_s)

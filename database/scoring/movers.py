@@ -5,13 +5,15 @@ Law: they have one order, by the change or the score and then by key, so that pa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, literal, or_, select
 
 from database.customers import contacting
 from database.customers.customer_base import customers_table
+from database.engine import kept_figures
 from database.scoring.runs import published
 from database.tables import tables
 from shared.clock import days_later
@@ -20,6 +22,8 @@ from shared.schema.features import Schema
 
 ledger, runs, models = tables.ledger, tables.scoring_runs, tables.models
 Direction = Literal["up", "down", "entered", "left"]
+#: Customers at the beginning of each direction's order whose keys are kept.
+KEPT = 500
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,27 @@ def movers(
         query = query.where(found.after(after))
     if only_allowed:
         query = query.where(*contacting.is_allowed(connection, c.id))
+    first: list[int] | None = kept_figures.get(connection, _name(asked))
+    if first is not None:
+        rows = connection.execute(query.where(c.id.in_(first))).mappings().all()
+        if len(rows) == limit or len(first) < KEPT:
+            return [dict(row) for row in rows]
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def to_keep(connection: Connection, schema: Schema, cut: float) -> Iterator[tuple[str, list[int]]]:
+    """Yield the keys of the first movers of each direction between the runs that are compared by default."""
+    pair = compared(connection, since=None, until=None)
+    directions: tuple[Direction, ...] = get_args(Direction)
+    for asked in [Question(*pair, direction, cut) for direction in directions] if pair is not None else []:
+        found = moved(schema, asked)
+        yield _name(asked), list(connection.execute(found.select(found.customers.c.id).limit(KEPT)).scalars())
+
+
+def _name(asked: Question) -> str:
+    """Return the name under which the first movers are kept; who moved up or down does not depend on the cut."""
+    cut = f" of {asked.cut}" if asked.direction in ("entered", "left") else ""
+    return f"movers {asked.direction}{cut} between runs {asked.then.run_id} and {asked.now.run_id}"
 
 
 def count(connection: Connection, schema: Schema, asked: Question) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from database.engine import kept_figures
 from database.engine.bulk_insert import insert_rows
 from database.tables import tables
 
@@ -51,6 +52,7 @@ def refresh(connection: Connection, shown_run_id: int, sample_run_id: int, *, af
     insert_rows(connection, log, ("run_id", "customer_id"), [(shown_run_id, each) for each in ids])
     columns = ("run_id", "customer_id", "churn_probability")
     insert_rows(connection, ranks, columns, [(shown_run_id, *row) for row in rows])
+    kept_figures.changed(connection)
     return int(ids[-1])
 
 
@@ -63,6 +65,7 @@ def drop(connection: Connection, run_id: int, customer_ids: Select[tuple[int]]) 
     connection.execute(update(changes).where(theirs).values(scored_run_id=None))
     others = _shown(run_id, literal(run_id), c.c.id, null()).where(c.c.id.in_(customer_ids))
     connection.execute(insert(changes).from_select(("run_id", "customer_id", "scored_run_id"), others))
+    kept_figures.changed(connection)
 
 
 def _unrank(connection: Connection, run_id: int, customer_ids: Sequence[int] | Select[tuple[int]]) -> None:

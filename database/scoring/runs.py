@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, and_, case, delete, func, insert, select, update
 
+from database.engine import kept_figures
 from database.engine.bulk_insert import AnyRow, insert_rows
 from database.engine.expressions import ceiling
 from database.scoring import ranks as present
@@ -134,6 +135,8 @@ def finish(
     now: str,
 ) -> None:
     """Close a run with its number of customers and their mean probability."""
+    # A run of a past date can become the one that the published run is compared with.
+    kept_figures.changed(connection)
     connection.execute(
         update(runs)
         .where(runs.c.id == run_id)
@@ -145,6 +148,7 @@ def publish(connection: Connection, run_id: int, now: str) -> None:
     """Publish a finished run, so that its scores are shown."""
     connection.execute(delete(pointer))
     connection.execute(insert(pointer).values(id=1, run_id=run_id, published_at=now))
+    kept_figures.changed(connection)
 
 
 def published(connection: Connection) -> Published | None:

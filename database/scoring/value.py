@@ -1,17 +1,19 @@
 """Money at risk by plan or another group, summed over the present scores in the database.
 
-Law: one row per group leaves the database, however many customers there are.
+Law: one row per group leaves the database, however many customers there are; the worth of a payment is put in
+afterwards, so that one pass serves any terms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, FromClause, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, select
 
 from database.tables import tables
+from shared.lifetime import OWN_STEPS
 
 ledger, c = tables.ledger, tables.customers
 
@@ -53,67 +55,78 @@ class GroupTotals:
     currencies: frozenset[str | None]
 
 
-_SUMMED = [field.name for field in fields(GroupTotals) if field.name != "currencies"]
+#: A row of sums: the group, COUNTS, the sums of price x p x (1 - p) ** k for each step k; of the currencies the first,
+#: the last, and how many customers have one.
+Sums = Sequence[Any]
+COUNTS = ("members", "members_unpriced", "monthly_revenue", "customers", "unpriced", "expected", "variance")
 
 
-def by_plan(connection: Connection, run_id: int, weights: Sequence[float]) -> list[GroupTotals]:
-    """Sum the scores displayed while a run is the published one, by plan, the most customers first.
-
-    Parameters
-    ----------
-    weights
-        Of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
-    """
+def sum_by_plan(connection: Connection, run_id: int) -> list[Sums]:
+    """Sum the scores displayed while a run is the published one, by plan, the most customers first."""
     # Not `IS NOT NULL`: SQLite would make an inner join of it, and read the ledger of every run.
     is_scored = func.coalesce(ledger.c.customer_id, 0) > 0
-    return by_group(connection, c.c.plan, tables.with_scores(c, c.c.id, run_id), [is_scored], weights)
+    return sum_by_group(connection, c.c.plan, tables.with_scores(c, c.c.id, run_id), [is_scored])
 
 
-def by_group(
+def sum_by_group(
     connection: Connection,
     group: ColumnElement[Any],
     source: FromClause,
     where: Sequence[ColumnElement[bool]],
-    weights: Sequence[float],
     customers: FromClause = c,
-) -> list[GroupTotals]:
+) -> list[Sums]:
     """Sum the displayed scores of the customers that meet conditions, by a value of theirs, the largest group first.
 
     Parameters
     ----------
     source
         `customers` joined to their displayed scores.
-    weights
-        As for `by_plan`.
     """
     p, price, paid = ledger.c.churn_probability, ledger.c.monthly_price, customers.c.monthly_price
-    # Horner's scheme: one multiplication a power, and the database adds up exactly what each customer has.
-    staying: ColumnElement[float] = literal(weights[-1], Float)
-    for weight in reversed(weights[:-1]):
-        staying = weight + (1 - p) * staying
+    powers: list[ColumnElement[float]] = [price * p]
+    while len(powers) < OWN_STEPS:
+        powers.append(powers[-1] * (1 - p))
     query = (
         select(
             group.label("group"),
-            func.count().label("members"),
-            func.sum(case((paid.is_(None), 1), else_=0)).label("members_unpriced"),
-            func.coalesce(func.sum(paid), 0.0).label("monthly_revenue"),
-            func.count(ledger.c.customer_id).label("customers"),
-            func.sum(case((and_(price.is_(None), p.is_not(None)), 1), else_=0)).label("unpriced"),
-            func.coalesce(func.sum(p), 0.0).label("expected"),
-            func.coalesce(func.sum(p * (1 - p)), 0.0).label("variance"),
-            func.coalesce(func.sum(price * p), 0.0).label("revenue"),
-            func.coalesce(func.sum(price * p * staying), 0.0).label("value"),
-            func.min(customers.c.currency).label("first"),
-            func.max(customers.c.currency).label("last"),
-            func.count(customers.c.currency).label("named"),
+            func.count(),
+            func.sum(case((paid.is_(None), 1), else_=0)),
+            func.coalesce(func.sum(paid), 0.0),
+            func.count(ledger.c.customer_id),
+            func.sum(case((and_(price.is_(None), p.is_not(None)), 1), else_=0)),
+            func.coalesce(func.sum(p), 0.0),
+            func.coalesce(func.sum(p * (1 - p)), 0.0),
+            *(func.coalesce(func.sum(each), 0.0) for each in powers),
+            func.min(customers.c.currency),
+            func.max(customers.c.currency),
+            func.count(customers.c.currency),
         )
         .select_from(source)
         .where(*where)
         .group_by("group")
         .order_by(func.count().desc(), "group")
     )
-    found = []
-    for row in connection.execute(query):
-        currencies = frozenset({row.first, row.last} if row.named == row.members else {row.first, row.last, None})
-        found.append(GroupTotals(**{name: getattr(row, name) for name in _SUMMED}, currencies=currencies))
-    return found
+    return [list(row) for row in connection.execute(query)]
+
+
+def totals(sums: Sequence[Sums], weights: Sequence[float]) -> list[GroupTotals]:
+    """Return the totals of each group.
+
+    Parameters
+    ----------
+    weights
+        Of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
+    """
+    return [_totals(row, weights) for row in sums]
+
+
+def _totals(row: Sums, weights: Sequence[float]) -> GroupTotals:
+    counts: dict[str, Any] = dict(zip(COUNTS, row[1:], strict=False))
+    powers, (first, last, named) = row[1 + len(COUNTS) : -3], row[-3:]
+    return GroupTotals(
+        group=row[0],
+        **counts,
+        revenue=powers[0],
+        value=sum(weight * power for weight, power in zip(weights, powers, strict=False)),
+        currencies=frozenset({first, last} if named == counts["members"] else {first, last, None}),
+    )

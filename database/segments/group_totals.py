@@ -5,7 +5,7 @@ Law: only present customers are grouped; those who have left are in no group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, null
@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Table, case, null
 from database.customers.customer_base import column_names, customers_table
 from database.customers.customers import present_run
 from database.customers.filters import Filters, at_level, conditions, force_population_index, probability_in, source
+from database.engine import kept_figures
 from database.scoring import value
-from database.scoring.value import GroupTotals
+from database.scoring.value import GroupTotals, Sums
 from database.segments.group_churn import is_in_months, tenure_band
 from database.tables import tables
 from shared.risk import LEVELS
@@ -22,6 +23,9 @@ from shared.schema.features import Schema
 
 ledger = tables.ledger
 PLAN, RISK = "plan", "risk"
+#: A grouping of more values is not kept.
+MOST_GROUPS = 1_000
+BY_PLAN = "money at risk by plan"
 
 
 def names(schema: Schema) -> list[str]:
@@ -42,10 +46,36 @@ def by(
     weights
         Weights of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
     """
+    if filters != Filters(unsure_below=filters.unsure_below):
+        return value.totals(_sums(connection, schema, name, filters), weights)
+    kept = kept_figures.get(connection, _name(name))
+    return value.totals(_sums(connection, schema, name, Filters()) if kept is None else kept, weights)
+
+
+def by_plan(connection: Connection, run_id: int, weights: Sequence[float]) -> list[GroupTotals]:
+    """Sum the customers with a displayed score by plan; `weights` as for `by`."""
+    kept = kept_figures.get(connection, BY_PLAN)
+    return value.totals(value.sum_by_plan(connection, run_id) if kept is None else kept, weights)
+
+
+def to_keep(connection: Connection, schema: Schema) -> Iterator[tuple[str, Any]]:
+    """Yield the sums of everybody by each grouping, with the name under which they are kept."""
+    for name in names(schema):
+        found = _sums(connection, schema, name, Filters())
+        if len(found) <= MOST_GROUPS:
+            yield _name(name), found
+    yield BY_PLAN, value.sum_by_plan(connection, present_run(connection))
+
+
+def _name(grouping: str) -> str:
+    return f"customers by {grouping}"
+
+
+def _sums(connection: Connection, schema: Schema, name: str, filters: Filters) -> list[Sums]:
     wide = customers_table(schema)
     where = [*conditions(connection, schema, wide, ledger, filters), wide.c.churn == 0, force_population_index(wide)]
     rows = source(wide, ledger, present_run(connection))
-    return value.by_group(connection, _value(schema, wide, name), rows, where, weights, wide)
+    return value.sum_by_group(connection, _value(schema, wide, name), rows, where, wide)
 
 
 def _value(schema: Schema, wide: Table, name: str) -> ColumnElement[Any]:

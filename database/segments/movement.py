@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, or_, select
 
 from database.customers import facts, maturity
 from database.customers.lifetimes import month_name, month_of
+from database.engine import kept_figures
 from database.engine.bulk_insert import insert_rows
 from database.tables import tables
 from shared.clock import days_later
@@ -178,8 +180,22 @@ def read(connection: Connection) -> list[tuple[str, Month]]:
     return [(row.month, Month(*row[1:])) for row in rows]
 
 
+#: The name under which the answer of `unsummable` is kept, in a list: None is an answer.
+UNSUMMABLE = "why prices can't be added up"
+
+
 def unsummable(connection: Connection) -> str | None:
     """Return why prices can't be added up; None if they can."""
+    kept: list[str | None] | None = kept_figures.get(connection, UNSUMMABLE)
+    return _unsummable(connection) if kept is None else kept[0]
+
+
+def to_keep(connection: Connection) -> Iterator[tuple[str, Any]]:
+    """Yield what `unsummable` answers, with the name under which it is kept."""
+    yield UNSUMMABLE, [_unsummable(connection)]
+
+
+def _unsummable(connection: Connection) -> str | None:
     theirs = select(s.c.customer_id)
     query = select(
         func.count() - func.count(c.c.monthly_price),

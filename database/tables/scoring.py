@@ -138,6 +138,21 @@ score_bins = Table(
     Column("revenue_at_risk", Float, nullable=False),
     Column("unpriced", Integer, nullable=False),
 )
+# The version of the present state: who the customers are, their facts and their displayed scores.
+present_state = Table(
+    "present_state",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+# Figures that take a pass over all customers, as measured in that state: sums, and the keys of the first of a list.
+kept_figures = Table(
+    "kept_figures",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("value_json", Text, nullable=False),
+)
 outcomes = Table(
     "outcomes",
     metadata,

@@ -32,6 +32,7 @@ from database.tables.monitoring import drift_reports, measured_runs, outcome_bin
 from database.tables.people import api_keys, audit_log, rate_limits, revoked_tokens, users
 from database.tables.scoring import (
     is_finished,
+    kept_figures,
     ledger,
     outcomes,
     prediction_date,
@@ -39,6 +40,7 @@ from database.tables.scoring import (
     predictions,
     present_changes,
     present_ranks,
+    present_state,
     published_run,
     score_bins,
     score_changes,
@@ -77,6 +79,7 @@ __all__ = [
     "imports",
     "is_finished",
     "jobs",
+    "kept_figures",
     "known_ends",
     "ledger",
     "measured_runs",
@@ -94,6 +97,7 @@ __all__ = [
     "predictions",
     "present_changes",
     "present_ranks",
+    "present_state",
     "published_run",
     "rate_limits",
     "revoked_tokens",

@@ -17,6 +17,7 @@ from gateway.services.jobs import work
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
 from gateway.services.jobs.params import FileParams, ScoreParams, TrainingParams
 from gateway.services.jobs.work import Work
+from gateway.services.scoring import keeping
 from gateway.worker import Worker
 from shared.clock import iso, utc_now
 from tests.world import World
@@ -92,6 +93,23 @@ def test_one_lane_does_not_wait_for_the_other(running: World, handlers: dict[str
     assert work.read(running.database, slow).state in ("queued", "running")
     release.set()
     assert ended(running, slow).state == "done"
+
+
+def test_figures_are_not_measured_beside_a_job(
+    world: World, handlers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(keeping, "keep_renewed", lambda database, cut, **how: asked.update(how))
+    made = a_worker(world)
+    made._keep_figures()
+    handlers["score"] = replace(kinds.SCORE, run=lambda given, params: {"busy": asked["is_busy"]()})
+    assert not asked["is_busy"]()
+    job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
+    made.run_one("rest")
+    assert work.read(world.database, job_id).result == {"busy": True}
+    assert not asked["is_busy"]()
+    made.stop()
+    assert asked["stops"].is_set()
 
 
 def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict[str, Any]) -> None:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from database.engine.session import Connection
 from database.models import models
-from database.scoring import score_figures, value
+from database.scoring import score_figures
 from database.scoring.expected_leavers import SAMPLE
 from database.scoring.runs import BINS, Published
 from database.scoring.value import GroupTotals
+from database.segments import group_totals
 from shared.campaigns.costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
 from shared.expected_leavers import interval
@@ -135,7 +136,7 @@ def assess(connection: Connection, run: Published, terms: Terms, count: Count | 
     figures = model.figures if model else {}
     lifetimes, level = _lifetimes(run, figures.get("cohort")), _level(figures.get("level"))
     weights = payment_weights(lifetimes.hazards(terms.months), (1 + terms.discount) ** (1 / MONTHS_PER_YEAR) - 1)
-    groups = count(weights) if count else value.by_plan(connection, run.run_id, weights)
+    groups = count(weights) if count else group_totals.by_plan(connection, run.run_id, weights)
     found = [replace(each, value=each.value * terms.margin) for each in groups]
     horizon = figures.get("horizon_days")
     is_counted = figures.get("natural_rate") is not None or figures.get("training_period") is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
+from database.engine import kept_figures
 from database.engine.migrate import migrate
 from database.engine.session import Database, require_migrated
 from database.engine.sqlite.foreign_file import NotOurDatabase
@@ -131,6 +132,20 @@ def test_features_that_were_found_by_their_names_are_roles_of_the_schema_after_a
         "plan": "plan", "auto_renew": "Auto Renew", "contract_end": "contract_months_left",
     }  # fmt: skip
     assert schema.features["contract_months_left"].unit == "months"
+
+
+def test_a_database_from_before_kept_figures_gets_their_tables_and_keeps_none_yet(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    for path in (old, new):
+        migrate(path)
+    with closing(sqlite3.connect(old)) as raw:
+        raw.executescript("DROP TABLE kept_figures; DROP TABLE present_state;")
+        raw.execute("UPDATE alembic_version SET version_num = '0023'")
+        raw.commit()
+    migrate(old)
+    assert _schema_of(old) == _schema_of(new)
+    with Database(old, pooled=False).read() as connection:
+        assert kept_figures.version_to_measure(connection) == 0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def give(here: Facts, customer_id: int, **values: str | int | None) -> None:
 
 def totals(here: Facts, run_id: int) -> list[GroupTotals]:
     with here.database.read() as connection:
-        return value.by_plan(connection, run_id, payment_weights(LATER, 0.01))
+        return value.totals(value.sum_by_plan(connection, run_id), payment_weights(LATER, 0.01))
 
 
 def test_each_plan_is_the_plain_sum_over_its_customers(facts_of: Make) -> None:

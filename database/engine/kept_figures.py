@@ -1,0 +1,54 @@
+"""Figures that take a pass over all customers, kept for as long as the present state lasts.
+
+Law: whoever changes the present state (customers, their lifetimes, displayed scores) calls `changed` in the same
+transaction; a figure is returned only in the state in which it was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from database.engine.bulk_insert import insert_rows
+from database.tables import tables
+
+state, kept = tables.present_state, tables.kept_figures
+#: Kept beside each set of figures, also an empty one: it says which state was measured.
+_MEASURED = ""
+
+
+def changed(connection: Connection) -> None:
+    """Begin a new version of the present state: what was kept no longer holds."""
+    if connection.execute(update(state).values(version=state.c.version + 1)).rowcount == 0:
+        connection.execute(insert(state).values(id=1, version=1))
+
+
+def get(connection: Connection, name: str) -> Any:
+    """Return a figure of the present state; None if none is kept."""
+    query = select(kept.c.value_json).where(kept.c.name == name, kept.c.version == _present_version())
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else json.loads(found)
+
+
+def version_to_measure(connection: Connection) -> int | None:
+    """Return the version of the present state; None if its figures are kept already."""
+    if get(connection, _MEASURED):
+        return None
+    return int(connection.execute(select(_present_version())).scalar_one())
+
+
+def store(connection: Connection, version: int, figures: Mapping[str, Any]) -> bool:
+    """Replace what is kept by the figures of a version; return whether it still was the present one."""
+    if connection.execute(select(_present_version())).scalar_one() != version:
+        return False
+    connection.execute(delete(kept))
+    rows = [(name, version, json.dumps(value)) for name, value in {**figures, _MEASURED: True}.items()]
+    insert_rows(connection, kept, ("name", "version", "value_json"), rows)
+    return True
+
+
+def _present_version() -> Any:
+    return select(func.coalesce(func.max(state.c.version), 0)).scalar_subquery()
