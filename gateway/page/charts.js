@@ -49,7 +49,7 @@ export function enlarged(buckets) {
   return first > 0 && tail.length > 2 && tallest > 0 ? { buckets: tail, times: most / tallest } : null;
 }
 
-/** What a bucket holds: 0.3 -> "25 to 35 %", 0 -> "below 5 %". */
+/** The range of a bucket, in words: 0.3 -> "25 to 35 %", 0 -> "below 5 %". */
 export function around(bucket) {
   if (bucket === 0) return "below 5 %";
   if (bucket === 1) return "95 % and more";

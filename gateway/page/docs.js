@@ -3,7 +3,7 @@
 import { csrfHeaders, get, hasSession } from "./api.js";
 import { h, show } from "./dom.js";
 
-/** Whoever is signed in on the page by cookies can try every route, not only those that read. */
+/** Send the CSRF value along, so that people signed in by cookies can try every route, not only those that read. */
 function withCsrf(request) {
   const { origin, pathname } = new URL(request.url, window.location.href);
   if (origin === window.location.origin && !["GET", "HEAD"].includes(request.method)) {

@@ -28,7 +28,7 @@ export function show(element, ...children) {
   return element;
 }
 
-/** What went wrong, with the request id that finds it in the log, and a way to try again. */
+/** A failure: what went wrong, the request id that finds it in the log, and a way to try again. */
 export function failure(error, again = null) {
   return h(
     "div",

@@ -150,7 +150,7 @@ async function draw(opened, main) {
   main.dataset.path = path;
 }
 
-/** The old view stays until the module is loaded; bones replace it where that takes long, or where there was no view. */
+/** The old view stays until the module is loaded; placeholders replace it where that takes long, or where there was no view. */
 async function bring(view, page, main) {
   const bones = () => page.isOpen && show(main, h("div", { class: "page" }, heading(view.title), loading(6)));
   const timer = window.setTimeout(bones, main.childElementCount ? SLOW_MS : 0);

@@ -36,7 +36,7 @@ function workerChanged(context, isAway) {
   context.away.hidden = !isAway;
   show(context.away, isAway && h("p", {}, h("strong", {}, "No worker is running: "),
     "imports, trainings and scoring wait until somebody starts one (", h("code", {}, "retainstream worker"),
-    "). What is shown stays as it is."));
+    "). The page stays as it is."));
   if (isAway || context.state.id !== null) return;
   if (context.root.classList.contains("bad")) show(context.root).hidden = true; // that there was none is past
   resume(context).catch((error) => refused(context, error, null));

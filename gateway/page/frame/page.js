@@ -43,7 +43,7 @@ export function makePage({ view, params, session, outlet, onTitle }) {
 }
 
 /**
- * Ask and draw into a place. While it loads there are bones, or, where there was something, the old figures, dimmed; an
+ * Ask and draw into a place. While it loads, it shows grey placeholders, or the old figures, dimmed, if there are any; an
  * error stands there with a way to try again. `draw` answers children. Answers what was asked, or null where it failed.
  */
 async function load(page, place, ask, draw, { bones = 4, anew = false } = {}) {
@@ -70,8 +70,8 @@ async function load(page, place, ask, draw, { bones = 4, anew = false } = {}) {
 }
 
 /**
- * Put these in place of what a part holds. Whoever had the focus in there has it on the same thing again, known by its
- * name, or on the part itself; `before` is what had it when the part was emptied.
+ * Put these in place of what a part holds. The focus, if it was in there, goes to the same thing again, known by its
+ * name, or to the part itself; `before` is what had it when the part was emptied.
  */
 export function redraw(place, children, before = null) {
   const had = focusIn(place) ?? before;

@@ -1,4 +1,4 @@
-// Who has announced an end and still runs: certain to leave, and the most savable, with dates and money.
+// Customers who have announced an end and still run: certain to leave, and the most savable, with dates and money.
 
 import { get } from "../api.js";
 import { h, panel } from "../dom.js";

@@ -8,7 +8,7 @@ import { button, field, table } from "../parts.js";
 
 export const view = {
   open(page) {
-    const list = panel("Who did what", { id: "audit", wide: true, note: "Newest first; times are in your zone." });
+    const list = panel("Audit log", { id: "audit", wide: true, note: "Newest first; times are in your zone." });
     const action = h("input", { type: "search", value: page.query.get("action") ?? "", placeholder: "key.revoked" });
     const since = h("input", { type: "date", value: page.query.get("since") ?? "" });
     const refresh = () => {

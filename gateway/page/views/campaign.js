@@ -24,7 +24,7 @@ export const view = {
 function drawCampaign(page, path, campaign, effect, { action, features }) {
   const drawn = panel("As it was drawn", { id: "drawn", wide: true });
   show(drawn.body, ...drawSize(campaign), h("p", { class: "fine" }, `Started ${day(campaign.starts_on)}; ${campaign.filters.length ? campaign.filters.map(([name, value]) => words(name, value, features)).join(", ") : "no filter"}${campaign.top ? `, the top ${count(campaign.top)}` : ""}.`));
-  const came = panel("What it did", { id: "effect", wide: true, aside: help("campaign-effect", "Effect of a campaign") });
+  const came = panel("Effect", { id: "effect", wide: true, aside: help("campaign-effect", "Effect of a campaign") });
   show(came.body, ...drawEffect(effect));
   const link = page.mayRun && h("a", { class: "button", href: `${path}/export?format=csv`, download: `campaign-${campaign.id}.csv` }, "Export whom to contact");
   return [heading(campaign.name, { note: action && `Action: ${action}`, actions: [link] }), came.root, drawn.root];

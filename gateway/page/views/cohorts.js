@@ -11,7 +11,7 @@ export const view = {
   open(page) {
     const cohorts = panel("Retention by cohort", { id: "cohorts", wide: true, aside: help("cohorts", "Retention by cohort"),
       note: "Customers by the month of their first subscription, and how many per cent of them each later month ended with; below, the 95 % interval." });
-    const revenue = panel("Monthly revenue", { id: "revenue", wide: true, aside: help("mrr-movement", "Monthly revenue"), note: "What came, grew, shrank and went, by month." });
+    const revenue = panel("Monthly revenue", { id: "revenue", wide: true, aside: help("mrr-movement", "Monthly revenue"), note: "Revenue that came, grew, shrank and went, by month." });
     const change = panel("Why the churn rate moved", { id: "change", wide: true, aside: help("mix-and-rate", "Mix and rate"),
       note: "Mix: groups of more churn grew. Rate: groups churned more than before. Both add up to the change." });
     const refresh = () => {

@@ -37,7 +37,7 @@ export function earning({ people, leavers }, { stay, worth, offer, contact }) {
 
 /** The panel's content for GET /api/dashboard/threshold?steps=true; every choice is in the address. */
 export function contactPanel(page, { steps, all_customers: all, expected_note: note }, { metrics, threshold, currency }) {
-  if (!steps?.length) return [h("p", { class: "empty" }, "Nobody is scored yet: with the first scores this says what contacting the likeliest leavers comes to.")];
+  if (!steps?.length) return [h("p", { class: "empty" }, "Nobody is scored yet: with the first scores this says what contacting the likeliest leavers would earn.")];
   const total = steps[steps.length - 1];
   const figures = h("div", { class: "panel-body", "aria-live": "polite" });
   const slider = h("input", { type: "range", min: 0, max: 1000, step: 1 });
@@ -65,7 +65,7 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
     h("div", { class: "form" },
       field("People", inputs.people), field("or a cut, in %", inputs.cut), field("or a budget", inputs.budget)),
     figures,
-    h("h3", {}, "What is assumed"),
+    h("h3", {}, "Assumptions"),
     h("div", { class: "form" },
       field("Leavers who would stay, %", inputs.stay), field("Worth of one who stays", inputs.worth), field("Cost of an accepted offer", inputs.offer), field("Cost of a contact", inputs.contact)),
     chart,

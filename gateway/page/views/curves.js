@@ -1,4 +1,4 @@
-// The curves of a model's test rows, and what a cut that the reader moves comes to on them.
+// The curves of a model's test rows, and the figures on them of a cut that the reader moves.
 
 import { asTable } from "../charts.js";
 import { h, panel, show } from "../dom.js";

@@ -15,7 +15,7 @@ const DAY_MS = 86_400_000;
 /** Two panels that load together: scores as a curve, facts as a table. */
 export function historyPanels(page, id, features) {
   const scores = panel("How the score developed", { id: "score-history", wide: true, note: "Each run's probability; a filled dot marks a prediction after which the customer left." });
-  const facts = panel("Facts over time", { id: "fact-history", wide: true, note: "What was known on each date, newest first." });
+  const facts = panel("Facts over time", { id: "fact-history", wide: true, note: "Facts known on each date, newest first." });
   const asked = get(`/api/customers/${encodeURIComponent(id)}/history?limit=${MOST}`);
   asked.catch(() => null); // each panel tells of it
   let first = asked;
@@ -43,7 +43,7 @@ function drawScores({ scores, subscriptions }) {
       series: [{ name: "Probability", kind: "a", points: rows.map((row) => [at(row), row.churn_probability]) }],
       marks: rows.map((row) => ({ x: at(row), y: row.churn_probability, kind: row.churned ? "left" : "", name: `${day(row.as_of)}: ${percent(row.churn_probability)}, ${outcome(row)}` })),
     }), h("figcaption", {}, "Probability of leaving, by the date of the facts")),
-    asTable("Scores by date", ["Date", "Probability", "What happened", "Model", "First reasons"], rows.map((row) =>
+    asTable("Scores by date", ["Date", "Probability", "Outcome", "Model", "First reasons"], rows.map((row) =>
       [day(row.as_of), percent(row.churn_probability), outcome(row), row.model_version, row.reasons.map((r) => r.label).join(", ")]).reverse()),
     periods(subscriptions),
   ];

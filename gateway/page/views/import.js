@@ -14,7 +14,7 @@ const SHOWN_REJECTS = 50;
 
 export const view = {
   open(page) {
-    const past = panel("What was imported", { id: "imports", wide: true });
+    const past = panel("Past imports", { id: "imports", wide: true });
     const refresh = () => page.load(past.body, () => get("/api/customers/import?limit=20"), drawPast);
     refresh();
     const work = page.mayRun ? makeImport(page, refresh).root
@@ -51,7 +51,7 @@ function makeImport(page, onDone) {
 function fields() {
   return {
     input: h("input", { type: "file", accept: ".csv,.tsv,.txt,.gz,.parquet" }),
-    kind: select([["customers", "Customers and their facts"], ["outcomes", "Who left, and when (outcomes)"]], "customers"),
+    kind: select([["customers", "Customers and their facts"], ["outcomes", "Outcomes: who left, and when"]], "customers"),
     schema: h("textarea", { class: "code", spellcheck: "false", id: "schema-text" }),
     faults: h("div", { id: "schema-faults", role: "status" }),
     asOf: h("input", { type: "date" }),
@@ -141,7 +141,7 @@ function drawOptions(parts) {
 
 function drawSchema(parts) {
   return h("div", { class: "panel-body" },
-    h("h3", {}, "What the columns mean"),
+    h("h3", {}, "Meaning of the columns"),
     h("p", { class: "fine" }, "Proposed from the file: put right what is wrong. The first import fixes which column is what; labels, units and directions can be changed later."),
     parts.notes.length > 0 && h("ul", { class: "notes" }, parts.notes.map((note) => h("li", { class: "fine" }, note))),
     parts.faults, parts.form.root,
@@ -158,7 +158,7 @@ async function send(parts, isDry, trigger) {
     const given = isCustomers ? { ...options(parts, isDry), ...customerOptions(parts) } : options(parts, isDry);
     if (isCustomers && parts.draft) {
       if (!(await parts.draft.settled())) {
-        show(parts.outcome, h("p", { class: "notice bad", role: "alert" }, "Nothing was sent: the schema can’t be used yet. What is wrong stands at its columns."));
+        show(parts.outcome, h("p", { class: "notice bad", role: "alert" }, "Nothing was sent: the schema can’t be used yet. Its columns say what is wrong."));
         return;
       }
       given.schema = parts.draft.text;

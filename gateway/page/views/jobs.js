@@ -33,7 +33,7 @@ function draw(page, { jobs, next }, { problem, refresh }) {
   if (!jobs.length) return empty("No job is in this state.");
   const cancel = (job) => (event) => act(event.target, problem, async () => { await remove(`/api/jobs/${job.id}`); await refresh(); }, failure);
   return [
-    table("Jobs", ["Job", "State", "What it does or came to", "Started", "Ended", { text: "" }], jobs.map((job) => [
+    table("Jobs", ["Job", "State", "Progress or result", "Started", "Ended", { text: "" }], jobs.map((job) => [
       `${NAMES[job.kind] ?? job.kind} ${job.id}`,
       h("span", { class: `badge ${{ done: "good", failed: "bad", running: "warn" }[job.state] ?? ""}` }, job.state),
       job.error ? job.error.message : job.finished_at ? job.stage ?? "–" : [h("progress", { max: 1, value: job.progress, "aria-label": `Progress of job ${job.id}` }), ` ${Math.round(job.progress * 100)} % ${job.stage ?? ""}`],

@@ -46,7 +46,7 @@ function draw({ by, groups, note }) {
   return [
     by !== "segment" && groups.length > 1 && chart([...groups].reverse()),
     note && h("p", { class: "note" }, note),
-    table("What was said and what happened", [by === "segment" ? "Segment" : "Predictions of", "Model", numeric("Predictions"), numeric("Expected to leave"), numeric("Left"), numeric("Left / expected"), numeric("AUC"), numeric("AUC promised")],
+    table("Predictions and outcomes", [by === "segment" ? "Segment" : "Predictions of", "Model", numeric("Predictions"), numeric("Expected to leave"), numeric("Left"), numeric("Left / expected"), numeric("AUC"), numeric("AUC promised")],
       groups.map((group) => [
         h("span", {}, nameOf(group), stageOf(group) && h("span", { class: "badge warn" }, stageOf(group))),
         group.versions.join(", "), count(group.n),

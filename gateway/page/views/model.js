@@ -33,7 +33,7 @@ function draw(page, { performance, status, schema, report }) {
     filled(panel("How good it is", { id: "model", wide: true, note: "On records it was not trained on." }), modelFigures(performance, status, report)),
     curvesPanel(page, report),
     h("div", { class: "columns" },
-      filled(panel("What its predictions depend on", { id: "importance", aside: help("importance", "Importance") }), importance(report)),
+      filled(panel("Features its predictions depend on", { id: "importance", aside: help("importance", "Importance") }), importance(report)),
       filled(panel("Beside simpler models", { id: "baselines", note: "On the same test rows; a lower log loss is better.", aside: help("baselines", "Baselines") }), baselines(report))),
     dependencePanel(page),
     filled(panel("By segment", { id: "segments", wide: true, note: "The same test rows, by category." }), segmentRows(report)),

@@ -1,4 +1,4 @@
-// Who stands before and after a customer: in the list that was read last, else by probability.
+// The customers before and after a customer: in the list that was read last, else by probability.
 
 import { get } from "../api.js";
 

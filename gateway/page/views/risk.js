@@ -1,4 +1,4 @@
-// Who entered or left the list above the cut between two dates, and the parts of each change; all of them as a file.
+// Customers who entered or left the list above the cut between two dates, and the parts of each change; all of them as a file.
 
 import { get } from "../api.js";
 import { meter } from "../charts.js";
@@ -25,7 +25,7 @@ export const view = {
     const until = h("input", { type: "date", name: "until" });
     const choices = h("div", { class: "filters", role: "group", "aria-label": "Which list" });
     const list = panel("The list on two dates", { id: "new-at-risk", wide: true, aside: help("score-change", "Parts of a change"),
-      note: "Who is above the cut on one date and not on the other, by the last scores of everybody up to each. The parts add up to the change of the probability." });
+      note: "Customers above the cut on one date and not on the other, by the last scores of everybody up to each. The parts add up to the change of the probability." });
     const refresh = () => {
       since.value = page.query.get("since") ?? "";
       until.value = page.query.get("until") ?? "";

@@ -1,4 +1,4 @@
-// The calendar: what the worker does by itself, when it comes next, and what came of the last time.
+// The calendar: what the worker does by itself, when it comes next, and the outcome of the last time.
 
 import { get } from "../api.js";
 import { h, panel } from "../dom.js";
@@ -12,7 +12,7 @@ const BY_HAND = { score: "Score now", train: "Train now" };
 
 export const view = {
   open(page) {
-    const list = panel("Schedule", { id: "schedule", wide: true, note: "What the worker does by itself. What was missed while no worker ran is done once." });
+    const list = panel("Schedule", { id: "schedule", wide: true, note: "Tasks that the worker starts by itself. Times that passed while no worker ran are made up for once." });
     const refresh = () => page.load(list.body, () => get("/api/schedule"), (found) => draw(page, found));
     const work = () => { for (const each of list.body.querySelectorAll("button")) each.disabled = page.work.isBusy; };
     refresh();
@@ -26,7 +26,7 @@ function draw(page, { tasks, promotion }) {
       " of the worker says what it does by itself, such as ", h("code", {}, "score 30 3 * * *"), ": docs/operations.md tells how."));
   }
   return [
-    table("Schedule", ["Task", "Cron, UTC", "Next", "Last", "What came of it", { text: "" }], tasks.map((each) => [
+    table("Schedule", ["Task", "Cron, UTC", "Next", "Last", "Outcome", { text: "" }], tasks.map((each) => [
       TASKS[each.task] ?? each.task, h("code", {}, each.cron), moment(each.next_at), each.last_at ? moment(each.last_at) : "never yet", cameOf(each),
       page.mayRun && each.task in BY_HAND ? button(BY_HAND[each.task], () => page.work.start(each.task), { disabled: page.work.isBusy }) : ""])),
     tasks.some(({ task }) => task === "train") && h("p", { class: "fine" }, promotion === "proposed"

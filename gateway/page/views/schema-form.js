@@ -7,7 +7,7 @@ import { check, field, select } from "../parts.js";
 import { SET_APART } from "./schema-draft.js";
 
 const ROLES = [
-  ["", "None"], ["id", "Customer’s id"], ["label", "Who left (label)"], ["as_of", "Date of the row"], ["email", "E-mail address"], ["start", "Start of the subscription"],
+  ["", "None"], ["id", "Customer’s id"], ["label", "Label: who left"], ["as_of", "Date of the row"], ["email", "E-mail address"], ["start", "Start of the subscription"],
   ["end", "End of the subscription"], ["end_reason", "Reason of the end"], ["price", "Price a month"], ["plan", "Plan"], ["currency", "Currency"],
   ["contract_end", "End of the contract"], ["auto_renew", "Auto-renew"],
 ];

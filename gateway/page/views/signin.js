@@ -25,7 +25,7 @@ export function signInView({ reason, onSignedIn }) {
     if (error.status) password.input.select();
   };
   return door("RetainStream",
-    h("p", { class: "note" }, "Who will leave in the next 30 days, why, and what to do about it."),
+    h("p", { class: "note" }, "It predicts who will leave in the next 30 days, why, and what to do about it."),
     reason && h("p", { class: "notice", role: "status" }, reason),
     form({ fields: [email.root, password.root], problem, label: "Sign in", busy: "Signing in …", send, explain }),
     accounts);

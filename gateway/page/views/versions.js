@@ -10,7 +10,7 @@ import { featuresOf } from "./filters.js";
 export const view = {
   open(page) {
     const versions = panel("Versions", { id: "versions", wide: true, note: "Each judged on test rows that it was not trained on." });
-    const timeline = panel("What was live", { id: "timeline", wide: true });
+    const timeline = panel("Versions that were live", { id: "timeline", wide: true });
     const change = h("div", { id: "change" });
     const training = panel("Train a model", { id: "training", wide: true, note: "On everything that has matured. A model that is worse is not promoted." });
     const refresh = () => {
@@ -57,7 +57,7 @@ function reasonForm({ title, path, body, change, refresh, opener }) {
 
 function drawTimeline({ timeline }) {
   if (!timeline.length) return empty("Nothing was live yet.");
-  return table("What was live", ["Version", "Live from", "Why"], timeline.map((each) => [each.version, moment(each.live_from), each.reason]));
+  return table("Versions that were live", ["Version", "Live from", "Why"], timeline.map((each) => [each.version, moment(each.live_from), each.reason]));
 }
 
 function drawTraining(page, schema) {

@@ -21,7 +21,7 @@ export const view = {
   open(page) {
     const problem = h("div", {});
     const hooks = panel("Webhooks", { id: "webhooks", wide: true, note: "Addresses that are told what happens. Messages are signed and name no customer." });
-    const log = panel("Deliveries", { id: "deliveries", wide: true, note: "Newest first. What fails is tried again for 24 hours, then given up." });
+    const log = panel("Deliveries", { id: "deliveries", wide: true, note: "Newest first. A failed delivery is tried again for 24 hours, then given up." });
     const state = select(STATES, page.query.get("state"));
     state.addEventListener("change", () => page.go({ state: state.value, after: null }));
     let timer = 0;

@@ -21,7 +21,7 @@ export function workPanel(page, id) {
 function draw(page, path, { work, history }, refresh) {
   return [
     page.mayRun ? form(page, path, work, refresh) : h("p", {}, sentence(work)),
-    history.length > 0 && h("details", { class: "more" }, h("summary", {}, `What was noted before (${history.length})`),
+    history.length > 0 && h("details", { class: "more" }, h("summary", {}, `Earlier notes (${history.length})`),
       table("History of the worklist", ["When", "By", "Status", "Owner", "Due", "Note"], history.map((each) =>
         [moment(each.updated_at), each.changed_by ?? "–", workWords(each.status), each.owner ?? "–", day(each.due_on), each.note ?? "–"]))),
   ];
