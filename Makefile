@@ -85,7 +85,7 @@ audit: $(SUITES) ## Known holes of what the product needs, by the index; skipped
 	else $(AUDIT) requirements/run.lock; fi
 
 # Made of the locks, with their hashes: what an image holds is what its lock names.
-sbom: $(SUITES) ## What is in each image, as CycloneDX: build/sbom-gateway.json, build/sbom-ml.json
+sbom: $(SUITES) ## Packages of each image, as CycloneDX: build/sbom-gateway.json, build/sbom-ml.json
 	@mkdir -p build
 	@for part in gateway ml; do PYTHONWARNINGS=ignore .venv-suites/bin/cyclonedx-py requirements requirements/$$part.lock \
 	  --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom-$$part.json || exit 1; done

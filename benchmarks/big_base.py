@@ -78,7 +78,7 @@ class _Business:
         # Lifetimes are ordered by customer, then start: the last one known is the present one.
         at = known[np.searchsorted(lives.customer[known], rows.customer, side="right") - 1]
         ended = np.where(lives.is_open[at] | (lives.ended_day[at] > day + MONTH_DAYS), 10**6, lives.ended_day[at])
-        # Of those who are going to leave, one in five says so before.
+        # One in five of those who are going to leave says so before.
         is_told = (ended <= day) | ((ended < 10**6) & (rows.customer % 5 == 0))
         names = [f"{self._prefix}_{number:08d}" for number in rows.customer.tolist()]
         first = np.datetime64(self.days[0], "D")

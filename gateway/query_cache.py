@@ -2,8 +2,8 @@
 
 Law: an entry is returned only at the database version at which it was read: the version is the same before and after
 the read, and no read sees a snapshot older than its start (`database.engine.sqlite.connections`). Any commit of any
-process makes a new version, so no entry can be out of date. What depends on a part of the database alone is returned
-in the state of that part in which it was read.
+process makes a new version, so no entry can be out of date. An entry that depends on a part of the database alone is
+returned only in the state of that part in which it was read.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class QueryCache:
         Parameters
         ----------
         state
-            Of the part of the database that `read` looks at, read before this call; a state never comes back.
+            State of the part of the database that `read` looks at, read before this call; it never comes back.
         key
             One of a few: an entry stays until it is replaced.
         """

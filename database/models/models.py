@@ -101,7 +101,7 @@ class LiveSchema:
     Attributes
     ----------
     schema
-        That of its base when it was trained.
+        Schema of its base when it was trained.
     left_out
         Features of the schema that it does without.
     as_of

@@ -1,4 +1,4 @@
-"""Which addresses may be called: none of this machine, its networks or its host's, unless a setting lists them.
+"""Addresses that may be called: none of this machine, its networks or its host's, unless a setting lists them.
 
 Law: an IPv6 address that carries an IPv4 address is judged by that one.
 """

@@ -55,7 +55,7 @@ class OutlookModel:
     Attributes
     ----------
     own : Horizon
-        That of the score itself, which needs no calibration; its reason says why its days are not known.
+        Horizon of the score itself, which needs no calibration; its reason says why its days are not known.
     later : tuple of Horizon
         Ascending.
     causes : CauseModel or str

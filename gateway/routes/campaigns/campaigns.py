@@ -37,7 +37,7 @@ MOST_CONTACTS = 3_000
 
 
 class ListBody(Body):
-    """Whom a campaign is for, and what it is planned to find."""
+    """The customers of a campaign, and the effect that it is planned to find."""
 
     action: str | None = Field(None, max_length=100, description="A name of GET /api/actions")
     filters: dict[str, str | list[str]] = Field(

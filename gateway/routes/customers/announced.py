@@ -25,7 +25,7 @@ KEY_OF = {"auto_renew_off": "auto_renew", "contract_ends": "contract_end"}
 
 
 class AnnouncedQuery(Keyset):
-    """Which ends, and a page."""
+    """The kind and time of the ends, and a page."""
 
     kind: Kind = Field("cancelled", description="cancelled, auto_renew_off or contract_ends")
     within_days: int | None = Field(None, ge=1, le=3650, description="Ends within so many days; all if absent")

@@ -1,4 +1,4 @@
-"""Which finished runs count: one per 27 days or more, made before their outcomes could have been learned from.
+"""Finished runs that count: one per 27 days or more, made before their outcomes could have been learned from.
 
 Law: a customer's end counts in one run, so that the rows of several runs are independent given the scores.
 """
