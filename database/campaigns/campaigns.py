@@ -85,10 +85,10 @@ def page(connection: Connection, *, limit: int, before_id: int | None = None) ->
     return [_campaign(row) for row in connection.execute(query)]
 
 
-def with_actions(connection: Connection) -> list[Campaign]:
-    """Return the campaigns of actions, newest first."""
-    query = select(t).where(t.c.state == "drawn", t.c.action.is_not(None)).order_by(t.c.starts_on.desc(), t.c.id.desc())
-    return [_campaign(row) for row in connection.execute(query)]
+def matured_with_actions(connection: Connection, known_to: str) -> list[Campaign]:
+    """Return the campaigns of actions that have matured where ends are known up to a day, newest first."""
+    query = select(t).where(t.c.state == "drawn", t.c.action.is_not(None), t.c.matures_on <= known_to)
+    return [_campaign(row) for row in connection.execute(query.order_by(t.c.starts_on.desc(), t.c.id.desc()))]
 
 
 def untold(connection: Connection) -> list[Campaign]:

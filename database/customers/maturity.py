@@ -83,6 +83,12 @@ def complete_to(connection: Connection) -> str | None:
     return connection.execute(select(func.max(k.c.day))).scalar_one()
 
 
+def known_by_source(connection: Connection) -> list[tuple[str, int, str]]:
+    """Return how each source tells ends: its name, on how many days, and the newest of them."""
+    query = select(k.c.source, func.count(), func.max(k.c.day)).group_by(k.c.source).order_by(k.c.source)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
 def full_snapshots(connection: Connection) -> list[str]:
     """Return the dates of the full snapshots whose absent customers left, oldest first."""
     return list(connection.execute(select(k.c.day).where(k.c.source == "full").order_by(k.c.day)).scalars())

@@ -33,19 +33,24 @@ def get(connection: Connection, name: str) -> Any:
     return None if found is None else json.loads(found)
 
 
+def version(connection: Connection) -> int:
+    """Return the version of the present state; versions only rise."""
+    return int(connection.execute(select(_present_version())).scalar_one())
+
+
 def version_to_measure(connection: Connection) -> int | None:
     """Return the version of the present state; None if its figures are kept already."""
     if get(connection, _MEASURED):
         return None
-    return int(connection.execute(select(_present_version())).scalar_one())
+    return version(connection)
 
 
-def store(connection: Connection, version: int, figures: Mapping[str, Any]) -> bool:
+def store(connection: Connection, measured: int, figures: Mapping[str, Any]) -> bool:
     """Replace what is kept by the figures of a version; return whether it still was the present one."""
-    if connection.execute(select(_present_version())).scalar_one() != version:
+    if version(connection) != measured:
         return False
     connection.execute(delete(kept))
-    rows = [(name, version, json.dumps(value)) for name, value in {**figures, _MEASURED: True}.items()]
+    rows = [(name, measured, json.dumps(value)) for name, value in {**figures, _MEASURED: True}.items()]
     insert_rows(connection, kept, ("name", "version", "value_json"), rows)
     return True
 

@@ -59,7 +59,7 @@ def catalogue() -> Response:
     today = env.clock().date().isoformat()
     with env.database.read() as connection:
         present = customer_base.get(connection)
-        measured = measuring.measured_actions(connection, today)
+    measured = measuring.measured_actions(env.database, env.query_cache, today)
     lacking = {name: action.lacking(present.schema) if present else [] for name, action in found.actions.items()}
     listed = [_action(name, action, lacking[name], _measured(measured, name)) for name, action in found.actions.items()]
     return ok(ActionsOut(clv=found.defaults.clv, actions=listed))

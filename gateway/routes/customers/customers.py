@@ -18,7 +18,6 @@ from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.customers.outlook import CustomerOutlook, CustomerQuery, outlook_of
 from gateway.services.campaigns import measuring, ranking
-from gateway.services.campaigns.measuring import MeasuredActions
 from gateway.services.campaigns.ranking import Ranked
 from gateway.services.scoring import lookups, recommending
 from gateway.services.scoring import reasons as explaining
@@ -265,12 +264,7 @@ def actions(path: CustomerPath) -> Response:
 def _ranked(schema: Schema, key: int, facts: Mapping[str, Cell], probability: float) -> list[Ranked]:
     env = environment()
     today = env.clock().date().isoformat()
-
-    def read() -> MeasuredActions:
-        with env.database.read() as connection:
-            return measuring.measured_actions(connection, today)
-
-    measured = env.query_cache.get_or_read(("measured actions", today), read)
+    measured = measuring.measured_actions(env.database, env.query_cache, today)
     catalogue = load_catalogue(env.settings.actions_file)
     with env.database.read() as connection:
         return ranking.rank(

@@ -6,14 +6,16 @@ without the effect and its interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from database.campaigns import arms, campaigns
 from database.campaigns.arms import Arms
 from database.campaigns.campaigns import Campaign
 from database.customers import contacting, facts, maturity
-from database.engine.session import Connection
+from database.engine import kept_figures
+from database.engine.session import Connection, Database
+from gateway.query_cache import QueryCache
 from shared.campaigns.effect import IMPROBABLE, Arm, Effect, measure, srm_probability
 from shared.errors import NotFound
 
@@ -165,10 +167,26 @@ def _offers(contact: Arm, contacts: int) -> float:
     return contacts * (1 - contact.left / contact.customers)
 
 
-def measured_actions(connection: Connection, today: str) -> MeasuredActions:
-    """Return the newest measured campaign of each action, with its effect."""
+def measured_actions(database: Database, cache: QueryCache, today: str) -> MeasuredActions:
+    """Return the newest measured campaign of each action, with its effect.
+
+    They are measured again once a campaign has matured, or customers or the days of known ends have changed.
+    """
+    with database.read() as connection:
+        until = min(maturity.complete_to(connection) or "", today)
+        matured = campaigns.matured_with_actions(connection, until)
+        known = (kept_figures.version(connection), maturity.known_by_source(connection), today)
+
+    def read() -> MeasuredActions:
+        with database.read() as connection:
+            return _measured_actions(connection, matured, today)
+
+    return cache.get_or_read_in((known, [each.id for each in matured]), "measured actions", read)
+
+
+def _measured_actions(connection: Connection, matured: Sequence[Campaign], today: str) -> MeasuredActions:
     found: dict[str, tuple[Campaign, Effect]] = {}
-    for campaign in campaigns.with_actions(connection):
+    for campaign in matured:
         assert campaign.action is not None
         if campaign.action not in found:
             effect = effect_of(connection, campaign, today).effect

@@ -1,6 +1,6 @@
 """Others like a customer: what present customers with the same plan have, or all where those are few.
 
-Law: what is read depends on the base alone and not on the customer, so it is kept while the database stays the same.
+Law: what is read depends on the base alone and not on the customer, so it is kept while the base stays the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any
 
 from database.customers.others import facts_of_many
+from database.engine import kept_figures
 from database.engine.session import Database
 from gateway.query_cache import QueryCache
 from shared.contracts.api import Cell
@@ -122,8 +123,10 @@ def _alike(schema: Schema, features: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def others(database: Database, cache: QueryCache, schema: Schema) -> Others:
-    """Return the customers that one is compared with."""
-    return cache.get_or_read(("others", schema), lambda: _read(database, schema))
+    """Return the customers that one is compared with; they are read again once customers have changed."""
+    with database.read() as connection:
+        version = kept_figures.version(connection)
+    return cache.get_or_read_in((version, schema), "others", lambda: _read(database, schema))
 
 
 def _read(database: Database, schema: Schema) -> Others:

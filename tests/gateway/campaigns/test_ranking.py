@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from gateway.query_cache import QueryCache
 from gateway.services.campaigns import measuring, ranking
 from gateway.services.campaigns.ranking import Ranked
+from gateway.services.importing import import_outcomes
 from shared.campaigns.catalogue import BUILT_IN_PATH, built_in_catalogue, parse_catalogue
 from shared.errors import InvalidInput
 from shared.schema.features import built_in_schema, schema_from_dict
@@ -28,9 +32,9 @@ def base(world: World) -> Base:
 
 
 def rank(base: Base, probability: float, at: int = 0, **facts: float) -> dict[str, Ranked]:
+    today = base.world.clock().date().isoformat()
+    measured = measuring.measured_actions(base.world.database, QueryCache(base.world.database), today)
     with base.world.database.read() as connection:
-        today = base.world.clock().date().isoformat()
-        measured = measuring.measured_actions(connection, today)
         found = ranking.rank(
             connection, built_in_catalogue(), built_in_schema(), measured, customer_id=base.ids[at],
             facts={**FACTS, **facts}, probability=probability, today=today,
@@ -105,3 +109,23 @@ def test_an_action_whose_features_a_base_lacks_is_named(base: Base) -> None:
     other = schema_from_dict({"features": {"x": {"kind": "number"}}})
     assert built_in_catalogue().actions["update_card"].lacking(other) == ["payment_failures"]
     assert built_in_catalogue().actions["annual_offer"].lacking(other) == ["tenure_months"]
+
+
+def test_an_end_that_comes_late_corrects_the_effect_at_once(base: Base, tmp_path: Path) -> None:
+    campaign = base.draw(action="personal_picks", control_share=0.5)
+    arms = base.arms(campaign)
+    base.leave([key for key, is_control in arms.items() if is_control][:40])
+    base.mature(campaign)
+
+    def effect() -> float:
+        listed = base.world.ask("GET", "/api/actions").get_json()["data"]["actions"]
+        found: float = next(each for each in listed if each["measured"])["measured"]["relative_effect"]
+        return found
+
+    assert [effect(), effect()] == [1.0, 1.0]
+    contacted = next(at for at, key in enumerate(base.ids) if arms.get(key) == 0)
+    file = tmp_path / "ends.csv"
+    file.write_text(f"user_id,started_at,ended_at\nu{contacted:04},2026-01-01,2026-07-12\n", encoding="utf-8")
+    told = base.world.do("import-outcomes", import_outcomes.run, {"path": str(file), "file_name": file.name})
+    assert told["accepted"] == 1
+    assert effect() < 1.0
