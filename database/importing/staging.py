@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ ROLES: dict[str, type[Any]] = {
     "plan": Text,
     "contract_end": Text,
 }
+#: Columns that `Staging.resolve` fills.
+_RESOLVED = ("customer_id", "is_new")
+_FRESH = Table("fresh", MetaData(), Column("user_id", Text, primary_key=True), Column("n", Integer), schema=SCHEMA)
 
 
 def role_column(role: str) -> str:
@@ -72,6 +76,17 @@ def role_column(role: str) -> str:
 def feature_column(name: str) -> str:
     """Return the name of the staged column of a feature, given its column name in the database."""
     return f"x_{name}"
+
+
+# Kept, so that each import uses the same table: a statement over another one is compiled and kept anew.
+@lru_cache(maxsize=32)
+def _rows_table(schema: Schema, roles: tuple[str, ...]) -> Table:
+    wide = customers_table(schema)
+    columns: list[Column[Any]] = [Column("n", Integer), Column("user_id", Text), Column("as_of", Text)]
+    columns += [Column(role_column(role), ROLES[role]) for role in roles]
+    columns += [Column(feature_column(name), wide.c[name].type) for name in column_names(schema).values()]
+    columns += [Column(name, Integer) for name in _RESOLVED]
+    return Table("rows", MetaData(), *columns, schema=SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -109,13 +124,8 @@ class Staging:
         self._describe(roles)
 
     def _describe(self, roles: Sequence[str]) -> None:
-        self.roles, wide = tuple(roles), customers_table(self.schema)
-        given: list[Column[Any]] = [Column("n", Integer), Column("user_id", Text), Column("as_of", Text)]
-        given += [Column(role_column(role), ROLES[role]) for role in self.roles]
-        given += [Column(feature_column(name), wide.c[name].type) for name in column_names(self.schema).values()]
-        self._file = StagingFile(self.path, [column.name for column in given])
-        own = (Column("customer_id", Integer), Column("is_new", Integer))
-        self.rows = Table("rows", MetaData(), *given, *own, schema=SCHEMA)
+        self.roles, self.rows = tuple(roles), _rows_table(self.schema, tuple(roles))
+        self._file = StagingFile(self.path, [each.name for each in self.rows.c if each.name not in _RESOLVED])
 
     def begin(self, roles: Sequence[str]) -> None:
         """Create the empty file, with columns for these roles. Raises DiskFull."""
@@ -192,13 +202,10 @@ class Staging:
     def _number_several(self, connection: Connection, last: int) -> None:
         """Give each new customer an id, by the number of their first row."""
         r = self.rows
-        fresh = Table(
-            "fresh", MetaData(), Column("user_id", Text, primary_key=True), Column("n", Integer), schema=SCHEMA
-        )
-        connection.execute(CreateTable(fresh))
+        connection.execute(CreateTable(_FRESH))
         first = select(r.c.user_id, func.min(r.c.n)).where(r.c.customer_id.is_(None)).group_by(r.c.user_id)
-        connection.execute(insert(fresh).from_select(["user_id", "n"], first))
-        number = select(fresh.c.n).where(fresh.c.user_id == r.c.user_id).scalar_subquery()
+        connection.execute(insert(_FRESH).from_select(["user_id", "n"], first))
+        number = select(_FRESH.c.n).where(_FRESH.c.user_id == r.c.user_id).scalar_subquery()
         unknown = update(r).where(r.c.customer_id.is_(None))
         connection.execute(unknown.values(is_new=1, customer_id=last + number))
 

@@ -16,7 +16,7 @@ from database.importing.apply_rows import ChunkStatements
 from database.scoring import runs
 from database.tables import tables
 from gateway.services import kinds
-from gateway.services.importing import import_file
+from gateway.services.importing import import_file, import_outcomes
 from gateway.services.jobs import running
 from gateway.services.jobs.work import Work
 from shared.errors import ServiceError
@@ -366,3 +366,18 @@ def test_leavers_disappear_from_the_shown_scores_and_their_roll_up(world: World,
         rolled = connection.execute(select(func.sum(tables.score_bins.c.customers))).scalar_one()
     assert ([row["user_id"] for row in shown], rolled) == (["c"], 1)
     assert customer(world, "a")["churn_probability"] is None
+
+
+def test_further_imports_of_a_kind_of_file_compile_no_further_statements(world: World, tmp_path: Path) -> None:
+    def compiled_after(day: str) -> int:
+        bring(world, write(tmp_path, f"{day}.csv", [f"a,{day},1,Gold,2025-01-01,,9"]), DATED)
+        leave = {
+            "path": str(write(tmp_path, f"o{day}.csv", ["a,2026-02-10"], "user_id,ended_at")),
+            "file_name": "o.csv",
+        }
+        world.do("import-outcomes", import_outcomes.run, leave)
+        return len(world.database.engine._compiled_cache)  # type: ignore[arg-type]
+
+    days = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
+    counts = [compiled_after(day) for day in days]
+    assert counts[2] == counts[3]
