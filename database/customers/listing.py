@@ -93,7 +93,8 @@ def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
 def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int) -> Table:
     """Return the table that a sorted query starts from, for customers who have a value to sort by."""
     if sort.key == "churn_probability":
-        return ranks
+        # Who has left is not ranked, so that a search of the ranking for them would read all of it.
+        return ledger if filters.has_left else ranks
     few = filters.is_scored and not sort.is_indexed and _few_match(connection, filters, run_id)
     return ranks if few else ledger
 
@@ -187,6 +188,8 @@ def _page(
         value, keys = _keys(connection, schema, filters, sort, scores, run_id, gathered=by_table)
         key = ranks.c.customer_id if scores is ranks else wide.c.id
         keys = keys if among is None else keys.where(wide.c.id.in_(among))
+        if filters.has_left and sort.key == "churn_probability":
+            keys = keys.where(wide.c.churn == 1)  # those in the index of who has left
         known = _in_order(keys.where(value.is_not(None)) if can_be_missing else keys, value, key, sort, after)
         rows = _filled(connection, wide, run_id, known.limit(limit))
     if len(rows) < limit and can_be_missing and among is None:

@@ -236,6 +236,26 @@ def test_the_worklist_of_many_is_changed_in_one_act_by_keyboard(visitor: Visitor
     assert visitor.texts("table.list tbody td.work")[0] == "–", "whoever was taken out stayed as they were"
 
 
+def test_the_due_date_and_the_note_of_many_are_taken_away_in_one_act(visitor: Visitor) -> None:
+    api = visitor.stack.analyst()
+    shown = [each["user_id"] for each in api.data("/api/customers?limit=2")["customers"]]
+    given = {"status": "contacted", "due_on": "2029-01-01", "note": "called"}
+    assert api.ask("PATCH", "/api/customers/work", json={"customers": shown, **given}).status_code == 200
+    visitor.sign_in(at="/#/customers?work_status=contacted&due_by=2029-01-01")
+    page = visitor.page
+    for each in shown:
+        page.get_by_label(f"Choose {each}").check()
+    form = page.locator("#bulk form")
+    form.get_by_label("Take the due date away").check()
+    form.get_by_label("Take the note away").check()
+    assert form.get_by_label("Due on").is_disabled() and form.get_by_label("Note", exact=True).is_disabled()
+    form.get_by_text("Change the worklist").press("Enter")
+    page.wait_for_selector("#bulk >> text=The worklist of 2 customers is changed")
+    for each in shown:
+        work = api.data(f"/api/customers/{each}/work")["work"]
+        assert (work["status"], work["due_on"], work["note"]) == ("contacted", None, None)
+
+
 def test_a_viewer_chooses_nobody(visitor: Visitor) -> None:
     visitor.sign_in_as("viewer").go("customers")
     assert visitor.page.locator("#bulk, td.pick").count() == 0

@@ -16,13 +16,13 @@ export function makeChoice(page, onChanged) {
   const chosen = new Set();
   const boxes = new Map();
   const said = h("p", { role: "status" });
-  const told = h("div", {});
+  const told = h("div", { tabindex: -1 });
   const all = check("Choose all shown", { onchange: () => { for (const [id, box] of boxes) mark(id, (box.checked = all.input.checked)); tell(); } });
   const every = button("", () => chooseEvery());
   const none = button("Choose nobody", () => clear());
   const form = changeForm(page, { chosen, told, again: all.input, onChanged });
-  const root = h("section", { id: "bulk", "aria-label": "Chosen customers" },
-    h("div", { class: "choices" }, all.root, said, every, none), told, form);
+  const choices = h("div", { class: "choices" }, all.root, said, every, none);
+  const root = h("section", { id: "bulk", "aria-label": "Chosen customers" }, choices, told, form);
   let total = null;
 
   const mark = (id, isChosen) => (isChosen ? chosen.add(id) : chosen.delete(id));
@@ -34,7 +34,7 @@ export function makeChoice(page, onChanged) {
     every.hidden = !all_shown || total === null || total <= chosen.size || total > MOST;
     every.textContent = `Choose all ${count(total)} that fit`;
     none.hidden = form.hidden = chosen.size === 0;
-    root.hidden = boxes.size === 0;
+    choices.hidden = boxes.size === 0; // not what was told: after a change the list may be empty
   }
   function clear() {
     chosen.clear();
@@ -79,31 +79,42 @@ function changeForm(page, { chosen, told, again, onChanged }) {
   const owner = select([AS_IT_IS, [page.user.id, "Me"], ["nobody", "Nobody"]], "");
   const due = h("input", { type: "date" });
   const note = h("input", { type: "text", maxlength: 1000 });
+  const noDue = takeAway("Take the due date away", due), noNote = takeAway("Take the note away", note);
   if (page.isAdmin) get("/api/users?limit=100").then(({ users }) => addPeople(owner, users, page.user.id), () => null); // “Me” is enough
   const submit = (event) => {
     event.preventDefault();
     act(event.submitter, told, async () => {
-      const done = await patch("/api/customers/work", { customers: [...chosen], ...given({ status, owner, due, note }) });
+      const done = await patch("/api/customers/work", { customers: [...chosen], ...given({ status, owner, due, note, noDue, noNote }) });
       const same = done.unchanged ? `; ${plural(done.unchanged, "customer")} had these values already` : "";
       event.target.reset();
       await onChanged();
       show(told, h("p", { class: "notice good", role: "status" }, `The worklist of ${plural(done.changed, "customer")} is changed${same}.`));
-      again.focus();
+      (again.checkVisibility() ? again : told).focus();
     }, failure);
   };
-  return h("form", { class: "form", hidden: true, onsubmit: submit, "aria-label": "Change of the worklist" },
+  const reset = () => { due.disabled = note.disabled = false; };
+  return h("form", { class: "form", hidden: true, onsubmit: submit, onreset: reset, "aria-label": "Change of the worklist" },
     field("Status", status), field("Owner", owner), field("Due on", due), field("Note", note),
+    h("div", { class: "choices wide" }, noDue.root, noNote.root),
     h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Change the worklist")));
 }
 
 const addPeople = (owner, users, me) => owner.append(...users.filter((user) => !user.disabled && user.id !== me).map((user) => h("option", { value: user.id }, user.name)));
 
-/** The fields that were filled in; the others stay as they are. */
-function given({ status, owner, due, note }) {
+/** A box that takes away the value of a field, which then can't be given another. */
+const takeAway = (text, input) => check(text, { onchange: (event) => { input.disabled = event.target.checked; } });
+
+/** The fields that were filled in or are taken away; the others stay as they are. */
+function given({ status, owner, due, note, noDue, noNote }) {
   return {
     ...(status.value && { status: status.value }),
     ...(owner.value && { owner_id: owner.value === "nobody" ? null : Number(owner.value) }),
-    ...(due.value && { due_on: due.value }),
-    ...(note.value.trim() && { note: note.value.trim() }),
+    ...textOf("due_on", due, noDue),
+    ...textOf("note", note, noNote),
   };
+}
+
+function textOf(name, input, none) {
+  if (none.input.checked) return { [name]: null };
+  return input.value.trim() ? { [name]: input.value.trim() } : {};
 }

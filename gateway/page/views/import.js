@@ -2,7 +2,7 @@
 
 import { get, result, upload } from "../api.js";
 import { failure, h, loading, panel, show } from "../dom.js";
-import { count, day, moment } from "../format.js";
+import { count, day, moment, plural } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { button, check, field, select, table } from "../parts.js";
 import { Draft } from "./schema-draft.js";
@@ -82,7 +82,7 @@ async function read(parts, file) {
 function drawPreview({ columns, rows, encoding, delimiter, notes }) {
   return [
     h("h3", {}, "As it is read"),
-    h("p", { class: "fine" }, [encoding, delimiter && `separated by “${delimiter === "\t" ? "tab" : delimiter}”`, `${columns.length} columns`].filter(Boolean).join(", "), ". ", notes.join(" ")),
+    h("p", { class: "fine" }, [encoding, delimiter && `separated by “${delimiter === "\t" ? "tab" : delimiter}”`, plural(columns.length, "column")].filter(Boolean).join(", "), ". ", notes.join(" ")),
     table("The first rows of the file", columns, rows.slice(0, SHOWN_ROWS).map((row) => row.map((cell) => cell ?? "–"))),
   ];
 }
@@ -205,13 +205,13 @@ async function guarded(parts, place, work) {
 
 function drawOutcome(done, isDry) {
   const counts = "customers_new" in done
-    ? `${count(done.customers_new)} new customers, ${count(done.customers_updated)} updated, ${count(done.customers_unchanged)} unchanged`
-    : `${count(done.ended)} ends, ${count(done.announced)} announced`;
+    ? `${plural(done.customers_new, "new customer")}, ${count(done.customers_updated)} updated, ${count(done.customers_unchanged)} unchanged`
+    : `${plural(done.ended, "end")}, ${count(done.announced)} announced`;
   return [
     h("div", { class: `notice ${done.rejected ? "" : "good"}` },
-      h("p", {}, h("strong", {}, isDry ? "Tried, nothing written: " : "Imported: "), `${count(done.accepted)} of ${count(done.total)} rows; ${counts}.`),
+      h("p", {}, h("strong", {}, isDry ? "Tried, nothing written: " : "Imported: "), `${count(done.accepted)} of ${plural(done.total, "row")}; ${counts}.`),
       done.notes.map((note) => h("p", { class: "fine" }, note))),
-    done.rejected > 0 && h("h3", {}, `${count(done.rejected)} rows rejected`),
+    done.rejected > 0 && h("h3", {}, `${plural(done.rejected, "row")} rejected`),
     done.rejected > 0 && table("Rejected rows", ["Row", "Field", "Value", "Why"], done.rejects.slice(0, SHOWN_REJECTS).map((each) =>
       [String(each.row ?? "–"), each.field ?? "–", String(each.value ?? "–"), each.message])),
     done.rejects_file && rejectedRows(done.rejects_file),

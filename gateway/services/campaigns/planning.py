@@ -167,7 +167,10 @@ def _chosen(
         drawn = campaigns.times_drawn(connection, params.action, days_later(today, -action.per_days))
     members: list[tuple[int, float]] = []
     left_out: Counter[str] = Counter()
-    for key, probability, status in campaigns.candidates(connection, asked.schema, asked.filters):
+    first_alone = params.top is not None
+    for key, probability, status in campaigns.candidates(
+        connection, asked.schema, asked.filters, first_alone=first_alone
+    ):
         if params.top is not None and len(members) == params.top:
             break
         if status != "allowed":
