@@ -25,7 +25,7 @@ MAX_PERIODS = 12
 #: At least this many leavers and stayers to learn from.
 MIN_KNOWN = 100
 #: Maximum number of rows that a model is fitted to; where there are more, its windows take their part of this sample.
-FIT_ROWS = 40_000
+FIT_ROWS = 30_000
 
 
 @dataclass(frozen=True)
