@@ -178,7 +178,7 @@ def main() -> None:
     settings = load_settings()
     configure_logs(service="worker", level=settings.log_level, json_lines=settings.log_format == "json")
     log_everything()
-    memory.use_few_arenas()
+    memory.use_one_arena()
     _bound_memory(settings.worker_memory_mb * MEGABYTE)
     using = files.shared_use(settings.database_path)
     environment = open_environment(settings)

@@ -60,7 +60,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Raise the descriptor limit, bound what freed memory is kept, then serve."""
-        memory.use_few_arenas()
+        memory.use_one_arena()
         memory.map_large_blocks()
         wsgi.Response = Response
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,7 +1,7 @@
 """`make soak`: users on all routes of the gateway, an import and a scoring run beside; no error, and no memory kept.
 
-The first fifth of the time warms up: where memory stands then is the plateau. From there to half of the time a file is
-imported, everybody is scored and everything is exported, again and again. In the second half users go on alone:
+Users ask for some minutes before, until the page caches of all connections are full. Then time begins: where memory
+stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored and everything is exported, again and again. In the second half users go on alone:
 where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
 """
 
@@ -33,6 +33,8 @@ LOCUST = ROOT / ".venv-suites" / "bin" / "locust"
 EXAMPLE = ROOT / "examples" / "customers.csv"
 SCHEMA = ROOT / "shared" / "schema" / "retainstream.toml"
 WARM, ALONE = 0.2, 0.5
+#: Minutes of users before time begins, where memory is judged: the gateway's 17 page caches took seven to fill.
+BEFORE = 6.0
 JUDGED_S = 300.0
 JOB_S = 1800.0
 FEW = 20_000
@@ -145,7 +147,14 @@ def users(stack: Stack, options: argparse.Namespace, told: Path) -> subprocess.P
     """Start locust."""
     where = {"SOAK_KNOWN": str(told.with_name("known.json")), "SOAK_TOLD": str(told)}
     line = [str(LOCUST), "-f", str(ROOT / "tests" / "soak" / "users.py"), "--headless", "--host", stack.url]
-    line += ["--users", str(options.users), "--spawn-rate", "10", "--run-time", f"{options.minutes * 60:.0f}s"]
+    line += [
+        "--users",
+        str(options.users),
+        "--spawn-rate",
+        "10",
+        "--run-time",
+        f"{(options.minutes + options.before) * 60:.0f}s",
+    ]
     line += ["--stop-timeout", "120", "--only-summary", "--exit-code-on-error", "0", "--loglevel", "ERROR"]
     with told.with_name("locust.log").open("wb") as log:
         env = os.environ | where | {"PYTHONPATH": str(ROOT)}
@@ -184,29 +193,34 @@ def told_of_memory(memory: Memory, began: float, minutes: float) -> list[str]:
     return faults
 
 
+def is_judged(minutes: float) -> bool:
+    """Return whether memory is judged in a soak of so many minutes."""
+    return (1 - ALONE) * minutes * 60 >= JUDGED_S
+
+
 def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     """Let users ask, work beside them, measure; return the faults."""
-    judged = (1 - ALONE) * options.minutes * 60 >= JUDGED_S
-    beside, told = prepared(stack, options.customers, judged=judged), stack.folder / "told.json"
+    beside, told = prepared(stack, options.customers, judged=is_judged(options.minutes)), stack.folder / "told.json"
     told.with_name("known.json").write_text(json.dumps(vars(known(stack))))
     with Memory(stack) as memory:
-        began, asking = time.monotonic(), users(stack, options, told)
+        asking = users(stack, options, told)
+        began = time.monotonic() + options.before * 60
         try:
-            time.sleep(WARM * options.minutes * 60)
+            time.sleep((options.before + WARM * options.minutes) * 60)
             working = threading.Thread(target=beside.until, args=(began + ALONE * options.minutes * 60,))
             working.start()
             working.join()
             over = time.monotonic() - began - ALONE * options.minutes * 60
             if over > 0:
                 print(f"the work beside ended {over:.0f} s into the second half")
-            status = asking.wait(options.minutes * 60 + 300)
+            status = asking.wait((options.before + options.minutes) * 60 + 300)
         finally:
             asking.kill()
     found = json.loads(told.read_text()) if told.exists() else {"times": {}, "refused": {}, "faults": {}}
     faults = [f"{count} x {what}" for what, count in found["faults"].items()] + beside.faults
     if status or not found["times"]:
         return [*faults, f"locust ended with {status}: {told.with_name('locust.log').read_text()[-2000:]}"]
-    told_of_requests(found, options.minutes)
+    told_of_requests(found, options.before + options.minutes)
     for name, took in beside.took_s.items():
         print(f"beside: {len(took)} x {name}, {min(took):.1f} to {max(took):.1f} s (the first before the users came)")
     return faults + told_of_memory(memory, began, options.minutes)
@@ -218,7 +232,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10, help="how long users ask (default: 10)")
     parser.add_argument("--users", type=int, default=50, help="users (default: 50)")
     parser.add_argument("--customers", type=int, help="customers of the base; the demo if absent")
+    parser.add_argument(
+        "--before", type=float, help=f"minutes that users ask before (default: {BEFORE:g}, 0 in a short run)"
+    )
     options = parser.parse_args()
+    if options.before is None:
+        options.before = BEFORE if is_judged(options.minutes) else 0.0
     folder = Path(tempfile.mkdtemp(prefix="soak"))
     limits = {"OPEN_REGISTRATION": "1", "MAX_UPLOAD_MB": "400", "BCRYPT_COST": "12", "LOG_LEVEL": "warning"}
     size = {"DEMO_CUSTOMERS": os.environ.get("DEMO_CUSTOMERS", "13334")} if options.customers is None else {"DEMO": "0"}
