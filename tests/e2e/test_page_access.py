@@ -111,6 +111,35 @@ def test_nothing_scrolls_sideways(visit: Callable[..., Visitor], stack: Stack, w
     assert {path: pixels for path, pixels in wide.items() if pixels > 0} == {}
 
 
+#: Tables that reach beyond the window themselves, instead of scrolling in a box that does not.
+TABLES_OUT = """
+[...document.querySelectorAll("main table")].filter((table) => table.checkVisibility())
+  .filter((table) => (table.closest(".scrolls, .list-place") ?? table).getBoundingClientRect().right > window.innerWidth + 1)
+  .map((table) => table.caption?.textContent ?? table.ariaLabel ?? table.className)
+"""
+
+
+def test_tables_scroll_in_a_box_of_their_own_on_a_phone(
+    visit: Callable[..., Visitor], stack: Stack, tmp_path: Path
+) -> None:
+    visitor = visit(stack, viewport={"width": 320, "height": 640}).sign_in(at="/#/customers")
+    found: dict[str, list[str]] = {}
+    everything = "customers?cols=plan,reasons,activity,tenure,price,revenue,work,contact,confidence"
+    for path in (*every_view(visitor), everything, "campaigns/1"):
+        visitor.go(path)
+        visitor.page.evaluate(OPEN_ALL)
+        found[path] = visitor.page.evaluate(TABLES_OUT)
+    file = tmp_path / "wide.csv"
+    names = [f"a_rather_long_name_of_a_column_{k}" for k in range(12)]
+    file.write_text(",".join(["user_id", *names]) + "\nusr_331092" + ",1" * len(names) + "\n", encoding="utf-8")
+    visitor.go("data")
+    visitor.page.set_input_files("#import input[type=file]", file)
+    visitor.page.wait_for_selector("#preview table")
+    visitor.ready()
+    found["preview"] = [*visitor.page.evaluate(TABLES_OUT), *["body"] * (visitor.page.evaluate(SIDEWAYS) > 0)]
+    assert {path: tables for path, tables in found.items() if tables} == {}
+
+
 # --- the API document and a training's report: pages of their own -----------------------------------------------------
 
 POST = ".opblock-post:has(.opblock-summary-path[data-path='/api/customers/segment'])"
