@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import exp, log, log1p
 from operator import mul
 
-#: Steps in which a customer's hazard is the model's: further on, the lifetimes of the whole base tell more.
+#: The most steps in which a customer's survival is the model's: those of its last horizon.
 OWN_STEPS = 6
 #: The search for log(1 / (alpha + beta)): at the lower end all customers have one and the same hazard.
 _LOG_SPREAD = (-12.0, 6.0)
@@ -225,21 +225,23 @@ def value_given_staying(hazards: Sequence[float], discount: float) -> float:
     return total
 
 
-def payment_weights(later_hazards: Sequence[float], discount: float) -> tuple[float, ...]:
-    """Compute the value of a customer who stays as a polynomial in (1 - p), where p is their hazard in the first steps.
+def payment_weights(later_hazards: Sequence[float], discount: float, steps: int) -> tuple[float, ...]:
+    """Compute the value of a customer who stays as a sum over the first steps, in which survival is their own.
 
     Parameters
     ----------
     later_hazards : sequence of float
-        Hazards after the first `OWN_STEPS` steps, the same for everybody.
+        Hazards after the first steps, the same for everybody.
     discount : float
         Per step.
+    steps : int
+        How many of the first steps, the present one included.
 
     Returns
     -------
-    weights : tuple of float, length OWN_STEPS
-        ``sum(w * (1 - p) ** k for k, w in enumerate(weights))`` is
-        ``value_given_staying([p] * (OWN_STEPS - 1) + later_hazards, discount)``.
+    weights : tuple of float, length `steps`
+        The sum of `weights` times shares that begin with 1 and fall by `steps` - 1 own hazards is
+        ``value_given_staying(own_hazards + later_hazards, discount)``.
     """
-    first = [(1 + discount) ** -step for step in range(1, OWN_STEPS)]
-    return (*first, first[-1] * value_given_staying(later_hazards, discount))
+    first = [(1 + discount) ** -step for step in range(1, steps)]
+    return (*first, (1 + discount) ** (1 - steps) * value_given_staying(later_hazards, discount))

@@ -16,6 +16,7 @@ from database.customers.filters import Filters, at_level, conditions, force_popu
 from database.engine import kept_figures
 from database.scoring import value
 from database.scoring.value import GroupTotals, Sums
+from database.segments import horizons
 from database.segments.group_churn import is_in_months, tenure_band
 from database.tables import tables
 from shared.risk import LEVELS
@@ -25,7 +26,7 @@ ledger = tables.ledger
 PLAN, RISK = "plan", "risk"
 #: A grouping of more values is not kept.
 MOST_GROUPS = 1_000
-BY_PLAN = "money at risk by plan"
+BY_PLAN = "scored customers by plan"
 
 
 def names(schema: Schema) -> list[str]:
@@ -44,7 +45,7 @@ def by(
     Parameters
     ----------
     weights
-        Weights of the powers of 1 - p in the value of staying (`shared.lifetime.payment_weights`).
+        Of the shares who stay, month by month (`shared.lifetime.payment_weights`).
     """
     if filters != Filters(unsure_below=filters.unsure_below):
         return value.totals(_sums(connection, schema, name, filters), weights)
@@ -55,7 +56,9 @@ def by(
 def by_plan(connection: Connection, run_id: int, weights: Sequence[float]) -> list[GroupTotals]:
     """Sum the customers with a displayed score by plan; `weights` as for `by`."""
     kept = kept_figures.get(connection, BY_PLAN)
-    return value.totals(value.sum_by_plan(connection, run_id) if kept is None else kept, weights)
+    if kept is None:
+        kept = value.sum_by_plan(connection, run_id, horizons.survival(connection))
+    return value.totals(kept, weights)
 
 
 def to_keep(connection: Connection, schema: Schema) -> Iterator[tuple[str, Any]]:
@@ -64,18 +67,19 @@ def to_keep(connection: Connection, schema: Schema) -> Iterator[tuple[str, Any]]
         found = _sums(connection, schema, name, Filters())
         if len(found) <= MOST_GROUPS:
             yield _name(name), found
-    yield BY_PLAN, value.sum_by_plan(connection, present_run(connection))
+    yield BY_PLAN, value.sum_by_plan(connection, present_run(connection), horizons.survival(connection))
 
 
 def _name(grouping: str) -> str:
-    return f"customers by {grouping}"
+    return f"present customers by {grouping}"
 
 
 def _sums(connection: Connection, schema: Schema, name: str, filters: Filters) -> list[Sums]:
     wide = customers_table(schema)
     where = [*conditions(connection, schema, wide, ledger, filters), wide.c.churn == 0, force_population_index(wide)]
     rows = source(wide, ledger, present_run(connection))
-    return value.sum_by_group(connection, _value(schema, wide, name), rows, where, wide)
+    curve = horizons.survival(connection)
+    return value.sum_by_group(connection, _value(schema, wide, name), rows, where, curve, wide)
 
 
 def _value(schema: Schema, wide: Table, name: str) -> ColumnElement[Any]:

@@ -46,7 +46,9 @@ class AtRiskOut(BaseModel):
     expected_leavers: float | None
     expected_interval: tuple[float, float] | None = Field(description="95 %, of chance and of the level's spread")
     revenue_at_risk: float | None = Field(description="Per month")
-    value_at_risk: float | None
+    value_at_risk: float | None = Field(
+        description="Sum over the customers of p times their value if they stay, as GET /api/customers/<id> has it"
+    )
     currency: str | None
     reason: str | None
 
@@ -70,7 +72,7 @@ class ContactOut(BaseModel):
 
 
 class LifetimesOut(BaseModel):
-    """Hazards of the months after the first six: a shifted-beta-geometric distribution, or one constant."""
+    """Hazards of the months after the model's horizons: a shifted-beta-geometric distribution, or one constant."""
 
     kind: str | None = Field(description="shifted-beta-geometric or constant")
     alpha: float | None
@@ -91,7 +93,9 @@ class AssumptionsOut(BaseModel):
     margin: float
     discount: float
     months: int
-    own_hazard_months: int = Field(description="Months in which a customer's own probability is the hazard")
+    own_hazard_months: int | None = Field(
+        description="Months of a customer's own survival, by the horizons of the run's model; null before a run"
+    )
     later_months: LifetimesOut
 
 
@@ -178,19 +182,19 @@ def _contact(paying: Contacts | None, costs: CampaignCosts) -> ContactOut:
 
 
 def _assumptions(query: ValueQuery, found: Assessment | None) -> AssumptionsOut:
-    later = found.lifetimes if found else None
+    later, own = (found.lifetimes, found.own_months) if found else (None, None)
     cohort = later.cohort if later else None
     return AssumptionsOut(
         **query.model_dump(),
         gamma_alpha=GAMMA_ALPHA,
         gamma_beta=GAMMA_BETA,
         gamma_mean=GAMMA_MEAN,
-        own_hazard_months=OWN_STEPS,
+        own_hazard_months=own,
         later_months=LifetimesOut(
             kind=None if later is None else later.kind,
             alpha=cohort.alpha if cohort else None,
             beta=cohort.beta if cohort else None,
             mean_age_months=fmean(cohort.ages) if cohort else None,
-            hazard=later.hazards(OWN_STEPS + 1)[0] if later else None,
+            hazard=later.hazards(own + 1, after=own)[0] if later and own else None,
         ),
     )

@@ -21,7 +21,7 @@ from ml_service.model.outlook import Horizon
 from ml_service.training.fitting import Fitted
 from ml_service.training.rolling_origins import Origin, newest_dates
 from shared.contracts.api import LevelSpread
-from shared.contracts.outlook import LATER_HORIZONS, HorizonCheck, Judged
+from shared.contracts.outlook import LATER_HORIZONS, Calibration, HorizonCheck, Judged
 
 #: A calibration is fitted where at least this many customers left, and as many rows stayed.
 MIN_LEAVERS = 50
@@ -128,7 +128,8 @@ def _horizon(
         before = rows.calibration(rows.known_by(newest[-1].as_of.min(), days), days) if newest else None
         if before is not None and live is not None:
             check = _judge(newest, days, own, before, spread)
-            return Horizon(days, live), HorizonCheck(days=days, judged=check, reason=None)
+            stored = Calibration(**live.as_dict())
+            return Horizon(days, live), HorizonCheck(days=days, judged=check, reason=None, calibration=stored)
     reason = TOO_SHORT.format(days=days, needed=2 * (days + rows.grace_days))
     return Horizon(days, reason=reason), HorizonCheck(days=days, judged=None, reason=reason)
 

@@ -16,7 +16,7 @@ from ml_service.training.fitting import Fitted
 from ml_service.training.horizons import fit_horizons
 from ml_service.training.rolling_origins import Origin
 from shared.contracts.api import HORIZON_DAYS, LevelSpread
-from shared.contracts.outlook import OutlookReport
+from shared.contracts.outlook import Calibration, OutlookReport
 
 OTHER_DAYS = f"The label of the table does not say who left within {HORIZON_DAYS} days."
 
@@ -48,7 +48,13 @@ def fit_outlook(
     causes = fit_causes(snapshot, split, fitted.sibling, fitted.live, spread)
     unsaid = None if snapshot.horizon_days == HORIZON_DAYS else OTHER_DAYS
     why = causes.model if isinstance(causes.model, str) else None
-    report = OutlookReport(horizons=checks, causes=causes.checks, causes_reason=why, reasons_known=causes.reasons_known)
+    report = OutlookReport(
+        horizons=checks,
+        causes=causes.checks,
+        causes_reason=why,
+        reasons_known=causes.reasons_known,
+        score=Calibration(**fitted.live.calibration.as_dict()),
+    )
     return OutlookModel(Horizon(HORIZON_DAYS, reason=unsaid), tuple(horizons), causes.model), report
 
 

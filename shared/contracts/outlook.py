@@ -50,12 +50,21 @@ class Judged(Strict):
     auc: Probability | None
 
 
+class Calibration(Strict):
+    """The three numbers of a beta calibration; see docs/definitions.md#calibration."""
+
+    a: float
+    b: float
+    c: float
+
+
 class HorizonCheck(Strict):
     """One horizon: judged, or left out with the reason."""
 
     days: int
     judged: Judged | None
     reason: str | None
+    calibration: Calibration | None = Field(None, description="Of the live model's margins; null where left out")
 
 
 class CauseCheck(Strict):
@@ -72,3 +81,4 @@ class OutlookReport(Strict):
     causes: list[CauseCheck] = Field(description="Empty where the reason says why")
     causes_reason: str | None
     reasons_known: Probability | None = Field(description="Share of the leavers in training whose end has a reason")
+    score: Calibration | None = Field(None, description="Of the score itself, on the same margins")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,12 +78,14 @@ def test_the_value_falls_with_any_hazard_and_is_at_most_a_payment_a_step(
     assert value_given_staying(raised, discount) <= value + 1e-12
 
 
-@given(hazards, st.lists(hazards, max_size=30), st.floats(0, 0.2))
-def test_the_weights_are_the_value_as_a_polynomial(p: float, later: list[float], discount: float) -> None:
-    weights = payment_weights(later, discount)
-    assert len(weights) == OWN_STEPS
-    value = value_given_staying([p] * (OWN_STEPS - 1) + later, discount)
-    assert sum(weight * (1 - p) ** k for k, weight in enumerate(weights)) == pytest.approx(value)
+@given(st.lists(hazards, max_size=OWN_STEPS - 1), st.lists(hazards, max_size=30), st.floats(0, 0.2))
+def test_the_weights_are_the_value_as_a_sum_over_the_months_of_own_survival(
+    own: list[float], later: list[float], discount: float
+) -> None:
+    weights = payment_weights(later, discount, len(own) + 1)
+    shares = accumulate((1 - hazard for hazard in own), lambda left, stays: left * stays, initial=1.0)
+    found = sum(weight * share for weight, share in zip(weights, shares, strict=True))
+    assert found == pytest.approx(value_given_staying(own + later, discount))
 
 
 @given(st.lists(hazards, min_size=4, max_size=4).map(sorted))

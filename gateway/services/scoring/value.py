@@ -16,11 +16,11 @@ from database.scoring import score_figures
 from database.scoring.expected_leavers import SAMPLE
 from database.scoring.runs import BINS, Published
 from database.scoring.value import GroupTotals
-from database.segments import group_totals
+from database.segments import group_totals, horizons
 from shared.campaigns.costs import CampaignCosts
 from shared.contracts.api import HORIZON_DAYS, Cohort, LevelSpread
 from shared.expected_leavers import interval
-from shared.lifetime import OWN_STEPS, ShiftedBetaGeometric, mixed_hazards, payment_weights
+from shared.lifetime import ShiftedBetaGeometric, mixed_hazards, payment_weights
 from shared.plural import plural
 
 MONTHS_PER_YEAR = 12
@@ -65,7 +65,7 @@ class Lifetimes:
         """The distribution of the later months."""
         return "constant" if self.cohort is None else "shifted-beta-geometric"
 
-    def hazards(self, months: int, *, after: int = OWN_STEPS) -> list[float]:
+    def hazards(self, months: int, *, after: int) -> list[float]:
         """Return the hazards of the months up to so many, without those before `after`."""
         if self.cohort is None:
             return [self.constant or 0.0] * (months - after)
@@ -109,6 +109,7 @@ class Assessment:
     """Money at risk in a run, in all and by group, with the lifetimes that it assumes and the level's spread.
 
     `plans` are the groups by name, plans unless others were asked for, and `totals` their sums in the same order.
+    `own_months` are the months of a customer's own survival, by the model's horizons; None where its report is older.
     `is_counted` is false where the model's table is a sample: nobody is counted then, and no contact pays for sure.
     """
 
@@ -116,6 +117,7 @@ class Assessment:
     plans: list[tuple[str | None, AtRisk]]
     totals: list[GroupTotals]
     lifetimes: Lifetimes
+    own_months: int | None
     level: LevelSpread | None
     is_counted: bool
 
@@ -135,16 +137,19 @@ def assess(connection: Connection, run: Published, terms: Terms, count: Count | 
     model = models.get(connection, run.model_version)
     figures = model.figures if model else {}
     lifetimes, level = _lifetimes(run, figures.get("cohort")), _level(figures.get("level"))
-    weights = payment_weights(lifetimes.hazards(terms.months), (1 + terms.discount) ** (1 / MONTHS_PER_YEAR) - 1)
+    known = horizons.curve(connection)
+    own_months = known.months if known else 1
+    discount = (1 + terms.discount) ** (1 / MONTHS_PER_YEAR) - 1
+    weights = payment_weights(lifetimes.hazards(terms.months, after=own_months), discount, own_months)
     groups = count(weights) if count else group_totals.by_plan(connection, run.run_id, weights)
     found = [replace(each, value=each.value * terms.margin) for each in groups]
-    horizon = figures.get("horizon_days")
+    unvalued = _OLDER if known is None else None if figures.get("horizon_days") == HORIZON_DAYS else _NOT_MONTHLY
     is_counted = figures.get("natural_rate") is not None or figures.get("training_period") is not None
-    plans = [(plan.group, at_risk([plan], horizon, level)) for plan in found]
-    total = at_risk(found, horizon, level)
+    plans = [(plan.group, at_risk([plan], unvalued, level)) for plan in found]
+    total = at_risk(found, unvalued, level)
     if not is_counted:
         plans, total = [(name, _uncounted(each)) for name, each in plans], _uncounted(total)
-    return Assessment(total, plans, found, lifetimes, level, is_counted)
+    return Assessment(total, plans, found, lifetimes, known.months if known else None, level, is_counted)
 
 
 def _uncounted(found: AtRisk) -> AtRisk:
@@ -163,8 +168,8 @@ def _level(stored: Any) -> LevelSpread | None:
     return None if stored is None else LevelSpread.model_validate(stored)
 
 
-def at_risk(plans: Sequence[GroupTotals], horizon: int | None, level: LevelSpread | None) -> AtRisk:
-    """Add up groups; a figure that can't be computed is None, with the reason."""
+def at_risk(plans: Sequence[GroupTotals], unvalued: str | None, level: LevelSpread | None) -> AtRisk:
+    """Add up groups; a figure that can't be computed is None, with the reason: `unvalued` is why there is no value."""
     customers, unpriced = sum(plan.customers for plan in plans), sum(plan.unpriced for plan in plans)
     currencies = sorted(each or "none" for each in frozenset[str | None]().union(*(p.currencies for p in plans)))
     reason = None
@@ -174,7 +179,6 @@ def at_risk(plans: Sequence[GroupTotals], horizon: int | None, level: LevelSprea
         reason = f"The monthly price of {unpriced:,} of {plural(customers, 'customer')} is not known."
     elif len(currencies) > 1:
         reason = f"Prices are in several currencies ({', '.join(currencies)}): they can't be added up."
-    is_monthly = horizon == HORIZON_DAYS
     expected = sum(plan.expected for plan in plans)
     return AtRisk(
         customers=customers,
@@ -182,12 +186,13 @@ def at_risk(plans: Sequence[GroupTotals], horizon: int | None, level: LevelSprea
         expected_leavers=expected,
         expected_interval=interval(expected, sum(plan.variance for plan in plans), level),
         revenue_at_risk=None if reason else sum(plan.revenue for plan in plans),
-        value_at_risk=None if reason or not is_monthly else sum(plan.value for plan in plans),
+        value_at_risk=None if reason or unvalued else sum(plan.value for plan in plans),
         currency=None if len(currencies) != 1 or currencies == ["none"] else currencies[0],
-        reason=reason or (None if is_monthly else _NOT_MONTHLY),
+        reason=reason or unvalued,
     )
 
 
+_OLDER = "The model was trained before its report held the calibration of each horizon: train again."
 _NOT_MONTHLY = f"The model's scores don't cover {HORIZON_DAYS} days, which the value of later months is computed from."
 
 

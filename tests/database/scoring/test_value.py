@@ -12,11 +12,19 @@ from database.importing import apply_import
 from database.scoring import ranks, value
 from database.scoring.value import GroupTotals
 from database.tables import tables
-from shared.lifetime import OWN_STEPS, payment_weights, value_given_staying
+from shared.horizon_curve import Beta, HorizonCurve, staying
+from shared.lifetime import payment_weights
 from tests.database.facts import Facts, full_run
 
 Make = Callable[..., Facts]
 LATER = [0.04, 0.03, 0.02]
+#: Calibrations of a demo's model.
+CURVE = HorizonCurve(
+    Beta(1.08, 0.73, 0.27),
+    ((60, Beta(0.9, 0.81, 0.81)), (90, Beta(0.76, 1.0, 0.9)), (180, Beta(0.52, 1.55, 0.76))),
+    0.1,
+)
+WEIGHTS = payment_weights(LATER, 0.01, CURVE.months)
 
 
 def give(here: Facts, customer_id: int, **values: str | int | None) -> None:
@@ -26,13 +34,14 @@ def give(here: Facts, customer_id: int, **values: str | int | None) -> None:
 
 def totals(here: Facts, run_id: int) -> list[GroupTotals]:
     with here.database.read() as connection:
-        return value.totals(value.sum_by_plan(connection, run_id), payment_weights(LATER, 0.01))
+        return value.totals(value.sum_by_plan(connection, run_id, CURVE), WEIGHTS)
 
 
 def test_each_plan_is_the_plain_sum_over_its_customers(facts_of: Make) -> None:
     here, rng = facts_of(), random.Random(5)
     ids, model = here.people(60), here.model()
-    scores = {each: rng.choice((0.0, 1.0, rng.random())) for each in ids}
+    edges = (0.0, 1e-5, 0.00123, 0.01, 0.0999999, 0.1, 0.999)
+    scores = {each: rng.choice((*edges, rng.random(), 0.02 * rng.random())) for each in ids}
     prices = {each: rng.choice((7.99, 15.49, 22.99)) for each in ids}
     plans = {each: rng.choices(("Basic", "Premium", None), (3, 2, 1))[0] for each in ids}
     for each in ids:
@@ -43,12 +52,13 @@ def test_each_plan_is_the_plain_sum_over_its_customers(facts_of: Make) -> None:
     assert {plan.group for plan in found} == {"Basic", "Premium", None}
     for plan in found:
         of_plan = [each for each in ids if plans[each] == plan.group]
-        staying = {e: value_given_staying([scores[e]] * (OWN_STEPS - 1) + LATER, 0.01) for e in of_plan}
         assert (plan.customers, plan.unpriced, plan.currencies) == (len(of_plan), 0, {"USD"})
         assert plan.expected == pytest.approx(sum(scores[each] for each in of_plan))
         assert plan.variance == pytest.approx(sum(scores[each] * (1 - scores[each]) for each in of_plan))
         assert plan.revenue == pytest.approx(sum(scores[each] * prices[each] for each in of_plan))
-        assert plan.value == pytest.approx(sum(scores[each] * prices[each] * staying[each] for each in of_plan))
+        stays = {e: sum(w * s for w, s in zip(WEIGHTS, staying(CURVE, scores[e]), strict=True)) for e in of_plan}
+        expected = sum(scores[each] * prices[each] * stays[each] for each in of_plan)
+        assert plan.value == pytest.approx(expected, rel=3e-6), "survival is straight within a bin of the score"
 
 
 def test_the_scores_are_those_that_are_shown(facts_of: Make) -> None:

@@ -75,7 +75,7 @@ def here(database: Database) -> Facts:
 
 def figures(database: Database) -> dict[str, Any]:
     """Everything that can be kept, as readers ask for it."""
-    weights = payment_weights([0.04, 0.03], 0.01)
+    weights = payment_weights([0.04, 0.03], 0.01, 1)
     with database.read() as connection:
         pair = movers.compared(connection, since=None, until=None)
         assert pair is not None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from math import exp, log, log1p
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from database.customers import maturity
 from database.models import models
 from database.tables import tables
 from gateway.services.models import cohort
+from gateway.services.scoring.customer_value import value_of
+from gateway.services.scoring.value import Lifetimes, Terms
 from shared.clock import days_later
-from shared.contracts.api import LevelSpread
+from shared.contracts.api import Cohort, LevelSpread
+from shared.contracts.outlook import ByCause, Judged, Outlook, WithinDays
 from shared.expected_leavers import interval
 from shared.lifetime import ShiftedBetaGeometric, mixed_hazards, value_given_staying
 from tests.database.facts import Facts, full_run, plain_schema
@@ -21,6 +25,9 @@ from tests.world import World
 
 PATH = "/api/dashboard/value"
 COHORT = {"alpha": 0.7, "beta": 4.0, "ages": [2.0, 14.0], "at_risk": 900, "left": 100, "months": ["2025-07", "2026-06"]}
+JUDGED = Judged(
+    n=1000, period=("2026-01-31", "2026-03-31"), left=60, ratio=1.0, ratio_interval=(0.8, 1.2), ece=0.01, auc=0.9
+)
 SCORES, PRICES, PLANS = [0.05, 0.15, 0.3, 0.8], [10.0, 10.0, 20.0, 30.0], ["Basic", "Basic", "Basic", "Premium"]
 
 
@@ -64,17 +71,46 @@ def test_a_sample_counts_nobody_until_its_schema_gives_the_rate_of_all_customers
 
 
 def by_hand(later: list[float], *, margin: float = 1.0, discount: float = 0.1) -> list[float]:
-    """Each customer's part of the value at risk."""
+    """Each customer's part of the value at risk, where the score is the only horizon."""
     monthly = (1 + discount) ** (1 / 12) - 1
-    return [
-        p * price * margin * value_given_staying([p] * 5 + later, monthly)
-        for p, price in zip(SCORES, PRICES, strict=True)
+    stays = value_given_staying(later, monthly)
+    return [p * price * margin * stays for p, price in zip(SCORES, PRICES, strict=True)]
+
+
+def test_value_at_risk_is_survival_by_the_horizons_and_then_by_the_lifetimes_of_the_base(world: World) -> None:
+    own, later = {"a": 1.0, "b": 1.0, "c": 0.0}, {"a": 0.6, "b": 1.1, "c": 0.7}
+    judged = JUDGED.model_dump(mode="json")
+    horizons = [
+        {"days": 60, "judged": judged, "reason": None, "calibration": later},
+        {"days": 90, "judged": None, "reason": "Follow-up is too short.", "calibration": None},
     ]
+    outlook = {"horizons": horizons, "causes": [], "causes_reason": "none", "reasons_known": None, "score": own}
+    year = {"form": "slow_level", "constant": 0.2, "cosine": 0.0, "sine": 0.0}
+    base(world, cohort=COHORT, outlook=outlook, time_of_year=year)
+    found, lifetimes = asked(world), Lifetimes(Cohort.model_validate(COHORT), None)
+    parts = []
+    for p, price in zip(SCORES, PRICES, strict=True):
+        margin = log(p / (1 - p)) - 0.2
+        within = 1 / (1 + exp(-0.6 * min(margin, 0) - 1.1 * max(margin, 0) - 0.5 * log1p(exp(-abs(margin))) - 0.7))
+        said = [(30, p), (60, within), (90, None), (180, None)]
+        one = Outlook(
+            within=[WithinDays(days=days, probability=each, reason=None) for days, each in said],
+            causes=ByCause(voluntary=None, involuntary=None, reason="none"),
+        )
+        amount = value_of(one, price, lifetimes, Terms(), offer=10, contact=1).value_at_risk
+        assert amount is not None
+        parts.append(amount)
+    assert found["total"]["value_at_risk"] == pytest.approx(sum(parts), rel=1e-5)
+    assert [plan["value_at_risk"] for plan in found["by_plan"]] == pytest.approx([sum(parts[:3]), parts[3]], rel=1e-5)
+    assert found["assumptions"]["own_hazard_months"] == 2
+    tell(world, horizon_days=30, training_period=["a", "b"], outlook={**outlook, "score": None})
+    assert (asked(world)["total"]["value_at_risk"], asked(world)["total"]["revenue_at_risk"]) == (None, 32.0)
+    assert "train again" in asked(world)["total"]["reason"]
 
 
-def test_value_at_risk_takes_each_customers_own_hazard_for_six_months_and_then_the_bases(world: World) -> None:
+def test_value_at_risk_is_the_bases_hazard_from_the_second_month_where_the_model_has_no_horizon(world: World) -> None:
     base(world, cohort=COHORT)
-    parts = by_hand(later := mixed_hazards(ShiftedBetaGeometric(0.7, 4.0), [2.0, 14.0], 36)[6:])
+    parts = by_hand(later := mixed_hazards(ShiftedBetaGeometric(0.7, 4.0), [2.0, 14.0], 36)[1:])
     found = asked(world)
     assert (found["as_of"], found["model_version"]) == ("2026-06-30", "1.0.0")
     total = found["total"]
@@ -113,7 +149,7 @@ def test_without_dated_subscriptions_the_later_hazard_is_constant_and_said(world
     found = asked(world, "?margin=0.6&discount=0&months=12")
     assert found["assumptions"]["later_months"]["kind"] == "constant"
     assert found["assumptions"]["later_months"]["hazard"] == pytest.approx(mean)
-    parts = by_hand([mean] * 6, margin=0.6, discount=0.0)
+    parts = by_hand([mean] * 11, margin=0.6, discount=0.0)
     assert found["total"]["value_at_risk"] == pytest.approx(sum(parts), abs=0.01)
 
 
@@ -192,6 +228,22 @@ def test_the_figures_of_the_demo_are_those_of_the_cards_and_add_up(demo_world: W
     assert total["value_at_risk"] == pytest.approx(sum(plan["value_at_risk"] for plan in plans), abs=0.05)
     cut = demo_world.ask("GET", f"/api/dashboard/threshold?cut={found['contact']['cut']}").get_json()["data"]
     assert found["contact"]["top"] == cut["customers"]
+
+
+def test_the_demos_value_at_risk_is_the_sum_over_what_each_customer_has(demo_world: World) -> None:
+    found = asked(demo_world)
+    with demo_world.database.read() as connection:
+        c = tables.customers.c
+        names = connection.execute(select(c.user_id).where(c.churn == 0).order_by(c.id)).scalars().all()
+    parts = []
+    for name in names:
+        data = demo_world.ask("GET", f"/api/customers/{name}?outlook=true").get_json()["data"]
+        if data["churn_probability"] is not None:
+            parts.append(data["outlook"]["value"]["value_at_risk"])
+    assert len(parts) == found["total"]["customers"] > 400
+    assert found["assumptions"]["own_hazard_months"] == 6
+    # Each part is rounded to a cent.
+    assert found["total"]["value_at_risk"] == pytest.approx(sum(parts), abs=0.005 * len(parts) ** 0.5 * 3)
 
 
 def test_other_costs_and_a_new_run_change_the_answer(world: World) -> None:

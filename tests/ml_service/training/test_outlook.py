@@ -21,6 +21,7 @@ from ml_service.training.rolling_origins import Origin, roll
 from shared.contracts import arrow
 from shared.contracts.outlook import HorizonCheck
 from shared.errors import InvalidInput
+from shared.horizon_curve import curve_of
 from shared.simulation.simulate import simulate
 from tests.evaluate.horizons import departures, history
 from tests.ml_service.conftest import as_stream
@@ -66,8 +67,15 @@ def test_horizons_are_judged_on_later_dates_and_what_has_too_short_a_follow_up_s
         low, high = check.judged.ratio_interval
         assert low < 1.3 and high > 0.7 and check.judged.n > 900 and check.judged.ece < 0.08
     assert half_a_year.judged is None and half_a_year.reason is not None and "420 days" in half_a_year.reason
-    reached = model.outlook.within(np.array([0.02, 0.5]), np.array([-4.0, 0.5]))
+    margins = np.array([-6.0, -2.5, 0.5])
+    scores = model.calibration(margins)
+    reached = model.outlook.within(scores, margins)
     assert [each is None for each in reached] == [False, False, False, True]
+    curve = curve_of(report, 0.0)
+    assert curve is not None
+    for at, score in enumerate(scores.tolist()):
+        said = [each[at] for each in reached if each is not None]
+        assert [within for _, within in curve.within(score)] == pytest.approx(said, rel=1e-6)
 
 
 def test_the_judged_calibration_knew_nothing_of_the_judged_dates() -> None:
@@ -81,7 +89,7 @@ def test_the_judged_calibration_knew_nothing_of_the_judged_dates() -> None:
     unknown_then = (rows.as_of + np.timedelta64(120, "D") > first) & (rows.as_of < first) & (turned[90] != UNKNOWN)
     turned[90][unknown_then] = np.where(rows.label[unknown_then] == 1, 1, 1 - turned[90][unknown_then])
     (_, live, _), (_, after, _) = horizons(replace(rows, later=replace(rows.later, left_within=turned)))
-    assert unknown_then.any() and after == before
+    assert unknown_then.any() and after.judged == before.judged
     assert live.calibration != trained().model.outlook.later[1].calibration, "the live one learns from all of them"
 
 
