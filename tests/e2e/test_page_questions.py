@@ -436,6 +436,19 @@ def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(
     assert visitor.texts("#effect tbody th") == ["Contacted", "Left alone"]
 
 
+def test_an_action_whose_measured_effect_may_be_none_says_so_beside_its_expected_value(visitor: Visitor) -> None:
+    user_id = first_customer(visitor)
+    ranked = visitor.stack.analyst().data(f"/api/customers/{user_id}/actions")["ranked"]
+    visitor.sign_in(at=f"/#/customers/{user_id}")
+    visitor.page.click("#ranked summary")
+    assert visitor.texts("#ranked .action") == [each["label"] for each in ranked]
+    told = visitor.texts("#ranked .fine")
+    for each, text in zip(ranked, told, strict=True):
+        assert (each["effect_text"] if each["is_possible"] and each["effect_text"] else each["reason"] or "") in text
+    doubtful = [text for each, text in zip(ranked, told, strict=True) if each["effect_is_shown"] is False]
+    assert [text for text in doubtful if "its 95 % interval includes 0" in text or "Not possible" in text] == doubtful
+
+
 def test_a_customers_further_horizons_are_those_of_the_api(visitor: Visitor) -> None:
     user_id = first_customer(visitor)
     said = visitor.stack.analyst().data(f"/api/customers/{user_id}?outlook=true")["outlook"]

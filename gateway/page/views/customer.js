@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h, loading, panel, show } from "../dom.js";
-import { column, day, known, moment, money, percent, points, title, within } from "../format.js";
+import { column, day, interval, known, moment, money, percent, points, title, within } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { customerAddress } from "../frame/router.js";
@@ -47,7 +47,7 @@ function draw(page, id, { customer: c, schema, status }) {
   const todo = panel("What could be done", { id: "actions", note: "Facts that can be acted on and stand out for this customer, each with a level that others of the plan have." });
   const between = h("nav", { class: "between", "aria-label": "Customers before and after" });
   const history = historyPanels(page, id, featuresOf(schema));
-  if (isScored) page.load(todo.body, () => get(`${path}/actions`), ({ actions }) => drawActions(actions));
+  if (isScored) page.load(todo.body, () => get(`${path}/actions`), ({ actions, ranked }) => [drawActions(actions), drawRanked(ranked, c.currency)].flat());
   page.load(between, () => neighbours(id), drawNeighbours, { bones: 1 });
   return [
     head(c, status, between),
@@ -115,6 +115,17 @@ function drawActions(actions) {
       h("p", { class: "fine dose" }, a.dose.text)))),
     h("p", { class: "fine" }, "In the order of the points of their reasons. ", actions[0].note),
   ];
+}
+
+/** The actions of the catalogue, each with the effect that its expected value stands on. */
+function drawRanked(ranked, currency) {
+  const basis = (a) => {
+    const ends = interval(a.effect_interval, percent);
+    return `${money(a.expected_value, currency)} expected: of those who would leave, ${percent(a.effect)} stay${ends ? ` (95 %: ${ends})` : ""}, ${a.effect_text}`;
+  };
+  return h("details", { class: "more", id: "ranked" }, h("summary", {}, "Actions of the catalogue, by expected value"),
+    h("ol", { class: "actions" }, ranked.map((a) => h("li", {}, h("p", { class: "action" }, a.label),
+      h("p", { class: "fine" }, !a.is_possible ? `Not possible: ${a.reason}` : a.effect_text ? basis(a) : a.note)))));
 }
 
 const SHOWN_ELSEWHERE = new Set(["id", "user_id", "email", "churn", "churn_probability", "prediction_date", "confidence", "low_confidence", "risk_level",

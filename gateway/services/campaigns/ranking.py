@@ -1,7 +1,8 @@
 """The actions of the catalogue for one customer, ranked by expected value, with `nothing` among them.
 
 Law: an expected value is the model's estimate under an effect that is assumed, until a campaign has measured it; the
-assumption stands beside the figure.
+assumption stands beside the figure. A measured effect is used even where its interval includes 0, and says so: the
+assumption in its place would bring back for a failed action what was only hoped of it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from shared.plural import plural
 from shared.schema.features import Schema
 
 ASSUMED = "assumed: no campaign has measured this action; the catalogue's `assumed_effect` can be edited"
+NOT_SHOWN = "; not shown to differ from none: its 95 % interval includes 0"
 NOTE = "The model's estimate under the effect beside it, and no measured gain of this customer."
 STATUS_REASONS: Mapping[str, str] = {
     "held out": "held out: this customer is contacted by no campaign, so that the programme can be measured",
@@ -46,6 +48,9 @@ class Ranked(BaseModel):
     effect: float | None = Field(description="Share of would-be leavers who stay")
     effect_interval: tuple[float, float] | None = Field(description="95 %, of a measured effect")
     effect_source: Literal["assumed", "measured"] | None
+    effect_is_shown: bool | None = Field(
+        description="Whether the interval of a measured effect leaves out 0; the estimate is used in either case"
+    )
     effect_text: str | None
     clv: float
     offer: float
@@ -90,8 +95,8 @@ def _unmet(schema: Schema, action: Action, facts: Mapping[str, Cell]) -> str | N
 def _nothing(catalogue: Catalogue) -> Ranked:
     return Ranked(
         action=NOTHING, label="Nothing", text=None, aims_at=[], is_possible=True, reason=None, expected_value=0.0,
-        effect=0.0, effect_interval=None, effect_source=None, effect_text=None, clv=catalogue.defaults.clv,
-        offer=0.0, contact=0.0, note="The others are compared with this.",
+        effect=0.0, effect_interval=None, effect_source=None, effect_is_shown=None, effect_text=None,
+        clv=catalogue.defaults.clv, offer=0.0, contact=0.0, note="The others are compared with this.",
     )  # fmt: skip
 
 
@@ -103,12 +108,13 @@ def _ranked(
     probability: float,
     why: str | None,
 ) -> Ranked:
-    effect, interval, text = action.assumed_effect, None, ASSUMED
+    effect, interval, is_shown, text = action.assumed_effect, None, None, ASSUMED
     if measured is not None:
         campaign, found = measured
         assert found.relative is not None
-        effect, interval = found.relative, found.relative_interval
+        effect, interval, is_shown = found.relative, found.relative_interval, found.is_shown
         text = f"measured by campaign {campaign.id}, {campaign.name}, drawn on {campaign.starts_on}"
+        text += "" if is_shown else NOT_SHOWN
     value = costs_of(action, clv, effect).expected_profit(1.0, probability)
     return Ranked(
         action=name,
@@ -121,6 +127,7 @@ def _ranked(
         effect=effect,
         effect_interval=interval,
         effect_source="assumed" if measured is None else "measured",
+        effect_is_shown=is_shown,
         effect_text=text,
         clv=clv,
         offer=action.offer,

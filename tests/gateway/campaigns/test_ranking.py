@@ -78,9 +78,29 @@ def test_an_effect_is_assumed_until_a_campaign_has_measured_it(base: Base) -> No
     base.mature(campaign)
     found = rank(base, 0.6)["personal_picks"]
     assert (found.effect_source, found.effect) == ("measured", 1.0)
-    assert START in (found.effect_text or "")
+    assert (
+        START in (found.effect_text or "") and found.effect_is_shown and "includes 0" not in (found.effect_text or "")
+    )
     listed = base.world.ask("GET", "/api/actions").get_json()["data"]["actions"]
     assert {each["name"] for each in listed if each["measured"]} == {"personal_picks"}
+
+
+def test_a_measured_effect_whose_interval_includes_0_is_ranked_by_and_told_apart(base: Base) -> None:
+    assert rank(base, 0.6)["personal_picks"].effect_is_shown is None
+    campaign = base.draw(action="personal_picks", control_share=0.5)
+    arms = base.arms(campaign)
+    control, contact = ([key for key, is_control in arms.items() if bool(is_control) is arm] for arm in (True, False))
+    base.leave(control[:22] + contact[:20])
+    base.mature(campaign)
+    found = rank(base, 0.6)["personal_picks"]
+    assert found.effect_interval is not None and found.effect_interval[0] < 0 < found.effect_interval[1]
+    assert (found.effect_source, found.effect_is_shown) == ("measured", False)
+    assert "interval includes 0" in (found.effect_text or "")
+    action, listed = built_in_catalogue().actions["personal_picks"], base.world.ask("GET", "/api/actions").get_json()
+    (measured,) = [each["measured"] for each in listed["data"]["actions"] if each["measured"]]
+    assert found.effect == measured["relative_effect"] != action.assumed_effect
+    expected = 0.6 * (found.effect * (200 - action.offer) + action.offer) - action.offer - action.contact
+    assert found.expected_value == pytest.approx(expected, abs=1e-4)
 
 
 def test_customers_who_are_held_out_have_nothing_to_be_done(base: Base) -> None:
