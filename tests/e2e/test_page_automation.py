@@ -34,7 +34,20 @@ def test_an_administrator_makes_tests_pauses_and_removes_a_webhook(visit: Callab
         assert is_signed(secret, headers, body)
         page.click("text=Send again")
         wait_until(lambda: len(receiver.came) == 2, "it is sent again")
-    assert secret not in visitor.go("data/jobs").go("data/webhooks").text("main"), "it is shown once"
+        assert secret not in visitor.go("data/jobs").go("data/webhooks").text("main"), "it is shown once"
+        page.click("#webhooks >> text=Replace the secret")
+        assert page.query_selector("#new-secret") is None, "it is asked twice"
+        page.click("#webhooks >> text=Replace it now")
+        page.wait_for_selector("#new-secret")
+        replaced = visitor.text("#new-secret code")
+        assert "earlier secret too until" in visitor.text("#new-secret")
+        page.click("text=Send a test")
+        wait_until(lambda: len(receiver.came) == 3, "a test is sent")
+        headers, body = receiver.came[2]
+        assert replaced != secret
+        assert is_signed(replaced, headers, body)
+        assert is_signed(secret, headers, body)
+    assert replaced not in visitor.go("data/jobs").go("data/webhooks").text("main"), "it is shown once"
     page.click("#webhooks >> text=Pause")
     page.wait_for_selector("#webhooks >> text=Resume")
     assert page.is_disabled("text=Send a test")

@@ -63,18 +63,37 @@ function actions(hook, { problem, loadHooks, loadLog }) {
   const path = `/api/webhooks/${hook.id}`;
   const name = `webhook ${hook.id}`;
   const press = (action, refresh) => (event) => act(event.target, problem, async () => { await action(); problem.replaceChildren(); await refresh(); }, failure);
-  let isAsked = false; // its secret can't be had again, so it is asked twice
-  const drop = button("Remove", (event) => {
-    if (isAsked) return press(() => remove(path), () => Promise.all([loadHooks(), loadLog()]))(event);
-    isAsked = true;
-    drop.firstChild.data = "Remove for good";
-    return null;
-  });
-  drop.append(h("span", { class: "unseen" }, ` ${name}`));
+  const drop = twice("Remove", "Remove for good", name, press(() => remove(path), () => Promise.all([loadHooks(), loadLog()])));
+  const replace = twice("Replace the secret", "Replace it now", name, (event) => act(event.target, problem, async () => {
+    const made = await post(`${path}/secret`);
+    problem.replaceChildren();
+    await loadHooks();
+    showSecret(made, ` Messages are signed by the earlier secret too until ${moment(made.earlier_secret_until)}.`);
+  }, failure));
   return h("div", { class: "choices" },
     button("Send a test", press(() => post(`${path}/test`), loadLog), { disabled: hook.paused, "aria-label": `Send a test to ${name}` }),
     button(hook.paused ? "Resume" : "Pause", press(() => patch(path, { paused: !hook.paused }), loadHooks), { "aria-label": `${hook.paused ? "Resume" : "Pause"} ${name}` }),
-    drop);
+    replace, drop);
+}
+
+/** A button that is asked twice, since a secret can't be had again. */
+function twice(text, again, name, press) {
+  let isAsked = false;
+  const made = button(text, (event) => {
+    if (isAsked) return press(event);
+    isAsked = true;
+    made.firstChild.data = again;
+    return null;
+  });
+  made.append(h("span", { class: "unseen" }, ` ${name}`));
+  return made;
+}
+
+function showSecret({ id, secret }, more = "") {
+  const told = shownOnce(`The secret of webhook ${id}. Keep it now; it is not shown again: `, secret, "new-secret");
+  if (more) told.append(more);
+  document.querySelector("#webhooks .panel-body").prepend(told);
+  told.focus();
 }
 
 function newHook({ loadHooks }) {
@@ -86,9 +105,7 @@ function newHook({ loadHooks }) {
     act(event.submitter, problem, async () => {
       const made = await post("/api/webhooks", { url: url.value.trim(), events: events.filter(({ input }) => input.checked).map(({ event: each }) => each) });
       await loadHooks();
-      const told = shownOnce(`The secret of webhook ${made.id}. Keep it now; it is not shown again: `, made.secret, "new-secret");
-      document.querySelector("#webhooks .panel-body").prepend(told);
-      told.focus();
+      showSecret(made);
     }, failure);
   };
   return h("form", { class: "form", onsubmit: submit },
