@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -66,3 +67,32 @@ def test_a_view_that_the_api_saved_with_other_filters_shows_them(visit: Callable
     assert [text.removesuffix("×").strip() for text in visitor.texts(".chip")] == [
         "confidence from 99 %", "nobody's", "may be contacted",
     ]  # fmt: skip
+
+
+def test_a_campaign_is_of_the_customers_of_a_saved_segment(
+    visit: Callable[..., Visitor], new_stack: Callable[..., Stack]
+) -> None:
+    apart = new_stack().start()
+    api = apart.analyst()
+    made = api.post("/api/segments", {"name": "Standard ones", "query": "plan=Standard&sort=-monthly_price"}).json()[
+        "data"
+    ]
+    visitor = visit(apart).sign_in(at=f"/#/campaigns?segment={made['id']}")
+    form = visitor.page.locator("#plan-campaign form")
+    form.get_by_label("Name").fill("Standard: picks")
+    segment = form.get_by_label("Saved segment")
+    assert visitor.texts("#plan-campaign option:checked").count("Standard ones") == 1, "the address chose it"
+    segment.select_option("None")
+    form.get_by_text("Check the size").click()
+    visitor.page.wait_for_selector("#plan-outcome .stats")
+    everybody = visitor.text("#plan-outcome .stats")
+    segment.select_option("Standard ones")
+    form.get_by_text("Check the size").click()
+    visitor.until(f"document.querySelector('#plan-outcome .stats')?.innerText.trim() !== {json.dumps(everybody)}")
+    form.get_by_text("Make the campaign").click()
+    visitor.page.click("#plan-outcome >> text=Standard: picks")
+    visitor.page.wait_for_selector("#effect")
+    campaign = api.data("/api/campaigns")["campaigns"][0]["id"]
+    listed = api.get(f"/api/campaigns/{campaign}/export?format=ndjson&contact=any").text.splitlines()
+    plans = {json.loads(line)["plan"] for line in listed}
+    assert plans == {"Standard"}
