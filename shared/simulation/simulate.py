@@ -49,6 +49,7 @@ __all__ = [
     "SimulatedSubscriptions",
     "Simulation",
     "simulate",
+    "split_year",
     "training_records",
 ]
 
@@ -125,7 +126,11 @@ def training_records(
         Months 0 to 8, at most 120,000 rows, and months 9 to 11, at most 40,000 rows: exactly these numbers with
         13,334 customers or more. Further rows are dropped from the end of each.
     """
-    year = simulate(preset, customers=customers, months=12, seed=seed).months
+    return split_year(simulate(preset, customers=customers, months=12, seed=seed).months)
+
+
+def split_year(year: SimulatedMonths) -> tuple[SimulatedMonths, SimulatedMonths]:
+    """Split the months of a simulated year as `training_records` does."""
     first_test_row = int(np.searchsorted(year.month, TRAINING_MONTHS))
     training = year.rows(slice(0, first_test_row)).rows(slice(TRAINING_ROWS))
     return training, year.rows(slice(first_test_row, None)).rows(slice(TEST_ROWS))

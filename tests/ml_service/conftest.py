@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def undated() -> Snapshot:
 
 @pytest.fixture(scope="session")
 def dated() -> Snapshot:
-    return simulated(customers=500, seed=3).snapshot
+    """Rows with dates and labels, as of a table without ends."""
+    return replace(simulated(customers=500, seed=3).snapshot, later=None)
 
 
 @pytest.fixture(scope="session")
