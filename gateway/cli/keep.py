@@ -1,4 +1,4 @@
-"""Commands of maintenance: backup, restore, retention.
+"""Commands of maintenance: backup, restore, retention, and the erasure of one customer.
 
 Law: each prints how much it checked, overwrote or deleted.
 """
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
+from database.accounts.audit import COMMAND_LINE
 from database.engine import files
 from gateway.cli.setup import ProgressLine, prepare
+from gateway.services.customers import erasing
 from gateway.services.maintenance import backups, restoring, retention
 from gateway.services.maintenance.backups import Backup
 from gateway.settings import load_settings
@@ -93,6 +95,21 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
     click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows use them first.")
 
 
+@click.command("erase")
+@click.argument("customer", metavar="USER_ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase_command(customer: str, yes: bool) -> None:
+    """Erase the customer USER_ID: facts, lifetimes, scores, contacts, notes. Only a backup brings them back."""
+    environment = prepare()
+    if not yes:
+        click.confirm(f"Erase everything stored of {customer}?", abort=True)
+    database, settings = environment.database, environment.settings
+    rows = erasing.erase(database, settings, customer, clock=environment.clock, actor=COMMAND_LINE)
+    for table, count in rows.items():
+        click.echo(f"{table:<20} {count:>6,}")
+    click.echo("Backups, exported files and log files still hold what they held: see docs/security.md.")
+
+
 def _shrink(dry_run: bool) -> None:
     if dry_run:
         raise InvalidInput("--shrink deletes nothing: leave --dry-run out.")
@@ -105,4 +122,4 @@ def _shrink(dry_run: bool) -> None:
     click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 
 
-COMMANDS = (backup_command, restore, retention_command)
+COMMANDS = (backup_command, restore, retention_command, erase_command)

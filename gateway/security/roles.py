@@ -155,6 +155,7 @@ _BY_ACCESS: Mapping[tuple[Access, Scopes, Ownership], tuple[str, ...]] = {
     ),
     ("admin", NO_KEY, ALL): (
         "GET /api/audit",
+        "DELETE /api/customers/<customer_id>",
         "PUT /api/holdout",
         "POST /api/model/promote",
         "POST /api/model/rollback",

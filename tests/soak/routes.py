@@ -225,6 +225,15 @@ def _work_of_many(person: Person) -> None:
     person.ask("PATCH /api/customers/work", json=body)
 
 
+def _erase(person: Person) -> None:
+    """A customer who has no score, and so is in no other task, is erased."""
+    listed = person.ask("GET /api/customers", "?scored=no&limit=20")
+    if listed is not None and listed["customers"]:
+        customer = person.chance.choice(listed["customers"])["user_id"]
+        route = "DELETE /api/customers/{customer_id}"
+        person.ask(route, who="admin", customer_id=customer, expect=(200, 404, 409))
+
+
 def _webhook(person: Person) -> None:
     """A webhook is made, paused, tested and removed; its receiver is nobody's."""
     body = {"url": "https://receiver.example/hook", "events": ["campaign.exported"]}
@@ -418,6 +427,7 @@ TASKS: tuple[Task, ...] = (
     Task(CAMPAIGN, _campaign, 3, 10),
     Task(("PUT /api/holdout",), lambda p: p.ask("PUT /api/holdout", who="admin", json={"share": 0.0}), 1, 20),
     Task(("DELETE /api/jobs/{job_id}",), _cancel, 5, 5),
+    Task(("DELETE /api/customers/{customer_id}",), _erase, 1, 20),
     Task(("POST /api/model/promote", "POST /api/model/rollback"), _promote, 5, 20),
     Task(("POST /api/dashboard/predict",), _job("POST /api/dashboard/predict", **SAMPLE), 5, 10),
     Task(("POST /api/predictions/generate",), _job("POST /api/predictions/generate", **SAMPLE), 5, 10),

@@ -1,0 +1,46 @@
+"""Erases one customer who asks for it, for the route and the command.
+
+Law: all rows or none, never while an import, a scoring run or a training reads or writes them; the audit log keeps the
+key, which leads to nobody any more, and no name.
+"""
+
+from __future__ import annotations
+
+from database.accounts import audit
+from database.accounts.audit import Actor
+from database.customers import customers
+from database.engine.session import Database
+from database.importing import erase_customer
+from gateway.services.jobs import locks
+from gateway.settings import Settings
+from shared.clock import Clock, iso
+from shared.errors import NotFound
+from shared.plural import plural
+
+BUSY = "An import, a scoring run or a training is under way: erase the customer once it has ended. Nothing was changed."
+
+
+def erase(database: Database, settings: Settings, user_id: str, *, clock: Clock, actor: Actor) -> dict[str, int]:
+    """Delete a customer and everything stored of them; return how many rows of each table.
+
+    Raises
+    ------
+    NotFound
+        There is no customer with this user_id.
+    Conflict
+        Facts or scores are being read or written.
+    """
+    with (
+        locks.held_or_refused(settings, locks.IMPORTS, BUSY),
+        locks.held_or_refused(settings, locks.FACTS, BUSY),
+    ):
+        with database.read() as connection:
+            dates = erase_customer.fact_dates(connection)
+        with database.write() as connection:
+            key = customers.ids_by_user_id(connection, [user_id]).get(user_id)
+            if key is None:
+                raise NotFound("There is no customer with this user_id.")
+            found = erase_customer.erase(connection, key, dates)
+            subject = f"customer:{key} {plural(sum(found.values()), 'row')}"
+            audit.record(connection, "customer.erased", at=iso(clock()), actor=actor, subject=subject)
+    return found

@@ -1,0 +1,142 @@
+"""Erasing a customer: nothing of them stays, everything of the others does, and it is done whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+
+from database.accounts import audit
+from database.importing import erase_customer
+from database.tables import tables
+from gateway.services.customers.erasing import BUSY
+from gateway.services.jobs import locks
+from shared.clock import Clock
+from tests.gateway.conftest import Run
+from tests.world import World
+
+THEIRS = [table for table in tables.metadata.sorted_tables if "customer_id" in table.columns]
+NOTE = "calls back on Tuesday"
+
+
+@pytest.fixture
+def base(make_world: Callable[..., World], demo_file: Path, demo_clock: Clock) -> World:
+    """A copy of the demo."""
+    return make_world(demo_file, at=demo_clock)
+
+
+def somebody(world: World) -> tuple[int, str]:
+    """A customer of a campaign with something in nearly every table; the key and the user_id."""
+    c, m, x = tables.customers.c, tables.campaign_members.c, tables.campaign_contacts.c
+    with world.database.read() as connection:
+        query = select(c.id, c.user_id).join(tables.campaign_members, m.customer_id == c.id)
+        query = query.join(tables.campaign_contacts, x.customer_id == c.id).where(c.churn == 0).order_by(c.id).limit(1)
+        key, name = connection.execute(query).one()
+    assert world.ask("PATCH", f"/api/customers/{name}/work", json={"note": NOTE}).status_code == 200
+    listed = {"customers": [name], "reason": "objected"}
+    assert world.ask("POST", "/api/do-not-contact", json=listed).status_code == 200
+    with world.database.write() as connection:
+        job = connection.execute(select(func.min(tables.jobs.c.id))).scalar_one()
+        details = json.dumps([{"row": 3, "field": "id", "value": name, "message": f"'{name}' is there twice"}])
+        told = {"error_details_json": details, "error_message": f"line 3, id: '{name}' is there twice"}
+        connection.execute(update(tables.jobs).where(tables.jobs.c.id == job).values(told))
+    return key, name
+
+
+def rows(world: World, key: int | None = None) -> dict[str, int]:
+    """How many rows each table has, of one customer or of everybody."""
+    with world.database.read() as connection:
+        return {
+            table.name: connection.execute(
+                select(func.count()).select_from(table).where(*([] if key is None else [table.c.customer_id == key]))
+            ).scalar_one()
+            for table in THEIRS
+        }
+
+
+def test_nothing_of_the_customer_stays_and_everything_of_the_others_does(base: World) -> None:
+    key, name = somebody(base)
+    before, own = rows(base), rows(base, key)
+    for table in ("ledger", "outcomes", "customer_snapshots", "subscriptions", "worklist_history", "do_not_contact"):
+        assert own[table], table
+    total = base.ask("GET", "/api/customers").get_json()["data"]["total"]
+    answer = base.ask("DELETE", f"/api/customers/{name}", "admin")
+    assert answer.status_code == 200, answer.get_json()
+    found = answer.get_json()["data"]["rows"]
+    assert set(rows(base, key).values()) == {0}
+    assert {table: before[table] - left for table, left in rows(base).items()} == own
+    assert {table: found.get(table, 0) for table in own} == own
+    assert (found["customers"], found["job results"]) == (1, 1)
+    assert base.ask("GET", f"/api/customers/{name}").status_code == 404
+    assert base.ask("GET", "/api/customers").get_json()["data"]["total"] == total - 1
+    assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 404
+    base.database.close()
+    with base.database.read() as connection:
+        kept = connection.execute(select(tables.jobs.c.error_message, tables.jobs.c.error_details_json)).all()
+        logged = connection.execute(select(tables.audit_log.c.action, tables.audit_log.c.subject)).all()
+    assert (erase_customer.ERASED, None) in {tuple(row) for row in kept}
+    assert ("customer.erased", f"customer:{key} {sum(found.values()):,} rows") in {tuple(row) for row in logged}
+    assert not [row for row in logged if name in (row.subject or "")]
+
+
+def test_the_name_is_in_no_table_any_more(base: World) -> None:
+    _, name = somebody(base)
+    email = f"{name}@"
+    assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 200
+    with base.database.read() as connection:
+        for table in tables.metadata.sorted_tables:
+            for row in connection.execute(select(table)):
+                told = " ".join(str(cell) for cell in row)
+                assert f"'{name}'" not in told and f'"{name}"' not in told and name not in row, table.name
+                assert email not in told and NOTE not in told, table.name
+
+
+def test_it_is_done_whole_or_not_at_all(base: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, name = somebody(base)
+    own = rows(base, key)
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("the disk broke")
+
+    base.signed_in("admin")
+    monkeypatch.setattr(audit, "record", fails)
+    assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 500
+    assert rows(base, key) == own
+    assert base.ask("GET", f"/api/customers/{name}").status_code == 200
+
+
+@pytest.mark.parametrize("what", [locks.IMPORTS, locks.FACTS])
+def test_it_waits_for_no_import_or_run_but_says_so(base: World, what: str) -> None:
+    key, name = somebody(base)
+    own = rows(base, key)
+    with locks.held_or_refused(base.settings, what, "busy"):
+        answer = base.ask("DELETE", f"/api/customers/{name}", "admin")
+    assert (answer.status_code, answer.get_json()["message"]) == (409, BUSY)
+    assert rows(base, key) == own
+
+
+def test_only_administrators_erase(base: World) -> None:
+    _, name = somebody(base)
+    for role in ("viewer", "analyst"):
+        assert base.ask("DELETE", f"/api/customers/{name}", role).status_code == 403  # type: ignore[arg-type]
+    assert base.ask("GET", f"/api/customers/{name}").status_code == 200
+
+
+def test_the_command_asks_first_and_counts_what_it_erased(
+    base: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, name = somebody(base)
+    from gateway.cli import keep
+
+    monkeypatch.setattr(keep, "prepare", lambda: base.environment)
+    monkeypatch.setattr("click.confirm", lambda *_, **__: (_ for _ in ()).throw(keep.click.exceptions.Abort()))
+    status, _, _ = run(base, "erase", name)
+    assert status == 130
+    assert rows(base, key)["ledger"] > 0
+    status, out, err = run(base, "erase", name, "--yes")
+    assert (status, err) == (None, "")
+    assert set(rows(base, key).values()) == {0}
+    assert "ledger" in out and "Backups" in out
