@@ -141,9 +141,9 @@ def total_bins(connection: Connection, run_ids: Collection[int]) -> dict[int, li
     return found
 
 
-def segment_bins(connection: Connection, run_ids: Collection[int]) -> Sequence[AnyRow]:
-    """Return the bins of the segments of these runs, added up: (feature, value, then a Bin's fields)."""
+def segment_bins(connection: Connection, run_ids: Collection[int], features: Collection[str]) -> Sequence[AnyRow]:
+    """Return the bins of the segments by these features, added up over runs: (feature, value, then a Bin's fields)."""
     sums = [func.sum(bins.c[name]) for name in ("customers", "leavers", "probability_sum")]
     keys = [bins.c[name] for name in ("feature", "value", "bin", "listed")]
-    query = select(*keys, *sums).where(bins.c.run_id.in_(run_ids), bins.c.feature != "")
+    query = select(*keys, *sums).where(bins.c.run_id.in_(run_ids), bins.c.feature.in_(features))
     return connection.execute(query.group_by(*keys).order_by(*keys)).all()

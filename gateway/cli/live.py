@@ -21,11 +21,12 @@ COLUMNS = "{:<23} {:<9} {:>9} {:>7} {:>17} {:>20} {:>20} {:>8} {:>8}"
 @click.command()
 @click.option("--by", type=click.Choice(get_args(By)), default="run", show_default=True, help="Group by this.")
 @click.option("--limit", type=click.IntRange(1, 100), default=24, show_default=True, help="Groups, newest first.")
-def performance(by: By, limit: int) -> None:
+@click.option("--feature", help="With --by segment: one category, or a number in bands.")
+def performance(by: By, limit: int, feature: str | None) -> None:
     """Compare past predictions with what happened: leavers expected and come, AUC, log loss."""
     environment = prepare()
     with environment.database.read() as connection:
-        found = live_performance.read(connection, by, limit)
+        found = live_performance.read(connection, by, limit, feature)
     if found.note is not None:
         click.echo(found.note)
     else:

@@ -73,6 +73,9 @@ class PerformanceQuery(Query):
 
     view: Literal["held-out", "live"] = Field("held-out", description="On held-out rows, or what has happened since")
     by: By = Field("run", description="Groups of view=live; segments are those of the newest version that has matured")
+    feature: str | None = Field(
+        None, max_length=500, description="Of by=segment: one category, or a number in bands; every category if absent"
+    )
     limit: int = Field(24, ge=1, le=100, description="Groups of view=live, newest first")
 
 
@@ -154,7 +157,7 @@ def performance(query: PerformanceQuery) -> Response:
     """
     with environment().database.read() as connection:
         if query.view == "live":
-            return ok(live_performance.read(connection, query.by, query.limit))
+            return ok(live_performance.read(connection, query.by, query.limit, query.feature))
         live = models.live(connection)
     report = live.figures if live else {}
     test = report.get("test") or {}

@@ -16,7 +16,7 @@ from database.customers import customer_base, facts, maturity
 from database.engine.bulk_read import Fetched, fetch_columns
 from database.engine.session import Connection
 from database.models import models
-from database.monitoring import outcome_bins
+from database.monitoring import bands, outcome_bins
 from database.monitoring.outcome_bins import Run, Stage
 from gateway.services.jobs.work import Work
 from gateway.services.monitoring import watching
@@ -27,6 +27,8 @@ from shared.schema.features import Schema
 
 #: Values of a category that are kept apart, those of most customers.
 MAX_VALUES = 12
+#: Numbers that are counted in bands, those that matter most to the model.
+MAX_NUMBERS = 12
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -74,8 +76,8 @@ def _measure(work: Work, run: Run, stage: Stage, schema: Schema | None) -> None:
         threshold = _threshold(model)
         ids, p = scored.keys, np.asarray(scored.columns[0])
         has, label = _labels(ids, told)
-        categories = _categories(connection, schema, run, ids[has]) if schema is not None else {}
-    rows = list(_rows(p[has], label, threshold, categories))
+        segments = {} if schema is None else _segments(connection, schema, run, model, ids[has])
+    rows = list(_rows(p[has], label, threshold, segments))
     values = {
         "stage": stage,
         "is_counted": int(schema is not None),
@@ -119,11 +121,14 @@ def _last_of(keys: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.
     return found
 
 
-def _categories(
-    connection: Connection, schema: Schema, run: Run, ids: npt.NDArray[np.int64]
+def _segments(
+    connection: Connection, schema: Schema, run: Run, model: models.Model, ids: npt.NDArray[np.int64]
 ) -> dict[str, list[str | None]]:
-    """Return each category's values by customer, as they were scored."""
-    names = schema.categories
+    """Return each category's values and each number's bands by customer, as they were scored."""
+    by_weight = [each["feature"] for each in model.figures.get("importance", ())]
+    numbers = [name for name in by_weight if name in schema.features and schema.features[name].kind == "number"]
+    begins = bands.edges(connection, schema, numbers[:MAX_NUMBERS], run.trained_on)
+    names = [*schema.categories, *begins]
     if not names:
         return {}
     known = fetch_columns(connection, outcome_bins.facts_of(schema, names, run))
@@ -131,13 +136,18 @@ def _categories(
     found: dict[str, list[str | None]] = {}
     for name, column in zip(names, known.columns, strict=True):
         values: Sequence[Any] = column if isinstance(column, list) else column.tolist()
-        found[name] = [None if place < 0 else values[place] for place in at]
+        named = _banded(values, begins[name]) if name in begins else values
+        found[name] = [None if place < 0 else named[place] for place in at]
     return found
 
 
-def _rows(p: Floats, label: Flags, threshold: float, categories: dict[str, list[str | None]]) -> Iterator[Any]:
+def _banded(values: Sequence[float | None], begins: Sequence[float]) -> list[str | None]:
+    return [None if value is None or np.isnan(value) else bands.name_of(value, begins) for value in values]
+
+
+def _rows(p: Floats, label: Flags, threshold: float, segments: dict[str, list[str | None]]) -> Iterator[Any]:
     yield from (("", "", *row) for row in to_bins(p, label, threshold))
-    for name, values in categories.items():
+    for name, values in segments.items():
         codes = {value: code for code, value in enumerate(sorted({v for v in values if v is not None}), start=1)}
         coded = np.array([0 if value is None else codes[value] for value in values], dtype=np.int64)
         sizes = np.bincount(coded, minlength=len(codes) + 1)

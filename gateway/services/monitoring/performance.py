@@ -13,11 +13,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from database.customers import customer_base
 from database.engine.session import Connection
-from database.monitoring import outcome_bins
+from database.monitoring import bands, outcome_bins
 from database.monitoring.outcome_bins import Bin, Run, Stage
 from gateway.services.monitoring.figures import figures
 from gateway.services.monitoring.promises import Interval, Promise, Said, promises
+from shared.errors import invalid
 from shared.expected_leavers import interval_of_periods
 
 By = Literal["run", "month", "version", "segment"]
@@ -41,8 +43,8 @@ class Group(BaseModel):
     runs: list[int]
     as_of: tuple[str, str] = Field(description="First and last date of the runs")
     versions: list[str]
-    feature: str | None = Field(description="The segment's category; null for other groups")
-    value: str | None = Field(description="The value of the segment's category; null where unknown")
+    feature: str | None = Field(description="The segment's category or number; null for other groups")
+    value: str | None = Field(description="The category's value or the number's band; null where unknown")
     stage: Stage = Field(description="provisional: the 30 days are over, the grace gap is not; some may come back")
     counted: bool = Field(description="Whether months, versions and segments hold its rows too")
     n: int
@@ -87,25 +89,57 @@ class LivePerformance(BaseModel):
     note: str | None = Field(description="Why there are no groups")
 
 
+NO_BANDS = (
+    "No run was counted by this feature: numbers are counted in bands, those that matter most to the model, when the "
+    "outcomes of a run come in."
+)
 NOTHING = (
     "No prediction has matured yet: outcomes are known once the ends of the 30 days after a run, and of the 30 days of "
     "the grace gap, are known."
 )
 
 
-def read(connection: Connection, by: By, limit: int) -> LivePerformance:
-    """Return the newest groups, at most `limit` of them."""
+def read(connection: Connection, by: By, limit: int, feature: str | None = None) -> LivePerformance:
+    """Return the newest groups, at most `limit` of them.
+
+    Parameters
+    ----------
+    feature
+        Of segments: this category, or this number in bands; every category if absent.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such feature, or the groups are not segments.
+    """
+    features = _features(connection, by, feature)
     runs = outcome_bins.finished_runs(connection)
-    groups = list(groups_of(connection, runs, by, limit))
-    return LivePerformance(view="live", by=by, groups=groups, pending=pending(runs), note=None if groups else NOTHING)
+    groups = list(groups_of(connection, runs, by, limit, features))
+    note = None if groups else NO_BANDS if feature is not None and any(run.is_counted for run in runs) else NOTHING
+    return LivePerformance(view="live", by=by, groups=groups, pending=pending(runs), note=note)
 
 
-def groups_of(connection: Connection, runs: Sequence[Run], by: By, limit: int) -> Iterator[Group]:
-    """Yield the groups of measured runs, newest first."""
+def _features(connection: Connection, by: By, feature: str | None) -> Sequence[str]:
+    present = customer_base.get(connection)
+    if feature is None:
+        return present.schema.categories if present else ()
+    if by != "segment":
+        raise invalid("feature", "expected by=segment beside it")
+    known = present.schema.feature_names if present else []
+    chosen = present.schema.by_snake.get(feature, feature) if present else feature
+    if chosen not in known:
+        raise invalid("feature", f"expected one of {', '.join(known)}")
+    return (chosen,)
+
+
+def groups_of(
+    connection: Connection, runs: Sequence[Run], by: By, limit: int, features: Sequence[str] = ()
+) -> Iterator[Group]:
+    """Yield the groups of measured runs, newest first; segments by these features."""
     said = promises(connection)
     measured = [run for run in reversed(runs) if run.stage]
     if by == "segment":
-        yield from _segments(connection, measured, said, limit)
+        yield from _segments(connection, measured, said, limit, features)
         return
     parts = [[run] for run in measured] if by == "run" else _parts([r for r in measured if r.is_counted], by)
     for part in parts[:limit]:
@@ -131,15 +165,21 @@ def _parts(runs: Sequence[Run], by: By) -> list[list[Run]]:
     return [list(part) for _, part in groupby(sorted(runs, key=lambda r: (r.as_of, r.id), reverse=True), key=key)]
 
 
-def _segments(connection: Connection, runs: Sequence[Run], said: Mapping[str, Said], limit: int) -> Iterator[Group]:
+def _segments(
+    connection: Connection, runs: Sequence[Run], said: Mapping[str, Said], limit: int, features: Sequence[str]
+) -> Iterator[Group]:
     """Yield the segments of the newest version that has matured."""
     matured = [run for run in runs if run.is_counted and run.stage == "matured"]
     of_version = [run for run in matured if run.version == matured[0].version]
-    rows = outcome_bins.segment_bins(connection, [run.id for run in of_version])
-    for number, ((feature, value), part) in enumerate(groupby(rows, key=lambda row: (row[0], row[1]))):
+    rows = outcome_bins.segment_bins(connection, [run.id for run in of_version], features)
+    present = customer_base.get(connection)
+    numbers = {name for name in features if present and present.schema.features[name].kind == "number"}
+    ordered = sorted(rows, key=lambda row: (row[0], bands.lower_end(row[1]) if row[0] in numbers else 0.0, row[1]))
+    for number, ((feature, value), part) in enumerate(groupby(ordered, key=lambda row: (row[0], row[1]))):
         if number < limit:
+            name = bands.words(value) if feature in numbers and value else value
             # Months add up: their levels are taken as one, so the interval is a little wide.
-            yield _group(of_version, {0: [Bin(*row[2:]) for row in part]}, said, (feature, value))
+            yield _group(of_version, {0: [Bin(*row[2:]) for row in part]}, said, (feature, name))
 
 
 def _group(

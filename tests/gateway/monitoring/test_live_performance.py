@@ -8,8 +8,10 @@ from math import log
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
+from database.customers import customer_base
+from database.monitoring import bands
 from database.tables import tables
 from gateway.cli import live as live_cli
 from tests.world import World
@@ -96,6 +98,46 @@ def test_months_and_versions_and_segments_add_up_to_their_runs(demo_world: World
     }
     assert sum(each["n"] for each in segments) == newest["n"]
     assert sum(each["leavers"] for each in segments) == newest["leavers"]
+
+
+def test_a_numbers_bands_add_up_to_the_version_and_hold_the_values_they_say(demo_world: World) -> None:
+    path = "/api/predictions/performance?view=live&by=segment&feature=tenure_months"
+    found = demo_world.ask("GET", path).get_json()["data"]["groups"]
+    newest = matured(demo_world, "version")[0]
+    assert {each["feature"] for each in found} == {"tenure_months"}
+    assert sum(each["n"] for each in found) == newest["n"]
+    assert sum(each["leavers"] for each in found) == newest["leavers"]
+    names = [each["value"] for each in found]
+    assert names[0].startswith("below ") and names[-1].endswith(" and more") and 3 <= len(names) <= bands.BANDS
+    ends = [name.split()[-1] for name in names[:-1]]
+    assert [name.split()[0] for name in names[1:]] == ends, "each begins where the one before ends"
+    p, r = tables.ledger, tables.scoring_runs
+    with demo_world.database.read() as connection:
+        known = customer_base.get(connection)
+        assert known is not None
+        snap = customer_base.snapshots_table(known.schema)
+        tenure = snap.c[customer_base.column_names(known.schema)["tenure_months"]]
+        of = and_(snap.c.customer_id == p.c.customer_id, snap.c.as_of == r.c.as_of, p.c.facts_age == 0)
+        query = select(func.count()).select_from(p).join(r, r.c.id == p.c.run_id).join(snap, of)
+        counted = query.where(r.c.id.in_(newest["runs"]), tenure < float(ends[0]))
+        below = connection.execute(counted).scalar_one()
+    assert found[0]["n"] == pytest.approx(below, rel=0.02)
+
+
+@pytest.mark.parametrize("query", ["by=segment&feature=nothing", "by=month&feature=tenure_months"])
+def test_a_feature_that_makes_no_segments_is_refused(demo_world: World, query: str) -> None:
+    answer = demo_world.ask("GET", f"/api/predictions/performance?view=live&{query}")
+    assert (answer.status_code, answer.get_json()["error"]["details"][0]["field"]) == (422, "feature")
+
+
+def test_bands_part_values_where_they_say() -> None:
+    begins = [3.0, 7.5]
+    names = [bands.name_of(value, begins) for value in (-1.0, 2.9, 3.0, 7.4, 7.5, 100.0)]
+    assert [bands.words(name) for name in names] == [
+        "below 3", "below 3", "3 to below 7.5", "3 to below 7.5", "7.5 and more", "7.5 and more",
+    ]  # fmt: skip
+    assert [bands.lower_end(name) for name in names] == sorted(bands.lower_end(name) for name in names)
+    assert bands.words(bands.name_of(4.0, [])) == "every value"
 
 
 def test_what_training_promised_stands_beside_each_version(demo_world: World) -> None:
