@@ -77,6 +77,43 @@ def test_each_example_answers_as_the_page_shows(given: tuple[Stack, dict[str, st
     assert wrong == []
 
 
+def contradictions(customer: dict[str, Any]) -> Iterator[str]:
+    """Where figures of one customer's answer, of four digits or a cent, don't follow from one another."""
+    outlook, p = customer["outlook"], customer["churn_probability"]
+    value, within = outlook["value"], [each["probability"] for each in outlook["within"]]
+    points = sum(each["points"] for each in customer["reasons"]) + customer["other_points"]
+    causes = outlook["causes"]["voluntary"] + outlook["causes"]["involuntary"]
+    stays = value["survival"][:3] + value["survival"][5:]
+    pairs = {
+        "the points": (customer["base_probability"] + points + customer["time_of_year_points"], p, 5e-5),
+        "the confidence": (customer["confidence"], p if customer["confidence"] == p else 1 - p, 1e-4),
+        "the outlook's score": (outlook["churn_probability"], p, 1e-3 * p),
+        "the first horizon": (within[0], p, 1e-3 * p),
+        "the causes": (causes, p, 2e-3 * p),
+        "the revenue at risk": (value["revenue_at_risk"], p * value["monthly_price"], 0.01),
+        "the value at risk": (value["value_at_risk"], p * value["value_if_stays"], 0.01),
+        "the lifetime value": (value["lifetime_value"], (1 - p) * value["value_if_stays"], 0.11),
+        "the price": (customer["monthly_price"], value["monthly_price"], 0.0),
+        **{f"month {at}": (left, 1 - q, 2e-4) for at, (left, q) in enumerate(zip(stays, within, strict=False))},
+    }
+    yield from (f"{what}: {shown} is not {said}" for what, (shown, said, by) in pairs.items() if abs(shown - said) > by)
+    if customer["model_version"] != outlook["model_version"]:
+        yield "the model versions"
+
+
+def shown_customer() -> dict[str, Any]:
+    """The customer of the page's example."""
+    (shown,) = [shown for name, _, _, shown in EXAMPLES if name.partition("?")[0] == "GET /api/customers/<customer_id>"]
+    found: dict[str, Any] = json.loads(shown)["data"]
+    return found
+
+
+def test_the_figures_of_the_customers_example_belong_together() -> None:
+    customer = shown_customer()
+    assert list(contradictions(customer)) == []
+    assert list(contradictions({**customer, "churn_probability": customer["churn_probability"] / 2}))
+
+
 def test_each_route_has_an_example() -> None:
     shown = {name.partition("?")[0] for name, *_ in EXAMPLES}
     documented = {f"{m} {r}" for m, r in ACCESS if r.startswith("/api/") and f"{m} `{r}`" in PAGE}
@@ -88,7 +125,7 @@ def test_only_what_is_too_large_for_a_page_is_left_out() -> None:
     cut = {name for name, _, kind, shown in EXAMPLES if kind == "json" and f'"{LEFT_OUT}"' in shown}
     assert cut == {
         "GET /api/model/versions/<version>", "GET /api/schema", "POST /api/schema/extend", "GET /api/openapi.json",
-        "PATCH /api/schema", "POST /api/customers/import/schema",
+        "PATCH /api/schema", "POST /api/customers/import/schema", "DELETE /api/customers/<customer_id>",
     }  # fmt: skip
 
 

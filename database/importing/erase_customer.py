@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import ceil
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
 
 from database.engine import kept_figures
 from database.jobs.retention import FINAL
+from database.scoring import runs as scoring
 from database.tables import tables
 
 runs, ledger, ranks, snap = tables.scoring_runs, tables.ledger, tables.present_ranks, tables.customer_snapshots
-c, jobs = tables.customers, tables.jobs
+c, jobs, bins = tables.customers, tables.jobs, tables.score_bins
 ERASED = "The message named a customer who was erased."
 
 
@@ -38,6 +40,7 @@ def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> dic
     """
     names = connection.execute(select(c.c.user_id, c.c.email).where(c.c.id == customer_id)).one()
     found = {"job results": _clear_results(connection, [each for each in names if each])}
+    _leave_roll_up(connection, customer_id)
     # Those that refer to others come first.
     for table in reversed(tables.metadata.sorted_tables):
         if "customer_id" in table.columns and table is not ledger:
@@ -47,6 +50,28 @@ def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> dic
     found[c.name] = connection.execute(delete(c).where(c.c.id == customer_id)).rowcount
     kept_figures.changed(connection)
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _leave_roll_up(connection: Connection, customer_id: int) -> None:
+    """Take a customer's displayed score out of the counts of the published run: lists take their totals from there."""
+    shown = scoring.published(connection)
+    if shown is None:
+        return
+    displayed = tables.with_scores(c, c.c.id, shown.run_id)
+    query = select(ledger.c.churn_probability, ledger.c.monthly_price).select_from(displayed)
+    row = connection.execute(query.where(c.c.id == customer_id, ledger.c.customer_id.is_not(None))).one_or_none()
+    if row is None:
+        return
+    p, price = row
+    theirs = (bins.c.run_id == shown.run_id, bins.c.bin == ceil(p * scoring.BINS))
+    less = {
+        bins.c.customers: bins.c.customers - 1,
+        bins.c.probability_sum: bins.c.probability_sum - p,
+        bins.c.revenue_at_risk: bins.c.revenue_at_risk - p * (price or 0.0),
+        bins.c.unpriced: bins.c.unpriced - (price is None),
+    }
+    connection.execute(update(bins).where(*theirs).values({column.name: value for column, value in less.items()}))
+    connection.execute(delete(bins).where(*theirs, bins.c.customers == 0))
 
 
 def _is_theirs(table: Table, customer_id: int, dates: Sequence[str]) -> ColumnElement[bool]:

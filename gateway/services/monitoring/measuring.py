@@ -125,7 +125,7 @@ def _segments(
     connection: Connection, schema: Schema, run: Run, model: models.Model, ids: npt.NDArray[np.int64]
 ) -> dict[str, list[str | None]]:
     """Return each category's values and each number's bands by customer, as they were scored."""
-    by_weight = [each["feature"] for each in model.figures.get("importance", ())]
+    by_weight = [each["name"] for each in model.figures.get("importance", ())]
     numbers = [name for name in by_weight if name in schema.features and schema.features[name].kind == "number"]
     begins = bands.edges(connection, schema, numbers[:MAX_NUMBERS], run.trained_on)
     names = [*schema.categories, *begins]

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from database.accounts import audit
 from database.importing import erase_customer
+from database.scoring import runs
 from database.tables import tables
 from gateway.services.customers.erasing import BUSY
 from gateway.services.jobs import locks
@@ -57,6 +58,14 @@ def rows(world: World, key: int | None = None) -> dict[str, int]:
         }
 
 
+def score_figures_of(world: World, run_id: int) -> list[tuple[float, ...]]:
+    """The stored roll-up of a run, in the columns of `runs.measure_bins`."""
+    b = tables.score_bins
+    with world.database.read() as connection:
+        query = select(b.c.bin, b.c.customers, b.c.probability_sum, b.c.revenue_at_risk, b.c.unpriced)
+        return [tuple(row) for row in connection.execute(query.where(b.c.run_id == run_id).order_by(b.c.bin))]
+
+
 def test_nothing_of_the_customer_stays_and_everything_of_the_others_does(base: World) -> None:
     key, name = somebody(base)
     before, own = rows(base), rows(base, key)
@@ -73,6 +82,12 @@ def test_nothing_of_the_customer_stays_and_everything_of_the_others_does(base: W
     assert base.ask("GET", f"/api/customers/{name}").status_code == 404
     assert base.ask("GET", "/api/customers").get_json()["data"]["total"] == total - 1
     assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 404
+    with base.database.read() as connection:
+        run = runs.published(connection)
+        assert run is not None
+        counted, again = score_figures_of(base, run.run_id), runs.measure_bins(connection, run.run_id)
+    assert [row[:2] for row in counted] == [tuple(row[:2]) for row in again]
+    assert [row[2:] for row in counted] == [pytest.approx(tuple(row[2:])) for row in again]
     base.database.close()
     with base.database.read() as connection:
         kept = connection.execute(select(tables.jobs.c.error_message, tables.jobs.c.error_details_json)).all()
