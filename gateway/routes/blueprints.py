@@ -6,7 +6,7 @@ Law: no blueprint imports another.
 from gateway.routes import dashboard, health, pages, value
 from gateway.routes.accounts import api_keys, audit, auth, users
 from gateway.routes.campaigns import actions, campaigns, contacting
-from gateway.routes.customers import announced, customer_history, customers, erasing, listing, score_changes, work
+from gateway.routes.customers import announced, customer_history, customers, listing, score_changes, work
 from gateway.routes.exporting import exports
 from gateway.routes.importing import imports, schema
 from gateway.routes.jobs import jobs, schedule
@@ -28,7 +28,6 @@ ALL_BLUEPRINTS = (
     listing.bp,
     customers.bp,
     customer_history.bp,
-    erasing.bp,
     score_changes.bp,
     announced.bp,
     work.bp,

@@ -17,8 +17,10 @@ from database.scoring import runs, score_figures
 from gateway.openapi import Legacy, Query, answers, blueprint, ok
 from gateway.routes import etag
 from gateway.routes.customers.outlook import CustomerOutlook, CustomerQuery, outlook_of
+from gateway.security.authentication import current_user
 from gateway.services.campaigns import measuring, ranking
 from gateway.services.campaigns.ranking import Ranked
+from gateway.services.customers import erasing
 from gateway.services.scoring import lookups, recommending
 from gateway.services.scoring import reasons as explaining
 from gateway.services.scoring.others import others
@@ -125,6 +127,13 @@ class Segments(BaseModel):
 
 class SegmentBody(Legacy):
     """An empty body; old clients send `{}`."""
+
+
+class ErasedOut(BaseModel):
+    """The customer who was erased."""
+
+    customer_id: str
+    rows: dict[str, int] = Field(description="Deleted rows by table; of jobs, how many results named the customer")
 
 
 class Actions(BaseModel):
@@ -237,6 +246,14 @@ def _score_of(
         "other_points": probability - base_probability - sum(reason["points"] for reason in reasons) - of_year,
         "time_of_year_points": of_year,
     }
+
+
+@bp.delete("/<customer_id>", summary="Erase a customer", responses=answers(ErasedOut, also=(404, 409)))
+def erase(path: CustomerPath) -> Response:
+    """Every fact, lifetime, score, outcome, contact and note, in one transaction; counts that name nobody stay."""
+    env, actor = environment(), current_user().actor
+    rows = erasing.erase(env.database, env.settings, path.customer_id, clock=env.clock, actor=actor)
+    return ok(ErasedOut(customer_id=path.customer_id, rows=rows))
 
 
 @bp.get(
