@@ -232,10 +232,10 @@ def test_a_measurement_that_is_stopped_keeps_nothing_and_a_later_one_does(
 class Keeper:
     """Keeps the figures of a database renewed, in a thread."""
 
-    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch, pause_s: float) -> None:
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch, pause_share: float) -> None:
         monkeypatch.setattr(keeping, "LOOK_S", 0.01)
         self.stops, self.is_busy = threading.Event(), False
-        how: dict[str, Any] = {"stops": self.stops, "is_busy": lambda: self.is_busy, "pause_s": pause_s}
+        how: dict[str, Any] = {"stops": self.stops, "is_busy": lambda: self.is_busy, "pause_share": pause_share}
         self._thread = threading.Thread(target=keeping.keep_renewed, args=(database, CUT), kwargs=how)
 
     def __enter__(self) -> Keeper:
@@ -261,18 +261,18 @@ def _are_kept_within(database: Database, seconds: float) -> bool:
 def test_they_are_renewed_after_a_change_but_not_before_a_pause_is_over(
     here: Facts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Keeper(here.database, monkeypatch, pause_s=1000.0):
+    with Keeper(here.database, monkeypatch, pause_share=1e6):
         assert _are_kept_within(here.database, 10)
         _dropped(here, [])
         assert not _are_kept_within(here.database, 0.5)
-    with Keeper(here.database, monkeypatch, pause_s=0.0):
+    with Keeper(here.database, monkeypatch, pause_share=0.0):
         assert _are_kept_within(here.database, 10)
         _dropped(here, [])
         assert _are_kept_within(here.database, 10)
 
 
 def test_none_is_measured_while_a_job_runs(here: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Keeper(here.database, monkeypatch, pause_s=0.0)
+    keeper = Keeper(here.database, monkeypatch, pause_share=0.0)
     keeper.is_busy = True
     with keeper:
         assert not _are_kept_within(here.database, 0.5)
