@@ -21,7 +21,8 @@ def backtest(trials: int, json_file: Path | None) -> None:
 
     environment = prepare()
     line = ProgressLine()
-    found = training.backtest(environment.database, environment.ml, trials=trials, show=line.show)
+    folder = environment.settings.data_folder
+    found = training.backtest(environment.database, environment.ml, data_folder=folder, trials=trials, show=line.show)
     line.end()
     click.echo(
         f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'expected':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}"

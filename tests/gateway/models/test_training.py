@@ -162,15 +162,16 @@ def test_cancelling_stops_the_training_at_the_other_end_and_gives_the_version_ba
         assert [model.version for model in models.versions(connection)] == ["2.4.3", "2.4.2", "2.4.1"]
 
 
-def test_the_request_of_a_training_begins_when_its_first_rows_are_there(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def test_the_request_of_a_training_begins_when_all_its_rows_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A client that waits for an import in the middle of a request sends no body, and is taken for a slow client.
+    # A client that waits for an import, or for the rows of the next date, sends no body, and is taken for a slow one.
     schema, order = built_in_schema(), []
 
     def rows(*_: Any) -> Iterator[Any]:
-        order.append("rows")
+        order.append("first rows")
         yield from ()
+        order.append("last rows")
 
     class Asked:
         def train(self, snapshot: Any, *, request_id: str | None) -> Iterator[dict[str, Any]]:
@@ -178,9 +179,11 @@ def test_the_request_of_a_training_begins_when_its_first_rows_are_there(
             yield {"report": len(b"".join(snapshot))}
 
     monkeypatch.setattr(training, "_locked_snapshot", rows)
-    work = SimpleNamespace(ml=Asked(), job=SimpleNamespace(request_id=None))
+    settings = SimpleNamespace(data_folder=tmp_path)
+    work = SimpleNamespace(ml=Asked(), job=SimpleNamespace(request_id=None), settings=settings)
     lines = training._lines(
         work, schema, TrainParams(model_version="1.0.0", table_schema=schema.as_dict()), "2026-06-30"
     )  # type: ignore[arg-type]
     assert next(lines)["report"] > 0
-    assert order == ["rows", "request"]
+    assert order == ["first rows", "last rows", "request"]
+    assert not list((tmp_path / "spool").iterdir())
