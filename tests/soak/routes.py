@@ -145,6 +145,8 @@ ANALYSTS = (
     "GET /api/jobs/{job_id}/file",
     "GET /api/predictions/changes",
 )
+#: A customer who was scored once has no change to tell, nor has a base that was.
+AFTER_TWO_RUNS = ("GET /api/customers/{customer_id}/changes", "GET /api/customers/movers/export")
 RARER: Mapping[str, float] = {
     "GET /api/docs/assets/{name}": 1,
     "GET /api/openapi.json": 1,
@@ -161,8 +163,7 @@ def _read(route: str, queries: tuple[str, ...]) -> Task:
         name = "css/swagger-ui.css" if "docs" in route else "main.js"
         values = {"customer_id": person.chance.choice(known.customers), "version": known.live, "name": name}
         job_id = known.import_job if is_rejects else known.export_job
-        # A customer who was scored once has no change to tell.
-        expect = (200, 404) if route == "GET /api/customers/{customer_id}/changes" else (200,)
+        expect = (200, 404) if route in AFTER_TWO_RUNS else (200,)
         person.ask(route, person.chance.choice(queries), who=who, job_id=job_id, expect=expect, **values)
 
     return Task((route,), act, RARER.get(route, 10))

@@ -5,9 +5,8 @@ Law: only rows whose outcome is known are sent; the live model is the timeline's
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -25,15 +24,13 @@ from database.models.models import Model
 from database.webhooks import events
 from gateway.clients.ml_client import MLClient
 from gateway.services import vouching
-from gateway.services.importing import uploads
 from gateway.services.jobs import locks
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.params import TrainingParams
 from gateway.services.jobs.work import Work
-from gateway.services.models import cohort, labels, no_labels, promotions
+from gateway.services.models import cohort, labels, no_labels, promotions, training_stream
 from gateway.services.scoring.columns import by_column, train_batch
 from shared.clock import iso
-from shared.contracts import arrow
 from shared.contracts.api import Backtest, TrainParams, TrainReport
 from shared.contracts.report import Labels
 from shared.errors import InsufficientData, NoCustomers, ServiceError, Unchanged
@@ -41,8 +38,6 @@ from shared.schema.features import Schema
 
 log = structlog.get_logger()
 
-#: Bytes sent at a time.
-PIECE = 256 * 1024
 NO_CUSTOMERS = "There are no customers to train on yet: import a table first."
 #: Facts that come in later than this after their date may have been put together afterwards.
 LATE_DAYS = 7
@@ -230,29 +225,11 @@ def _send(work: Work, schema: Schema, params: TrainParams, today: str) -> TrainR
 def _lines(work: Work, schema: Schema, params: TrainParams, today: str) -> Generator[dict[str, Any], None, None]:
     rows = _locked_snapshot(work, schema, today)
     with (
-        _stream(schema, params, rows, work.settings.data_folder) as stream,
+        training_stream.whole(schema, params, rows, work.settings.data_folder) as stream,
         # Closing the response's lines closes the connection, which cancels the training in the ML service.
         closing(work.ml.train(stream, request_id=work.job.request_id)) as lines,
     ):
         yield from lines
-
-
-@contextmanager
-def _stream(
-    schema: Schema, params: TrainParams, rows: Generator[pa.RecordBatch, None, None], data_folder: Path
-) -> Iterator[Iterator[bytes]]:
-    """Read all rows, then return their Arrow stream piece by piece.
-
-    They are read before the request begins: the ML service drops a client that sends nothing for 30 s, and the database
-    may take longer between two dates, or an import may have to end first. The file has no name, so nothing is left of
-    it when this process is killed.
-    """
-    with tempfile.TemporaryFile(dir=uploads.folder(data_folder)) as kept:
-        with closing(rows):
-            for piece in arrow.encode_chunks(arrow.train_schema(schema, params.model_dump()), rows):
-                kept.write(piece)
-        kept.seek(0)
-        yield iter(partial(kept.read, PIECE), b"")
 
 
 def _locked_snapshot(work: Work, schema: Schema, today: str) -> Generator[pa.RecordBatch, None, None]:
@@ -276,7 +253,7 @@ def backtest(
         last = maturity.complete_to(connection) or facts.last_date(connection)
     params = TrainParams(model_version="0.0.0", table_schema=schema.as_dict(), trials=trials)
     rows = _snapshot(database, schema, last or "")
-    with _stream(schema, params, rows, data_folder) as stream, closing(ml.backtest(stream)) as lines:
+    with training_stream.whole(schema, params, rows, data_folder) as stream, closing(ml.backtest(stream)) as lines:
         for line in lines:
             if "backtest" in line:
                 return Backtest.model_validate(line["backtest"])
