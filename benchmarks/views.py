@@ -1,6 +1,6 @@
 """Every read of the page at a million customers: each route as each view asks it, timed against its bar.
 
-    python -m benchmarks.views --customers 1000000 --folder /tmp/million [--browser]
+    python -m benchmarks.views --customers 1000000 --folder FOLDER [--browser]
 
 "New" is asked after a commit, so that nothing of the answer is remembered (the file system's cache is warm); "same" is
 asked again at once. A bar is judged by the median of the first kind: of the seconds on the clock, or with --cpu of those that
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -212,7 +213,10 @@ def main() -> int:
     command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("--customers", type=int, default=1_000_000)
     command.add_argument(
-        "--folder", type=Path, default=Path("/tmp/retainstream-million"), help="of the base, which stays"
+        "--folder",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "retainstream-million",
+        help="of the base, which stays",
     )
     command.add_argument("--times", type=int, default=TIMES)
     command.add_argument("--cpu", action="store_true", help="judge reads by CPU: others keep this machine busy")
