@@ -112,7 +112,7 @@ def conditions(
         *_within(wide.c.tenure_months + 0, filters.tenure),
         *_within(wide.c.monthly_price + 0, filters.price),
     ]
-    # Whoever is ranked has a score: asking the ledger would look up a row of it for each.
+    # Ranked customers have a score, so the ledger need not be asked, which takes one look-up a customer.
     if filters.is_scored is not None and not (filters.is_scored and scores is ranks):
         has_one = func.coalesce(ledger.c.customer_id, -1)
         found.append(has_one != -1 if filters.is_scored else has_one == -1)

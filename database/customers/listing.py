@@ -93,7 +93,7 @@ def _few_match(connection: Connection, filters: Filters, run_id: int) -> bool:
 def _sorted_in(connection: Connection, filters: Filters, sort: Sort, run_id: int) -> Table:
     """Return the table that a sorted query starts from, for customers who have a value to sort by."""
     if sort.key == "churn_probability":
-        # Who has left is not ranked, so that a search of the ranking for them would read all of it.
+        # The ranking holds no customer who has left: a search for them would read all of it.
         return ledger if filters.has_left else ranks
     few = filters.is_scored and not sort.is_indexed and _few_match(connection, filters, run_id)
     return ranks if few else ledger

@@ -14,7 +14,7 @@ from database.customers import facts
 from database.customers.customer_base import column_names, snapshots_table
 from shared.schema.features import Schema
 
-#: As many customers in each, as far as equal values allow.
+#: Number of bands. They hold equally many customers where values are distinct.
 BANDS = 5
 #: Between the lower and the upper end of a band in its name.
 TO = "|"

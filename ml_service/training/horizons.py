@@ -122,7 +122,7 @@ def _horizon(
 ) -> tuple[Horizon, HorizonCheck]:
     known = [period for period in periods if period.later.is_known(days).all()]
     live = rows.calibration(rows.later.is_known(days), days)
-    # As many of the newest known periods as a test has; fewer where nothing was known before them.
+    # The test takes the newest known periods, fewer of them where nothing was known before.
     for count in range(max(1, min(MAX_TEST_PERIODS, len(known) // TEST_PARTS)), 0, -1):
         newest = known[:count]
         before = rows.calibration(rows.known_by(newest[-1].as_of.min(), days), days) if newest else None
