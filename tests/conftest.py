@@ -17,6 +17,7 @@ from _pytest.nodeid import coerce_node_id
 
 from shared.clock import Clock
 from tests import prefork
+from tests.once import compiled
 from tests.stack import Stack
 from tests.world import NOBODY, TOKEN, World, clock, on, open_world
 
@@ -122,6 +123,11 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 def trained(stack: Stack) -> requests.Response:
     """The answer to a training of the demo's data once more."""
     return stack.analyst().post("/api/model/train", {"again": True})
+
+
+def pytest_configure() -> None:
+    """Make the apps of this process cheap; programs in processes of their own are as they are."""
+    compiled.install()
 
 
 def pytest_collection_finish() -> None:

@@ -20,7 +20,6 @@ from flask_openapi import APIBlueprint
 from werkzeug.test import TestResponse
 
 from database.accounts.users import User
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.jobs import jobs
 from database.jobs.jobs import Job
@@ -35,6 +34,7 @@ from gateway.services.jobs.work import Work
 from gateway.settings import Role, Settings
 from gateway.worker import Worker
 from shared.clock import Clock, iso, utc_now
+from tests.once.migrated import migrated
 
 PASSWORD = "correct horse battery"
 SECRET = "a secret of these tests, long enough for HS256"
@@ -185,6 +185,5 @@ class World:
 
 def open_world(path: Path, *, url: str = NOBODY, at: Clock = utc_now, **variables: Any) -> World:
     """A world over a database file, which is made where there is none; without an ML service unless given."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    migrate(path)
+    migrated(path)
     return World(Database(path), MLClient(url, TOKEN), settings_of(path, **variables), at)

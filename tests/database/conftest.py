@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from tests.database.facts import Facts, plain_schema
+from tests.once.migrated import migrated
 from tests.portable_sql import compiled_for_postgresql
 
 
@@ -34,7 +34,7 @@ def unfiltered_logs() -> Iterator[None]:
 def database(tmp_path: Path) -> Iterator[Database]:
     """A fresh migrated database of this test."""
     path = tmp_path / "retainstream.db"
-    migrate(path)
+    migrated(path)
     made = Database(path)
     yield made
     made.close()

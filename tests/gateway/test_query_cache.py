@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from gateway.query_cache import MAX_ENTRY_BYTES, MAX_TOTAL_BYTES, QueryCache
+from tests.once.migrated import migrated
 from tests.stack import Stack
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    migrate(tmp_path / "a.db")
+    migrated(tmp_path / "a.db")
     return Database(tmp_path / "a.db")
 
 

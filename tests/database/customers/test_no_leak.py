@@ -16,11 +16,11 @@ from sqlalchemy import Connection, insert, update
 
 from database.customers import customer_base, facts
 from database.customers.customer_base import snapshots_table
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.tables import tables
 from shared.clock import days_later
 from tests.database.facts import NOW, clock, plain_schema
+from tests.once.migrated import migrated
 
 T = "2026-03-01"
 SCHEMA = plain_schema("x", "y")
@@ -102,7 +102,7 @@ def worlds(draw: st.DrawFn) -> tuple[Any, Any, Any]:
 @pytest.fixture(scope="module")
 def empty_base(tmp_path_factory: pytest.TempPathFactory) -> Database:
     path: Path = tmp_path_factory.mktemp("leak") / "a.db"
-    migrate(path)
+    migrated(path)
     made = Database(path)
     with made.write() as connection:
         customer_base.adopt(connection, SCHEMA, is_demo=False, clock=clock)

@@ -9,16 +9,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from database.engine.batch_sizing import AIM_S, HELD_S, REST_S, AdaptiveBatchSize
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.engine.sqlite.transactions import SLOW_WRITE_S
 from database.engine.waiting import RETRY_S
+from tests.once.migrated import migrated
 from tests.virtual_time import VirtualTime
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    migrate(tmp_path / "pace.db")
+    migrated(tmp_path / "pace.db")
     return Database(tmp_path / "pace.db", pooled=False)
 
 

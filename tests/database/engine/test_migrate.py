@@ -19,6 +19,7 @@ from database.engine.sqlite.foreign_file import NotOurDatabase
 from database.tables import tables
 from shared.errors import InvalidInput, ServiceUnavailable
 from shared.schema.features import schema_from_dict
+from tests.once.migrated import migrated
 
 
 def _schema_of(path: Path) -> set[tuple[str, str]]:
@@ -58,6 +59,16 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     before = _schema_of(path)
     migrate(path)
     assert _schema_of(path) == before
+
+
+def test_the_copy_that_tests_begin_with_is_what_migrating_makes(tmp_path: Path) -> None:
+    made, copied = tmp_path / "made.db", migrated(tmp_path / "copied.db")
+    migrate(made)
+    with closing(sqlite3.connect(made)) as one, closing(sqlite3.connect(copied)) as other:
+        assert list(one.iterdump()) == list(other.iterdump())
+        for pragma in ("journal_mode", "user_version", "application_id", "auto_vacuum", "page_size"):
+            assert one.execute(f"PRAGMA {pragma}").fetchall() == other.execute(f"PRAGMA {pragma}").fetchall()
+    assert made.stat().st_mode == copied.stat().st_mode
 
 
 def test_what_the_tables_hold_survives_a_further_migration(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from sqlalchemy import insert, select
 
 from database.accounts.audit import Actor
 from database.accounts.users import User
-from database.engine.migrate import migrate
 from database.engine.session import Database
 from database.tables import tables
 from gateway.services.accounts import accounts, sessions
 from gateway.services.accounts.credentials import accepted_password, hash_of, matches
 from gateway.services.accounts.guesses import Guesses
 from shared.errors import Conflict, Detail, Forbidden, InvalidInput, NotFound, Unauthenticated
+from tests.once.migrated import migrated
 
 PASSWORD = "correct horse battery"
 
@@ -35,7 +35,7 @@ HOW: dict[str, Any] = {"clock": clock, "cost": 4}
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    migrate(tmp_path / "accounts.db")
+    migrated(tmp_path / "accounts.db")
     made = Database(tmp_path / "accounts.db", pooled=False)
     yield made
     made.close()

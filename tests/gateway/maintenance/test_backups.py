@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from database.engine.migrate import migrate
 from database.engine.revisions import newest_revision
 from database.engine.session import Database
 from database.engine.sqlite import file_backup as copies
@@ -37,6 +36,7 @@ from tests import prefork
 from tests.database import ledger
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.database.ledger import a_score
+from tests.once.migrated import migrated
 
 ROOT = Path(__file__).parents[3]
 PASSWORD = "correct horse battery"
@@ -102,7 +102,7 @@ class Place:
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A system with 300 scored customers, a live model on disk and a person; nobody changes it."""
     made = Place(tmp_path_factory.mktemp("made") / "once")
-    migrate(made.path)
+    migrated(made.path)
     with closing(Database(made.path, pooled=False)) as database:
         facts = Facts(database, plain_schema("x"))
         ids = facts.people(300)

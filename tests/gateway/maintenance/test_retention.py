@@ -15,7 +15,6 @@ from sqlalchemy import event, insert, select
 
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE
-from database.engine.migrate import migrate
 from database.engine.session import Connection, Database
 from database.engine.sqlite import space
 from database.jobs import job_lists
@@ -27,6 +26,7 @@ from shared.clock import days_later, iso, utc_now
 from tests.database import ledger
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.database.ledger import a_score
+from tests.once.migrated import migrated
 
 TODAY = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ def clock() -> datetime:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A fresh migrated database."""
-    migrate(tmp_path / "retention.db")
+    migrated(tmp_path / "retention.db")
     made = Database(tmp_path / "retention.db")
     yield made
     made.close()
