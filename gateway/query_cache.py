@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from database.engine.once import OncePerState
 from database.engine.session import Database
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ MAX_TOTAL_BYTES = 16 * 1024 * 1024
 MAX_ENTRY_BYTES = 128 * 1024
 #: Bytes counted for an entry that is not `bytes`.
 OBJECT_BYTES = 1024
+#: Entries that depend on a part of the database alone: a few are asked for.
+MOST_OF_STATES = 16
 
 
 class QueryCache:
@@ -30,7 +33,7 @@ class QueryCache:
         self._version = -1
         self._entries: dict[Hashable, Any] = {}
         self._size = 0
-        self._of_states: dict[Hashable, tuple[Hashable, Any]] = {}
+        self._of_states = OncePerState(MOST_OF_STATES)
 
     def get(self, key: Hashable) -> tuple[int, Any]:
         """Return the database's version and the entry of that version; None where there is none."""
@@ -67,13 +70,6 @@ class QueryCache:
         state
             State of the part of the database that `read` looks at, read before this call; it never comes back.
         key
-            One of a few: an entry stays until it is replaced.
+            Threads that ask for the same one meanwhile wait for what is read.
         """
-        with self._lock:
-            kept_state, value = self._of_states.get(key, (None, None))
-        if kept_state != state:
-            value = read()
-            with self._lock:
-                self._of_states[key] = (state, value)
-        result: T = value
-        return result
+        return self._of_states.get(key, state, read)

@@ -138,7 +138,7 @@ def page(
     -------
     rows with every customer column, score columns (None if unscored), `score_run_id`, `contact_status`, `sort_value`.
     """
-    first = _kept_first(connection, filters, sort)
+    first = _kept_first(connection, schema, filters, sort)
     if first is not None:
         rows = _page(connection, schema, filters, sort, limit, after, by_table=by_table, among=first)
         if len(rows) == limit:
@@ -146,20 +146,23 @@ def page(
     return _page(connection, schema, filters, sort, limit, after, by_table=by_table)
 
 
-def _kept_first(connection: Connection, filters: Filters, sort: Sort) -> list[int] | None:
-    """Return the keys of the first scored customers in an order without an index; None if they are not kept."""
+def _kept_first(connection: Connection, schema: Schema, filters: Filters, sort: Sort) -> list[int] | None:
+    """Return the keys of the first scored customers in an order without an index; None for any other list."""
     is_plain = filters == Filters(is_scored=True, unsure_below=filters.unsure_below)
     if sort.key not in UNINDEXED or not is_plain:
         return None
-    found: list[int] | None = kept_figures.get(connection, _name(sort))
-    return found
+    return kept_figures.get_or_measure(connection, _name(sort), lambda: _first(connection, schema, sort))
+
+
+def _first(connection: Connection, schema: Schema, sort: Sort) -> list[int]:
+    return [row["id"] for row in _page(connection, schema, Filters(is_scored=True), sort, KEPT)]
 
 
 def to_keep(connection: Connection, schema: Schema) -> Iterator[tuple[str, list[int]]]:
     """Yield the keys of the scored customers who come first in each order without an index."""
     keys = [key for key in UNINDEXED if key != "last_activity" or LAST_SEEN in column_names(schema)]
     for sort in [Sort(key, descending) for key in keys for descending in (True, False)]:
-        yield _name(sort), [row["id"] for row in _page(connection, schema, Filters(is_scored=True), sort, KEPT)]
+        yield _name(sort), _first(connection, schema, sort)
 
 
 def _name(sort: Sort) -> str:

@@ -2,19 +2,24 @@
 
 Law: whoever changes the present state (customers, their lifetimes, displayed scores) calls `changed` in the same
 transaction; a figure is returned only in the state in which it was measured.
+
+The worker stores the figures that everybody asks for. Before it has, each process measures a figure once, for all who
+ask for it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database.engine.bulk_insert import insert_rows
+from database.engine.once import OncePerState
 from database.tables import tables
 
+T = TypeVar("T")
 state, kept = tables.present_state, tables.kept_figures
 #: Kept beside each set of figures, also an empty one: it says which state was measured.
 _MEASURED = ""
@@ -31,6 +36,21 @@ def get(connection: Connection, name: str) -> Any:
     query = select(kept.c.value_json).where(kept.c.name == name, kept.c.version == _present_version())
     found = connection.execute(query).scalar_one_or_none()
     return None if found is None else json.loads(found)
+
+
+def get_or_measure(connection: Connection, name: str, measure: Callable[[], T]) -> T:
+    """Return a figure of the present state: the stored one, or the one that this process measured in that state.
+
+    Parameters
+    ----------
+    measure
+        Makes the pass on `connection`. Threads that ask for the same figure meanwhile wait for it.
+    """
+    found: T | None = get(connection, name)
+    if found is not None:
+        return found
+    measured: OncePerState | None = connection.get_execution_options().get("measured")
+    return measure() if measured is None else measured.get(name, version(connection), measure)
 
 
 def version(connection: Connection) -> int:
@@ -53,6 +73,11 @@ def store(connection: Connection, measured: int, figures: Mapping[str, Any]) -> 
     rows = [(name, measured, json.dumps(value)) for name, value in {**figures, _MEASURED: True}.items()]
     insert_rows(connection, kept, ("name", "version", "value_json"), rows)
     return True
+
+
+def forget(connection: Connection) -> None:
+    """Remove what is stored: another release may have measured it, and meant something else by a name."""
+    connection.execute(delete(kept))
 
 
 def _present_version() -> Any:

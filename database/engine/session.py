@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from database.engine.interruption import watched
+from database.engine.once import OncePerState
 from database.engine.revisions import newest_revision
 from database.engine.sqlite.connections import end_statements, make_engine
 from database.engine.sqlite.data_version import DataVersion
@@ -25,6 +26,8 @@ from shared.errors import ServiceUnavailable
 __all__ = ["Connection", "Database", "require_migrated"]
 
 log = structlog.get_logger()
+#: Figures of the present state that a process keeps in memory (`database.engine.kept_figures`).
+MEASURED_MOST = 64
 
 
 class Database:
@@ -55,12 +58,14 @@ class Database:
         self.engine: Engine = make_engine(self.path, pooled=pooled, cache_mb=cache_mb)
         self._in_use: set[Connection] = set()
         self._version = DataVersion(self.path)
+        self._measured = OncePerState(MEASURED_MOST)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Read one snapshot; nothing is written."""
         with self._begin(READ) as connection:
-            yield connection
+            # Readers alone: the state that a writer sees is nobody's if it is rolled back.
+            yield connection.execution_options(measured=self._measured)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

@@ -195,11 +195,10 @@ def movers(
         query = query.where(found.after(after))
     if only_allowed:
         query = query.where(*contacting.is_allowed(connection, c.id))
-    first: list[int] | None = kept_figures.get(connection, _name(asked))
-    if first is not None:
-        rows = connection.execute(query.where(c.id.in_(first))).mappings().all()
-        if len(rows) == limit or len(first) < KEPT:
-            return [dict(row) for row in rows]
+    first = kept_figures.get_or_measure(connection, _name(asked), lambda: _first(connection, found))
+    rows = connection.execute(query.where(c.id.in_(first))).mappings().all()
+    if len(rows) == limit or len(first) < KEPT:
+        return [dict(row) for row in rows]
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -208,8 +207,11 @@ def to_keep(connection: Connection, schema: Schema, cut: float) -> Iterator[tupl
     pair = compared(connection, since=None, until=None)
     directions: tuple[Direction, ...] = get_args(Direction)
     for asked in [Question(*pair, direction, cut) for direction in directions] if pair is not None else []:
-        found = moved(schema, asked)
-        yield _name(asked), list(connection.execute(found.select(found.customers.c.id).limit(KEPT)).scalars())
+        yield _name(asked), _first(connection, moved(schema, asked))
+
+
+def _first(connection: Connection, found: Moved) -> list[int]:
+    return list(connection.execute(found.select(found.customers.c.id).limit(KEPT)).scalars())
 
 
 def _name(asked: Question) -> str:

@@ -49,16 +49,16 @@ def by(
     """
     if filters != Filters(unsure_below=filters.unsure_below):
         return value.totals(_sums(connection, schema, name, filters), weights)
-    kept = kept_figures.get(connection, _name(name))
-    return value.totals(_sums(connection, schema, name, Filters()) if kept is None else kept, weights)
+    sums = kept_figures.get_or_measure(connection, _name(name), lambda: _sums(connection, schema, name, Filters()))
+    return value.totals(sums, weights)
 
 
 def by_plan(connection: Connection, run_id: int, weights: Sequence[float]) -> list[GroupTotals]:
     """Sum the customers with a displayed score by plan; `weights` as for `by`."""
-    kept = kept_figures.get(connection, BY_PLAN)
-    if kept is None:
-        kept = value.sum_by_plan(connection, run_id, horizons.survival(connection))
-    return value.totals(kept, weights)
+    sums = kept_figures.get_or_measure(
+        connection, BY_PLAN, lambda: value.sum_by_plan(connection, run_id, horizons.survival(connection))
+    )
+    return value.totals(sums, weights)
 
 
 def to_keep(connection: Connection, schema: Schema) -> Iterator[tuple[str, Any]]:

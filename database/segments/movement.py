@@ -186,8 +186,8 @@ UNSUMMABLE = "why prices can't be added up"
 
 def unsummable(connection: Connection) -> str | None:
     """Return why prices can't be added up; None if they can."""
-    kept: list[str | None] | None = kept_figures.get(connection, UNSUMMABLE)
-    return _unsummable(connection) if kept is None else kept[0]
+    (reason,) = kept_figures.get_or_measure(connection, UNSUMMABLE, lambda: [_unsummable(connection)])
+    return reason
 
 
 def to_keep(connection: Connection) -> Iterator[tuple[str, Any]]:

@@ -134,15 +134,10 @@ def value_at_risk(query: ValueQuery) -> Response:
 
 
 def _assessed(terms: Terms) -> tuple[Published, Assessment] | None:
-    """The published run and what is at risk in it: the pass over its scores is not made again for other costs."""
-    env = environment()
-
-    def read() -> tuple[Published, Assessment] | None:
-        with env.database.read() as connection:
-            run = runs.published(connection)
-            return None if run is None else (run, value.assess(connection, run, terms))
-
-    return env.query_cache.get_or_read(("value", terms), read)
+    """The published run and what is at risk in it."""
+    with environment().database.read() as connection:
+        run = runs.published(connection)
+        return None if run is None else (run, value.assess(connection, run, terms))
 
 
 def _figures(found: AtRisk) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Measures the figures that take a pass over all customers, once the present state has changed.
 
-Law: only the worker measures them, while it runs no job; until it has, or without one, each reader measures for itself
-by the same queries.
+Law: only the worker stores them, while it runs no job; until it has, or without one, a reader measures for itself by
+the same queries (`kept_figures.get_or_measure`).
 """
 
 from __future__ import annotations
@@ -49,9 +49,13 @@ def keep_renewed(
     pause_share
         Length of the pause after a measurement, in lengths of the measurement.
     """
-    next_at, before = float("-inf"), None
+    next_at, before, is_own = float("-inf"), None, False
     while not stops.wait(LOOK_S):
         try:
+            if not is_own:
+                with database.write() as connection:
+                    kept_figures.forget(connection)
+                is_own = True
             with database.read() as connection:
                 found = kept_figures.version_to_measure(connection)
             is_settled, before = found is not None and found == before, found

@@ -34,6 +34,7 @@ from shared.schema.features import schema_from_dict
 from tests.database.conftest import database as database  # a fixture
 from tests.database.facts import Facts, full_run
 from tests.prefork import ROOT
+from tests.stack import wait_until
 
 SCHEMA = schema_from_dict(
     {
@@ -256,6 +257,14 @@ def _are_kept_within(database: Database, seconds: float) -> bool:
                 return True
         time.sleep(0.01)
     return False
+
+
+def test_another_release_does_not_leave_its_figures_to_this_one(here: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    with here.database.write() as connection:
+        kept_figures.store(connection, kept_figures.version(connection), {"of another meaning": 1})
+    with Keeper(here.database, monkeypatch, pause_share=0.0):
+        wait_until(lambda: "of another meaning" not in {row.name for row in _rows(here.database)}, "it is dropped", 10)
+        assert _are_kept_within(here.database, 10)
 
 
 def test_they_are_renewed_after_a_change_but_not_before_a_pause_is_over(
