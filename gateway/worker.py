@@ -1,4 +1,4 @@
-"""The worker process: claims jobs from the table and runs them, training in one lane, the rest in another.
+"""The worker process: claims jobs from the table and runs them: one at a time in each lane.
 
 Law: a job has one worker at a time; a running job whose heartbeats stopped is requeued or ended.
 """
@@ -20,7 +20,7 @@ from database.engine import files
 from database.engine.session import Database, require_migrated
 from database.importing import imports
 from database.jobs import job_lists, jobs, lost_jobs, workers
-from database.jobs.jobs import Job, Lane
+from database.jobs.jobs import Job
 from gateway.clients.webhooks import WebhookClient
 from gateway.environment import Environment, open_environment
 from gateway.services import kinds
@@ -28,7 +28,7 @@ from gateway.services.exporting import export_files
 from gateway.services.importing import uploads
 from gateway.services.jobs import running
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
-from gateway.services.jobs.work import Work
+from gateway.services.jobs.work import LaneName, Work
 from gateway.services.maintenance import retention
 from gateway.services.scheduling import calendar
 from gateway.services.scoring import keeping
@@ -51,7 +51,7 @@ SENDERS = 2
 
 
 class Worker:
-    """Runs the jobs of one table in two lanes.
+    """Runs the jobs of one table, one at a time in each lane.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Worker:
         self._watch = watch or HeartbeatWatch()
         self._metrics = metrics or WorkerMetrics()
         self._swept_at_s = float("-inf")
-        self._working: set[Lane] = set()
+        self._working: set[LaneName] = set()
 
     def stop(self) -> None:
         """Claim no further jobs."""
@@ -87,8 +87,7 @@ class Worker:
     def run(self) -> None:
         """Run jobs until `stop`."""
         kinds.load()
-        lanes: tuple[Lane, Lane] = ("training", "rest")
-        threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in lanes]
+        threads = [threading.Thread(target=self._lane, args=(lane,), name=lane, daemon=True) for lane in kinds.LANES]
         threads.append(threading.Thread(target=self._run_retention, name="retention", daemon=True))
         threads.append(threading.Thread(target=self._keep_figures, name="figures", daemon=True))
         threads += [threading.Thread(target=self._deliver, name=f"webhooks-{k}", daemon=True) for k in range(SENDERS)]
@@ -143,7 +142,7 @@ class Worker:
         client = WebhookClient(self._environment.settings.webhook_networks)
         delivering.deliver(self._database, self._clock, client, self._stops)
 
-    def _lane(self, lane: Lane) -> None:
+    def _lane(self, lane: LaneName) -> None:
         while not self._stops.is_set():
             try:
                 idle = self.run_one(lane) is None
@@ -153,13 +152,13 @@ class Worker:
             if idle:
                 self._stops.wait(IDLE_S)
 
-    def run_one(self, lane: Lane) -> Job | None:
+    def run_one(self, lane: LaneName) -> Job | None:
         """Claim and run the oldest job of a lane; return None where there is none."""
         with self._database.read() as connection:
-            if not job_lists.has_queued(connection, lane):
+            if not job_lists.has_queued(connection, kinds.LANES[lane]):
                 return None
         with self._database.write() as connection:
-            job = jobs.claim(connection, lane=lane, worker=self._name, now=iso(self._clock()))
+            job = jobs.claim(connection, lane=kinds.LANES[lane], worker=self._name, now=iso(self._clock()))
         if job is None:
             return None
         began = time.monotonic()

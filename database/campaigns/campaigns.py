@@ -139,7 +139,7 @@ def candidates(
         .where(*where, *([] if first_alone else [force_population_index(wide)]))
         .order_by(probability.desc(), key)
     )
-    for part in connection.execution_options(stream_results=True).execute(query).tuples().partitions(CHUNK):
+    for part in connection.execution_options(stream_results=True).execute(query).partitions(CHUNK):
         yield from part
 
 

@@ -74,7 +74,7 @@ def same_queued(
 
 def has_queued(connection: Connection, lane: Lane) -> bool:
     """Return whether a lane has a queued job; takes no lock."""
-    query = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).limit(1)
+    query = select(j.c.id).where(j.c.state == "queued", lane.condition()).limit(1)
     return connection.execute(query).one_or_none() is not None
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from database.accounts import audit
 from database.accounts.audit import COMMAND_LINE, Actor
@@ -24,13 +24,32 @@ from shared.errors import Cancelled, ServiceError, TooLarge
 from shared.parsing_limits import MAX_DETAILS, MAX_ERROR_BYTES, MAX_RESULT_BYTES
 
 j = tables.jobs
-Lane = Literal["training", "rest"]
 FINAL = ("done", "failed", "cancelled")
 MAX_BOUND_ATTEMPTS = 5
 KEPT = "The imported rows are kept; the next import finishes what is missing or follows from them. "
 TOO_LARGE = "The result takes {size:,} bytes, and a job keeps at most {most:,}. Ask for less at once."
 #: Columns of a job that can be large: lists omit them.
 LARGE = ("params_json", "result_json", "error_details_json")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Jobs that a worker runs one at a time, beside those of other lanes: by their kinds.
+
+    Attributes
+    ----------
+    kinds
+        Names of kinds.
+    is_the_rest : bool, default=False
+        The lane holds all kinds but these, unknown ones too.
+    """
+
+    kinds: frozenset[str]
+    is_the_rest: bool = False
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the SQL condition on its jobs."""
+        return j.c.kind.not_in(self.kinds) if self.is_the_rest else j.c.kind.in_(self.kinds)
 
 
 @dataclass(frozen=True)
@@ -101,7 +120,6 @@ def create(
     connection: Connection,
     *,
     kind: str,
-    lane: Lane,
     params: Mapping[str, Any],
     now: str,
     user_id: int | None = None,
@@ -132,7 +150,6 @@ def create(
         return known_id
     values = {
         "kind": kind,
-        "lane": lane,
         "state": "queued",
         "params_json": json.dumps(dict(params)),
         "user_id": user_id,
@@ -156,8 +173,8 @@ def get(connection: Connection, job_id: int) -> Job | None:
 
 def claim(connection: Connection, *, lane: Lane, worker: str, now: str) -> Job | None:
     """Claim the oldest queued job of a lane; None if there is none."""
-    oldest = select(j.c.id).where(j.c.state == "queued", j.c.lane == lane).order_by(j.c.id).limit(1).scalar_subquery()
-    return _claim(connection, j.c.id == oldest, worker, now)
+    queued = select(j.c.id).where(j.c.state == "queued", lane.condition())
+    return _claim(connection, j.c.id == queued.order_by(j.c.id).limit(1).scalar_subquery(), worker, now)
 
 
 def claim_one(connection: Connection, job_id: int, *, worker: str, now: str) -> Job | None:

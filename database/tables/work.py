@@ -15,7 +15,6 @@ jobs = Table(
     metadata,
     id_column(),
     Column("kind", Text, nullable=False),
-    Column("lane", Text, CheckConstraint("lane IN ('training', 'rest')", name="lane"), nullable=False),
     Column(
         "state",
         Text,
@@ -45,7 +44,7 @@ jobs = Table(
     Column("finished_at", Text),
     UniqueConstraint("user_id", "kind", "idempotency_key"),
 )
-Index("ix_jobs_state_lane", jobs.c.state, jobs.c.lane, jobs.c.id)
+Index("ix_jobs_state", jobs.c.state, jobs.c.id)
 # The tasks of the schedule, one row each.
 schedule = Table(
     "schedule",

@@ -62,7 +62,7 @@ def gateway(reload: bool) -> None:
 @click.command()
 @click.option("--check", is_flag=True, help="Only check whether a worker was seen recently (exit status 0) or not (2).")
 def worker(check: bool) -> None:
-    """Run jobs: training in one lane, everything else in another."""
+    """Run jobs: training in one lane, short work in another, everything else in a third."""
     if check:
         settings = load_settings()
         work.require_worker(Database(settings.database_path, pooled=False), utc_now)

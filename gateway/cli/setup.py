@@ -44,7 +44,7 @@ def run_here(environment: Environment, kind: JobKind[P], params: P) -> dict[str,
     """Run a job in this process, drawing its progress; its failure is raised."""
     with environment.database.write() as connection:
         now = iso(environment.clock())
-        job_id = jobs.create(connection, kind=kind.name, lane=kind.lane, params=kind.store(params), now=now)
+        job_id = jobs.create(connection, kind=kind.name, params=kind.store(params), now=now)
         # Claimed in the same transaction, or the worker would claim it.
         job = jobs.claim_one(connection, job_id, worker=f"cli-{socket.gethostname()}-{os.getpid()}", now=now)
     assert job is not None

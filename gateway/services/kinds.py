@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from database.jobs.jobs import Lane
 from gateway.services import digest
 from gateway.services.campaigns import drawing
 from gateway.services.jobs.params import (
@@ -22,7 +23,7 @@ from gateway.services.jobs.params import (
     SuppressParams,
     TrainingParams,
 )
-from gateway.services.jobs.work import JobKind, Result, Work
+from gateway.services.jobs.work import JobKind, LaneName, Result, Work
 from gateway.services.maintenance import backups
 from shared.errors import InvalidInput
 
@@ -106,18 +107,18 @@ def _demo(work: Work, params: NoParams) -> Result:
 
 TRAIN = JobKind("train", "training", None, TrainingParams, _train)
 DEMO = JobKind("demo", "training", None, NoParams, _demo)
-SCORE = JobKind("score", "rest", "score", ScoreParams, _score)
-IMPORT = JobKind("import", "rest", "import", ImportParams, _import)
-IMPORT_OUTCOMES = JobKind("import-outcomes", "rest", "import", OutcomesParams, _import_outcomes)
-IMPORT_CONTACTS = JobKind("import-contacts", "rest", "import", FileParams, _import_contacts)
-SUPPRESS = JobKind("do-not-contact", "rest", "import", SuppressParams, _suppress)
-PREVIEW = JobKind("preview", "rest", "import", FileParams, _preview)
-PROPOSE_SCHEMA = JobKind("propose-schema", "rest", "import", FileParams, _propose_schema)
-CAMPAIGN = JobKind("campaign", "rest", None, CampaignParams, drawing.run)
-EXPORT = JobKind("export", "rest", "read", ExportParams, _export)
-MATURE = JobKind("mature", "rest", None, NoParams, _mature)
-BACKUP = JobKind("backup", "rest", None, NoParams, _backup)
-DIGEST = JobKind(digest.KIND, "rest", None, NoParams, _digest)
+SCORE = JobKind("score", "bulk", "score", ScoreParams, _score)
+IMPORT = JobKind("import", "bulk", "import", ImportParams, _import)
+IMPORT_OUTCOMES = JobKind("import-outcomes", "bulk", "import", OutcomesParams, _import_outcomes)
+IMPORT_CONTACTS = JobKind("import-contacts", "short", "import", FileParams, _import_contacts)
+SUPPRESS = JobKind("do-not-contact", "short", "import", SuppressParams, _suppress)
+PREVIEW = JobKind("preview", "short", "import", FileParams, _preview)
+PROPOSE_SCHEMA = JobKind("propose-schema", "short", "import", FileParams, _propose_schema)
+CAMPAIGN = JobKind("campaign", "short", None, CampaignParams, drawing.run)
+EXPORT = JobKind("export", "bulk", "read", ExportParams, _export)
+MATURE = JobKind("mature", "bulk", None, NoParams, _mature)
+BACKUP = JobKind("backup", "bulk", None, NoParams, _backup)
+DIGEST = JobKind(digest.KIND, "bulk", None, NoParams, _digest)
 
 KINDS: Mapping[str, JobKind[Any]] = {
     kind.name: kind
@@ -139,6 +140,15 @@ KINDS: Mapping[str, JobKind[Any]] = {
     )
 }
 
+_SHORT = frozenset(kind.name for kind in KINDS.values() if kind.lane == "short")
+_TRAINING = frozenset(kind.name for kind in KINDS.values() if kind.lane == "training")
+#: Somebody waits for a short job: it does not queue behind a million rows.
+LANES: Mapping[LaneName, Lane] = {
+    "training": Lane(_TRAINING),
+    "short": Lane(_SHORT),
+    "bulk": Lane(_TRAINING | _SHORT, is_the_rest=True),
+}
+
 
 def load() -> None:
     """Import the modules of all kinds before threads start: two threads that import NumPy together see half of it."""
@@ -153,7 +163,7 @@ def load() -> None:
 
 def by_name(name: str) -> JobKind[Any]:
     """Return the kind of a stored job; for an unknown name, a kind whose run fails."""
-    return KINDS.get(name) or JobKind(name, "rest", None, NoParams, _refuse)
+    return KINDS.get(name) or JobKind(name, "bulk", None, NoParams, _refuse)
 
 
 def of_scopes(scopes: Iterable[str]) -> frozenset[str]:

@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from database.jobs import jobs, workers
-from gateway.services import kinds
 from gateway.services.accounts import accounts, api_keys
 from gateway.settings import Role
 from shared.clock import iso, utc_now
@@ -57,8 +56,7 @@ class JobOwners:
         """A job that somebody asked for, and how it ended."""
         owner = {} if by is None else {"user_id": self.ids[by.split("/")[0]], "key_id": self.key_ids.get(by)}
         with self.database.write() as connection:
-            lane = kinds.KINDS[kind].lane
-            job_id = jobs.create(connection, kind=kind, lane=lane, params={}, now=iso(utc_now()), **owner)
+            job_id = jobs.create(connection, kind=kind, params={}, now=iso(utc_now()), **owner)
             if state == "queued":
                 return job_id
             job = jobs.claim_one(connection, job_id, worker="w", now=iso(utc_now()))

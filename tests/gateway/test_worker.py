@@ -1,4 +1,4 @@
-"""The worker: two lanes that nothing stops but being told to."""
+"""The worker: lanes that nothing stops but being told to."""
 
 from __future__ import annotations
 
@@ -79,20 +79,23 @@ def test_a_worker_is_seen_before_it_takes_a_job(
         assert ended(world, job_id).result == {"is_seen": True}
 
 
-def test_one_lane_does_not_wait_for_the_other(running: World, handlers: dict[str, Any]) -> None:
+def test_a_short_job_waits_for_neither_a_training_nor_a_run(running: World, handlers: dict[str, Any]) -> None:
     release = threading.Event()
 
-    def long_training(_: Work, params: Any) -> dict[str, Any]:
+    def long(_: Work, params: Any) -> dict[str, Any]:
         release.wait(10)
         return {}
 
-    handlers["train"] = replace(kinds.TRAIN, run=long_training)
-    slow = work.submit(running.database, utc_now, kinds.TRAIN, TrainingParams())
+    handlers.update(train=replace(kinds.TRAIN, run=long), score=replace(kinds.SCORE, run=long))
+    slow = [
+        work.submit(running.database, utc_now, kinds.TRAIN, TrainingParams()),
+        work.submit(running.database, utc_now, kinds.SCORE, ScoreParams()),
+    ]
     quick = work.submit(running.database, utc_now, kinds.PREVIEW, FileParams("a", "a"))
     assert ended(running, quick).state == "done"
-    assert work.read(running.database, slow).state in ("queued", "running")
+    assert {work.read(running.database, each).state for each in slow} <= {"queued", "running"}
     release.set()
-    assert ended(running, slow).state == "done"
+    assert [ended(running, each).state for each in slow] == ["done", "done"]
 
 
 def test_figures_are_not_measured_beside_a_job(
@@ -105,7 +108,7 @@ def test_figures_are_not_measured_beside_a_job(
     handlers["score"] = replace(kinds.SCORE, run=lambda given, params: {"busy": asked["is_busy"]()})
     assert not asked["is_busy"]()
     job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
-    made.run_one("rest")
+    made.run_one("bulk")
     assert work.read(world.database, job_id).result == {"busy": True}
     assert not asked["is_busy"]()
     made.stop()
@@ -118,7 +121,7 @@ def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict
 
     handlers["preview"] = replace(kinds.PREVIEW, run=broken)
     first = work.submit(running.database, utc_now, kinds.PREVIEW, FileParams("a", "a"))
-    second = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
+    second = work.submit(running.database, utc_now, kinds.PROPOSE_SCHEMA, FileParams("a", "a"))
     assert (ended(running, first).state, ended(running, second).state) == ("failed", "done")
 
 
@@ -139,7 +142,7 @@ def test_a_look_at_the_table_that_fails_does_not_stop_a_lane(running: World, mon
 
 def test_a_job_of_an_unknown_kind_fails_and_its_lane_goes_on(running: World) -> None:
     with running.database.write() as connection:
-        odd = jobs.create(connection, kind="webhook", lane="rest", params={}, now=iso(utc_now()))
+        odd = jobs.create(connection, kind="webhook", params={}, now=iso(utc_now()))
     following = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
     assert ended(running, following, 8).state == "done"
     assert work.read(running.database, odd).state == "failed"
@@ -148,7 +151,7 @@ def test_a_job_of_an_unknown_kind_fails_and_its_lane_goes_on(running: World) -> 
 def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, handlers: dict[str, Any]) -> None:
     job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     with world.database.write() as connection:
-        jobs.claim(connection, lane="rest", worker="dead", now="2020-01-01T00:00:00.000Z")
+        jobs.claim(connection, lane=kinds.LANES["bulk"], worker="dead", now="2020-01-01T00:00:00.000Z")
     seconds = iter(range(0, 60, 5))
     made = a_worker(world, HeartbeatWatch(lambda: next(seconds)))
     for _ in range(3):
@@ -156,14 +159,14 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, hand
         assert work.read(world.database, job_id).state == "running"
     made._run_upkeep()
     assert work.read(world.database, job_id).state == "queued"
-    assert made.run_one("rest").attempt == 2  # type: ignore[union-attr]
-    assert made.run_one("rest") is None
+    assert made.run_one("bulk").attempt == 2  # type: ignore[union-attr]
+    assert made.run_one("bulk") is None
 
 
 def test_a_job_whose_worker_still_beats_is_left_alone(world: World, handlers: dict[str, Any]) -> None:
     job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     with world.database.write() as connection:
-        jobs.claim(connection, lane="rest", worker="alive", now=iso(utc_now()))
+        jobs.claim(connection, lane=kinds.LANES["bulk"], worker="alive", now=iso(utc_now()))
     a_worker(world)._run_upkeep()
     assert work.read(world.database, job_id).state == "running"
 
@@ -192,7 +195,7 @@ def test_two_workers_share_the_jobs_and_run_none_twice(world: World, handlers: d
 def test_a_cancelled_job_in_the_queue_is_never_run(world: World, handlers: dict[str, Any]) -> None:
     job_id = work.submit(world.database, utc_now, kinds.SCORE, ScoreParams())
     work.cancel(world.database, utc_now, job_id)
-    assert a_worker(world).run_one("rest") is None
+    assert a_worker(world).run_one("bulk") is None
     assert work.read(world.database, job_id).state == "cancelled"
 
 

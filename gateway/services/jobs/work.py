@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import structlog
 from pydantic import TypeAdapter
@@ -21,7 +21,7 @@ from database.engine import files
 from database.engine.interruption import CANCELLED
 from database.engine.session import Database
 from database.jobs import idempotency, job_lists, jobs, workers
-from database.jobs.jobs import Job, Lane
+from database.jobs.jobs import Job
 from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
 from gateway.services.accounts.api_keys import Scope
@@ -41,6 +41,7 @@ log = structlog.get_logger()
 
 P = TypeVar("P")
 Result = Mapping[str, Any]
+LaneName = Literal["training", "short", "bulk"]
 #: A worker that was not seen for this long counts as gone.
 UNSEEN_S = 15.0
 #: With less free disk space than this, a worker may be running but unable to record it.
@@ -141,7 +142,7 @@ class JobKind(Generic[P]):
     name
         Its name in the jobs table and the API.
     lane
-        The worker's thread that runs it.
+        The lane of its jobs (`gateway.services.kinds.LANES`).
     scope
         The scope that an API key needs for it; None if no key may use it.
     params
@@ -151,7 +152,7 @@ class JobKind(Generic[P]):
     """
 
     name: str
-    lane: Lane
+    lane: LaneName
     scope: Scope | None
     params: type[P]
     run: Callable[[Work, P], Result]
@@ -195,7 +196,7 @@ def submit(
     """
     with database.write() as connection:
         now = iso(clock())
-        asked = {"kind": kind.name, "lane": kind.lane, "params": kind.store(params), "now": now, **asker}
+        asked = {"kind": kind.name, "params": kind.store(params), "now": now, **asker}
         known = idempotency.known(connection, **asked) if asker.get("idempotency_key") else None
         if known is None and share:
             known = job_lists.same_queued(connection, **asked)

@@ -68,7 +68,7 @@ def _queue(connection: Connection, settings: Settings, task: Task, cron: Cron, r
             schedule.note(connection, task, text=STILL_RUNS)
             return []
         stored = kind.store(params)
-        made.append(jobs.create(connection, kind=kind.name, lane=kind.lane, params=stored, now=at, question=question))
+        made.append(jobs.create(connection, kind=kind.name, params=stored, now=at, question=question))
         schedule.note(connection, task, job_id=made[-1])
         audit.record(connection, "schedule.due", at=at, actor=audit.WORKER, subject=f"{task} job:{made[-1]}")
     return made

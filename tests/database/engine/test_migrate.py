@@ -16,6 +16,8 @@ from database.engine import kept_figures
 from database.engine.migrate import migrate
 from database.engine.session import Database, require_migrated
 from database.engine.sqlite.foreign_file import NotOurDatabase
+from database.jobs import jobs
+from database.jobs.jobs import Lane
 from database.tables import tables
 from shared.errors import InvalidInput, ServiceUnavailable
 from shared.schema.features import schema_from_dict
@@ -157,6 +159,26 @@ def test_a_database_from_before_kept_figures_gets_their_tables_and_keeps_none_ye
     assert _schema_of(old) == _schema_of(new)
     with Database(old, pooled=False).read() as connection:
         assert kept_figures.version_to_measure(connection) == 0
+
+
+def test_jobs_that_wait_stay_when_their_lane_is_no_longer_stored(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    for path in (old, new):
+        migrate(path)
+    with closing(sqlite3.connect(old)) as raw:
+        lane = "lane TEXT CONSTRAINT ck_jobs_lane CHECK (lane IN ('training', 'rest')) NOT NULL DEFAULT 'rest'"
+        raw.executescript(
+            f"DROP INDEX ix_jobs_state; ALTER TABLE jobs ADD COLUMN {lane};"
+            "CREATE INDEX ix_jobs_state_lane ON jobs (state, lane, id);"
+            "INSERT INTO jobs (kind, state, params_json, created_at) VALUES ('preview', 'queued', '{}', 't');"
+            "UPDATE alembic_version SET version_num = '0024'"
+        )
+    migrate(old)
+    assert _schema_of(old) == _schema_of(new)
+    with Database(old, pooled=False).write() as connection:
+        job = jobs.claim(connection, lane=Lane(frozenset({"preview"})), worker="w", now="t")
+    assert job is not None
+    assert job.kind == "preview"
 
 
 @pytest.mark.parametrize(

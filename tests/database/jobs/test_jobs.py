@@ -17,12 +17,15 @@ from shared.errors import Cancelled, InvalidInput
 T0, T1, T2 = (f"2026-06-30T12:00:{second:02}.000Z" for second in (0, 20, 40))
 
 
-def queue(database: Database, lane: Lane = "rest", **more: Any) -> int:
+TRAINING, BULK = Lane(frozenset({"train"})), Lane(frozenset({"train"}), is_the_rest=True)
+
+
+def queue(database: Database, **more: Any) -> int:
     with database.write() as connection:
-        return jobs.create(connection, **{"kind": "score", "lane": lane, "params": {}, "now": T0, **more})
+        return jobs.create(connection, **{"kind": "score", "params": {}, "now": T0, **more})
 
 
-def claim(database: Database, worker: str = "w", now: str = T0, lane: Lane = "rest") -> Job | None:
+def claim(database: Database, worker: str = "w", now: str = T0, lane: Lane = BULK) -> Job | None:
     with database.write() as connection:
         return jobs.claim(connection, lane=lane, worker=worker, now=now)
 
@@ -75,13 +78,18 @@ def test_forty_jobs_are_claimed_once_each_by_eight_threads(database: Database) -
 
 
 def test_the_oldest_job_of_a_lane_is_taken_first_and_the_other_lane_is_left_alone(database: Database) -> None:
-    training, first, second = queue(database, "training", kind="train"), queue(database), queue(database)
+    training, first, unknown = (
+        queue(database, kind="train"),
+        queue(database),
+        queue(database, kind="of another release"),
+    )
     with database.read() as connection:
-        assert job_lists.has_queued(connection, "rest")
-    assert [claim(database).id, claim(database).id, claim(database)] == [first, second, None]  # type: ignore[union-attr]
-    assert claim(database, lane="training").id == training  # type: ignore[union-attr]
+        assert job_lists.has_queued(connection, BULK)
+    assert [claim(database).id, claim(database).id, claim(database)] == [first, unknown, None]  # type: ignore[union-attr]
     with database.read() as connection:
-        assert not job_lists.has_queued(connection, "rest")
+        assert not job_lists.has_queued(connection, BULK)
+        assert job_lists.has_queued(connection, TRAINING)
+    assert claim(database, lane=TRAINING).id == training  # type: ignore[union-attr]
 
 
 def test_a_job_is_claimed_by_its_id_only_while_it_is_queued(database: Database) -> None:

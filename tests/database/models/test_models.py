@@ -20,7 +20,7 @@ REPORT = {
 
 
 def job(connection: Any) -> int:
-    made = jobs.create(connection, kind="train", lane="training", params={}, now=NOW)
+    made = jobs.create(connection, kind="train", params={}, now=NOW)
     jobs.claim_one(connection, made, worker="w", now=NOW)
     return made
 

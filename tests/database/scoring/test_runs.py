@@ -117,7 +117,7 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make, 
     ids, model = here.people(customers), here.model()
     whole = full_run(here.database, model, dict.fromkeys(ids, 0.2))
     with here.database.write() as connection:
-        job = jobs.create(connection, kind="score", lane="rest", params={}, now=NOW)
+        job = jobs.create(connection, kind="score", params={}, now=NOW)
         broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=job, now=NOW)
         ledger.append(connection, broken, ids, [a_score(0.5)] * customers, ranked=True)
     for _ in range(2):

@@ -73,7 +73,7 @@ def test_a_job_of_a_person_and_one_of_the_command_line_tell_so(shop: Shop) -> No
     a_worker_is_there(shop)
     shop.client.post("/api/model/train", headers={**shop.bearer("analyst"), "Prefer": "respond-async"})
     with shop.database.write() as connection:
-        jobs.create(connection, kind="import", lane="rest", params={}, now=iso(shop.watch()))
+        jobs.create(connection, kind="import", params={}, now=iso(shop.watch()))
     work.cancel(shop.database, shop.watch, 2)
     told = [(entry["action"], entry["actor"]) for entry in entries(shop, action="job")]
     assert told == [

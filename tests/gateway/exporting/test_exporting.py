@@ -231,7 +231,7 @@ def run_jobs(base: Small) -> None:
     ml = MLClient("http://127.0.0.1:9", "nobody")
     worker = Worker(Environment(base.settings, base.database, ml, utc_now))
     worker._run_upkeep()
-    while worker.run_one("rest"):
+    while worker.run_one("bulk"):
         pass
 
 

@@ -221,7 +221,7 @@ from gateway.environment import open_environment
 from gateway.services.importing import publish_import
 from gateway.worker import Worker
 publish_import.refresh_figures = lambda work: os.kill(os.getpid(), signal.SIGKILL)
-Worker(open_environment(pooled=False)).run_one("rest")
+Worker(open_environment(pooled=False)).run_one("bulk")
 """
 
 
@@ -234,4 +234,4 @@ def test_a_worker_that_is_killed_after_publishing_leaves_a_job_that_ends_true(wo
     ended = taken_up_again(world, job_id)
     assert (ended.state, ended.result["customers_new"]) == ("done", 3)  # type: ignore[index]
     assert figures(world) == RENEWED
-    assert Worker(replace(world).environment).run_one("rest") is None
+    assert Worker(replace(world).environment).run_one("bulk") is None

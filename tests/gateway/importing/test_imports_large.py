@@ -31,7 +31,7 @@ def run_import(database: Database, path: Path, as_of: str) -> jobs.Job:
     params = {"path": str(path), "file_name": path.name, "schema": built_in_schema().as_dict(), "as_of": as_of}
     with database.write() as connection:
         now = iso(utc_now())
-        job_id = jobs.create(connection, kind="import", lane="rest", params=params, now=now)
+        job_id = jobs.create(connection, kind="import", params=params, now=now)
         job = jobs.claim_one(connection, job_id, worker="test", now=now)
     assert job is not None
     return running.run(

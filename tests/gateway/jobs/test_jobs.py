@@ -197,7 +197,8 @@ def test_without_a_worker_seen_lately_a_job_would_wait_for_ever(world: World) ->
 @pytest.mark.parametrize("name", sorted(kinds.KINDS))
 def test_every_kind_of_work_has_a_lane_and_a_handler(name: str, world: World) -> None:
     kind = kinds.KINDS[name]
-    assert kind.lane in ("training", "rest")
+    others = {one for one, lane in kinds.LANES.items() if (name in lane.kinds) is not lane.is_the_rest}
+    assert others == {kind.lane}, "the lane that it names, and no other, holds its jobs"
     assert list(signature(kind.run).parameters) == ["work", "params"]
     job = world.job(name)
     assert (job.kind, job.state) == (name, "running")
@@ -233,8 +234,8 @@ def test_parameters_stored_by_earlier_versions_are_read(name: str, stored: dict[
 
 def test_parameters_that_cannot_be_read_fail_the_job(world: World) -> None:
     with world.database.write() as connection:
-        jobs.create(connection, kind="import", lane="rest", params={"path": 5}, now=iso(world.clock()))
-        job = jobs.claim(connection, lane="rest", worker="w", now=iso(world.clock()))
+        jobs.create(connection, kind="import", params={"path": 5}, now=iso(world.clock()))
+        job = jobs.claim(connection, lane=kinds.LANES["bulk"], worker="w", now=iso(world.clock()))
     assert job is not None
     ended = running.run(Work(world.environment, job), kinds.IMPORT)
     assert (ended.state, ended.error["code"]) == ("failed", "internal")  # type: ignore[index]

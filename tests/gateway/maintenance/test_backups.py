@@ -254,7 +254,7 @@ def test_a_backup_killed_at_any_moment_leaves_the_one_before_whole_and_the_next_
 ) -> None:
     with closing(sqlite3.connect(place.path)) as raw:
         raw.executemany(
-            "INSERT INTO jobs (kind, lane, state, params_json, created_at) VALUES ('x', 'rest', 'done', hex(randomblob(10000)), '')",
+            "INSERT INTO jobs (kind, state, params_json, created_at) VALUES ('x', 'done', hex(randomblob(10000)), '')",
             [()] * 2000,
         )
         raw.commit()

@@ -58,7 +58,7 @@ def test_the_gauges_tell_jobs_ages_model_and_disks(make_world: Callable[..., Wor
     full_run(world.database, facts.model("1.0.7"), dict.fromkeys(ids, 0.5))
     with world.database.write() as connection:
         connection.execute(update(tables.models).values(report_json=None))  # nothing of it is measured here
-        jobs.create(connection, kind="score", lane="rest", params={}, now="2026-06-30T11:00:00.000Z")
+        jobs.create(connection, kind="score", params={}, now="2026-06-30T11:00:00.000Z")
         workers.seen(connection, "w", "2026-06-30T11:59:48.000Z")
     found = scraped(world)
     wanted = {
@@ -131,8 +131,8 @@ def test_the_worker_tells_its_jobs_on_a_port_of_its_own(world: World, monkeypatc
     metrics = WorkerMetrics()
     worker = Worker(world.environment, name="w", metrics=metrics)
     with world.database.write() as connection:
-        jobs.create(connection, kind="nonsense", lane="rest", params={}, now=iso(TODAY))
-    worker.run_one("rest")
+        jobs.create(connection, kind="nonsense", params={}, now=iso(TODAY))
+    worker.run_one("bulk")
     with metrics.served("127.0.0.1", 0, "secret") as port:
 
         def get(path: str, token: str | None) -> Any:

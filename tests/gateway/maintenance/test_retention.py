@@ -159,7 +159,6 @@ def test_old_ended_jobs_go_and_what_they_made_stays(database: Database) -> None:
         ):
             values = {
                 "kind": "train",
-                "lane": "training",
                 "state": state,
                 "params_json": "{}",
                 "created_at": "2026-01-01",
