@@ -31,7 +31,7 @@ def done_with(columns, rows):
     kind = kinds.KINDS["propose-schema"]
     params = kind.read({"path": str(path), "file_name": path.name})
     work.submit(world.database, world.clock, kind, params)
-    return Worker(world.environment, name="one").run_one("bulk")
+    return Worker(world.environment, name="one").run_one("short")
 
 done_with(10, 10)  # loads what this kind of job needs
 before = resident_mb()
