@@ -122,23 +122,25 @@ def id_by_name(connection: Connection) -> dict[str, int]:
 def candidates(
     connection: Connection, schema: Schema, filters: Filters, *, first_alone: bool
 ) -> Iterator[tuple[int, float, Status]]:
-    """Yield (customer, churn probability, status) of scored customers that pass filters, likeliest to leave first.
+    """Yield (customer, churn probability, status) of scored customers that pass filters.
 
     Parameters
     ----------
     first_alone
-        Only the first are going to be taken: they are read in order. All are read faster by key, and sorted.
+        Only the first are going to be taken: the likeliest to leave come first. Otherwise they come in any order, which
+        takes half the time for many customers.
     """
     wide, run_id = customers_table(schema), present_run(connection)
     scores = ranks if first_alone else ledger
-    probability, key = probability_in(scores), ranks.c.customer_id if first_alone else wide.c.id
+    probability = probability_in(scores)
     where = [*conditions(connection, schema, wide, scores, filters), probability.is_not(None)]
     query = (
         select(wide.c.id, probability, contacting.status(connection, wide.c.id))
         .select_from(source(wide, scores, run_id))
         .where(*where, *([] if first_alone else [force_population_index(wide)]))
-        .order_by(probability.desc(), key)
     )
+    if first_alone:
+        query = query.order_by(probability.desc(), ranks.c.customer_id)
     for part in connection.execution_options(stream_results=True).execute(query).partitions(CHUNK):
         yield from part
 

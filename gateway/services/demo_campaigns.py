@@ -112,9 +112,11 @@ def _draw(work: Work, campaign: PastCampaign, members: Sequence[Member], *, day:
     """Draw a campaign of a past day as any other is drawn, and record that the whole contacted arm was contacted."""
     catalogue = built_in_catalogue()
     action = catalogue.actions[campaign.action]
-    rate = sum(probability for _, probability in members) / len(members)
+    keys, probabilities = zip(*members, strict=True)
+    rate = sum(probabilities) / len(members)
     planned = Plan(
-        members=members,
+        members=keys,
+        probabilities=probabilities,
         left_out=Counter(),
         size=size(len(members), rate, REDUCTION, CONTROL_SHARE),
         run_id=run_id,
@@ -126,6 +128,6 @@ def _draw(work: Work, campaign: PastCampaign, members: Sequence[Member], *, day:
     params = CampaignParams(campaign.name, campaign.action, filters, reduction=REDUCTION, control_share=CONTROL_SHARE)
     now = iso(work.clock())
     made = drawing.draw(work.database, planned, params, seed=campaign.seed, now=now, actor=work.actor)
-    contacts = [(made.id, key, day) for key, _ in members if not campaign.is_control(key)]
+    contacts = [(made.id, key, day) for key in keys if not campaign.is_control(key)]
     with work.database.write() as connection:
         campaigns.record_contacts(connection, contacts)

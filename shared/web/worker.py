@@ -7,6 +7,7 @@ receive requests and to send the rest of answers. At a limit, the client that ha
 from __future__ import annotations
 
 import errno
+import gc
 import resource
 import selectors
 import socket
@@ -70,6 +71,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             self.worker_connections: int = min(MAX_CONNECTIONS, max(soft - SPARE_DESCRIPTORS, soft // 2))
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the application; the garbage collector need not look at it again with every collection."""
+        super().load_wsgi()
+        gc.collect()
+        gc.freeze()
 
     def notify(self) -> None:
         """Tell the arbiter that this process lives, and return freed memory; called after every event."""

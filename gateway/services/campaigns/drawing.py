@@ -41,8 +41,8 @@ def draw(database: Database, planned: Plan, params: CampaignParams, *, seed: str
     while more:
         with sizes.timed(database.write()) as connection:
             more = campaigns.drop_unfinished(connection, params.name, DROPPED_AT_ONCE)
-    drawn = Draw(seed)
-    rows = [(key, int(drawn.has(key, planned.size.control_share)), p) for key, p in sorted(planned.members)]
+    drawn, listed = Draw(seed), sorted(zip(planned.members, planned.probabilities, strict=True))
+    rows = [(key, int(drawn.has(key, planned.size.control_share)), p) for key, p in listed]
     control = sum(is_control for _, is_control, _ in rows)
     with database.write() as connection:
         if campaigns.is_taken(connection, params.name):
