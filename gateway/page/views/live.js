@@ -8,14 +8,18 @@ import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { axis, legend, lines } from "../lines.js";
 import { field, select, table } from "../parts.js";
+import { featuresOf } from "./filters.js";
 import { drawDrift, drawState } from "./watching.js";
 
-const BY = [["run", "Run"], ["month", "Month"], ["version", "Model version"], ["segment", "Segment"]];
+const BY = [["run", "Run"], ["month", "Month"], ["version", "Model version"], ["segment", "Segment: every category"]];
+/** Before the name of a number in the choice, whose value is the address's `by` or this and `feature`. */
+const BAND = "band:";
 
 export const view = {
   open(page) {
-    const by = select(BY, page.query.get("by") ?? "run");
-    by.addEventListener("change", () => page.go({ by: by.value }));
+    const by = select(BY, "run", { id: "live-by" });
+    by.addEventListener("change", () => page.go(by.value.startsWith(BAND)
+      ? { by: "segment", feature: by.value.slice(BAND.length) } : { by: by.value, feature: null }));
     const came = panel("Did the predictions come true?", {
       id: "live", wide: true, note: "Leavers expected beside leavers counted, once the days have passed.", aside: help("level", "Observed / expected"),
     });
@@ -25,30 +29,51 @@ export const view = {
     const refresh = () => {
       page.load(state.body, () => get("/api/model/live"), drawState);
       page.load(drift.body, () => get("/api/model/drift"), drawDrift);
-      by.value = page.query.get("by") ?? "run";
-      const asked = get(`/api/predictions/performance?view=live&limit=24&by=${encodeURIComponent(by.value)}`);
-      page.load(came.body, () => asked, draw);
-      page.load(pending.body, () => asked, drawPending);
+      const feature = page.query.get("feature");
+      const wanted = new URLSearchParams({ view: "live", limit: 24, by: page.query.get("by") ?? "run", ...(feature ? { feature } : {}) });
+      const asked = Promise.all([get(`/api/predictions/performance?${wanted}`), get("/api/schema").then(featuresOf)]);
+      page.load(came.body, () => asked, ([found, features]) => {
+        const number = features.find((each) => each.kind === "number" && [each.column, each.name].includes(feature)) ?? null;
+        choose(by, features, number ? BAND + number.column : found.by);
+        return draw(found, number, features);
+      });
+      page.load(pending.body, () => asked, ([found]) => drawPending(found));
     };
     refresh();
     return { root: h("div", { class: "page" }, heading("Live performance"), state.root, h("div", { class: "form" }, field("Add up by", by)), came.root, pending.root, drift.root), refresh };
   },
 };
 
-const nameOf = (group) => (group.value !== null && group.feature ? `${group.feature}: ${group.value}`
-  : group.runs?.length === 1 || !group.versions ? day(group.as_of?.[1]) : `${day(group.as_of[0])} to ${day(group.as_of[1])}`);
+/** Offer the schema's numbers beside the other groups, once the schema is known. */
+function choose(by, features, chosen) {
+  const numbers = features.filter((each) => each.kind === "number");
+  if (numbers.length && !by.querySelector("optgroup")) {
+    by.append(h("optgroup", { label: "Bands of a number" }, numbers.map((each) => h("option", { value: BAND + each.column }, `Bands of ${each.label}`))));
+  }
+  by.value = chosen;
+}
+
+const labelOf = (features, name) => features.find((each) => each.name === name || each.column === name)?.label ?? name;
+const datesOf = (group) => (group.runs?.length === 1 || !group.versions ? day(group.as_of?.[1]) : `${day(group.as_of[0])} to ${day(group.as_of[1])}`);
+/** What a group holds: the dates of its predictions, a category's value, or the band alone where the head names the number. */
+const nameOf = (group, number, features = []) => (!group.feature ? datesOf(group)
+  : number ? group.value ?? "unknown" : `${labelOf(features, group.feature)}: ${group.value ?? "unknown"}`);
 const stageOf = (group) => (group.stage === "matured" ? "" : group.stage);
 const measured = (figure, write) => (figure && known(figure.value) ? `${write(figure.value)}${figure.interval ? ` [${interval(figure.interval, write)}]` : ""}` : "–");
 
-function draw({ by, groups, note }) {
+const headOf = (by, number) => (number ? `${number.label}${number.unit ? `, ${number.unit}` : ""}` : by === "segment" ? "Segment" : "Predictions of");
+
+/** Draw the table of groups, with a chart where they follow each other in time; `number` is the feature of bands, or null. */
+function draw({ by, groups, note }, number, features) {
   if (!groups.length) return empty(note ?? "No prediction has matured yet.");
   const numeric = (text) => ({ text, numeric: true });
   return [
     by !== "segment" && groups.length > 1 && chart([...groups].reverse()),
     note && h("p", { class: "note" }, note),
-    table("Predictions and outcomes", [by === "segment" ? "Segment" : "Predictions of", "Model", numeric("Predictions"), numeric("Expected to leave"), numeric("Left"), numeric("Left / expected"), numeric("AUC"), numeric("AUC promised")],
+    by === "segment" && h("p", { class: "note" }, `Predictions of ${datesOf(groups[0])} by model ${groups[0].versions.join(", ")}, the newest whose outcomes are known.`),
+    table("Predictions and outcomes", [headOf(by, number), "Model", numeric("Predictions"), numeric("Expected to leave"), numeric("Left"), numeric("Left / expected"), numeric("AUC"), numeric("AUC promised")],
       groups.map((group) => [
-        h("span", {}, nameOf(group), stageOf(group) && h("span", { class: "badge warn" }, stageOf(group))),
+        h("span", {}, nameOf(group, number, features), stageOf(group) && h("span", { class: "badge warn" }, stageOf(group))),
         group.versions.join(", "), count(group.n),
         `${tenths(group.expected)}${interval(group.expected_interval) ? ` [${interval(group.expected_interval, tenths)}]` : ""}`,
         h("span", {}, count(group.leavers), group.as_expected === false && h("span", { class: "badge warn" }, "outside")),
