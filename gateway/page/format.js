@@ -9,7 +9,8 @@ const twoDecimals = digits(2, 2);
 const threeDecimals = digits(3, 3);
 const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const days = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
-const months = new Intl.DateTimeFormat(undefined, { year: "2-digit", month: "short", timeZone: "UTC" });
+const months = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", timeZone: "UTC" });
+const monthsAlone = new Intl.DateTimeFormat(undefined, { month: "short", timeZone: "UTC" });
 const moments = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
@@ -53,6 +54,10 @@ export function money(value, currency = null) {
   }).format(value);
 }
 
+/** 170.88, "USD" -> "$171": where amounts of all sizes stand below each other */
+export const wholeMoney = (value, currency = null) => (known(value) && /^[A-Z]{3}$/.test(currency ?? "")
+  ? new Intl.NumberFormat(undefined, { style: "currency", currency, maximumFractionDigits: 0 }).format(value) : count(value));
+
 /** 8.13 -> "+8.1 points" */
 export function points(value) {
   if (!known(value)) return NONE;
@@ -68,8 +73,14 @@ export const score = (value) => (known(value) ? threeDecimals.format(value) : NO
 /** "2026-11-22" or "2026-11-22T15:06:09Z" -> "Nov 22, 2026": a day of the data, which is a day in UTC */
 export const day = (text) => (text ? days.format(new Date(`${String(text).slice(0, 10)}T00:00:00Z`)) : NONE);
 
-/** "2026-11-22" -> "Nov 26": where a chart has no room for the day */
-export const month = (text) => months.format(new Date(`${String(text).slice(0, 10)}T00:00:00Z`));
+const atNoon = (text) => new Date(`${String(text).slice(0, 10)}T12:00:00Z`);
+
+/** "2026-11-22" -> "Nov 2026" */
+export const month = (text) => months.format(atNoon(text));
+
+/** The months of days in their order, for an axis: the year stands where it begins: "Dec 2025", "Jan 2026", "Mar" */
+export const monthTicks = (days) => days.map((text, i) =>
+  (i > 0 && String(text).slice(0, 4) === String(days[i - 1]).slice(0, 4) ? monthsAlone.format(atNoon(text)) : month(text)));
 
 /** "2026-11-22T15:06:09Z" -> "Nov 22, 2026, 04:06 PM GMT+1": in the reader's zone */
 export const moment = (text) => (text ? moments.format(new Date(text)) : NONE);

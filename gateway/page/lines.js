@@ -2,6 +2,7 @@
 // keeps room at the left for the ticks.
 
 import { h, s } from "./dom.js";
+import { monthTicks } from "./format.js";
 
 const TOP = 14;
 const PLOT = 180;
@@ -68,3 +69,10 @@ export function axis(most, write, parts = 5) {
 
 /** An axis over shares, 0 to 100 %. */
 export const shareAxis = { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((share) => [share, `${share * 100} %`]) };
+
+/** Ticks of an axis over time: the month of every so many rows, counted from the last; `at` is where a row stands, `dayOf` its day. */
+export function monthAxis(rows, at, dayOf, every) {
+  const kept = rows.map((row, i) => [at(row, i), dayOf(row), i]).filter(([, , i]) => (rows.length - 1 - i) % every === 0);
+  const texts = monthTicks(kept.map(([, text]) => text));
+  return kept.map(([place], i) => [place, texts[i]]);
+}

@@ -15,12 +15,12 @@ export function stat({ label, value, note = null, term = null, judge = [], id = 
 /** Figures side by side. */
 export const stats = (...each) => h("dl", { class: "stats" }, each.filter(Boolean).map(stat));
 
-/** A labelled input, select or text area; `hint` stands below it. */
-export function field(label, input, { hint = null, wide = false } = {}) {
+/** A labelled input, select or text area; `hint` stands below it; a `roomy` one is as wide as two. */
+export function field(label, input, { hint = null, wide = false, roomy = false } = {}) {
   made += 1;
   input.id ||= `field-${made}`;
   if (hint) input.setAttribute("aria-describedby", `${input.id}-hint`);
-  return h("div", { class: wide ? "field wide" : "field" },
+  return h("div", { class: wide ? "field wide" : roomy ? "field roomy" : "field" },
     h("label", { for: input.id }, label), input, hint && h("p", { class: "fine", id: `${input.id}-hint` }, hint));
 }
 

@@ -47,7 +47,7 @@ def test_the_cards_show_the_figures_of_the_api(visitor: Visitor) -> None:
     shown = visitor.facts("#churn-rate") | visitor.facts("#predicted-churners") | visitor.facts("#model-auc")
     assert shown["Before → now"] == f"{rate['previous']:.2f} → {rate['current']:.2f} %"
     assert shown["Active at its start"] == f"{rate['active_at_start']:,}"
-    assert shown["Mean probability"] == churners["confidence"].replace("%", " %")
+    assert shown["Their mean probability"] == churners["confidence"].replace("%", " %")
     at_risk = visitor.text("[data-figure=at-risk]")
     assert abs(float(at_risk.strip("$").replace(",", "")) - churners["revenue_at_risk"]) <= 0.5
     assert " ".join(shown["Data of"].split()) == f"{written(churners['as_of'])} model {churners['model_version']}"
@@ -69,7 +69,10 @@ def test_the_factors_and_segments_are_those_of_the_api(visitor: Visitor) -> None
     visitor.sign_in()
     api = visitor.stack.analyst()
     factors = api.data("/api/dashboard/features")
-    assert visitor.texts("#factors .name") == [each["name"] for each in factors]
+    features = api.data("/api/schema")["table_schema"]["features"].values()
+    in_full = {each.get("short") or each["label"]: each["label"] for each in features}
+    assert in_full["Sub Age"] == "Subscription Age"
+    assert visitor.texts("#factors .name") == [in_full[each["name"]] for each in factors]
     assert visitor.texts("#factors .shares .amount") == [f"{each['value'] * 100:.1f} %" for each in factors]
     segments = api.post("/api/customers/segment", {}).json()["data"]["segments"]
     assert visitor.texts("#distribution .legend .amount") == [f"{each['count']:,}" for each in segments]
@@ -97,7 +100,7 @@ def test_the_list_draws_the_cut_where_it_falls_and_loads_more(visitor: Visitor) 
     above = ranked["above_cut"]
     assert 0 < above < PAGE
     shown = visitor.texts("table.list tbody tr")
-    assert shown[above] == f"The high-risk list of the API ends here: {above} above 70 %"
+    assert shown[above] == f"{above} customers are above the cut of 70 %"
     assert shown[above - 1].startswith(ranked["customers"][above - 1]["user_id"])
     visitor.page.click("text=Load more")
     visitor.until(f"document.querySelectorAll('{rows}').length === {2 * PAGE}")
@@ -233,13 +236,30 @@ def test_numbers_are_written_for_people(visitor: Visitor) -> None:
           const f = await import("/page/format.js");
           return {count: f.count(13334), none: f.count(null), percent: f.percent(0.84231), tiny: f.percent(0.0001),
             zero: f.percent(0), sure: f.percent(0.9999), up: f.points(8.13), down: f.points(-0.42), still: f.points(0.01),
-            day: f.day("2026-03-01T10:00:00.000Z"), money: f.money(1030.4, "USD"), bare: f.money(7.5), column: f.column("Call  Failure")};
+            day: f.day("2026-03-01T10:00:00.000Z"), money: f.money(1030.4, "USD"), bare: f.money(7.5), whole: f.wholeMoney(170.88, "USD"), month: f.month("2026-05-31"), ticks: f.monthTicks(["2025-12-30", "2026-01-29", "2026-03-01"]), column: f.column("Call  Failure")};
         }"""
     )
     assert texts == {
         "count": "13,334", "none": "–", "percent": "84.2 %", "tiny": "<0.1 %", "zero": "0.0 %", "sure": ">99.9 %",
-        "up": "+8.1 points", "down": "−0.4 points", "still": "±0.0 points", "day": "Mar 1, 2026", "money": "$1,030", "bare": "7.50", "column": "call_failure",
+        "up": "+8.1 points", "down": "−0.4 points", "still": "±0.0 points", "day": "Mar 1, 2026", "money": "$1,030", "bare": "7.50", "whole": "$171", "month": "May 2026", "ticks": ["Dec 2025", "Jan 2026", "Mar"], "column": "call_failure",
     }  # fmt: skip
+
+
+def test_a_unit_that_the_label_says_is_not_said_again(visitor: Visitor) -> None:
+    visitor.page.goto(visitor.stack.url)
+    texts = visitor.page.evaluate(
+        """async () => {
+          const { factText } = await import("/page/views/words.js");
+          return [factText(7, "failures", "Payment Failures"), factText(1, "devices", "Device Count"), factText(3, "months", "Tenure"), factText(9, "days")];
+        }"""
+    )
+    assert texts == ["7", "1", "3 months", "9 days"]
+
+
+def test_amounts_in_the_list_carry_the_currency(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers")
+    said = visitor.stack.analyst().data("/api/customers?limit=1")["customers"][0]
+    assert visitor.texts("table.list tbody td.revenue")[0] == f"${said['revenue_at_risk']:.2f}"
 
 
 def test_the_policy_needs_no_exception(visitor: Visitor) -> None:

@@ -73,6 +73,10 @@ def test_who_is_new_on_the_list_since_a_date_and_why(visitor: Visitor) -> None:
     visitor.until(f"document.querySelectorAll('#new-at-risk tbody tr').length === {len(said['customers'])}")
     visitor.ready()
     assert visitor.texts("#new-at-risk tbody th") == [each["user_id"] for each in said["customers"]]
+    new = next(each["user_id"] for each in said["customers"] if each["cause"] == "not scored before")
+    visitor.page.get_by_label(f"Reasons for {new}").click()
+    reason = api.data(f"/api/customers/{new}")["reasons"][0]
+    visitor.page.wait_for_selector(f"#new-at-risk li >> text={reason['label']}")
     split = [each for each in said["customers"] if each["cause"] == "score"]
     assert split, "the demo has somebody who entered"
     for each in split:

@@ -24,6 +24,32 @@ def test_revenue_at_risk_stands_by_plan_and_by_what_is_chosen(visitor: Visitor) 
     visitor.until("document.querySelector('#groups tbody').innerText.includes('Standard')")
 
 
+@pytest.mark.parametrize(
+    ("by", "group", "query"),
+    [
+        ("plan", "Standard", "plan=Standard"),
+        ("risk", "Medium", "risk=Medium"),
+        ("tenure_months", "3 to 5 months", "min_tenure_months=3&max_tenure_months=5"),
+        ("tenure_months", "36 months and more", "min_tenure_months=36"),
+    ],
+)
+def test_a_group_leads_to_its_customers(visitor: Visitor, by: str, group: str, query: str) -> None:
+    visitor.sign_in(at=f"/#/segments?by={by}")
+    visitor.page.click(f"#groups tbody >> text={group}")
+    visitor.page.wait_for_selector("table.list tbody th")
+    visitor.ready()
+    assert query in visitor.page.url
+    summary = visitor.stack.analyst().data(f"/api/segments/summary?by={by}")["groups"]
+    scored = next(each["scored"] for each in summary if each["value"] == group)
+    assert f"of {scored:,} customer" in visitor.text(".tally")
+
+
+def test_groups_by_tenure_stand_from_the_shortest(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/segments?by=tenure_months")
+    names = visitor.texts("#groups tbody th")
+    assert names[0] == "0 to 2 months" and names[-1] == "36 months and more"
+
+
 def test_cohorts_revenue_and_the_change_of_the_rate_are_told(visitor: Visitor) -> None:
     visitor.sign_in(at="/#/segments/cohorts")
     assert len(visitor.texts("#cohorts tbody tr")) >= 10

@@ -79,7 +79,7 @@ function newKey(refresh) {
       place.querySelector(".panel-body").prepend(shownOnce("Keep it now; it is not shown again: ", made.key, "new-key"));
     }, failure);
   };
-  return h("form", { class: "form", onsubmit: submit }, field("Name", name), field("Lives for, days", days),
+  return h("form", { class: "form", onsubmit: submit }, field("Name", name), field("Valid for, days", days),
     h("fieldset", { class: "wide" }, h("legend", {}, "It may"), h("div", { class: "choices" }, scopes.map(({ root }) => root))),
     h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Make the key")), told);
 }

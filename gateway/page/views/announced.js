@@ -21,7 +21,7 @@ export const view = {
       within.value = page.query.get("within_days") ?? "30";
       const wanted = new URLSearchParams({ kind: kind.value, within_days: within.value, limit: 50 });
       if (page.query.get("after")) wanted.set("after", page.query.get("after"));
-      return page.load(list.body, () => get(`/api/customers/announced?${wanted}`), (found) => draw(page, found));
+      return page.load(list.body, () => Promise.all([get(`/api/customers/announced?${wanted}`), get("/api/dashboard/value")]), ([found, { total }]) => draw(page, found, total.currency));
     };
     kind.addEventListener("change", () => page.go({ kind: kind.value, after: null }));
     within.addEventListener("change", () => page.go({ within_days: within.value, after: null }));
@@ -30,14 +30,14 @@ export const view = {
   },
 };
 
-function draw(page, { counts, customers, next, reason, today }) {
+function draw(page, { counts, customers, next, reason, today }, currency) {
   if (reason) return empty(reason);
   const numeric = (text) => ({ text, numeric: true });
   return [
-    stats(...counts.map((each) => ({ label: each.days === null ? "Later, or on an unknown day" : `Within ${plural(each.days, "day")}`, value: count(each.customers), note: `${money(each.monthly_revenue)} a month` }))),
+    stats(...counts.map((each) => ({ label: each.days === null ? "Later, or on an unknown day" : `Within ${plural(each.days, "day")}`, value: count(each.customers), note: `${money(each.monthly_revenue, currency)} a month` }))),
     customers.length ? table("Customers with a known end", ["Customer", "Plan", numeric("Price"), "Ends on", numeric("Days left"), "Cancelled on", "Reason given"], customers.map((c) => [
       h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", money(c.monthly_price, c.currency), day(c.ends_on), count(c.days_left), day(c.cancelled_at), c.end_reason ?? "–"]))
-      : empty("Nobody."),
+      : empty("Nobody is known to end within these days."),
     h("p", { class: "fine" }, `As of ${day(today)}.`),
     next && button("Next customers", () => page.go({ after: next })),
   ];

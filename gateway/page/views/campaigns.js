@@ -11,16 +11,16 @@ import { drawSize, labelOf } from "./campaign.js";
 
 export const view = {
   open(page) {
-    const list = panel("Campaigns", { id: "campaigns", wide: true, note: "Newest first." });
+    const list = panel("Made so far", { id: "campaigns", wide: true, note: "Newest first; a campaign leads to its effect." });
     const made = panel("Plan a campaign", {
-      id: "plan-campaign", wide: true, note: "The list is frozen, and who is not contacted is drawn at random before anybody is.", aside: help("campaign-size", "How many customers are needed"),
+      id: "plan-campaign", wide: true, note: "The list is frozen, and those left alone are drawn at random before anybody is contacted.", aside: help("campaign-size", "How many customers are needed"),
     });
     const refresh = () => {
       page.load(list.body, () => Promise.all([get("/api/campaigns?limit=50"), get("/api/actions")]), drawList);
       if (page.mayRun && !made.body.querySelector("form")) page.load(made.body, () => Promise.all([get("/api/actions"), get("/api/dashboard/value"), get("/api/segments?limit=100")]), (found) => planForm(page, found, refresh));
     };
     refresh();
-    return { root: h("div", { class: "page" }, heading("Campaigns"), page.mayRun && made.root, list.root), refresh };
+    return { root: h("div", { class: "page" }, heading("Campaigns"), list.root, page.mayRun && made.root), refresh };
   },
 };
 
@@ -56,7 +56,7 @@ function planForm(page, [{ actions }, { by_plan: plans }, { segments }], refresh
     }, failure);
   };
   return h("form", { class: "panel-body", onsubmit: submit },
-    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action), field("Plan", parts.plan), field("Saved segment", parts.segment), field("Only so many, from the top", parts.top),
-      field("Reduction of churn hoped for, %", parts.reduction), field("Left alone, %", parts.control)),
+    h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action, { roomy: true }), field("Plan", parts.plan), field("Saved segment", parts.segment), field("At most, from the top", parts.top),
+      field("Hoped-for reduction, %", parts.reduction), field("Left alone, %", parts.control)),
     h("div", { class: "choices" }, button("Check the size", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Make the campaign")), told);
 }

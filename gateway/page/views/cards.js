@@ -26,7 +26,7 @@ function atRisk({ total, assumptions: a }, where, judge) {
     why: known(total.revenue_at_risk) ? null : total.reason ?? (where.hasCustomers ? "Nobody is scored yet." : "No customers yet."),
     facts: [
       ["Value at risk", money(total.value_at_risk, total.currency), known(total.value_at_risk) ? `over ${a.months} months` : total.reason],
-      ["Currency", total.currency ?? NONE, total.currency ? null : "none or several are known"],
+      !total.currency && ["Currency", NONE, "none or several are known"],
       ["Assumed", `margin ${cutText(a.margin)}`],
     ],
     definition: "Monthly recurring revenue times the probability of leaving, added up over everyone: what may go within the days that the scores cover.",
@@ -81,8 +81,8 @@ function predicted(figures, where, judge) {
     why: known(figures.count) ? null : unscored,
     badge: known(moved) && delta(change(moved), moved),
     facts: [
-      ["Mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
-      ["Expected", number(figures.expected), leaversNote(figures)],
+      ["Their mean probability", known(mean) ? cutText(mean / 100) : NONE, known(figures.count) ? none : null],
+      ["Expected leavers", number(figures.expected), leaversNote(figures)],
       ["Data of", day(figures.as_of), known(figures.as_of) ? `model ${figures.model_version}` : null],
       !known(moved) && known(figures.count) && ["Change", NONE, "needs a run 30 days before"],
     ],

@@ -63,7 +63,7 @@ export function contactPanel(page, { steps, all_customers: all, expected_note: n
   set(start, { store: false });
   return [ranks(all, set, { steps, threshold }), h("div", { class: "slider" }, field("People contacted, from the highest score down", slider)),
     h("div", { class: "form" },
-      field("People", inputs.people), field("or a cut, in %", inputs.cut), field("or a budget", inputs.budget)),
+      field("People", inputs.people), field("or a cut, in %", inputs.cut), field(`or a budget${currency ? `, ${currency}` : ""}`, inputs.budget)),
     figures,
     h("h3", {}, "Assumptions"),
     h("div", { class: "form" },
@@ -130,10 +130,16 @@ function result(people, { steps, total, all, inputs, currency, note }) {
       { label: "Recall", id: "recall", value: isCounted && total.expected_leavers ? percent(found.leavers / total.expected_leavers) : "–", note: "of the leavers are caught", term: "precision-recall" },
       { label: "Revenue at risk", id: "contact-revenue", value: money(found.revenue, currency), note: known(found.revenue) ? "a month, among them" : "needs every customer's price", term: "revenue-at-risk" },
       { label: "Cost", id: "cost", value: money(cost, currency), note: "contacts and accepted offers" },
-      { label: "Profit, if so", id: "profit", value: money(profit, currency), note: known(kept) ? `${number(kept)} stay` : null, term: "contacts-that-pay" }),
+      { label: "Profit, as assumed", id: "profit", value: money(profit, currency), note: known(kept) ? `${number(kept)} would stay` : null, term: "contacts-that-pay" }),
     h("p", { class: "note", id: "assumption" }, `Assumed, not measured: ${number(terms.stay)} % of the leavers contacted accept and stay, each worth ${money(terms.worth, currency)}; everybody who would stay anyway accepts the offer of ${money(terms.offer, currency)} too; a contact costs ${money(terms.contact, currency)}.`),
     h("p", {}, h("a", { href: address("customers", { min_probability: found.cut || null }) }, "Show these customers")),
   ];
+}
+
+/** An axis that ends with the last person. */
+function upTo(all) {
+  const { ticks } = axis(all, compact);
+  return { from: 0, to: all, ticks: ticks.filter(([value]) => value <= all) };
 }
 
 function gainChart(steps, total, all) {
@@ -143,7 +149,7 @@ function gainChart(steps, total, all) {
   const points = [[0, 0], ...kept.map((step) => [step.customers, step.expected_leavers / total.expected_leavers])];
   const label = `Share of the expected leavers caught by people contacted: ${RANKS.map((share) => `the top ${share * 100} % hold ${percent(caught(steps, all * share).leavers / total.expected_leavers)}`).join("; ")}.`;
   return [
-    h("figure", {}, lines({ label, series: [{ name: "Leavers caught", kind: "a", points }], x: axis(all, compact), y: shareAxis }),
+    h("figure", {}, lines({ label, series: [{ name: "Leavers caught", kind: "a", points }], x: upTo(all), y: shareAxis }),
       h("figcaption", {}, "Share of the expected leavers caught, by people contacted")),
     asTable("Leavers caught by people contacted", ["People", "Leavers caught", "Share of all leavers", "Lowest probability"],
       [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1].map((share) => caught(steps, Math.round(all * share))).map((step) =>

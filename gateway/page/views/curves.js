@@ -38,7 +38,7 @@ export function curvesPanel(page, report) {
   slider.addEventListener("input", () => { page.go({ share: slider.value }, { replace: true, quiet: true }); draw(); });
   draw();
   show(body, h("div", { class: "choices", role: "group", "aria-label": "Curve" }, buttons),
-    h("div", { class: "columns" }, place, h("div", { class: "panel-body" }, h("div", { class: "slider" }, field("Cut: how many are taken for leavers", slider), said), matrix)));
+    h("div", { class: "columns" }, place, h("div", { class: "panel-body" }, h("div", { class: "slider" }, field("Cut: how many are flagged as leavers", slider), said), matrix)));
   return root;
 }
 
@@ -65,8 +65,8 @@ function drawMatrix(c) {
   const cell = (kind, name, value) => h("div", { class: kind }, h("dt", { class: "fine" }, name), h("dd", { class: "stat-value" }, count(Math.round(value))));
   return [
     h("dl", { class: "matrix", id: "matrix" },
-      cell("right", "Left, and taken for a leaver", c.caught), cell("wrong", "Stayed, but taken for a leaver", c.alarms),
-      cell("wrong", "Left, but not taken for one", c.missed), cell("right", "Stayed, and not taken", c.spared)),
+      cell("right", "Left, and flagged", c.caught), cell("wrong", "Stayed, but flagged", c.alarms),
+      cell("wrong", "Left, but not flagged", c.missed), cell("right", "Stayed, and not flagged", c.spared)),
     h("p", { class: "note" }, `Precision ${percent(c.precision)}, recall ${percent(c.recall)}, false positive rate ${percent(c.rate)}, lift ${number(c.lift)}.`),
   ];
 }

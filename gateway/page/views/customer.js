@@ -111,7 +111,7 @@ function drawActions(actions) {
       h("p", { class: "expected" },
         h("strong", {}, points(a.difference * 100)),
         h("span", { class: "fine" }, ` model's estimate: ${percent(a.score_if_changed)}, if ${a.label} were ${
-          factText(a.target, a.unit)} instead of ${factText(a.value, a.unit)}`)),
+          factText(a.target, a.unit, a.label)} instead of ${factText(a.value, a.unit, a.label)}`)),
       h("p", { class: "fine dose" }, a.dose.text)))),
     h("p", { class: "fine" }, "In the order of the points of their reasons. ", actions[0].note),
   ];
@@ -137,7 +137,8 @@ function facts(c, schema) {
   const rows = Object.entries(c).filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && (value === null || typeof value !== "object")).map(([name, value]) => {
     const feature = about.get(name) ?? about.get(name.replace(/^f_/, ""));
     if (name === "monthly_price") return ["Monthly price", money(value, c.currency)];
-    return [feature?.label ?? title(feature?.name ?? name), factText(value, feature?.unit)];
+    const label = feature?.label ?? title(feature?.name ?? name);
+    return [label, factText(value, feature?.unit, label)];
   });
   const { root, body } = panel("Facts", { id: "facts", wide: true, note: `As known on ${day(c.as_of)}; recorded ${moment(c.updated_at)}.` });
   show(body, h("dl", { class: "fact-grid" }, rows.map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, text)))));

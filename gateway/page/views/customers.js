@@ -23,8 +23,8 @@ const COLUMNS = {
   email: { head: "E-mail", cell: (c) => (c.email ? h("a", { href: `mailto:${c.email}` }, c.email) : NONE) },
   plan: { head: "Plan", cell: (c) => c.plan ?? NONE },
   probability: { head: "Probability of leaving", sort: "churn_probability", cell: risk },
-  revenue: { head: "Revenue at risk", sort: "revenue_at_risk", numeric: true, cell: (c) => money(c.revenue_at_risk) },
-  price: { head: "Price", sort: "monthly_price", numeric: true, cell: (c) => money(c.monthly_price) },
+  revenue: { head: "Revenue at risk", sort: "revenue_at_risk", numeric: true, cell: (c, currency) => money(c.revenue_at_risk, currency) },
+  price: { head: "Price", sort: "monthly_price", numeric: true, cell: (c, currency) => money(c.monthly_price, currency) },
   activity: { head: "Last activity", sort: "last_activity", cell: (c) => c.last_activity ?? NONE },
   tenure: { head: "Tenure", sort: "tenure_months", cell: (c) => (known(c.tenure_months) ? plural(c.tenure_months, "month") : NONE) },
   work: { head: "Worklist", cell: (c) => (c.work ? [workWords(c.work.status), c.work.due_on && h("div", { class: "fine" }, `due ${day(c.work.due_on)}`)] : NONE) },
@@ -98,6 +98,7 @@ function columnMenu(page) {
 async function drawFilters(list) {
   const [schema, value, found] = await Promise.all([get("/api/schema"), get("/api/dashboard/value"), get("/api/dashboard/threshold?steps=true")]);
   list.features = featuresOf(schema);
+  list.currency = value.total.currency;
   const plans = value.by_plan.map(({ plan }) => plan).filter(Boolean);
   const priorities = (found.steps ?? []).length ? RANKS.map((share) => {
     const { cut } = caught(found.steps, Math.ceil(found.all_customers * share));
@@ -193,7 +194,7 @@ function append(list, answer) {
 /** Where the documented list of GET /api/customers/high-risk ends: drawn while everybody is ranked by probability. */
 function cutLine(list, { cut, above_cut: above }) {
   list.lineDrawn = true;
-  const text = above ? `The high-risk list of the API ends here: ${count(above)} above ${cutText(cut)}` : `Nobody is above ${cutText(cut)}, the cut of the API's high-risk list`;
+  const text = above ? `${plural(above, "customer is", "customers are")} above the cut of ${cutText(cut)}` : `Nobody is above the cut of ${cutText(cut)}`;
   return h("tr", { class: "cut-row", role: "row" }, h("td", { colspan: list.columns.length + (list.choice ? 2 : 1), role: "cell" }, h("span", {}, text)));
 }
 
@@ -201,7 +202,7 @@ function row(list, c) {
   return h("tr", { role: "row" },
     list.choice && h("td", { role: "cell", class: "pick" }, list.choice.box(c.user_id)),
     h("th", { scope: "row", role: "rowheader" }, h("a", { href: customerAddress(c.user_id) }, c.user_id)),
-    list.columns.map((name) => h("td", { role: "cell", class: `${name}${COLUMNS[name].numeric ? " numeric" : ""}`, "data-head": COLUMNS[name].head }, COLUMNS[name].cell(c))));
+    list.columns.map((name) => h("td", { role: "cell", class: `${name}${COLUMNS[name].numeric ? " numeric" : ""}`, "data-head": COLUMNS[name].head }, COLUMNS[name].cell(c, list.currency))));
 }
 
 function foot(list, answer) {
@@ -212,7 +213,7 @@ function foot(list, answer) {
     show(list.note, "Nobody is scored yet.");
     return;
   }
-  show(list.note, `Data of ${day(answer.as_of)}, model ${answer.model_version}. “unsure” marks a prediction whose label is in doubt.`);
+  show(list.note, `Data of ${day(answer.as_of)}, model ${answer.model_version}. “unsure” marks a prediction that may well turn out wrong.`);
   const of = isFiltered ? "that fit" : "";
   list.tally.textContent = list.shown
     ? `Showing ${count(list.shown)} of ${answer.total_is_exact ? plural(answer.total, "customer") : `${answer.total_text} customers`} ${of}`.trim()

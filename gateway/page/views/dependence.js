@@ -13,7 +13,7 @@ const HEIGHT = 22;
 
 /** The panel; the feature stands in the address. */
 export function dependencePanel(page) {
-  const { root, body } = panel("How points go with values", { id: "dependence", wide: true, aside: help("points-by-value", "Points by value"),
+  const { root, body } = panel("How each feature moves the score", { id: "dependence", wide: true, aside: help("points-by-value", "Points by value"),
     note: "From the reasons of customers who are scored. It shows how the model’s points go with a feature’s value, not what a change of it would do." });
   const place = h("div", { class: "panel-body" });
   body.replaceChildren(place);
@@ -31,7 +31,7 @@ function draw(page, { features, reason, sampled, customers, model_version: versi
     shown.replaceChildren(...chart(features.find((each) => each.feature === choice.value)));
   } });
   return [
-    h("div", { class: "form" }, field("Feature, the most important first", choice)),
+    h("div", { class: "form" }, field("Feature", choice, { hint: "The most important first.", roomy: true })),
     shown,
     h("p", { class: "fine" }, `${sampled < customers ? `A sample of ${count(sampled)} of ${count(customers)} customers` : `${count(sampled)} customers`}, model ${version}, data of ${day(asOf)}, each with their present facts.`),
   ];

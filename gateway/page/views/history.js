@@ -3,8 +3,8 @@
 import { get } from "../api.js";
 import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
-import { axis, lines } from "../lines.js";
-import { cutText, day, known, month, percent } from "../format.js";
+import { axis, lines, monthAxis } from "../lines.js";
+import { cutText, day, known, percent } from "../format.js";
 import { empty } from "../frame/page.js";
 import { table } from "../parts.js";
 import { factText } from "./words.js";
@@ -35,7 +35,7 @@ function drawScores({ scores, subscriptions }) {
   const at = (row) => Date.parse(`${row.as_of}T00:00:00Z`) / DAY_MS;
   const [from, to] = [at(rows[0]), at(rows[rows.length - 1])];
   const every = Math.ceil(rows.length / 6);
-  const x = { from: from - (from === to ? 1 : 0), to: to + (from === to ? 1 : 0), ticks: rows.filter((_, i) => (rows.length - 1 - i) % every === 0).map((row) => [at(row), month(row.as_of)]) };
+  const x = { from: from - (from === to ? 1 : 0), to: to + (from === to ? 1 : 0), ticks: monthAxis(rows, at, (row) => row.as_of, every) };
   const label = `Probability of leaving by date: ${rows.map((row) => `${day(row.as_of)} ${percent(row.churn_probability)}`).join("; ")}.`;
   return [
     h("figure", {}, lines({
@@ -63,7 +63,7 @@ function drawFacts({ facts, next_facts: next }, features) {
   const about = (name) => features.find((each) => each.column === name || each.name === name);
   return [
     table("Facts by date", ["Date", ...names.map((name) => about(name)?.label ?? name)], facts.map((row) =>
-      [day(row.as_of), ...names.map((name) => factText(row.features[name], about(name)?.unit))])),
+      [day(row.as_of), ...names.map((name) => factText(row.features[name], about(name)?.unit, about(name)?.label))])),
     next && h("p", { class: "fine" }, `Older facts than ${day(next)} are in the API.`),
   ];
 }

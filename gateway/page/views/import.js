@@ -23,11 +23,13 @@ export const view = {
   },
 };
 
+const numeric = (text) => ({ text, numeric: true });
+
 function drawPast({ imports, complete_to: known }) {
   if (!imports.length) return empty("Nothing was imported yet.");
   return [
     h("p", { class: "fine" }, known ? `All ends are known up to ${day(known)}.` : "Up to when ends are known is not known."),
-    table("Imports", ["File", "Facts of", "Rows", "New", "Updated", "Rejected", "When"], imports.map((each) => [
+    table("Imports", ["File", "Facts of", numeric("Rows"), numeric("New"), numeric("Updated"), numeric("Rejected"), "When"], imports.map((each) => [
       each.file_name, day(each.as_of), count(each.rows), count(each.customers_new), count(each.customers_updated),
       each.rejected && each.job_id ? h("a", { href: `/api/customers/import/${each.job_id}/rejects`, download: "" }, `${count(each.rejected)}, download`) : count(each.rejected),
       moment(each.created_at)])),
@@ -44,7 +46,7 @@ function makeImport(page, onDone) {
   for (const name of ["dragleave", "drop"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.remove("over"); });
   drop.addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
   const root = h("section", { class: "panel wide", id: "import", "aria-label": "Import a file" },
-    h("div", { class: "form" }, field("It holds", parts.kind)), drop, parts.preview, parts.options, parts.outcome);
+    h("div", { class: "form" }, field("The file holds", parts.kind, { roomy: true })), drop, parts.preview, parts.options, parts.outcome);
   return { root };
 }
 

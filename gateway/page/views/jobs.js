@@ -12,7 +12,7 @@ const NAMES = { train: "Training", score: "Scoring", import: "Import", "import-o
 
 export const view = {
   open(page) {
-    const list = panel("Jobs", { id: "jobs", wide: true, note: "Imports, trainings, scoring and exports, newest first." });
+    const list = panel("Latest jobs", { id: "jobs", wide: true, note: "Imports, trainings, scoring and exports, newest first." });
     const state = select(STATES, page.query.get("state"));
     state.addEventListener("change", () => page.go({ state: state.value, after: null }));
     const problem = h("div", {});

@@ -3,10 +3,10 @@
 import { get } from "../api.js";
 import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
-import { count, day, interval, known, month, number, plural, score, tenths } from "../format.js";
+import { count, day, interval, known, number, plural, score, tenths } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
-import { axis, legend, lines } from "../lines.js";
+import { axis, legend, lines, monthAxis } from "../lines.js";
 import { field, select, table } from "../parts.js";
 import { featuresOf } from "./filters.js";
 import { drawDrift, drawState } from "./watching.js";
@@ -78,7 +78,7 @@ function draw({ by, groups, note }, number, features) {
         `${tenths(group.expected)}${interval(group.expected_interval) ? ` [${interval(group.expected_interval, tenths)}]` : ""}`,
         h("span", {}, count(group.leavers), group.as_expected === false && h("span", { class: "badge warn" }, "outside")),
         measured(group.observed_expected, score), measured(group.auc, score), score(group.promised?.auc)])),
-    h("p", { class: "fine" }, "Intervals are of 95 %. “outside” marks a number of leavers outside the interval of what was expected; “provisional” means that who left may still come back."),
+    h("p", { class: "fine" }, "Intervals are of 95 %. “outside” marks a number of leavers outside the interval of what was expected; “provisional” means that some who left may still come back."),
   ];
 }
 
@@ -94,7 +94,7 @@ function chart(groups) {
   ];
   const label = `Leavers expected and counted: ${rows.map((row) => `${nameOf(row)}: ${number(row.expected)} expected, ${count(row.leavers)} left`).join("; ")}.`;
   return h("div", {},
-    h("figure", {}, lines({ label, series, y: most, x: { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.as_of[1])]).filter((_, i) => (rows.length - 1 - i) % every === 0) } }),
+    h("figure", {}, lines({ label, series, y: most, x: { from: 0, to: rows.length - 1, ticks: monthAxis(rows, (row, i) => i, (row) => row.as_of[1], every) } }),
       h("figcaption", {}, "Leavers, by the date of the predictions")),
     legend(series),
     asTable("Leavers expected and counted", ["Predictions of", "Expected", "Left"], rows.map((row) => [nameOf(row), number(row.expected), count(row.leavers)])));

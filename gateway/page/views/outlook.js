@@ -20,7 +20,7 @@ function draw({ within, causes, value, model_version: version }) {
     stats(
       ...within.map(({ days, probability }) => ({ label: `Leaves within ${plural(days, "day")}`, id: `within-${days}`, value: percent(probability), term: "horizons" })),
       known(causes.voluntary) && { label: "Leaves by cancelling", value: percent(causes.voluntary), note: soon, term: "causes" },
-      known(causes.involuntary) && { label: "Leaves as payment fails", value: percent(causes.involuntary), note: soon, term: "causes" },
+      known(causes.involuntary) && { label: "Leaves because payments fail", value: percent(causes.involuntary), note: soon, term: "causes" },
       known(value.lifetime_value) && { label: "Lifetime value", value: money(value.lifetime_value, value.currency), note: `over ${value.months} months`, term: "customer-value" },
       known(value.value_at_risk) && { label: "Value at risk", value: money(value.value_at_risk, value.currency), term: "customer-value" }),
     [...reasons].map((reason) => h("p", { class: "note" }, reason)),

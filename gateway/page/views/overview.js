@@ -3,14 +3,15 @@
 import { asTable } from "../charts.js";
 import { get, post } from "../api.js";
 import { h, panel, show } from "../dom.js";
-import { axis, lines } from "../lines.js";
-import { count, cutText, day, known, month, percent, plural } from "../format.js";
+import { axis, lines, monthAxis } from "../lines.js";
+import { count, cutText, day, known, percent, plural } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { table } from "../parts.js";
 import { cards } from "./cards.js";
 import { contactPanel } from "./contact.js";
 import { distribution, factors, segments, segmentsFromCuts } from "./figures.js";
+import { featuresOf } from "./filters.js";
 import { firstSteps, whereWeAre } from "./first.js";
 
 const LISTED = 10;
@@ -69,7 +70,7 @@ function load(page, view) {
   page.load(view.spread.body, () => Promise.all([known, get("/api/dashboard/distribution"), askSegments(page.mayRun)]), ([{ metrics }, buckets, parts]) =>
     [...distribution(buckets, { cut: metrics.predictedChurners.cut, asOf: metrics.predictedChurners.as_of, version: metrics.predictedChurners.model_version }), ...segments(parts, metrics.riskLevels)]);
   page.load(view.weights.body, () => asked("/api/dashboard/features"), ([{ status, schema, scoredBy: other }, rows]) =>
-    factors(other ? weightiest(other, schema) : rows, { version: other?.version ?? status.version, live: status.version }));
+    factors(other ? weightiest(other, schema) : rows.map((row) => ({ ...row, name: inFull(row.name, schema) })), { version: other?.version ?? status.version, live: status.version }));
   page.load(view.top.body, () => get(`/api/customers?limit=${LISTED}`), topList);
   page.load(view.movers.body, () => get(`/api/customers/movers?direction=up&limit=${LISTED}`), moversList);
   page.load(view.history.body, () => get("/api/dashboard/history"), churnHistory);
@@ -81,11 +82,13 @@ async function scoredBy({ predictedChurners: { model_version: version } }, statu
   return version && version !== status.version ? get(`/api/model/versions/${encodeURIComponent(version)}`) : null;
 }
 
-/** The features that weigh most in a model, by its report, as GET /api/dashboard/features gives those of the live one. */
+/** The features that weigh most in a model, by its report, as GET /api/dashboard/features gives those of the live one, which shortens their names. */
 const weightiest = ({ report }, schema) => report.importance.slice(0, 5).map(({ name, importance }) => {
-  const about = schema.table_schema?.features?.[name];
-  return { name: about?.short ?? about?.label ?? name, value: importance };
+  return { name: schema.table_schema?.features?.[name]?.label ?? name, value: importance };
 });
+
+/** The name that the other panels give a feature, for the short one of the documented field: "Sub Age" is "Subscription Age". */
+const inFull = (short, schema) => featuresOf(schema).find((each) => each.short === short)?.label ?? short;
 
 function subtitle(view, { metrics: { predictedChurners: p }, schema }) {
   const parts = p.as_of ? [plural(p.customers, "active customer"), `data of ${day(p.as_of)}`, `model ${p.model_version}`] : ["Nobody is scored yet"];
@@ -126,7 +129,7 @@ function churnHistory(periods) {
   const rows = [...periods].reverse();
   const most = axis(Math.max(...rows.map((row) => row.rate ?? 0)), cutText);
   const every = Math.ceil(rows.length / 7);
-  const x = { from: 0, to: rows.length - 1, ticks: rows.map((row, i) => [i, month(row.end)]).filter((_, i) => (rows.length - 1 - i) % every === 0) };
+  const x = { from: 0, to: rows.length - 1, ticks: monthAxis(rows, (row, i) => i, (row) => row.end, every) };
   const label = `Churn rate by period of 30 days: ${rows.map((row) => `until ${day(row.end)} ${percent(row.rate)}`).join("; ")}.`;
   return [
     h("figure", {}, lines({

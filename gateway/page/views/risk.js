@@ -8,7 +8,7 @@ import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { act, button, field, table } from "../parts.js";
-import { factText } from "./words.js";
+import { factText, reasonWords } from "./words.js";
 
 const PAGE = 100; // as many as the API answers at once
 const LISTS = [["entered", "Entered the list"], ["left", "Left the list"]];
@@ -71,7 +71,7 @@ function draw(page, found, direction, dates) {
   if (!from) return empty(noEarlier(dates.since, to));
   const isSent = dates.since && dates.until;
   const facts = h("p", { class: "fine" }, `Scores of ${day(from)} (model ${found.compared_model}) and of ${day(to)} (model ${found.model_version}). `,
-    !isSent && h("a", { href: riskAddress(from, to, direction === "left" ? direction : null) }, "Address of these two dates"));
+    !isSent && h("a", { href: riskAddress(from, to, direction === "left" ? direction : null) }, "Link to these two dates"));
   const did = `${direction} the list above ${cutText(cut)} between ${day(from)} and ${day(to)}.`;
   if (!customers.length) return [empty(`Nobody ${did}`), facts];
   const rows = (those) => table(`Customers who ${direction} the list`, ["Customer", "Plan", numeric("Before"), numeric("Now"), "Parts of the change"], those.map((c) => [
@@ -136,15 +136,24 @@ function shares({ parts, change }) {
 }
 
 function why(page, customer, from, to) {
-  if (customer.cause !== "score") return CAUSES[customer.cause] ?? customer.cause;
+  const { user_id: id, cause } = customer;
+  if (cause === "not scored before") return [h("p", {}, CAUSES[cause]), onRequest(page, "Reasons", `Reasons for ${id}`, `/api/customers/${encodeURIComponent(id)}`, drawReasons)];
+  if (cause !== "score") return CAUSES[cause] ?? cause;
   const split = shares(customer);
   if (!split) return "The facts of one of the dates are not kept.";
-  const place = h("div", { tabindex: -1 });
-  const path = `/api/customers/${encodeURIComponent(customer.user_id)}/changes?${new URLSearchParams({ since: from, until: to })}`;
-  const more = button("Facts one by one", () => { more.remove(); place.focus(); page.load(place, () => get(path), drawFeatures, { bones: 2 }); },
-    { "aria-label": `Facts of ${customer.user_id} one by one` });
-  return [bars(split), more, place];
+  const path = `/api/customers/${encodeURIComponent(id)}/changes?${new URLSearchParams({ since: from, until: to })}`;
+  return [bars(split), onRequest(page, "Facts one by one", `Facts of ${id} one by one`, path, drawFeatures)];
 }
+
+/** A button in whose place the answer to a question stands, once somebody asks. */
+function onRequest(page, text, label, path, draw) {
+  const place = h("div", { tabindex: -1 });
+  const more = button(text, () => { more.remove(); place.focus(); page.load(place, () => get(path), draw, { bones: 2 }); }, { "aria-label": label });
+  return [more, place];
+}
+
+/** Why somebody who was not scored before stands where they do: the reasons of the present score. */
+const drawReasons = ({ reasons }) => h("ul", {}, reasons.map((each) => h("li", {}, reasonWords(each), ` ${points(each.points * 100)}`)));
 
 /** Named points, each with a bar beside it, which the number repeats in words. */
 function bars(rows) {

@@ -17,7 +17,7 @@ const TERMS = [
 export const view = {
   open(page) {
     const total = panel("At risk", { id: "value-total", wide: true });
-    const plans = panel("By plan", { id: "value-plans", wide: true, note: "Largest first. A plan leads to its customers." });
+    const plans = panel("By plan", { id: "value-plans", wide: true, note: "The largest revenue at risk first. A plan leads to its customers." });
     const contact = panel("How many contacts pay", { id: "value-contact", wide: true });
     const terms = panel("Assumptions", { id: "value-terms", wide: true, note: "Nothing of this is measured; it is yours to set." });
     const inputs = Object.fromEntries(TERMS.map(([name]) => [name, h("input", { type: "number", name, min: 0, step: "any", inputmode: "decimal" })]));
@@ -67,13 +67,14 @@ function drawPlans({ by_plan: plans }) {
   if (!plans.length) return empty("Nobody is scored yet.");
   const most = Math.max(...plans.map((plan) => plan.revenue_at_risk ?? 0)) || 1;
   const numeric = (text) => ({ text, numeric: true });
-  return table("Money at risk by plan", ["Plan", numeric("Customers"), numeric("Expected leavers"), numeric("95 % interval"), numeric("Revenue at risk a month"), { text: "", unseen: "Drawn" }, numeric("Value at risk")],
+  return [table("Money at risk by plan", ["Plan", numeric("Customers"), numeric("Expected leavers"), numeric("95 % interval"), numeric("Revenue at risk a month"), { text: "", unseen: "Drawn" }, numeric("Value at risk")],
     plans.map((plan) => [
       plan.plan === null ? "Unknown" : h("a", { href: address("customers", { plan: plan.plan, sort: "-revenue_at_risk" }) }, plan.plan),
       count(plan.customers), number(plan.expected_leavers), interval(plan.expected_interval) ?? "–",
       known(plan.revenue_at_risk) ? money(plan.revenue_at_risk, plan.currency) : plan.reason ?? "–",
       h("span", { class: "bar-cell" }, meter((plan.revenue_at_risk ?? 0) / most, "plain")),
-      known(plan.value_at_risk) ? money(plan.value_at_risk, plan.currency) : plan.reason ?? "–"]));
+      known(plan.value_at_risk) ? money(plan.value_at_risk, plan.currency) : plan.reason ?? "–"])),
+    h("p", {}, h("a", { href: "#/segments" }, "By any other group"))];
 }
 
 function drawContact({ contact, assumptions: a, total }) {
@@ -82,7 +83,7 @@ function drawContact({ contact, assumptions: a, total }) {
     stats(
       { label: "Contact the top", id: "contact-top", value: count(contact.top), note: percent(contact.share), term: "contacts-that-pay" },
       { label: "Expected leavers among them", value: number(contact.expected_leavers), note: interval(contact.expected_interval) && `95 %: ${interval(contact.expected_interval)}`, term: "expected-churners" },
-      { label: "Pays from a probability of", value: percent(contact.break_even), note: `down to ${cutText(contact.cut)} are contacted` },
+      { label: "Pays from a probability of", value: percent(contact.break_even), note: "a contact below that costs more than it brings" },
       { label: "Expected profit", value: money(contact.expected_profit, total.currency), note: "under the assumptions" }),
     h("p", { class: "note" }, `Assumed: one who stays is worth ${money(a.clv, total.currency)}, an accepted offer costs ${money(a.offer, total.currency)}, a contact ${money(a.contact, total.currency)}; on average ${percent(a.gamma_mean)} of the leavers accept.`),
     h("p", {}, h("a", { href: address("", { top: contact.top }) }, "Try other numbers of people")),

@@ -9,7 +9,7 @@ import { featuresOf } from "./filters.js";
 
 export const view = {
   open(page) {
-    const versions = panel("Versions", { id: "versions", wide: true, note: "Each judged on test rows that it was not trained on." });
+    const versions = panel("All versions", { id: "versions", wide: true, note: "Each judged on test rows that it was not trained on." });
     const timeline = panel("Versions that were live", { id: "timeline", wide: true });
     const change = h("div", { id: "change" });
     const training = panel("Train a model", { id: "training", wide: true, note: "On everything that has matured. A model that is worse is not promoted." });

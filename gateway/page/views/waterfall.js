@@ -10,7 +10,7 @@ const SCALES = [0.02, 0.05, 0.1, 0.25, 0.5, 0.75];
 /** The steps in whole tenths of a point, so that what people read adds up; rounding goes to the rest. */
 export function steps({ base_probability: base, churn_probability: total, reasons, time_of_year_points: ofYear }) {
   const tenths = (share) => Math.round(share * 1000);
-  const parts = reasons.map((r) => ({ name: `${r.label}: ${factText(r.value, r.unit)}`, tenths: tenths(r.points), share: r.points }));
+  const parts = reasons.map((r) => ({ name: `${r.label}: ${factText(r.value, r.unit, r.label)}`, tenths: tenths(r.points), share: r.points }));
   if (ofYear) parts.push({ name: "Time of year", tenths: tenths(ofYear), share: ofYear });
   const known = parts.reduce((sum, p) => sum + p.share, 0);
   const rest = tenths(total) - tenths(base) - parts.reduce((sum, p) => sum + p.tenths, 0);

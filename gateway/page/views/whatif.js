@@ -26,7 +26,7 @@ export function whatIf(page, customer, features) {
     window.clearTimeout(state.timer);
     state.timer = window.setTimeout(ask, PAUSE_MS);
   }));
-  const reset = button("As it is", () => { for (const each of sliders) each.reset(); });
+  const reset = button("Reset", () => { for (const each of sliders) each.reset(); });
   show(body, h("div", { class: "form" }, sliders.map((each) => each.root)), h("div", { class: "choices" }, reset), answer);
   return root;
 }
@@ -35,10 +35,10 @@ function slider(feature, value, onValue) {
   const most = Math.max(10, Math.ceil(value * 2));
   const step = feature.whole ? 1 : most / 100;
   const input = h("input", { type: "range", min: 0, max: most, step, value, name: feature.name });
-  const said = h("output", {}, factText(value, feature.unit));
+  const said = h("output", {}, factText(value, feature.unit, feature.label));
   const changed = () => {
     const now = Math.abs(Number(input.value) - value) < step / 2 ? value : Number(input.value);
-    const text = factText(now, feature.unit);
+    const text = factText(now, feature.unit, feature.label);
     said.textContent = text;
     input.setAttribute("aria-valuetext", text);
     onValue(now);
