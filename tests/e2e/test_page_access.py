@@ -290,7 +290,7 @@ def test_a_customer_is_found_tried_and_exported_by_keyboard_at_320_pixels(
     with visitor.page.expect_download() as download:
         keys.press("Enter")
     assert Path(download.value.path()).read_text(encoding="utf-8").count("\n") > 100
-    pressed(visitor, "Filters")
+    pressed(visitor, "More filters")
     tab_to(visitor, "usr_")
     name = visitor.page.evaluate(FOCUSED)["name"]
     keys.press("Enter")

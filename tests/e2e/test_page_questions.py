@@ -192,10 +192,9 @@ def test_what_if_is_the_models_answer_and_said_to_be_an_estimate(visitor: Visito
 def test_the_list_for_the_campaign_tool_is_what_is_filtered_and_whole(visitor: Visitor) -> None:
     """Customers of a plan with a reason, in the order of their revenue, as a file and as an address."""
     visitor.sign_in(at="/#/customers")
-    visitor.page.click("#filters > summary")
-    visitor.page.select_option("#filters select[name=plan]", "Standard")
-    visitor.page.select_option("#filters select[name=reason]", "last_login_days")
-    visitor.page.click("#filters button[type=submit]")
+    visitor.page.select_option("#list select[name=plan]", "Standard")
+    visitor.until("document.querySelectorAll('.chip').length === 1")
+    visitor.page.select_option("#list select[name=reason]", "last_login_days")
     visitor.until("document.querySelectorAll('.chip').length === 2")
     visitor.page.click("table.list >> text=Revenue at risk")
     visitor.until("document.querySelector('[aria-sort=descending]')?.textContent.startsWith('Revenue')")
@@ -210,6 +209,7 @@ def test_the_list_for_the_campaign_tool_is_what_is_filtered_and_whole(visitor: V
     assert len(lines) - 1 == said["total"]
     visitor.page.click(".chip button >> nth=0")
     visitor.until("document.querySelectorAll('.chip').length === 1")
+    assert visitor.page.input_value("#list select[name=plan]") == "", "a filter that is gone must not come back"
     visitor.page.go_back()
     visitor.until("document.querySelectorAll('.chip').length === 2")
 
@@ -267,6 +267,19 @@ def test_a_viewer_chooses_nobody(visitor: Visitor) -> None:
     assert visitor.page.locator("#export-movers").count() == 0
 
 
+def test_a_filter_that_was_taken_away_does_not_come_back_with_the_next(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers?min_tenure_months=12")
+    page = visitor.page
+    page.click("#filters > summary")
+    assert page.input_value("#filters input[name=min_tenure_months]") == "12"
+    page.click(".chip button")
+    visitor.until("document.querySelectorAll('.chip').length === 0")
+    page.fill("#filters input[name=max_tenure_months]", "30")
+    page.click("#filters button[type=submit]")
+    visitor.until("document.querySelectorAll('.chip').length === 1")
+    assert "max_tenure_months=30" in page.url and "min_tenure_months" not in page.url
+
+
 def test_columns_are_chosen_and_stay_in_the_address(visitor: Visitor) -> None:
     visitor.sign_in(at="/#/customers?cols=plan,price")
     assert visitor.texts("table.list thead th") == ["Customer", "Plan", "Price"]
@@ -289,6 +302,8 @@ def test_is_the_model_still_good_and_which_is_live(visitor: Visitor) -> None:
     visitor.page.select_option("#dependence select", "plan")
     assert "Premium 4K" in visitor.page.locator("#dependence .bands").get_attribute("aria-label")
     assert visitor.page.locator("#dependence details.as-table").count() == 1
+    visitor.go("").page.click("#model-auc >> text=Did past predictions come true?")
+    visitor.page.wait_for_selector("#live .panel-body > .scrolls table")
     visitor.page.click(".tabs >> text=Versions")
     visitor.ready()
     assert "live" in visitor.texts("#versions tbody tr")[0]

@@ -119,7 +119,7 @@ function auc(live, scoredBy) {
       scoredBy && ["Live by now", live.version ?? NONE, live.version && `AUC ${score(live.score)}, ${live.status}; its scores come with the next run`],
     ],
     definition: "How often the model ranks a leaver above a stayer (0.5 is chance, 1 is perfect), on records it was not trained on.",
-    more: known(figures.score) && [" ", h("a", { href: "#/model" }, "Precision, recall and F1")],
+    more: known(figures.score) && [" ", h("a", { href: "#/model" }, "Precision, recall and F1"), " · ", h("a", { href: "#/model/live" }, "Did past predictions come true?")],
   });
 }
 

@@ -9,7 +9,7 @@ import { customerAddress } from "../frame/router.js";
 import { check } from "../parts.js";
 import { makeChoice } from "./bulk.js";
 import { caught } from "./contact.js";
-import { asked, chips, featuresOf, filterForm } from "./filters.js";
+import { asked, chips, featuresOf, filterForm, quickFilters } from "./filters.js";
 import { remember } from "./neighbours.js";
 import { savedBar } from "./saved.js";
 import { workWords } from "./work.js";
@@ -61,6 +61,7 @@ function risk(c) {
 function frame(page) {
   const search = h("input", { id: "search", type: "search", placeholder: "id or name@…", autocomplete: "off", spellcheck: "false", maxlength: 200, value: page.query.get("q") ?? "" });
   const filters = h("div", {});
+  const quick = h("div", { class: "quick" });
   const chosen = h("div", { class: "chips" });
   const table = h("div", { class: "list-place" });
   const tally = h("p", { class: "tally", role: "status" });
@@ -75,10 +76,10 @@ function frame(page) {
     saved.root,
     h("section", { class: "panel wide", id: "list", "aria-label": "Customers, filtered" },
       h("div", { class: "list-tools" },
-        h("div", { class: "search" }, h("label", { for: "search" }, "Find by id or e-mail"), search), columnMenu(page)),
-      h("details", { class: "more", id: "filters", open: page.query.has("filters") }, h("summary", {}, "Filters"), filters),
+        h("div", { class: "search" }, h("label", { for: "search" }, "Find by id or e-mail"), search), quick, columnMenu(page)),
+      h("details", { class: "more", id: "filters", open: page.query.has("filters") }, h("summary", {}, "More filters"), filters),
       chosen, tools, table, problem, h("div", { class: "list-foot pager" }, tally, moreButton)));
-  return { root, search, filters, chosen, table, tally, problem, more: moreButton, note, exports, saved, tools };
+  return { root, search, filters, quick, chosen, table, tally, problem, more: moreButton, note, exports, saved, tools };
 }
 
 const columnsOf = (query) => (query.get("cols")?.split(",").filter((name) => name in COLUMNS) ?? USUAL);
@@ -95,7 +96,7 @@ function columnMenu(page) {
 }
 
 /** Plans, features and ranks, asked for once: they make the filters. */
-async function drawFilters(list) {
+async function askFilters(list) {
   const [schema, value, found] = await Promise.all([get("/api/schema"), get("/api/dashboard/value"), get("/api/dashboard/threshold?steps=true")]);
   list.features = featuresOf(schema);
   list.currency = value.total.currency;
@@ -104,7 +105,16 @@ async function drawFilters(list) {
     const { cut } = caught(found.steps, Math.ceil(found.all_customers * share));
     return [Math.round(cut * 1000) / 10, `Top ${share * 100} % by rank (from ${cutText(cut)})`];
   }) : [];
-  show(list.filters, filterForm(list.page, { features: list.features, plans, priorities }));
+  list.about = { features: list.features, plans, priorities };
+}
+
+/** The fields say what the address says, also after Back and where a chip was taken away. */
+function drawFilters(list) {
+  const now = asked(list.page.query, { withSort: false }).toString();
+  if (now === list.filtered) return; // what somebody has begun to fill in stays
+  list.filtered = now;
+  redraw(list.filters, [filterForm(list.page, list.about)]);
+  redraw(list.quick, quickFilters(list.page, list.about));
 }
 
 async function reload(list) {
@@ -115,7 +125,8 @@ async function reload(list) {
   list.root.classList.add("is-loading");
   if (!list.table.childElementCount) show(list.table, loading(8));
   try {
-    if (!list.features) await drawFilters(list);
+    if (!list.features) await askFilters(list);
+    drawFilters(list);
     const answer = await ask(list);
     show(list.problem);
     redraw(list.chosen, chips(list.page, list.features));

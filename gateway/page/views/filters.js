@@ -62,13 +62,22 @@ export const featuresOf = (schema) => Object.entries(schema.table_schema?.featur
 
 const PERCENT = new Set(["min_probability", "max_probability"]);
 
-/** The form of all filters; what is applied goes into the address. */
-export function filterForm(page, { features, plans, priorities }) {
+/** The filters that are asked for most, above the list: each applies as it is chosen. */
+export function quickFilters(page, { features, plans }) {
+  const choice = (name, options) => {
+    const made = select([["", "Any"], ...options], page.query.get(name) ?? "", { name });
+    made.addEventListener("change", () => page.go({ [name]: made.value }));
+    return made;
+  };
+  return [field("Plan", choice("plan", plans.map((plan) => [plan, plan]))),
+    field("Reason among the first three", choice("reason", features.map((each) => [each.name, each.label])))];
+}
+
+/** The form of the other filters; what is applied goes into the address. */
+export function filterForm(page, { features, priorities }) {
   const number = (name, more = {}) => h("input", { type: "number", name, min: 0, step: "any", inputmode: "decimal", ...more });
   const parts = {
-    plan: select([["", "Any"], ...plans.map((plan) => [plan, plan])], "", { name: "plan" }),
     priority: select([["", "Any"], ...priorities], "", { name: "priority" }),
-    reason: select([["", "Any"], ...features.map((each) => [each.name, each.label])], "", { name: "reason" }),
     min_probability: number("min_probability", { max: 100 }), max_probability: number("max_probability", { max: 100 }),
     min_tenure_months: number("min_tenure_months"), max_tenure_months: number("max_tenure_months"),
     min_monthly_price: number("min_monthly_price"), max_monthly_price: number("max_monthly_price"),
@@ -86,7 +95,7 @@ export function filterForm(page, { features, plans, priorities }) {
     page.go({ ...valuesOf(parts), ...feature.values(page.query) });
   };
   return h("form", { class: "form", onsubmit: submit },
-    field("Plan", parts.plan), field("Priority", parts.priority), field("Reason among the first three", parts.reason),
+    field("Priority", parts.priority),
     field("Probability from, %", parts.min_probability), field("Probability to, %", parts.max_probability),
     field("Tenure from, months", parts.min_tenure_months), field("Tenure to, months", parts.max_tenure_months),
     field("Price from", parts.min_monthly_price), field("Price to", parts.max_monthly_price),
