@@ -41,11 +41,11 @@ class HorizonCurve:
     Attributes
     ----------
     score : Beta or None
-        Of the score itself; None where there are no later horizons.
+        Calibration of the score itself; None where there are no later horizons.
     later : tuple of (int, Beta)
         Days and calibration, ascending.
     level : float
-        What the date adds to the log-odds of the score, and of no other horizon.
+        Log-odds that the date adds to the score, and to no other horizon.
     """
 
     score: Beta | None = None
@@ -85,7 +85,7 @@ def curve_of(report: OutlookReport | None, level: float) -> HorizonCurve | None:
     report : OutlookReport or None
         None for a model without an outlook.
     level : float
-        Of the date, in log-odds.
+        Level of the date, in log-odds.
     """
     judged = [each for each in report.horizons if each.judged is not None] if report is not None else []
     if report is None or not judged:

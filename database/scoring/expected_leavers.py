@@ -33,7 +33,7 @@ class ExpectedLeavers:
     number, interval
         The sum of p and its 95 % interval; None where nobody is counted.
     note
-        What the interval leaves out, or why nobody is counted.
+        Uncertainty that the interval leaves out, or why nobody is counted.
     """
 
     number: float | None

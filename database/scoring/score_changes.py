@@ -31,7 +31,7 @@ class Score:
     known_by : str
         The day by which facts had to be known to count in the run.
     schema_checksum : str
-        Of the model's schema.
+        Checksum of the model's schema.
     """
 
     customer_id: int

@@ -28,11 +28,11 @@ class Tail:
     Attributes
     ----------
     customers, probability_sum, variance_above
-        Of the customers above it: their number, the sum of p, the sum of p (1 - p).
+        Number of customers above the threshold, their sum of p, their sum of p (1 - p).
     all_customers, expected, variance
-        The same of all.
+        The same over all customers.
     revenue_at_risk
-        Of all; None if a price is unknown.
+        Sum over all customers; None if a price is unknown.
     """
 
     customers: int

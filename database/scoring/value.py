@@ -186,7 +186,7 @@ def totals(sums: Sequence[Sums], weights: Sequence[float]) -> list[GroupTotals]:
     Parameters
     ----------
     weights
-        Of the shares who stay, month by month (`shared.lifetime.payment_weights`).
+        Weights of the shares who stay, month by month (`shared.lifetime.payment_weights`).
     """
     return [_totals(row, weights) for row in sums]
 

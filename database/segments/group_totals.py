@@ -45,7 +45,7 @@ def by(
     Parameters
     ----------
     weights
-        Of the shares who stay, month by month (`shared.lifetime.payment_weights`).
+        Weights of the shares who stay, month by month (`shared.lifetime.payment_weights`).
     """
     if filters != Filters(unsure_below=filters.unsure_below):
         return value.totals(_sums(connection, schema, name, filters), weights)

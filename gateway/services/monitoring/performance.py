@@ -105,7 +105,7 @@ def read(connection: Connection, by: By, limit: int, feature: str | None = None)
     Parameters
     ----------
     feature
-        Of segments: this category, or this number in bands; every category if absent.
+        The category, or the number in bands, by which segments are made; every category if absent.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class Page:
     Attributes
     ----------
     begins_anew
-        What the reader has is to be dropped: these are changes from nothing.
+        The reader has to drop its list first: these are changes from nothing.
     """
 
     rows: Sequence[AnyRow]

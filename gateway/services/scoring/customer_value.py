@@ -75,7 +75,7 @@ def value_of(
     Parameters
     ----------
     outlook
-        Of the customer's score.
+        Horizons of the customer's score.
     price
         Monthly.
     lifetimes

@@ -43,7 +43,7 @@ def keep_renewed(
     Parameters
     ----------
     cut
-        Of the list of customers at risk.
+        Probability above which a customer is on the list of those at risk.
     is_busy
         Returns whether a job runs: none is measured beside it, and a job that begins ends the measurement.
     pause_share

@@ -207,7 +207,7 @@ class Contacts:
     cut : float
         Their probability is above it: the break-even probability, to three decimals.
     expected_leavers, expected_profit : float
-        Of those contacted.
+        Leavers among those contacted, and the profit from contacting them.
     expected_interval : tuple of (float, float)
         95 %, of the leavers.
     """
