@@ -86,7 +86,7 @@ export const monthTicks = (days) => days.map((text, i) =>
 export const moment = (text) => (text ? moments.format(new Date(text)) : NONE);
 
 /** [50.1, 99.5] -> "50.1 to 99.5"; null where an end is unknown */
-export const interval = (ends, write = number) => (ends && known(ends[0]) && known(ends[1]) ? `${write(ends[0])} to ${write(ends[1])}` : null);
+export const interval = (ends, write = tenths) => (ends && known(ends[0]) && known(ends[1]) ? `${write(ends[0])} to ${write(ends[1])}` : null);
 
 /** 1 -> "1 month", 14 -> "14 months" */
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;

@@ -29,7 +29,8 @@ def test_who_is_about_to_leave_and_why(visitor: Visitor) -> None:
     said = visitor.stack.analyst().data("/api/customers?limit=1")["customers"][0]
     row = visitor.texts("#top tbody tr")[0]
     assert row.startswith(said["user_id"])
-    assert said["reasons"][0]["text"] in row
+    reason = said["reasons"][0]
+    assert reason["label"] in row and f"{reason['points'] * 100:.1f} points".lstrip("-") in row
     visitor.page.click(f"#top >> text={said['user_id']}")
     visitor.page.wait_for_selector(".waterfall")
     assert len(visitor.texts(".waterfall tbody tr")) == len(said["reasons"]) + 3
@@ -170,6 +171,11 @@ def test_a_customers_history_and_the_list_around_it(visitor: Visitor) -> None:
     said = visitor.stack.analyst().data(f"/api/customers/{ids[1]}/history?limit=100")
     assert visitor.page.locator("#score-history circle.mark").count() == len(said["scores"])
     assert visitor.page.locator("#fact-history tbody tr").count() == len(said["facts"])
+    now, before = said["scores"][0]["as_of"], said["scores"][1]["as_of"]
+    visitor.page.click("#score-history >> text=What moved the score last")
+    visitor.page.wait_for_selector("#score-history .part-bars")
+    found = visitor.stack.analyst().data(f"/api/customers/{ids[1]}/changes?since={before}&until={now}")
+    assert found["features"][0]["label"] in visitor.text("#score-history")
     visitor.page.click(".between >> text=Next")
     visitor.until(f"document.querySelector('h1')?.textContent === '{ids[2]}'")
     visitor.page.click(".between >> text=Previous")
@@ -265,6 +271,16 @@ def test_a_viewer_chooses_nobody(visitor: Visitor) -> None:
     assert visitor.page.locator("#bulk, td.pick").count() == 0
     visitor.go("customers/new-at-risk")
     assert visitor.page.locator("#export-movers").count() == 0
+
+
+def test_no_view_asks_a_viewer_for_what_they_may_not_read(visitor: Visitor) -> None:
+    """A refusal would stand there as an error, and the browser's complaint fails this test."""
+    visitor.sign_in_as("viewer")
+    for path in ("data", "data/jobs", "data/schedule", "people", "model/versions", "campaigns", "customers/usr_331092"):
+        visitor.go(path)
+        assert visitor.page.locator("main [role=alert]:not(:empty)").count() == 0, path
+    assert "for analysts and administrators" in visitor.go("data").text("main")
+    assert "for analysts and administrators" in visitor.go("customers/usr_331092").text("#what-if")
 
 
 def test_a_filter_that_was_taken_away_does_not_come_back_with_the_next(visitor: Visitor) -> None:

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { help } from "../frame/help.js";
-import { change, count, cutText, day, hundredths, known, money, NONE, number, numberIn, percentOf100, plural, points, score, within } from "../format.js";
+import { change, count, cutText, day, hundredths, interval, known, money, NONE, number, numberIn, percentOf100, plural, points, score, within } from "../format.js";
 
 /** The cards: the answer of GET /api/dashboard/metrics, money at risk of GET /api/dashboard/value. */
 export function cards({ metrics, value, where, scoredBy }) {
@@ -94,7 +94,7 @@ function predicted(figures, where, judge) {
 function leaversNote(figures) {
   const [low, high] = figures.expected_interval || [];
   const notes = [
-    known(low) && `95 %: ${number(low)} to ${number(high)}`,
+    known(low) && `95 %: ${interval([low, high])}`,
     figures.expected_note && !known(figures.expected) && figures.expected_note,
     figures.older_facts > 0 && `without ${count(figures.older_facts)} whose facts are older than ${day(figures.facts_from)}`,
   ];

@@ -54,7 +54,7 @@ function draw(page, id, { customer: c, schema, status }) {
     isScored ? h("div", { class: "columns" }, why(c), todo.root) : unscored(c),
     isScored && outlookPanel(page, id),
     workPanel(page, id),
-    isScored && page.mayRun && whatIf(page, c, featuresOf(schema)),
+    isScored && whatIf(page, c, featuresOf(schema)),
     history.scores, facts(c, schema), history.facts,
   ];
 }

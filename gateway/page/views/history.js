@@ -7,6 +7,7 @@ import { axis, lines, monthAxis } from "../lines.js";
 import { cutText, day, known, percent } from "../format.js";
 import { empty } from "../frame/page.js";
 import { table } from "../parts.js";
+import { drawChange, onRequest } from "./change.js";
 import { factText } from "./words.js";
 
 const MOST = 100;
@@ -24,12 +25,12 @@ export function historyPanels(page, id, features) {
     if (now !== asked) return now;
     return now.catch((error) => { first = null; throw error; });
   };
-  page.load(scores.body, ask, drawScores);
+  page.load(scores.body, ask, (history) => drawScores(page, id, history));
   page.load(facts.body, ask, (history) => drawFacts(history, features));
   return { scores: scores.root, facts: facts.root };
 }
 
-function drawScores({ scores, subscriptions }) {
+function drawScores(page, id, { scores, subscriptions }) {
   if (!scores.length) return [empty("No scores yet."), periods(subscriptions)];
   const rows = [...scores].reverse();
   const at = (row) => Date.parse(`${row.as_of}T00:00:00Z`) / DAY_MS;
@@ -43,10 +44,18 @@ function drawScores({ scores, subscriptions }) {
       series: [{ name: "Probability", kind: "a", points: rows.map((row) => [at(row), row.churn_probability]) }],
       marks: rows.map((row) => ({ x: at(row), y: row.churn_probability, kind: row.churned ? "left" : "", name: `${day(row.as_of)}: ${percent(row.churn_probability)}, ${outcome(row)}` })),
     }), h("figcaption", {}, "Probability of leaving, by the date of the facts")),
+    moved(page, id, scores),
     asTable("Scores by date", ["Date", "Probability", "Outcome", "Model", "First reasons"], rows.map((row) =>
       [day(row.as_of), percent(row.churn_probability), outcome(row), row.model_version, row.reasons.map((r) => r.label).join(", ")]).reverse()),
     periods(subscriptions),
   ];
+}
+
+/** What moved the score since the run before, asked for by a button. */
+function moved(page, id, [now, before]) {
+  if (!before) return null;
+  const path = `/api/customers/${encodeURIComponent(id)}/changes?${new URLSearchParams({ since: before.as_of, until: now.as_of })}`;
+  return onRequest(page, "What moved the score last", null, path, drawChange);
 }
 
 const outcome = ({ churned }) => (known(churned) ? (churned ? "left" : "stayed") : "not known yet");

@@ -16,10 +16,11 @@ export const view = {
   open(page) {
     const past = panel("Past imports", { id: "imports", wide: true });
     const refresh = () => page.load(past.body, () => get("/api/customers/import?limit=20"), drawPast);
+    if (!page.mayRun) return { root: h("div", { class: "page" }, heading("Import"), h("p", { class: "notice" }, "Imports, past and new, are for analysts and administrators.")) };
     refresh();
-    const work = page.mayRun ? makeImport(page, refresh).root
-      : h("p", { class: "notice" }, "Importing is for analysts and administrators.");
-    return { root: h("div", { class: "page" }, heading("Import", { note: "CSV or Parquet. Nothing is written before you say so." }), work, past.root), refresh };
+    return {
+      root: h("div", { class: "page" }, heading("Import", { note: "CSV or Parquet. Nothing is written before you say so." }), makeImport(page, refresh).root, past.root), refresh,
+    };
   },
 };
 

@@ -4,7 +4,7 @@ import { asTable } from "../charts.js";
 import { get, post } from "../api.js";
 import { h, panel, show } from "../dom.js";
 import { axis, lines, monthAxis } from "../lines.js";
-import { count, cutText, day, known, percent, plural } from "../format.js";
+import { count, cutText, day, known, percent, plural, points } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { table } from "../parts.js";
@@ -13,6 +13,7 @@ import { contactPanel } from "./contact.js";
 import { distribution, factors, segments, segmentsFromCuts } from "./figures.js";
 import { featuresOf } from "./filters.js";
 import { firstSteps, whereWeAre } from "./first.js";
+import { reasonWords } from "./words.js";
 
 const LISTED = 10;
 
@@ -108,7 +109,7 @@ function topList({ customers, total_text: total }) {
   if (!customers.length) return empty("Nobody is scored yet.");
   return [
     table("The likeliest leavers", ["Customer", "Plan", { text: "Probability", numeric: true }, "First reason"], customers.map((c) => [
-      h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.churn_probability), c.reasons[0]?.text ?? "–"])),
+      h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", percent(c.churn_probability), c.reasons.length ? [reasonWords(c.reasons[0]), `: ${points(c.reasons[0].points * 100)}`] : "–"])),
     h("p", {}, h("a", { href: "#/customers" }, `All ${total} customers`)),
   ];
 }

@@ -1,19 +1,17 @@
 // Customers who entered or left the list above the cut between two dates, and the parts of each change; all of them as a file.
 
 import { get } from "../api.js";
-import { meter } from "../charts.js";
 import { failure, h, panel, show } from "../dom.js";
 import { cutText, day, known, percent, plural, points } from "../format.js";
 import { help } from "../frame/help.js";
 import { empty, heading } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { act, button, field, table } from "../parts.js";
-import { factText, reasonWords } from "./words.js";
+import { bars, drawFeatures, onRequest, PARTS } from "./change.js";
+import { reasonWords } from "./words.js";
 
 const PAGE = 100; // as many as the API answers at once
 const LISTS = [["entered", "Entered the list"], ["left", "Left the list"]];
-/** The parts of a change, as docs/definitions.md names them. */
-const PARTS = [["data", "Facts"], ["corrected", "Corrected facts"], ["model", "Model"], ["calibration", "Calibration"], ["time_of_year", "Time of year"], ["unexplained", "Unexplained"]];
 const CAUSES = {
   "not scored before": "Not scored on the first date.", "has left": "Has left since.",
   "has cancelled": "Has cancelled since, so is not scored.", "not scored now": "Not scored on the second date.",
@@ -125,7 +123,7 @@ function largest(customers) {
   if (!split.length) return others.join("");
   const names = split.map((parts) => parts.reduce((most, part) => (Math.abs(part.share) > Math.abs(most.share) ? part : most)).name);
   const told = PARTS.map(([, name]) => [name, names.filter((each) => each === name).length]).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
-  return ` The largest part: ${told.map(([name, n]) => `${name.toLowerCase()} for ${n}`).join(", ")}.${others.join("")}`;
+  return ` The largest part of the change: ${told.map(([name, n]) => `${name.toLowerCase()} for ${n}`).join(", ")}.${others.join("")}`;
 }
 
 /** The parts of a change in probability, which add up to it, as shares of the log-odds do; null where they are not known. */
@@ -145,28 +143,5 @@ function why(page, customer, from, to) {
   return [bars(split), onRequest(page, "Facts one by one", `Facts of ${id} one by one`, path, drawFeatures)];
 }
 
-/** A button in whose place the answer to a question stands, once somebody asks. */
-function onRequest(page, text, label, path, draw) {
-  const place = h("div", { tabindex: -1 });
-  const more = button(text, () => { more.remove(); place.focus(); page.load(place, () => get(path), draw, { bones: 2 }); }, { "aria-label": label });
-  return [more, place];
-}
-
 /** Why somebody who was not scored before stands where they do: the reasons of the present score. */
 const drawReasons = ({ reasons }) => h("ul", {}, reasons.map((each) => h("li", {}, reasonWords(each), ` ${points(each.points * 100)}`)));
-
-/** Named points, each with a bar beside it, which the number repeats in words. */
-function bars(rows) {
-  const shown = rows.filter(({ share }) => Math.abs(share) >= 0.0005);
-  const most = Math.max(...shown.map(({ share }) => Math.abs(share)));
-  return h("ul", { class: "part-bars" }, shown.map(({ name, share }) => h("li", {},
-    h("span", {}, name), meter(Math.abs(share) / most, share > 0 ? "high" : "low"), h("span", { class: "amount" }, points(share * 100)))));
-}
-
-function drawFeatures({ before, after, features }) {
-  const rows = features.map((each) => ({ name: `${each.label}: ${factText(each.before)} → ${factText(each.after)}`, share: each.points }));
-  return [
-    rows.length ? bars(rows) : h("p", {}, "No fact changed."),
-    h("p", { class: "fine" }, `From ${percent(before.churn_probability)} on ${day(before.as_of)} to ${percent(after.churn_probability)} on ${day(after.as_of)}.`),
-  ];
-}

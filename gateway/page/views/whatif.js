@@ -4,6 +4,7 @@ import { post } from "../api.js";
 import { failure, h, panel, show } from "../dom.js";
 import { known, percent, points } from "../format.js";
 import { help } from "../frame/help.js";
+import { empty } from "../frame/page.js";
 import { button, field } from "../parts.js";
 import { factText } from "./words.js";
 
@@ -16,6 +17,7 @@ export function whatIf(page, customer, features) {
   const { root, body } = panel("What if", {
     id: "what-if", wide: true, note: "Change a fact that can be acted on, and see what the model would say.", aside: help("score-if-changed", "What if"),
   });
+  if (!page.mayRun) { show(body, empty("Asking the model is for analysts and administrators.")); return root; }
   const answer = h("div", { "aria-live": "polite", id: "what-if-answer" }, h("p", { class: "note" }, `Now ${percent(customer.churn_probability)}.`));
   const changes = {};
   const state = { timer: 0, turn: 0 };
