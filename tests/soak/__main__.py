@@ -1,8 +1,8 @@
 """`make soak`: users on all routes of the gateway, an import and a scoring run beside; no error, and no memory kept.
 
 Users ask for some minutes before, until the page caches of all connections are full. Then time begins: where memory
-stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored and everything is exported, again and again. In the second half users go on alone:
-where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
+stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored and everything is exported, again and again. In the second half, and once the last work has ended,
+users go on alone: where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
 """
 
 from __future__ import annotations
@@ -173,10 +173,10 @@ def told_of_requests(found: dict[str, Any], minutes: float) -> None:
         print(f"told to come again: {count} x {what}")
 
 
-def told_of_memory(memory: Memory, began: float, minutes: float) -> list[str]:
-    """Print where memory stood, and return what is wrong with it."""
-    seconds, faults = minutes * 60, []
-    warm, alone, end = began + WARM * seconds, began + ALONE * seconds, began + seconds
+def told_of_memory(memory: Memory, began: float, minutes: float, alone: float) -> list[str]:
+    """Print where memory stood, and return what is wrong with it; users are `alone` from then on."""
+    seconds, faults = minutes * 60, list[str]()
+    warm, end = began + WARM * seconds, began + seconds
     print(f"\n{'process':30} plateau     peak    after  slope of the last {(end - alone) / 60:.1f} minutes")
     for name in sorted(memory.lasting(began, end)):
         plateau = float(np.median(memory.between(name, began + WARM / 2 * seconds, warm)[1]))
@@ -184,12 +184,14 @@ def told_of_memory(memory: Memory, began: float, minutes: float) -> list[str]:
         after = float(np.median(memory.between(name, end - (end - alone) / 2, end)[1]))
         found = slope(*memory.between(name, alone, end))
         print(f"{name:30} {plateau:4.0f} MB {peak:5.0f} MB {after:5.0f} MB  {found or 'too short to say'}")
-        if end - alone < JUDGED_S:
+        if not is_judged(minutes) or end - alone < JUDGED_S:
             continue  # caches have not filled yet: shown, not judged
         if after > plateau * (1 + SHARE) + ARENA_MB:
             faults.append(f"{name} stands at {after:.0f} MB, {after - plateau:.0f} MB above its plateau")
         if found is not None and found.is_leak:
             faults.append(f"{name} grows: {found}")
+    if is_judged(minutes) and end - alone < JUDGED_S:
+        faults.append(f"the work beside left {end - alone:.0f} s to judge memory in: ask for more minutes")
     return faults
 
 
@@ -210,9 +212,7 @@ def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
             working = threading.Thread(target=beside.until, args=(began + ALONE * options.minutes * 60,))
             working.start()
             working.join()
-            over = time.monotonic() - began - ALONE * options.minutes * 60
-            if over > 0:
-                print(f"the work beside ended {over:.0f} s into the second half")
+            alone = max(time.monotonic(), began + ALONE * options.minutes * 60)
             status = asking.wait((options.before + options.minutes) * 60 + 300)
         finally:
             asking.kill()
@@ -223,7 +223,7 @@ def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     told_of_requests(found, options.before + options.minutes)
     for name, took in beside.took_s.items():
         print(f"beside: {len(took)} x {name}, {min(took):.1f} to {max(took):.1f} s (the first before the users came)")
-    return faults + told_of_memory(memory, began, options.minutes)
+    return faults + told_of_memory(memory, began, options.minutes, alone)
 
 
 def main() -> int:
