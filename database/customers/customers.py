@@ -64,10 +64,23 @@ def to_score(
     return query if among is None else query.where(wide.c.id.in_(among))
 
 
-def spread_of_ids(connection: Connection, size: int) -> Sequence[int]:
-    """Return up to so many numbers, spread evenly over the ids of all customers: the same sample each time."""
+def spread_of_ids(connection: Connection, size: int, since: str = "") -> Sequence[int]:
+    """Return up to so many customers that can be scored, spread evenly over their ids: the same ones each time.
+
+    Parameters
+    ----------
+    since
+        Only customers whose facts are of this date or later.
+    """
     last = connection.execute(select(func.max(c.c.id))).scalar_one() or 0
-    return range(1, last + 1, max(1, -(-last // size)))
+    drawn = range(1, last + 1, max(1, -(-last // size)))
+    query = select(c.c.id).where(*_scorable(), c.c.as_of >= since, c.c.id.in_(drawn)).order_by(c.c.id)
+    found = connection.execute(query).scalars().all()
+    if len(found) * 2 >= len(drawn):
+        return found
+    # Few of the base can be scored: those drawn may hold none of them, and a pass over those few is short.
+    everybody = population_ids(connection, since)
+    return everybody[:: max(1, -(-len(everybody) // size))]
 
 
 def count_missing(

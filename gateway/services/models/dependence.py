@@ -43,10 +43,8 @@ def points_by_value(database: Database, ml: MLClient, run: Published) -> tuple[S
         assert base is not None
         schema = customer_base.schema_of(connection, model.schema_checksum) or base.schema
         size = max(1, min(SAMPLE, MOST_CELLS // len(schema.features)))
-        ids = customers.spread_of_ids(connection, size)
-        query = customers.to_score(
-            schema, as_of=run.as_of, since=run.facts_from or "", after_id=0, limit=size, among=ids
-        )
+        ids = customers.spread_of_ids(connection, size, run.facts_from or "")
+        query = customers.to_score(schema, as_of=run.as_of, after_id=0, limit=size, among=ids)
         rows = connection.execute(query).all()
     if not rows:
         raise NoCustomers(NOBODY)
