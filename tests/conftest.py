@@ -15,14 +15,17 @@ from typing import Any
 import pytest
 import requests
 from _pytest.nodeid import coerce_node_id
+from hypothesis import settings
 
 from shared.clock import Clock
 from tests import prefork
+from tests.fuzz.examples import TIMES
 from tests.once import compiled
 from tests.stack import Stack
 from tests.world import NOBODY, TOKEN, World, clock, on, open_world
 
 LOG_LINES = 40
+ML_TESTS = Path(__file__).with_name("ml_service")
 
 
 @pytest.fixture(scope="session")
@@ -127,12 +130,15 @@ def trained(stack: Stack) -> requests.Response:
 
 
 def pytest_configure() -> None:
-    """Let this process share what it compiles, and the processes that it starts do their linear algebra in one thread.
+    """Share what is compiled, draw the same examples each time, and do linear algebra in one thread.
 
     The tests keep all cores busy: further threads would mostly wait for each other, which took a quarter of the CPU time
-    of trainings and half of their speed. Numbers of threads that a test gives itself are as it gives them.
+    of trainings and half of their speed. Numbers of threads that a test gives itself are as it gives them. `make fuzz`
+    draws new examples, twenty times as many.
     """
     compiled.install()
+    settings.register_profile("default tests", derandomize=TIMES == 1)
+    settings.load_profile("default tests")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
@@ -161,9 +167,24 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+#: The groups to begin with: the first makes the demo, which others would wait for, the second does without it.
+FIRST = ("stack", "hard_input")
+
+
+def _turn(item: pytest.Item) -> int:
+    """When a test is started: what takes long before what is short, so that all processes end at the same time."""
+    mark = item.get_closest_marker("xdist_group")
+    group = mark and (mark.args[0] if mark.args else mark.kwargs["name"])
+    if group in FIRST:
+        return FIRST.index(group)
+    is_long = item.path.is_relative_to(ML_TESTS) or item.path.name == "test_house.py"
+    return len(FIRST) + (0 if group else 1 if is_long else 2)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep `xdist_group` together: xdist 3.8 writes the group where pytest 9.2 no longer reads it."""
+    """Set the order, and keep `xdist_group` together: xdist 3.8 writes it where pytest 9.2 no longer reads it."""
+    items.sort(key=_turn)
     if config.getoption("loadgroup", False):
         for item in items:
             written = vars(item).get("_nodeid")
