@@ -19,6 +19,7 @@ from typing import Any
 
 import requests
 
+from shared.clock import iso, utc_now
 from tests import prefork
 from tests.prefork import ROOT, Program
 from tests.world import MUCH, PASSWORD, SECRET, TOKEN
@@ -134,7 +135,7 @@ class Stack:
     def start(self, *names: str) -> Stack:
         """Start the processes (all of them if none is named) and wait until they serve."""
         names = names or tuple(PROGRAMS)
-        began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        began = iso(utc_now())  # to the millisecond: an earlier worker may have been seen in this second
         for name in names:
             self.launch(name)
         for name in names:

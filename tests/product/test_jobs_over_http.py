@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -201,8 +202,16 @@ def test_one_id_runs_through_the_logs_of_all_three(own: Stack) -> None:
     answer = own.analyst().post(PREDICT, {"sample_size": 4}, headers={"X-Request-ID": mark})
     assert answer.headers["X-Request-ID"] == mark
     for name, event in (("gateway", "request"), ("worker", "job_done"), ("ml", "request")):
-        lines = [json.loads(line) for line in own.log(name).splitlines() if f'"{mark}"' in line]
-        assert [line["event"] for line in lines if line["request_id"] == mark].count(event) >= 1, name
+        # Each writes its line a moment after the answer, or what it answers to, is there.
+        wait_until(partial(_is_logged, own, name, mark, event), f"{name} logs the request", 10)
+
+
+def _is_logged(own: Stack, name: str, mark: str, event: str) -> bool:
+    # A last line without its end is being written.
+    lines = [
+        json.loads(line) for line in own.log(name).splitlines(keepends=True) if f'"{mark}"' in line and line[-1] == "\n"
+    ]
+    return event in [line["event"] for line in lines if line["request_id"] == mark]
 
 
 def test_no_log_holds_a_password_or_a_token(own: Stack) -> None:
