@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -29,12 +30,18 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-#: Read and parsed once for all that follows.
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A module, read and parsed once for all that follows."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    return ((path, tree_of(path)) for path in MODULES)
 
 
 def test_each_module_says_what_lives_there() -> None:
-    assert [name_of(path) for path, tree in TREES.items() if tree.body and not ast.get_docstring(tree)] == []
+    assert [name_of(path) for path, tree in trees() if tree.body and not ast.get_docstring(tree)] == []
 
 
 def test_each_module_is_small() -> None:
@@ -51,7 +58,7 @@ def length_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_each_function_is_short() -> None:
     lengths = {
         f"{name_of(path)}: {node.name}": length_of(node)
-        for path, tree in TREES.items()
+        for path, tree in trees()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
@@ -93,7 +100,7 @@ def is_logic(node: ast.stmt) -> bool:
 
 
 def test_no_init_holds_logic() -> None:
-    bodies = {path: tree.body for path, tree in TREES.items() if path.name == "__init__.py"}
+    bodies = {path: tree.body for path, tree in trees() if path.name == "__init__.py"}
     assert [f"{name_of(path)}: {node.lineno}" for path, body in bodies.items() for node in body if is_logic(node)] == []
 
 
@@ -316,7 +323,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {name: set(imported(ast.parse(path.read_text(encoding="utf-8")))) for name, path in SOURCES.items()}
+    graph = {name: set(imported(tree_of(path))) for name, path in SOURCES.items()}
     TopologicalSorter(graph).prepare()
 
 
@@ -324,7 +331,7 @@ def test_modules_of_ours_are_imported_at_the_top_but_for_numpy_and_arrow() -> No
     lazy = {
         (name, each)
         for name, path in SOURCES.items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for each in imported(node)
     }
@@ -333,7 +340,7 @@ def test_modules_of_ours_are_imported_at_the_top_but_for_numpy_and_arrow() -> No
 
 def test_nothing_commits_by_hand() -> None:
     """Leaving `Database.write` commits: whoever else does splits somebody's transaction."""
-    calls = ((path, node.func) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    calls = ((path, node.func) for path, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Call))
     assert [
         f"{name_of(path)}: {call.lineno}"
         for path, call in calls

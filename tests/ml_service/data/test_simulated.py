@@ -31,7 +31,7 @@ def test_later_outcomes_are_the_ends_of_the_simulated_lifetimes_as_far_as_the_ye
 
 
 def test_a_training_on_it_reports_observed_over_expected_of_the_horizons_and_causes() -> None:
-    report = train(simulated(customers=1_500, seed=1).snapshot, version="1.0.0", effort=Effort(trials=1)).report.outlook
+    report = train(simulated(customers=700, seed=1).snapshot, version="1.0.0", effort=Effort(trials=1)).report.outlook
     assert report is not None
     judged = {each.days: each.judged for each in report.horizons if each.judged is not None}
     assert {60, 90} <= set(judged)

@@ -105,7 +105,7 @@ def test_one_single_date_counts_as_none(undated: Snapshot) -> None:
 
 
 def test_a_table_without_ids_keeps_no_keys(undated: Snapshot) -> None:
-    trained = train(replace(undated, row_keys=pa.nulls(900, pa.int64())), version="1.0.0")
+    trained = train(replace(undated, row_keys=pa.nulls(900, pa.int64())), version="1.0.0", effort=QUICK)
     assert trained.model.training_folds is None and trained.report.out_of_fold_rows == 0
     assert any("no ids" in warning for warning in trained.report.warnings)
     assert not trained.model.predict(undated.features, undated.row_keys).out_of_fold.any()
