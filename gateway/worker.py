@@ -191,7 +191,8 @@ def main() -> None:
     _wait_for_migrations(environment.database, stops)
     metrics, port = WorkerMetrics(), settings.worker_metrics_port
     with using, metrics.served(settings.host, port, settings.token_of_metrics) if port else nullcontext():
-        Worker(environment, stops=stops, metrics=metrics).run()
+        if not stops.is_set():
+            Worker(environment, stops=stops, metrics=metrics).run()
 
 
 def _bound_memory(most_bytes: int) -> None:

@@ -25,6 +25,10 @@ from shared.wilson import wilson
 
 NO_RUN = "No scores are published yet: train a model and score the customers."
 FILTERED = "The churn rate is of everybody in a past period: it can't be told for filters on the present."
+BY_RISK = (
+    "Churn by level of risk compares scores with what came of them: see live performance "
+    "(GET /api/predictions/performance?view=live)."
+)
 NO_PERIOD = (
     "No date with facts and subscriptions has its next 30 days of ends known yet, or this group is not counted by "
     "period (the next import counts it)."
@@ -95,8 +99,14 @@ def summarise(connection: Connection, schema: Schema, name: str, filters: Filter
     churned = {group.value: _churned(group) for group in periods[0].groups} if periods else {}
     at_risk = [each for _, each in found.plans] if found else [None] * len(totals)
     rows = [_row(each, risk, churned.get(each.group)) for each, risk in zip(totals, at_risk, strict=True)]
-    reason = None if periods else FILTERED if _narrows(filters) else NO_PERIOD
-    return Summary(run, rows, periods[0] if periods else None, reason)
+    return Summary(run, rows, periods[0] if periods else None, None if periods else _no_churn(chosen, filters))
+
+
+def _no_churn(name: str, filters: Filters) -> str:
+    """Why the churn of groups can't be told."""
+    if _narrows(filters):
+        return FILTERED
+    return BY_RISK if name == group_totals.RISK else NO_PERIOD
 
 
 def _narrows(filters: Filters) -> bool:

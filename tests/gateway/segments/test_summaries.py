@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from database.scoring import runs
 from database.segments import group_churn
 from database.tables import tables
-from gateway.services.segments.summary import FILTERED, NO_PERIOD, NO_RUN
+from gateway.services.segments.summary import BY_RISK, FILTERED, NO_RUN
 from shared.risk import risk_level
 from shared.wilson import wilson
 from tests.gateway.customers_conftest import BEFORE, DAY, Small, small
@@ -101,7 +101,7 @@ def test_the_churn_rate_is_of_a_past_period_with_its_interval(base: Small) -> No
     assert found["as_of"] == DAY
 
 
-@pytest.mark.parametrize(("query", "reason"), [("?by=plan&risk=High", FILTERED), ("?by=risk", NO_PERIOD)])
+@pytest.mark.parametrize(("query", "reason"), [("?by=plan&risk=High", FILTERED), ("?by=risk", BY_RISK)])
 def test_where_churn_can_not_be_told_the_reason_is(base: Small, query: str, reason: str) -> None:
     found = base.data(f"/api/segments/summary{query}")
     assert (found["churn_period"], found["churn_reason"]) == (None, reason)
