@@ -1,10 +1,12 @@
 """People who sign in, and revoked tokens.
 
-Law: a user's e-mail address is stored in `users` only.
+Law: a user's e-mail address is stored in `users` only. A token counts for one account: a later account that gets the
+number of a removed one has another token version, and so has every account of a restored backup.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,8 @@ from database.engine.upsert import upsert
 from database.tables import tables
 
 u, revoked, keys = tables.users, tables.revoked_tokens, tables.api_keys
+#: First token versions are drawn below this: they leave room to be counted up in 64 bits.
+_FIRST_VERSIONS = 2**52
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def add(
 ) -> int | None:
     """Add a person; return the new id, or None if the address is taken."""
     values = {"email": email, "password_hash": password_hash, "name": name, "role": role, "is_demo": int(is_demo)}
+    values |= {"token_version": _first_version()}
     statement = upsert(u, {**values, "created_at": now, "updated_at": now}, key=["email"])
     return connection.execute(statement.returning(u.c.id)).scalar_one_or_none()
 
@@ -124,6 +129,17 @@ def change(
     if end_sessions:
         values["token_version"] = u.c.token_version + 1
     connection.execute(update(u).where(u.c.id == user_id).values(values))
+
+
+def _first_version() -> int:
+    # Not 0: tokens of a removed account may still be about, and SQLite gives its number away again.
+    return secrets.randbelow(_FIRST_VERSIONS)
+
+
+def end_all_sessions(connection: Connection) -> None:
+    """Invalidate every token there is, also those of versions that this database has not seen."""
+    for user_id in connection.execute(select(u.c.id)).scalars().all():
+        connection.execute(update(u).where(u.c.id == user_id).values(token_version=_first_version()))
 
 
 def remove_demo(connection: Connection) -> int:

@@ -2,7 +2,7 @@
 
 Law: the backup is verified before anything is touched; everything it overwrites is named, and copied first; models
 are restored before the database that names them; no other process may use the database during a restore: a running job
-would write half a run into the restored data.
+would write half a run into the restored data. Every session ends: the backup does not know which had ended since.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from database.accounts import audit
+from database.accounts import audit, users
 from database.accounts.audit import COMMAND_LINE
 from database.engine import files
 from database.engine.migrate import migrate
@@ -82,6 +82,7 @@ def _put_in_place(found: Backup, target: Target, clashing: Iterable[str], clock:
     progress(0.95, "Migrating")
     migrate(target.database)
     with closing(Database(target.database, pooled=False)) as database, database.write() as connection:
+        users.end_all_sessions(connection)
         subject = f"backup:{found.made_at}"
         audit.record(connection, "backup.restored", at=iso(clock()), actor=COMMAND_LINE, subject=subject)
 

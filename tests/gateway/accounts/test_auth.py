@@ -12,6 +12,7 @@ import jwt
 import pytest
 from flask_jwt_extended import create_access_token
 
+from database.accounts.users import User
 from database.tables import tables
 from gateway.services.accounts import accounts
 from shared.clock import utc_now
@@ -145,11 +146,11 @@ def test_a_malformed_token_is_403(world: World, token: str) -> None:
     assert refused(world.client.get(METRICS, headers={"Authorization": f"Bearer {token}"})) == REJECTED
 
 
-def claims(world: World, user_id: int, **changed: Any) -> dict[str, Any]:
+def claims(world: World, user: User, **changed: Any) -> dict[str, Any]:
+    said = {"token_version": user.token_version, "role": "admin", **changed}
     with world.app.app_context():
-        made = create_access_token(str(user_id), additional_claims={"token_version": 0, "role": "admin", **changed})
-    said: dict[str, Any] = jwt.decode(made, options={"verify_signature": False})
-    return said
+        made = create_access_token(str(user.id), additional_claims=said)
+    return dict(jwt.decode(made, options={"verify_signature": False}))
 
 
 def asked_with(world: World, said: dict[str, Any], *, secret: str | None = None, algorithm: str = "HS256") -> Any:
@@ -159,16 +160,16 @@ def asked_with(world: World, said: dict[str, Any], *, secret: str | None = None,
 
 
 def test_a_token_made_by_hand_with_our_secret_counts_so_the_next_tests_mean_something(world: World) -> None:
-    assert asked_with(world, claims(world, world.person().id)).status_code == 200
+    assert asked_with(world, claims(world, world.person())).status_code == 200
 
 
 def test_another_servers_token_is_rejected(world: World) -> None:
-    said = claims(world, world.person().id)
+    said = claims(world, world.person())
     assert refused(asked_with(world, said, secret="the secret of another server, as long")) == REJECTED
 
 
 def test_an_unsigned_token_is_rejected(world: World) -> None:
-    said = claims(world, world.person().id)
+    said = claims(world, world.person())
     assert refused(asked_with(world, said, secret="", algorithm="none")) == REJECTED
 
 
@@ -176,7 +177,7 @@ def test_an_expired_token_is_rejected(world: World) -> None:
     user = world.person()
     with world.app.app_context():
         token = create_access_token(
-            str(user.id), expires_delta=timedelta(seconds=-1), additional_claims={"token_version": 0}
+            str(user.id), expires_delta=timedelta(seconds=-1), additional_claims={"token_version": user.token_version}
         )
     assert refused(world.client.get(METRICS, headers={"Authorization": f"Bearer {token}"})) == REJECTED
 
@@ -197,7 +198,7 @@ def test_an_expired_token_is_rejected(world: World) -> None:
     ],
 )
 def test_a_token_of_nobody_of_before_or_of_another_kind_is_rejected(world: World, change: dict[str, Any]) -> None:
-    said = {k: v for k, v in (claims(world, world.person().id) | change).items() if v is not None}
+    said = {k: v for k, v in (claims(world, world.person()) | change).items() if v is not None}
     assert refused(asked_with(world, said)) == REJECTED
 
 
@@ -213,6 +214,7 @@ def test_the_scheme_is_read_in_any_case(world: World) -> None:
 
 
 def test_a_token_lives_for_24_hours_unless_set(world: World) -> None:
-    said = claims(world, 1)
+    user = world.person()
+    said = claims(world, user)
     assert said["exp"] - said["iat"] == 24 * 3600
-    assert said["sub"] == "1"
+    assert said["sub"] == str(user.id)

@@ -40,7 +40,7 @@ def test_a_token_that_was_good_a_moment_ago_ends_when_it_expires(world: World) -
     user = world.person()
     with world.app.app_context():
         token = create_access_token(
-            str(user.id), expires_delta=timedelta(seconds=2), additional_claims={"token_version": 0}
+            str(user.id), expires_delta=timedelta(seconds=2), additional_claims={"token_version": user.token_version}
         )
     headers = {"Authorization": f"Bearer {token}"}
     assert world.client.get(METRICS, headers=headers).status_code == 200
@@ -51,7 +51,7 @@ def test_a_token_that_was_good_a_moment_ago_ends_when_it_expires(world: World) -
 def test_a_session_ends_so_many_days_after_its_sign_in_however_often_it_is_refreshed(world: World) -> None:
     user, day = world.person(), timedelta(days=1)
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=3)
-    claims = {"token_version": 0, "family": "f" * 32}
+    claims = {"token_version": user.token_version, "family": "f" * 32}
     with world.app.app_context():
         late = create_refresh_token(str(user.id), expires_delta=ends - datetime.now(UTC), additional_claims=claims)
         headers = {"Authorization": f"Bearer {late}"}

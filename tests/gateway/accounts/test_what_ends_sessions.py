@@ -11,6 +11,8 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
+from gateway.services.accounts import accounts
+from gateway.services.accounts.demo_account import DEMO_EMAIL, DEMO_PASSWORD
 from tests.gateway.auth_conftest import METRICS, REJECTED, build, refused
 from tests.world import PASSWORD, World
 
@@ -30,6 +32,10 @@ def bearer(token: str) -> dict[str, str]:
 
 def sign_in(world: World, email: str = "ann@example.com") -> dict[str, Any]:
     return dict(world.login(email).get_json()["data"])
+
+
+def sign_in_as_demo(world: World) -> dict[str, Any]:
+    return dict(world.login(DEMO_EMAIL, DEMO_PASSWORD).get_json()["data"])
 
 
 def refresh(world: World, token: str) -> TestResponse:
@@ -160,6 +166,19 @@ def test_an_administrator_changes_the_own_password_only_with_the_present_one(wor
     given = {"new_password": OTHER, "current_password": PASSWORD}
     assert world.client.patch("/api/users/1", json=given, headers=headers).status_code == 200
     assert world.login("admin@example.com", OTHER).status_code == 200
+
+
+# --- an account that is gone ----------------------------------------------------------------------------------------
+
+
+def test_tokens_of_a_removed_account_do_not_open_the_next_one_that_gets_its_number(world: World) -> None:
+    demo = accounts.create_demo_account(world.database, clock=world.clock, cost=4, app_env="test")
+    kept = sign_in_as_demo(world)
+    assert accounts.remove_demo_account(world.database)
+    assert world.person("admin").id == demo.id
+    assert refused(world.client.get(METRICS, headers=bearer(kept["token"]))) == REJECTED
+    assert refused(world.client.get("/api/users", headers=bearer(kept["token"]))) == REJECTED
+    assert refused(refresh(world, kept["refresh_token"])) == REJECTED
 
 
 # --- tokens that are signed, and odd --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from database.accounts import users
 from database.engine.revisions import newest_revision
 from database.engine.session import Database
 from database.engine.sqlite import file_backup as copies
@@ -388,6 +389,18 @@ def test_a_running_reader_sees_the_restored_rows_at_once(place: Place, kept: Pat
     with database.read() as connection:
         assert not workers.any_seen(connection, since="2000-01-01", until="9999")
     database.close()
+
+
+def test_a_restore_ends_every_session_because_it_may_have_ended_since_the_backup(place: Place, kept: Path) -> None:
+    def token_version() -> int:
+        with closing(Database(place.path, pooled=False)) as database, database.read() as connection:
+            user = users.by_email(connection, "ann@example.com")
+        assert user is not None
+        return user.token_version
+
+    before = token_version()
+    place.restore(kept, force=True)
+    assert token_version() != before
 
 
 def test_a_damaged_database_goes_aside_as_it_is(place: Place, kept: Path) -> None:
