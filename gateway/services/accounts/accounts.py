@@ -37,6 +37,7 @@ __all__ = [
     "remove_demo_account",
 ]
 ENDS_ACCESS = frozenset({"disabled_at", "password_hash"})
+NOT_PRESENT: Detail = {"field": "current_password", "message": "This is not your present password."}
 LAST_ADMIN = "This is the last administrator who can sign in. Make another one first."
 
 
@@ -115,7 +116,7 @@ def change_password(
     Raises
     ------
     InvalidInput
-        The present password is wrong, or the new one is not accepted.
+        The present password is wrong, or was replaced while it was compared; the new one is not accepted.
     RateLimited
         Too many wrong passwords were given.
     """
@@ -128,6 +129,7 @@ def change_password(
     hashed = hash_of(new_password, cost)
     now = iso(clock())
     with database.write() as connection:
+        _require_unchanged(connection, user)
         users.change(connection, user_id, now=now, end_sessions=True, password_hash=hashed)
         action, subject = "user.password_changed", f"user:{user_id}"
         audit.record(connection, action, at=now, actor=actor, subject=subject)
@@ -139,7 +141,16 @@ def _check_current_password(user: User, current_password: str, guesses: Guesses,
     if guesses.compare(user.email, lambda: matches(current_password, user.password_hash)):
         guesses.was_right(user.email)
     else:
-        faults.append({"field": "current_password", "message": "This is not your present password."})
+        faults.append(NOT_PRESENT)
+
+
+def _require_unchanged(connection: Connection, compared: User) -> None:
+    """Refuse a password that was right when it was compared, if the account's sessions have been ended since.
+
+    Comparing and hashing take half a second, in which an administrator may have set another password.
+    """
+    if _require(users.by_id(connection, compared.id)).token_version != compared.token_version:
+        refuse([NOT_PRESENT])
 
 
 def _end_keys(connection: Connection, user_id: int, now: str, actor: Actor) -> None:
@@ -183,6 +194,8 @@ def change_user(
     hashed = None if new_password is None else hash_of(new_password, cost)
     now = iso(clock())
     with database.write() as connection:
+        if hashed is not None and proof is not None:
+            _require_unchanged(connection, user)
         user = _require(users.by_id(connection, user_id))
         if _removes_admin(user, role, disabled) and users.enabled_admins(connection) == 1:
             raise Conflict(LAST_ADMIN)

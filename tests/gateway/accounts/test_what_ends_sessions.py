@@ -168,6 +168,25 @@ def test_an_administrator_changes_the_own_password_only_with_the_present_one(wor
     assert world.login("admin@example.com", OTHER).status_code == 200
 
 
+def test_who_knows_the_old_password_does_not_overwrite_the_one_that_is_set_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, made = world.bearer(), accounts.hash_of
+    chosen = "chosen by the administrator"
+
+    def slow(password: str, cost: int) -> str:
+        monkeypatch.setattr(accounts, "hash_of", made)
+        accounts.change_user(world.database, 1, clock=world.clock, cost=4, new_password=chosen)
+        return made(password, cost)
+
+    monkeypatch.setattr(accounts, "hash_of", slow)
+    change = {"current_password": PASSWORD, "new_password": OTHER}
+    sent = world.client.post("/api/auth/password", json=change, headers=ann)
+    assert refused(sent)[:2] == (422, "validation_failed")
+    assert world.login("analyst@example.com", OTHER).status_code == 401
+    assert world.login("analyst@example.com", chosen).status_code == 200
+
+
 # --- an account that is gone ----------------------------------------------------------------------------------------
 
 
