@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from database.customers import contacting
 from database.customers.contacting import Status
@@ -167,22 +167,41 @@ def is_taken(connection: Connection, name: str) -> bool:
     return connection.execute(select(t.c.id).where(t.c.name == name, t.c.state == "drawn")).first() is not None
 
 
-def append(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-    """Add members as (campaign_id, customer_id, is_control, churn_probability)."""
+def append(connection: Connection, campaign_id: int, seed: str, rows: Sequence[Sequence[Any]]) -> bool:
+    """Add members as (campaign_id, customer_id, is_control, churn_probability) of a campaign that is being drawn.
+
+    Returns
+    -------
+    False if it is gone: its name was drawn anew meanwhile. Another campaign may have its number, not its seed.
+    """
+    if connection.execute(select(t.c.id).where(*_drawing(campaign_id, seed))).one_or_none() is None:
+        return False
     insert_rows(connection, m, MEMBER, rows)
+    return True
 
 
-def finish(connection: Connection, campaign_id: int) -> bool:
+def _drawing(campaign_id: int, seed: str) -> tuple[ColumnElement[bool], ...]:
+    return t.c.id == campaign_id, t.c.seed == seed, t.c.state == "drawing"
+
+
+def finish(connection: Connection, campaign_id: int, seed: str) -> bool:
     """Let a campaign be seen; return whether it still exists."""
-    if connection.execute(update(t).where(t.c.id == campaign_id).values(state="drawn")).rowcount != 1:
+    if connection.execute(update(t).where(*_drawing(campaign_id, seed)).values(state="drawn")).rowcount != 1:
         return False
     connection.execute(insert(tables.contact_changes).values(campaign_id=campaign_id))
     return True
 
 
-def drop_unfinished(connection: Connection, name: str, limit: int) -> bool:
-    """Delete some rows of a campaign that was never drawn whole; return whether there may be more."""
-    left = connection.execute(select(t.c.id).where(t.c.name == name, t.c.state == "drawing")).scalar_one_or_none()
+def drop_unfinished(connection: Connection, name: str, limit: int, *, seed: str | None = None) -> bool:
+    """Delete some rows of a campaign that was not drawn whole; return whether there may be more.
+
+    Parameters
+    ----------
+    seed
+        Of the one to delete; None for any of this name.
+    """
+    query = select(t.c.id).where(t.c.name == name, t.c.state == "drawing")
+    left = connection.execute(query if seed is None else query.where(t.c.seed == seed)).scalar_one_or_none()
     if left is None:
         return False
     some = select(m.c.customer_id).where(m.c.campaign_id == left).limit(limit)

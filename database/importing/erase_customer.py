@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, sele
 
 from database.engine import kept_figures
 from database.jobs.retention import FINAL
+from database.scoring import contact_changes
 from database.scoring import runs as scoring
 from database.tables import tables
 
@@ -48,6 +49,7 @@ def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> dic
     # The ranks are looked up by its scores.
     found[ledger.name] = connection.execute(delete(ledger).where(_is_theirs(ledger, customer_id, dates))).rowcount
     found[c.name] = connection.execute(delete(c).where(c.c.id == customer_id)).rowcount
+    contact_changes.note_erasure(connection)
     kept_figures.changed(connection)
     return {name: rows for name, rows in found.items() if rows}
 

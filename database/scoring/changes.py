@@ -73,6 +73,8 @@ def is_known(connection: Connection, moment: Moment, now: Moment) -> bool:
     """Return whether that state is one that the present one came from, and its scores are still in the ledger."""
     if moment.position > now.position or moment.contact.position > now.contact.position:
         return False  # of a database that a backup was restored over
+    if contact_changes.has_erased_since(connection, moment.contact):
+        return False  # who has the list has to drop somebody whom nothing here names any more
     held = select(ledger.c.run_id).where(ledger.c.run_id == runs.c.id).exists()
     query = select(runs.c.id).where(runs.c.id == moment.run_id, runs.c.started_at == moment.started_at, held)
     return connection.execute(query).one_or_none() is not None

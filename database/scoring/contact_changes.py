@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from database.customers import contacting
 from database.tables import tables
@@ -35,6 +35,18 @@ def present(connection: Connection) -> Moment:
     """Return the present state."""
     last = connection.execute(select(func.coalesce(func.max(log.c.id), 0))).scalar_one()
     return Moment(last, contacting.known_to(connection))
+
+
+def note_erasure(connection: Connection) -> None:
+    """Log that a customer was erased, without saying who: a row that names nothing."""
+    connection.execute(insert(log).values(customer_id=None))
+
+
+def has_erased_since(connection: Connection, then: Moment) -> bool:
+    """Return whether a customer was erased since a moment: no list of changes can name them any more."""
+    names = (log.c.customer_id, log.c.campaign_id, log.c.share)
+    query = select(log.c.id).where(log.c.id > then.position, *(name.is_(None) for name in names))
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def since(

@@ -75,7 +75,7 @@ holdout = Table(
     Column("since", Text, nullable=False),
 )
 # Every change of who may be contacted, in order: a customer who was put on the list or taken off it, a campaign that
-# was drawn, or another share of the hold-out. Ids are never used twice.
+# was drawn, or another share of the hold-out. A row of none of these: a customer was erased. Ids are never used twice.
 contact_changes = Table(
     "contact_changes",
     metadata,

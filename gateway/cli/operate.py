@@ -25,7 +25,7 @@ from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.accounts import accounts
 from gateway.services.accounts.demo_account import DEMO_EMAIL, DEMO_PASSWORD
-from gateway.services.jobs import work
+from gateway.services.jobs import locks, work
 from gateway.services.jobs.params import NoParams
 from gateway.settings import Settings, load_settings
 from gateway.worker import main as run_worker
@@ -34,6 +34,8 @@ from shared.errors import ServiceError
 from shared.plural import plural
 from shared.web.gunicorn import serve, why_not
 from shared.web.logs import configure_logs, log_everything
+
+JOBS_RUN = "A job reads or writes customers: remove the demo once it has ended. Nothing was removed."
 
 
 @click.command()
@@ -88,7 +90,8 @@ def demo(remove: bool, force: bool) -> None:
     if remove:
         from gateway.services import demo as use_case  # numpy and pyarrow: only where they are needed
 
-        removed = use_case.remove(environment.database, environment.clock, force=force)
+        with locks.customers_alone(environment.settings, JOBS_RUN):
+            removed = use_case.remove(environment.database, environment.clock, force=force)
         accounts.remove_demo_account(environment.database)
         click.echo("The demo is removed." if removed else "There is no demo here.")
         return

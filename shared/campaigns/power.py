@@ -15,9 +15,12 @@ Z_LEVEL, Z_POWER = _Z.inv_cdf(1 - LEVEL / 2), _Z.inv_cdf(POWER)
 #: Shares without contact that are tried, the smallest first; the last is taken where none is large enough.
 SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
+#: More customers than there are people: an effect that needs them is never found.
+MOST = 10_000_000_000
+
 
 def needed(rate: float, reduction: float, *, ratio: float = 1.0) -> int | None:
-    """Return the customers needed in the smaller arm, the one without contact; None if the rates don't differ.
+    """Return the customers needed in the smaller arm, the one without contact; None if no number is enough.
 
     Parameters
     ----------
@@ -35,10 +38,11 @@ def needed(rate: float, reduction: float, *, ratio: float = 1.0) -> int | None:
     """
     treated = rate * (1 - reduction)
     difference = abs(rate - treated)
-    if difference == 0 or not 0 <= treated <= 1:
+    if difference**2 == 0 or not 0 <= treated <= 1:
         return None
     variance = treated * (1 - treated) / ratio + rate * (1 - rate)
-    return ceil((Z_LEVEL + Z_POWER) ** 2 * variance / difference**2)
+    wanted = (Z_LEVEL + Z_POWER) ** 2 * variance / difference**2
+    return ceil(wanted) if wanted <= MOST else None
 
 
 def power(rate: float, reduction: float, contact: float, control: float) -> float:

@@ -189,9 +189,16 @@ def one(path: CampaignPath) -> Response:
 def export(path: CampaignPath, query: ExportQuery) -> Response:
     """The contacted arm, without those who may not be contacted by now; streamed as CSV or NDJSON."""
     env = environment()
-    found = contacts.mark_exported(env.database, path.campaign_id, now=env.clock(), actor=current_user().actor)
+    with env.database.read() as connection:
+        found = measuring.find(connection, path.campaign_id)
     pairs = [("campaign", str(found.id)), ("contact", query.contact)]
-    return streamed("campaign", query.format, pairs, name=f"campaign-{found.id}")
+    response = streamed("campaign", query.format, pairs, name=f"campaign-{found.id}")
+    try:  # only now: the list does not leave where there is no room for another export
+        contacts.mark_exported(env.database, path.campaign_id, now=env.clock(), actor=current_user().actor)
+    except BaseException:
+        response.close()
+        raise
+    return response
 
 
 @bp.post("/<int:campaign_id>/contacts", summary="Contacts that were made", responses=answers(ContactsOut, also=(404,)))

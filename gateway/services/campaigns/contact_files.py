@@ -1,7 +1,8 @@
 """Imports files of contacts that came back, and of customers who must not be contacted.
 
 Law: a file is read as an import of customers reads it, and checked whole before anything is written; each row that
-can't be used is named. Importing it again changes nothing.
+can't be used is counted, and the first are named. Importing it again changes nothing. From the first row written on, a
+job can't be cancelled, so that it writes all rows or none.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from database.campaigns.campaigns import Campaign
 from database.customers import contacting, customers
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Connection
+from database.jobs import jobs
 from gateway.services.campaigns import contacts
 from gateway.services.campaigns.contacts import AT, CUSTOMER
 from gateway.services.importing import uploads
+from gateway.services.jobs import locks
 from gateway.services.jobs.params import FileParams, SuppressParams
 from gateway.services.jobs.work import Work
 from shared.clock import iso
@@ -36,6 +39,9 @@ CAMPAIGN = "campaign"
 NO_COLUMN = "The file has no column {!r}: it needs {}."
 NO_CAMPAIGN = "there is no campaign of this name"
 SHOWN, AT_ONCE = 100, 10_000
+#: Rows are Python objects here: some 500 bytes each.
+MOST_ROWS = 1_000_000
+TOO_MANY = "The file has {:,} rows, and such a file has at most {:,}: split it."
 
 
 def _schema(as_of: str | None, features: Mapping[str, Feature]) -> Schema:
@@ -65,9 +71,10 @@ def import_contacts(work: Work, params: FileParams) -> Mapping[str, Any]:
     """Store the contacts of a file with the columns campaign (its name), customer and contacted_at."""
     with _opened(work, params, CAMPAIGN, CUSTOMER, AT) as table:
         today = work.clock().date()
-        rows = read_rows(table, CONTACTS, today)
+        rows = _read(table, CONTACTS, today)
         with work.database.read() as connection:
             found = _checked(table, rows, *_contacts(connection, rows, today))
+        _bind(work)
         told = [_store(work, campaign, own) for campaign, own in _by_campaign(found)]
         return {"file_name": params.file_name, "rows": len(found), "campaigns": told, "notes": list(rows.notes)}
 
@@ -75,7 +82,7 @@ def import_contacts(work: Work, params: FileParams) -> Mapping[str, Any]:
 def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
     """Put the customers of a file, whose ids are in the column customer, on the list of those not to be contacted."""
     with _opened(work, params, CUSTOMER) as table:
-        rows = read_rows(table, CUSTOMERS, work.clock().date())
+        rows = _read(table, CUSTOMERS, work.clock().date())
         names = rows.columns["user_id"].to_pylist()
         with work.database.read() as connection:
             known = customers.ids_by_user_id(connection, set(names))
@@ -85,6 +92,7 @@ def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
             if name not in known
         ]
         keys, now = sorted(set(_checked(table, rows, known.values(), unknown))), iso(work.clock())
+        _bind(work)
         new, sizes, at = 0, AdaptiveBatchSize(), 0
         while at < len(keys):
             part = keys[at : at + sizes.size]
@@ -99,14 +107,30 @@ def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
 
 @contextmanager
 def _opened(work: Work, params: FileParams, *names: str) -> Iterator[OpenTable]:
-    """Open a file that has these columns; it is removed once the job's end is written."""
+    """Open a file that has these columns, while no customer is erased; it is removed once the job's end is written."""
     work.afterwards(partial(uploads.discard, params.path))
     spool = uploads.folder(work.settings.data_folder)
-    with closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table:
+    with (
+        locks.kept_customers(work),
+        closing(open_table(uploads.present(params), folder=spool, between=work.check)) as table,
+    ):
         if lacking := [name for name in names if name not in {each.strip() for each in table.names}]:
             details: list[Detail] = [{"field": name, "message": messages.NO_SUCH_COLUMN} for name in lacking]
             raise InvalidTable(NO_COLUMN.format(lacking[0], ", ".join(names)), details=details)
         yield table
+
+
+def _read(table: OpenTable, schema: Schema, today: date) -> Rows:
+    rows = read_rows(table, schema, today)
+    if len(rows.records) > MOST_ROWS:
+        raise InvalidTable(TOO_MANY.format(len(rows.records), MOST_ROWS))
+    return rows
+
+
+def _bind(work: Work) -> None:
+    """Let the rows be written whatever happens. Raises Cancelled if the job was asked to stop before."""
+    with work.database.write() as connection:
+        jobs.bind(connection, work.job.id)
 
 
 def _checked(table: OpenTable, rows: Rows, found: Iterable[Any], refused: Sequence[Reject]) -> list[Any]:

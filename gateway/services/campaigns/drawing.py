@@ -1,11 +1,13 @@
 """Draws a campaign: its list is frozen and each customer is drawn into an arm, before anybody can export it.
 
-Law: the arms follow from the stored seed, which nobody chooses; a campaign is seen whole or not at all.
+Law: the arms follow from the stored seed, which nobody chooses; a campaign is seen whole or not at all. No customer is
+erased between the plan and the last row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from database.accounts import audit
@@ -15,6 +17,7 @@ from database.campaigns.campaigns import Campaign
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from gateway.services.campaigns.planning import Plan, plan
+from gateway.services.jobs import locks
 from gateway.services.jobs.params import CampaignParams
 from gateway.services.jobs.work import Work
 from shared.campaigns.draw import Draw, new_seed
@@ -27,20 +30,56 @@ DROPPED_AT_ONCE = 2_000
 
 def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
     """Draw a campaign of the present scores."""
-    with work.database.read() as connection:
-        planned = plan(connection, work.settings, params, work.clock().date().isoformat())
-    work.step(0.3, f"Drawing {len(planned.members):,} customers")
-    made = draw(work.database, planned, params, seed=new_seed(), now=iso(work.clock()), actor=work.actor)
+    seed = new_seed()
+    work.afterwards(partial(_drop_unfinished, work.database, params.name, seed))
+    with locks.kept_customers(work):
+        with work.database.read() as connection:
+            planned = plan(connection, work.settings, params, work.clock().date().isoformat())
+        work.step(0.3, f"Drawing {len(planned.members):,} customers")
+        made = draw(
+            work.database,
+            planned,
+            params,
+            seed=seed,
+            now=iso(work.clock()),
+            actor=work.actor,
+            between=work.check,
+        )
     return made.model_dump(mode="json")
 
 
-def draw(database: Database, planned: Plan, params: CampaignParams, *, seed: str, now: str, actor: Actor) -> Campaign:
-    """Write the list with its arms and let the campaign be seen; raise Conflict if its name is taken."""
+def _drop_unfinished(database: Database, name: str, seed: str | None = None) -> None:
+    """Delete a campaign that was cancelled, or whose worker died, before it was drawn whole."""
     sizes = AdaptiveBatchSize()
     more = True
     while more:
         with sizes.timed(database.write()) as connection:
-            more = campaigns.drop_unfinished(connection, params.name, DROPPED_AT_ONCE)
+            more = campaigns.drop_unfinished(connection, name, DROPPED_AT_ONCE, seed=seed)
+
+
+def draw(
+    database: Database,
+    planned: Plan,
+    params: CampaignParams,
+    *,
+    seed: str,
+    now: str,
+    actor: Actor,
+    between: Callable[[], None] = lambda: None,
+) -> Campaign:
+    """Write the list with its arms and let the campaign be seen.
+
+    Parameters
+    ----------
+    between
+        Called between the parts of the list; may raise.
+
+    Raises
+    ------
+    Conflict
+        Its name is taken, or was drawn anew meanwhile.
+    """
+    _drop_unfinished(database, params.name)
     drawn, listed = Draw(seed), sorted(zip(planned.members, planned.probabilities, strict=True))
     rows = [(key, int(drawn.has(key, planned.size.control_share)), p) for key, p in listed]
     control = sum(is_control for _, is_control, _ in rows)
@@ -49,20 +88,28 @@ def draw(database: Database, planned: Plan, params: CampaignParams, *, seed: str
             raise Conflict(TAKEN)
         values = _values(planned, params) | {"seed": seed, "contact": len(rows) - control, "control": control}
         campaign_id = campaigns.begin(connection, {**values, "user_id": actor.user_id, "created_at": now})
-    at = 0
-    while at < len(rows):
-        with sizes.timed(database.write()) as connection:
-            part = rows[at : at + sizes.size]
-            campaigns.append(connection, [(campaign_id, *row) for row in part])
-        at += len(part)
+    _append(database, campaign_id, seed, rows, between)
     with database.write() as connection:
-        if not campaigns.finish(connection, campaign_id):
+        if not campaigns.finish(connection, campaign_id, seed):
             raise Conflict(TAKEN)
         subject = f"campaign:{campaign_id} seed {seed}, share without contact {planned.size.control_share:g}"
         audit.record(connection, "campaign.drawn", at=now, actor=actor, subject=subject)
         made = campaigns.get(connection, campaign_id)
     assert made is not None
     return made
+
+
+def _append(
+    database: Database, campaign_id: int, seed: str, rows: Sequence[tuple[Any, ...]], between: Callable[[], None]
+) -> None:
+    sizes, at = AdaptiveBatchSize(), 0
+    while at < len(rows):
+        between()
+        part = rows[at : at + sizes.size]
+        with sizes.timed(database.write()) as connection:
+            if not campaigns.append(connection, campaign_id, seed, [(campaign_id, *row) for row in part]):
+                raise Conflict(TAKEN)
+        at += len(part)
 
 
 def _values(planned: Plan, params: CampaignParams) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Erases one customer who asks for it, for the route and the command.
 
-Law: all rows or none, never while an import, a scoring run or a training reads or writes them; the audit log keeps the
-key, which leads to nobody any more, and no name.
+Law: all rows or none, never while a job reads or writes them; the audit log keeps the key, which leads to nobody any
+more, and no name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from shared.clock import Clock, iso
 from shared.errors import NotFound
 from shared.plural import plural
 
-BUSY = "An import, a scoring run or a training is under way: erase the customer once it has ended. Nothing was changed."
+BUSY = (
+    "An import, a scoring run, a training, the drawing of a campaign or a file of contacts is under way: "
+    "erase the customer once it has ended. Nothing was changed."
+)
 
 
 def erase(database: Database, settings: Settings, user_id: str, *, clock: Clock, actor: Actor) -> dict[str, int]:
@@ -28,12 +31,9 @@ def erase(database: Database, settings: Settings, user_id: str, *, clock: Clock,
     NotFound
         There is no customer with this user_id.
     Conflict
-        Facts or scores are being read or written.
+        Facts, scores or lists of customers are being read or written.
     """
-    with (
-        locks.held_or_refused(settings, locks.IMPORTS, BUSY),
-        locks.held_or_refused(settings, locks.FACTS, BUSY),
-    ):
+    with locks.customers_alone(settings, BUSY):
         with database.read() as connection:
             dates = erase_customer.fact_dates(connection)
         with database.write() as connection:

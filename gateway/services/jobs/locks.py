@@ -1,4 +1,5 @@
-"""Locks between processes: imports one at a time, and no change of the facts while scoring or training reads them.
+"""Locks between processes: imports one at a time, no change of the facts while scoring or training reads them, and no
+customer deleted while a job writes rows about customers that it looked up before.
 
 Law: the kernel frees the lock of a process that dies; a waiting job reports that it waits, and can be cancelled.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from gateway.services.jobs.work import Work
@@ -16,7 +17,7 @@ from gateway.settings import Settings
 from shared.errors import Conflict
 
 _POLL_S = 0.1
-IMPORTS, FACTS = "imports", "facts"
+IMPORTS, FACTS, LISTS = "imports", "facts", "lists"
 
 
 @contextmanager
@@ -39,6 +40,22 @@ def held_or_refused(settings: Settings, what: str, refusal: str) -> Iterator[Non
     with _opened(settings, what) as lock:
         if not _try_lock(lock.fileno(), fcntl.LOCK_EX):
             raise Conflict(refusal)
+        yield
+
+
+@contextmanager
+def customers_alone(settings: Settings, refusal: str) -> Iterator[None]:
+    """Delete customers while no job reads or writes them. Raises Conflict, without waiting, if one does."""
+    with ExitStack() as stack:
+        for what in (IMPORTS, FACTS, LISTS):
+            stack.enter_context(held_or_refused(settings, what, refusal))
+        yield
+
+
+@contextmanager
+def kept_customers(work: Work) -> Iterator[None]:
+    """Look customers up and write rows about them later, while none is deleted; imports go on beside."""
+    with _held(work, LISTS, fcntl.LOCK_SH, "Waiting for a customer to be erased"):
         yield
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
+from database.campaigns import campaigns
+from database.engine.batch_sizing import AdaptiveBatchSize
+from database.tables import tables
+from gateway.services import kinds
+from gateway.services.campaigns import drawing
+from gateway.services.jobs import running
+from gateway.web_environment import MAX_EXPORTS, environment
 from shared.campaigns.draw import Draw
 from shared.campaigns.effect import Arm, newcombe
 from tests.gateway.campaigns.campaign_base import START, Base
@@ -59,6 +68,44 @@ def test_the_list_is_frozen_and_a_name_is_used_once(base: Base) -> None:
     )
 
 
+def test_a_campaign_is_cancelled_between_the_parts_of_its_list_and_leaves_nothing(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "AdaptiveBatchSize", partial(AdaptiveBatchSize, first=50, fewest=50, most=50))
+    begun = base.world.work("campaign", {"name": "summer", "reduction": 0.2})
+    append, parts = campaigns.append, []
+
+    def appended(*args: Any) -> bool:
+        parts.append(args)
+        begun.stops.set()
+        return append(*args)
+
+    monkeypatch.setattr(campaigns, "append", appended)
+    ended = running.run(begun, kinds.CAMPAIGN)
+    assert (ended.state, len(parts)) == ("cancelled", 1)
+    with base.world.database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(tables.campaign_members)).scalar_one() == 0
+        assert connection.execute(select(func.count()).select_from(tables.campaigns)).scalar_one() == 0
+
+
+def test_a_list_whose_campaign_was_drawn_anew_meanwhile_gets_no_further_rows(base: Base) -> None:
+    values = {**base.draw("spring").model_dump(exclude={"id"}), "name": "summer"}
+    with base.world.database.write() as connection:
+        first = campaigns.begin(connection, {**values, "seed": "first"})
+        campaigns.drop_unfinished(connection, "summer", 10)
+        assert campaigns.begin(connection, {**values, "seed": "second"}) == first
+        assert not campaigns.append(connection, first, "first", [(first, base.ids[0], 0, 0.5)])
+        assert not campaigns.finish(connection, first, "first")
+        assert campaigns.append(connection, first, "second", [(first, base.ids[0], 0, 0.5)])
+
+
+@pytest.mark.parametrize("reduction", [1e-9, 1e-300])
+def test_an_effect_that_nobody_could_ever_find_needs_no_number_of_customers(base: Base, reduction: float) -> None:
+    answer = base.world.ask("POST", "/api/campaigns/plan", json={"reduction": reduction})
+    assert answer.status_code == 200, answer.text
+    assert answer.get_json()["data"]["size"]["needed"] is None
+
+
 def test_the_plan_tells_the_size_needed_and_takes_half_where_a_tenth_shows_nothing(base: Base) -> None:
     plan = ask(base, "POST", "/api/campaigns/plan", json={"reduction": 0.1})
     assert plan["size"]["control_share"] == 0.5
@@ -84,6 +131,20 @@ def test_only_the_contacted_arm_is_exported_and_nobody_who_objected_since(base: 
     assert sum("do not contact" in line for line in everybody) == 1
     assert ask(base, "GET", f"/api/campaigns/{campaign.id}")["exported_at"] is not None
     assert refused(base, "GET", path, 403, role="viewer")
+
+
+def test_a_list_that_can_not_leave_now_is_not_told_to_have_left(base: Base) -> None:
+    campaign = base.draw(control_share=0.5)
+    path = f"/api/campaigns/{campaign.id}"
+    with base.world.app.app_context():
+        slots = environment().export_slots
+    for _ in range(MAX_EXPORTS):
+        assert slots.acquire(blocking=False)
+    refused(base, "GET", f"{path}/export", 503)
+    assert ask(base, "GET", path)["exported_at"] is None
+    slots.release()
+    assert base.world.ask("GET", f"{path}/export").status_code == 200
+    assert ask(base, "GET", path)["exported_at"] is not None
 
 
 def test_no_effect_and_no_saving_before_both_arms_have_matured(base: Base) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from database.customers import customer_base
+from database.campaigns import campaigns
+from database.customers import contacting, customer_base
 from database.tables import tables
 from gateway.services import kinds
+from gateway.services.campaigns import contact_files
 from gateway.services.maintenance import retention
 from gateway.services.maintenance.retention import Limits
 from shared.errors import InvalidTable
@@ -91,6 +93,42 @@ def test_objections_come_in_a_file_and_name_who_asked(base: Base, tmp_path: Path
         a = tables.audit_log
         rows = connection.execute(a.select().where(a.c.action == "contact.suppressed")).all()
     assert [(row.actor, row.subject) for row in rows] == [("worker", "2 customers: no consent")]
+
+
+def test_a_file_of_more_rows_than_fit_into_memory_is_refused(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_files, "MOST_ROWS", 2)
+    text = "customer\nu0001\nu0002\nu0003\n"
+    with pytest.raises(InvalidTable, match="3 rows, and such a file has at most 2"):
+        imported(base, tmp_path, kinds.SUPPRESS, text, reason="objected")
+
+
+@pytest.mark.parametrize("kind", [kinds.CAMPAIGN, kinds.IMPORT_CONTACTS, kinds.SUPPRESS])
+def test_nobody_is_erased_while_a_job_writes_about_customers_that_it_looked_up(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: kinds.JobKind[Any]
+) -> None:
+    base.draw("spring", control_share=0.5)
+    statuses: list[int] = []
+
+    def erased_meanwhile(write: Any) -> Any:
+        def written(*args: Any) -> Any:
+            statuses.append(base.world.ask("DELETE", "/api/customers/u0000", "admin").status_code)
+            return write(*args)
+
+        return written
+
+    base.world.signed_in("admin")
+    for module, name in ((campaigns, "append"), (campaigns, "record_contacts"), (contacting, "suppress")):
+        monkeypatch.setattr(module, name, erased_meanwhile(getattr(module, name)))
+    if kind is kinds.CAMPAIGN:
+        base.draw("summer")
+    else:
+        lines = {kinds.IMPORT_CONTACTS: f"campaign,customer,contacted_at\nspring,u0000,{START}\n"}
+        more = {} if kind in lines else {"reason": "objected"}
+        imported(base, tmp_path, kind, lines.get(kind, "customer\nu0000\n"), **more)
+    assert statuses == [409]
+    assert base.world.ask("DELETE", "/api/customers/u0000", "admin").status_code == 200
 
 
 def test_the_files_are_taken_over_rest_by_whoever_may_import(base: Base) -> None:

@@ -76,7 +76,9 @@ def test_nothing_of_the_customer_stays_and_everything_of_the_others_does(base: W
     assert answer.status_code == 200, answer.get_json()
     found = answer.get_json()["data"]["rows"]
     assert set(rows(base, key).values()) == {0}
-    assert {table: before[table] - left for table, left in rows(base).items()} == own
+    after = rows(base)
+    after["contact_changes"] -= 1  # that somebody was erased, without a name
+    assert {table: before[table] - left for table, left in after.items()} == own
     assert {table: found.get(table, 0) for table in own} == own
     assert (found["customers"], found["job results"]) == (1, 1)
     assert base.ask("GET", f"/api/customers/{name}").status_code == 404
@@ -109,6 +111,30 @@ def test_the_name_is_in_no_table_any_more(base: World) -> None:
                 assert email not in told and NOTE not in told, table.name
 
 
+def test_who_keeps_the_list_by_its_changes_no_longer_has_the_customer(base: World) -> None:
+    before, cursor = read_changes(base, None)
+    name = next(iter(before))
+    assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 200
+    first = base.ask("GET", f"/api/predictions/changes?since={cursor}&contact=any").get_json()["data"]
+    assert first["begins_anew"]
+    after, cursor = read_changes(base, cursor)
+    assert set(after) == set(before) - {name}
+    assert not base.ask("GET", f"/api/predictions/changes?since={cursor}&contact=any").get_json()["data"]["begins_anew"]
+
+
+def read_changes(world: World, cursor: str | None) -> tuple[dict[str, float | None], str]:
+    """The list that all pages since a cursor make, and the last cursor."""
+    found: dict[str, float | None] = {}
+    more = True
+    while more:
+        since = "" if cursor is None else f"&since={cursor}"
+        page = world.ask("GET", f"/api/predictions/changes?contact=any{since}").get_json()["data"]
+        found |= {each["customer_id"]: each["churn_probability"] for each in page["changes"]}
+        cursor, more = page["cursor"], page["has_more"]
+    assert cursor is not None
+    return found, cursor
+
+
 def test_it_is_done_whole_or_not_at_all(base: World, monkeypatch: pytest.MonkeyPatch) -> None:
     key, name = somebody(base)
     own = rows(base, key)
@@ -123,8 +149,8 @@ def test_it_is_done_whole_or_not_at_all(base: World, monkeypatch: pytest.MonkeyP
     assert base.ask("GET", f"/api/customers/{name}").status_code == 200
 
 
-@pytest.mark.parametrize("what", [locks.IMPORTS, locks.FACTS])
-def test_it_waits_for_no_import_or_run_but_says_so(base: World, what: str) -> None:
+@pytest.mark.parametrize("what", [locks.IMPORTS, locks.FACTS, locks.LISTS])
+def test_it_waits_for_no_job_but_says_so(base: World, what: str) -> None:
     key, name = somebody(base)
     own = rows(base, key)
     with locks.held_or_refused(base.settings, what, "busy"):

@@ -109,8 +109,8 @@ class Base:
         day = days_later("2026-06-30", days)
         with self.database.write() as connection:
             made = campaigns.begin(connection, {**CAMPAIGN, "name": uuid4().hex, "matures_on": day})
-            campaigns.append(connection, [(made, key, 1, 0.5) for key in control])
-            campaigns.finish(connection, made)
+            campaigns.append(connection, made, CAMPAIGN["seed"], [(made, key, 1, 0.5) for key in control])
+            campaigns.finish(connection, made, CAMPAIGN["seed"])
 
     def know(self, days: int) -> None:
         with self.database.write() as connection:
