@@ -25,7 +25,7 @@ def test_an_administrator_makes_tests_pauses_and_removes_a_webhook(visit: Callab
     assert "Nobody is told of anything yet." in visitor.text("#webhooks")
     with receiving() as receiver:
         page.fill("#webhooks input[type=url]", receiver.url)
-        page.click("text=Make the webhook")
+        page.click("text=Create the webhook")
         page.wait_for_selector("#new-secret")
         secret = visitor.text("#new-secret code")
         page.click("text=Send a test")

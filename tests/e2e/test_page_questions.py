@@ -413,14 +413,14 @@ def eventually(visitor: Visitor, is_so: Callable[[], bool]) -> None:
 
 def test_an_administrator_keeps_accounts_keys_and_what_is_live(visitor: Visitor) -> None:
     visitor.sign_in_as("admin").go("people")
-    visitor.page.click("text=Make an account")
+    visitor.page.click("text=Create an account")
     form = visitor.page.locator("#accounts-list form")
     for label, text in (("Name", "Ivy"), ("E-mail", "ivy@example.com"), ("First password", "plum tractor evening")):
         form.get_by_label(label, exact=True).fill(text)
-    form.get_by_text("Make the account").click()
+    form.get_by_text("Create the account").click()
     visitor.page.wait_for_selector("#accounts-list >> text=ivy@example.com")
     visitor.page.locator("#keys form").get_by_label("Name").fill("nightly")
-    visitor.page.click("text=Make the key")
+    visitor.page.click("text=Create the key")
     visitor.page.wait_for_selector("#new-key code")
     assert visitor.text("#new-key code").startswith("rs_")
     visitor.go("people/audit")
@@ -462,7 +462,7 @@ def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(
     form.get_by_text("Check the size").click()
     visitor.page.wait_for_selector("#plan-outcome .stats")
     assert len(apart.analyst().data("/api/campaigns")["campaigns"]) == len(CAMPAIGNS), "those of the demo"
-    form.get_by_text("Make the campaign").click()
+    form.get_by_text("Create the campaign").click()
     visitor.page.click("#plan-outcome >> text=Standard: picks")
     visitor.page.wait_for_selector("#effect")
     made = apart.analyst().data("/api/campaigns")["campaigns"][0]["id"]

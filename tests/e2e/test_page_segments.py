@@ -115,7 +115,7 @@ def test_a_campaign_is_of_the_customers_of_a_saved_segment(
     segment.select_option("Standard ones")
     form.get_by_text("Check the size").click()
     visitor.until(f"document.querySelector('#plan-outcome .stats')?.innerText.trim() !== {json.dumps(everybody)}")
-    form.get_by_text("Make the campaign").click()
+    form.get_by_text("Create the campaign").click()
     visitor.page.click("#plan-outcome >> text=Standard: picks")
     visitor.page.wait_for_selector("#effect")
     campaign = api.data("/api/campaigns")["campaigns"][0]["id"]

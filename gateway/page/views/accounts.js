@@ -33,7 +33,7 @@ function drawPeople(page, { users }, { problem, refresh }) {
       return [h("span", {}, user.name, user.disabled && h("span", { class: "badge bad" }, "locked")), user.email, role, moment(user.created_at),
         user.id === page.user.id ? "" : button(user.disabled ? "Unlock" : "Lock", change(user, () => ({ disabled: !user.disabled })), { "aria-label": `${user.disabled ? "Unlock" : "Lock"} ${user.name}` })];
     })),
-    h("details", { class: "more" }, h("summary", {}, "Make an account"), newPerson(refresh)),
+    h("details", { class: "more" }, h("summary", {}, "Create an account"), newPerson(refresh)),
   ];
 }
 
@@ -52,7 +52,7 @@ function newPerson(refresh) {
   };
   return h("form", { class: "form", onsubmit: submit },
     field("Name", parts.name), field("E-mail", parts.email), field("First password", parts.password), field("Role", parts.role),
-    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Make the account")), problem);
+    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Create the account")), problem);
 }
 
 function drawKeys(page, { keys }, { problem, refresh }) {
@@ -61,7 +61,7 @@ function drawKeys(page, { keys }, { problem, refresh }) {
     keys.length ? table("API keys", ["Name", "Begins with", "May", "Made", "Expires", "Last used", { text: "" }], keys.map((key) => [
       key.name, h("code", {}, key.prefix), key.scopes.join(", "), moment(key.created_at), moment(key.expires_at), key.revoked_at ? `revoked ${moment(key.revoked_at)}` : moment(key.last_used_at),
       key.revoked_at ? "" : button("Revoke", revoke(key), { "aria-label": `Revoke ${key.name}` })])) : empty("No keys."),
-    page.mayRun && h("details", { class: "more", open: true }, h("summary", {}, "Make a key"), newKey(refresh)),
+    page.mayRun && h("details", { class: "more", open: true }, h("summary", {}, "Create a key"), newKey(refresh)),
   ];
 }
 
@@ -81,7 +81,7 @@ function newKey(refresh) {
   };
   return h("form", { class: "form", onsubmit: submit }, field("Name", name), field("Valid for, days", days),
     h("fieldset", { class: "wide" }, h("legend", {}, "It may"), h("div", { class: "choices" }, scopes.map(({ root }) => root))),
-    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Make the key")), told);
+    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Create the key")), told);
 }
 
 function passwordForm(place) {

@@ -58,5 +58,5 @@ function planForm(page, [{ actions }, { by_plan: plans }, { segments }], refresh
   return h("form", { class: "panel-body", onsubmit: submit },
     h("div", { class: "form" }, field("Name", parts.name), field("Action", parts.action, { roomy: true }), field("Plan", parts.plan), field("Saved segment", parts.segment), field("At most, from the top", parts.top),
       field("Hoped-for reduction, %", parts.reduction), field("Left alone, %", parts.control)),
-    h("div", { class: "choices" }, button("Check the size", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Make the campaign")), told);
+    h("div", { class: "choices" }, button("Check the size", plan, { kind: "quiet" }), h("button", { type: "submit", class: "main" }, "Create the campaign")), told);
 }

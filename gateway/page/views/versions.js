@@ -64,7 +64,7 @@ function drawTraining(page, schema) {
   const features = featuresOf(schema);
   if (!features.length) return empty("Import customers first.");
   const boxes = features.map((feature) => ({ feature, ...check(feature.label) }));
-  const again = check("Make a new version even if nothing is new to learn");
+  const again = check("Train a new version even if nothing is new to learn");
   const submit = (event) => {
     event.preventDefault();
     const without = boxes.filter(({ input }) => input.checked).map(({ feature }) => feature.name);

@@ -55,7 +55,7 @@ function drawHooks({ webhooks }, parts) {
         String(each.id), h("code", {}, each.url), each.events.join(", "), day(each.created_at),
         h("span", { class: `badge ${each.paused ? "warn" : "good"}` }, each.paused ? "paused" : "on"), actions(each, parts)]))
       : empty("Nobody is told of anything yet."),
-    h("details", { class: "more", open: !webhooks.length }, h("summary", {}, "Make a webhook"), newHook(parts)),
+    h("details", { class: "more", open: !webhooks.length }, h("summary", {}, "Create a webhook"), newHook(parts)),
   ];
 }
 
@@ -111,7 +111,7 @@ function newHook({ loadHooks }) {
   return h("form", { class: "form", onsubmit: submit },
     field("Address", url, { wide: true, hint: "By https and public, unless the setting WEBHOOK_NETWORKS lists it." }),
     h("fieldset", { class: "wide" }, h("legend", {}, "It is told when"), events.map(({ root }) => root)),
-    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Make the webhook")), problem);
+    h("div", { class: "choices wide" }, h("button", { type: "submit", class: "main" }, "Create the webhook")), problem);
 }
 
 function drawLog(page, { deliveries, next }, { problem, refresh }) {
