@@ -58,7 +58,7 @@ def _summary(found: Backup) -> str:
 def restore(folder: Path, force: bool) -> None:
     """Restore the backup in DIR after verifying it, and migrate it; stop gateway and worker first."""
     settings, line = load_settings(), ProgressLine()
-    target = restoring.Target(settings.database_path, settings.registry_folder)
+    target = restoring.Target(settings.database_path, settings.registry_folder, settings.data_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
     line.end()
     click.echo(f"Restored: {_summary(done.backup)}")

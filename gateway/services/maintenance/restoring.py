@@ -18,11 +18,15 @@ from database.accounts.audit import COMMAND_LINE
 from database.engine import files
 from database.engine.migrate import migrate
 from database.engine.session import Database
+from gateway.services.exporting import export_files
+from gateway.services.importing import uploads
 from gateway.services.maintenance import backups
 from gateway.services.maintenance.backups import Backup, Progress
 from shared.clock import Clock, iso
 from shared.errors import Conflict
 
+#: Files of jobs in a safety copy.
+FILES = "files"
 ENDINGS = ("", "-wal", "-shm")
 OVERWRITES = "This would overwrite {what}. Nothing was touched; --force makes a safety copy, then overwrites."
 
@@ -33,6 +37,7 @@ class Target:
 
     database: Path
     registry: Path
+    data_folder: Path
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def restore(folder: Path, target: Target, *, force: bool, clock: Clock, progress
         if overwritten and not force:
             raise Conflict(OVERWRITES.format(what=", ".join(overwritten)))
         safety = _copy_aside(target, clashing, clock) if overwritten else None
+        _remove_files_of_jobs(target, safety)
         _put_in_place(found, target, clashing, clock, progress)
     progress(1.0, "Restored")
     return Restored(found, safety, overwritten)
@@ -123,6 +129,20 @@ def _copy_aside(target: Target, clashing: Iterable[str], clock: Clock) -> Path:
             if (each := path.with_name(path.name + ending)).exists():
                 each.rename(aside / f"{backups.DATABASE}{ending}")
     return aside
+
+
+def _remove_files_of_jobs(target: Target, safety: Path | None) -> None:
+    """Move rejected rows and exports to the safety copy, or remove them: other jobs will get these jobs' numbers."""
+    there = (
+        *uploads.folder(target.data_folder).glob("rejects-*"),
+        *export_files.folder(target.data_folder).glob("export-*"),
+    )
+    for each in there:
+        if safety is None:
+            each.unlink()
+        else:
+            (safety / FILES).mkdir(mode=0o700, exist_ok=True)
+            shutil.move(each, safety / FILES / each.name)
 
 
 def _place_model(saved: Path, there: Path, *, clashes: bool) -> None:

@@ -28,6 +28,8 @@ from database.jobs import workers
 from database.scoring import ranks, runs
 from gateway.app import create_app
 from gateway.services.accounts import accounts
+from gateway.services.exporting import export_files
+from gateway.services.importing import uploads
 from gateway.services.maintenance import backups, restoring
 from gateway.services.maintenance.restoring import Target
 from gateway.settings import Settings
@@ -69,7 +71,7 @@ class Place:
 
     @property
     def target(self) -> Target:
-        return Target(self.path, self.registry)
+        return Target(self.path, self.registry, self.path.parent)
 
     def backup(self, folder: Path) -> backups.Backup:
         return backups.make(self.path, self.registry, folder, clock=utc_now, progress=quiet)
@@ -389,6 +391,24 @@ def test_a_running_reader_sees_the_restored_rows_at_once(place: Place, kept: Pat
     with database.read() as connection:
         assert not workers.any_seen(connection, since="2000-01-01", until="9999")
     database.close()
+
+
+def test_files_of_jobs_do_not_go_to_the_jobs_that_get_their_numbers(place: Place, kept: Path) -> None:
+    data = place.path.parent
+    rejects, export = uploads.rejects_path(data, 7), export_files.path(data, 8)
+    export.parent.mkdir()
+    for file in (rejects, export):
+        file.write_bytes(b"of the former job")
+    done = place.restore(kept, force=True)
+    assert done.safety_copy is not None
+    assert not rejects.exists()
+    assert not export.exists()
+    assert {each.name for each in (done.safety_copy / "files").iterdir()} == {rejects.name, export.name}
+    rejects.write_bytes(b"of a database that somebody removed")
+    for each in (place.path, *data.glob("retainstream.db-*")):
+        each.unlink()
+    assert place.restore(kept).safety_copy is None
+    assert not rejects.exists()
 
 
 def test_a_restore_ends_every_session_because_it_may_have_ended_since_the_backup(place: Place, kept: Path) -> None:
