@@ -125,7 +125,7 @@ class LastingManager(Manager):  # type: ignore[misc]
 
     def __init__(self, printer: Printer | None = None) -> None:
         super().__init__(_LinePrinter(printer or Printer(sys.stdout)))
-        self._stopping = multiprocessing.Event()
+        self._stopping, self._is_ending = multiprocessing.Event(), False
         self._process_ctor = partial(LastingProcess, stopping=self._stopping)
 
     def loop(self) -> None:
@@ -148,6 +148,9 @@ class LastingManager(Manager):  # type: ignore[misc]
 
     def terminate(self) -> None:
         """End all processes, without restarts."""
+        if self._is_ending:
+            return  # a signal during an earlier call, which may hold the event's lock: that call goes on after this
+        self._is_ending = True
         self._stopping.set()
         if not self._all_started():
             raise SystemExit(self.returncode)  # some have no process id yet: `loop` ends them

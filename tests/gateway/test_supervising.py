@@ -29,9 +29,21 @@ sys.exit(manager.returncode)
 """
 
 
-def managed(*words: str, quick_s: float = 5.0) -> subprocess.Popen[str]:
+#: The same, where a further signal comes while the first one is told to the processes, which holds a lock.
+SIGNALLED_TWICE = PROGRAM.replace(
+    "manager.loop()",
+    """
+import signal
+tell = manager._stopping._cond.notify_all
+manager._stopping._cond.notify_all = lambda: (signal.raise_signal(signal.SIGTERM), tell())
+manager.loop()
+""",
+)
+
+
+def managed(*words: str, quick_s: float = 5.0, program: str = PROGRAM) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(quick_s), *words],
+        [sys.executable, "-c", program, str(quick_s), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -111,6 +123,19 @@ def test_a_signal_before_all_have_started_ends_everything(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of who was killed")
+def test_a_second_signal_during_the_first_ends_everything(tmp_path: Path) -> None:
+    """`make` passes on the signal that its whole group gets from a terminal or a test."""
+    with managed("a", f"cd {tmp_path} && exec sleep 60", program=SIGNALLED_TWICE) as manager:
+        wait_until(lambda: _running_in(tmp_path), "it runs", 20)
+        manager.send_signal(signal.SIGTERM)
+        try:
+            said, _ = manager.communicate(timeout=20)
+        finally:
+            manager.kill()
+    assert said.count("SIGTERM received") == 2
+    assert not _running_in(tmp_path)
+
+
 def test_a_closed_output_ends_everything(tmp_path: Path) -> None:
     line = f"echo $$ > {tmp_path}/one; while true; do echo line; sleep 0.1; done"
     with managed("one", line) as manager:
