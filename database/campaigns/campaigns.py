@@ -198,7 +198,7 @@ def drop_unfinished(connection: Connection, name: str, limit: int, *, seed: str 
     Parameters
     ----------
     seed
-        Of the one to delete; None for any of this name.
+        Seed of the campaign to delete; None for any of this name.
     """
     query = select(t.c.id).where(t.c.name == name, t.c.state == "drawing")
     left = connection.execute(query if seed is None else query.where(t.c.seed == seed)).scalar_one_or_none()
