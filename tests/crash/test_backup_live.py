@@ -89,6 +89,8 @@ def test_a_backup_of_a_running_system_is_whole_and_comes_back_under_it(live: Sta
     assert done.returncode == 0, done.stderr
     live.start("gateway", "worker")
     assert before <= emails(live) <= after, "all that was acknowledged before, and of one moment"
+    assert live.analyst().get("/api/customers?limit=1").status_code == 403, "a restore ends every session"
+    live.tokens.clear()
     works(live)
 
 
