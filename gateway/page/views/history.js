@@ -51,8 +51,10 @@ function drawScores(page, id, { scores, subscriptions }) {
   ];
 }
 
-/** What moved the score since the run before, asked for by a button. */
-function moved(page, id, [now, before]) {
+/** What moved the score since the run of an earlier date, asked for by a button. */
+function moved(page, id, scores) {
+  const [now] = scores;
+  const before = scores.find((each) => each.as_of < now.as_of);
   if (!before) return null;
   const path = `/api/customers/${encodeURIComponent(id)}/changes?${new URLSearchParams({ since: before.as_of, until: now.as_of })}`;
   return onRequest(page, "What moved the score last", null, path, drawChange);
