@@ -185,6 +185,12 @@ def test_a_customers_history_and_the_list_around_it(visitor: Visitor) -> None:
     visitor.until(f"document.querySelector('h1')?.textContent === '{ids[1]}'")
 
 
+def test_a_change_without_parts_is_said_in_a_sentence(visitor: Visitor) -> None:
+    visitor.sign_in()
+    drawn = "import('/page/views/change.js').then(({ bars }) => bars([{ name: 'Facts', share: 0.0001 }]).outerHTML)"
+    assert visitor.page.evaluate(drawn) == "<p>Nothing moved it by 0.05 points or more.</p>"
+
+
 def test_what_if_is_the_models_answer_and_said_to_be_an_estimate(visitor: Visitor) -> None:
     user_id = first_customer(visitor)
     visitor.sign_in(at=f"/#/customers/{user_id}")

@@ -1,8 +1,9 @@
 """`make soak`: users on all routes of the gateway, an import and a scoring run beside; no error, and no memory kept.
 
 Users ask for some minutes before, until the page caches of all connections are full. Then time begins: where memory
-stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored and everything is exported, again and again. In the second half, and once the last work has ended,
-users go on alone: where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
+stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored
+and everything is exported, again and again. In the second half, and once the last work has ended, users go on alone:
+where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// What a change of a score is made of: its parts, and the facts one by one, asked for by whoever wants to know.
+// A change of a score: its parts, and the facts one by one. Each is loaded when its button is pressed.
 
 import { get } from "../api.js";
 import { meter } from "../charts.js";
@@ -20,6 +20,7 @@ export function onRequest(page, text, label, path, draw) {
 /** Named points, each with a bar beside it, which the number repeats in words. */
 export function bars(rows) {
   const shown = rows.filter(({ share }) => Math.abs(share) >= 0.0005);
+  if (!shown.length) return h("p", {}, "Nothing moved it by 0.05 points or more.");
   const most = Math.max(...shown.map(({ share }) => Math.abs(share)));
   return h("ul", { class: "part-bars" }, shown.map(({ name, share }) => h("li", {},
     h("span", {}, name), meter(Math.abs(share) / most, share > 0 ? "high" : "low"), h("span", { class: "amount" }, points(share * 100)))));

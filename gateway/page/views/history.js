@@ -51,7 +51,7 @@ function drawScores(page, id, { scores, subscriptions }) {
   ];
 }
 
-/** What moved the score since the run of an earlier date, asked for by a button. */
+/** A button that loads the change of the score since the run of an earlier date. */
 function moved(page, id, scores) {
   const [now] = scores;
   const before = scores.find((each) => each.as_of < now.as_of);

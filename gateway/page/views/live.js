@@ -55,7 +55,7 @@ function choose(by, features, chosen) {
 
 const labelOf = (features, name) => features.find((each) => each.name === name || each.column === name)?.label ?? name;
 const datesOf = (group) => (group.runs?.length === 1 || !group.versions ? day(group.as_of?.[1]) : `${day(group.as_of[0])} to ${day(group.as_of[1])}`);
-/** What a group holds: the dates of its predictions, a category's value, or the band alone where the head names the number. */
+/** The name of a group: the dates of its predictions, a category's value, or the band alone where the head names the number. */
 const nameOf = (group, number, features = []) => (!group.feature ? datesOf(group)
   : number ? group.value ?? "unknown" : `${labelOf(features, group.feature)}: ${group.value ?? "unknown"}`);
 const stageOf = (group) => (group.stage === "matured" ? "" : group.stage);

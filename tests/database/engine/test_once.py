@@ -1,4 +1,4 @@
-"""What is read once for a state: one reads, the others wait, and nothing of another state is returned."""
+"""A value is read once for a state: one thread reads, the others wait, and no value of another state is returned."""
 
 from __future__ import annotations
 

@@ -197,8 +197,8 @@ def test_without_a_worker_seen_lately_a_job_would_wait_for_ever(world: World) ->
 @pytest.mark.parametrize("name", sorted(kinds.KINDS))
 def test_every_kind_of_work_has_a_lane_and_a_handler(name: str, world: World) -> None:
     kind = kinds.KINDS[name]
-    others = {one for one, lane in kinds.LANES.items() if (name in lane.kinds) is not lane.is_the_rest}
-    assert others == {kind.lane}, "the lane that it names, and no other, holds its jobs"
+    holding = {one for one, lane in kinds.LANES.items() if (name in lane.kinds) is not lane.is_the_rest}
+    assert holding == {kind.lane}, "the lane that it names, and no other, holds its jobs"
     assert list(signature(kind.run).parameters) == ["work", "params"]
     job = world.job(name)
     assert (job.kind, job.state) == (name, "running")
