@@ -2,14 +2,16 @@
 
 Users ask for some minutes before, until the page caches of all connections are full. Then time begins: where memory
 stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored
-and everything is exported, again and again. In the second half, and once the last work has ended, users go on alone:
-where that half is five minutes or longer, memory has to be back on its plateau and must not grow.
+and everything is exported, again and again. In the second half, and once the last work and the last training have
+ended, users go on alone: where that half is five minutes or longer, memory has to be back on its plateau and must not
+grow.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -28,12 +30,14 @@ from tests.load.million import write_customers
 from tests.prefork import ROOT
 from tests.soak.memory import ARENA_MB, SHARE, Memory, slope
 from tests.soak.routes import HEADER, Known
-from tests.stack import Stack
+from tests.stack import Stack, wait_until
 
 LOCUST = ROOT / ".venv-suites" / "bin" / "locust"
 EXAMPLE = ROOT / "examples" / "customers.csv"
 SCHEMA = ROOT / "shared" / "schema" / "retainstream.toml"
 WARM, ALONE = 0.2, 0.5
+#: Share of the time after which no user begins a training: one of a million holds its rows for minutes.
+TRAINED = 0.3
 #: Minutes of users before time begins, where memory is judged: the gateway's 17 page caches took seven to fill.
 BEFORE = 6.0
 JUDGED_S = 300.0
@@ -144,9 +148,13 @@ def known(stack: Stack) -> Known:
     )
 
 
-def users(stack: Stack, options: argparse.Namespace, told: Path) -> subprocess.Popen[bytes]:
-    """Start locust."""
-    where = {"SOAK_KNOWN": str(told.with_name("known.json")), "SOAK_TOLD": str(told)}
+def users(stack: Stack, options: argparse.Namespace, told: Path, *, last_long_task: float) -> subprocess.Popen[bytes]:
+    """Start locust; nobody begins a long task later than the monotonic clock's `last_long_task`."""
+    where = {
+        "SOAK_KNOWN": str(told.with_name("known.json")),
+        "SOAK_TOLD": str(told),
+        "SOAK_LAST_LONG_TASK": str(last_long_task),
+    }
     line = [str(LOCUST), "-f", str(ROOT / "tests" / "soak" / "users.py"), "--headless", "--host", stack.url]
     line += [
         "--users",
@@ -201,22 +209,31 @@ def is_judged(minutes: float) -> bool:
     return (1 - ALONE) * minutes * 60 >= JUDGED_S
 
 
+def trains(stack: Stack) -> bool:
+    """Return whether a training waits or runs."""
+    return bool(stack.rows("SELECT 1 FROM jobs WHERE kind = 'train' AND state IN ('queued', 'running')"))
+
+
 def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     """Let users ask, work beside them, measure; return the faults."""
     beside, told = prepared(stack, options.customers, judged=is_judged(options.minutes)), stack.folder / "told.json"
     told.with_name("known.json").write_text(json.dumps(vars(known(stack))))
+    judged, began = is_judged(options.minutes), time.monotonic() + options.before * 60
+    last_long_task = began + TRAINED * options.minutes * 60 if judged else math.inf
     with Memory(stack) as memory:
-        asking = users(stack, options, told)
-        began = time.monotonic() + options.before * 60
+        asking = users(stack, options, told, last_long_task=last_long_task)
         try:
             time.sleep((options.before + WARM * options.minutes) * 60)
             working = threading.Thread(target=beside.until, args=(began + ALONE * options.minutes * 60,))
             working.start()
             working.join()
+            if judged:
+                wait_until(lambda: not trains(stack), "the last training ends", JOB_S, 0.5)
             alone = max(time.monotonic(), began + ALONE * options.minutes * 60)
             status = asking.wait((options.before + options.minutes) * 60 + 300)
         finally:
             asking.kill()
+    told.with_name("memory.json").write_text(json.dumps({"alone": alone, "megabytes": memory.samples}))
     found = json.loads(told.read_text()) if told.exists() else {"times": {}, "refused": {}, "faults": {}}
     faults = [f"{count} x {what}" for what, count in found["faults"].items()] + beside.faults
     if status or not found["times"]:

@@ -60,12 +60,15 @@ class Task:
         How often it is chosen, beside the others.
     every_s
         It is done by one user at a time, this long after the one before; None where any number does it.
+    lasts_long
+        It may hold much for minutes: nobody begins it later than is told, so that memory is judged without it.
     """
 
     routes: tuple[str, ...]
     act: Callable[[Person], Any]
     weight: float = 10
     every_s: float | None = None
+    lasts_long: bool = False
 
 
 #: Reads by anybody: each route with the queries that it is asked with.
@@ -432,7 +435,7 @@ TASKS: tuple[Task, ...] = (
     Task(("POST /api/model/promote", "POST /api/model/rollback"), _promote, 5, 20),
     Task(("POST /api/dashboard/predict",), _job("POST /api/dashboard/predict", **SAMPLE), 5, 10),
     Task(("POST /api/predictions/generate",), _job("POST /api/predictions/generate", **SAMPLE), 5, 10),
-    Task(("POST /api/model/train",), _job("POST /api/model/train", json={"again": True}), 5, 60),
+    Task(("POST /api/model/train",), _job("POST /api/model/train", json={"again": True}), 5, 60, lasts_long=True),
 )
 COVERED = frozenset(route for task in TASKS for route in task.routes)
 

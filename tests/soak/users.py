@@ -18,6 +18,8 @@ from tests.soak.routes import TASKS, Known, Task, uncovered
 
 KNOWN = Known(**json.loads(Path(os.environ["SOAK_KNOWN"]).read_text()))
 TOLD = Path(os.environ["SOAK_TOLD"])
+#: Seconds of the monotonic clock, which all processes of a machine share.
+LAST_LONG_TASK = float(os.environ["SOAK_LAST_LONG_TASK"])
 PATIENCE_S = 60.0
 
 times: defaultdict[str, list[float]] = defaultdict(list)
@@ -73,6 +75,8 @@ class SoakUser(HttpUser):
 
 
 def _may(each: Task) -> bool:
+    if each.lasts_long and time.monotonic() > LAST_LONG_TASK:
+        return False
     if each.every_s is None:
         return True
     return each.routes not in busy and time.monotonic() - last_done.get(each.routes, -1e9) > each.every_s
