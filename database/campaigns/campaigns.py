@@ -192,6 +192,12 @@ def finish(connection: Connection, campaign_id: int, seed: str) -> bool:
     return True
 
 
+def unfinished(connection: Connection) -> list[tuple[str, str]]:
+    """Return name and seed of the campaigns that are not drawn whole."""
+    rows = connection.execute(select(t.c.name, t.c.seed).where(t.c.state == "drawing"))
+    return [(row.name, row.seed) for row in rows]
+
+
 def drop_unfinished(connection: Connection, name: str, limit: int, *, seed: str | None = None) -> bool:
     """Delete some rows of a campaign that was not drawn whole; return whether there may be more.
 

@@ -26,7 +26,7 @@ from shared.parsing_limits import MAX_DETAILS, MAX_ERROR_BYTES, MAX_RESULT_BYTES
 j = tables.jobs
 FINAL = ("done", "failed", "cancelled")
 MAX_BOUND_ATTEMPTS = 5
-KEPT = "The imported rows are kept; the next import finishes what is missing or follows from them. "
+KEPT = "What was written is kept; asking for the same again finishes what is missing or follows from it. "
 TOO_LARGE = "The result takes {size:,} bytes, and a job keeps at most {most:,}. Ask for less at once."
 #: Columns of a job that can be large: lists omit them.
 LARGE = ("params_json", "result_json", "error_details_json")
@@ -220,7 +220,7 @@ def bind(connection: Connection, job_id: int) -> None:
 
 
 def note_result(connection: Connection, job_id: int, result: Mapping[str, Any]) -> None:
-    """Store the result of a bound job, in the transaction that publishes its work. Raises TooLarge."""
+    """Store the result of a bound job, or how far it is, in the transaction that writes it. Raises TooLarge."""
     values = {"is_bound": 1, "result_json": _stored(result)}
     connection.execute(update(j).where(j.c.id == job_id, j.c.state.not_in(FINAL)).values(values))
 

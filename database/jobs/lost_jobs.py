@@ -21,8 +21,8 @@ LOST = (
     "finished then."
 )
 BOUND_LOST = (
-    "The worker stopped repeatedly while finishing this. The accepted rows are kept, and the next import finishes it; "
-    "the worker's log has the reason."
+    "The worker stopped repeatedly while finishing this. What was written is kept: ask for the same again, which "
+    "finishes it; the worker's log has the reason."
 )
 #: Id and attempt of a running job.
 Claim = tuple[int, int]

@@ -5,7 +5,7 @@ Law: every returned cell fits the schema, or nothing is returned and the bad cel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -118,13 +118,32 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def read_rows(table: OpenTable, schema: Schema, today: date, *, max_problems: int = 100) -> Rows:
-    """Read all rows of an open file; an id, and an id and date, can be in several. Raises InvalidTable."""
+def read_rows(table: OpenTable, schema: Schema, today: date, *, most: int, max_problems: int = 100) -> Rows:
+    """Read all rows of an open file; an id, and an id and date, can be in several.
+
+    Parameters
+    ----------
+    most
+        Rows that the file may have: of a longer one no more are read.
+
+    Raises
+    ------
+    InvalidTable
+    """
     check = TableCheck(table, schema, today, label="ignored")
-    rows = check.read(lambda batches: _Rows(batches, max_problems))
+    rows = check.read(lambda batches: _Rows(_bounded(batches, most), max_problems))
     if rows.rejects:
         raise _refusal(check, rows)
     return Rows(rows.records, rows.columns, tuple(check.notes(rows.identities)))
+
+
+def _bounded(batches: Iterator[Batch], most: int) -> Iterator[Batch]:
+    rows = 0
+    for batch in batches:
+        rows += len(batch.records)
+        if rows > most:
+            raise InvalidTable(messages.too_many_rows(most))
+        yield batch
 
 
 def _refusal(check: TableCheck, rows: _Rows) -> InvalidTable:

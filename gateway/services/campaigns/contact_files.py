@@ -2,17 +2,17 @@
 
 Law: a file is read as an import of customers reads it, and checked whole before anything is written; each row that
 can't be used is counted, and the first are named. Importing it again changes nothing. From the first row written on, a
-job can't be cancelled, so that it writes all rows or none.
+job can't be cancelled, so that it writes all rows or none; a further attempt goes on where the one before ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from database.accounts import audit
 from database.campaigns import campaigns
@@ -35,13 +35,13 @@ from shared.tables.batch_checks import FEATURE, Reject, located
 from shared.tables.open import OpenTable, open_table
 from shared.tables.read import Rows, read_rows
 
+T = TypeVar("T")
 CAMPAIGN = "campaign"
 NO_COLUMN = "The file has no column {!r}: it needs {}."
 NO_CAMPAIGN = "there is no campaign of this name"
 SHOWN, AT_ONCE = 100, 10_000
 #: Rows are Python objects here: some 500 bytes each.
 MOST_ROWS = 1_000_000
-TOO_MANY = "The file has {:,} rows, and such a file has at most {:,}: split it."
 
 
 def _schema(as_of: str | None, features: Mapping[str, Feature]) -> Schema:
@@ -71,18 +71,18 @@ def import_contacts(work: Work, params: FileParams) -> Mapping[str, Any]:
     """Store the contacts of a file with the columns campaign (its name), customer and contacted_at."""
     with _opened(work, params, CAMPAIGN, CUSTOMER, AT) as table:
         today = work.clock().date()
-        rows = _read(table, CONTACTS, today)
+        rows = read_rows(table, CONTACTS, today, most=MOST_ROWS)
         with work.database.read() as connection:
             found = _checked(table, rows, *_contacts(connection, rows, today))
-        _bind(work)
-        told = [_store(work, campaign, own) for campaign, own in _by_campaign(found)]
+        written = _Written(work)
+        told = [_store(work, written, campaign, own) for campaign, own in _by_campaign(found)]
         return {"file_name": params.file_name, "rows": len(found), "campaigns": told, "notes": list(rows.notes)}
 
 
 def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
     """Put the customers of a file, whose ids are in the column customer, on the list of those not to be contacted."""
     with _opened(work, params, CUSTOMER) as table:
-        rows = _read(table, CUSTOMERS, work.clock().date())
+        rows = read_rows(table, CUSTOMERS, work.clock().date(), most=MOST_ROWS)
         names = rows.columns["user_id"].to_pylist()
         with work.database.read() as connection:
             known = customers.ids_by_user_id(connection, set(names))
@@ -92,17 +92,58 @@ def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
             if name not in known
         ]
         keys, now = sorted(set(_checked(table, rows, known.values(), unknown))), iso(work.clock())
-        _bind(work)
-        new, sizes, at = 0, AdaptiveBatchSize(), 0
-        while at < len(keys):
-            part = keys[at : at + sizes.size]
-            with sizes.timed(work.database.write()) as connection:
-                new += contacting.suppress(connection, part, params.reason, now)
-                at += len(part)
-                if at == len(keys):
-                    subject = f"{new} customers: {params.reason}"
-                    audit.record(connection, "contact.suppressed", at=now, actor=work.actor, subject=subject)
+
+        def say(connection: Connection, new: int) -> None:
+            subject = f"{new} customers: {params.reason}"
+            audit.record(connection, "contact.suppressed", at=now, actor=work.actor, subject=subject)
+
+        new = _Written(work).write(
+            CUSTOMER, keys, lambda connection, part: contacting.suppress(connection, part, params.reason, now), say
+        )
         return {"file_name": params.file_name, "rows": len(names), "new": new, "notes": list(rows.notes)}
+
+
+class _Written:
+    """The rows of a job that can't be cancelled any more, written part by part.
+
+    How many are written, and how many of these were new, stands in the job's row: if the worker dies, the next attempt
+    goes on from there, and counts what the one before wrote. Raises Cancelled if the job was asked to stop before.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._lists: dict[str, tuple[int, int]] = (work.job.result or {}).get("written", {})
+        with work.database.write() as connection:
+            jobs.bind(connection, work.job.id)
+
+    def write(
+        self,
+        name: str,
+        rows: Sequence[T],
+        add: Callable[[Connection, Sequence[T]], int],
+        say: Callable[[Connection, int], None],
+    ) -> int:
+        """Write the rest of a list, in the order of every attempt, and return how many of the whole list were new.
+
+        Parameters
+        ----------
+        add
+            Writes some rows and returns how many are new.
+        say
+            Called with the number of new rows in the transaction of the last.
+        """
+        at, new = self._lists.get(name, (0, 0))
+        sizes = AdaptiveBatchSize()
+        while at < len(rows):
+            part = rows[at : at + sizes.size]
+            with sizes.timed(self._work.database.write()) as connection:
+                new += add(connection, part)
+                at += len(part)
+                self._lists[name] = (at, new)
+                jobs.note_result(connection, self._work.job.id, {"written": self._lists})
+                if at == len(rows):
+                    say(connection, new)
+        return new
 
 
 @contextmanager
@@ -118,19 +159,6 @@ def _opened(work: Work, params: FileParams, *names: str) -> Iterator[OpenTable]:
             details: list[Detail] = [{"field": name, "message": messages.NO_SUCH_COLUMN} for name in lacking]
             raise InvalidTable(NO_COLUMN.format(lacking[0], ", ".join(names)), details=details)
         yield table
-
-
-def _read(table: OpenTable, schema: Schema, today: date) -> Rows:
-    rows = read_rows(table, schema, today)
-    if len(rows.records) > MOST_ROWS:
-        raise InvalidTable(TOO_MANY.format(len(rows.records), MOST_ROWS))
-    return rows
-
-
-def _bind(work: Work) -> None:
-    """Let the rows be written whatever happens. Raises Cancelled if the job was asked to stop before."""
-    with work.database.write() as connection:
-        jobs.bind(connection, work.job.id)
 
 
 def _checked(table: OpenTable, rows: Rows, found: Iterable[Any], refused: Sequence[Reject]) -> list[Any]:
@@ -179,17 +207,14 @@ def _by_campaign(found: Sequence[_Contact]) -> Iterator[tuple[Campaign, list[_Co
     yield from ((part[0].campaign, part) for part in parts.values())
 
 
-def _store(work: Work, campaign: Campaign, found: Sequence[_Contact]) -> dict[str, Any]:
+def _store(work: Work, written: _Written, campaign: Campaign, found: Sequence[_Contact]) -> dict[str, Any]:
     """Write the contacts of one campaign, which are all checked."""
-    rows = sorted({(campaign.id, each.customer_id, each.day) for each in found})
-    new, sizes, at, now = 0, AdaptiveBatchSize(), 0, iso(work.clock())
-    while at < len(rows):
-        part = rows[at : at + sizes.size]
-        with sizes.timed(work.database.write()) as connection:
-            new += campaigns.record_contacts(connection, part)
-            at += len(part)
-            if at == len(rows):
-                subject = f"campaign:{campaign.id} {new} new contacts"
-                audit.record(connection, "campaign.contacts", at=now, actor=work.actor, subject=subject)
+    rows, now = sorted({(campaign.id, each.customer_id, each.day) for each in found}), iso(work.clock())
+
+    def say(connection: Connection, new: int) -> None:
+        subject = f"campaign:{campaign.id} {new} new contacts"
+        audit.record(connection, "campaign.contacts", at=now, actor=work.actor, subject=subject)
+
+    new = written.write(str(campaign.id), rows, campaigns.record_contacts, say)
     known, control = len(found) - new, sum(each.is_control for each in found)
     return {"campaign_id": campaign.id, "name": campaign.name, "new": new, "known": known, "in_control": control}

@@ -15,7 +15,8 @@ from database.accounts.audit import Actor
 from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
 from database.engine.batch_sizing import AdaptiveBatchSize
-from database.engine.session import Database
+from database.engine.session import Connection, Database
+from database.jobs import job_lists, jobs
 from gateway.services.campaigns.planning import Plan, plan
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import CampaignParams
@@ -26,10 +27,15 @@ from shared.errors import Conflict
 
 TAKEN = "There is a campaign with this name already: its list and arms stay as they were drawn. Choose another name."
 DROPPED_AT_ONCE = 2_000
+#: The kind of the job that draws campaigns beside its other work.
+DEMO = "demo"
 
 
 def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
     """Draw a campaign of the present scores."""
+    if work.job.result is not None:  # an earlier attempt drew it, and its worker died before it could say so
+        return work.job.result
+    drop_lost(work.database)
     seed = new_seed()
     work.afterwards(partial(_drop_unfinished, work.database, params.name, seed))
     with locks.kept_customers(work):
@@ -44,8 +50,26 @@ def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
             now=iso(work.clock()),
             actor=work.actor,
             between=work.check,
+            note=partial(_note, work),
         )
     return made.model_dump(mode="json")
+
+
+def _note(work: Work, connection: Connection, made: Campaign) -> None:
+    """Store the result of a job with the campaign, so that neither is there without the other. Raises Cancelled."""
+    jobs.bind(connection, work.job.id)
+    jobs.note_result(connection, work.job.id, made.model_dump(mode="json"))
+
+
+def drop_lost(database: Database) -> None:
+    """Delete what was drawn of campaigns whose jobs were lost and are not tried again."""
+    with database.read() as connection:
+        if job_lists.active(connection, DEMO) is not None:
+            return
+        awaited = set(job_lists.unfinished_params(connection, "name"))
+        lost = [each for each in campaigns.unfinished(connection) if each[0] not in awaited]
+    for name, seed in lost:
+        _drop_unfinished(database, name, seed)
 
 
 def _drop_unfinished(database: Database, name: str, seed: str | None = None) -> None:
@@ -66,6 +90,7 @@ def draw(
     now: str,
     actor: Actor,
     between: Callable[[], None] = lambda: None,
+    note: Callable[[Connection, Campaign], None] = lambda connection, made: None,
 ) -> Campaign:
     """Write the list with its arms and let the campaign be seen.
 
@@ -73,6 +98,8 @@ def draw(
     ----------
     between
         Called between the parts of the list; may raise.
+    note
+        Called in the transaction that lets the campaign be seen; may raise.
 
     Raises
     ------
@@ -95,7 +122,8 @@ def draw(
         subject = f"campaign:{campaign_id} seed {seed}, share without contact {planned.size.control_share:g}"
         audit.record(connection, "campaign.drawn", at=now, actor=actor, subject=subject)
         made = campaigns.get(connection, campaign_id)
-    assert made is not None
+        assert made is not None
+        note(connection, made)
     return made
 
 

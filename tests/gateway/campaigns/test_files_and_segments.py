@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.services.campaigns import contact_files
 from gateway.services.maintenance import retention
 from gateway.services.maintenance.retention import Limits
 from shared.errors import InvalidTable
+from shared.tables.open import OpenTable
 from tests.database.facts import full_run
 from tests.gateway.campaigns.campaign_base import START, Base, later
 from tests.world import World
@@ -100,8 +102,27 @@ def test_a_file_of_more_rows_than_fit_into_memory_is_refused(
 ) -> None:
     monkeypatch.setattr(contact_files, "MOST_ROWS", 2)
     text = "customer\nu0001\nu0002\nu0003\n"
-    with pytest.raises(InvalidTable, match="3 rows, and such a file has at most 2"):
+    with pytest.raises(InvalidTable, match="more than 2 rows: split it"):
         imported(base, tmp_path, kinds.SUPPRESS, text, reason="objected")
+
+
+def test_of_a_file_of_too_many_rows_no_more_are_read_than_may_be_there(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    batches = OpenTable.batches
+
+    def counted(table: OpenTable, *args: Any) -> Iterator[Any]:
+        for batch in batches(table, *args):
+            read.append(len(batch["customer"]))
+            yield batch
+
+    monkeypatch.setattr(OpenTable, "batches", counted)
+    monkeypatch.setattr(contact_files, "MOST_ROWS", 10)
+    text = "customer\n" + "u0001\n" * 2_000_000
+    with pytest.raises(InvalidTable, match="more than 10 rows: split it"):
+        imported(base, tmp_path, kinds.SUPPRESS, text, reason="objected")
+    assert 0 < sum(read) < 1_000_000
 
 
 @pytest.mark.parametrize("kind", [kinds.CAMPAIGN, kinds.IMPORT_CONTACTS, kinds.SUPPRESS])
