@@ -207,7 +207,7 @@ def open_run(
 
 
 def drop_unfinished(database: Database, job_id: int) -> None:
-    """Delete the runs that a failed attempt of a job left unfinished."""
+    """Delete the runs that an attempt of a job left unfinished, and those of jobs that ended without their worker."""
     with database.read() as connection:
         unfinished = runs.unfinished(connection, job_id)
     _drop(database, unfinished)

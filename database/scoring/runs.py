@@ -175,8 +175,9 @@ def published(connection: Connection) -> Published | None:
 
 
 def unfinished(connection: Connection, job_id: int) -> Sequence[int]:
-    """Return the runs of a job that were not finished."""
-    query = select(runs.c.id).where(runs.c.job_id == job_id, runs.c.state == "running")
+    """Return the runs that were not finished, of a job and of those that have ended since."""
+    others = select(tables.jobs.c.id).where(tables.jobs.c.state.in_(("queued", "running")), tables.jobs.c.id != job_id)
+    query = select(runs.c.id).where(runs.c.job_id.not_in(others), runs.c.state == "running")
     return connection.execute(query).scalars().all()
 
 

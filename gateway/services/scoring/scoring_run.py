@@ -21,6 +21,7 @@ from database.customers import customer_base, customers, facts
 from database.engine.bulk_read import Fetched, Floats, Ints, Query, fetch_columns
 from database.engine.session import Connection, Database
 from database.importing import imports
+from database.jobs import jobs
 from database.models import models
 from database.models.models import Model
 from database.scoring import runs
@@ -153,7 +154,7 @@ def _score(work: Work, live: Model, asked: Asked) -> dict[str, Any]:
             run.older_facts = asked.size - run.customers
             _publish(work, run, live, asked)
         else:
-            run.finish(lambda connection: announcements.completed(connection, work, run, kind, live.version, as_of))
+            run.finish(partial(_announce, work, run, kind, live.version, as_of))
     return {
         "predictions_generated": run.customers,
         "average_probability": run.average_probability,
@@ -171,10 +172,16 @@ def _publish(work: Work, run: RunWriter, live: Model, asked: Asked) -> None:
         alert = announcements.alert(connection, run.run_id, work.settings.cut)
 
     def announce(connection: Connection) -> None:
-        announcements.completed(connection, work, run, "full", live.version, asked.as_of)
+        _announce(work, run, "full", live.version, asked.as_of, connection)
         events.record(connection, "churn.alert", alert, now=work.clock())
 
     run.publish(announce)
+
+
+def _announce(work: Work, run: RunWriter, kind: runs.Kind, version: str, as_of: str, connection: Connection) -> None:
+    """Record that a run is complete; its job can't be cancelled any more. Raises Cancelled if it was before."""
+    jobs.bind(connection, work.job.id)
+    announcements.completed(connection, work, run, kind, version, as_of)
 
 
 def _scored(work: Work, version: str, asked: Asked) -> Generator[tuple[Scores, dict[str, Any]], None, None]:

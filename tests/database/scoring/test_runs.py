@@ -128,6 +128,21 @@ def test_what_a_broken_attempt_left_is_removed_and_nothing_else(facts_of: Make, 
         assert runs.published(connection).run_id == whole  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("state", "left"), [("queued", 3), ("running", 3), ("cancelled", 0), ("failed", 0)])
+def test_what_a_job_left_that_ended_without_its_worker_is_removed_by_the_next(
+    facts_of: Make, state: str, left: int
+) -> None:
+    here = facts_of()
+    ids, model = here.people(3), here.model()
+    with here.database.write() as connection:
+        other, mine = (jobs.create(connection, kind="score", params={}, now=NOW) for _ in range(2))
+        connection.execute(update(tables.jobs).where(tables.jobs.c.id == other).values(state=state))
+        broken = runs.start(connection, kind="full", model_id=model, as_of="2026-06-30", job_id=other, now=NOW)
+        ledger.append(connection, broken, ids, [a_score(0.5)] * 3, ranked=True)
+    drop_unfinished(here.database, mine)
+    assert count(here.database, tables.ledger) == left
+
+
 def test_the_rows_of_a_run_go_in_chunks(facts_of: Make) -> None:
     here = facts_of()
     ids, model = here.people(12), here.model()

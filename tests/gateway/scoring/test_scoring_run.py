@@ -15,8 +15,9 @@ from database.models import models
 from database.scoring import runs, score_figures
 from database.tables import tables
 from gateway.services import kinds
-from gateway.services.jobs import running
+from gateway.services.jobs import running, work
 from gateway.services.jobs.work import Work
+from gateway.services.monitoring import drifting
 from gateway.services.scoring import scoring_run
 from shared.clock import days_later, iso
 from shared.contracts import arrow
@@ -284,3 +285,20 @@ def test_without_customers_or_without_a_model_there_is_a_sentence(world: World) 
 def test_who_can_be_scored_is_who_is_listed(demo_world: World) -> None:
     with demo_world.database.read() as connection:
         assert set(customers.population_ids(connection)) == set(shown(demo_world))
+
+
+@pytest.mark.parametrize("sample", [None, 25])
+def test_a_run_that_is_complete_is_not_called_cancelled(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch, sample: int | None
+) -> None:
+    begun = demo_world.work("score", {"sample_size": sample})
+
+    def cancelled(given: Work, run_id: int) -> bool:
+        if work.cancel(demo_world.database, demo_world.clock, begun.job.id).cancel_requested:
+            given.stops.set()
+        given.check()
+        return True
+
+    monkeypatch.setattr(drifting, "measure", cancelled)
+    ended = running.run(begun, kinds.SCORE)
+    assert ended.state == "done", ended.error
