@@ -21,6 +21,7 @@ from database.importing import apply_import, imports, joined_ends, known_ends
 from database.importing.import_plan import Plan
 from database.importing.imports import Pending
 from database.importing.staging import Staging, open_staging
+from database.jobs import jobs
 from gateway.services import vouching
 from gateway.services.importing import uploads
 from gateway.services.importing.check_file import CheckedFile, check_file, refusal, refuse_future
@@ -173,6 +174,7 @@ def _again(work: Work, params: ImportParams, result: dict[str, Any]) -> dict[str
     with locks.facts_alone(work), interruptible(None):
         known = known_ends.measure(work.database)
         with work.database.write() as connection:
+            jobs.bind(connection, work.job.id)
             ends = known_ends.record(connection, known, told=told, now=iso(work.clock()))
         if ends["complete_to"] != known.before:
             refresh_figures(work)

@@ -6,7 +6,7 @@ result is stored in the transaction that publishes it; the files needed to conti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -35,13 +35,16 @@ DISK_FULL = (
 
 
 def finish_earlier(work: Work) -> None:
-    """Finish any user's accepted import that was interrupted: write it, and renew the figures."""
+    """Finish any user's accepted import that was interrupted: write it, and renew the figures.
+
+    If this job is cancelled meanwhile, that import is left as it is, accepted, and finished later.
+    """
     with work.database.read() as connection:
         pending, unsettled = imports.pending(connection), imports.unsettled(connection)
     if pending is not None:
         publish_import(work, pending)
     elif unsettled:
-        with locks.facts_alone(work), interruptible(None):
+        with locks.facts_alone(work):
             _renew(work, *unsettled)
 
 
@@ -55,15 +58,16 @@ def publish_import(work: Work, pending: Pending) -> Mapping[str, Any]:
     DiskFull
         The import stays accepted, and is finished later.
     """
-    with locks.facts_alone(work), interruptible(None):
-        result = _write(work, pending)
+    is_own = pending.job_id == work.job.id
+    with locks.facts_alone(work), interruptible(None if is_own else work.stops.is_set):
+        result = _write(work, pending, work.note if is_own else work.step)
         _renew(work, pending)
         return result
 
 
-def _write(work: Work, pending: Pending) -> Mapping[str, Any]:
+def _write(work: Work, pending: Pending, tell: Callable[[float, str], None]) -> Mapping[str, Any]:
     def report(done: int, total: int) -> None:
-        work.note(0.4 + 0.5 * done / total, f"Wrote {done:,} of {plural(total, 'row')}")
+        tell(0.4 + 0.5 * done / total, f"Wrote {done:,} of {plural(total, 'row')}")
 
     with open_import(work.database, pending) as writer:
         try:

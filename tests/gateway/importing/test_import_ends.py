@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,45 @@ def test_an_import_that_was_accepted_is_not_cancelled_any_more_and_one_that_was_
     assert job.state == "cancelled"
     with world.database.read() as connection:
         assert len(imports.page(connection)) == 1
+
+
+def test_who_finishes_the_import_of_another_can_still_be_cancelled_and_it_is_finished_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = queued(world, uploaded(world)), queued(world, uploaded(world, ROWS.replace("a,2026", "d,2026")))
+    with monkeypatch.context() as patched:
+        patched.setattr(import_file, "_accept", after(import_file._accept))
+        die(world, first, patched)
+    begun = work.Work(world.environment, taken(world, second))
+    begun.stops.set()
+    assert running.run(begun, kinds.IMPORT).state == "cancelled"
+    with world.database.read() as connection:
+        assert imports.pending(connection) is not None
+    with world.database.write() as connection:
+        lost_jobs.requeue_or_end(connection, lost_jobs.heartbeats(connection), iso(world.clock()))
+    ended = running.run(work.Work(world.environment, taken(world, first)), kinds.IMPORT)
+    assert (ended.state, figures(world)) == ("done", RENEWED)
+
+
+def test_what_the_same_file_says_of_ends_is_not_called_cancelled_once_it_is_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.run(work.Work(world.environment, taken(world, queued(world, uploaded(world)))), kinds.IMPORT)
+    told = replace(
+        ImportParams(uploaded(world), "mine.csv", SCHEMA.as_dict()), ends_complete_to=date.fromisoformat("2026-06-20")
+    )
+    job_id = work.submit(world.database, world.clock, kinds.IMPORT, told)
+
+    def renew(given: work.Work) -> int:
+        if work.cancel(world.database, world.clock, job_id).cancel_requested:
+            given.stops.set()
+        given.check()
+        return 0
+
+    monkeypatch.setattr(import_file, "refresh_figures", renew)
+    job = running.run(work.Work(world.environment, taken(world, job_id)), kinds.IMPORT)
+    assert (job.state, job.error) == ("done", None)
+    assert job.result["complete_to"] == "2026-06-20"  # type: ignore[index]
 
 
 def test_outcomes_whose_worker_dies_are_applied_again_from_the_upload_which_is_still_there(
