@@ -143,14 +143,14 @@ def train(
     )
     try:
         report = labels.add_to(_send(work, schema, params, today), rest)
+        with work.database.read() as connection:
+            report.cohort = cohort.fit(connection, today)
     except ServiceError as error:
         with work.database.write() as connection:
             models.release(connection, model_id)
         if isinstance(error, Unchanged):
             return Outcome(_same(work.database, error), promoted=False, unchanged=error.message)
         raise
-    with work.database.read() as connection:
-        report.cohort = cohort.fit(connection, today)
     allowed, reason = promotions.decide(report, promote=promote)
     with work.database.write() as connection:
         models.record(connection, model_id, report.model_dump(mode="json"), iso(work.clock()))

@@ -20,7 +20,7 @@ from gateway.services.jobs.work import Work
 from gateway.services.models import training
 from shared.contracts import arrow
 from shared.contracts.api import TrainParams
-from shared.errors import InsufficientData, ServiceError
+from shared.errors import Cancelled, InsufficientData, ServiceError
 from shared.schema.features import built_in_schema, schema_from_dict
 from tests.gateway.importing.test_import_file import DATED, bring, write
 from tests.world import World, clock
@@ -114,6 +114,22 @@ def test_only_matured_rows_are_sent_with_the_labels_of_their_day(demo_world: Wor
     assert arrow.metadata(table)["champion_version"] == "2.4.3"
     assert arrow.metadata(table)["notes"] == ["Something about the facts."]
     assert left == [], "the number of a training that came to nothing is free again"
+
+
+def test_a_training_that_is_cancelled_once_its_model_has_come_frees_its_number(
+    demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*_: Any) -> Any:
+        raise Cancelled("by somebody")
+
+    monkeypatch.setattr(training, "_send", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(training.labels, "add_to", lambda report, _: report)
+    monkeypatch.setattr(training.cohort, "fit", cancelled)
+    assert demo_world.run("train", training.run).state == "cancelled"
+    with demo_world.database.read() as connection:
+        assert (
+            connection.execute(select(tables.models.c.version).where(tables.models.c.state == "training")).all() == []
+        )
 
 
 def test_facts_that_were_imported_long_after_their_date_are_counted(world: World, tmp_path: Path) -> None:
