@@ -5,12 +5,15 @@ Law: only reads are interrupted, and only within `interruptible`; a write is sho
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import Connection
+
+from shared.errors import Cancelled
 
 #: Instructions of SQLite's virtual machine between two checks: some milliseconds.
 STEPS = 200_000
@@ -31,13 +34,30 @@ def interruptible(is_stopped: Callable[[], bool] | None) -> Iterator[None]:
 @contextmanager
 def watched(connection: Connection, how: str) -> Iterator[None]:
     """Check, while a read transaction is open, whether to interrupt its statements."""
-    is_stopped = _is_stopped.get()
-    if is_stopped is None or how != "BEGIN":
+    if how != "BEGIN":
         yield
         return
     raw: Any = connection.connection.dbapi_connection
+    with watched_file(raw):
+        yield
+
+
+@contextmanager
+def watched_file(raw: sqlite3.Connection) -> Iterator[None]:
+    """Check, while statements of a plain connection only read, whether to interrupt them."""
+    is_stopped = _is_stopped.get()
+    if is_stopped is None:
+        yield
+        return
     raw.set_progress_handler(is_stopped, STEPS)
     try:
         yield
     finally:
         raw.set_progress_handler(None, 0)
+
+
+def check() -> None:
+    """Raise Cancelled where a read would be interrupted: between parts of work that asks no database for long."""
+    is_stopped = _is_stopped.get()
+    if is_stopped is not None and is_stopped():
+        raise Cancelled(CANCELLED)

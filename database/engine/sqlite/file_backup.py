@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from database.engine.interruption import CANCELLED, watched_file
 from database.engine.revisions import why_unreadable
 from database.engine.waiting import BUSY_TIMEOUT_S
-from shared.errors import Conflict, CorruptBackup, InvalidInput
+from shared.errors import Cancelled, Conflict, CorruptBackup, InvalidInput
 
 PAGES_A_STEP = 2_000
 Progress = Callable[[float], None]
@@ -92,13 +93,15 @@ def content(path: Path, *, check: bool) -> Content:
         The file is damaged or is not a RetainStream database.
     """
     try:
-        with _opened(path) as connection:
+        with _opened(path) as connection, watched_file(connection):
             connection.execute("BEGIN")
             problems = connection.execute("PRAGMA integrity_check(5)").fetchall() if check else [("ok",)]
             if problems != [("ok",)]:
                 raise CorruptBackup(f"{path.name} is damaged: {problems[0][0]}")
             return _content(connection)
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise Cancelled(CANCELLED) from None
         raise CorruptBackup(f"{path.name} can't be read as a RetainStream database: {error}.") from None
 
 

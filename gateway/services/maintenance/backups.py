@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from database.engine import files
+from database.engine import files, interruption
 from database.engine.files import Content
 from gateway import __version__
 from gateway.services.jobs.work import Work
@@ -215,10 +215,11 @@ def _sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file. Raises Cancelled if the job that asks was."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
+            interruption.check()
             found.update(block)
     return found.hexdigest()
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from database.customers import customer_base, facts, maturity
+from database.engine import interruption
 from database.engine.bulk_read import Fetched, fetch_columns
 from database.engine.session import Connection
 from database.models import models
@@ -135,6 +136,7 @@ def _segments(
     at = _last_of(known.keys, ids).tolist()
     found: dict[str, list[str | None]] = {}
     for name, column in zip(names, known.columns, strict=True):
+        interruption.check()
         values: Sequence[Any] = column if isinstance(column, list) else column.tolist()
         named = _banded(values, begins[name]) if name in begins else values
         found[name] = [None if place < 0 else named[place] for place in at]
@@ -148,6 +150,7 @@ def _banded(values: Sequence[float | None], begins: Sequence[float]) -> list[str
 def _rows(p: Floats, label: Flags, threshold: float, segments: dict[str, list[str | None]]) -> Iterator[Any]:
     yield from (("", "", *row) for row in to_bins(p, label, threshold))
     for name, values in segments.items():
+        interruption.check()
         codes = {value: code for code, value in enumerate(sorted({v for v in values if v is not None}), start=1)}
         coded = np.array([0 if value is None else codes[value] for value in values], dtype=np.int64)
         sizes = np.bincount(coded, minlength=len(codes) + 1)

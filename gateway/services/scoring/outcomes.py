@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from database.customers import facts, maturity
+from database.engine import interruption
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Connection
 from database.monitoring import outcome_bins
@@ -56,6 +57,7 @@ def _corrected(connection: Connection, run_id: int, as_of: str) -> list[tuple[in
 def _append(work: Work, run_id: int, found: Sequence[tuple[int, int]]) -> None:
     at, pace = 0, AdaptiveBatchSize(CHUNK)
     while at < len(found):
+        interruption.check()
         part = found[at : at + pace.size]
         at += len(part)
         with pace.timed(work.database.write()) as connection:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from database.engine import files, interruption
 from gateway.clients.ml_client import MLClient
 from gateway.services import kinds
 from gateway.services.importing import preview
 from gateway.services.jobs import running, work
 from gateway.services.jobs.cancellable_calls import cancellable_call, cancellable_items
 from gateway.services.jobs.work import Work
+from gateway.services.maintenance import backups
 from gateway.services.scoring import scoring_run
 from shared.errors import Cancelled
 from tests.world import TOKEN, World
@@ -148,3 +150,15 @@ def test_a_job_that_was_cancelled_raises_before_it_asks(world: World) -> None:
     begun.stops.set()
     with pytest.raises(Cancelled):
         cancellable_call(begun, lambda: time.sleep(10))
+
+
+def test_a_check_of_a_whole_file_is_broken_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruption, "STEPS", 1)
+    begun = world.work("backup")
+    begun.stops.set()
+    with interruption.interruptible(begun.stops.is_set):
+        with pytest.raises(Cancelled):
+            files.read_content(world.database.path, check=True)
+        with pytest.raises(Cancelled):
+            backups.sha256(world.database.path)
+    assert files.read_content(world.database.path, check=True).counts["jobs"] == 1
