@@ -18,6 +18,7 @@ from database.accounts import audit
 from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
 from database.customers import contacting, customers
+from database.engine import interruption
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Connection
 from database.jobs import jobs
@@ -172,14 +173,16 @@ def _checked(table: OpenTable, rows: Rows, found: Iterable[Any], refused: Sequen
 
 def _contacts(connection: Connection, rows: Rows, today: date) -> tuple[list[_Contact], list[Reject]]:
     names, users = rows.columns[FEATURE + CAMPAIGN].to_pylist(), rows.columns["user_id"].to_pylist()
-    days = [day.isoformat() for day in rows.columns["as_of"].to_pylist()]
+    days = rows.columns["as_of"].cast("string").to_pylist()
     numbers = campaigns.id_by_name(connection)
     drawn = {name: campaigns.get(connection, numbers[name]) for name in set(names) & set(numbers)}
     ids = customers.ids_by_user_id(connection, set(users))
     arms = {name: _arms(connection, numbers[name], list(ids.values())) for name in drawn}
     found: list[_Contact] = []
     refused: list[Reject] = []
-    for record, name, user, day in zip(rows.records.tolist(), names, users, days, strict=True):
+    for at, (record, name, user, day) in enumerate(zip(rows.records.tolist(), names, users, days, strict=True)):
+        if at % AT_ONCE == 0:
+            interruption.check()
         campaign = drawn.get(name)
         if campaign is None:
             refused.append(Reject(record, CAMPAIGN, name, NO_CAMPAIGN))

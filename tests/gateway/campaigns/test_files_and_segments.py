@@ -13,7 +13,8 @@ from database.campaigns import campaigns
 from database.customers import contacting, customer_base
 from database.tables import tables
 from gateway.services import kinds
-from gateway.services.campaigns import contact_files
+from gateway.services.campaigns import contact_files, contacts
+from gateway.services.jobs import running
 from gateway.services.maintenance import retention
 from gateway.services.maintenance.retention import Limits
 from shared.errors import InvalidTable
@@ -218,3 +219,23 @@ def test_whatever_is_stored_of_customers_goes_with_the_base() -> None:
     held = {table for table in tables.metadata.tables.values() if "customer_id" in table.columns}
     held |= {tables.customers, tables.campaigns, tables.holdout}
     assert held - set(customer_base._OF_THE_BASE) == set()
+
+
+def test_a_file_of_contacts_is_cancelled_while_its_rows_are_looked_at(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.draw("spring")
+    file = tmp_path / "sent.csv"
+    file.write_text("campaign,customer,contacted_at\n" + f"spring,u0000,{START}\n" * 50)
+    begun = base.world.work("import-contacts", {"path": str(file), "file_name": "sent.csv"})
+    refusal, seen = contacts.refusal, []
+
+    def looked(*args: Any) -> Any:
+        seen.append(1)
+        begun.stops.set()
+        return refusal(*args)
+
+    monkeypatch.setattr(contact_files, "AT_ONCE", 10)
+    monkeypatch.setattr(contacts, "refusal", looked)
+    assert running.run(begun, kinds.IMPORT_CONTACTS).state == "cancelled"
+    assert len(seen) == 10
