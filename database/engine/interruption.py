@@ -5,7 +5,6 @@ Law: only reads are interrupted, and only within `interruptible`; a write is sho
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -37,14 +36,13 @@ def watched(connection: Connection, how: str) -> Iterator[None]:
     if how != "BEGIN":
         yield
         return
-    raw: Any = connection.connection.dbapi_connection
-    with watched_file(raw):
+    with watched_file(connection.connection.dbapi_connection):
         yield
 
 
 @contextmanager
-def watched_file(raw: sqlite3.Connection) -> Iterator[None]:
-    """Check, while statements of a plain connection only read, whether to interrupt them."""
+def watched_file(raw: Any) -> Iterator[None]:
+    """Check, while statements of a connection of the driver only read, whether to interrupt them."""
     is_stopped = _is_stopped.get()
     if is_stopped is None:
         yield
