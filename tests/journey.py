@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -109,10 +110,13 @@ def done(api: Api, answer: requests.Response, seconds: float) -> dict[str, Any]:
     return dict(job["result"])
 
 
-def streamed(api: Api, path: str, out: Path) -> tuple[int, str, str]:
-    """Write a streamed answer to a file; its bytes, SHA-256 and ETag."""
-    digest, size = hashlib.sha256(), 0
+def streamed(api: Api, path: str, out: Path, *, seconds: float = 0) -> tuple[int, str, str]:
+    """Write a streamed answer to a file; its bytes, SHA-256 and ETag. So long it asks again if it is told to."""
+    digest, size, deadline = hashlib.sha256(), 0, time.monotonic() + seconds
     answer = api.get(path, stream=True, timeout=600)
+    while answer.status_code == 503 and "Retry-After" in answer.headers and time.monotonic() < deadline:
+        time.sleep(float(answer.headers["Retry-After"]))
+        answer = api.get(path, stream=True, timeout=600)
     assert answer.status_code == 200, answer.text
     with answer, out.open("wb") as file:
         for block in answer.iter_content(BLOCK):

@@ -67,7 +67,9 @@ class Beside:
                 self._stack, self._table, schema="retainstream", as_of=as_of, seconds=JOB_S
             ),
             "scoring run": lambda: journey.scored_by_rest(self._stack, JOB_S),
-            "export": lambda: journey.streamed(api, "/api/customers/export", self._table.with_suffix(".out")),
+            "export": lambda: journey.streamed(
+                api, "/api/customers/export", self._table.with_suffix(".out"), seconds=JOB_S
+            ),
         }
         for name, act in acts.items():
             began = time.monotonic()

@@ -326,7 +326,7 @@ def _write(route: str) -> Callable[[Person], None]:
 
 def _campaign(person: Person) -> None:
     """A campaign is planned, drawn, exported; a contact comes back; somebody objects and takes that back."""
-    body = {"reduction": 0.3, "top": 200}
+    body = {"reduction": 0.3, "top": 20}
     person.ask("POST /api/campaigns/plan", json=body)
     made = person.ask("POST /api/campaigns", json={**body, "name": f"soak {person.chance.getrandbits(60)}"})
     if made is None or "seed" not in made:
