@@ -6,6 +6,7 @@ Law: no saving is stated without the effect of both arms and its interval.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Literal
 
 from flask import Response
@@ -192,13 +193,8 @@ def export(path: CampaignPath, query: ExportQuery) -> Response:
     with env.database.read() as connection:
         found = measuring.find(connection, path.campaign_id)
     pairs = [("campaign", str(found.id)), ("contact", query.contact)]
-    response = streamed("campaign", query.format, pairs, name=f"campaign-{found.id}")
-    try:  # only now: the list does not leave where there is no room for another export
-        contacts.mark_exported(env.database, path.campaign_id, now=env.clock(), actor=current_user().actor)
-    except BaseException:
-        response.close()
-        raise
-    return response
+    mark = partial(contacts.mark_exported, env.database, found.id, now=env.clock(), actor=current_user().actor)
+    return streamed("campaign", query.format, pairs, name=f"campaign-{found.id}", also_record=mark)
 
 
 @bp.post("/<int:campaign_id>/contacts", summary="Contacts that were made", responses=answers(ContactsOut, also=(404,)))

@@ -5,7 +5,7 @@ Law: a stream is audited before its first byte, and never silently cut short.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Response
@@ -50,13 +50,22 @@ def opened(content: Content, form: Format, pairs: Sequence[Pair]) -> Export:
     return export
 
 
-def streamed(content: Content, form: Format, pairs: Sequence[Pair], *, name: str | None = None) -> Response:
+def streamed(
+    content: Content,
+    form: Format,
+    pairs: Sequence[Pair],
+    *,
+    name: str | None = None,
+    also_record: Callable[[], object] = lambda: None,
+) -> Response:
     """Answer with the rows of an export, which is audited before its first byte leaves.
 
     Parameters
     ----------
     name
         Name of the file, without its ending; the content if absent.
+    also_record
+        Called once the rows will leave: there is room for the export and it is audited. If it fails, nothing leaves.
     """
     env = environment()
     export = opened(content, form, pairs)
@@ -69,6 +78,7 @@ def streamed(content: Content, form: Format, pairs: Sequence[Pair], *, name: str
             at=iso(env.clock()),
             actor=current_user().actor,
         )
+        also_record()
     except BaseException:
         export.close()
         raise
