@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from gateway.automation_settings import AutomationSettings
+from gateway.ml_address import MLAddress
 from gateway.setting_rules import Cut, Limit, exact_origins, split
 from shared import setting_sources
 from shared.contracts.api import Version
@@ -25,7 +26,7 @@ from shared.web.logs import LogLevel
 Role = Literal["viewer", "analyst", "admin"]
 
 
-class Settings(AutomationSettings):
+class Settings(MLAddress, AutomationSettings):
     """The gateway's settings, read once by `create_app`, the worker or a command."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, protected_namespaces=())
@@ -101,9 +102,6 @@ class Settings(AutomationSettings):
     )
     request_limit: Limit = Field(
         "600 per minute", validation_alias="REQUEST_LIMIT", description="Limit per person or address on other routes."
-    )
-    python_service_url: str = Field(
-        "http://localhost:5001", validation_alias="PYTHON_SERVICE_URL", description="Where the ML service listens."
     )
     ml_service_token: SecretStr | None = Field(
         None,
@@ -271,6 +269,7 @@ class Settings(AutomationSettings):
             "own_data_folder": self.data_folder,
             "open_registration": self.registration_is_open,
             "list_cut": self.cut,
+            "own_service_url": self.python_service_url,
         }
 
 

@@ -103,7 +103,6 @@ class Stack:
             "APP_ENV": "test",
             "PORT": str(self.port),
             "PYTHON_PORT": str(self.ml_port),
-            "PYTHON_SERVICE_URL": self.ml_url,
             "DATABASE_PATH": str(self.database_path),
             "ML_MODEL_PATH": str(self.models),
             "ML_SERVICE_TOKEN": TOKEN,

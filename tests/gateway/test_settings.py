@@ -59,7 +59,7 @@ def test_every_variable_has_a_description_and_a_default(settings: type[BaseSetti
 def test_both_services_start_together_without_a_word_of_configuration() -> None:
     one, other = gateway.load_settings(), ml.load_settings()
     assert one.service_token == other.service_token
-    assert one.python_service_url.endswith(f":{other.python_port}")
+    assert one.python_service_url == f"http://{other.ml_host}:{other.python_port}"
     assert (one.port, str(one.database_path), one.confidence_threshold) == (5000, "database/retainstream.db", 0.7)
     assert (one.model_version, one.target_auc, one.access_token_hours, one.host) == ("2.4.1", 0.87, 24, "127.0.0.1")
     assert one.cut == 0.7
@@ -71,6 +71,23 @@ def test_the_data_folder_is_that_of_the_database_unless_it_is_set(monkeypatch: p
     assert str(gateway.load_settings().data_folder) == "/somewhere"
     monkeypatch.setenv("DATA_FOLDER", "/elsewhere")
     assert str(gateway.load_settings().data_folder) == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        ("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"),
+        ("ml.example", "ml.example"),
+    ],
+)  # fmt: skip
+def test_the_ml_service_is_looked_for_where_it_listens_unless_it_is_said_where(
+    monkeypatch: pytest.MonkeyPatch, host: str, reached: str
+) -> None:
+    monkeypatch.setenv("PYTHON_PORT", "5301")
+    monkeypatch.setenv("ML_HOST", host)
+    assert gateway.load_settings().python_service_url == f"http://{reached}:5301"
+    monkeypatch.setenv("PYTHON_SERVICE_URL", "https://elsewhere.example")
+    assert gateway.load_settings().python_service_url == "https://elsewhere.example"
 
 
 def test_an_old_environment_file_works_as_it_is(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def test_the_settings_of_both_services_are_shown_and_no_secret_is(tmp_path: Path
     assert shown.returncode == 0, shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert ["PORT", "5200", ".env"] in lines
-    assert ["PYTHON_PORT", "5301", "environment"] in lines
+    assert lines.count(["PYTHON_PORT", "5301", "environment"]) == 2, "both services read it"
+    assert ["PYTHON_SERVICE_URL", "http://127.0.0.1:5301", "default"] in lines
     assert lines.count(["ML_SERVICE_TOKEN", "********", ".env"]) == 2
     assert ["LIST_CUT", "0.7", "default"] in lines, "unset, it is the confidence threshold"
     assert ["LEDGER_MONTHS", "-", "default"] in lines
