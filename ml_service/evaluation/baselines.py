@@ -76,9 +76,8 @@ def _evaluate(data: BaselineData, probability: Floats, note: str) -> Baseline:
 
 def _constant(data: BaselineData) -> Baseline:
     rate = float(data.training_label.mean())
-    return _evaluate(
-        data, np.full(len(data.test), rate), f"The churn rate of the training rows, {rate:.4f}, for every customer"
-    )
+    note = f"The churn rate of the training rows, {100 * rate:.2f} %, for every customer"
+    return _evaluate(data, np.full(len(data.test), rate), note)
 
 
 def _single_rule(data: BaselineData) -> Baseline:
@@ -99,7 +98,7 @@ def _single_rule(data: BaselineData) -> Baseline:
         rate = np.full(len(data.test), float(data.training_label.mean()))
         return _evaluate(data, rate, "No single feature separates leavers from stayers")
     label, threshold = data.schema.feature_label(best.name), float(stump.tree_.threshold[0])
-    condition = f"{label} is {best.level}" if best.level is not None else f"{label} <= {threshold:.6g}"
+    condition = f"{label} is {best.level}" if best.level is not None else f"{label} is at most {threshold:.6g}"
     return _evaluate(data, stump.predict_proba(best.select(data.test))[:, 1], f"The best single rule: {condition}")
 
 

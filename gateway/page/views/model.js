@@ -101,17 +101,12 @@ function importance(report) {
     h("p", { class: "fine" }, "Share of the mean absolute SHAP value; all features together are 100 %.")];
 }
 
-/** A baseline's note without its name, which stands above it, and with the sign that people write. */
-const plain = (note) => note.replace(/^(The best single rule|v1\.0): /, "").replace(/^l/, "L").replace("<=", "≤").replace(">=", "≥").replace(/\b0\.\d+(?=, for every customer)/, (share) => percent(Number(share)));
-
-const BASELINES = { constant: "Churn rate for everybody", best_single_rule: "Best single rule", logistic_regression: "Logistic regression", v1_0: "v1.0" };
-
 function baselines(report) {
   const numeric = (text) => ({ text, numeric: true });
-  const row = (name, note, each) => [h("span", {}, name, note && h("span", { class: "fine block" }, plain(note))), score(each.auc), score(each.log_loss)];
+  const row = (name, note, each) => [h("span", {}, name, note && h("span", { class: "fine block" }, note)), score(each.auc), score(each.log_loss)];
   const rows = [row(`This model, ${report.model_version}`, null, report.test),
     ...(report.champion ? [row("The live model before", "on the same rows", report.champion)] : []),
-    ...Object.entries(report.baselines ?? {}).filter(([, each]) => each && known(each.auc)).map(([name, each]) => row(BASELINES[name] ?? name, each.note, each)),
+    ...Object.values(report.baselines ?? {}).filter((each) => each && known(each.auc)).map((each) => row(each.note, null, each)),
     ...(report.ceiling && known(report.ceiling.auc) ? [row("The ceiling", "the simulation's own probabilities: nobody can do better", report.ceiling)] : [])];
   return table("This model beside simpler ones", ["Model", numeric("AUC"), numeric("Log loss")], rows);
 }

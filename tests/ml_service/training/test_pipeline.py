@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_the_report_tells_the_split_and_the_figures(dated_model: Trained, dated:
     assert set(report.baselines) == {"constant", "best_single_rule", "logistic_regression", "v1_0"}
     assert report.auc > report.baselines["logistic_regression"].auc - 0.05  # 500 test rows
     assert report.auc > report.baselines["v1_0"].auc > 0.5 == report.baselines["constant"].auc
+
+
+def test_each_simple_model_is_told_in_words_that_stand_alone(dated_model: Trained) -> None:
+    said = {name: each.note for name, each in dated_model.report.baselines.items()}
+    rate = f"{100 * dated_model.report.training_prevalence:.2f} %"
+    assert said["constant"] == f"The churn rate of the training rows, {rate}, for every customer"
+    assert re.fullmatch(r"The best single rule: .+ is at most [-\d.]+", said["best_single_rule"])
+    assert said["logistic_regression"] == "Logistic regression on all features"
+    assert said["v1_0"].startswith("v1.0: logistic regression on ")
 
 
 def test_an_undated_report_says_how_it_was_split(undated_model: Trained) -> None:
