@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.services import kinds
 from tests.e2e import definitions
 from tests.e2e.conftest import Visitor
 from tests.stack import Stack
@@ -42,6 +43,12 @@ def test_the_modules_of_the_page_stay_small_and_write_no_markup() -> None:
     assert {file.name: n for file in modules if (n := len(file.read_text().splitlines())) > 300} == {}
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|\.style\b"
     assert [file.name for file in modules if re.search(markup, file.read_text())] == []
+
+
+def test_every_kind_of_job_has_a_name_in_words() -> None:
+    names = re.search(r"const NAMES = \{(.*?)\};", (definitions.PAGE / "frame/jobs.js").read_text(), re.S)
+    assert names is not None
+    assert set(re.findall(r'"?([a-z-]+)"?: "', names[1])) == set(kinds.KINDS)
 
 
 def needs(module: Path) -> set[Path]:

@@ -31,7 +31,10 @@ def test_status_and_drift_are_shown_as_the_api_tells_them(visitor: Visitor) -> N
     (report,) = api.data("/api/model/drift")["reports"]
     assert f"an AUC of {report['auc']:.3f}" in visitor.text("#live-drift")
     visitor.page.click("#live-drift summary")
-    assert visitor.texts("#live-drift tbody td:first-child") == [each["feature"] for each in report["features"]][:8]
+    features = api.data("/api/schema")["table_schema"]["features"]
+    assert visitor.texts("#live-drift tbody td:first-child") == [
+        features[each["feature"]]["label"] for each in report["features"][:8]
+    ]
 
 
 def test_live_figures_stand_by_bands_of_a_number_that_is_chosen(visitor: Visitor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -278,8 +279,20 @@ def test_the_due_date_and_the_note_of_many_are_taken_away_in_one_act(visitor: Vi
 def test_a_viewer_chooses_nobody(visitor: Visitor) -> None:
     visitor.sign_in_as("viewer").go("customers")
     assert visitor.page.locator("#bulk, td.pick").count() == 0
-    visitor.go("customers/new-at-risk")
-    assert visitor.page.locator("#export-movers").count() == 0
+
+
+def test_a_viewer_reads_who_may_export_where_the_button_would_be(visitor: Visitor) -> None:
+    as_of = visitor.stack.analyst().data("/api/customers/movers?limit=1")["as_of"]
+    since = (date.fromisoformat(as_of) - timedelta(days=95)).isoformat()
+    visitor.sign_in_as("viewer")
+    for path, place in (
+        ("customers", ".title-row"),
+        (f"customers/new-at-risk?since={since}&until={as_of}", "#new-at-risk .list-foot"),
+        ("campaigns/1", ".title-row"),
+    ):
+        visitor.go(path)
+        assert "Exports are for analysts and administrators." in visitor.text(f"main {place}"), path
+        assert visitor.page.locator("main a[download]").count() == 0, path
 
 
 def test_no_view_asks_a_viewer_for_what_they_may_not_read(visitor: Visitor) -> None:
@@ -332,6 +345,26 @@ def test_is_the_model_still_good_and_which_is_live(visitor: Visitor) -> None:
     visitor.page.click(".tabs >> text=Versions")
     visitor.ready()
     assert "live" in visitor.texts("#versions tbody tr")[0]
+
+
+def test_a_report_leads_back_to_where_one_came_from(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/model/versions").page.click("#versions >> text=Report")
+    way_back = "nav[aria-label=Breadcrumbs] >> text="
+    visitor.page.click(f"{way_back}Versions")
+    assert visitor.ready().text("h1") == "Versions"
+    visitor.go("model").page.click("text=The whole report")
+    visitor.page.click(f"{way_back}Model")
+    assert visitor.ready().text("h1") == "Model"
+
+
+def test_what_the_model_is_compared_with_stands_in_the_reports_own_words(visitor: Visitor) -> None:
+    api = visitor.stack.analyst()
+    live = api.data("/api/model/status")["version"]
+    simple = api.data(f"/api/model/versions/{live}")["report"]["baselines"]
+    notes = [each["note"] for each in simple.values() if each["auc"] is not None]
+    assert len(notes) == 4
+    visitor.sign_in(at="/#/model")
+    assert [text for text in visitor.texts("#baselines tbody th") if text in notes] == notes
 
 
 def test_what_runs_what_failed_and_what_it_rejected(visitor: Visitor, tmp_path: Path) -> None:
@@ -458,6 +491,30 @@ def test_when_the_service_is_away_and_back_the_page_goes_on(
     apart.start("ml")
     visitor.page.click("#what-if-answer button")
     visitor.page.wait_for_selector("[data-figure=what-if]")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "place"),
+    [
+        ("", "/api/dashboard/metrics", ".cards"),
+        ("value", "/api/dashboard/value", "#value-plans"),
+        ("model/live", "/api/predictions/performance", "#live"),
+        ("customers/usr_331092", "/history", "#fact-history"),
+    ],
+)
+def test_what_failed_for_several_parts_at_once_is_asked_for_anew(
+    visitor: Visitor, path: str, asked: str, place: str
+) -> None:
+    visitor.sign_in(at="/#/data/jobs")
+    visitor.allow("ERR_FAILED")
+    of_it = re.compile(re.escape(asked))
+    visitor.page.route(of_it, lambda route: route.abort())
+    visitor.go(path)
+    visitor.page.wait_for_selector(f"{place} [role=alert]")
+    visitor.page.unroute(of_it)
+    visitor.page.click(f"{place} >> text=Try again")
+    visitor.until(f"!document.querySelector('{place} :is([role=alert], .skeleton)')")
+    assert visitor.page.locator(f"{place} :is(table, .card)").count() > 0
 
 
 def test_a_campaign_is_planned_drawn_and_says_when_its_effect_is_known(

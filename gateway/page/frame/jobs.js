@@ -7,12 +7,16 @@ import { workerWatch } from "./worker.js";
 
 const POLL_MS = 500;
 const PATIENCE = 6;
-const KINDS = {
-  score: { path: "/api/dashboard/predict", name: "Scoring", body: {} },
-  train: { path: "/api/model/train", name: "Training", body: {} },
-  demo: { name: "Making the demo" },
-  import: { name: "Importing" },
+/** What the page starts. */
+const STARTS = { score: "/api/dashboard/predict", train: "/api/model/train" };
+const NAMES = {
+  train: "Training", score: "Scoring", demo: "Making the demo", import: "Import", "import-outcomes": "Import of outcomes", "import-contacts": "Import of contacts",
+  "do-not-contact": "Import of whom not to contact", preview: "Preview", "propose-schema": "Proposal of a schema", campaign: "Drawing of a campaign", export: "Export",
+  mature: "Settling of outcomes", backup: "Backup", digest: "Digest",
 };
+
+/** A kind of job in words. */
+export const jobName = (kind) => NAMES[kind] ?? kind;
 
 /** The bar, and what starts work in it. `onDone` is called when figures have changed, `onState` when work starts or ends. */
 export function workbar({ mayRun, onDone, onState, onSignedOut }) {
@@ -46,7 +50,7 @@ function workerChanged(context, isAway) {
 function parked(context, job) {
   context.state.id = null;
   show(context.root).hidden = true;
-  const name = KINDS[job.kind]?.name ?? job.kind;
+  const name = jobName(job.kind);
   const shown = job.state === "running" ? `is shown as running (${Math.round((job.progress ?? 0) * 100)} %)` : "is queued";
   const line = h("p", { id: "parked" }, `${name}, job ${job.id}, ${shown} and stands still until then. `);
   if (context.mayRun && job.may_cancel !== false) {
@@ -74,8 +78,7 @@ async function start(context, kind, given = null) {
   context.onState();
   draw(context, { kind, state: "queued", progress: 0, stage: "Asking for a worker" });
   try {
-    const { path, body } = KINDS[kind];
-    const answer = await post(path, given ?? body, { prefer: "respond-async" });
+    const answer = await post(STARTS[kind], given ?? {}, { prefer: "respond-async" });
     // A worker that takes a job is there, whatever was known of it.
     if (context.state.isAway) workerChanged(context, false);
     if (answer.state) await follow(context, answer);
@@ -120,7 +123,7 @@ async function follow(context, job) {
 function draw({ root, mayRun }, job) {
   root.hidden = false;
   root.className = "workbar";
-  const name = KINDS[job.kind]?.name ?? job.kind;
+  const name = jobName(job.kind);
   const stage = job.state === "queued" ? "Waiting for the worker" : job.stage ?? "Starting";
   const text = job.cancel_requested ? "Stopping" : stage;
   const done = `${Math.round((job.progress ?? 0) * 100)} %`;
@@ -150,7 +153,7 @@ function draw({ root, mayRun }, job) {
 
 function finished(context, job) {
   context.state.id = null;
-  const name = KINDS[job.kind]?.name ?? job.kind;
+  const name = jobName(job.kind);
   if (job.state === "done") {
     note(context, "good", h("p", {}, h("strong", {}, `${name} is done. `), outcome(job)));
     context.onDone();

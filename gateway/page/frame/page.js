@@ -110,3 +110,18 @@ export function heading(title, { note = null, actions = [] } = {}) {
 
 /** Return an empty state: a sentence that says why nothing is shown, and what to do. */
 export const empty = (text, ...more) => h("div", { class: "empty" }, h("p", {}, text), ...more);
+
+/** One answer for several parts of a view: whoever comes first asks, and after a failure whoever tries again. */
+export function shared(ask) {
+  let asked = null;
+  return () => {
+    asked ??= ask().catch((error) => {
+      asked = null;
+      throw error;
+    });
+    return asked;
+  };
+}
+
+/** What stands where an export would be, for viewers. */
+export const noExport = () => h("p", { class: "fine" }, "Exports are for analysts and administrators.");

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { h, panel, show } from "../dom.js";
 import { count, day, percent, plural, points } from "../format.js";
-import { heading } from "../frame/page.js";
+import { heading, noExport } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { stats, table } from "../parts.js";
 import { featuresOf, words } from "./filters.js";
@@ -26,7 +26,7 @@ function drawCampaign(page, path, campaign, effect, { action, features }) {
   show(drawn.body, ...drawSize(campaign), h("p", { class: "fine" }, `Started ${day(campaign.starts_on)}; ${campaign.filters.length ? campaign.filters.map(([name, value]) => words(name, value, features)).join(", ") : "no filter"}${campaign.top ? `, the top ${count(campaign.top)}` : ""}.`));
   const came = panel("Effect", { id: "effect", wide: true, aside: help("campaign-effect", "Effect of a campaign") });
   show(came.body, ...drawEffect(effect));
-  const link = page.mayRun && h("a", { class: "button", href: `${path}/export?format=csv`, download: `campaign-${campaign.id}.csv` }, "Export whom to contact");
+  const link = page.mayRun ? h("a", { class: "button", href: `${path}/export?format=csv`, download: `campaign-${campaign.id}.csv` }, "Export whom to contact") : noExport();
   return [heading(campaign.name, { note: action && `Action: ${action}`, actions: [link] }), came.root, drawn.root];
 }
 

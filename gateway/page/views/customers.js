@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { meter } from "../charts.js";
 import { failure, h, loading, show } from "../dom.js";
 import { count, cutText, day, known, money, NONE, percent, plural } from "../format.js";
-import { heading, redraw } from "../frame/page.js";
+import { heading, noExport, redraw } from "../frame/page.js";
 import { customerAddress } from "../frame/router.js";
 import { check } from "../parts.js";
 import { makeChoice } from "./bulk.js";
@@ -234,7 +234,7 @@ function foot(list, answer) {
 
 /** Exactly what is filtered, whole, as a file. */
 function drawExports(list, answer) {
-  if (!list.page.mayRun) return show(list.exports);
+  if (!list.page.mayRun) return show(list.exports, noExport());
   const wanted = asked(list.page.query, { withSort: false });
   wanted.set("content", "risk");
   wanted.set("format", "csv");

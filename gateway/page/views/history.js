@@ -5,7 +5,7 @@ import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
 import { axis, lines, monthAxis } from "../lines.js";
 import { cutText, day, known, percent } from "../format.js";
-import { empty } from "../frame/page.js";
+import { empty, shared } from "../frame/page.js";
 import { table } from "../parts.js";
 import { drawChange, onRequest } from "./change.js";
 import { factText } from "./words.js";
@@ -17,14 +17,7 @@ const DAY_MS = 86_400_000;
 export function historyPanels(page, id, features) {
   const scores = panel("How the score developed", { id: "score-history", wide: true, note: "Each run's probability; a filled dot marks a prediction after which the customer left." });
   const facts = panel("Facts over time", { id: "fact-history", wide: true, note: "Facts known on each date, newest first." });
-  const asked = get(`/api/customers/${encodeURIComponent(id)}/history?limit=${MOST}`);
-  asked.catch(() => null); // each panel tells of it
-  let first = asked;
-  const ask = () => {
-    const now = first ?? get(`/api/customers/${encodeURIComponent(id)}/history?limit=${MOST}`);
-    if (now !== asked) return now;
-    return now.catch((error) => { first = null; throw error; });
-  };
+  const ask = shared(() => get(`/api/customers/${encodeURIComponent(id)}/history?limit=${MOST}`));
   page.load(scores.body, ask, (history) => drawScores(page, id, history));
   page.load(facts.body, ask, (history) => drawFacts(history, features));
   return { scores: scores.root, facts: facts.root };

@@ -3,12 +3,15 @@
 import { get, remove } from "../api.js";
 import { failure, h, panel } from "../dom.js";
 import { moment } from "../format.js";
+import { jobName } from "../frame/jobs.js";
 import { empty, heading } from "../frame/page.js";
 import { act, button, field, select, table } from "../parts.js";
 
 const POLL_MS = 2_000;
 const STATES = [["", "Any state"], ["queued", "Waiting"], ["running", "Running"], ["done", "Done"], ["failed", "Failed"], ["cancelled", "Cancelled"]];
-const NAMES = { train: "Training", score: "Scoring", import: "Import", "import-outcomes": "Import of outcomes", demo: "Making the demo", preview: "Preview", "propose-schema": "Proposal of a schema", export: "Export", backtest: "Backtest" };
+
+/** A state of a job in words. */
+export const stateWords = (state) => STATES.find(([each]) => each === state)[1].toLowerCase();
 
 export const view = {
   open(page) {
@@ -34,8 +37,8 @@ function draw(page, { jobs, next }, { problem, refresh }) {
   const cancel = (job) => (event) => act(event.target, problem, async () => { await remove(`/api/jobs/${job.id}`); await refresh(); }, failure);
   return [
     table("Jobs", ["Job", "State", "Progress or result", "Started", "Ended", { text: "" }], jobs.map((job) => [
-      `${NAMES[job.kind] ?? job.kind} ${job.id}`,
-      h("span", { class: `badge ${{ done: "good", failed: "bad", running: "warn" }[job.state] ?? ""}` }, job.state),
+      `${jobName(job.kind)} ${job.id}`,
+      h("span", { class: `badge ${{ done: "good", failed: "bad", running: "warn" }[job.state] ?? ""}` }, stateWords(job.state)),
       job.error ? job.error.message : job.finished_at ? job.stage ?? "–" : [h("progress", { max: 1, value: job.progress, "aria-label": `Progress of job ${job.id}` }), ` ${Math.round(job.progress * 100)} % ${job.stage ?? ""}`],
       moment(job.started_at ?? job.created_at), moment(job.finished_at),
       !job.finished_at && job.may_cancel !== false && page.mayRun ? button(job.cancel_requested ? "Stopping" : "Cancel", cancel(job), { disabled: job.cancel_requested, "aria-label": `Cancel job ${job.id}` }) : "",

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { asTable } from "../charts.js";
 import { h, panel } from "../dom.js";
 import { count, day, interval, known, number, plural, score, tenths } from "../format.js";
-import { empty, heading } from "../frame/page.js";
+import { empty, heading, shared } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { axis, legend, lines, monthAxis } from "../lines.js";
 import { field, select, table } from "../parts.js";
@@ -28,16 +28,17 @@ export const view = {
     const drift = panel("Are today's customers like those it learned from?", { id: "live-drift", wide: true });
     const refresh = () => {
       page.load(state.body, () => get("/api/model/live"), drawState);
-      page.load(drift.body, () => get("/api/model/drift"), drawDrift);
+      const schema = shared(() => get("/api/schema").then(featuresOf));
+      page.load(drift.body, () => Promise.all([get("/api/model/drift"), schema()]), ([found, features]) => drawDrift(found, features));
       const feature = page.query.get("feature");
       const wanted = new URLSearchParams({ view: "live", limit: 24, by: page.query.get("by") ?? "run", ...(feature ? { feature } : {}) });
-      const asked = Promise.all([get(`/api/predictions/performance?${wanted}`), get("/api/schema").then(featuresOf)]);
-      page.load(came.body, () => asked, ([found, features]) => {
+      const asked = shared(() => Promise.all([get(`/api/predictions/performance?${wanted}`), schema()]));
+      page.load(came.body, asked, ([found, features]) => {
         const number = features.find((each) => each.kind === "number" && [each.column, each.name].includes(feature)) ?? null;
         choose(by, features, number ? BAND + number.column : found.by);
         return draw(found, number, features);
       });
-      page.load(pending.body, () => asked, ([found]) => drawPending(found));
+      page.load(pending.body, asked, ([found]) => drawPending(found));
     };
     refresh();
     return { root: h("div", { class: "page" }, heading("Live performance"), state.root, h("div", { class: "form" }, field("Add up by", by)), came.root, pending.root, drift.root), refresh };

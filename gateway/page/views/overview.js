@@ -5,7 +5,7 @@ import { get, post } from "../api.js";
 import { h, panel, show } from "../dom.js";
 import { axis, lines, monthAxis } from "../lines.js";
 import { count, cutText, day, known, percent, plural, points } from "../format.js";
-import { empty, heading } from "../frame/page.js";
+import { empty, heading, shared } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { table } from "../parts.js";
 import { cards } from "./cards.js";
@@ -52,23 +52,22 @@ function updateButtons(page, { score, train }) {
 }
 
 function load(page, view) {
-  // Several panels share these answers: each is asked for once.
-  const shared = Promise.all([get("/api/dashboard/metrics"), get("/api/model/status"), get("/api/schema"), get("/api/predictions/performance"), get("/api/dashboard/value")]);
-  shared.catch(() => null); // each panel tells of the failure itself
-  const known = shared.then(async ([metrics, status, schema, performance, value]) =>
-    ({ metrics, status, schema, performance, value, where: whereWeAre(metrics, status, schema), scoredBy: await scoredBy(metrics, status) }));
-  known.catch(() => null);
+  const known = shared(async () => {
+    const [metrics, status, schema, performance, value] = await Promise.all(
+      [get("/api/dashboard/metrics"), get("/api/model/status"), get("/api/schema"), get("/api/predictions/performance"), get("/api/dashboard/value")]);
+    return { metrics, status, schema, performance, value, where: whereWeAre(metrics, status, schema), scoredBy: await scoredBy(metrics, status) };
+  });
   updateButtons(page, view);
-  const cardsDone = page.load(view.cardRow, () => known, (all) => {
+  const cardsDone = page.load(view.cardRow, known, (all) => {
     subtitle(view, all);
     show(view.start, ...firstSteps(page, all.where));
     for (const each of [view.top, view.movers, view.contact, view.spread, view.weights, view.history]) each.root.hidden = !all.where.hasCustomers;
     return cards(all, page);
   });
-  const asked = (path) => Promise.all([known, get(path)]);
+  const asked = (path) => Promise.all([known(), get(path)]);
   page.load(view.contact.body, () => asked("/api/dashboard/threshold?steps=true"), ([all, found]) =>
     contactPanel(page, found, { metrics: all.metrics.predictedChurners, threshold: all.performance.threshold, currency: all.value.total.currency }));
-  page.load(view.spread.body, () => Promise.all([known, get("/api/dashboard/distribution"), askSegments(page.mayRun)]), ([{ metrics }, buckets, parts]) =>
+  page.load(view.spread.body, () => Promise.all([known(), get("/api/dashboard/distribution"), askSegments(page.mayRun)]), ([{ metrics }, buckets, parts]) =>
     [...distribution(buckets, { cut: metrics.predictedChurners.cut, asOf: metrics.predictedChurners.as_of, version: metrics.predictedChurners.model_version }), ...segments(parts, metrics.riskLevels)]);
   page.load(view.weights.body, () => asked("/api/dashboard/features"), ([{ status, schema, scoredBy: other }, rows]) =>
     factors(other ? weightiest(other, schema) : rows.map((row) => ({ ...row, name: inFull(row.name, schema) })), { version: other?.version ?? status.version, live: status.version }));

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { failure, h, panel, show } from "../dom.js";
 import { cutText, day, known, percent, plural, points } from "../format.js";
 import { help } from "../frame/help.js";
-import { empty, heading } from "../frame/page.js";
+import { empty, heading, noExport } from "../frame/page.js";
 import { customerAddress, riskAddress } from "../frame/router.js";
 import { act, button, field, table } from "../parts.js";
 import { bars, drawFeatures, onRequest, PARTS } from "./change.js";
@@ -106,8 +106,8 @@ function further(page, { direction, dates, from, to, found, did, rows, shown, su
   }, failure), { hidden: !after });
   const file = `/api/customers/movers/export?${new URLSearchParams({ direction, since: from, until: to })}`;
   return h("div", { class: "list-foot" }, more,
-    page.mayRun && h("a", { class: "button small", id: "export-movers", href: file, download: `movers-${direction}.csv` }, "Export all as CSV"),
-    page.mayRun && h("p", { class: "fine" }, "The file leaves out who may not be contacted."), problem);
+    page.mayRun ? [h("a", { class: "button small", id: "export-movers", href: file, download: `movers-${direction}.csv` }, "Export all as CSV"),
+      h("p", { class: "fine" }, "The file leaves out who may not be contacted.")] : noExport(), problem);
 }
 
 const noEarlier = (since, to) => (since

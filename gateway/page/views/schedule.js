@@ -5,6 +5,7 @@ import { h, panel } from "../dom.js";
 import { moment } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { button, table } from "../parts.js";
+import { stateWords } from "./jobs.js";
 
 const TASKS = { import: "Import of new files", score: "Scoring", train: "Training", mature: "Outcomes that have matured", backup: "Backup", digest: "Digest" };
 /** The buttons start the same jobs as those of the overview. */
@@ -38,7 +39,7 @@ function draw(page, { tasks, promotion }) {
 function cameOf({ last_job: job, last_state: state, note }) {
   const kind = { done: "good", failed: "bad", running: "warn" }[state] ?? "";
   return [
-    state && h("span", { class: `badge ${kind}` }, state), job && h("a", { href: "#/data/jobs" }, `job ${job}`),
+    state && h("span", { class: `badge ${kind}` }, stateWords(state)), job && h("a", { href: "#/data/jobs" }, `job ${job}`),
     note && h("div", { class: "fine" }, note), !state && !job && !note && "–",
   ].flatMap((each, i) => (each ? [i ? " " : "", each] : []));
 }

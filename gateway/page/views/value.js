@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { meter } from "../charts.js";
 import { h, panel } from "../dom.js";
 import { count, cutText, day, interval, known, money, number, percent, plural } from "../format.js";
-import { empty, heading } from "../frame/page.js";
+import { empty, heading, shared } from "../frame/page.js";
 import { address } from "../frame/router.js";
 import { field, stats, table } from "../parts.js";
 
@@ -39,14 +39,14 @@ function form(page, inputs) {
 
 function load(page, { total, plans, contact, inputs }) {
   const wanted = new URLSearchParams([...page.query].filter(([key]) => TERMS.some(([name]) => name === key)));
-  const asked = get(`/api/dashboard/value?${wanted}`);
-  const again = (draw) => [() => asked, draw];
-  asked.then(({ assumptions }) => {
-    for (const [name, , times] of TERMS) inputs[name].value = String(Math.round(assumptions[name] * times * 1000) / 1000);
-  }, () => null);
-  page.load(total.body, ...again(drawTotal));
-  page.load(plans.body, ...again(drawPlans));
-  page.load(contact.body, ...again(drawContact));
+  const ask = shared(async () => {
+    const found = await get(`/api/dashboard/value?${wanted}`);
+    for (const [name, , times] of TERMS) inputs[name].value = String(Math.round(found.assumptions[name] * times * 1000) / 1000);
+    return found;
+  });
+  page.load(total.body, ask, drawTotal);
+  page.load(plans.body, ask, drawPlans);
+  page.load(contact.body, ask, drawContact);
 }
 
 function drawTotal({ total, as_of: asOf, model_version: version, assumptions: a }) {

@@ -22,8 +22,8 @@ export function drawState(live) {
   ].filter(Boolean);
 }
 
-/** For GET /api/model/drift. */
-export function drawDrift({ reports: [report], alerts, note }) {
+/** For GET /api/model/drift; `features` are those of the schema. */
+export function drawDrift({ reports: [report], alerts, note }, features) {
   if (!report) return [h("p", { class: "empty" }, note)];
   const season = report.same_season ? "the same season a year or more before" : "the newest training date, because none of the same season is known";
   return [
@@ -33,7 +33,7 @@ export function drawDrift({ reports: [report], alerts, note }) {
     h("p", { class: "fine" }, `Compared with ${season} (${day(report.reference)}); PSI of the scores ${hundredths(report.score_psi)}.`),
     asTable("Features that tell scored from training rows best", ["Feature", "AUC alone", "PSI", "Missing", "Missing in training", "Unknown values"],
       report.features.slice(0, SHOWN_FEATURES).map((each) => [
-        each.feature, score(each.auc), hundredths(each.psi), percent(each.missing), percent(each.missing_before), percent(each.unknown),
+        features.find(({ name }) => name === each.feature)?.label ?? each.feature, score(each.auc), hundredths(each.psi), percent(each.missing), percent(each.missing_before), percent(each.unknown),
       ])),
   ];
 }

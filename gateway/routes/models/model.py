@@ -24,6 +24,13 @@ from shared.errors import NotFound
 
 bp = blueprint("model", __name__, prefix="/api/model")
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
+#: Set into a report that is read here: a stored one stands alone, and leads nowhere.
+WAY_BACK = (
+    b"<style>nav { max-width: 70rem; margin: 0 auto; padding: 1rem clamp(1rem, 2.5vw, 2rem) 0; }"
+    b" nav a { display: inline-block; padding: .2rem 0; color: inherit; } @media print { nav { display: none; } }</style>"
+    b'</head><body><nav aria-label="Breadcrumbs"><a href="/#/model">Model</a> / <a href="/#/model/versions">Versions</a>'
+    b"</nav>"
+)
 _PAGE: dict[Any, Any] = {
     "200": {"description": "Done", "content": {"text/html": {"schema": {"type": "string"}}}},
     **{str(code): Failure for code in (404, 503)},
@@ -198,13 +205,14 @@ def version(path: VersionPath) -> Response:
 
 @bp.get("/versions/<version>/report", summary="One version's report as a page", responses=_PAGE)
 def report(path: VersionPath) -> Response:
-    """Self-contained HTML: figures, curves, segments, dependence of the score on each feature."""
+    """Self-contained HTML with a way back: figures, curves, segments, dependence of the score on each feature."""
     env = environment()
     with env.database.read() as connection:
         model = models.get(connection, path.version)
     if model is None:
         raise NotFound(f"There is no model version {path.version}.")
-    response = Response(env.ml.report_page(model.version), content_type=HTML_TYPE)
+    page = env.ml.report_page(model.version).replace(b"</head><body>", WAY_BACK, 1)
+    response = Response(page, content_type=HTML_TYPE)
     # The page has neither scripts nor requests, and is allowed none.
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
