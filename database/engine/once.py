@@ -1,6 +1,9 @@
 """Values that are read once for each state of the data: whoever asks first reads, the others wait for that value.
 
 Law: a value is returned only in the state in which it was read; a failed read is raised and not kept.
+
+Nothing interrupts a wait. Requests alone wait, which nothing interrupts in a read of their own either, and a read takes
+seconds; in the worker one job alone asks, the digest.
 """
 
 from __future__ import annotations
