@@ -27,9 +27,9 @@ REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';
 #: Set into a report that is read here: a stored one stands alone, and leads nowhere.
 WAY_BACK = (
     b"<style>nav { max-width: 70rem; margin: 0 auto; padding: 1rem clamp(1rem, 2.5vw, 2rem) 0; }"
-    b" nav a { display: inline-block; padding: .2rem 0; color: inherit; } @media print { nav { display: none; } }</style>"
-    b'</head><body><nav aria-label="Breadcrumbs"><a href="/#/model">Model</a> / <a href="/#/model/versions">Versions</a>'
-    b"</nav>"
+    b" nav a { display: inline-block; padding: .2rem 0; color: inherit; }"
+    b" @media print { nav { display: none; } }</style></head><body>"
+    b'<nav aria-label="Breadcrumbs"><a href="/#/model">Model</a> / <a href="/#/model/versions">Versions</a></nav>'
 )
 _PAGE: dict[Any, Any] = {
     "200": {"description": "Done", "content": {"text/html": {"schema": {"type": "string"}}}},
