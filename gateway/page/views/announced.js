@@ -37,7 +37,7 @@ function draw(page, { counts, customers, next, reason, today }, currency) {
     stats(...counts.map((each) => ({ label: each.days === null ? "Later, or on an unknown day" : `Within ${plural(each.days, "day")}`, value: count(each.customers), note: `${money(each.monthly_revenue, currency)} a month` }))),
     customers.length ? table("Customers with a known end", ["Customer", "Plan", numeric("Price"), "Ends on", numeric("Days left"), "Cancelled on", "Reason given"], customers.map((c) => [
       h("a", { href: customerAddress(c.user_id) }, c.user_id), c.plan ?? "–", money(c.monthly_price, c.currency), day(c.ends_on), count(c.days_left), day(c.cancelled_at), c.end_reason ?? "–"]))
-      : empty("Nobody is known to end within these days."),
+      : empty("No end within these days is known."),
     h("p", { class: "fine" }, `As of ${day(today)}.`),
     next && button("Next customers", () => page.go({ after: next })),
   ];

@@ -21,7 +21,7 @@ export function curvesPanel(page, report) {
   const place = h("div", { class: "panel-body" });
   const slider = h("input", { type: "range", min: 0, max: 100, step: 1, value: page.query.get("share") ?? 10 });
   const said = h("output", {});
-  const matrix = h("div", { "aria-live": "polite" });
+  const matrix = h("div", { class: "panel-body", "aria-live": "polite" });
   const names = Object.keys(KINDS).filter((name) => report.curves?.[name]?.length);
   if (!names.length) { show(body, h("p", { class: "empty" }, "This version's report has no curves.")); return root; }
   const state = { name: names.includes(page.query.get("curve")) ? page.query.get("curve") : names[0] };

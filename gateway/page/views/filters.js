@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { column, cutText, day, plural, title } from "../format.js";
 import { button, field, select } from "../parts.js";
 import { STATUSES } from "./work.js";
+import { factText } from "./words.js";
 
 /** Filters of the API that the address may hold, with the words that a chip shows. */
 const NAMED = {
@@ -50,10 +51,11 @@ export function chips(page, features) {
 /** A filter in words, the schema's where it names a feature. */
 export function words(key, value, features) {
   if (key in NAMED) return NAMED[key](value);
-  const label = (name) => features.find((feature) => feature.column === name || feature.name === name)?.label ?? title(name);
-  if (key === "reason") return `reason ${label(value)}`;
+  const about = (name) => features.find((feature) => feature.column === name || feature.name === name) ?? { label: title(name) };
+  if (key === "reason") return `reason ${about(value).label}`;
   const [, name, end] = key.match(/^feature\.(.+?)(?:\.(min|max))?$/);
-  return `${label(name)} ${{ min: "from", max: "to" }[end] ?? "is"} ${value || "missing"}`;
+  const { label, unit } = about(name);
+  return `${label} ${end ? `${{ min: "from", max: "to" }[end]} ${factText(Number(value), unit, label)}` : `is ${value || "missing"}`}`;
 }
 
 /** The schema's features: name, column, label, kind, unit. */

@@ -94,7 +94,7 @@ function chart(groups) {
     { name: "Left", kind: "b", points: rows.map((row, i) => [i, row.leavers]) },
   ];
   const label = `Leavers expected and counted: ${rows.map((row) => `${nameOf(row)}: ${number(row.expected)} expected, ${count(row.leavers)} left`).join("; ")}.`;
-  return h("div", {},
+  return h("div", { class: "panel-body" },
     h("figure", {}, lines({ label, series, y: most, x: { from: 0, to: rows.length - 1, ticks: monthAxis(rows, (row, i) => i, (row) => row.as_of[1], every) } }),
       h("figcaption", {}, "Leavers, by the date of the predictions")),
     legend(series),

@@ -27,7 +27,7 @@ export function drawDrift({ reports: [report], alerts, note }, features) {
   if (!report) return [h("p", { class: "empty" }, note)];
   const season = report.same_season ? "the same season a year or more before" : "the newest training date, because none of the same season is known";
   return [
-    h("p", {}, `Scored customers can be told from training rows with an AUC of ${score(report.auc)}; 0.5 is not at all. `,
+    h("p", {}, `Scored customers can be told from training rows with an AUC of ${score(report.auc)}; 0.5 means not at all. `,
       help("drift", "Drift", [`Run of ${day(report.as_of)}, ${plural(report.n, "row")}`, `Training rows of ${day(report.reference)}, ${plural(report.trained_n, "row")}`])),
     alerts.length > 0 ? h("ul", {}, alerts.map((text) => h("li", {}, text))) : h("p", { class: "fine" }, "No effect is large enough for an alert."),
     h("p", { class: "fine" }, `Compared with ${season} (${day(report.reference)}); PSI of the scores ${hundredths(report.score_psi)}.`),

@@ -35,7 +35,7 @@ def gate(report: TrainReport) -> tuple[bool, str]:
     low, high = found.interval
     figures = (
         f"log loss {report.test.log_loss:.4f} against {report.champion.log_loss:.4f} of the live model on the same "
-        f"{report.test.n} test rows (difference {found.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f})"
+        f"{report.test.n:,} test rows (difference {found.difference:+.4f}, 95 % between {low:+.4f} and {high:+.4f})"
     )
     if found.verdict == "worse":
         return False, f"Not promoted: significantly worse, {figures}."
