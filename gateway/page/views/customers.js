@@ -186,7 +186,7 @@ function head(list, { head: text, sort, numeric }, sorted) {
   const state = sort && sort === by ? (sorted.startsWith("-") ? "descending" : "ascending") : null;
   const turn = () => list.page.go({ sort: state === "descending" ? sort : state === "ascending" || sort !== "user_id" ? `-${sort}` : sort });
   return h("th", { scope: "col", role: "columnheader", class: numeric ? "numeric" : null, "aria-sort": state },
-    sort ? h("button", { type: "button", class: "sort", "aria-label": text, onclick: turn }, text, h("span", { "aria-hidden": "true" }, { descending: " ↓", ascending: " ↑" }[state] ?? "")) : text);
+    sort ? h("button", { type: "button", class: "sort", "aria-label": text, onclick: turn }, text, h("span", { "aria-hidden": "true" }, { descending: "\u00a0↓", ascending: "\u00a0↑" }[state] ?? "")) : text);
 }
 
 function append(list, answer) {
