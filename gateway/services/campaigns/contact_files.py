@@ -199,6 +199,7 @@ def _contacts(connection: Connection, rows: Rows, today: date) -> tuple[list[_Co
 def _arms(connection: Connection, campaign_id: int, keys: Sequence[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for at in range(0, len(keys), AT_ONCE):
+        interruption.check()
         found |= campaigns.arms_of(connection, campaign_id, keys[at : at + AT_ONCE])
     return found
 

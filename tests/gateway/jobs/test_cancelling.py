@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from database.customers import customers
 from database.engine import files, interruption
 from gateway.clients.ml_client import MLClient
 from gateway.services import kinds
@@ -162,3 +163,8 @@ def test_a_check_of_a_whole_file_is_broken_off(world: World, monkeypatch: pytest
         with pytest.raises(Cancelled):
             backups.sha256(world.database.path)
     assert files.read_content(world.database.path, check=True).counts["jobs"] == 1
+
+
+def test_looking_up_many_customers_is_broken_off_between_parts(world: World) -> None:
+    with interruption.interruptible(lambda: True), world.database.read() as connection, pytest.raises(Cancelled):
+        customers.ids_by_user_id(connection, ["u0001"])
