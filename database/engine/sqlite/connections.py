@@ -26,6 +26,9 @@ PRAGMAS = (
     "foreign_keys=ON",
     "wal_autocheckpoint=16000",
 )
+#: Prepared statements that a connection keeps: 11 KB for one of customers. With the driver's 128 what SQLite held in
+#: the gateway grew for as long as fifty users asked (51, then 70 MB after six minutes); with 32 it stands at 30 to 45.
+KEPT_STATEMENTS = 32
 log = structlog.get_logger()
 
 
@@ -74,7 +77,12 @@ def make_engine(path: Path, *, pooled: bool, cache_mb: int) -> Engine:
     )
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "factory": TrackedConnection},
+        connect_args={
+            "timeout": BUSY_TIMEOUT_S,
+            "check_same_thread": False,
+            "factory": TrackedConnection,
+            "cached_statements": KEPT_STATEMENTS,
+        },
         # A transaction left open is a mistake: `_check_returned` logs it, and no reset hides it.
         pool_reset_on_return=None,
         **options,

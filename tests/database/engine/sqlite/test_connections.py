@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sqlite3
 import time
@@ -55,6 +56,23 @@ def stream(database: Database) -> Iterator[Any]:
     """Rows of an open statement, as an export reads them."""
     with database.read() as connection:
         yield from connection.execution_options(stream_results=True).exec_driver_sql(MANY)
+
+
+def memory_used() -> int:
+    """Return the bytes that the SQLite library of this process has taken."""
+    sqlite = ctypes.CDLL(sqlite_library())
+    sqlite.sqlite3_memory_used.restype = ctypes.c_int64
+    return int(sqlite.sqlite3_memory_used())
+
+
+def sqlite_library() -> str:
+    """Return the path of the library that the driver uses; skip where that can't be told."""
+    maps = Path("/proc/self/maps")
+    found = {line.split()[-1] for line in maps.read_text().splitlines()} if maps.exists() else set[str]()
+    paths = sorted(path for path in found if "libsqlite3" in path)
+    if len(paths) != 1:
+        pytest.skip("the driver's SQLite is no shared library of its own here")
+    return paths[0]
 
 
 def leave_the_block(database: Database) -> Any:
@@ -195,3 +213,15 @@ def test_a_transaction_on_a_connection_that_cannot_be_changed_fails_at_once(pool
         pass
     assert time.monotonic() - began < 1
     hidden.close()
+
+
+def test_a_connection_keeps_a_few_dozen_prepared_statements_however_many_are_asked(pool: Database) -> None:
+    def ask(first: int, last: int) -> int:
+        for number in range(first, last):
+            with pool.read() as connection:
+                connection.exec_driver_sql(f"SELECT *, {number} FROM customers LIMIT 1").all()
+        return memory_used()
+
+    few, some, many = ask(0, 10), ask(10, 60), ask(60, 400)
+    assert some > few
+    assert many - some < (some - few) / 2, (few, some, many)
