@@ -24,7 +24,7 @@ NOTHING = (
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def schedule(as_json: bool) -> None:
     """Show what the worker does by itself, when it did it last, and when it will again."""
-    tasks = calendar.planned(prepare())
+    tasks = calendar.planned(prepare(), with_reasons=True)
     if not tasks:
         click.echo(NOTHING, err=True)
     for each in tasks:

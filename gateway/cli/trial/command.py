@@ -65,7 +65,7 @@ def try_command(
     described = choices.proposed(file) if schema_file is None else choices.own(schema_file)
     trial = Trial(file, made, described, _again(file, folder, as_of, keep_good, no_serve))
     day = as_of.date() if as_of else None
-    params = ImportParams(str(file.absolute()), file.name, described.schema.as_dict(), day, keep_good=keep_good)
+    params = ImportParams(str(file.resolve()), file.name, described.schema.as_dict(), day, keep_good=keep_good)
     _print_choices(trial)
     _make(trial, params)
     if no_serve:

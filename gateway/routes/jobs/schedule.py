@@ -1,4 +1,7 @@
-"""The calendar: what the worker does by itself, when it did it last, and when it will again."""
+"""The calendar: what the worker does by itself, when it did it last, and when it will again.
+
+Law: why a job failed is for administrators, as everything that jobs of the system tell.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from gateway.openapi import answers, blueprint, ok
+from gateway.security.authentication import caller
+from gateway.security.job_access import sees_jobs_of_the_system
 from gateway.services.scheduling import calendar
 from gateway.setting_rules import Task
 from gateway.web_environment import environment
@@ -24,7 +29,7 @@ class ScheduledTask(BaseModel):
     last_at: str | None = Field(description="When it came last; null if it never has")
     last_job: int | None = Field(description="The last job it made")
     last_state: str | None = Field(description="State of that job; null where the job is no longer kept")
-    note: str | None = Field(description="Why it made no job the last time, or why that job failed")
+    note: str | None = Field(description="Why it made no job the last time; for administrators, why that job failed")
 
 
 class Schedule(BaseModel):
@@ -37,6 +42,6 @@ class Schedule(BaseModel):
 @bp.get("", summary="The calendar", responses=answers(Schedule))
 def list_tasks() -> Response:
     """The lines of SCHEDULE with their last and next times; empty where nothing is scheduled."""
-    env = environment()
-    tasks = [ScheduledTask(**each) for each in calendar.planned(env)]
+    env, with_reasons = environment(), sees_jobs_of_the_system(caller())
+    tasks = [ScheduledTask(**each) for each in calendar.planned(env, with_reasons=with_reasons)]
     return ok(Schedule(tasks=tasks, promotion=env.settings.promotion))

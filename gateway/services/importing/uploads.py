@@ -81,7 +81,8 @@ def _locked(spool: Path) -> Iterator[None]:
 def present(params: FileParams) -> Path:
     """Return the file of a job. Raises NotFound with the name its owner gave it."""
     path = Path(params.path)
-    if not path.exists():
+    # Paths of jobs are resolved: what is a link by now was put in the file's place since.
+    if path.is_symlink() or not path.exists():
         raise NotFound(f"The file {params.file_name} no longer exists: send it again.")
     return path
 

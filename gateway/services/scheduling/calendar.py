@@ -27,6 +27,7 @@ from shared.errors import NoCustomers
 
 STILL_RUNS = "Skipped: a job of this kind was still waiting or running."
 NOTHING_NEW = "The folder had no new file."
+FAILED = "The job failed; administrators can see why."
 Wanted = tuple[JobKind[Any], Any, str | None]
 
 
@@ -91,18 +92,25 @@ def _wanted(connection: Connection, settings: Settings, task: Task) -> Iterator[
         yield kinds.DIGEST, NoParams(), None
 
 
-def planned(environment: Environment) -> list[dict[str, Any]]:
-    """Return the lines of the schedule with their last and next times, in the order of the setting."""
+def planned(environment: Environment, *, with_reasons: bool) -> list[dict[str, Any]]:
+    """Return the lines of the schedule with their last and next times, in the order of the setting.
+
+    Parameters
+    ----------
+    with_reasons
+        Say why the last jobs failed, which can quote cells of a file.
+    """
     with environment.database.read() as connection:
         known = {row.task: row for row in schedule.rows(connection)}
     return [
-        _planned(task, cron, known.get(task), environment.clock())
+        _planned(task, cron, known.get(task), environment.clock(), with_reasons)
         for task, cron in environment.settings.schedule.items()
     ]
 
 
-def _planned(task: Task, cron: Cron, row: AnyRow | None, now: datetime) -> dict[str, Any]:
+def _planned(task: Task, cron: Cron, row: AnyRow | None, now: datetime, with_reasons: bool) -> dict[str, Any]:
     is_planned = row is not None and row.cron == cron.text
+    failure = row.error_message if row is not None else None
     return {
         "task": task,
         "cron": cron.text,
@@ -110,5 +118,5 @@ def _planned(task: Task, cron: Cron, row: AnyRow | None, now: datetime) -> dict[
         "last_at": row.last_at if row is not None else None,
         "last_job": row.job_id if row is not None else None,
         "last_state": row.state if row is not None else None,
-        "note": (row.note or row.error_message) if row is not None else None,
+        "note": (row.note if row is not None else None) or (failure if with_reasons or failure is None else FAILED),
     }

@@ -1,7 +1,7 @@
 """The files of the import folder that no job has taken yet.
 
 Law: a file is known by name, size and time of change: it is imported once, stays where it is, and again only when it
-was written anew.
+was written anew. A link is no file: whoever may write here must not have other files of this machine read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def new_files(connection: Connection, folder: Path) -> Iterator[tuple[JobKind[An
     present = customer_base.get(connection)
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     for path in found:
-        if path.suffix.lower() not in ENDINGS or not path.is_file() or path.name.startswith("."):
+        is_own = path.is_file() and not path.is_symlink()
+        if path.suffix.lower() not in ENDINGS or not is_own or path.name.startswith("."):
             continue
         state = path.stat()
         question = f"{path.name} {state.st_size} {state.st_mtime_ns}"

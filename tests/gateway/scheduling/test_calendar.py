@@ -16,14 +16,17 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import select, update
 
+from database.jobs import jobs
 from database.tables import tables
 from gateway.cli import scheduling
 from gateway.environment import open_environment
 from gateway.services import kinds
+from gateway.services.importing import uploads
 from gateway.services.maintenance import backups
 from gateway.services.models import promotions
 from gateway.services.scheduling import calendar
 from shared.clock import utc_now
+from shared.errors import NotFound
 from tests.gateway.importing.test_import_file import DATED, bring, write
 from tests.world import TODAY, World, settings_of
 
@@ -168,6 +171,43 @@ def test_each_new_file_of_the_folder_is_imported_once(make_world: MakeWorld, fol
     first.write_text(first.read_text() + "\n")
     old_enough(first)
     assert len(tick(world, TODAY + 4 * HOUR)) == 1, "written anew"
+
+
+def test_a_link_in_the_folder_leads_to_no_other_file(make_world: MakeWorld, folder: Path, tmp_path: Path) -> None:
+    """Who may put files there must not have the secrets of the services' user read, and quoted in a refusal."""
+    world = make_world(SCHEDULE="import 0 * * * *", IMPORT_FOLDER=folder)
+    bring(world, write(tmp_path, "first.csv", ROWS), DATED)
+    end_all(world)
+    tick(world, TODAY)
+    (folder / "linked.csv").symlink_to(old_enough(write(tmp_path, "elsewhere.csv", ROWS)))
+    assert tick(world, TODAY + HOUR) == []
+    own = old_enough(write(folder, "own.csv", ROWS))
+    (job,) = tick(world, TODAY + 2 * HOUR)
+    own.unlink()
+    own.symlink_to(tmp_path / "elsewhere.csv")
+    with world.database.read() as connection:
+        made = jobs.get(connection, job)
+    assert made is not None
+    with pytest.raises(NotFound):
+        uploads.present(kinds.IMPORT.read(made.params))
+
+
+def test_why_a_scheduled_job_failed_is_for_administrators_alone(make_world: MakeWorld) -> None:
+    """The message of an import quotes a cell of its file, which can be an address."""
+    world = make_world(SCHEDULE="score 0 * * * *")
+    tick(world, TODAY)
+    (job,) = tick(world, TODAY + HOUR)
+    told = "line 3, e-mail: 'ann@example.com' is there twice"
+    with world.database.write() as connection:
+        values = {"state": "failed", "error_code": "invalid_table", "error_message": told}
+        connection.execute(update(tables.jobs).where(tables.jobs.c.id == job).values(values))
+    key = world.ask("POST", "/api/auth/keys", "admin", json={"name": "reader", "scopes": ["read"]}).get_json()["data"]
+    by_key = world.client.get("/api/schedule", headers={"X-API-Key": key["key"]})
+    answers = {role: world.ask("GET", "/api/schedule", role) for role in ("viewer", "analyst")} | {"key": by_key}
+    for who, answer in answers.items():
+        assert [each["note"] for each in answer.get_json()["data"]["tasks"]] == [calendar.FAILED], who
+    (row,) = world.ask("GET", "/api/schedule", "admin").get_json()["data"]["tasks"]
+    assert row["note"] == told
 
 
 def test_a_backup_is_made_where_the_setting_says(make_world: MakeWorld, tmp_path: Path) -> None:

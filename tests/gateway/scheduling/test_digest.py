@@ -179,7 +179,7 @@ def test_the_schedule_sends_it_by_mail_and_records_that(make_world: MakeWorld) -
     with receiving_mail() as server:
         world = make_world(SCHEDULE="digest 0 7 * * 1", SMTP_URL=f"smtp://127.0.0.1:{server.port}", **MAIL)
         a_base(world)
-        assert [each["task"] for each in calendar.planned(world.environment)] == ["digest"]
+        assert [each["task"] for each in calendar.planned(world.environment, with_reasons=True)] == ["digest"]
         done = world.do("digest", kinds.DIGEST.run)
     assert (done["sent_by"], done["newly_at_risk"]) == ("mail", 8)
     message = email.message_from_string(server.mail, policy=email.policy.default)
