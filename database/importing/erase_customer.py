@@ -13,6 +13,7 @@ from math import ceil
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
 
 from database.engine import kept_figures
+from database.importing import erase_filters
 from database.jobs.retention import FINAL
 from database.scoring import contact_changes
 from database.scoring import runs as scoring
@@ -31,16 +32,21 @@ def fact_dates(connection: Connection) -> Sequence[str]:
     return connection.execute(select(days.c.day).where(days.c.day.is_not(None))).scalars().all()
 
 
-def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> dict[str, int]:
-    """Delete a customer and every row of theirs; return how many rows of each table, where there were any.
+def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> tuple[dict[str, int], list[int]]:
+    """Delete a customer and every row of theirs, and what stored filters and results of jobs tell of them.
 
     Parameters
     ----------
     dates
         Of `fact_dates`.
+
+    Returns
+    -------
+    how many rows of each table, where there were any, and the segments that were deleted.
     """
     names = connection.execute(select(c.c.user_id, c.c.email).where(c.c.id == customer_id)).one()
-    found = {"job results": _clear_results(connection, [each for each in names if each])}
+    segments, cleared = erase_filters.erase(connection, customer_id)
+    found = {"job results": _clear_results(connection, [each for each in names if each]), **cleared}
     _leave_roll_up(connection, customer_id)
     # Those that refer to others come first.
     for table in reversed(tables.metadata.sorted_tables):
@@ -51,7 +57,7 @@ def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> dic
     found[c.name] = connection.execute(delete(c).where(c.c.id == customer_id)).rowcount
     contact_changes.note_erasure(connection)
     kept_figures.changed(connection)
-    return {name: rows for name, rows in found.items() if rows}
+    return {name: rows for name, rows in found.items() if rows}, segments
 
 
 def _leave_roll_up(connection: Connection, customer_id: int) -> None:

@@ -133,7 +133,7 @@ class ErasedOut(BaseModel):
     """The customer who was erased."""
 
     customer_id: str
-    rows: dict[str, int] = Field(description="Deleted rows by table; of jobs, how many results named the customer")
+    rows: dict[str, int] = Field(description="Deleted rows by table; how many results and filters named the customer")
 
 
 class Actions(BaseModel):

@@ -1,7 +1,7 @@
 """Erases one customer who asks for it, for the route and the command.
 
 Law: all rows or none, never while a job reads or writes them; the audit log keeps the key, which leads to nobody any
-more, and no name.
+more, and no name. Stored filters that find this customer alone go too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def erase(database: Database, settings: Settings, user_id: str, *, clock: Clock,
             key = customers.ids_by_user_id(connection, [user_id]).get(user_id)
             if key is None:
                 raise NotFound("There is no customer with this user_id.")
-            found = erase_customer.erase(connection, key, dates)
-            subject = f"customer:{key} {plural(sum(found.values()), 'row')}"
-            audit.record(connection, "customer.erased", at=iso(clock()), actor=actor, subject=subject)
+            found, segments = erase_customer.erase(connection, key, dates)
+            at, subject = iso(clock()), f"customer:{key} {plural(sum(found.values()), 'row')}"
+            audit.record(connection, "customer.erased", at=at, actor=actor, subject=subject)
+            for each in segments:
+                audit.record(connection, "segment.deleted", at=at, actor=actor, subject=f"segment {each}")
     return found

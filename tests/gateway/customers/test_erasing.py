@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import func, select, update
 
 from database.accounts import audit
-from database.importing import erase_customer
+from database.importing import erase_customer, erase_filters
+from database.jobs import jobs
 from database.scoring import runs
 from database.tables import tables
+from gateway.services import kinds
 from gateway.services.customers.erasing import BUSY
 from gateway.services.jobs import locks
-from shared.clock import Clock
+from gateway.services.jobs.params import ExportParams
+from shared.clock import Clock, iso
 from tests.gateway.conftest import Run
 from tests.world import World
 
@@ -109,6 +113,39 @@ def test_the_name_is_in_no_table_any_more(base: World) -> None:
                 told = " ".join(str(cell) for cell in row)
                 assert f"'{name}'" not in told and f'"{name}"' not in told and name not in row, table.name
                 assert email not in told and NOTE not in told, table.name
+
+
+def test_stored_filters_that_find_the_customer_alone_go_and_others_stay(base: World) -> None:
+    key, name = somebody(base)
+    c, t, j = tables.customers.c, tables.campaigns, tables.jobs
+    with base.database.read() as connection:
+        email = connection.execute(select(c.email).where(c.id == key)).scalar_one()
+        others = connection.execute(select(c.user_id).where(c.id != key).limit(1)).scalar_one()
+    assert email
+    queries = {
+        "id": f"q={name.upper()}&sort=-tenure_months", "address": f"q={quote(email)}", "nearly": f"q={quote(email[:-1])}",
+        "first letter": f"q={name[0]}", "somebody else": f"q={others}", "plan": "plan=Standard",
+    }  # fmt: skip
+    for title, query in queries.items():
+        saved = base.ask("POST", "/api/segments", json={"name": title, "query": query})
+        assert saved.status_code == 201, saved.get_json()
+    asked = kinds.EXPORT.store(ExportParams("predictions", (("customer_id", name), ("contact", "any"))))
+    with base.database.write() as connection:
+        campaign, first = connection.execute(select(t.c.id, t.c.filters_json).order_by(t.c.id).limit(1)).one()
+        told = json.dumps([["q", email], *json.loads(first)])
+        connection.execute(update(t).where(t.c.id == campaign).values(filters_json=told))
+        job = jobs.create(connection, kind="export", params=asked, now=iso(base.clock()))
+    answer = base.ask("DELETE", f"/api/customers/{name}", "admin")
+    rows = answer.get_json()["data"]["rows"]
+    assert (rows["segments"], rows["filters of campaigns"], rows["filters of jobs"]) == (3, 1, 1)
+    left = base.ask("GET", "/api/segments").get_json()["data"]["segments"]
+    assert {each["name"] for each in left} == {"first letter", "somebody else", "plan"}
+    with base.database.read() as connection:
+        assert name not in str(connection.execute(select(j.c.params_json).where(j.c.id == job)).scalar_one())
+        stored = connection.execute(select(t.c.filters_json).where(t.c.id == campaign)).scalar_one()
+        logged = connection.execute(select(tables.audit_log.c.action)).scalars().all()
+    assert json.loads(stored) == [["q", erase_filters.ERASED], *json.loads(first)]
+    assert logged.count("segment.deleted") == 3
 
 
 def test_who_keeps_the_list_by_its_changes_no_longer_has_the_customer(base: World) -> None:
