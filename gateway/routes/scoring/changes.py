@@ -54,7 +54,13 @@ def list_changes(query: ChangesQuery) -> Response:
     """Applied in order they add up to the list as it is. A page can be empty while `has_more` is true."""
     env, actor = environment(), current_user().actor
     page = changes.read(
-        env.database, env.clock, query.since or None, contact=query.contact, limit=query.limit, actor=actor
+        env.database,
+        env.clock,
+        query.since or None,
+        contact=query.contact,
+        limit=query.limit,
+        secret=env.settings.signing_secret,
+        actor=actor,
     )
     found = [
         ScoreChange(

@@ -31,7 +31,7 @@ def completed(
     events.record(connection, "prediction.completed", data, now=work.clock())
 
 
-def alert(connection: Connection, run_id: int, cut: float) -> dict[str, Any]:
+def alert(connection: Connection, run_id: int, cut: float, secret: str) -> dict[str, Any]:
     """Return the data of `churn.alert` for a ranked run that is about to be published."""
     counted = changes.above(connection, run_id, cut)
     return {
@@ -41,5 +41,5 @@ def alert(connection: Connection, run_id: int, cut: float) -> dict[str, Any]:
         "above_cut_before": counted.before,
         "newly_above_cut": counted.newly,
         "no_longer_above_cut": counted.no_longer,
-        "changes_since": cursor_at(connection),
+        "changes_since": cursor_at(connection, secret),
     }

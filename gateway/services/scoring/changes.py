@@ -1,14 +1,16 @@
 """Reads the displayed scores as a list of changes since a cursor, page by page.
 
 Law: a reader who applies the pages in order has the present list once `has_more` is false, whatever was published or
-who was held out meanwhile; a cursor never expires silently: where a state is no longer known, the answer begins anew
-and says so.
+who was held out meanwhile; a cursor never expires silently: where a state is no longer known, or the cursor is none
+of ours, the answer begins anew and says so. Every read from the beginning is audited, and nobody else writes a cursor
+that begins in the middle: cursors are signed.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,13 +86,15 @@ class Page:
     begins_anew: bool
 
 
-def page_of(connection: Connection, since: str | None, *, contact: Contact = "allowed", limit: int) -> Page:
+def page_of(
+    connection: Connection, since: str | None, *, contact: Contact = "allowed", limit: int, secret: str
+) -> Page:
     """Return one page of changes since a cursor; from nothing if there is none. Raises InvalidInput."""
-    cursor = _read(since) if since is not None else Cursor(contact)
+    cursor = _read(since, secret) if since is not None else None
     now = changes.present(connection)
     if now is None:
         return Page([], None, has_more=False, begins_anew=True)
-    if not _goes_on(connection, cursor, contact, now):
+    if cursor is None or not _goes_on(connection, cursor, contact, now):
         cursor = Cursor(contact)
     last = changes.last_customer(connection)
     after_id, then = cursor.after_id, cursor.stretch()
@@ -111,7 +115,7 @@ def page_of(connection: Connection, since: str | None, *, contact: Contact = "al
     seen = _after_reading(cursor.seen, after_id, None if is_through else reached, now)
     following = Cursor(contact, seen, 0 if is_through else reached)
     has_more = not is_through or any(each.moment != now for each in seen)
-    return Page(rows, _text(following), has_more, cursor.is_new)
+    return Page(rows, _text(following, secret), has_more, cursor.is_new)
 
 
 def _goes_on(connection: Connection, cursor: Cursor, contact: Contact, now: Moment) -> bool:
@@ -148,34 +152,50 @@ def _joined(seen: Sequence[Seen]) -> Iterator[Seen]:
     yield before
 
 
-def read(database: Database, clock: Clock, since: str | None, *, contact: Contact, limit: int, actor: Actor) -> Page:
+def read(
+    database: Database, clock: Clock, since: str | None, *, contact: Contact, limit: int, secret: str, actor: Actor
+) -> Page:
     """Return one page of changes; reading everything from the beginning is audited, as an export is."""
     with database.read() as connection:
-        page = page_of(connection, since, contact=contact, limit=limit)
-    if page.begins_anew and page.rows:
+        page = page_of(connection, since, contact=contact, limit=limit, secret=secret)
+    # A first page can be empty, and the next ones not.
+    if page.begins_anew and page.cursor is not None:
         subject = f"from the beginning, contact {contact}"
         with database.write() as connection:
             audit.record(connection, "export.changes", at=iso(clock()), actor=actor, subject=subject)
     return page
 
 
-def cursor_at(connection: Connection) -> str | None:
+def cursor_at(connection: Connection, secret: str) -> str | None:
     """Return the cursor of the present state, for either list; None before the first published run."""
     shown = changes.present(connection)
-    return None if shown is None else _text(Cursor(None, (Seen(shown, None),)))
+    return None if shown is None else _text(Cursor(None, (Seen(shown, None),)), secret)
 
 
-def _text(cursor: Cursor) -> str:
+def _text(cursor: Cursor, secret: str) -> str:
     seen = [[None if each.moment is None else _values(each.moment), each.up_to] for each in cursor.seen]
     text = json.dumps([cursor.contact, seen, cursor.after_id], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    told = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return f"{told}.{_signature(told, secret)}"
+
+
+def _signature(told: str, secret: str) -> str:
+    return hmac.digest(secret.encode(), f"changes\n{told}".encode(), "sha256").hex()[:32]
 
 
 def _values(moment: Moment) -> list[Any]:
     return [moment.run_id, moment.started_at, moment.position, moment.contact.position, moment.contact.known_to]
 
 
-def _read(text: str) -> Cursor:
+def _read(text: str, secret: str) -> Cursor | None:
+    """Return a cursor that `_text` wrote; None for one of another secret, or of a version that signed none."""
+    told, _, signature = text.partition(".")
+    cursor = _parsed(told)
+    is_ours = hmac.compare_digest(_signature(told, secret).encode(), signature.encode())
+    return cursor if is_ours else None
+
+
+def _parsed(text: str) -> Cursor:
     try:
         contact, seen, after_id = json.loads(
             base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

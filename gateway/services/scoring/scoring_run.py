@@ -169,7 +169,7 @@ def _score(work: Work, live: Model, asked: Asked) -> dict[str, Any]:
 def _publish(work: Work, run: RunWriter, live: Model, asked: Asked) -> None:
     run.rank(lambda: work.step(0.95, f"Ranked {plural(run.customers, 'customer')}"))
     with work.database.read() as connection:
-        alert = announcements.alert(connection, run.run_id, work.settings.cut)
+        alert = announcements.alert(connection, run.run_id, work.settings.cut, work.settings.signing_secret)
 
     def announce(connection: Connection) -> None:
         _announce(work, run, "full", live.version, asked.as_of, connection)

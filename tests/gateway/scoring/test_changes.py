@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -21,7 +23,7 @@ from database.tables import tables
 from gateway.services.scoring import changes
 from shared.clock import days_later
 from tests.database.facts import Facts, full_run, plain_schema
-from tests.world import World
+from tests.world import SECRET, World
 
 PEOPLE = 7
 Scores = dict[str, tuple[float, str, str]]
@@ -40,7 +42,7 @@ class Reader:
     def read(self, limit: int = 3) -> bool:
         """One page; whether there are more."""
         with self.database.read() as connection:
-            page = changes.page_of(connection, self.cursor, contact=self.contact, limit=limit)
+            page = changes.page_of(connection, self.cursor, contact=self.contact, limit=limit, secret=SECRET)
         if page.begins_anew:
             self.known, self.begun_anew = {}, self.begun_anew + 1
         for row in page.rows:
@@ -230,12 +232,12 @@ def test_a_run_that_says_the_same_changes_nothing_and_another_model_everybody(ba
     reader.read_all()
     base.publish({**scores, base.ids[2]: 0.6}, 0)
     with base.database.read() as connection:
-        page = changes.page_of(connection, reader.cursor, limit=100)
+        page = changes.page_of(connection, reader.cursor, limit=100, secret=SECRET)
     assert [(row.id, row.churn_probability) for row in page.rows] == [(base.ids[2], 0.6)]
     assert not page.begins_anew
     base.publish(scores, 1)
     with base.database.read() as connection:
-        assert len(changes.page_of(connection, page.cursor, limit=100).rows) == PEOPLE
+        assert len(changes.page_of(connection, page.cursor, limit=100, secret=SECRET).rows) == PEOPLE
 
 
 def test_the_same_cursor_gives_the_same_changes(base: Base) -> None:
@@ -244,7 +246,7 @@ def test_the_same_cursor_gives_the_same_changes(base: Base) -> None:
     reader.read_all()
     base.publish(dict.fromkeys(base.ids, 0.7), 0)
     with base.database.read() as connection:
-        pages = [changes.page_of(connection, reader.cursor, limit=3) for _ in range(2)]
+        pages = [changes.page_of(connection, reader.cursor, limit=3, secret=SECRET) for _ in range(2)]
     assert pages[0] == pages[1]
     assert len(pages[0].rows) == 3
     assert pages[0].has_more
@@ -303,6 +305,37 @@ def test_reading_everything_is_recorded(world: World) -> None:
         a = tables.audit_log
         told = connection.execute(select(a.c.action, a.c.subject).where(a.c.action.startswith("export"))).all()
     assert [tuple(row) for row in told] == [("export.changes", "from the beginning, contact allowed")]
+
+
+def exports(world: World) -> int:
+    """How many reads from the beginning are in the audit log."""
+    with world.database.read() as connection:
+        query = select(tables.audit_log.c.id).where(tables.audit_log.c.action == "export.changes")
+        return len(connection.execute(query).all())
+
+
+def test_nobody_reads_everything_by_a_cursor_that_they_wrote(world: World) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    base.publish(dict.fromkeys(base.ids, 0.7), 0)
+    page = world.ask("GET", "/api/predictions/changes?limit=5").get_json()["data"]
+    told, _, signature = page["cursor"].partition(".")
+    after_the_first = base64.urlsafe_b64encode(json.dumps(["allowed", [[None, None]], 1]).encode()).decode().rstrip("=")
+    with world.database.read() as connection:
+        foreign = changes.cursor_at(connection, "another secret")
+    forged = (after_the_first, f"{after_the_first}.{signature}", told, f"{told}.", f"{told}.{signature[:-1]}", foreign)
+    for count, cursor in enumerate(forged, start=2):
+        page = world.ask("GET", f"/api/predictions/changes?since={cursor}").get_json()["data"]
+        assert (page["begins_anew"], len(page["changes"])) == (True, PEOPLE), cursor
+        assert exports(world) == count, cursor
+
+
+def test_a_read_whose_first_page_is_empty_is_recorded_too(world: World) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    base.suppress(base.ids)
+    page = world.ask("GET", "/api/predictions/changes").get_json()["data"]
+    assert (page["changes"], page["begins_anew"], exports(world)) == ([], True, 1)
 
 
 def test_whoever_may_not_be_contacted_any_more_is_taken_off_the_list_and_comes_back_when_that_ends(

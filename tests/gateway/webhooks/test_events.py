@@ -38,7 +38,7 @@ def events_of(world: World) -> list[dict[str, Any]]:
 
 def test_a_run_tells_that_it_is_complete_and_once_how_many_came_above_the_cut(told: World) -> None:
     with told.database.read() as connection:
-        before = changes.cursor_at(connection)
+        before = changes.cursor_at(connection, told.settings.signing_secret)
     result = told.do("score", scoring_run.run)
     completed, alert = events_of(told)
     assert (completed["type"], alert["type"]) == ("prediction.completed", "churn.alert")
