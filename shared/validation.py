@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any
@@ -57,3 +58,15 @@ def _written_as_a_flag(value: Any) -> Any:
 
 #: `true` or `false` in a form or a query string, in any case.
 Flag = Annotated[bool, BeforeValidator(_written_as_a_flag)]
+
+
+#: Characters that nobody sees, although Unicode classes them as letters, marks or symbols.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+
+
+def visible(text: str) -> str:
+    """Return a name that is shown to others. Raises ValueError where it has control, format or invisible characters."""
+    kinds = [unicodedata.category(each) for each in text]
+    if any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds) or not INVISIBLE.isdisjoint(text):
+        raise ValueError("expected visible characters alone: no control or format character")
+    return text

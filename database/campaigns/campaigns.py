@@ -167,6 +167,12 @@ def is_taken(connection: Connection, name: str) -> bool:
     return connection.execute(select(t.c.id).where(t.c.name == name, t.c.state == "drawn")).first() is not None
 
 
+def count_running(connection: Connection, user_id: int) -> int:
+    """Count a person's drawn campaigns whose outcomes are not all known yet."""
+    query = select(func.count()).select_from(t).where(t.c.user_id == user_id, t.c.state == "drawn")
+    return connection.execute(query.where(t.c.matures_on > contacting.known_to(connection))).scalar_one()
+
+
 def append(connection: Connection, campaign_id: int, seed: str, rows: Sequence[Sequence[Any]]) -> bool:
     """Add members as (campaign_id, customer_id, is_control, churn_probability) of a campaign that is being drawn.
 

@@ -12,7 +12,7 @@ from database.engine.sqlite.file_backup import replace as replace_database
 from database.engine.sqlite.file_lock import alone as exclusive_use
 from database.engine.sqlite.file_lock import share as shared_use
 from database.engine.sqlite.foreign_file import refuse_foreign_file
-from database.engine.sqlite.space import free_bytes, free_disk, shrink
+from database.engine.sqlite.space import free_bytes, free_disk, require_reserve, shrink
 
 __all__ = [
     "Content",
@@ -25,6 +25,7 @@ __all__ = [
     "refuse_foreign_file",
     "refuse_unreadable",
     "replace_database",
+    "require_reserve",
     "shared_use",
     "shrink",
 ]

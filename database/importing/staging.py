@@ -45,7 +45,6 @@ __all__ = ["ROLES", "Counts", "StagedReject", "StagedRows", "Staging", "open_sta
 c = tables.customers
 #: Bytes in the database per byte of staged rows: customer, snapshot, their indexes and the write-ahead log.
 GROWTH = 3
-HEADROOM = 64 * 1024 * 1024
 DISK_FULL = (
     "The disk is too full: this import needs about {needed:,.0f} MB and a reserve of {spare:,.0f} MB, but only "
     "{free:,.0f} MB are free. Nothing was written."
@@ -159,8 +158,8 @@ class Staging:
     def require_room(self, database: Database) -> None:
         """Raise DiskFull if the disk, or Conflict if the database's page limit, has no room for the rows."""
         needed, free = GROWTH * self._file.size(), space.free_disk(database.path)
-        if free < needed + HEADROOM:
-            raise DiskFull(DISK_FULL.format(needed=needed / 1e6, spare=HEADROOM / 1e6, free=free / 1e6))
+        if free < needed + space.RESERVE_BYTES:
+            raise DiskFull(DISK_FULL.format(needed=needed / 1e6, spare=space.RESERVE_BYTES / 1e6, free=free / 1e6))
         with database.read() as connection:
             left = space.free_pages(connection)
         if left is not None and left < needed:

@@ -15,11 +15,24 @@ from shared.errors import DiskFull
 
 #: A page limit this high is SQLite's default, and counts as no limit.
 NO_LIMIT = 2**30
+#: Kept free by whatever can wait, so that people can still sign in, and erase and tidy up.
+RESERVE_BYTES = 64 * 1024 * 1024
+NEARLY_FULL = (
+    "The disk is nearly full: {free:,.0f} MB are free, and a reserve of {spare:,.0f} MB is kept for signing in and "
+    "tidying up. Nothing was saved; free some space and try again."
+)
 
 
 def free_disk(path: Path) -> int:
     """Return the free bytes of the database file's disk."""
     return shutil.disk_usage(path.parent).free
+
+
+def require_reserve(path: Path) -> None:
+    """Raise DiskFull if what a person asks to be stored would use the reserve of the database file's disk."""
+    free = free_disk(path)
+    if free < RESERVE_BYTES:
+        raise DiskFull(NEARLY_FULL.format(free=free / 1e6, spare=RESERVE_BYTES / 1e6))
 
 
 def free_pages(connection: Connection) -> int | None:

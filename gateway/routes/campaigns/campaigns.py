@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Response
-from pydantic import BaseModel, Field, StrictFloat, StrictInt
+from pydantic import AfterValidator, BaseModel, Field, StrictFloat, StrictInt, StringConstraints
 
 from database.campaigns import campaigns
 from database.campaigns.campaigns import Campaign
@@ -29,19 +29,38 @@ from gateway.web_environment import environment
 from shared.clock import iso
 from shared.errors import Conflict, invalid
 from shared.parsing_limits import MAX_INT64
-from shared.validation import IsoDate
+from shared.validation import IsoDate, visible
 
 bp = blueprint("campaigns", __name__, prefix="/api/campaigns")
 WAIT_S = 60.0
 #: A body holds at most 10,000 names and objects (`security.bodies`); a contact is three of them.
 MOST_CONTACTS = 3_000
+#: Of all names and values of filters together: as many as the query of a segment has.
+MOST_CHARACTERS = 4_000
+
+
+Filters = dict[str, str | list[str]]
+#: Shown in lists and in mail: no character that nobody sees.
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(visible)]
+
+
+def _pairs(filters: Filters) -> list[tuple[str, str]]:
+    return [
+        (name, each) for name, values in filters.items() for each in (values if isinstance(values, list) else [values])
+    ]
+
+
+def _short(filters: Filters) -> Filters:
+    if sum(len(name) + len(value) for name, value in _pairs(filters)) > MOST_CHARACTERS:
+        raise ValueError(f"expected at most {MOST_CHARACTERS:,} characters of names and values")
+    return filters
 
 
 class ListBody(Body):
     """The customers of a campaign, and the effect that it is planned to find."""
 
     action: str | None = Field(None, max_length=100, description="A name of GET /api/actions")
-    filters: dict[str, str | list[str]] = Field(
+    filters: Annotated[Filters, AfterValidator(_short)] = Field(
         {}, max_length=50, description='Filters of GET /api/customers, such as {"plan": "Standard"}'
     )
     segment: StrictInt | None = Field(
@@ -64,7 +83,7 @@ class ListBody(Body):
 class CampaignBody(ListBody):
     """A campaign to draw."""
 
-    name: str = Field(min_length=1, max_length=200, description="Unique; the export and the import of contacts use it")
+    name: Name = Field(description="Unique; the export and the import of contacts use it")
 
 
 class CampaignPath(BaseModel):
@@ -127,12 +146,8 @@ class ContactsFile(BaseModel):
 
 
 def _params(connection: Connection, body: ListBody, name: str) -> CampaignParams:
-    pairs = [
-        (key, each)
-        for key, values in body.filters.items()
-        for each in (values if isinstance(values, list) else [values])
-    ]
-    asked = CampaignParams(name, body.action, tuple(pairs), body.top, body.reduction, body.control_share, body.clv)
+    pairs = tuple(_pairs(body.filters))
+    asked = CampaignParams(name, body.action, pairs, body.top, body.reduction, body.control_share, body.clv)
     return planning.of_segment(connection, asked, body.segment, current_user().id)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from flask import Response
-from pydantic import BaseModel, Field, StrictBool, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StringConstraints
 
 from database.customers import customer_base
 from database.engine.bulk_insert import AnyRow
@@ -21,10 +21,13 @@ from gateway.web_environment import environment
 from shared.errors import NotFound
 from shared.parsing_limits import MAX_INT64
 from shared.schema.features import Schema
+from shared.validation import visible
 
 bp = blueprint("segments", __name__, prefix="/api/segments")
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(visible),
 ]
 QueryText = Annotated[str, StringConstraints(max_length=4000)]
 QUERY = "Query string of GET /api/customers: filters, sort and show, without limit and after"

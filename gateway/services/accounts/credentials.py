@@ -19,6 +19,7 @@ import bcrypt
 from email_validator import EmailNotValidError, validate_email
 
 from shared.errors import Detail, InvalidInput, ServiceUnavailable
+from shared.validation import INVISIBLE
 
 MAX_EMAIL_LENGTH = 254
 MAX_NAME_LENGTH = 100
@@ -29,8 +30,6 @@ MIN_GUESSES = 10**6
 #: Characters that are checked: further ones never make a password weaker, and each makes the check slower.
 _CHECKED_LENGTH = 32
 _OUR_WORDS = ("retainstream", "netflix", "churn")
-#: Invisible characters that Unicode classes as letters, marks or symbols.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "LATIN"})
 #: Hashes computed at the same time, and hashes that may wait; any further one is refused with a time to try again.
 AT_ONCE, WAITING = 2, 4
@@ -80,7 +79,7 @@ def accepted_name(text: str, faults: list[Detail]) -> str:
 def _is_visible(name: str) -> bool:
     kinds = [unicodedata.category(letter) for letter in name]
     # No control, format, private, unassigned or surrogate character, no line separator, no blank but a plain space.
-    is_odd = any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds) or not _INVISIBLE.isdisjoint(name)
+    is_odd = any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds) or not INVISIBLE.isdisjoint(name)
     has_blank = any(kind == "Zs" and letter != " " for kind, letter in zip(kinds, name, strict=True))
     return not is_odd and not has_blank and any(kind[0] in "LNS" for kind in kinds)
 

@@ -29,6 +29,9 @@ TAKEN = "There is a campaign with this name already: its list and arms stay as t
 DROPPED_AT_ONCE = 2_000
 #: The kind of the job that draws campaigns beside its other work.
 DEMO = "demo"
+#: Campaigns of one person whose outcomes are not known yet: every list looks at all of them.
+MOST_RUNNING = 1_000
+TOO_MANY = "You have {count:,} campaigns that have not matured, which is the most: wait until one has."
 
 
 def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
@@ -104,7 +107,7 @@ def draw(
     Raises
     ------
     Conflict
-        Its name is taken, or was drawn anew meanwhile.
+        Its name is taken, or was drawn anew meanwhile; or the person has `MOST_RUNNING` campaigns.
     """
     _drop_unfinished(database, params.name)
     drawn, listed = Draw(seed), sorted(zip(planned.members, planned.probabilities, strict=True))
@@ -113,6 +116,8 @@ def draw(
     with database.write() as connection:
         if campaigns.is_taken(connection, params.name):
             raise Conflict(TAKEN)
+        if actor.user_id is not None and campaigns.count_running(connection, actor.user_id) >= MOST_RUNNING:
+            raise Conflict(TOO_MANY.format(count=MOST_RUNNING))
         values = _values(planned, params) | {"seed": seed, "contact": len(rows) - control, "control": control}
         campaign_id = campaigns.begin(connection, {**values, "user_id": actor.user_id, "created_at": now})
     _append(database, campaign_id, seed, rows, between)

@@ -10,6 +10,7 @@ from typing import Any
 
 from database.accounts import users
 from database.customers import customers, worklist
+from database.engine import files
 from database.engine.session import Connection, Database
 from shared.clock import Clock, iso
 from shared.errors import Detail, InvalidInput, NotFound, invalid
@@ -34,7 +35,10 @@ def change(database: Database, customer: str, given: Mapping[str, Any], *, user_
         There is no such customer.
     InvalidInput
         The owner can't sign in.
+    DiskFull
+        The disk is nearly full.
     """
+    files.require_reserve(database.path)
     with database.write() as connection:
         key = key_of(connection, customer)
         _change(connection, [key], given, user_id=user_id, now=iso(clock()))
@@ -55,9 +59,12 @@ def change_many(
     InvalidInput
         A customer is unknown, who is named; the owner can't sign in; or no value is given, which would put everybody
         on the worklist unasked.
+    DiskFull
+        The disk is nearly full.
     """
     if not given:
         raise invalid("status", f"expected at least one of {', '.join(worklist.VALUES)}")
+    files.require_reserve(database.path)
     with database.write() as connection:
         keys = customers.ids_by_user_id(connection, set(wanted))
         details: list[Detail] = [

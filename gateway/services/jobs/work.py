@@ -191,9 +191,13 @@ def submit(
     Raises
     ------
     TooManyQueued, QueueFull
+    DiskFull
+        Someone asks for it, and the disk is nearly full.
     IdempotencyKeyReused
         The idempotency key was used for another request.
     """
+    if limits is not None:
+        files.require_reserve(database.path)
     with database.write() as connection:
         now = iso(clock())
         asked = {"kind": kind.name, "params": kind.store(params), "now": now, **asker}

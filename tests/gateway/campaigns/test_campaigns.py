@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.services.jobs import running
 from gateway.web_environment import MAX_EXPORTS, environment
 from shared.campaigns.draw import Draw
 from shared.campaigns.effect import Arm, newcombe
+from shared.schema.features import built_in_schema
 from tests.gateway.campaigns.campaign_base import START, Base
 from tests.world import World
 
@@ -66,6 +68,39 @@ def test_the_list_is_frozen_and_a_name_is_used_once(base: Base) -> None:
     assert "this name already" in refused(
         base, "POST", "/api/campaigns", 409, json={"name": "spring", "reduction": 0.1}
     )
+
+
+@pytest.mark.parametrize("values", [["x"] * 40_000, [""] * 40_000, ["x" * 5_000]])
+def test_filters_are_no_longer_than_those_of_a_segment(base: Base, values: list[str]) -> None:
+    """A statement takes 32,766 values, and everybody who lists campaigns would be sent them."""
+    feature = next(name for name, each in built_in_schema().features.items() if each.kind == "number")
+    for path, more in (("/api/campaigns/plan", {}), ("/api/campaigns", {"name": "long"})):
+        body = {"reduction": 0.2, "filters": {f"feature.{feature}": values, "plan": values[:1]}, **more}
+        refused(base, "POST", path, 422, json=body)
+
+
+def test_one_person_has_so_many_campaigns_running_and_no_more(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each list looks at all that run: enough of them, and none can be read any more."""
+    monkeypatch.setattr(drawing, "MOST_RUNNING", 2)
+    made = [base.draw(name, top=2) for name in ("a", "b")]
+    owner, other = base.world.person(email="bee@example.com").id, base.world.person(email="dee@example.com").id
+    t = tables.campaigns
+    with base.world.database.write() as connection:
+        connection.execute(t.update().values(user_id=owner))
+    asked = partial(base.world.work, "campaign", {"name": "c", "reduction": 0.2, "top": 2})
+    for user, state in ((owner, "failed"), (other, "done")):
+        work = asked()
+        ended = running.run(replace(work, job=replace(work.job, user_id=user)), kinds.CAMPAIGN)
+        assert ended.state == state, user
+    base.mature(made[0])
+    assert base.draw("d", top=2).user_id is None, "the command line has no bound"
+
+
+@pytest.mark.parametrize("name", ["spr\u200bing", "\u202egnirps", "spring\n", "a\x00b", "\u3164"])
+def test_a_name_has_no_character_that_nobody_sees(base: Base, name: str) -> None:
+    body = {"name": f"the {name} one", "reduction": 0.2}
+    refused(base, "POST", "/api/campaigns", 422, json=body)
+    refused(base, "POST", "/api/segments", 422, json={"name": f"the {name} one", "query": "plan=Standard"})
 
 
 def test_a_campaign_is_cancelled_between_the_parts_of_its_list_and_leaves_nothing(

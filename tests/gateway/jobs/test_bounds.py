@@ -21,6 +21,7 @@ from gateway.services.maintenance import retention
 from shared.clock import iso
 from shared.errors import DiskFull, InvalidTable, ServiceUnavailable, SpoolFull
 from shared.parsing_limits import MAX_DETAILS, MAX_ERROR_BYTES, MAX_RESULT_BYTES
+from tests.gateway.campaigns.campaign_base import Base
 from tests.world import World, on
 
 
@@ -100,6 +101,28 @@ def test_where_the_disk_is_full_nobody_says_that_no_worker_runs(world: World, mo
     monkeypatch.setattr("database.engine.files.free_disk", lambda database: 10**9)
     with pytest.raises(ServiceUnavailable, match="No worker is running"):
         work.require_worker(world.database, world.clock)
+
+
+def test_where_the_disk_is_nearly_full_people_sign_in_and_store_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes and jobs without end would otherwise fill it, and nobody signs in on a full disk."""
+    Base(world, 20)
+    world.signed_in("analyst"), world.signed_in("admin")
+    with world.working():
+        monkeypatch.setattr("database.engine.sqlite.space.free_disk", lambda database: 40_000_000)
+        asked: list[tuple[str, str, dict[str, Any]]] = [
+            ("PATCH", "/api/customers/u0003/work", {"note": "n" * 2000}),
+            ("PATCH", "/api/customers/work", {"customers": ["u0003"], "status": "saved"}),
+            ("POST", "/api/campaigns", {"name": "spring", "reduction": 0.2}),
+            ("POST", "/api/predictions/generate", {}),
+        ]
+        for method, path, body in asked:
+            answer = world.ask(method, path, json=body)
+            assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "disk_full"), path
+            assert "nearly full" in answer.get_json()["message"], path
+        assert world.login("analyst@example.com").status_code == 200
+        assert world.ask("DELETE", "/api/customers/u0003", "admin").status_code == 200
 
 
 def test_a_worker_that_was_seen_in_the_future_was_seen_by_another_clock(world: World) -> None:
