@@ -83,6 +83,7 @@ def make_engine(path: Path, *, pooled: bool, cache_mb: int) -> Engine:
             "factory": TrackedConnection,
             "cached_statements": KEPT_STATEMENTS,
         },
+        hide_parameters=True,  # an error that is logged must not quote what it would have written
         # A transaction left open is a mistake: `_check_returned` logs it, and no reset hides it.
         pool_reset_on_return=None,
         **options,

@@ -68,7 +68,8 @@ def _service_error(error: Exception) -> ServiceError:
 
 
 def _record_failure(work: Work, error: ServiceError) -> None:
-    log.warning("job_failed", kind=work.job.kind, code=error.code, message=error.message)
+    # Not the message, which can quote a cell of a file: the job's row has it, for its owner.
+    log.warning("job_failed", kind=work.job.kind, code=error.code)
     _write_end(work, lambda connection, now: jobs.fail(connection, work.job, error, now))
 
 

@@ -10,8 +10,12 @@ from inspect import signature
 from typing import Any
 
 import pytest
+import structlog
+from sqlalchemy import insert
+from structlog.testing import capture_logs
 
 from database.jobs import jobs, lost_jobs, workers
+from database.tables import tables
 from gateway.services import kinds
 from gateway.services.jobs import running, work
 from gateway.services.jobs.params import (
@@ -45,6 +49,27 @@ def test_a_failure_is_recorded_and_raised_again_as_it_was(world: World) -> None:
     with pytest.raises(ServiceError, match="Row 7 is wrong") as caught:
         work.result_or_raise(job)
     assert (caught.value.code, caught.value.details) == ("validation_failed", [{"row": 7, "message": "negative"}])
+
+
+def test_no_log_line_says_what_a_job_failed_on(world: World) -> None:
+    """A refusal quotes a cell of somebody's file, and a failed statement what it would have written."""
+    told = "ann@example.com"
+
+    def refuses(_: Work, params: Any) -> dict[str, Any]:
+        raise InvalidInput(f"line 3, e-mail: '{told}' is there twice")
+
+    def breaks(work: Work, params: Any) -> dict[str, Any]:
+        with work.database.write() as connection:
+            connection.execute(insert(tables.users).values(email=told))
+        return {}
+
+    with capture_logs([structlog.processors.format_exc_info]) as lines:
+        for handler, code in ((refuses, "validation_failed"), (breaks, "internal")):
+            job = world.run("import", handler)
+            assert job.error is not None
+            assert job.error["code"] == code
+    assert {line["event"] for line in lines} >= {"job_failed", "job_crashed"}
+    assert told not in str(lines)
 
 
 @pytest.mark.parametrize("odd", [ZeroDivisionError("secret words"), KeyError("x"), AssertionError(), RuntimeError()])
