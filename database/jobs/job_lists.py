@@ -56,6 +56,12 @@ def queued_by(connection: Connection, kind: str, user_id: int | None) -> int:
     return int(connection.execute(select(func.count()).where(*theirs)).scalar_one())
 
 
+def unended_of(connection: Connection, user_id: int) -> Sequence[int]:
+    """Return the ids of the queued and running jobs that one person requested, with any of their keys."""
+    query = select(j.c.id).where(j.c.user_id == user_id, j.c.state.in_(WAITING)).order_by(j.c.id)
+    return connection.execute(query).scalars().all()
+
+
 def same_queued(
     connection: Connection,
     *,

@@ -12,6 +12,7 @@ from database.accounts import api_keys, audit, users
 from database.accounts.audit import COMMAND_LINE, Actor
 from database.accounts.users import User
 from database.engine.session import Connection, Database
+from database.jobs import job_lists, jobs
 from gateway.services.accounts.credentials import (
     accepted_email,
     accepted_name,
@@ -159,6 +160,12 @@ def _end_keys(connection: Connection, user_id: int, now: str, actor: Actor) -> N
         audit.record(connection, "key.revoked", at=now, actor=actor, subject=f"key:{key_id} user:{owner}")
 
 
+def _cancel_jobs(connection: Connection, user_id: int, now: str, actor: Actor) -> None:
+    # Whoever is shut out must not go on changing data by what they queued before.
+    for job_id in job_lists.unended_of(connection, user_id):
+        jobs.request_cancel(connection, job_id, now, actor)
+
+
 def change_user(
     database: Database,
     user_id: int,
@@ -174,7 +181,8 @@ def change_user(
 ) -> User:
     """Change the given fields of one user, all or none.
 
-    A new password or being disabled ends every session and every key; a new role applies from the next request.
+    A new password or being disabled ends every session and every key; being disabled cancels the jobs that the user
+    asked for, as far as jobs can be cancelled; a new role applies from the next request.
 
     Parameters
     ----------
@@ -207,6 +215,8 @@ def change_user(
             audit.record(connection, action, at=now, actor=actor, subject=subject)
         if ends_access:
             _end_keys(connection, user_id, now, actor)
+        if columns.get("disabled_at") is not None:
+            _cancel_jobs(connection, user_id, now, actor)
         return _require(users.by_id(connection, user_id))
 
 

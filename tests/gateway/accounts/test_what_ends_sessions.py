@@ -11,8 +11,13 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
+from database.jobs import jobs
+from gateway.services import kinds
 from gateway.services.accounts import accounts
 from gateway.services.accounts.demo_account import DEMO_EMAIL, DEMO_PASSWORD
+from gateway.services.jobs import work
+from gateway.services.jobs.params import ScoreParams
+from shared.clock import iso
 from tests.gateway.auth_conftest import METRICS, REJECTED, build, refused
 from tests.world import PASSWORD, World
 
@@ -119,6 +124,25 @@ def test_a_reset_or_disabled_account_has_no_keys_left_also_when_it_is_enabled_ag
     assert not reads(world, key)
     entries = world.client.get("/api/audit?action=key.revoked", headers=admin).get_json()["data"]["entries"]
     assert [entry["subject"] for entry in entries] == [f"key:{key['id']} user:{user_id}"]
+
+
+def test_what_a_disabled_account_had_queued_is_cancelled_and_nothing_of_others(world: World) -> None:
+    ann, bee = world.person(), world.person(email="bee@example.com")
+    root = world.signed_in("admin")
+
+    def queued(user: int) -> int:
+        return work.submit(world.database, world.clock, kinds.SCORE, ScoreParams(), user_id=user)
+
+    waiting, others, begun = queued(ann.id), queued(bee.id), queued(ann.id)
+    with world.database.write() as connection:
+        assert jobs.claim_one(connection, begun, worker="w", now=iso(world.clock())) is not None
+    answer = world.client.patch(f"/api/users/{ann.id}", json={"disabled": True}, headers=root)
+    assert answer.status_code == 200
+    found = {each: work.read(world.database, each) for each in (waiting, others, begun)}
+    assert (found[waiting].state, found[others].state) == ("cancelled", "queued")
+    assert (found[begun].state, found[begun].cancel_requested) == ("running", True)
+    told = world.client.get("/api/audit?action=job.cancelled", headers=root).get_json()["data"]["entries"]
+    assert {row["subject"] for row in told} == {f"job:{waiting}", f"job:{begun}"}
 
 
 def test_keys_that_somebody_made_for_others_end_with_the_makers_password(world: World) -> None:
