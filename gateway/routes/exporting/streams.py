@@ -1,6 +1,6 @@
 """Streams of exports: the slots they take, and the answer whose body is read while it is sent.
 
-Law: a stream is audited before its first byte, and never silently cut short.
+Law: a stream is audited before its first byte, and never silently cut short. It ends with its reader's access.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 
 from flask import Response
 
-from gateway.security.authentication import current_user
+from gateway.security.authentication import caller, current_user
+from gateway.services.accounts import sessions
 from gateway.services.customers.filtering import Pair
 from gateway.services.exporting import exporting
 from gateway.services.exporting.exporting import Export, Format
@@ -31,7 +32,7 @@ STREAM: dict[Any, Any] = {
 
 def opened(content: Content, form: Format, pairs: Sequence[Pair]) -> Export:
     """Begin an export; it holds one of the slots until it is closed."""
-    env = environment()
+    env, who = environment(), caller()
     if not env.export_slots.acquire(blocking=False):
         raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
     try:
@@ -42,6 +43,7 @@ def opened(content: Content, form: Format, pairs: Sequence[Pair]) -> Export:
             pairs,
             unsure_below=env.settings.confidence_threshold,
             time_limit_s=env.settings.export_stream_minutes * 60,
+            may_read=lambda: sessions.is_let_in(env.database, who.user, who.key, iso(env.clock())),
         )
     except BaseException:
         env.export_slots.release()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from database.accounts import audit, users
+from database.accounts import api_keys, audit, users
+from database.accounts.api_keys import Key
 from database.accounts.audit import Actor
 from database.accounts.users import User
 from database.engine.session import Database
+from gateway.services.accounts.api_keys import RANK
 from gateway.services.accounts.credentials import (
     MAX_EMAIL_LENGTH,
     accepted_email,
@@ -102,3 +104,15 @@ def sign_out_everywhere(database: Database, *, clock: Clock, user_id: int, actor
         users.change(connection, user_id, now=now, end_sessions=True)
         action, subject = "user.signed_out_everywhere", f"user:{user_id}"
         audit.record(connection, action, at=now, actor=actor, subject=subject)
+
+
+def is_let_in(database: Database, user: User, key: Key | None, now: str) -> bool:
+    """Return whether somebody who was let in still is: not disabled, signed out or demoted, and the key not revoked."""
+    with database.read() as connection:
+        present = users.by_id(connection, user.id)
+        known = None if key is None else api_keys.get(connection, key.id)
+    if present is None or present.is_disabled or RANK[present.role] < RANK[user.role]:
+        return False
+    if key is not None:
+        return known is not None and known.is_valid_at(now)
+    return present.token_version == user.token_version

@@ -54,6 +54,7 @@ NAMES = ("content", "format")
 OF_RISK = ("sort", "top")
 MOST = 10_000_000
 ROWS_AT_ONCE = 500
+ASK_EVERY_S = 1.0
 NO_CUSTOMERS = "There are no customers yet: import a table first."
 #: Counterparts of labels: where customers who left are `Yes`, those who stayed are `No`.
 STAYED = {"1": "0", "yes": "No", "true": "false", "y": "N", "t": "F"}
@@ -141,6 +142,13 @@ class ReaderTooSlow(BrokenPipeError):
         super().__init__(errno.EPIPE, "The export took longer than EXPORT_STREAM_MINUTES.")
 
 
+class ReaderShutOut(BrokenPipeError):
+    """The reader of an export may no longer read it; the export ends as after a disconnect."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "The reader's access has ended.")
+
+
 class Export:
     """An export being read: iterate it for its bytes, then read `rows` and `sha256`; close it in any case.
 
@@ -152,6 +160,8 @@ class Export:
         CONFIDENCE_THRESHOLD.
     time_limit_s
         Seconds that the reader may take; no limit if absent.
+    may_read
+        Whether the reader still may, asked once a second: an export can take minutes.
 
     Attributes
     ----------
@@ -172,8 +182,10 @@ class Export:
         *,
         unsure_below: float,
         time_limit_s: float = math.inf,
+        may_read: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._ends_at_s = time.monotonic() + time_limit_s
+        self._ends_at_s, self._asked_at_s = time.monotonic() + time_limit_s, time.monotonic()
+        self._may_read = may_read
         self.content, self.form = content, form
         self.pairs = [pair for pair in pairs if pair[0] not in NAMES]
         self.rows = self.size = 0
@@ -204,9 +216,7 @@ class Export:
 
     def __next__(self) -> bytes:
         try:
-            if time.monotonic() > self._ends_at_s:
-                log.warning("export_cut_off", content=self.content, rows=self.rows)
-                raise ReaderTooSlow
+            self._check_reader()
             rows, part = next(self._parts)
         except BaseException:
             self.close()  # after the last part too: the caller may forget to
@@ -215,6 +225,17 @@ class Export:
         self._digest.update(part)
         self.size += len(part)
         return part
+
+    def _check_reader(self) -> None:
+        now_s = time.monotonic()
+        if now_s > self._ends_at_s:
+            log.warning("export_cut_off", content=self.content, rows=self.rows)
+            raise ReaderTooSlow
+        if now_s - self._asked_at_s > ASK_EVERY_S:
+            self._asked_at_s = now_s
+            if not self._may_read():
+                log.warning("export_shut_out", content=self.content, rows=self.rows)
+                raise ReaderShutOut
 
     def close(self) -> None:
         """End the transaction, and the statement that is being read. Safe to call twice."""

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from database.jobs import jobs
 from gateway.services import kinds
-from gateway.services.accounts import accounts
+from gateway.services.accounts import accounts, api_keys, sessions
 from gateway.services.accounts.demo_account import DEMO_EMAIL, DEMO_PASSWORD
 from gateway.services.jobs import work
 from gateway.services.jobs.params import ScoreParams
@@ -143,6 +143,21 @@ def test_what_a_disabled_account_had_queued_is_cancelled_and_nothing_of_others(w
     assert (found[begun].state, found[begun].cancel_requested) == ("running", True)
     told = world.client.get("/api/audit?action=job.cancelled", headers=root).get_json()["data"]["entries"]
     assert {row["subject"] for row in told} == {f"job:{waiting}", f"job:{begun}"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"disabled": True}, {"role": "viewer"}, {"new_password": "another long one 8"}, {"name": "Anna"}]
+)
+def test_who_was_let_in_is_let_in_as_long_as_nothing_ended_it(world: World, change: dict[str, Any]) -> None:
+    """What a stream asks while it is read."""
+    user = world.person()
+    key, _ = api_keys.create(world.database, clock=world.clock, user_id=user.id, name="k", scopes=["read"])
+    now, goes_on = iso(world.clock()), change == {"name": "Anna"}
+    for each in (None, key):
+        assert sessions.is_let_in(world.database, user, each, now)
+    accounts.change_user(world.database, user.id, clock=world.clock, cost=4, **change)
+    for each in (None, key):
+        assert sessions.is_let_in(world.database, user, each, now) is goes_on
 
 
 def test_keys_that_somebody_made_for_others_end_with_the_makers_password(world: World) -> None:

@@ -23,7 +23,7 @@ from database.accounts import audit
 from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
-from gateway.services.exporting import export_files
+from gateway.services.exporting import export_files, exporting
 from gateway.services.exporting.exporting import Export, ReaderTooSlow
 from gateway.settings import Role
 from gateway.worker import Worker
@@ -220,6 +220,24 @@ def test_whoever_reads_too_long_is_cut_off_and_gives_their_place_back(tmp_path: 
     # As a client that has left: the connection breaks, and nobody takes what came for the whole.
     assert caught.value.errno == errno.EPIPE
     assert given_back == [True]
+    made.database.close()
+
+
+def test_a_stream_ends_when_its_reader_is_shut_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export can take minutes: nobody goes on reading it whose account was disabled meanwhile."""
+    made = small(tmp_path)
+    monkeypatch.setattr(exporting, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(exporting, "ASK_EVERY_S", 0)
+    root = made.world.signed_in("admin")
+    me = made.world.client.get("/api/auth/me", headers=made.world.signed_in("analyst")).get_json()["data"]["id"]
+    with made.world.client.get(
+        "/api/customers/export", headers=made.world.signed_in("analyst"), buffered=False
+    ) as answer:
+        parts = iter(answer.response)
+        assert next(parts) and next(parts)
+        assert made.world.client.patch(f"/api/users/{me}", json={"disabled": True}, headers=root).status_code == 200
+        with pytest.raises(exporting.ReaderShutOut):
+            list(parts)
     made.database.close()
 
 
