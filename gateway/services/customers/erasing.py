@@ -10,11 +10,11 @@ from database.accounts import audit
 from database.accounts.audit import Actor
 from database.customers import customers
 from database.engine.session import Database
-from database.importing import erase_customer
+from database.importing import erase_customer, imports
 from gateway.services.jobs import locks
 from gateway.settings import Settings
 from shared.clock import Clock, iso
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.plural import plural
 
 BUSY = (
@@ -31,12 +31,15 @@ def erase(database: Database, settings: Settings, user_id: str, *, clock: Clock,
     NotFound
         There is no customer with this user_id.
     Conflict
-        Facts, scores or lists of customers are being read or written.
+        Facts, scores or lists of customers are being read or written, or an import that was accepted waits for it.
     """
     with locks.customers_alone(settings, BUSY):
         with database.read() as connection:
             dates = erase_customer.fact_dates(connection)
         with database.write() as connection:
+            # An accepted import whose worker died holds no lock, and will still be written.
+            if imports.pending(connection) is not None:
+                raise Conflict(BUSY)
             key = customers.ids_by_user_id(connection, [user_id]).get(user_id)
             if key is None:
                 raise NotFound("There is no customer with this user_id.")

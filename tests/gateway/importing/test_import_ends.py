@@ -19,6 +19,7 @@ from database.importing import import_writer, imports
 from database.jobs import jobs, lost_jobs
 from database.jobs.jobs import Job
 from gateway.services import kinds
+from gateway.services.customers import erasing
 from gateway.services.importing import import_file, import_outcomes, publish_import, uploads
 from gateway.services.jobs import running, work
 from gateway.services.jobs.params import ImportParams
@@ -275,3 +276,22 @@ def test_a_worker_that_is_killed_after_publishing_leaves_a_job_that_ends_true(wo
     assert (ended.state, ended.result["customers_new"]) == ("done", 3)  # type: ignore[index]
     assert figures(world) == RENEWED
     assert Worker(replace(world).environment).run_one("bulk") is None
+
+
+def test_nobody_is_erased_while_an_accepted_import_waits_to_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker died, so no lock is held; written later, it would bring facts of somebody who is gone."""
+    first = ROWS.replace("2026-0", "2025-0")
+    job = running.run(work.Work(world.environment, taken(world, queued(world, uploaded(world, first)))), kinds.IMPORT)
+    assert job.state == "done", job.error
+    second = queued(world, uploaded(world))
+    accept = import_file._accept
+    with monkeypatch.context() as patched:
+        patched.setattr(import_file, "_accept", after(accept))
+        die(world, second, patched)
+    refused = world.ask("DELETE", "/api/customers/b", "admin")
+    assert (refused.status_code, refused.get_json()["message"]) == (409, erasing.BUSY)
+    assert taken_up_again(world, second).state == "done"
+    assert world.ask("DELETE", "/api/customers/b", "admin").status_code == 200
+    assert world.ask("GET", "/api/customers/b").status_code == 404
