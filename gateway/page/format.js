@@ -110,6 +110,9 @@ export function column(feature) {
   return /^[a-z]/.test(plain) ? plain : `f_${plain}`;
 }
 
+/** The address of a new mail: what came with a file stays within the address, and fills no other field of the mail. */
+export const mailto = (address) => `mailto:${encodeURIComponent(address).replaceAll("%40", "@")}`;
+
 export const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
 function signed(value, formatter, decimals) {

@@ -268,3 +268,13 @@ def test_the_policy_needs_no_exception(visitor: Visitor) -> None:
     assert "default-src 'self'" in policy
     assert not re.search("unsafe|script-src|style-src", policy)
     assert DEMO_EMAIL not in visitor.page.content()
+
+
+def test_an_address_of_a_file_fills_no_other_field_of_a_mail(visitor: Visitor) -> None:
+    visitor.sign_in()
+    for address, wanted in (
+        ("ann@example.com", "mailto:ann@example.com"),
+        ("a@b.example?bcc=c@d.example&body=x", "mailto:a@b.example%3Fbcc%3Dc@d.example%26body%3Dx"),
+    ):
+        made = visitor.page.evaluate("(given) => import('/page/format.js').then((page) => page.mailto(given))", address)
+        assert made == wanted

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h, loading, panel, show } from "../dom.js";
-import { column, day, interval, known, moment, money, percent, points, title, within } from "../format.js";
+import { column, day, interval, known, mailto, moment, money, percent, points, title, within } from "../format.js";
 import { empty, heading } from "../frame/page.js";
 import { help } from "../frame/help.js";
 import { customerAddress } from "../frame/router.js";
@@ -67,7 +67,7 @@ function drawNeighbours({ before, after, at }) {
 function head(c, status, between) {
   return h("header", { class: "customer-head" },
     h("div", {},
-      heading(c.user_id, { note: h("p", { class: "note" }, c.email && h("a", { href: `mailto:${c.email}` }, c.email), [c.email && c.plan ? " · " : "", c.plan ?? ""].join("")) }),
+      heading(c.user_id, { note: h("p", { class: "note" }, c.email && h("a", { href: mailto(c.email) }, c.email), [c.email && c.plan ? " · " : "", c.plan ?? ""].join("")) }),
       c.churn === 1 && h("p", {}, h("span", { class: "badge" }, "Has left")),
       c.ends_on && h("p", {}, h("span", { class: "badge warn" }, `Cancelled: ends on ${day(c.ends_on)}`)),
       between),

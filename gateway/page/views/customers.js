@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { meter } from "../charts.js";
 import { failure, h, loading, show } from "../dom.js";
-import { count, cutText, day, known, money, NONE, percent, plural } from "../format.js";
+import { count, cutText, day, known, mailto, money, NONE, percent, plural } from "../format.js";
 import { heading, noExport, redraw } from "../frame/page.js";
 import { customerAddress } from "../frame/router.js";
 import { check } from "../parts.js";
@@ -20,7 +20,7 @@ const PAUSE_MS = 250;
 const RANKS = [0.01, 0.05, 0.2];
 /** Columns: what stands in the head, by which the API sorts, and the cell. */
 const COLUMNS = {
-  email: { head: "E-mail", cell: (c) => (c.email ? h("a", { href: `mailto:${c.email}` }, c.email) : NONE) },
+  email: { head: "E-mail", cell: (c) => (c.email ? h("a", { href: mailto(c.email) }, c.email) : NONE) },
   plan: { head: "Plan", cell: (c) => c.plan ?? NONE },
   probability: { head: "Probability of leaving", sort: "churn_probability", cell: risk },
   revenue: { head: "Revenue at risk", sort: "revenue_at_risk", numeric: true, cell: (c, currency) => money(c.revenue_at_risk, currency) },
