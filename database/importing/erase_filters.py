@@ -42,7 +42,8 @@ def erase(connection: Connection, customer_id: int) -> tuple[list[int], dict[str
     return segments, {
         g.name: len(segments),
         "filters of campaigns": _clear(connection, campaigns, "filters_json", tells),
-        "filters of jobs": _clear(connection, jobs, "params_json", tells),
+        # The result of an export or a campaign says its filters too.
+        "filters of jobs": sum(_clear(connection, jobs, column, tells) for column in ("params_json", "result_json")),
     }
 
 

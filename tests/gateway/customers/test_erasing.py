@@ -135,13 +135,16 @@ def test_stored_filters_that_find_the_customer_alone_go_and_others_stay(base: Wo
         told = json.dumps([["q", email], *json.loads(first)])
         connection.execute(update(t).where(t.c.id == campaign).values(filters_json=told))
         job = jobs.create(connection, kind="export", params=asked, now=iso(base.clock()))
+        result = json.dumps({"rows": 1, "filters": [["q", email[:-1]]]})
+        connection.execute(update(j).where(j.c.id == job).values(result_json=result))
     answer = base.ask("DELETE", f"/api/customers/{name}", "admin")
     rows = answer.get_json()["data"]["rows"]
-    assert (rows["segments"], rows["filters of campaigns"], rows["filters of jobs"]) == (3, 1, 1)
+    assert (rows["segments"], rows["filters of campaigns"], rows["filters of jobs"]) == (3, 1, 2)
     left = base.ask("GET", "/api/segments").get_json()["data"]["segments"]
     assert {each["name"] for each in left} == {"first letter", "somebody else", "plan"}
     with base.database.read() as connection:
-        assert name not in str(connection.execute(select(j.c.params_json).where(j.c.id == job)).scalar_one())
+        kept = str(connection.execute(select(j.c.params_json, j.c.result_json).where(j.c.id == job)).one())
+        assert name not in kept and email[:-1] not in kept
         stored = connection.execute(select(t.c.filters_json).where(t.c.id == campaign)).scalar_one()
         logged = connection.execute(select(tables.audit_log.c.action)).scalars().all()
     assert json.loads(stored) == [["q", erase_filters.ERASED], *json.loads(first)]
