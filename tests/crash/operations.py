@@ -57,7 +57,8 @@ def customers_file(stack: Stack, chance: random.Random) -> Path:
     return path
 
 
-def _asked(stack: Stack, method: str, path: str, **how: Any) -> UnderWay:
+def asked(stack: Stack, method: str, path: str, **how: Any) -> UnderWay:
+    """Ask for a job, without waiting for it."""
     answer = stack.person("admin").ask(method, path, headers=ASYNC, **how)
     assert answer.status_code == 202, f"{answer.status_code} {answer.text}"
     return UnderWay(job_id=int(answer.headers["Location"].rsplit("/", 1)[1]))
@@ -65,11 +66,11 @@ def _asked(stack: Stack, method: str, path: str, **how: Any) -> UnderWay:
 
 def _import(stack: Stack, chance: random.Random) -> UnderWay:
     with customers_file(stack, chance).open("rb") as file:
-        return _asked(stack, "POST", "/api/customers/import", files={"file": file}, data={"schema": "retainstream"})
+        return asked(stack, "POST", "/api/customers/import", files={"file": file}, data={"schema": "retainstream"})
 
 
 def _job(method: str, path: str, **how: Any) -> Callable[[Stack, random.Random], UnderWay]:
-    return lambda stack, _: _asked(stack, method, path, **how)
+    return lambda stack, _: asked(stack, method, path, **how)
 
 
 def _command(*words: str) -> Callable[[Stack, random.Random], UnderWay]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.crash.short_lane import NAMED
 from tests.stack import Stack
 from tests.world import open_world
 
@@ -18,12 +21,15 @@ SHOWN = (
     "/api/customers/high-risk?limit=50",
     "/api/predictions/results",
     "/api/model/status",
+    "/api/campaigns?limit=10",
+    "/api/do-not-contact?limit=10",
 )
 
 
 def broken(stack: Stack, acknowledged: set[str]) -> list[str]:
     """Return a sentence for each promise that does not hold; nothing is under way meanwhile."""
-    return [*_of_file(stack), *_of_runs(stack), *_of_models(stack), *_of_jobs(stack), *_of_people(stack, acknowledged)]
+    of_data = [*_of_file(stack), *_of_runs(stack), *_of_models(stack), *_of_campaigns(stack), *_of_lists(stack)]
+    return [*of_data, *_of_jobs(stack), *_of_people(stack, acknowledged)]
 
 
 def stale(stack: Stack) -> list[str]:
@@ -68,6 +74,9 @@ def _of_runs(stack: Stack) -> Iterator[str]:
             yield f"run {row['id']} has {row['rows']} rows of {row['customers']}"
         if row["state"] == "running":
             yield f"run {row['id']} is said to be running"
+    ended = "JOIN jobs AS j ON j.id = r.job_id AND j.state IN ('failed', 'cancelled')"
+    for row in stack.rows(f"SELECT r.id, j.id AS job, j.state FROM scoring_runs AS r {ended}"):
+        yield f"job {row['job']} is {row['state']}, and its run {row['id']} is there"
     shown = stack.rows(
         "SELECT p.run_id, r.customers, r.state, (SELECT count(*) FROM present_ranks WHERE run_id = p.run_id) AS ranked, "
         "(SELECT sum(customers) FROM score_bins WHERE run_id = p.run_id) AS binned "
@@ -85,6 +94,51 @@ def _of_models(stack: Stack) -> Iterator[str]:
             yield f"model {row['version']} is ready and not on disk"
         if row["state"] not in ("ready", "failed"):
             yield f"model {row['version']} is said to be {row['state']}"
+
+
+def _of_campaigns(stack: Stack) -> Iterator[str]:
+    members = "(SELECT count(*) FROM campaign_members WHERE campaign_id = c.id)"
+    audited = (
+        "(SELECT count(*) FROM audit_log WHERE action = 'campaign.drawn' AND subject LIKE 'campaign:' || c.id || ' %')"
+    )
+    for row in stack.rows(
+        f"SELECT id, state, contact + control AS drawn, {members} AS members, {audited} AS audited FROM campaigns AS c"
+    ):
+        if row["state"] != "drawn":
+            yield f"campaign {row['id']} is half there: {row['members']} of {row['drawn']} members"
+        elif row["drawn"] != row["members"] or row["audited"] != 1:
+            yield f"campaign {row['id']} is not whole: {dict(row)}"
+    drawn = "(SELECT count(*) FROM campaigns WHERE state = 'drawn' AND name = json_extract(j.params_json, '$.name'))"
+    for row in stack.rows(f"SELECT id, state, {drawn} AS drawn FROM jobs AS j WHERE kind = 'campaign'"):
+        if row["drawn"] != (row["state"] == "done"):
+            yield f"campaign job {row['id']} is {row['state']}, and {row['drawn']} campaigns are there"
+
+
+def _of_lists(stack: Stack) -> Iterator[str]:
+    """Contacts and objections of a file are there once, all or none, and the job tells how many were new."""
+    objected = "(SELECT count(*) FROM do_not_contact WHERE since BETWEEN j.created_at AND j.finished_at)"
+    for row in _jobs(stack, "do-not-contact", objected):
+        if row["there"] != (json.loads(row["result_json"])["new"] if row["state"] == "done" else 0):
+            yield f"job {row['id']} is {row['state']}, {row['there']} objections are there: {row['result_json']}"
+    told: dict[int, int] = {}
+    for row in _jobs(stack, "import-contacts", "0"):
+        for each in json.loads(row["result_json"])["campaigns"] if row["state"] == "done" else ():
+            told[each["campaign_id"]] = told.get(each["campaign_id"], 0) + each["new"]
+    counted = (
+        "SELECT campaign_id, count(*) AS there FROM campaign_contacts AS k JOIN campaigns AS c ON c.id = campaign_id"
+    )
+    for row in stack.rows(f"{counted} WHERE c.name LIKE '{NAMED} %' GROUP BY campaign_id"):
+        if row["there"] != told.get(row["campaign_id"], 0):
+            yield f"campaign {row['campaign_id']} has {row['there']} contacts; jobs tell {told.get(row['campaign_id'], 0)}"
+    for kind, action in (("do-not-contact", "contact.suppressed"), ("import-contacts", "campaign.contacts")):
+        done = stack.value("SELECT count(*) FROM jobs WHERE kind = ? AND state = 'done'", kind)
+        audited = stack.value("SELECT count(*) FROM audit_log WHERE action = ?", action)
+        if done != audited:
+            yield f"{done} jobs {kind} are done, and {audited} are audited"
+
+
+def _jobs(stack: Stack, kind: str, there: str) -> list[sqlite3.Row]:
+    return stack.rows(f"SELECT id, state, result_json, {there} AS there FROM jobs AS j WHERE kind = ?", kind)
 
 
 def _of_jobs(stack: Stack) -> Iterator[str]:
