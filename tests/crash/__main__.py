@@ -32,7 +32,7 @@ from tests.stack import Stack, wait_until
 OPERATIONS = {each.name: each for each in (*operations.OPERATIONS, *short_lane.OPERATIONS)}
 #: What is done before anything is killed, so that lists have some thousand customers.
 FIRST = ("import", "scoring run")
-ENDS_S = 120.0
+ENDS_S, DEMO_S = 120.0, 600.0
 #: Shares of the turns in which nobody is killed, and how long these last.
 LOCKS, FREEZES = 0.05, 0.05
 LONGEST_LOCK_S, LONGEST_FREEZE_S, LONGEST_AWAY_S = 10.0, 25.0, 8.0
@@ -174,7 +174,7 @@ def main() -> int:
     began = time.monotonic()
     try:
         stack.start("ml")
-        assert stack.command("demo").returncode == 0
+        assert stack.command("demo", timeout=DEMO_S).returncode == 0
         assert stack.command("backup", "kept").returncode == 0
         stack.start("gateway", "worker")
         receiver.start()
