@@ -21,6 +21,7 @@ from database.engine.session import Database, require_migrated
 from database.importing import imports
 from database.jobs import job_lists, jobs, lost_jobs, workers
 from database.jobs.jobs import Job
+from database.models import models
 from gateway.clients.webhooks import WebhookClient
 from gateway.environment import Environment, open_environment
 from gateway.services import kinds
@@ -112,6 +113,7 @@ class Worker:
             workers.seen(connection, self._name, now)
             silent = self._watch.find_stopped(lost_jobs.heartbeats(connection))
             settled = lost_jobs.requeue_or_end(connection, silent, now)
+            models.release_lost(connection)
         calendar.tick(self._environment)
         self._sweep()
         export_files.remove_old(

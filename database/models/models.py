@@ -185,9 +185,6 @@ def reserve(
     connection: Connection, *, version: str, schema_checksum: str, trained_on: str, job_id: int, now: str
 ) -> int:
     """Reserve a version for a training and return its id; `trained_on` is the date of the newest data."""
-    running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running", tables.jobs.c.id != job_id)
-    # A version that a killed training reserved is freed; one of a running training is not.
-    connection.execute(delete(m).where(m.c.state == "training", m.c.job_id.not_in(running)))
     return connection.execute(
         insert(m)
         .values(
@@ -200,6 +197,12 @@ def reserve(
         )
         .returning(m.c.id)
     ).scalar_one()
+
+
+def release_lost(connection: Connection) -> None:
+    """Delete the versions that were reserved by trainings whose worker stopped."""
+    running = select(tables.jobs.c.id).where(tables.jobs.c.state == "running")
+    connection.execute(delete(m).where(m.c.state == "training", m.c.job_id.not_in(running)))
 
 
 def release(connection: Connection, model_id: int) -> None:

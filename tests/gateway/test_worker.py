@@ -12,6 +12,7 @@ import pytest
 
 from database.jobs import job_lists, jobs, workers
 from database.jobs.jobs import Job
+from database.models import models
 from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.heartbeat_watch import HeartbeatWatch
@@ -161,6 +162,26 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_run(world: World, hand
     assert work.read(world.database, job_id).state == "queued"
     assert made.run_one("bulk").attempt == 2  # type: ignore[union-attr]
     assert made.run_one("bulk") is None
+
+
+def test_the_version_of_a_training_whose_worker_stopped_is_given_back_whatever_becomes_of_its_next_attempt(
+    world: World,
+) -> None:
+    work.submit(world.database, utc_now, kinds.TRAIN, TrainingParams())
+    with world.database.write() as connection:
+        job = jobs.claim(connection, lane=kinds.LANES["training"], worker="dead", now="2020-01-01T00:00:00.000Z")
+        assert job is not None
+        told = {"version": "2.4.1", "schema_checksum": "x", "trained_on": "2020-01-01", "now": "2020-01-01"}
+        models.reserve(connection, job_id=job.id, **told)
+    seconds = iter(range(0, 60, 5))
+    made = a_worker(world, HeartbeatWatch(lambda: next(seconds)))
+
+    def versions() -> list[str]:
+        made._run_upkeep()
+        with world.database.read() as connection:
+            return [each.version for each in models.versions(connection)]
+
+    assert [versions() for _ in range(4)] == [["2.4.1"], ["2.4.1"], ["2.4.1"], []]
 
 
 def test_a_job_whose_worker_still_beats_is_left_alone(world: World, handlers: dict[str, Any]) -> None:
