@@ -21,7 +21,8 @@ def install(bp: APIBlueprint) -> None:
 def _from_cache() -> Response | None:
     if request.method != "GET":
         return None
-    g.cache_key = request.full_path
+    # Apart: joined by `?`, the path of a customer whose id holds one would be the path and query of another.
+    g.cache_key = (request.path, request.query_string)
     g.cache_version, body = environment().query_cache.get(g.cache_key)
     g.is_cached = body is not None
     return None if body is None else Response(body, mimetype="application/json")

@@ -167,3 +167,11 @@ def test_the_example_names_what_the_documents_say() -> None:
     example = (ROOT / "examples" / "nginx.conf").read_text()
     assert re.search(r"client_max_body_size 200m; # MAX_UPLOAD_MB", example)
     assert "examples/nginx.conf" in (ROOT / "docs" / "containers.md").read_text()
+
+
+def test_a_customers_id_reaches_the_gateway_as_it_was_sent(proxied: Proxied) -> None:
+    for name in ("2024%2F0012", "%252F", "a%2F..%2Fb", "%E5%AE%A2", "%3F", "..", "%2E%2E"):
+        # Without a token 401, where a route was found; a path that is none is 404.
+        assert proxied.ask(f"/api/customers/{name}").startswith("HTTP/1.1 401"), name
+        assert proxied.ask(f"/api/do-not-contact/{name}", method="DELETE").startswith("HTTP/1.1 401"), name
+    assert proxied.ask("/api%2Fcustomers").startswith("HTTP/1.1 404")
