@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+import structlog
 from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
@@ -26,6 +27,15 @@ from tests.world import NOBODY, TOKEN, World, clock, on, open_world
 
 LOG_LINES = 40
 ML_TESTS = Path(__file__).with_name("ml_service")
+
+
+@pytest.fixture
+def unfiltered_logs() -> Iterator[None]:
+    """Log lines of every level, whatever level an earlier test configured."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -34,10 +35,11 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and that the system gives to nobody: Linux gives those from 32768 on."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        if is_free(port):
+            return port
 
 
 def is_free(port: int) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from database.engine.session import Database
 from tests.database.facts import Facts, plain_schema
@@ -19,15 +18,6 @@ def _portable() -> Iterator[None]:
     """No statement of these tests is one that PostgreSQL could not run."""
     with compiled_for_postgresql():
         yield
-
-
-@pytest.fixture
-def unfiltered_logs() -> Iterator[None]:
-    """Log lines of every level, whatever level an earlier test configured."""
-    before = structlog.get_config()
-    structlog.reset_defaults()
-    yield
-    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from database.engine import files
 from gateway.settings import load_settings
@@ -24,7 +23,6 @@ _BASE, _EARLIER, _DATABASE = "base", "base.earlier", "base/retainstream.db"
 #: The first line of the settings, by which a folder of a trial is known.
 _HEAD = "# Made by `retainstream try`: commands and services that start in this folder use its base."
 _WHERE = {"DATABASE_PATH": f"./{_DATABASE}", "DATA_FOLDER": f"./{_BASE}", "ML_MODEL_PATH": f"./{_BASE}/models"}
-_ML_PORT = 5001
 #: Ports that are tried where one is taken.
 _TRIED, _STEP = 50, 10
 
@@ -129,8 +127,7 @@ def _ports() -> tuple[dict[str, str], list[str]]:
     """The settings of the ports, with free ports where the wanted ones are taken, and what to say of those."""
     settings = load_settings()
     gateway, said = _free(settings.host, settings.port, "PORT")
-    wanted = urlsplit(settings.python_service_url).port or _ML_PORT
-    ml, more = _free("127.0.0.1", wanted, "PYTHON_PORT")
+    ml, more = _free("127.0.0.1", settings.python_port, "PYTHON_PORT")
     url = f"http://localhost:{ml}"
     return {"PORT": str(gateway), "PYTHON_PORT": str(ml), "PYTHON_SERVICE_URL": url, "DEMO": "0"}, [*said, *more]
 

@@ -30,6 +30,7 @@ from gateway.services.jobs.params import FileParams, SuppressParams
 from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Detail, InvalidTable
+from shared.plural import plural
 from shared.schema.features import Feature, Schema, Subscription
 from shared.tables import messages
 from shared.tables.batch_checks import FEATURE, Reject, located
@@ -43,6 +44,8 @@ NO_CAMPAIGN = "there is no campaign of this name"
 SHOWN, AT_ONCE = 100, 10_000
 #: Rows are Python objects here: some 500 bytes each.
 MOST_ROWS = 1_000_000
+#: Progress once the file is read; the rest is writing.
+LOOKED_UP = 0.4
 
 
 def _schema(as_of: str | None, features: Mapping[str, Feature]) -> Schema:
@@ -73,9 +76,10 @@ def import_contacts(work: Work, params: FileParams) -> Mapping[str, Any]:
     with _opened(work, params, CAMPAIGN, CUSTOMER, AT) as table:
         today = work.clock().date()
         rows = read_rows(table, CONTACTS, today, most=MOST_ROWS)
+        work.step(LOOKED_UP, f"Looking up the customers of {plural(len(rows.records), 'row')}")
         with work.database.read() as connection:
             found = _checked(table, rows, *_contacts(connection, rows, today))
-        written = _Written(work)
+        written = _Written(work, len(found))
         told = [_store(work, written, campaign, own) for campaign, own in _by_campaign(found)]
         return {"file_name": params.file_name, "rows": len(found), "campaigns": told, "notes": list(rows.notes)}
 
@@ -85,6 +89,7 @@ def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
     with _opened(work, params, CUSTOMER) as table:
         rows = read_rows(table, CUSTOMERS, work.clock().date(), most=MOST_ROWS)
         names = rows.columns["user_id"].to_pylist()
+        work.step(LOOKED_UP, f"Looking up {plural(len(names), 'customer')}")
         with work.database.read() as connection:
             known = customers.ids_by_user_id(connection, set(names))
         unknown = [
@@ -98,7 +103,7 @@ def suppress(work: Work, params: SuppressParams) -> Mapping[str, Any]:
             subject = f"{new} customers: {params.reason}"
             audit.record(connection, "contact.suppressed", at=now, actor=work.actor, subject=subject)
 
-        new = _Written(work).write(
+        new = _Written(work, len(keys)).write(
             CUSTOMER, keys, lambda connection, part: contacting.suppress(connection, part, params.reason, now), say
         )
         return {"file_name": params.file_name, "rows": len(names), "new": new, "notes": list(rows.notes)}
@@ -109,10 +114,15 @@ class _Written:
 
     How many are written, and how many of these were new, stands in the job's row: if the worker dies, the next attempt
     goes on from there, and counts what the one before wrote. Raises Cancelled if the job was asked to stop before.
+
+    Parameters
+    ----------
+    total
+        Rows of all lists, for the progress.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, total: int) -> None:
+        self._work, self._total, self._done = work, total, 0
         self._lists: dict[str, tuple[int, int]] = (work.job.result or {}).get("written", {})
         with work.database.write() as connection:
             jobs.bind(connection, work.job.id)
@@ -134,6 +144,7 @@ class _Written:
             Called with the number of new rows in the transaction of the last.
         """
         at, new = self._lists.get(name, (0, 0))
+        self._done += at
         sizes = AdaptiveBatchSize()
         while at < len(rows):
             part = rows[at : at + sizes.size]
@@ -144,6 +155,9 @@ class _Written:
                 jobs.note_result(connection, self._work.job.id, {"written": self._lists})
                 if at == len(rows):
                     say(connection, new)
+            self._done += len(part)
+            done = LOOKED_UP + (1 - LOOKED_UP) * self._done / self._total
+            self._work.note(done, f"Wrote {self._done:,} of {plural(self._total, 'row')}")
         return new
 
 
@@ -159,6 +173,7 @@ def _opened(work: Work, params: FileParams, *names: str) -> Iterator[OpenTable]:
         if lacking := [name for name in names if name not in {each.strip() for each in table.names}]:
             details: list[Detail] = [{"field": name, "message": messages.NO_SUCH_COLUMN} for name in lacking]
             raise InvalidTable(NO_COLUMN.format(lacking[0], ", ".join(names)), details=details)
+        work.step(0.0, "Reading the file")
         yield table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,21 @@ def test_whatever_is_stored_of_customers_goes_with_the_base() -> None:
     held = {table for table in tables.metadata.tables.values() if "customer_id" in table.columns}
     held |= {tables.customers, tables.campaigns, tables.holdout}
     assert held - set(customer_base._OF_THE_BASE) == set()
+
+
+def test_the_progress_of_a_file_of_contacts_grows_over_all_its_campaigns(base: Base, tmp_path: Path) -> None:
+    campaigns = [base.draw("spring", top=50, control_share=0.5), base.draw("summer", control_share=0.5)]
+    names = {key: f"u{at:04}" for at, key in enumerate(base.ids)}
+    lines = [f"{each.name},{names[key]},{START}\n" for each in campaigns for key in list(base.arms(each))[:3]]
+    file, told = tmp_path / "sent.csv", list[tuple[float, str]]()
+    file.write_text("campaign,customer,contacted_at\n" + "".join(lines))
+    begun = base.world.work("import-contacts", {"path": str(file), "file_name": "sent.csv"})
+    begun = replace(begun, report=lambda done, stage: told.append((done, stage)))
+    assert running.run(begun, kinds.IMPORT_CONTACTS).state == "done"
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert [stage for _, stage in told if "Opening" not in stage] == [
+        "Reading the file", "Looking up the customers of 6 rows", "Wrote 3 of 6 rows", "Wrote 6 of 6 rows",
+    ]  # fmt: skip
 
 
 def test_a_file_of_contacts_is_cancelled_while_its_rows_are_looked_at(

@@ -51,6 +51,7 @@ def test_a_failure_is_recorded_and_raised_again_as_it_was(world: World) -> None:
     assert (caught.value.code, caught.value.details) == ("validation_failed", [{"row": 7, "message": "negative"}])
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 def test_no_log_line_says_what_a_job_failed_on(world: World) -> None:
     """A refusal quotes a cell of somebody's file, and a failed statement what it would have written."""
     told = "ann@example.com"

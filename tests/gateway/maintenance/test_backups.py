@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from tests.database import ledger
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.database.ledger import a_score
 from tests.once.migrated import migrated
+from tests.stack import free_port
 
 ROOT = Path(__file__).parents[3]
 PASSWORD = "correct horse battery"
@@ -47,12 +47,6 @@ PASSWORD = "correct horse battery"
 
 def quiet(share: float, what: str) -> None:
     """Nobody watches."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
