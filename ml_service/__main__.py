@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from ml_service.settings import SettingsError, load_settings
 from shared import setting_sources
+from shared.commands.printing import echo
 from shared.web.gunicorn import serve, why_not
 
 
@@ -23,15 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        print(f"The settings can't be used: {error}", file=sys.stderr)
+        echo(f"The settings can't be used: {error}", err=True)
         return 1
     if options.settings:
-        print(json.dumps([asdict(each) for each in setting_sources.in_force(settings)]))
+        echo(json.dumps([asdict(each) for each in setting_sources.in_force(settings)]))
         return 0
     host, port = settings.ml_host, settings.python_port
     problem = why_not(host, port, "PYTHON_PORT")
     if problem is not None:
-        print(problem, file=sys.stderr)
+        echo(problem, err=True)
         return 1
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.ml_serving_threads))
     return serve(

@@ -16,6 +16,7 @@ from ml_service.data.dataset import snapshot_of
 from ml_service.data.simulated import CUSTOMERS, simulated
 from ml_service.settings import load_settings
 from ml_service.training.backtest import backtest
+from shared.commands.printing import echo, echo_text
 from shared.contracts.api import Backtest
 from shared.errors import InvalidInput
 from shared.schema.features import load_schema
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace) -> None:
         day = stage.partition(":")[0]
         if day not in announced:
             announced.add(day)
-            print(f"training as of {day}", file=sys.stderr, flush=True)
+            echo(f"training as of {day}", err=True)
 
     result = backtest(
         snapshot,
@@ -93,7 +94,7 @@ def _run(options: argparse.Namespace) -> None:
         most=options.origins,
         progress=progress,
     )
-    print(backtest_text(result))
+    echo_text(backtest_text(result))
     if options.json is not None:
         with atomic_write(options.json) as file:
             file.write(orjson.dumps(result.model_dump(), option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ml_service.settings import SettingsError
+from shared.commands.printing import echo
 from shared.errors import InvalidInput, ServiceError
 from shared.web.logs import configure_logs
 
@@ -40,7 +41,7 @@ def guarded(program: str, work: Callable[[], None]) -> int:
 
 
 def _fail(program: str, message: str, code: int = BAD_INPUT) -> int:
-    print(f"{program}: {message}", file=sys.stderr)
+    echo(f"{program}: {message}", err=True)
     return code
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from ml_service.data.year_levels import undated_rows
 from ml_service.evaluation.fact_warnings import table_warnings
 from ml_service.model.artefacts import MANIFEST
 from ml_service.model.churn_model import ChurnModel
+from shared.commands.printing import echo, write_data
 from shared.contracts.api import REASON_NUMBERS, TOP_REASONS
 from shared.errors import InvalidInput
 from shared.plural import plural
@@ -137,18 +137,19 @@ def _score(options: argparse.Namespace) -> None:
     table = read_table(options.data, schema, label="ignored")
     told = table_warnings(model, typed_columns(model.schema, table.features))
     for note in (*table.notes, *told, *undated_rows(model.time_of_year, dates_of(table), len(table.ids))):
-        print(note, file=sys.stderr)
+        echo(note, err=True)
     if options.out == "-":
         with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:
             _write(file, model, table)
             file.seek(0)
-            shutil.copyfileobj(file, sys.stdout)
+            for line in file:
+                write_data(line.encode())
     else:
         with atomic_write(Path(options.out)) as file:
             _write(file, model, table)
-        print(
+        echo(
             f"Scored {plural(table.features.num_rows, 'row')} with model {model.version}: {options.out}",
-            file=sys.stderr,
+            err=True,
         )
 
 

@@ -23,6 +23,7 @@ from ml_service.reporting.text import report_text
 from ml_service.settings import Settings, load_settings
 from ml_service.training.pipeline import Effort, Trained, train
 from shared.clock import iso, utc_now
+from shared.commands.printing import echo, echo_text
 from shared.errors import Conflict, InvalidInput
 from shared.plural import plural
 from shared.schema.features import load_schema
@@ -126,7 +127,7 @@ def read_data(options: argparse.Namespace) -> tuple[Snapshot, dict[str, Any] | N
     if options.data is not None:
         table = read_table(options.data, load_schema(options.schema or "retainstream"), label="required")
         for note in table.notes:
-            print(note, file=sys.stderr)
+            echo(note, err=True)
         return snapshot_of(table), None
     preset, customers = options.preset or "documented", CUSTOMERS if options.customers is None else options.customers
     about = {"preset": preset, "seed": options.seed, "customers": customers}
@@ -143,7 +144,7 @@ class _Progress:
         kind = stage.partition(", round")[0]
         if kind != self._stage:
             self._stage = kind
-            print(f"[{100 * done:3.0f} %] {kind}", file=sys.stderr, flush=True)
+            echo(f"[{100 * done:3.0f} %] {kind}", err=True)
 
 
 def _train(options: argparse.Namespace) -> list[str]:
@@ -151,7 +152,7 @@ def _train(options: argparse.Namespace) -> list[str]:
     _check(options)
     settings = load_settings()
     if settings.registry_note is not None and options.out is None:
-        print(settings.registry_note, file=sys.stderr)
+        echo(settings.registry_note, err=True)
     folder, version = _target(options, settings)
     snapshot, simulation = read_data(options)
     trained = train(
@@ -172,9 +173,9 @@ def _train(options: argparse.Namespace) -> list[str]:
             file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
     if simulation is not None:
         preset, seed, customers = simulation["preset"], simulation["seed"], simulation["customers"]
-        print(f"Simulated subscribers, preset {preset}, seed {seed}, {plural(customers, 'customer')}")
-    print(report_text(trained.report))
-    print(f"\nWritten to {folder}")
+        echo(f"Simulated subscribers, preset {preset}, seed {seed}, {plural(customers, 'customer')}")
+    echo_text(report_text(trained.report))
+    echo("", f"Written to {folder}")
     return missed
 
 
@@ -193,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     missed: list[str] = []
     code = guarded("train_model", lambda: missed.extend(_train(options)))
     for floor in missed:
-        print(f"train_model: acceptance criterion missed: {floor}", file=sys.stderr)
+        echo(f"train_model: acceptance criterion missed: {floor}", err=True)
     return code or (1 if missed else 0)
 
 

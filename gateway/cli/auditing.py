@@ -14,6 +14,7 @@ from database.accounts import audit as queries
 from database.accounts import users
 from gateway.cli.setup import prepare
 from shared.clock import moment
+from shared.commands.printing import echo
 from shared.errors import InvalidInput, NotFound
 from shared.parsing_limits import MAX_INT64
 
@@ -41,9 +42,9 @@ def audit(action: str | None, who: str | None, since: str | None, limit: int, af
         )
     for row in found[:limit]:
         entry = {name: getattr(row, name) for name in FIELDS}
-        click.echo(json.dumps(entry) if as_json else _line(entry))
+        echo(json.dumps(entry) if as_json else _line(entry))
     if len(found) > limit:
-        click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
+        echo(f"There are more: --after {found[limit - 1].id}", err=True)
 
 
 def _person(connection: Any, who: str) -> int:

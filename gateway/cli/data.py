@@ -21,6 +21,7 @@ from gateway.services.importing.edit_schema import edit_schema, training_needed
 from gateway.services.importing.extend_schema import extend_schema
 from gateway.services.jobs.params import ImportParams, OutcomesParams, ScoreParams, TrainingParams
 from gateway.services.models.training_params import checked_params
+from shared.commands.printing import echo, echo_text
 from shared.errors import InvalidInput, NoCustomers
 from shared.plural import plural
 from shared.schema.features import Schema, load_schema
@@ -51,14 +52,14 @@ def infer(file: Path, out: Path | None, force: bool) -> None:
 
     found = infer_schema(file)
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if out is None:
-        click.echo(found.to_toml(), nl=False)
+        echo_text(found.to_toml())
         return
     if out.exists() and not force:
         raise InvalidInput(f"{out} exists already; --force overwrites it.")
     out.write_text(found.to_toml(), encoding="utf-8")
-    click.echo(f"Wrote {out}.", err=True)
+    echo(f"Wrote {out}.", err=True)
 
 
 @schema.command()
@@ -67,7 +68,7 @@ def check(file: str) -> None:
     """Check whether the schema FILE can be used (`retainstream` is the built-in one)."""
     found = load_schema(file)
     roles = f"label {found.label or 'none'}, id {found.id or 'row number'}"
-    click.echo(f"{file} is usable: {plural(len(found.features), 'feature')}, {roles}.")
+    echo(f"{file} is usable: {plural(len(found.features), 'feature')}, {roles}.")
 
 
 @schema.command()
@@ -79,7 +80,7 @@ def show() -> None:
         present = customer_base.get(connection)
     if present is None:
         raise NoCustomers("There are no customers yet: import a table first.")
-    click.echo(tomli_w.dumps(present.schema.as_dict()), nl=False)
+    echo_text(tomli_w.dumps(present.schema.as_dict()))
 
 
 @schema.command()
@@ -90,12 +91,12 @@ def extend(file: str) -> None:
     env = prepare()
     found = extend_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
     for change in found.differing:
-        click.echo(f"note: {change}: not changed; `retainstream schema edit FILE` changes it.", err=True)
+        echo(f"note: {change}: not changed; `retainstream schema edit FILE` changes it.", err=True)
     if not found.added:
-        click.echo("The customers have these features already; nothing changed.")
+        echo("The customers have these features already; nothing changed.")
         return
     added = ", ".join(found.added)
-    click.echo(f"Added {added}. Import facts with the new schema, then train: older models work without them.")
+    echo(f"Added {added}. Import facts with the new schema, then train: older models work without them.")
 
 
 @schema.command()
@@ -109,12 +110,12 @@ def edit(file: str) -> None:
     env = prepare()
     changed = edit_schema(env.database, env.settings, wanted, clock=env.clock, actor=COMMAND_LINE)
     if not changed:
-        click.echo("The schema says this already; nothing changed.")
+        echo("The schema says this already; nothing changed.")
         return
     for change in changed:
-        click.echo(f"Changed {change}")
+        echo(f"Changed {change}")
     if needed := training_needed(changed):
-        click.echo(f"A model keeps to what it was trained on: `retainstream train` applies {', '.join(needed)}.")
+        echo(f"A model keeps to what it was trained on: `retainstream train` applies {', '.join(needed)}.")
 
 
 @click.command("import")
@@ -162,16 +163,16 @@ def print_import(environment: Environment, result: dict[str, Any], *, absent_are
     """Print what an import did."""
     _print_rejects(environment, result)
     if result["unchanged"]:
-        click.echo("This file was imported before; nothing changed.")
+        echo("This file was imported before; nothing changed.")
         return
     new, updated, same = (result[f"customers_{what}"] for what in ("new", "updated", "unchanged"))
     verb = "Would import" if result["dry_run"] else "Imported"
     rows, customers = plural(result["rows"], "row"), plural(new, "new customer")
-    click.echo(f"{verb} {rows}: {customers}, {updated:,} updated, {same:,} unchanged.")
+    echo(f"{verb} {rows}: {customers}, {updated:,} updated, {same:,} unchanged.")
     if result["customers_disappeared"]:
         gone = f"{result['declared_gone']:,} declared gone" if absent_are_gone else "they are unchanged"
         absent = plural(result["customers_disappeared"], "active customer is", "active customers are")
-        click.echo(f"{absent} not in this file ({gone}).")
+        echo(f"{absent} not in this file ({gone}).")
 
 
 def _present_schema(environment: Environment) -> Schema:
@@ -184,20 +185,20 @@ def _present_schema(environment: Environment) -> Schema:
 
 def _print_notes(result: dict[str, Any]) -> None:
     for note in result["notes"]:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
 
 
 def _print_rejects(environment: Environment, result: dict[str, Any]) -> None:
     _print_notes(result)
     if result["rejected"]:
-        click.echo(
+        echo(
             f"{result['rejected']:,} of {result['total']:,} rows are rejected, {result['accepted']:,} are valid:",
             err=True,
         )
         for reject in result["rejects"][:SHOWN_REJECTS]:
-            click.echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
+            echo(f"  {reject['row']}  {reject.get('field', 'line')}: {reject['message']}", err=True)
         job_id = int(result["rejects_file"].split("/")[-2])
-        click.echo(f"All of them: {uploads.rejects_path(environment.settings.data_folder, job_id)}", err=True)
+        echo(f"All of them: {uploads.rejects_path(environment.settings.data_folder, job_id)}", err=True)
 
 
 @click.command("import-outcomes")
@@ -213,9 +214,9 @@ def import_outcomes(file: Path, ends_complete_to: Any, **flags: bool) -> None:
     result = run_here(environment, kinds.IMPORT_OUTCOMES, params)
     _print_rejects(environment, result)
     if result["dry_run"]:
-        click.echo(f"{plural(result['accepted'], 'row')} can be imported; nothing was written.")
+        echo(f"{plural(result['accepted'], 'row')} can be imported; nothing was written.")
         return
-    click.echo(f"{plural(result['ended'], 'customer has', 'customers have')} left; {result['announced']:,} will.")
+    echo(f"{plural(result['ended'], 'customer has', 'customers have')} left; {result['announced']:,} will.")
 
 
 @click.command()
@@ -233,22 +234,22 @@ def print_training(result: dict[str, Any], without: tuple[str, ...] = ()) -> Non
     """Print how good a trained model is, and whether it went live."""
     figures = result["metrics"]
     if result["unchanged"]:
-        click.echo(result["message"])
+        echo(result["message"])
     left_out = f", without {', '.join(without)}" if without else ""
-    click.echo(f"Model {figures['model_version']}, trained on {plural(figures['training_samples'], 'row')}{left_out}.")
-    click.echo(f"On {plural(figures['n'], 'held-out row')}, {figures['prevalence'] * 100:.1f} % of whom left:")
+    echo(f"Model {figures['model_version']}, trained on {plural(figures['training_samples'], 'row')}{left_out}.")
+    echo(f"On {plural(figures['n'], 'held-out row')}, {figures['prevalence'] * 100:.1f} % of whom left:")
     _figures({"AUC": figures["auc"]})
-    click.echo(f"  at the threshold {figures['threshold']:.3f}, natural prevalence:")
+    echo(f"  at the threshold {figures['threshold']:.3f}, natural prevalence:")
     _figures({"precision": figures["precision"], "recall": figures["recall"], "F1": figures["f1_score"]})
     balanced = figures["balanced"]
-    click.echo(f"  balanced (prevalence 1/2), at {balanced['threshold']:.3f}:")
+    echo(f"  balanced (prevalence 1/2), at {balanced['threshold']:.3f}:")
     _figures({"precision": balanced["precision"], "recall": balanced["recall"], "F1": balanced["f1_score"]})
-    click.echo(result["decision"])
+    echo(result["decision"])
     _print_notes(result)
 
 
 def _figures(values: dict[str, float | None]) -> None:
-    click.echo("  " + "   ".join(f"{name} {'unknown' if v is None else f'{v:.3f}'}" for name, v in values.items()))
+    echo("  " + "   ".join(f"{name} {'unknown' if v is None else f'{v:.3f}'}" for name, v in values.items()))
 
 
 @click.command()
@@ -263,10 +264,10 @@ def print_scoring(result: dict[str, Any]) -> None:
     """Print how many customers a run scored."""
     average = result["average_probability"]
     for gap in result["allowed_missing"]:
-        click.echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
+        echo(f"{gap['feature']} is missing for {gap['missing']:,} of {gap['customers']:,} customers.", err=True)
     for warning in result["warnings"]:
-        click.echo(warning, err=True)
-    click.echo(
+        echo(warning, err=True)
+    echo(
         f"Scored {plural(result['predictions_generated'], 'customer')} with model {result['model_version']}; "
         f"average probability {average * 100:.1f} %."
     )
@@ -277,7 +278,7 @@ def print_scoring(result: dict[str, Any]) -> None:
         others = older["customers"] - sum(each["customers"] for each in shown)
         dates += f" and {others:,} of other dates" if others else ""
         who = plural(older["customers"], "customer has", "customers have")
-        click.echo(f"{who} facts older than {older['before']}, and no score: {dates}.")
+        echo(f"{who} facts older than {older['before']}, and no score: {dates}.")
 
 
 COMMANDS = (schema, import_command, import_outcomes, train, score)

@@ -20,6 +20,7 @@ from gateway.services.customers.filtering import Pair
 from gateway.services.exporting import export_files
 from gateway.services.exporting.exporting import Export, Format
 from gateway.services.jobs.params import Content, ExportParams
+from shared.commands.printing import echo, write_data
 from shared.errors import InvalidInput
 from shared.plural import plural
 
@@ -61,7 +62,7 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
     finally:
         export.close()
     where_to = out if out is not None else "standard output"
-    click.echo(f"Wrote {plural(export.rows, 'row')} to {where_to}; SHA-256 {export.sha256}.", err=True)
+    echo(f"Wrote {plural(export.rows, 'row')} to {where_to}; SHA-256 {export.sha256}.", err=True)
 
 
 def _to_file(export: Export, out: Path) -> None:
@@ -82,8 +83,8 @@ def _to_file(export: Export, out: Path) -> None:
 
 def _to_terminal(export: Export) -> None:
     for part in export:
-        sys.stdout.buffer.write(part)
-    sys.stdout.buffer.flush()
+        write_data(part)
+    sys.stdout.flush()
 
 
 def _parquet(environment: Environment, content: Content, pairs: list[Pair], out: Path) -> None:
@@ -97,7 +98,7 @@ def _parquet(environment: Environment, content: Content, pairs: list[Pair], out:
         raise InvalidInput(f"{out} can't be written: {error.strerror or error}.") from None
     finally:
         written.unlink(missing_ok=True)
-    click.echo(f"Wrote {plural(result['rows'], 'row')} to {out}; SHA-256 {result['sha256']}.", err=True)
+    echo(f"Wrote {plural(result['rows'], 'row')} to {out}; SHA-256 {result['sha256']}.", err=True)
 
 
 COMMANDS = (export_command,)

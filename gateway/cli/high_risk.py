@@ -22,6 +22,7 @@ from gateway.environment import Environment
 from gateway.services.customers import paging
 from gateway.services.customers.filtering import Pair
 from gateway.services.scoring import reasons as explaining
+from shared.commands.printing import echo
 from shared.errors import InvalidInput, NoCustomers
 from shared.plural import plural
 from shared.risk import risk_level
@@ -60,16 +61,16 @@ def print_likeliest(
         tail = score_figures.tail(connection, run.run_id, environment.settings.cut)
         if not as_json:
             whom = "All customers, without these filters: " if pairs else ""
-            click.echo(
+            echo(
                 f"{whom}{tail.customers:,} of {tail.all_customers:,} customers are above {environment.settings.cut}. "
                 f"{_expected(connection, run.model_version, tail)} Model {run.model_version}, data of {run.as_of}."
             )
         found = False
         for row in _rows(connection, present.schema, environment, [*pairs, *by_default], limit):
             found = True
-            click.echo(_as_json(present.schema, row) if as_json else _as_line(present.schema, row))
+            echo(_as_json(present.schema, row) if as_json else _as_line(present.schema, row))
     if not found and not as_json:
-        click.echo("No scored customer passes these filters.")
+        echo("No scored customer passes these filters.")
 
 
 def _expected(connection: Connection, version: str, tail: Tail) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.setup import ProgressLine, prepare
+from shared.commands.printing import echo
 
 
 @click.command()
@@ -24,18 +25,16 @@ def backtest(trials: int, json_file: Path | None) -> None:
     folder = environment.settings.data_folder
     found = training.backtest(environment.database, environment.ml, data_folder=folder, trials=trials, show=line.show)
     line.end()
-    click.echo(
-        f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'expected':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}"
-    )
+    echo(f"{'as of':10} {'trained on':>10} {'n':>7} {'left':>8} {'expected':>8} {'AUC':>7} {'log loss':>9} {'ECE':>7}")
     for each in found.origins:
         rates = [f"{100 * each.prevalence:.2f} %", _format(each.mean_probability, 100, 2, " %")]
         figures = [_format(value, 1, 4) for value in (each.auc, each.log_loss, each.ece)]
-        click.echo(
+        echo(
             f"{each.as_of:10} {each.training_samples:>10,} {each.n:>7,} {rates[0]:>8} {rates[1]:>8} "
             f"{figures[0]:>7} {figures[1]:>9} {figures[2]:>7}"
         )
         if each.note is not None:
-            click.echo(f"  {each.note}")
+            echo(f"  {each.note}")
     if json_file is not None:
         json_file.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

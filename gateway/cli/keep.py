@@ -17,6 +17,7 @@ from gateway.services.maintenance import backups, restoring, retention
 from gateway.services.maintenance.backups import Backup
 from gateway.settings import load_settings
 from shared.clock import utc_now
+from shared.commands.printing import echo, printable
 from shared.errors import InvalidInput, NotFound
 from shared.plural import plural
 
@@ -38,9 +39,9 @@ def backup_command(folder: Path, verify: bool) -> None:
             settings.database_path, settings.registry_folder, folder, clock=utc_now, progress=line.show
         )
     line.end()
-    click.echo(f"{folder} is complete: {_summary(found)}")
+    echo(f"{folder} is complete: {_summary(found)}")
     if found.missing_models:
-        click.echo(f"note: not in the registry, so not saved: models {', '.join(found.missing_models)}", err=True)
+        echo(f"note: not in the registry, so not saved: models {', '.join(found.missing_models)}", err=True)
 
 
 def _summary(found: Backup) -> str:
@@ -61,11 +62,11 @@ def restore(folder: Path, force: bool) -> None:
     target = restoring.Target(settings.database_path, settings.registry_folder, settings.data_folder)
     done = restoring.restore(folder, target, force=force, clock=utc_now, progress=line.show)
     line.end()
-    click.echo(f"Restored: {_summary(done.backup)}")
+    echo(f"Restored: {_summary(done.backup)}")
     if done.safety_copy is not None:
-        click.echo(f"The previous state is in {done.safety_copy}.")
+        echo(f"The previous state is in {done.safety_copy}.")
     if done.overwritten:
-        click.echo("Start gateway and worker; a running ML service reads the restored models.")
+        echo("Start gateway and worker; a running ML service reads the restored models.")
 
 
 @click.command("retention")
@@ -87,12 +88,12 @@ def retention_command(dry_run: bool, shrink: bool) -> None:
             if kept is None
             else f"{plural(gone[what], 'row')} older than {plural(kept, 'month')} {verb}"
         )
-        click.echo(f"{what:<7} {limit}")
-    click.echo(f"results {gone['results']:,} of jobs that ended more than {limits.results} days ago {verb}")
-    click.echo(f"webhook deliveries: {gone['deliveries']:,} that ended more than {limits.deliveries} days ago {verb}")
+        echo(f"{what:<7} {limit}")
+    echo(f"results {gone['results']:,} of jobs that ended more than {limits.results} days ago {verb}")
+    echo(f"webhook deliveries: {gone['deliveries']:,} that ended more than {limits.deliveries} days ago {verb}")
     with environment.database.read() as connection:
         free = files.free_bytes(connection)
-    click.echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows use them first.")
+    echo(f"{free / MEGABYTE:,.1f} MB inside the file are free: new rows use them first.")
 
 
 @click.command("erase")
@@ -102,12 +103,12 @@ def erase_command(customer: str, yes: bool) -> None:
     """Erase the customer USER_ID: facts, lifetimes, scores, contacts, notes. Only a backup brings them back."""
     environment = prepare()
     if not yes:
-        click.confirm(f"Erase everything stored of {customer}?", abort=True)
+        click.confirm(f"Erase everything stored of {printable(customer)}?", abort=True)
     database, settings = environment.database, environment.settings
     rows = erasing.erase(database, settings, customer, clock=environment.clock, actor=COMMAND_LINE)
     for table, count in rows.items():
-        click.echo(f"{table:<20} {count:>6,}")
-    click.echo("Backups, exported files and log files still hold what they held: see docs/security.md.")
+        echo(f"{table:<20} {count:>6,}")
+    echo("Backups, exported files and log files still hold what they held: see docs/security.md.")
 
 
 def _shrink(dry_run: bool) -> None:
@@ -119,7 +120,7 @@ def _shrink(dry_run: bool) -> None:
     with files.exclusive_use(path):
         files.refuse_foreign_file(path)
         before, after = files.shrink(path)
-    click.echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
+    echo(f"{path}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 
 
 COMMANDS = (backup_command, restore, retention_command, erase_command)

@@ -13,6 +13,7 @@ from gateway.cli.setup import prepare
 from gateway.services.monitoring import live_state
 from gateway.services.monitoring import performance as live_performance
 from gateway.services.monitoring.performance import By, Estimate, Group
+from shared.commands.printing import echo
 from shared.plural import plural
 
 COLUMNS = "{:<23} {:<9} {:>9} {:>7} {:>17} {:>20} {:>20} {:>8} {:>8}"
@@ -28,16 +29,16 @@ def performance(by: By, limit: int, feature: str | None) -> None:
     with environment.database.read() as connection:
         found = live_performance.read(connection, by, limit, feature)
     if found.note is not None:
-        click.echo(found.note)
+        echo(found.note)
     else:
         titles = ("", "model", "n", "left", "expected", "observed/expected", "AUC", "promised", "log loss")
-        click.echo(COLUMNS.format(*titles))
+        echo(COLUMNS.format(*titles))
     for group in found.groups:
-        click.echo(_line(group))
+        echo(_line(group))
     waiting = found.pending
     if waiting.predictions:
         unmatured = f"{plural(waiting.predictions, 'prediction')} of {plural(waiting.runs, 'run')}"
-        click.echo(
+        echo(
             f"Pending: {unmatured} since {waiting.oldest}, "
             f"{waiting.expected:,.0f} leavers expected; they are in no matured figure."
         )
@@ -80,18 +81,16 @@ def live_command() -> None:
     with environment.database.read() as connection:
         found = live_state.read(connection, environment.settings.alert_auc)
     if found.version is None:
-        click.echo("No model is live yet.")
+        echo("No model is live yet.")
         return
-    click.echo(f"Model {found.version}: {found.status}. {found.status_reason}")
+    echo(f"Model {found.version}: {found.status}. {found.status_reason}")
     alarm = found.alarm
     if alarm.evidence is None:
-        click.echo(alarm.note)
+        echo(alarm.note or "")
     else:
-        click.echo(
-            f"Evidence for a shift of the level: {alarm.evidence:.2g} (an alarm is raised from {alarm.limit:.0f})."
-        )
+        echo(f"Evidence for a shift of the level: {alarm.evidence:.2g} (an alarm is raised from {alarm.limit:.0f}).")
     if alarm.answered_by is not None:
-        click.echo(f"The alarm of {alarm.raised_by} is answered: {alarm.answered_by} has learned from these outcomes.")
+        echo(f"The alarm of {alarm.raised_by} is answered: {alarm.answered_by} has learned from these outcomes.")
 
 
 COMMANDS = (performance, live_command)

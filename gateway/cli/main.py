@@ -6,6 +6,7 @@ sentence and exit status 2, never a traceback. Only their owner may read the fil
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -28,6 +29,7 @@ from gateway.cli import (
 from gateway.cli.campaigns import commands as campaigning
 from gateway.cli.trial import command as trial
 from gateway.cli.webhooks import commands as webhooks
+from shared.commands.printing import echo, echo_text
 from shared.errors import ServiceError
 
 SHOWN_DETAILS = 20
@@ -65,15 +67,17 @@ def main() -> None:
     try:
         retainstream(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        echo_text(shown.getvalue(), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo("\nStopped.", err=True)
+        echo("", "Stopped.", err=True)
         sys.exit(130)
     except ServiceError as error:
-        click.secho(f"Error: {error.message}", fg="red", err=True)
+        echo(f"Error: {error.message}", fg="red", err=True)
         for detail in error.details[:SHOWN_DETAILS] if len(error.details) > 1 else ():
             # The message says whether places are lines of a CSV or rows of a Parquet file.
             where = ", ".join(str(detail[k]) for k in ("row", "field") if k in detail)
-            click.echo(f"  {where}: {detail.get('message', '')}", err=True)
+            echo(f"  {where}: {detail.get('message', '')}", err=True)
         sys.exit(2)

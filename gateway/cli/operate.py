@@ -30,6 +30,7 @@ from gateway.services.jobs.params import NoParams
 from gateway.settings import Settings, load_settings
 from gateway.worker import main as run_worker
 from shared.clock import utc_now
+from shared.commands.printing import echo
 from shared.errors import ServiceError
 from shared.plural import plural
 from shared.web.gunicorn import serve, why_not
@@ -78,7 +79,7 @@ def migrate_command() -> None:
     settings = load_settings()
     configure_logs(service="cli", level="error", json_lines=False, is_command=True)
     migrate(settings.database_path)
-    click.echo(f"{settings.database_path} is up to date.")
+    echo(f"{settings.database_path} is up to date.")
 
 
 @click.command()
@@ -93,11 +94,11 @@ def demo(remove: bool, force: bool) -> None:
         with locks.customers_alone(environment.settings, JOBS_RUN):
             removed = use_case.remove(environment.database, environment.clock, force=force)
         accounts.remove_demo_account(environment.database)
-        click.echo("The demo is removed." if removed else "There is no demo here.")
+        echo("The demo is removed." if removed else "There is no demo here.")
         return
     _demo_account(environment)
     result = run_here(environment, kinds.DEMO, NoParams())
-    click.echo(
+    echo(
         "The demo exists already."
         if result["unchanged"]
         else f"{plural(result['predictions_generated'], 'customer')} scored."
@@ -154,7 +155,7 @@ def first_run(stay: bool, queue: bool) -> None:
             work.result_or_raise(follow(environment, job_id))
         print_addresses(environment)
     except ServiceError as error:
-        click.secho(f"Error: {error.message}", fg="red", err=True)
+        echo(f"Error: {error.message}", fg="red", err=True)
         if not stay:
             sys.exit(1)
     if stay:
@@ -175,7 +176,7 @@ def _queue_demo(environment: Environment) -> int | None:
     if not wanted or (present is not None and (present.is_ready or not present.is_demo)):
         return None
     _demo_account(environment)
-    click.echo("Making the demo: simulated customers, training, scoring. This happens once.", err=True)
+    echo("Making the demo: simulated customers, training, scoring. This happens once.", err=True)
     return running or work.submit(environment.database, environment.clock, kinds.DEMO, NoParams())
 
 
@@ -190,7 +191,7 @@ def print_addresses(environment: Environment) -> None:
     has_demo_account = present is not None and present.is_demo and settings.app_env != "production"
     lines += _how_to_sign_in(settings, has_demo_account=has_demo_account, has_people=people > 0)
     lines.append(f"API documentation: http://localhost:{settings.port}/api/docs   Stop with Ctrl-C.")
-    click.echo("\n".join(lines))
+    echo(*lines)
 
 
 def _how_to_sign_in(settings: Settings, *, has_demo_account: bool, has_people: bool) -> Iterator[str]:

@@ -18,6 +18,7 @@ from gateway.cli.setup import prepare
 from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
 from shared.clock import iso
+from shared.commands.printing import echo
 from shared.errors import NotFound
 from shared.parsing_limits import MAX_INT64
 
@@ -73,7 +74,7 @@ def create(email: str, name: str, role: str, password: str) -> None:
         role=role,  # type: ignore[arg-type]  # click has checked it
         actor=accounts.COMMAND_LINE,
     )
-    click.echo(f"Made {made.role} {made.email}.")
+    echo(f"Made {made.role} {made.email}.")
 
 
 @user.command("list")
@@ -85,7 +86,7 @@ def list_users() -> None:
         while found := users.page(connection, limit=PAGE, after_id=after):
             for each in found:
                 state = "disabled" if each.is_disabled else "demo" if each.is_demo else "enabled"
-                click.echo(f"{each.id:>5}  {each.role:<8} {state:<9} {each.email}  {each.name}")
+                echo(f"{each.id:>5}  {each.role:<8} {state:<9} {each.email}  {each.name}")
             after = found[-1].id
 
 
@@ -95,21 +96,21 @@ def list_users() -> None:
 def role(who: str, role: str) -> None:
     """Give WHO another role; it applies from their next request."""
     changed = _changed(who, role=role)
-    click.echo(f"{changed.email} is {changed.role}.")
+    echo(f"{changed.email} is {changed.role}.")
 
 
 @user.command()
 @click.argument("who")
 def disable(who: str) -> None:
     """End every session and key of WHO, and refuse their sign-ins."""
-    click.echo(f"{_changed(who, disabled=True).email} is disabled.")
+    echo(f"{_changed(who, disabled=True).email} is disabled.")
 
 
 @user.command()
 @click.argument("who")
 def enable(who: str) -> None:
     """Let WHO sign in again."""
-    click.echo(f"{_changed(who, disabled=False).email} is enabled.")
+    echo(f"{_changed(who, disabled=False).email} is enabled.")
 
 
 @user.command("reset-password")
@@ -117,7 +118,7 @@ def enable(who: str) -> None:
 @_password
 def reset_password(who: str, password: str) -> None:
     """Give WHO a new password, and end all their sessions."""
-    click.echo(f"{_changed(who, new_password=password).email} has a new password.")
+    echo(f"{_changed(who, new_password=password).email} has a new password.")
 
 
 @click.group()
@@ -149,8 +150,8 @@ def create_key(who: str, name: str, scopes: tuple[str, ...], expires_days: int) 
         expires_in_days=expires_days,
     )
     scope = ", ".join(made.scopes)
-    click.echo(f"Key {made.id} of {person.email}: {scope}, until {made.expires_at}. Keep it now:", err=True)
-    click.echo(secret)
+    echo(f"Key {made.id} of {person.email}: {scope}, until {made.expires_at}. Keep it now:", err=True)
+    echo(secret)
 
 
 @key.command("list")
@@ -163,7 +164,7 @@ def list_keys(who: str | None) -> None:
     with environment.database.read() as connection:
         while found := key_queries.page(connection, limit=PAGE, after_id=after, user_id=owner_id):
             for each in found:
-                click.echo(_line(each, now))
+                echo(_line(each, now))
             after = found[-1].id
 
 
@@ -180,7 +181,7 @@ def revoke_key(key_id: int) -> None:
     """Revoke key KEY_ID."""
     environment = prepare()
     found = api_keys.revoke(environment.database, key_id, clock=environment.clock)
-    click.echo(f"Key {found.id} ({found.prefix}…) is revoked.")
+    echo(f"Key {found.id} ({found.prefix}…) is revoked.")
 
 
 COMMANDS = (user, key)

@@ -14,6 +14,7 @@ from gateway.services import digest as composing
 from gateway.services import kinds
 from gateway.services.jobs.params import NoParams
 from gateway.services.scheduling import calendar
+from shared.commands.printing import echo, echo_text
 
 NOTHING = (
     "Nothing is scheduled. Set SCHEDULE, for example: SCHEDULE='score 30 3 * * *; train 0 4 * * 0' (times are UTC)."
@@ -26,15 +27,15 @@ def schedule(as_json: bool) -> None:
     """Show what the worker does by itself, when it did it last, and when it will again."""
     tasks = calendar.planned(prepare(), with_reasons=True)
     if not tasks:
-        click.echo(NOTHING, err=True)
+        echo(NOTHING, err=True)
     for each in tasks:
         if as_json:
-            click.echo(json.dumps(each))
+            echo(json.dumps(each))
             continue
         last = f"last {each['last_at']}" if each["last_at"] else "never yet"
         job = f", job {each['last_job']} {each['last_state'] or ''}".rstrip() if each["last_job"] else ""
         note = f"  {each['note']}" if each["note"] else ""
-        click.echo(f"{each['task']:<8} {each['cron']:<16} next {each['next_at']}  {last}{job}{note}")
+        echo(f"{each['task']:<8} {each['cron']:<16} next {each['next_at']}  {last}{job}{note}")
 
 
 @click.command()
@@ -44,10 +45,10 @@ def digest(send: bool) -> None:
     environment = prepare()
     if send:
         done = run_here(environment, kinds.DIGEST, NoParams())
-        click.echo(f"Sent by {done['sent_by']}.")
+        echo(f"Sent by {done['sent_by']}.")
         return
     found = composing.compose(environment)
-    click.echo(f"{found.subject}\n\n{found.text}", nl=False)
+    echo_text(f"{found.subject}\n\n{found.text}")
 
 
 COMMANDS = (schedule, digest)

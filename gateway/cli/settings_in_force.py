@@ -15,6 +15,7 @@ import click
 
 from gateway.settings import load_settings
 from shared import setting_sources
+from shared.commands.printing import echo, echo_text
 from shared.errors import InvalidInput
 from shared.setting_sources import InForce
 
@@ -33,13 +34,13 @@ def show_settings(as_json: bool) -> None:
     unknown = [name for name in setting_sources.unknown_names(type(settings)) if name not in read]
     if as_json:
         shown = {"gateway": list(map(asdict, gateway)), "ml_service": list(map(asdict, ml)), "unknown": unknown}
-        click.echo(json.dumps(shown, indent=1))
+        echo_text(json.dumps(shown, indent=1))
         return
     _print("Gateway, worker and commands", gateway)
-    click.echo()
+    echo()
     _print("ML service, if it is started in this folder with this environment", ml)
     if unknown:
-        click.echo(f"\nIn {setting_sources.FILE}, read by neither: {', '.join(unknown)}")
+        echo("", f"In {setting_sources.FILE}, read by neither: {', '.join(unknown)}")
 
 
 def _of_the_ml_service() -> list[InForce]:
@@ -53,11 +54,11 @@ def _of_the_ml_service() -> list[InForce]:
 
 
 def _print(title: str, settings: Sequence[InForce]) -> None:
-    click.secho(title, bold=True)
+    echo(title, bold=True)
     texts = [_text(each) for each in settings]
     name, value = max(len(each.name) for each in settings), max(map(len, texts))
     for each, text in zip(settings, texts, strict=True):
-        click.echo(f"  {each.name:<{name}}  {text:<{value}}  {each.source}")
+        echo(f"  {each.name:<{name}}  {text:<{value}}  {each.source}")
 
 
 def _text(setting: InForce) -> str:

@@ -25,6 +25,7 @@ from gateway.services.jobs import running, work
 from gateway.services.jobs.work import JobKind, P, Work
 from gateway.settings import load_settings
 from shared.clock import iso
+from shared.commands.printing import echo, redraw
 from shared.errors import InvalidInput, ServiceUnavailable
 from shared.web.logs import configure_logs
 
@@ -95,12 +96,12 @@ class ProgressLine:
         if text == self._shown or time.monotonic() - self._at < pause:
             return
         self._at, self._shown = time.monotonic(), text
-        click.echo(f"\r\x1b[2K{text}" if self._is_terminal else text, nl=not self._is_terminal, err=True)
+        redraw(text) if self._is_terminal else echo(text, err=True)
 
     def end(self) -> None:
         """End the line."""
         if self._is_terminal and self._shown:
-            click.echo("", err=True)
+            echo(err=True)
 
 
 def filter_pair(text: str) -> Pair:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from sqlalchemy import update
 
 import gateway.cli.main as cli
-from gateway.cli import setup
+from database.customers.customer_base import column_names, customers_table
+from gateway.cli import high_risk, setup
 from gateway.cli.setup import ProgressLine, run_here
 from gateway.services import kinds
 from gateway.services.jobs import work
 from gateway.services.jobs.params import FileParams, ScoreParams
 from shared.errors import InvalidInput, InvalidTable
+from tests.gateway.customers_conftest import SCHEMA, small
 from tests.world import World
 
 
@@ -126,3 +130,38 @@ def test_following_a_job_ends_with_it(world: World) -> None:
     job_id = work.submit(world.database, world.clock, kinds.SCORE, ScoreParams())
     work.cancel(world.database, world.clock, job_id)
     assert setup.follow(world.environment, job_id).state == "cancelled"
+
+
+STEERS = "usr\x1b[2J\nError: \u202e"
+
+
+def test_no_value_of_a_file_steers_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = small(tmp_path)
+    with base.database.write() as connection:
+        scored = next(key for key, one in enumerate(base.people, 1) if one["probability"] is not None)
+        facts = {"user_id": STEERS, column_names(SCHEMA)["=risky"]: STEERS}
+        customers = customers_table(SCHEMA)
+        connection.execute(update(customers).where(customers.c.id == scored).values(facts))
+    monkeypatch.setattr(high_risk, "prepare", lambda: base.world.environment)
+    assert call(monkeypatch, "high-risk", "--limit", "60", "--where", "contact=any") is None
+    shown = capsys.readouterr().out
+    assert "usr\\u001b[2J\\u000aError: \\u202e" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+    base.database.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InvalidTable(f"Two are wrong: {STEERS}", details=[{"row": k, "field": STEERS, "message": STEERS} for k in (2, 3)]),
+     click.BadParameter(STEERS), click.ClickException(STEERS), click.NoSuchOption(STEERS)],
+)  # fmt: skip
+def test_no_message_steers_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, failing: Any, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    failing["error"] = error
+    assert call(monkeypatch, "fail") in (1, 2)
+    shown = capsys.readouterr().err
+    assert "\\u202e" in shown
+    assert all(line.isprintable() for line in shown.splitlines())

@@ -5,7 +5,6 @@ Law: no saving is printed without the effect and its interval.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from gateway.services.exporting.exporting import Export, record_export
 from gateway.services.jobs.params import CampaignParams, FileParams, SuppressParams
 from shared.campaigns.power import Size
 from shared.clock import iso
+from shared.commands.printing import echo, write_data
 from shared.plural import plural
 
 LIST = (
@@ -73,18 +73,18 @@ def create(name: str, where: tuple[str, ...], **given: Any) -> None:
     """Freeze the list of campaign NAME and draw its arms."""
     env = prepare()
     made = Campaign(**run_here(env, kinds.CAMPAIGN, _params(env, name, where, **given)))
-    click.echo(f"Campaign {made.id}: {made.contact:,} to be contacted, {made.control:,} without contact.")
-    click.echo(f"Seed {made.seed}. The effect can be measured once all ends up to {made.matures_on} are known.")
+    echo(f"Campaign {made.id}: {made.contact:,} to be contacted, {made.control:,} without contact.")
+    echo(f"Seed {made.seed}. The effect can be measured once all ends up to {made.matures_on} are known.")
 
 
 def _print_size(size: Size, left_out: dict[str, int], matures_on: str) -> None:
     needed = "no number" if size.needed_in_all is None else f"{size.needed_in_all:,}"
-    click.echo(f"{plural(size.customers, 'customer')}, {size.expected_rate * 100:.1f} % of whom are expected to leave.")
-    click.echo(f"Without contact: {size.control_share * 100:g} %, about {plural(size.control, 'customer')}.")
-    click.echo(f"A reduction of {size.reduction * 100:g} % is found with a probability of {size.power * 100:.0f} %.")
-    click.echo(f"Customers needed for 80 %: {needed}. Measured once all ends up to {matures_on} are known.")
+    echo(f"{plural(size.customers, 'customer')}, {size.expected_rate * 100:.1f} % of whom are expected to leave.")
+    echo(f"Without contact: {size.control_share * 100:g} %, about {plural(size.control, 'customer')}.")
+    echo(f"A reduction of {size.reduction * 100:g} % is found with a probability of {size.power * 100:.0f} %.")
+    echo(f"Customers needed for 80 %: {needed}. Measured once all ends up to {matures_on} are known.")
     for reason, count in sorted(left_out.items()):
-        click.echo(f"Left out, {reason}: {count:,}.")
+        echo(f"Left out, {reason}: {count:,}.")
 
 
 @campaign.command("list")
@@ -94,7 +94,7 @@ def list_command(limit: int) -> None:
     with prepare().database.read() as connection:
         for each in campaigns.page(connection, limit=limit):
             arms = f"{each.contact:,} to be contacted, {each.control:,} without contact"
-            click.echo(f"{each.id:>5}  {each.starts_on}  {each.name}: {arms}, measured from {each.matures_on} on")
+            echo(f"{each.id:>5}  {each.starts_on}  {each.name}: {arms}, measured from {each.matures_on} on")
 
 
 @campaign.command()
@@ -111,7 +111,7 @@ def export(number: int, contact: str) -> None:
             env.database, content="campaign", form="csv", pairs=pairs, at=iso(env.clock()), actor=COMMAND_LINE
         )
         for part in found:
-            sys.stdout.write(part.decode())
+            write_data(part)
     finally:
         found.close()
 
@@ -124,7 +124,7 @@ def import_contacts(file: Path) -> None:
     for each in done["campaigns"]:
         rows = each["new"] + each["known"]
         told = f"{each['new']:,} new contacts of {rows:,}; {each['in_control']:,} in the arm without contact."
-        click.echo(f"{each['name']}: {told}")
+        echo(f"{each['name']}: {told}")
     _print_notes(done)
 
 
@@ -140,16 +140,14 @@ def effect(number: int) -> None:
     for name, arm in (
         (("without contact", measured.arms.control), ("contacted", measured.arms.contact)) if measured.arms else ()
     ):
-        click.echo(f"{name}: {arm.left:,} of {arm.customers:,} left.")
+        echo(f"{name}: {arm.left:,} of {arm.customers:,} left.")
     if measured.effect is not None:
         low, high = (100 * end for end in measured.effect.interval)
-        click.echo(f"Effect {100 * measured.effect.difference:.2f} points (95 %: {low:.2f} to {high:.2f}).")
-    click.echo(measured.verdict)
+        echo(f"Effect {100 * measured.effect.difference:.2f} points (95 %: {low:.2f} to {high:.2f}).")
+    echo(measured.verdict)
     if money is not None:
         low, high = money.net_interval
-        click.echo(
-            f"Saving {money.net:,.0f} (95 %: {low:,.0f} to {high:,.0f}), with {found.clv:g} for a customer kept."
-        )
+        echo(f"Saving {money.net:,.0f} (95 %: {low:,.0f} to {high:,.0f}), with {found.clv:g} for a customer kept.")
 
 
 @click.group("do-not-contact")
@@ -164,13 +162,13 @@ def add(file: Path, reason: str) -> None:
     """Add the customers of FILE, which has the column customer: all of them or none."""
     params = SuppressParams(str(file.resolve()), file.name, cast(Reason, reason))
     done = run_here(prepare(), kinds.SUPPRESS, params)
-    click.echo(f"{done['new']:,} of {done['rows']:,} customers are new on the list.")
+    echo(f"{done['new']:,} of {done['rows']:,} customers are new on the list.")
     _print_notes(done)
 
 
 def _print_notes(done: dict[str, Any]) -> None:
     for note in done["notes"]:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
 
 
 @do_not_contact.command()
@@ -179,7 +177,7 @@ def remove(user_id: str) -> None:
     """Take a customer off the list."""
     env = prepare()
     contacts.allow(env.database, user_id, at=iso(env.clock()), actor=COMMAND_LINE)
-    click.echo(f"{user_id} may be contacted.")
+    echo(f"{user_id} may be contacted.")
 
 
 @click.command()
@@ -193,8 +191,8 @@ def holdout(share: float | None) -> None:
         held = contacting.holdout(connection)
         _, measured = measuring.effect_of_holdout(connection, env.clock().date().isoformat())
     if held is not None:
-        click.echo(f"{held.share * 100:g} % are held out since {held.since}; seed {held.seed}.")
-    click.echo(measured.verdict)
+        echo(f"{held.share * 100:g} % are held out since {held.since}; seed {held.seed}.")
+    echo(measured.verdict)
 
 
 COMMANDS = (campaign, do_not_contact, holdout)

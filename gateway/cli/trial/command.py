@@ -26,6 +26,7 @@ from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.accounts import accounts
 from gateway.services.jobs.params import ImportParams, ScoreParams, TrainingParams
+from shared.commands.printing import echo
 from shared.errors import Detail, InsufficientData, InvalidTable, LeakFound, NoSignal, ServiceError, from_code
 
 EMAIL, NAME = "admin@example.com", "Administrator"
@@ -69,9 +70,9 @@ def try_command(
     _print_choices(trial)
     _make(trial, params)
     if no_serve:
-        click.echo(f"To start the services: {made.start_line}")
+        echo(f"To start the services: {made.start_line}")
         return
-    click.echo(f"Starting the services; Ctrl-C stops them, and this starts them again: {made.start_line}")
+    echo(f"Starting the services; Ctrl-C stops them, and this starts them again: {made.start_line}")
     sys.stdout.flush()
     # In place of this process: one manager, which the signals reach as they reach that of `up`.
     os.execv(sys.executable, [sys.executable, "-m", "gateway", "up"])
@@ -88,22 +89,22 @@ def _again(file: Path, folder: Path | None, as_of: Any, keep_good: bool, no_serv
 
 def _print_choices(trial: Trial) -> None:
     schema_path = trial.folder.shown / SCHEMA
-    click.echo(f"How {trial.file.name} is read, and where {schema_path} changes it (then: {trial.again}):")
+    echo(f"How {trial.file.name} is read, and where {schema_path} changes it (then: {trial.again}):")
     for choice in trial.described.choices:
-        click.echo(f"- {choice}")
+        echo(f"- {choice}")
 
 
 def _make(trial: Trial, params: ImportParams) -> None:
     """Make the base, train and score, and print who is likeliest to leave."""
     with trial.folder as folder:
         for sentence in folder.enter():
-            click.echo(f"- {sentence}")
+            echo(f"- {sentence}")
         environment = prepare()
         with ml_process.running(environment.ml, folder.path / LOG) as wait_for_ml:
             _import(trial, environment, params)
             folder.keep(trial.described.text)
             _answer(trial, environment, wait_for_ml)
-            click.echo("The likeliest leavers (more, and filters: `retainstream high-risk` in the folder):")
+            echo("The likeliest leavers (more, and filters: `retainstream high-risk` in the folder):")
             print_likeliest(environment)
             _make_account(environment)
 
@@ -166,8 +167,8 @@ def _make_account(environment: Environment) -> None:
         role="admin",
         actor=accounts.COMMAND_LINE,
     )
-    click.echo(f"Sign in at http://localhost:{settings.port} as {made.role} {made.email}, password {password}")
-    click.echo(f"(shown this once; another one: `retainstream user reset-password {made.email}` in the folder)")
+    echo(f"Sign in at http://localhost:{settings.port} as {made.role} {made.email}, password {password}")
+    echo(f"(shown this once; another one: `retainstream user reset-password {made.email}` in the folder)")
 
 
 COMMANDS = (try_command,)

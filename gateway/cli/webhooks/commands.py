@@ -11,6 +11,7 @@ from database.accounts.audit import COMMAND_LINE
 from database.webhooks import endpoints as queries
 from gateway.cli.setup import prepare
 from gateway.services.webhooks import endpoints
+from shared.commands.printing import echo
 
 
 @click.group()
@@ -23,7 +24,7 @@ def list_command() -> None:
     """List webhooks: number, events, address."""
     with prepare().database.read() as connection:
         for each in queries.page(connection, limit=endpoints.MOST):
-            click.echo(f"{each.id:>5}  {', '.join(each.events)}  {each.url}")
+            echo(f"{each.id:>5}  {', '.join(each.events)}  {each.url}")
 
 
 @webhook.command()
@@ -32,8 +33,8 @@ def rotate(number: int) -> None:
     """Replace the secret of webhook NUMBER: for 24 hours, messages are signed by both."""
     env = prepare()
     made, until = endpoints.rotate(env.database, env.clock, number, actor=COMMAND_LINE)
-    click.echo(made.secret)
-    click.echo(f"Shown this once. The earlier secret signs beside it until {until}.", err=True)
+    echo(made.secret)
+    echo(f"Shown this once. The earlier secret signs beside it until {until}.", err=True)
 
 
 COMMANDS = (webhook,)
