@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -162,6 +166,28 @@ def test_an_unknown_customer_is_said_so(visitor: Visitor) -> None:
     visitor.sign_in(at="/#/customers/usr_nobody")
     visitor.page.wait_for_selector("text=No such customer")
     assert "usr_nobody" in visitor.text("#main")
+
+
+def test_customers_of_odd_ids_are_reached_from_the_list_and_by_their_address(
+    visit: Callable[..., Visitor], tmp_path: Path, template: Path
+) -> None:
+    stack, odd = Stack(tmp_path / "odd").copy_of(template), ("2024/0012", "50% off?#1", "%2F", "客戶 07")
+    try:
+        listed = stack.start("gateway", "ml").person("viewer").data("/api/customers?limit=4")["customers"]
+        with closing(sqlite3.connect(stack.database_path)) as raw, raw:
+            names = zip(odd, (each["user_id"] for each in listed), strict=True)
+            raw.executemany("UPDATE customers SET user_id = ? WHERE user_id = ?", list(names))
+        visitor = visit(stack).sign_in()
+        for user_id in odd:
+            visitor.go(f"customers?q={quote(user_id, safe='')}")
+            visitor.page.click(f"table.list tbody >> text={user_id}")
+            visitor.page.wait_for_selector("#facts")
+            assert visitor.text("h1") == user_id
+            visitor.page.reload()
+            visitor.page.wait_for_selector("#facts")
+            assert visitor.text("h1") == user_id
+    finally:
+        stack.stop()
 
 
 # --- work -------------------------------------------------------------------------------------------------------------
