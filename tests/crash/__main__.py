@@ -179,8 +179,8 @@ def main() -> int:
         stack.start("gateway", "worker")
         receiver.start()
         receiver.subscribe(stack)
-        kills.prepare()
         runs_before = int(stack.value("SELECT max(id) FROM scoring_runs"))
+        kills.prepare()
         for number in range(1, options.turns + 1):
             if options.minutes is not None and time.monotonic() - began > options.minutes * 60:
                 break
