@@ -64,9 +64,14 @@ Flag = Annotated[bool, BeforeValidator(_written_as_a_flag)]
 INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 
 
+def is_visible(text: str) -> bool:
+    """Return whether a text has no control, format, private, unassigned, surrogate or invisible character."""
+    kinds = [unicodedata.category(each) for each in text]
+    return INVISIBLE.isdisjoint(text) and not any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds)
+
+
 def visible(text: str) -> str:
     """Return a name that is shown to others. Raises ValueError where it has control, format or invisible characters."""
-    kinds = [unicodedata.category(each) for each in text]
-    if any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds) or not INVISIBLE.isdisjoint(text):
+    if not is_visible(text):
         raise ValueError("expected visible characters alone: no control or format character")
     return text

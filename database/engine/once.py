@@ -2,8 +2,8 @@
 
 Law: a value is returned only in the state in which it was read; a failed read is raised and not kept.
 
-Nothing interrupts a wait. Requests alone wait, which nothing interrupts in a read of their own either, and a read takes
-seconds; in the worker one job alone asks, the digest.
+Nothing interrupts a wait. Only requests wait: a read of their own takes seconds and can't be interrupted either. In the
+worker only the digest asks.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from database.tables import tables
 c, g, campaigns, jobs = tables.customers, tables.segments, tables.campaigns, tables.jobs
 #: Filters whose value is a customer's id or address, or how one begins.
 NAMING = ("q", "customer_id")
-#: What stands in a filter instead. A queued job that reads it finds nobody.
+#: Replaces the value of a filter. A queued job with this filter finds nobody.
 ERASED = "(erased)"
 Pairs = Sequence[Sequence[str]]
 Tells = Callable[[str], bool]

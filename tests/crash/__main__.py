@@ -30,7 +30,7 @@ from tests.crash.receiver import Receiver
 from tests.stack import Stack, wait_until
 
 OPERATIONS = {each.name: each for each in (*operations.OPERATIONS, *short_lane.OPERATIONS)}
-#: What is done before anything is killed, so that lists have some thousand customers.
+#: Operations that run before the first kill, so that lists have some thousand customers.
 FIRST = ("import", "scoring run")
 ENDS_S, DEMO_S = 120.0, 600.0
 #: Shares of the turns in which nobody is killed, and how long these last.

@@ -7,7 +7,7 @@ import { workerWatch } from "./worker.js";
 
 const POLL_MS = 500;
 const PATIENCE = 6;
-/** What the page starts. */
+/** Routes of the jobs that the page starts. */
 const STARTS = { score: "/api/dashboard/predict", train: "/api/model/train" };
 const NAMES = {
   train: "Training", score: "Scoring", demo: "Making the demo", import: "Import", "import-outcomes": "Import of outcomes", "import-contacts": "Import of contacts",

@@ -123,5 +123,5 @@ export function shared(ask) {
   };
 }
 
-/** What stands where an export would be, for viewers. */
+/** A line for viewers, in the place of the export button. */
 export const noExport = () => h("p", { class: "fine" }, "Exports are for analysts and administrators.");

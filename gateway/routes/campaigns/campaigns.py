@@ -35,7 +35,7 @@ bp = blueprint("campaigns", __name__, prefix="/api/campaigns")
 WAIT_S = 60.0
 #: A body holds at most 10,000 names and objects (`security.bodies`); a contact is three of them.
 MOST_CONTACTS = 3_000
-#: Of all names and values of filters together: as many as the query of a segment has.
+#: Most characters of all names and values of filters together, as in the query of a segment.
 MOST_CHARACTERS = 4_000
 
 

@@ -161,7 +161,7 @@ def _end_keys(connection: Connection, user_id: int, now: str, actor: Actor) -> N
 
 
 def _cancel_jobs(connection: Connection, user_id: int, now: str, actor: Actor) -> None:
-    # Whoever is shut out must not go on changing data by what they queued before.
+    # A disabled user must not go on changing data by jobs that were queued before.
     for job_id in job_lists.unended_of(connection, user_id):
         jobs.request_cancel(connection, job_id, now, actor)
 

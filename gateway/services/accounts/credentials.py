@@ -19,7 +19,7 @@ import bcrypt
 from email_validator import EmailNotValidError, validate_email
 
 from shared.errors import Detail, InvalidInput, ServiceUnavailable
-from shared.validation import INVISIBLE
+from shared.validation import is_visible
 
 MAX_EMAIL_LENGTH = 254
 MAX_NAME_LENGTH = 100
@@ -78,10 +78,9 @@ def accepted_name(text: str, faults: list[Detail]) -> str:
 
 def _is_visible(name: str) -> bool:
     kinds = [unicodedata.category(letter) for letter in name]
-    # No control, format, private, unassigned or surrogate character, no line separator, no blank but a plain space.
-    is_odd = any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds) or not INVISIBLE.isdisjoint(name)
+    # No blank but a plain space.
     has_blank = any(kind == "Zs" and letter != " " for kind, letter in zip(kinds, name, strict=True))
-    return not is_odd and not has_blank and any(kind[0] in "LNS" for kind in kinds)
+    return is_visible(name) and not has_blank and any(kind[0] in "LNS" for kind in kinds)
 
 
 def _is_of_one_script(name: str) -> bool:

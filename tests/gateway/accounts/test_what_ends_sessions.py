@@ -149,7 +149,7 @@ def test_what_a_disabled_account_had_queued_is_cancelled_and_nothing_of_others(w
     "change", [{"disabled": True}, {"role": "viewer"}, {"new_password": "another long one 8"}, {"name": "Anna"}]
 )
 def test_who_was_let_in_is_let_in_as_long_as_nothing_ended_it(world: World, change: dict[str, Any]) -> None:
-    """What a stream asks while it is read."""
+    """A stream asks this once a second while it is read."""
     user = world.person()
     key, _ = api_keys.create(world.database, clock=world.clock, user_id=user.id, name="k", scopes=["read"])
     now, goes_on = iso(world.clock()), change == {"name": "Anna"}

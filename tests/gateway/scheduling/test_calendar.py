@@ -174,7 +174,7 @@ def test_each_new_file_of_the_folder_is_imported_once(make_world: MakeWorld, fol
 
 
 def test_a_link_in_the_folder_leads_to_no_other_file(make_world: MakeWorld, folder: Path, tmp_path: Path) -> None:
-    """Who may put files there must not have the secrets of the services' user read, and quoted in a refusal."""
+    """A link would have the worker read any file of its user, and quote it in a refusal."""
     world = make_world(SCHEDULE="import 0 * * * *", IMPORT_FOLDER=folder)
     bring(world, write(tmp_path, "first.csv", ROWS), DATED)
     end_all(world)

@@ -1,4 +1,4 @@
-"""What commands print: a value never steers the terminal on which it is shown."""
+"""Commands print values so that none steers the terminal on which it is shown."""
 
 from __future__ import annotations
 
