@@ -100,7 +100,7 @@ def prepared(stack: Stack, customers: int | None, *, judged: bool) -> Beside:
         stack.start()
         journey.by_rest(stack, EXAMPLE, schema="retainstream", as_of="2026-08-01")
         for _ in range(2):
-            trained = stack.person("analyst").post("/api/model/train", {"again": True})
+            trained = stack.person("analyst").post("/api/model/train", {"again": True}, timeout=JOB_S)
             assert trained.status_code == 200, trained.text
     beside = Beside(stack, table)
     for _ in range(FIRST_ROUNDS if judged and customers is None else 1):
@@ -114,7 +114,7 @@ def fill_model_cache(stack: Stack) -> None:
     """Train as many versions as the ML service keeps in memory, and score with each: they stay there."""
     analyst, admin = stack.person("analyst"), stack.person("admin")
     for _ in range(KEPT):
-        trained = analyst.post("/api/model/train", {"again": True})
+        trained = analyst.post("/api/model/train", {"again": True}, timeout=JOB_S)
         assert trained.status_code == 200, trained.text
     live = analyst.data("/api/model/status")["version"]
     others = [each["version"] for each in analyst.data("/api/model/versions")["versions"] if each["version"] != live]
