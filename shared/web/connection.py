@@ -53,7 +53,10 @@ class Connection(TConn):  # type: ignore[misc]
         self.address = str(client[0] if isinstance(client, tuple) else client)
         self.incoming = Incoming()
         self.held = self.discarded = 0
-        self.keep = self.is_admitted = False
+        self.keep = False
+        #: While a thread serves a long request: whose, and whether its body is large.
+        self.has_turn = self.is_large = False
+        self.caller = b""
         self.stage: State | None = None
         self.stage_since = 0.0
         self.since = self.until = 0.0

@@ -68,7 +68,7 @@ _HTTP_CODES = {
     429: ("rate_limited", "Too many requests; try again later."),
     431: ("too_large", "The headers are larger than this server accepts."),
     500: ("internal", "Something went wrong here. Search the log for the request id."),
-    503: ("service_unavailable", "This server is receiving as many large bodies as it can; try again."),
+    503: ("service_unavailable", "Too many requests that take long are waiting; try again."),
 }
 #: Statuses of the errors that gunicorn raises before a request reaches Flask; 400 for all others.
 _REFUSALS: Mapping[type[Exception], int] = {

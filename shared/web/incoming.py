@@ -20,6 +20,7 @@ _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+(\d++)[ \t]*+\r\n")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked")
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)")
+_CALLER = re.compile(rb"\r\n(?:authorization|x-api-key):[ \t]*+([^\r]*)")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
@@ -55,6 +56,15 @@ class Incoming:
 
     def __len__(self) -> int:
         return len(self._received)
+
+    def line(self) -> bytes:
+        """Return the request line."""
+        return bytes(self._received[: self._received.find(b"\r\n")])
+
+    def caller(self) -> bytes:
+        """Return the token or the key of the request as it was sent, in lower case; empty if it has none."""
+        found = _CALLER.search(bytes(self._received[:MAX_HEAD_BYTES].lower()))
+        return found[1] if found else b""
 
     def take(self) -> bytes:
         """Return all bytes for the thread that serves the request, and start the next request."""

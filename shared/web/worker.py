@@ -12,7 +12,7 @@ import resource
 import selectors
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -28,6 +28,7 @@ from shared.web.connection import Connection, Response
 from shared.web.error_responses import answer_before_flask, status_of_refusal
 from shared.web.gunicorn import MAX_CONNECTIONS
 from shared.web.incoming import State
+from shared.web.turns import LongKinds, Turns
 
 HEAD_S, BODY_S, LINGER_S, STOPPING_S = 10.0, 120.0, 2.0, 1.0
 MAX_PER_ADDRESS = 512
@@ -50,14 +51,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._half = max(1, self.cfg.threads // 2)
         self.waiting: dict[Connection, None] = {}
         self.by_address: Counter[str] = Counter()
         self.held = 0
         self.swept_at = self.notified_at = 0.0
         self.given_back_at = time.monotonic()
-        self.large, self.parked = 0, deque[Connection]()
-        self.stalled = StalledClients(self._half)
+        self.turns, self.long_kinds = Turns(self.cfg.threads), LongKinds()
+        self.stalled = StalledClients(max(1, self.cfg.threads // 2))
 
     def init_process(self) -> None:
         """Raise the descriptor limit, bound what freed memory is kept, then serve."""
@@ -130,7 +130,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _stop_waiting(self, conn: Connection) -> None:
         del self.waiting[conn]
-        with suppress(KeyError):  # parked connections are not registered
+        if conn in self.turns.waiting:
+            del self.turns.waiting[conn]
+        else:
             self.poller.unregister(conn.sock)
 
     def _drop(self, conn: Connection) -> None:
@@ -160,17 +162,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             return False
         state = conn.incoming.state
-        if state is State.READY and (conn.is_admitted or not conn.incoming.is_large):
+        if state is State.READY and (conn.has_turn or not self._is_long(conn)):
             return self._serve(conn)
         if is_over:
             # A request with an incomplete body gets an error answer.
             return self._serve(conn) if state is State.BODY else False
         return state
 
+    def _is_long(self, conn: Connection) -> bool:
+        return conn.incoming.is_large or self.long_kinds.has(conn.incoming.line())
+
     def _serve(self, conn: Connection) -> bool:
+        line = conn.incoming.line()
         conn.init()
         conn.parser.unreader.unread(conn.incoming.take())
-        return bool(super().handle(conn))
+        began_s = time.thread_time()
+        try:
+            return bool(super().handle(conn))
+        finally:
+            self.long_kinds.took(line, time.thread_time() - began_s)
 
     def _await_rest(self, conn: Connection, state: State) -> None:
         if state is State.HEAD_TOO_LONG:
@@ -188,22 +198,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._hold(conn, len(conn.incoming))
 
     def _admit(self, conn: Connection) -> None:
-        """Have a thread read a large body, unless half of the threads already do."""
-        conn.is_admitted = self.large < self._half
-        if conn.is_admitted:
-            self.large += 1
+        """Have a thread serve a long request once it is its turn."""
+        conn.caller = conn.incoming.caller()
+        if self.turns.take(conn):
             self.enqueue_req(conn)
-        else:
-            conn.until = time.monotonic() + STALL_S
-            self.waiting[conn] = None
-            self.parked.append(conn)
+            return
+        conn.until = time.monotonic() + STALL_S
+        self.waiting[conn] = self.turns.waiting[conn] = None
+        self._hold(conn, len(conn.incoming))
 
-    def _admit_parked(self) -> None:
-        while self.parked and self.large < self._half:
-            conn = self.parked.popleft()
-            if conn in self.waiting:
-                self._stop_waiting(conn)
-                self._admit(conn)
+    def _admit_next(self) -> None:
+        while (conn := self.turns.take_next()) is not None:
+            self._dispatch(conn)
 
     def _refuse(self, conn: Connection, status: int) -> None:
         conn.keep = False
@@ -218,9 +224,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._await_rest(conn, outcome)
             return
         conn.keep, conn.stage = outcome, None
-        if conn.is_admitted:
-            self.large, conn.is_admitted = self.large - 1, False
-            self._admit_parked()
+        if conn.has_turn:
+            self.turns.give_back(conn)
+            self._admit_next()
         if not conn.sock.unsent:
             self._after(conn)
             return
@@ -261,7 +267,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not keepalive or conn.sock.gave_up:
             return False
         # Other bodies have been received whole; a time limit takes two system calls.
-        deadline = time.monotonic() + DRAIN_S if conn.is_admitted else None
+        deadline = time.monotonic() + DRAIN_S if conn.is_large else None
         return bool(conn.parser.finish_body(deadline=deadline))
 
     def murder_pending(self) -> None:
@@ -272,8 +278,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.swept_at = now
         self.stalled.cut_off_excess()
         for conn in [each for each in self.waiting if each.until < now]:
-            if conn in self.parked:
-                self.parked.remove(conn)
+            if conn in self.turns.waiting:
                 self._stop_waiting(conn)
                 self._refuse(conn, 503)
             else:

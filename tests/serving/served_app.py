@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ HOLES, HOLE_BYTES = 4_000, 16_000
 
 
 def make_app() -> Flask:
-    """Answers little, much, a file, a stream; takes bodies and leaves them."""
+    """Answers little, much, a file, a stream, after a while; takes bodies and leaves them."""
     configure_logs(service="small", level="error")
     worker.GIVE_BACK_S = float(os.environ.get("GIVE_BACK_S", worker.GIVE_BACK_S))
     app = Flask("small")
@@ -32,6 +33,7 @@ def make_app() -> Flask:
         return f"{os.getpid()} {request.script_root}"
 
     _add_memory(app)
+    _add_busy(app)
 
     @app.post("/body")
     def body() -> str:
@@ -73,3 +75,12 @@ def _add_memory(app: Flask) -> None:
         # The last block stays and keeps those before it from going back by themselves.
         kept.append(blocks[-1])
         return memory()
+
+
+def _add_busy(app: Flask) -> None:
+    @app.get("/busy/<int:number>")
+    def busy(number: int) -> str:
+        until_s = time.thread_time() + float(request.args["seconds"])
+        while time.thread_time() < until_s:
+            sum(range(1000))
+        return str(number)

@@ -114,6 +114,31 @@ def test_streams_that_nobody_reads_are_cut_off_where_half_of_the_threads_wait_fo
         assert seconds_to_answer(port, "/health") < 3
 
 
+def busy(seconds: float, *, number: int = 1, caller: str = "ann") -> bytes:
+    """A request that computes for a while."""
+    head = f"GET /busy/{number}?seconds={seconds} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {caller}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n"
+
+
+def test_requests_that_take_long_leave_a_thread_to_the_others(port: int) -> None:
+    assert raw(port, busy(0.6, number=7)).endswith(b"7")
+    with holding(slow_clients.sending(busy(0.3)), port, 2 * THREADS) as held:
+        waited = [seconds_to_answer(port, "/health") for _ in range(3)]
+        assert max(waited) < 0.6, "with all threads taken the first of these waits for a turn to end"
+        assert [read_all(client)[-1:] for client in held] == [b"1"] * len(held)
+
+
+def test_whoever_has_fewest_turns_comes_next(port: int) -> None:
+    raw(port, busy(0.6))
+    with holding(slow_clients.sending(busy(0.2)), port, 3 * THREADS) as held:
+        began = time.monotonic()
+        assert raw(port, busy(0.1, number=2, caller="bob"), seconds=20).endswith(b"2")
+        waited = time.monotonic() - began
+        answers = [read_all(client)[-1:] for client in held]
+    assert answers == [b"1"] * len(held)
+    assert waited < (time.monotonic() - began) / 2
+
+
 def test_what_comes_in_pieces_is_served_whole(port: int) -> None:
     head = b"POST /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     for request in (

@@ -1,0 +1,133 @@
+"""Which requests take long is learned by kind, and turns go round among callers."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from shared.web.client_socket import ClientSocket, StalledClients
+from shared.web.connection import Connection
+from shared.web.turns import LONG_S, MOST_KINDS, REMEMBERED_S, LongKinds, Turns, kind_of
+
+LINE = b"GET /api/customers?search=ann HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        b"GET /api/customers HTTP/1.1",
+        b"GET /api/customers?page=2&limit=100 HTTP/1.0",
+        b"GET /api/customers#part HTTP/1.1",
+        b"GET /api/%63ustomers HTTP/1.1",
+        b"GET http://elsewhere:80/api/customers HTTP/1.1",
+    ],
+)
+def test_one_path_is_one_kind_however_it_is_written(same: bytes) -> None:
+    assert kind_of(same) == kind_of(LINE) == b"GET /api/customers"
+
+
+def test_ids_do_not_make_kinds() -> None:
+    campaigns = [b"GET /api/campaigns/%d/effect HTTP/1.1" % number for number in (1, 23, 456)]
+    assert {kind_of(line) for line in campaigns} == {b"GET /api/campaigns/*/effect"}
+
+
+def test_another_method_or_path_is_another_kind() -> None:
+    kinds = [kind_of(line) for line in (LINE, b"POST /api/customers HTTP/1.1", b"GET /api/customers/7 HTTP/1.1")]
+    assert len(set(kinds)) == len(kinds)
+
+
+@pytest.mark.parametrize("broken", [b"", b"GET", b"GET ", b"\xff\xfe", b"GET /%zz%"])
+def test_a_line_that_is_no_request_has_a_kind_too(broken: bytes) -> None:
+    kinds = LongKinds()
+    kinds.took(broken, 1.0)
+    assert kinds.has(broken)
+
+
+def test_a_kind_is_long_for_an_hour_after_its_last_long_request() -> None:
+    clock = [0.0]
+    kinds = LongKinds(lambda: clock[0])
+    kinds.took(LINE, LONG_S - 0.01)
+    assert not kinds.has(LINE)
+    kinds.took(LINE, LONG_S)
+    clock[0] = REMEMBERED_S - 1
+    kinds.took(LINE, 0.0)
+    assert kinds.has(LINE)
+    clock[0] = REMEMBERED_S
+    assert not kinds.has(LINE)
+
+
+def test_the_kinds_that_were_seen_longest_ago_are_forgotten() -> None:
+    kinds = LongKinds()
+    lines = [b"GET /" + b"a" * number for number in range(1, MOST_KINDS + 2)]
+    for line in [*lines[:-1], lines[0], lines[-1]]:
+        kinds.took(line, LONG_S)
+    assert [line for line in lines if not kinds.has(line)] == [lines[1]]
+
+
+class Config:
+    """The part of gunicorn's settings that a connection reads."""
+
+    keepalive = 1
+    is_ssl = False
+
+
+def asking(caller: str, *, length: int = 0) -> Connection:
+    """A connection whose request has arrived."""
+    ours, _ = socket.socketpair()
+    conn = Connection(Config(), ClientSocket(ours, StalledClients(1)), ("127.0.0.1", 1), ("127.0.0.1", 2))
+    conn.incoming.add(f"POST / HTTP/1.1\r\nAuthorization: {caller}\r\nContent-Length: {length}\r\n\r\n".encode())
+    conn.caller = conn.incoming.caller()
+    return conn
+
+
+def waiting(turns: Turns, *callers: str, **request: Any) -> list[Connection]:
+    found = [asking(caller, **request) for caller in callers]
+    turns.waiting.update(dict.fromkeys(found))
+    return found
+
+
+def next_of(turns: Turns) -> str | None:
+    """Whose turn it is."""
+    conn = turns.take_next()
+    if conn is None:
+        return None
+    del turns.waiting[conn]
+    return conn.caller.decode()
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 1), (4, 3), (6, 5), (16, 12)])
+def test_a_quarter_of_the_threads_is_left(threads: int, most: int) -> None:
+    turns = Turns(threads)
+    assert [turns.take(asking("ann")) for _ in range(threads + 1)].count(True) == most
+
+
+def test_large_bodies_have_half_of_the_threads_at_most() -> None:
+    turns = Turns(16)
+    assert [turns.take(asking("ann", length=9_000_000)) for _ in range(16)].count(True) == 8
+    assert turns.take(asking("ann"))
+
+
+def test_the_caller_with_fewest_turns_comes_next_and_then_whoever_came_first() -> None:
+    turns = Turns(6)
+    served = [asking("ann") for _ in range(5)]
+    assert all(turns.take(conn) for conn in served)
+    waiting(turns, "ann", "ann", "bob", "eve", "bob")
+    order = []
+    for conn in served:
+        turns.give_back(conn)
+        order.append(next_of(turns))
+    assert order == ["bob", "eve", "bob", "ann", "ann"]
+    assert next_of(turns) is None
+
+
+def test_a_large_body_that_must_wait_lets_others_pass() -> None:
+    turns = Turns(4)
+    first, second = asking("ann", length=9_000_000), asking("ann", length=9_000_000)
+    assert turns.take(first) and turns.take(second)
+    waiting(turns, "bob", length=9_000_000)
+    waiting(turns, "ann")
+    assert [next_of(turns), next_of(turns)] == ["ann", None]
+    turns.give_back(first)
+    assert next_of(turns) == "bob"
