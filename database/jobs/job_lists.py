@@ -90,6 +90,12 @@ def active(connection: Connection, kind: str) -> int | None:
     return connection.execute(query).scalar_one_or_none()
 
 
+def has_bound(connection: Connection) -> bool:
+    """Return whether a queued or running job has written a part of what it will write."""
+    query = select(j.c.id).where(j.c.state.in_(WAITING), j.c.is_bound == 1).limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
 def unfinished_params(connection: Connection, name: str) -> list[str]:
     """Return one text parameter of every queued or running job that has it."""
     rows = connection.execute(select(j.c.params_json).where(j.c.state.in_(WAITING))).scalars()

@@ -11,6 +11,7 @@ from database.accounts.audit import Actor
 from database.customers import customers
 from database.engine.session import Database
 from database.importing import erase_customer, imports
+from database.jobs import job_lists
 from gateway.services.jobs import locks
 from gateway.settings import Settings
 from shared.clock import Clock, iso
@@ -31,14 +32,14 @@ def erase(database: Database, settings: Settings, user_id: str, *, clock: Clock,
     NotFound
         There is no customer with this user_id.
     Conflict
-        Facts, scores or lists of customers are being read or written, or an import that was accepted waits for it.
+        Facts, scores or lists of customers are being read or written, or a file that was accepted waits for it.
     """
     with locks.customers_alone(settings, BUSY):
         with database.read() as connection:
             dates = erase_customer.fact_dates(connection)
         with database.write() as connection:
-            # An accepted import whose worker died holds no lock, and will still be written.
-            if imports.pending(connection) is not None:
+            # A job whose worker died holds no lock, and will still write the rest of its file.
+            if imports.pending(connection) is not None or job_lists.has_bound(connection):
                 raise Conflict(BUSY)
             key = customers.ids_by_user_id(connection, [user_id]).get(user_id)
             if key is None:
