@@ -7,9 +7,13 @@ where it listens is set once.
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
+
+_PORTS = {"http": 80, "https": 443}
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 class MLAddress(BaseSettings):
@@ -25,12 +29,39 @@ class MLAddress(BaseSettings):
         description="Where the ML service is reached; at ML_HOST and PYTHON_PORT unless set.",
     )
 
+    @field_validator("own_service_url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                url = urlsplit(value)
+                is_wrong = url.scheme not in _PORTS or not url.hostname or url.port == 0
+            except ValueError:
+                is_wrong = True
+            if is_wrong:
+                raise ValueError("expected http:// or https://, a host and, if it needs one, a port")
+        return value
+
     @property
     def python_service_url(self) -> str:
         """Where the ML service is reached."""
         if self.own_service_url is not None:
             return self.own_service_url
         return f"http://{_reached_at(self.ml_host)}:{self.python_port}"
+
+    @property
+    def contradiction(self) -> str | None:
+        """Say how PYTHON_SERVICE_URL contradicts PYTHON_PORT where the ML service runs on this machine, or None."""
+        if self.own_service_url is None:
+            return None
+        url = urlsplit(self.own_service_url)
+        port = url.port or _PORTS[url.scheme]
+        if port == self.python_port or url.hostname not in _THIS_MACHINE:
+            return None
+        return (
+            f"PYTHON_SERVICE_URL says that the ML service is reached at port {port}, but PYTHON_PORT has it listen on "
+            f"{self.python_port}; remove PYTHON_SERVICE_URL, which follows PYTHON_PORT where it is unset."
+        )
 
 
 def _reached_at(listens_on: str) -> str:

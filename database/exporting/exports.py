@@ -24,6 +24,7 @@ from shared.schema.features import Schema
 
 c, ledger, runs = tables.customers, tables.ledger, tables.scoring_runs
 s, snap, o = tables.subscriptions, tables.customer_snapshots, tables.outcomes
+history = tables.worklist_history
 OWN = "retainstream_"
 
 
@@ -31,7 +32,7 @@ def state(connection: Connection) -> tuple[Any, ...]:
     """Return a value that changes whenever the content of an export can have changed."""
     published = connection.execute(select(tables.published_run.c.run_id, tables.published_run.c.published_at)).first()
     customers = connection.execute(select(func.count(), func.max(c.c.updated_at)).select_from(c)).one()
-    newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, o)]
+    newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, o, history)]
     scored = connection.execute(select(func.count(runs.c.finished_at), func.max(runs.c.finished_at))).one()
     ends = connection.execute(select(func.count(), func.max(s.c.known_at)).select_from(s)).one()
     return (*(published or ()), *customers, *newest, *scored, *ends, *_contacting(connection))

@@ -13,13 +13,15 @@ from typing import cast
 
 import click
 
+from database.accounts.audit import COMMAND_LINE
 from gateway.cli.setup import ProgressLine, filter_pair, prepare, run_here
 from gateway.environment import Environment
 from gateway.services import kinds
 from gateway.services.customers.filtering import Pair
 from gateway.services.exporting import export_files
-from gateway.services.exporting.exporting import Export, Format
+from gateway.services.exporting.exporting import Export, Format, record_export
 from gateway.services.jobs.params import Content, ExportParams
+from shared.clock import iso
 from shared.commands.printing import echo, write_data
 from shared.errors import InvalidInput
 from shared.plural import plural
@@ -58,6 +60,14 @@ def export_command(content: str, form: str | None, out: Path | None, where: tupl
     unsure = environment.settings.confidence_threshold
     export = Export(environment.database, cast(Content, content), cast(Format, form), pairs, unsure_below=unsure)
     try:
+        record_export(
+            environment.database,
+            content=export.content,
+            form=export.form,
+            pairs=pairs,
+            at=iso(environment.clock()),
+            actor=COMMAND_LINE,
+        )
         _to_file(export, out) if out is not None else _to_terminal(export)
     finally:
         export.close()

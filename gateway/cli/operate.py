@@ -119,7 +119,7 @@ def up(dev: bool) -> None:
     from gateway.cli.supervising import LastingManager  # honcho: only where it is needed
 
     settings = load_settings()
-    problem = why_not(settings.host, settings.port, "PORT")
+    problem = settings.contradiction or why_not(settings.host, settings.port, "PORT")
     if problem is not None:
         raise click.ClickException(problem)
     python = shlex.quote(sys.executable)

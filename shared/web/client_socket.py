@@ -80,11 +80,14 @@ class ClientSocket(socket.socket):
         The part of answers that the client has not received yet; sent after the request ends.
     gave_up
         Whether reading has stopped: the start of the next request is unknown.
+    answered_at_cpu_s
+        The thread's processor time when it began to send the present answer; None before.
     """
 
     def __init__(self, accepted: socket.socket, stalled: StalledClients) -> None:
         super().__init__(fileno=accepted.detach())
         self.unsent = bytearray()
+        self.answered_at_cpu_s: float | None = None
         self._stalled = stalled
         self._waited_s, self._moved, self.gave_up = 0.0, 0, False
         # The kernel's limit costs nothing for requests that do not wait.
@@ -112,6 +115,8 @@ class ClientSocket(socket.socket):
 
     def sendall(self, data: Any, _flags: int = 0) -> None:
         """Send what the client receives immediately and keep the rest, up to a limit; above it, wait."""
+        if self.answered_at_cpu_s is None:
+            self.answered_at_cpu_s = time.thread_time()
         if self.unsent:
             self.unsent += data
             self.flush()

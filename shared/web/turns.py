@@ -1,27 +1,27 @@
 """Requests that occupy a thread for long: which ones do, and whose turn it is.
 
-Law: a quarter of the threads never serves them, so that nobody's long requests keep quick ones waiting; they wait
-without a thread, and of those that wait, one of the caller who has the fewest turns comes next.
+Law: large bodies have half of the threads at most, requests that compute for long a quarter, so that quick ones find a
+thread. The others wait without one; the caller whose last turn is longest ago comes next.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from shared.web.connection import Connection
 
-#: Processor time after which a thread has been occupied for long. Waiting, for the ML service or a client, has limits
-#: of its own.
+#: Processor time before the answer begins. Waiting, for the ML service or a client, has limits of its own, and so have
+#: exports.
 LONG_S = 0.5
 #: How long a kind of request counts as long after the last one that was.
 REMEMBERED_S = 3600.0
-MOST_KINDS = 256
+MOST_KINDS, MOST_CALLERS = 256, 1_000
 _HOST = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*")
 _WITH_DIGIT = re.compile(rb"[^/]*\d[^/]*")
 
@@ -48,7 +48,7 @@ class LongKinds:
         self._until_s: dict[bytes, float] = {}
 
     def took(self, request_line: bytes, cpu_s: float) -> None:
-        """Learn from a request how long its kind takes."""
+        """Learn from a request how long its kind computes before it answers."""
         if cpu_s < LONG_S:
             return
         kind = kind_of(request_line)
@@ -70,35 +70,35 @@ class Turns:
     Parameters
     ----------
     threads
-        Threads of the server. Long requests have three quarters of them at most, large bodies half of them.
+        Threads of the server.
     """
 
     def __init__(self, threads: int) -> None:
-        self._most = max(1, threads - max(1, threads // 4))
-        self._most_large = max(1, threads // 2)
-        self._large = 0
-        self._by_caller: Counter[bytes] = Counter()
+        self._most = {True: max(1, threads // 2), False: max(1, threads // 4)}
+        self._taken = {True: 0, False: 0}
+        self._numbers = itertools.count()
+        self._last_of: dict[bytes, int] = {}
         self.waiting: dict[Connection, None] = {}
 
     def take(self, conn: Connection) -> bool:
         """Give a connection its turn if one is free."""
         is_large = conn.incoming.is_large
-        if self._by_caller.total() >= self._most or (is_large and self._large >= self._most_large):
+        if self._taken[is_large] >= self._most[is_large]:
             return False
         conn.has_turn, conn.is_large = True, is_large
-        self._by_caller[conn.caller] += 1
-        self._large += is_large
+        self._taken[is_large] += 1
+        self._last_of.pop(conn.caller, None)
+        self._last_of[conn.caller] = next(self._numbers)
+        if len(self._last_of) > MOST_CALLERS:
+            del self._last_of[next(iter(self._last_of))]
         return True
 
     def give_back(self, conn: Connection) -> None:
         """End the turn of a connection."""
-        self._by_caller[conn.caller] -= 1
-        if not self._by_caller[conn.caller]:
-            del self._by_caller[conn.caller]
-        self._large -= conn.is_large
+        self._taken[conn.is_large] -= 1
         conn.has_turn = conn.is_large = False
 
     def take_next(self) -> Connection | None:
         """Give one of those that wait its turn if one is free, and return it; it still counts as waiting."""
-        in_order = sorted(self.waiting, key=lambda conn: self._by_caller[conn.caller])
+        in_order = sorted(self.waiting, key=lambda conn: self._last_of.get(conn.caller, -1))
         return next((conn for conn in in_order if self.take(conn)), None)

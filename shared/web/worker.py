@@ -176,11 +176,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         line = conn.incoming.line()
         conn.init()
         conn.parser.unreader.unread(conn.incoming.take())
-        began_s = time.thread_time()
+        conn.sock.answered_at_cpu_s, began_s = None, time.thread_time()
         try:
             return bool(super().handle(conn))
         finally:
-            self.long_kinds.took(line, time.thread_time() - began_s)
+            self.long_kinds.took(line, (conn.sock.answered_at_cpu_s or time.thread_time()) - began_s)
 
     def _await_rest(self, conn: Connection, state: State) -> None:
         if state is State.HEAD_TOO_LONG:

@@ -55,6 +55,15 @@ def test_a_failure_is_one_sentence_and_status_two(
     assert (shown.out, shown.err) == ("", "Error: That is wrong; do this.\n")
 
 
+def test_everything_is_not_started_where_the_ml_service_would_be_looked_for_in_vain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHON_PORT", "5301")
+    monkeypatch.setenv("PYTHON_SERVICE_URL", "http://localhost:5001")
+    assert call(monkeypatch, "up") == 1
+    assert "remove PYTHON_SERVICE_URL" in capsys.readouterr().err
+
+
 def test_details_say_where_and_only_the_first_twenty_are_shown(
     monkeypatch: pytest.MonkeyPatch, failing: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

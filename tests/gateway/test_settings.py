@@ -90,6 +90,23 @@ def test_the_ml_service_is_looked_for_where_it_listens_unless_it_is_said_where(
     assert gateway.load_settings().python_service_url == "https://elsewhere.example"
 
 
+@pytest.mark.parametrize(
+    ("url", "contradicts"),
+    [
+        ("http://localhost:5001", True), ("http://127.0.0.1", True), ("http://[::1]:5001", True),
+        ("http://localhost:5301", False), ("http://elsewhere.example:5001", False), ("", False),
+    ],
+)  # fmt: skip
+def test_an_address_of_the_ml_service_that_nothing_listens_on_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, contradicts: bool
+) -> None:
+    monkeypatch.setenv("PYTHON_PORT", "5301")
+    monkeypatch.setenv("PYTHON_SERVICE_URL", url)
+    said = gateway.load_settings().contradiction
+    assert (said is not None) == contradicts
+    assert said is None or ("PYTHON_SERVICE_URL" in said and "5301" in said)
+
+
 def test_an_old_environment_file_works_as_it_is(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(OLD_ENV)
     one, other = gateway.load_settings(), ml.load_settings()
@@ -137,6 +154,7 @@ def test_production_wants_passwords_hashed_at_a_cost(monkeypatch: pytest.MonkeyP
         ("PORT", "five-thousand-77"), ("PORT", "70077"), ("APP_ENV", "staging77"), ("MODEL_VERSION", "v77"),
         ("CONFIDENCE_THRESHOLD", "0.177"), ("LIST_CUT", "0.70771"), ("REGISTER_ROLE", "root77"), ("BCRYPT_COST", "77"),
         ("DEMO", "perhaps77"), ("LOG_LEVEL", "loud77"), ("GATEWAY_THREADS", "0"), ("DEMO_CUSTOMERS", "77"),
+        ("PYTHON_SERVICE_URL", "ml77:5001"), ("PYTHON_SERVICE_URL", "http://ml:port77"),
     ],
 )  # fmt: skip
 def test_a_wrong_variable_is_named_and_its_value_is_not_repeated(

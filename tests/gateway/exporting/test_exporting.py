@@ -146,6 +146,17 @@ def test_the_manifest_counts_and_sums_what_the_stream_sends(base: Small, path: s
     assert said["rows"] == lines
 
 
+def test_the_tag_changes_with_the_worklist(base: Small) -> None:
+    path, who = "/api/customers/export?work_status=contacted", base.people[0]["user_id"]
+    before = base.get(path)
+    assert base.client.patch(
+        f"/api/customers/{who}/work", json={"status": "contacted"}, headers=base.headers
+    ).status_code == 200  # fmt: skip
+    after = base.get(path)
+    assert len(records(after.get_data(as_text=True))) == len(records(before.get_data(as_text=True))) + 1
+    assert after.get_etag() != before.get_etag()
+
+
 def test_the_risk_list_is_ranked_and_the_segments_add_up(base: Small) -> None:
     ranked = records(base.get("/api/customers/export?content=risk").get_data().decode())
     probabilities = [float(row["churn_probability"]) for row in ranked]
@@ -343,6 +354,10 @@ def test_the_command_writes_what_the_route_sends(base: Small, tmp_path: Path) ->
     where = ("--where", "plan=Standard", "--where", "feature.tenure_months.min=1")
     done = command(folder, "export", "customers", "--format", "ndjson", *where)
     assert (done.returncode, done.stdout.encode()) == (0, sent), done.stderr
+    with base.database.read() as connection:
+        newest = audit.page(connection, limit=1, action="export")[0]
+    filters = "feature.tenure_months.min, plan"
+    assert (newest.subject, newest.actor) == (f"customers as ndjson, filters: {filters}", "command line")
     out = tmp_path / "out.csv"
     out.write_text("mine")
     refused = command(folder, "export", "risk", "--out", str(out))

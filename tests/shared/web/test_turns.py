@@ -9,7 +9,7 @@ import pytest
 
 from shared.web.client_socket import ClientSocket, StalledClients
 from shared.web.connection import Connection
-from shared.web.turns import LONG_S, MOST_KINDS, REMEMBERED_S, LongKinds, Turns, kind_of
+from shared.web.turns import LONG_S, MOST_CALLERS, MOST_KINDS, REMEMBERED_S, LongKinds, Turns, kind_of
 
 LINE = b"GET /api/customers?search=ann HTTP/1.1"
 
@@ -97,29 +97,34 @@ def next_of(turns: Turns) -> str | None:
     return conn.caller.decode()
 
 
-@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 1), (4, 3), (6, 5), (16, 12)])
-def test_a_quarter_of_the_threads_is_left(threads: int, most: int) -> None:
+@pytest.mark.parametrize(("threads", "large", "long"), [(1, 1, 1), (4, 2, 1), (6, 3, 1), (16, 8, 4)])
+def test_large_bodies_have_half_of_the_threads_and_the_others_a_quarter(threads: int, large: int, long: int) -> None:
     turns = Turns(threads)
-    assert [turns.take(asking("ann")) for _ in range(threads + 1)].count(True) == most
+    assert [turns.take(asking("ann", length=9_000_000)) for _ in range(threads + 1)].count(True) == large
+    assert [turns.take(asking("ann")) for _ in range(threads + 1)].count(True) == long
 
 
-def test_large_bodies_have_half_of_the_threads_at_most() -> None:
-    turns = Turns(16)
-    assert [turns.take(asking("ann", length=9_000_000)) for _ in range(16)].count(True) == 8
-    assert turns.take(asking("ann"))
-
-
-def test_the_caller_with_fewest_turns_comes_next_and_then_whoever_came_first() -> None:
-    turns = Turns(6)
-    served = [asking("ann") for _ in range(5)]
-    assert all(turns.take(conn) for conn in served)
+def test_turns_go_round_among_callers_and_then_by_who_came_first() -> None:
+    turns = Turns(4)
+    first = asking("ann")
+    assert turns.take(first)
     waiting(turns, "ann", "ann", "bob", "eve", "bob")
     order = []
-    for conn in served:
-        turns.give_back(conn)
+    for _ in range(5):
+        turns.give_back(first)
         order.append(next_of(turns))
-    assert order == ["bob", "eve", "bob", "ann", "ann"]
+    assert order == ["bob", "eve", "ann", "bob", "ann"]
     assert next_of(turns) is None
+
+
+def test_callers_are_forgotten() -> None:
+    turns = Turns(4)
+    for number in range(MOST_CALLERS + 5):
+        conn = asking(f"caller {number}")
+        assert turns.take(conn)
+        turns.give_back(conn)
+        conn.sock.close()
+    assert len(turns._last_of) == MOST_CALLERS
 
 
 def test_a_large_body_that_must_wait_lets_others_pass() -> None:

@@ -128,7 +128,7 @@ def test_requests_that_take_long_leave_a_thread_to_the_others(port: int) -> None
         assert [read_all(client)[-1:] for client in held] == [b"1"] * len(held)
 
 
-def test_whoever_has_fewest_turns_comes_next(port: int) -> None:
+def test_turns_go_round_among_callers(port: int) -> None:
     raw(port, busy(0.6))
     with holding(slow_clients.sending(busy(0.2)), port, 3 * THREADS) as held:
         began = time.monotonic()
