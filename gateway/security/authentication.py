@@ -14,10 +14,12 @@ from flask import g, request
 from database.accounts.api_keys import Key
 from database.accounts.audit import Actor
 from database.accounts.users import User
+from database.engine.session import Connection
 from gateway.security import tokens
 from gateway.services.accounts import api_keys
+from gateway.services.accounts.api_keys import RANK
 from gateway.web_environment import environment
-from shared.errors import ServiceError, TokenRejected
+from shared.errors import Forbidden, ServiceError, TokenRejected
 from shared.web.request_ids import request_id
 
 KEY_HEADER = "X-API-Key"
@@ -75,6 +77,25 @@ def current_user() -> CurrentUser:
     found = caller()
     user, key_id = found.user, found.key.id if found.key else None
     return CurrentUser(id=user.id, email=user.email, name=user.name, role=found.role, key_id=key_id)
+
+
+def check_again(connection: Connection) -> None:
+    """Check the session of the present request once more, in the transaction that changes who gets in.
+
+    A request may wait for seconds between its admission and its write, and a new password may end its session
+    meanwhile: a key or an account that it made then would outlive what ended the session.
+
+    Raises
+    ------
+    TokenRejected
+        The session has ended.
+    Forbidden
+        The account has a lower role now.
+    """
+    admitted = tokens.session()
+    user = tokens.user_of(connection, admitted.claims)
+    if RANK[user.role] < RANK[admitted.user.role]:
+        raise Forbidden(f"Your role was changed to {user.role} while this request waited; nothing was changed.")
 
 
 def name_in_log(found: Caller) -> None:

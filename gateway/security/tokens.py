@@ -30,6 +30,7 @@ from jwt.exceptions import PyJWTError
 
 from database.accounts import users
 from database.accounts.users import User
+from database.engine.session import Connection
 from gateway.settings import Settings
 from gateway.web_environment import environment
 from shared.clock import iso
@@ -240,12 +241,17 @@ def _session() -> Session:
 def _checked(token: str, csrf: str | None, by_cookie: bool) -> Session:
     claims = read(token, "access", csrf)
     with environment().database.connect() as connection:
-        user = users.signed_in(
-            connection, claims.user_id, token_version=claims.token_version, jti=claims.jti, family=claims.family
-        )
+        return Session(user_of(connection, claims), claims, by_cookie)
+
+
+def user_of(connection: Connection, claims: Claims) -> User:
+    """Return the user of a token's claims. Raises TokenRejected if its session has ended."""
+    user = users.signed_in(
+        connection, claims.user_id, token_version=claims.token_version, jti=claims.jti, family=claims.family
+    )
     if user is None:
         raise TokenRejected(REJECTED)
-    return Session(user, claims, by_cookie)
+    return user
 
 
 def _presented(kind: Kind) -> tuple[str, str | None, bool]:

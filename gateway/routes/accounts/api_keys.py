@@ -12,7 +12,7 @@ from database.accounts import api_keys as queries
 from database.accounts.api_keys import Key
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.routes.accounts.fields import PersonName
-from gateway.security.authentication import current_user
+from gateway.security.authentication import check_again, current_user
 from gateway.services.accounts import api_keys
 from gateway.services.accounts.api_keys import MAX_DAYS, Scope
 from gateway.web_environment import environment
@@ -87,6 +87,7 @@ def create_key(body: NewKey) -> Response:
         scopes=body.scopes,
         expires_in_days=body.expires_in_days,
         actor=me.actor,
+        recheck=check_again,
     )
     made = MadeKey(**_key_out(key).model_dump(), key=secret)
     return ok(made, message="Keep the key now: it is not shown again.", status=201)

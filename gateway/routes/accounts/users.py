@@ -13,7 +13,7 @@ from database.accounts.users import User
 from gateway.openapi import Body, Keyset, answers, blueprint, ok
 from gateway.routes.accounts.fields import NewEmail, NewPassword, PersonName
 from gateway.security import limits
-from gateway.security.authentication import current_user
+from gateway.security.authentication import check_again, current_user
 from gateway.services.accounts import accounts
 from gateway.settings import Role
 from gateway.web_environment import environment
@@ -99,6 +99,7 @@ def create_user(body: NewUser) -> Response:
         name=body.name,
         role=body.role,
         actor=current_user().actor,
+        recheck=check_again,
     )
     return ok(_account(user), message="User created", status=201)
 
@@ -119,5 +120,6 @@ def change_user(path: UserPath, body: Change) -> Response:
         name=body.name,
         new_password=body.new_password,
         proof=proof,
+        recheck=check_again,
     )
     return ok(_account(user))

@@ -14,11 +14,13 @@ from database.accounts.users import User
 from database.engine.session import Connection, Database
 from database.jobs import job_lists, jobs
 from gateway.services.accounts.credentials import (
+    Recheck,
     accepted_email,
     accepted_name,
     accepted_password,
     hash_of,
     matches,
+    no_session,
     refuse,
 )
 from gateway.services.accounts.demo_account import create_demo_account, remove_demo_account
@@ -72,9 +74,14 @@ def register(database: Database, *, is_open: bool, request_id: str | None = None
 
 
 def create_user(
-    database: Database, *, actor: Actor = COMMAND_LINE, action: str = "user.created", **new: Unpack[NewUser]
+    database: Database,
+    *,
+    actor: Actor = COMMAND_LINE,
+    action: str = "user.created",
+    recheck: Recheck = no_session,
+    **new: Unpack[NewUser],
 ) -> User:
-    """Create an account.
+    """Create an account; `recheck` checks the actor's session again, in the transaction that adds it.
 
     Raises
     ------
@@ -90,6 +97,7 @@ def create_user(
     hashed, role = hash_of(new["password"], new["cost"]), new["role"]
     now = iso(new["clock"]())
     with database.write() as connection:
+        recheck(connection)
         user_id = users.add(connection, email=address, password_hash=hashed, name=called, role=role, now=now)
         if user_id is None:
             raise Conflict("An account with this e-mail address exists already.")
@@ -178,6 +186,7 @@ def change_user(
     name: str | None = None,
     new_password: str | None = None,
     proof: tuple[str, Guesses] | None = None,
+    recheck: Recheck = no_session,
 ) -> User:
     """Change the given fields of one user, all or none.
 
@@ -188,6 +197,8 @@ def change_user(
     ----------
     proof
         The present password, and the count of its guesses: for a new password of the actor's own.
+    recheck
+        Checks the actor's session again, in the transaction of the change.
 
     Raises
     ------
@@ -202,6 +213,7 @@ def change_user(
     hashed = None if new_password is None else hash_of(new_password, cost)
     now = iso(clock())
     with database.write() as connection:
+        recheck(connection)
         if hashed is not None and proof is not None:
             _require_unchanged(connection, user)
         user = _require(users.by_id(connection, user_id))

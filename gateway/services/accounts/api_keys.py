@@ -1,7 +1,7 @@
 """API keys: create, authenticate, revoke.
 
 Law: a secret is shown once, to the maker of its key, and neither stored nor logged. A key belongs to a user and never
-exceeds the present role of that user or of its maker.
+exceeds the present role of that user or of its maker. No session that has ended makes one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from database.accounts.audit import COMMAND_LINE, Actor
 from database.accounts.users import User
 from database.engine.session import Connection, Database
 from database.engine.waiting import NOT_AT_ALL
-from gateway.services.accounts.credentials import accepted_name, refuse
+from gateway.services.accounts.credentials import Recheck, accepted_name, no_session, refuse
 from shared.clock import Clock, iso
 from shared.errors import Conflict, DatabaseBusy, Detail, DiskFull, Forbidden, NotFound
 
@@ -63,6 +63,7 @@ def create(
     scopes: Sequence[str],
     expires_in_days: int | None = None,
     actor: Actor = COMMAND_LINE,
+    recheck: Recheck = no_session,
 ) -> tuple[Key, str]:
     """Create a key for a user.
 
@@ -74,6 +75,8 @@ def create(
         The rights of the key, out of `read`, `score` and `import`.
     expires_in_days
         Lifetime in days, 1 to 3650; a year if absent.
+    recheck
+        Checks the maker's session again, in the transaction that adds the key.
 
     Returns
     -------
@@ -91,6 +94,7 @@ def create(
     prefix = f"{BEGINNING}{secrets.token_hex(4)}"
     secret = f"{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     with database.write() as connection:
+        recheck(connection)
         owner = _owner(connection, user_id, actor)
         called = _accepted(name, scopes, days, owner)
         if api_keys.live_of(connection, user_id, iso(now)) >= MAX_LIVE:

@@ -12,12 +12,13 @@ import hashlib
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import bcrypt
 from email_validator import EmailNotValidError, validate_email
 
+from database.engine.session import Connection
 from shared.errors import Detail, InvalidInput, ServiceUnavailable
 from shared.validation import is_visible
 
@@ -34,9 +35,15 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "L
 #: Hashes computed at the same time, and hashes that may wait; any further one is refused with a time to try again.
 AT_ONCE, WAITING = 2, 4
 _BUSY_S = 1
+#: Called in the transaction of a change of accounts or keys; raises if whoever asked for it is no longer let in.
+Recheck = Callable[[Connection], None]
 
 
 # --- checking input -------------------------------------------------------------------------------------------------
+
+
+def no_session(connection: Connection) -> None:
+    """Let whoever runs a command change accounts and keys: there is no session that could end meanwhile."""
 
 
 def refuse(faults: list[Detail]) -> None:

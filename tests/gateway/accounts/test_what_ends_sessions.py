@@ -11,6 +11,8 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
+from database.accounts import api_keys as queries
+from database.accounts import users
 from database.jobs import jobs
 from gateway.services import kinds
 from gateway.services.accounts import accounts, api_keys, sessions
@@ -224,6 +226,64 @@ def test_who_knows_the_old_password_does_not_overwrite_the_one_that_is_set_meanw
     assert refused(sent)[:2] == (422, "validation_failed")
     assert world.login("analyst@example.com", OTHER).status_code == 401
     assert world.login("analyst@example.com", chosen).status_code == 200
+
+
+# --- requests that wait while their session ends ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ended", ["password", "logout", "disabled"])
+def test_no_key_is_made_by_a_session_that_ended_while_its_request_waited(
+    world: World, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """Between the check of the session and the write lie up to five seconds while an import is written."""
+    user, create = world.person(), api_keys.create
+    stolen, own = bearer(sign_in(world)["token"]), bearer(sign_in(world)["token"])
+
+    def waited(*args: Any, **how: Any) -> Any:
+        if ended == "password":
+            change = {"current_password": PASSWORD, "new_password": OTHER}
+            assert world.client.post("/api/auth/password", json=change, headers=own).status_code == 200
+        elif ended == "logout":
+            assert world.client.post("/api/auth/logout", json={}, headers=stolen).status_code == 200
+        else:
+            accounts.change_user(world.database, user.id, clock=world.clock, cost=4, disabled=True)
+        return create(*args, **how)
+
+    monkeypatch.setattr(api_keys, "create", waited)
+    made = world.client.post("/api/auth/keys", json={"name": "n", "scopes": ["read"]}, headers=stolen)
+    assert refused(made) == REJECTED
+    with world.database.read() as connection:
+        assert queries.page(connection, limit=10) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [({"disabled": True}, 403), ({"role": "analyst"}, 403), ({"name": "B"}, 0)]
+)
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_an_administrator_who_is_shut_out_while_a_request_waits_changes_no_account(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], status: int, method: str
+) -> None:
+    headers, other = world.bearer("admin"), world.person("analyst", "ann@example.com")
+    world.person("admin", "another@example.com")
+    change_user, hash_of = accounts.change_user, accounts.hash_of
+
+    def waited(*given: Any) -> Any:
+        monkeypatch.setattr(accounts, "hash_of", hash_of)
+        change_user(world.database, 1, clock=world.clock, cost=4, **change)
+        return hash_of(*given)
+
+    monkeypatch.setattr(accounts, "hash_of", waited)
+    if method == "PATCH":
+        body: dict[str, Any] = {"role": "admin", "new_password": OTHER}
+        told = world.client.patch(f"/api/users/{other.id}", json=body, headers=headers)
+    else:
+        body = {"email": "new@example.com", "name": "New", "role": "admin", "password": OTHER}
+        told = world.client.post("/api/users", json=body, headers=headers)
+    assert told.status_code == (status or (200 if method == "PATCH" else 201)), told.text
+    with world.database.read() as connection:
+        left = users.by_id(connection, other.id), users.by_email(connection, "new@example.com")
+    assert left[0] is not None
+    assert (left[0].role == "admin" or left[1] is not None) is not bool(status)
 
 
 # --- an account that is gone ----------------------------------------------------------------------------------------
