@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 STALL_S = 30
-#: Bytes per second over a whole body or answer, after the first 30 s of waiting.
+#: Bytes per second that a client may fall short of by 30 s in all.
 LOWEST_RATE = 4096
 #: Bytes of an answer that are kept until the client receives them.
 MAX_KEPT = 2 * 1024 * 1024
@@ -76,6 +76,9 @@ class ClientSocket(socket.socket):
 
     Attributes
     ----------
+    received
+        What was received before a thread serves it. `recv` gives it in pieces, because gunicorn copies all that it was
+        given for each chunk of a body.
     unsent
         The part of answers that the client has not received yet; sent after the request ends.
     gave_up
@@ -87,9 +90,10 @@ class ClientSocket(socket.socket):
     def __init__(self, accepted: socket.socket, stalled: StalledClients) -> None:
         super().__init__(fileno=accepted.detach())
         self.unsent = bytearray()
+        self.received = bytearray()
         self.answered_at_cpu_s: float | None = None
         self._stalled = stalled
-        self._waited_s, self._moved, self.gave_up = 0.0, 0, False
+        self._behind_s, self.gave_up = 0.0, False
         # The kernel's limit costs nothing for requests that do not wait.
         limit = struct.pack("ll", STALL_S, 0)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -102,6 +106,10 @@ class ClientSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return the next piece of a body; empty, as if the client had disconnected, if it stalls."""
+        if self.received:
+            known = bytes(self.received[:size])
+            del self.received[:size]
+            return known
         started = time.monotonic()
         if self.gave_up:
             return b""
@@ -153,7 +161,7 @@ class ClientSocket(socket.socket):
 
     def add_wait(self, seconds: float) -> None:
         """Add the event loop's wait for this client."""
-        self._waited_s += seconds
+        self._behind_s += seconds
 
     def _send_waiting(self) -> None:
         started = time.monotonic()
@@ -172,9 +180,9 @@ class ClientSocket(socket.socket):
             raise _too_slow()
 
     def _is_too_slow(self, started: float, moved: int) -> bool:
-        self._waited_s += time.monotonic() - started
-        self._moved += moved
-        return self._waited_s > STALL_S + self._moved / LOWEST_RATE
+        # What came fast before is no credit: a client could use it up in hours of waiting.
+        self._behind_s = max(0.0, self._behind_s + time.monotonic() - started - moved / LOWEST_RATE)
+        return self._behind_s > STALL_S
 
 
 def _too_slow() -> BrokenPipeError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn
@@ -43,6 +44,21 @@ class Response(wsgi.Response):  # type: ignore[misc]
         self._send(b"0\r\n\r\n" if self.chunked else b"")
 
 
+class Load(Enum):
+    """How a request occupies its thread."""
+
+    QUICK = "not for long"
+    LARGE = "as long as its body takes to come"
+    LONG = "as long as it computes"
+
+
+class Turn(NamedTuple):
+    """What a request asks for; `caller` is None where one caller may have all turns."""
+
+    load: Load
+    caller: bytes | None
+
+
 class Connection(TConn):  # type: ignore[misc]
     """A client, the received part of its request, and how long the event loop waits for it."""
 
@@ -54,9 +70,9 @@ class Connection(TConn):  # type: ignore[misc]
         self.incoming = Incoming()
         self.held = self.discarded = 0
         self.keep = False
-        #: While a thread serves a long request: whose, and whether its body is large.
-        self.has_turn = self.is_large = False
-        self.caller = b""
+        self.wanted = Turn(Load.QUICK, None)
+        #: While a thread serves the request.
+        self.turn: Turn | None = None
         self.stage: State | None = None
         self.stage_since = 0.0
         self.since = self.until = 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import sys
 from typing import NoReturn
@@ -15,6 +16,19 @@ from shared.web.port_holder import holder_of
 
 #: Clients that may be connected at the same time. Above it, those that have waited longest are dropped.
 MAX_CONNECTIONS = 2_000
+#: Descriptors reserved for files, listeners and databases.
+SPARE_DESCRIPTORS = 256
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open a descriptor for each connection, as far as it may; return how many it can hold."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MAX_CONNECTIONS
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(MAX_CONNECTIONS, max(soft - SPARE_DESCRIPTORS, soft // 2))
 
 
 def why_not(host: str, port: int, variable: str) -> str | None:

@@ -9,18 +9,20 @@ import re
 from enum import Enum
 
 from shared.parsing_limits import MAX_JSON_BYTES
+from shared.web.callers import caller_of
 
 MAX_HEAD_BYTES = 64 * 1024
 #: A body up to this size is received before a thread serves it; a larger one, only once the application accepts it.
 MAX_BODY_BYTES = MAX_JSON_BYTES
 #: Digits of a length that are read; Python converts a few thousand at most.
 MAX_DIGITS = 18
+#: Chunks of a body that is buffered, and bytes of the line that begins one. gunicorn takes long over tiny chunks.
+MAX_CHUNKS, MAX_CHUNK_LINE_BYTES = 10_000, 256
 _END = b"\r\n\r\n"
 #: For a head in lower case: these patterns are ten times as fast as case-insensitive ones.
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+(\d++)[ \t]*+\r\n")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked")
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)")
-_CALLER = re.compile(rb"\r\n(?:authorization|x-api-key):[ \t]*+([^\r]*)")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
@@ -31,6 +33,7 @@ class State(Enum):
     BODY = "its body is incomplete"
     READY = "a thread can serve it"
     HEAD_TOO_LONG = "its head is too long"
+    MALFORMED = "its body can't be read"
 
 
 class Incoming:
@@ -50,7 +53,7 @@ class Incoming:
 
     def _begin(self) -> None:
         self._ends_at: int | None = None
-        self._is_chunked = False
+        self.is_chunked, self._chunks = False, 0
         self.expects_continue = self.is_large = False
         self.state = State.HEAD
 
@@ -59,12 +62,17 @@ class Incoming:
 
     def line(self) -> bytes:
         """Return the request line."""
-        return bytes(self._received[: self._received.find(b"\r\n")])
+        begin = 2 if self._received.startswith(b"\r\n") else 0  # gunicorn skips one empty line
+        return bytes(self._received[begin : self._received.find(b"\r\n", begin)])
 
-    def caller(self) -> bytes:
-        """Return the token or the key of the request as it was sent, in lower case; empty if it has none."""
-        found = _CALLER.search(bytes(self._received[:MAX_HEAD_BYTES].lower()))
-        return found[1] if found else b""
+    def caller(self) -> bytes | None:
+        """Return whom the credential names."""
+        return caller_of(bytes(self._received[: self._received.find(_END) + len(_END)]))
+
+    def end(self) -> None:
+        """Have a thread answer what has come of the body: nothing more comes."""
+        if self.state is State.BODY:
+            self.state = State.READY
 
     def take(self) -> bytes:
         """Return all bytes for the thread that serves the request, and start the next request."""
@@ -79,8 +87,8 @@ class Incoming:
         self._received += piece
         if self.state is State.HEAD:
             self._parse_head(searched)
-        if self.state is State.BODY and self._is_body_whole():
-            self.state = State.READY
+        if self.state is State.BODY:
+            self.state = self._state_of_body()
         return self.state
 
     def _parse_head(self, searched: int) -> None:
@@ -90,14 +98,14 @@ class Incoming:
             return
         head = bytes(self._received[: end + len(_END)]).lower()
         length = _LENGTH.search(head)
-        self._is_chunked = _CHUNKED.search(head) is not None
+        self.is_chunked = _CHUNKED.search(head) is not None
         self._ends_at = end + len(_END)
-        if not self._is_chunked:
+        if not self.is_chunked:
             size = int(length[1].lstrip(b"0")[:MAX_DIGITS] or 0) if length else 0
             self.is_large = size > MAX_BODY_BYTES
             self._ends_at += 0 if self.is_large else size
         self.state = State.BODY
-        self._remove_expectation(head, has_body=self._is_chunked or self._ends_at > end + len(_END))
+        self._remove_expectation(head, has_body=self.is_chunked or self._ends_at > end + len(_END))
 
     def _remove_expectation(self, head: bytes, *, has_body: bool) -> None:
         # gunicorn must not see `Expect` if the body is buffered here: it would send `100 Continue` again.
@@ -107,23 +115,23 @@ class Incoming:
             self._ends_at -= expects.end() - expects.start()
             self.expects_continue = True
 
-    def _is_body_whole(self) -> bool:
+    def _state_of_body(self) -> State:
         assert self._ends_at is not None
-        if not self._is_chunked:
-            return len(self._received) >= self._ends_at
+        if not self.is_chunked:
+            return State.READY if len(self._received) >= self._ends_at else State.BODY
         if len(self._received) > MAX_BODY_BYTES + MAX_HEAD_BYTES:
             self.is_large = True
-            return True
-        while (line_end := self._received.find(b"\r\n", self._ends_at, self._ends_at + 64)) > 0:
+            return State.READY
+        while (line_end := self._received.find(b"\r\n", self._ends_at, self._ends_at + MAX_CHUNK_LINE_BYTES)) > 0:
             size = _CHUNK_SIZE.match(self._received, self._ends_at)
-            if size is None:
-                return True  # not a chunk: gunicorn refuses it without reading on
+            self._chunks += 1
+            if size is None or self._chunks > MAX_CHUNKS:
+                return State.MALFORMED
             n = int(size[0], 16)
             if n == 0:
-                return self._received.find(_END, line_end) >= 0
+                return State.READY if self._received.find(_END, line_end) >= 0 else State.BODY
             if len(self._received) < line_end + 4 + n:
-                return False
+                self._chunks -= 1  # looked at again once more has come
+                return State.BODY
             self._ends_at = line_end + 4 + n
-        # A chunk's size line can have extensions; a thread reads such a line.
-        self.is_large = len(self._received) > self._ends_at + 64
-        return self.is_large
+        return State.BODY if len(self._received) < self._ends_at + MAX_CHUNK_LINE_BYTES else State.MALFORMED

@@ -1,7 +1,7 @@
-"""Requests that occupy a thread for long: which ones do, and whose turn it is.
+"""How many threads requests of a kind, and of one caller, may occupy, and whose turn it is.
 
-Law: large bodies have half of the threads at most, requests that compute for long a quarter, so that quick ones find a
-thread. The others wait without one; the caller whose last turn is longest ago comes next.
+Law: large bodies have half of the threads at most, requests that compute for long a quarter, and one caller half of
+what there is for each. The others wait without a thread; the caller whose last turn is longest ago comes next.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import math
 import re
 import threading
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
-from shared.web.connection import Connection
+from gunicorn.util import split_request_uri
+
+from shared.web.connection import Connection, Load, Turn
 
 #: Processor time before the answer begins. Waiting, for the ML service or a client, has limits of its own, and so have
 #: exports.
@@ -22,15 +25,21 @@ LONG_S = 0.5
 #: How long a kind of request counts as long after the last one that was.
 REMEMBERED_S = 3600.0
 MOST_KINDS, MOST_CALLERS = 256, 1_000
-_HOST = re.compile(rb"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*")
-_WITH_DIGIT = re.compile(rb"[^/]*\d[^/]*")
+#: gunicorn refuses longer request lines.
+MAX_LINE_BYTES = 4_096
+_DIGIT = re.compile(rb"\d")
 
 
 def kind_of(request_line: bytes) -> bytes:
     """Return the method and the path of a request line; parts of the path with a digit, such as ids, are all alike."""
-    method, _, target = request_line.partition(b" ")
-    path = re.split(rb"[ ?#]", _HOST.sub(b"", target), maxsplit=1)[0]
-    return method + b" " + _WITH_DIGIT.sub(b"*", unquote_to_bytes(path))
+    method, _, rest = request_line[:MAX_LINE_BYTES].partition(b" ")
+    try:
+        path = split_request_uri(rest.partition(b" ")[0].decode("latin-1")).path
+    except ValueError:
+        path = ""
+    parts = unquote_to_bytes(path.encode("latin-1")).split(b"/")
+    named = b"/".join(b"*" if _DIGIT.search(part) else part for part in parts)
+    return (b"GET" if method == b"HEAD" else method) + b" " + named
 
 
 class LongKinds:
@@ -45,7 +54,7 @@ class LongKinds:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._until_s: dict[bytes, float] = {}
+        self._until_s: OrderedDict[bytes, float] = OrderedDict()
 
     def took(self, request_line: bytes, cpu_s: float) -> None:
         """Learn from a request how long its kind computes before it answers."""
@@ -53,10 +62,10 @@ class LongKinds:
             return
         kind = kind_of(request_line)
         with self._lock:
-            self._until_s.pop(kind, None)
             self._until_s[kind] = self._now() + REMEMBERED_S
+            self._until_s.move_to_end(kind)
             if len(self._until_s) > MOST_KINDS:
-                del self._until_s[next(iter(self._until_s))]
+                self._until_s.popitem(last=False)
 
     def has(self, request_line: bytes) -> bool:
         """Return whether a request is of a kind that took long within the last hour."""
@@ -65,7 +74,7 @@ class LongKinds:
 
 
 class Turns:
-    """The long requests that threads serve, and those that wait for it; only the event loop calls this.
+    """The requests that threads serve, and those that wait for their turn.
 
     Parameters
     ----------
@@ -74,31 +83,42 @@ class Turns:
     """
 
     def __init__(self, threads: int) -> None:
-        self._most = {True: max(1, threads // 2), False: max(1, threads // 4)}
-        self._taken = {True: 0, False: 0}
+        self._most = {Load.QUICK: threads, Load.LARGE: max(1, threads // 2), Load.LONG: max(1, threads // 4)}
+        self._lock = threading.Lock()
+        self._taken: Counter[Load] = Counter()
+        self._taken_by: Counter[Turn] = Counter()
         self._numbers = itertools.count()
-        self._last_of: dict[bytes, int] = {}
+        self._last_of: OrderedDict[bytes | None, int] = OrderedDict()
         self.waiting: dict[Connection, None] = {}
 
-    def take(self, conn: Connection) -> bool:
-        """Give a connection its turn if one is free."""
-        is_large = conn.incoming.is_large
-        if self._taken[is_large] >= self._most[is_large]:
-            return False
-        conn.has_turn, conn.is_large = True, is_large
-        self._taken[is_large] += 1
-        self._last_of.pop(conn.caller, None)
-        self._last_of[conn.caller] = next(self._numbers)
-        if len(self._last_of) > MOST_CALLERS:
-            del self._last_of[next(iter(self._last_of))]
+    def take(self, conn: Connection, turn: Turn) -> bool:
+        """Give a connection its turn if one is free; threads and the event loop call this."""
+        most = self._most[turn.load]
+        with self._lock:
+            if self._taken[turn.load] >= most:
+                return False
+            if turn.caller is not None and self._taken_by[turn] >= max(1, most // 2):
+                return False
+            self._taken[turn.load] += 1
+            self._taken_by[turn] += 1
+            self._last_of[turn.caller] = next(self._numbers)
+            self._last_of.move_to_end(turn.caller)
+            if len(self._last_of) > MOST_CALLERS:
+                self._last_of.popitem(last=False)
+        conn.turn = turn
         return True
 
     def give_back(self, conn: Connection) -> None:
-        """End the turn of a connection."""
-        self._taken[conn.is_large] -= 1
-        conn.has_turn = conn.is_large = False
+        """End the turn of a connection, if it has one."""
+        turn, conn.turn = conn.turn, None
+        if turn is not None:
+            with self._lock:
+                self._taken[turn.load] -= 1
+                self._taken_by[turn] -= 1
+                if not self._taken_by[turn]:
+                    del self._taken_by[turn]
 
     def take_next(self) -> Connection | None:
         """Give one of those that wait its turn if one is free, and return it; it still counts as waiting."""
-        in_order = sorted(self.waiting, key=lambda conn: self._last_of.get(conn.caller, -1))
-        return next((conn for conn in in_order if self.take(conn)), None)
+        in_order = sorted(self.waiting, key=lambda conn: self._last_of.get(conn.wanted.caller, -1))
+        return next((conn for conn in in_order if self.take(conn, conn.wanted)), None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import resource
 import selectors
 import socket
 import time
@@ -24,16 +23,15 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from shared import memory
 from shared.web.client_socket import PIECE, STALL_S, ClientSocket, StalledClients
-from shared.web.connection import Connection, Response
+from shared.web.connection import Connection, Load, Response, Turn
 from shared.web.error_responses import answer_before_flask, status_of_refusal
-from shared.web.gunicorn import MAX_CONNECTIONS
+from shared.web.gunicorn import raise_descriptor_limit
 from shared.web.incoming import State
 from shared.web.turns import LongKinds, Turns
 
+REFUSED = {State.HEAD_TOO_LONG: 431, State.MALFORMED: 400}
 HEAD_S, BODY_S, LINGER_S, STOPPING_S = 10.0, 120.0, 2.0, 1.0
 MAX_PER_ADDRESS = 512
-#: Descriptors reserved for files, listeners and databases.
-SPARE_DESCRIPTORS = 256
 #: Bytes of buffered requests and answers of all clients together.
 MAX_HELD = 64 * 1024 * 1024
 #: Less than a hundredth of the time after which the arbiter ends a silent process.
@@ -54,8 +52,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.by_address: Counter[str] = Counter()
         self.held = 0
-        self.swept_at = self.notified_at = 0.0
-        self.given_back_at = time.monotonic()
+        self.swept_at, self.notified_at, self.given_back_at = 0.0, 0.0, time.monotonic()
         self.turns, self.long_kinds = Turns(self.cfg.threads), LongKinds()
         self.stalled = StalledClients(max(1, self.cfg.threads // 2))
 
@@ -64,12 +61,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         memory.use_one_arena()
         memory.map_large_blocks()
         wsgi.Response = Response
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = MAX_CONNECTIONS + SPARE_DESCRIPTORS
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            self.worker_connections: int = min(MAX_CONNECTIONS, max(soft - SPARE_DESCRIPTORS, soft // 2))
+        self.worker_connections: int = raise_descriptor_limit()
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -108,25 +100,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop_oldest()
 
     def _drop_oldest(self, address: str | None = None) -> None:
-        for conn in self.waiting:
-            if address is None or conn.address == address:
-                self._drop(conn)
-                return
+        oldest = next((conn for conn in self.waiting if address in (None, conn.address)), None)
+        if oldest is not None:
+            self._drop(oldest)
 
     def _wait(self, conn: Connection, event: int, ready: Callable[[Connection], None], seconds: float) -> None:
         conn.since = time.monotonic()
         conn.until = conn.since + (seconds if self.alive else min(seconds, STOPPING_S))
-        self.waiting[conn] = None
         self.poller.register(conn.sock, event, partial(self._ready, conn, ready))
+        self.waiting[conn] = None
 
     def _ready(self, conn: Connection, ready: Callable[[Connection], None], _: Any) -> None:
         if conn in self.waiting:  # an earlier event of the same round may have dropped it
             try:
                 ready(conn)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._drop(conn)
+            except OSError as error:
+                if not isinstance(error, BlockingIOError):
+                    self._drop(conn)
 
     def _stop_waiting(self, conn: Connection) -> None:
         del self.waiting[conn]
@@ -158,33 +148,38 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Connection) -> bool | State:
         """Serve a complete request, or return what to wait for; runs in a thread."""
         try:
-            is_over = conn.read()
+            if conn.read():
+                conn.incoming.end()
+                if conn.incoming.state is not State.READY:
+                    return False
         except OSError:
             return False
         state = conn.incoming.state
-        if state is State.READY and (conn.has_turn or not self._is_long(conn)):
-            return self._serve(conn)
-        if is_over:
-            # A request with an incomplete body gets an error answer.
-            return self._serve(conn) if state is State.BODY else False
-        return state
+        return self._serve(conn) if state is State.READY and self._has_turn(conn) else state
 
-    def _is_long(self, conn: Connection) -> bool:
-        return conn.incoming.is_large or self.long_kinds.has(conn.incoming.line())
+    def _has_turn(self, conn: Connection) -> bool:
+        if conn.turn is not None:
+            return True
+        is_long = self.long_kinds.has(conn.incoming.line())
+        load = Load.LARGE if conn.incoming.is_large else Load.LONG if is_long else Load.QUICK
+        conn.wanted = Turn(load, conn.incoming.caller())
+        return self.turns.take(conn, conn.wanted)
 
     def _serve(self, conn: Connection) -> bool:
-        line = conn.incoming.line()
+        # How long a chunked body takes to read says nothing about a kind, and anybody can send one.
+        line = b"" if conn.incoming.is_chunked else conn.incoming.line()
         conn.init()
-        conn.parser.unreader.unread(conn.incoming.take())
+        conn.sock.received += conn.incoming.take()
         conn.sock.answered_at_cpu_s, began_s = None, time.thread_time()
         try:
             return bool(super().handle(conn))
         finally:
-            self.long_kinds.took(line, (conn.sock.answered_at_cpu_s or time.thread_time()) - began_s)
+            if line:
+                self.long_kinds.took(line, (conn.sock.answered_at_cpu_s or time.thread_time()) - began_s)
 
     def _await_rest(self, conn: Connection, state: State) -> None:
-        if state is State.HEAD_TOO_LONG:
-            self._refuse(conn, 431)
+        if (status := REFUSED.get(state)) is not None:
+            self._refuse(conn, status)
         elif state is State.READY:
             self._admit(conn)
         else:
@@ -192,18 +187,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.stage, conn.stage_since = state, time.monotonic()
             if conn.incoming.expects_continue:
                 conn.incoming.expects_continue = False
-                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
+                with suppress(OSError):  # whoever has gone is found when the rest is read
+                    conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
             self._wait(conn, selectors.EVENT_READ, self._dispatch, STALL_S)
             conn.until = min(conn.until, conn.stage_since + (HEAD_S if state is State.HEAD else BODY_S))
             self._hold(conn, len(conn.incoming))
 
     def _admit(self, conn: Connection) -> None:
-        """Have a thread serve a long request once it is its turn."""
-        conn.caller = conn.incoming.caller()
-        if self.turns.take(conn):
+        """Have a thread serve a request once it is its turn."""
+        if self.turns.take(conn, conn.wanted):
             self.enqueue_req(conn)
             return
-        conn.until = time.monotonic() + STALL_S
+        conn.until = time.monotonic() + (STALL_S if self.alive else STOPPING_S)
         self.waiting[conn] = self.turns.waiting[conn] = None
         self._hold(conn, len(conn.incoming))
 
@@ -219,19 +214,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, fs: Future[bool | State]) -> None:
         """Send the rest of the answer; then wait for the client's next request, or close."""
-        outcome = False if fs.cancelled() or fs.exception() is not None else fs.result()
+        try:
+            self._finish(conn, False if fs.cancelled() or fs.exception() is not None else fs.result())
+        except Exception:
+            # Anything raised here would end the event loop, and with it the service.
+            self.log.exception("A connection failed after its request.")
+            self._drop(conn)
+
+    def _finish(self, conn: Connection, outcome: bool | State) -> None:
         if isinstance(outcome, State):
             self._await_rest(conn, outcome)
             return
         conn.keep, conn.stage = outcome, None
-        if conn.has_turn:
-            self.turns.give_back(conn)
-            self._admit_next()
-        if not conn.sock.unsent:
+        self.turns.give_back(conn)
+        self._admit_next()
+        if conn.sock.fileno() < 0:  # gunicorn closes the socket of an answer that breaks off
+            self._drop(conn)
+        elif conn.sock.unsent:
+            self._wait(conn, selectors.EVENT_WRITE, self._flush, STALL_S)
+            self._hold(conn, len(conn.sock.unsent))
+        else:
             self._after(conn)
-            return
-        self._wait(conn, selectors.EVENT_WRITE, self._flush, STALL_S)
-        self._hold(conn, len(conn.sock.unsent))
 
     def _flush(self, conn: Connection) -> None:
         now = time.monotonic()
@@ -250,7 +253,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_WR)
             self._wait(conn, selectors.EVENT_READ, self._discard, LINGER_S)
-        elif read_ahead := conn.parser.unreader.take_buffered():
+        elif read_ahead := conn.parser.unreader.take_buffered() + bytes(conn.sock.received):
+            conn.sock.received.clear()
             conn.incoming.add(read_ahead)
             self.enqueue_req(conn)
         else:
@@ -263,11 +267,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        # The received part of a body is read, but nothing waits for the rest.
         if not keepalive or conn.sock.gave_up:
             return False
-        # Other bodies have been received whole; a time limit takes two system calls.
-        deadline = time.monotonic() + DRAIN_S if conn.is_large else None
+        # Bodies that are not large have been received whole; a time limit takes two system calls.
+        deadline = time.monotonic() + DRAIN_S if conn.wanted.load is Load.LARGE else None
         return bool(conn.parser.finish_body(deadline=deadline))
 
     def murder_pending(self) -> None:

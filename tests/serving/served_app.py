@@ -78,9 +78,18 @@ def _add_memory(app: Flask) -> None:
 
 
 def _add_busy(app: Flask) -> None:
+    @app.get("/brief/<int:number>")
     @app.get("/busy/<int:number>")
     def busy(number: int) -> str:
         until_s = time.thread_time() + float(request.args["seconds"])
         while time.thread_time() < until_s:
             sum(range(1000))
         return str(number)
+
+    @app.get("/breaks")
+    def breaks() -> Response:
+        def parts() -> Iterator[bytes]:
+            yield b"x"
+            raise ValueError("this answer breaks off")
+
+        return Response(parts())

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -77,3 +78,32 @@ def test_what_is_kept_is_sent_before_what_comes_after(pair: Pair) -> None:
         if ours.unsent:
             ours.flush()
     assert got == b"".join(pieces)
+
+
+def test_what_came_fast_is_no_credit_for_a_trickle(pair: Pair) -> None:
+    ours, theirs = pair
+    theirs.sendall(b"x" * 100_000)
+    came = 0
+    while came < 100_000:
+        came += len(ours.recv(65_536))
+    ends = threading.Event()
+
+    def trickle() -> None:
+        with suppress(OSError):
+            while not ends.wait(0.3):
+                theirs.send(b"x")
+
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    began = time.monotonic()
+    while ours.recv(65_536):
+        assert time.monotonic() - began < 5, "100,000 bytes at the lowest rate are 24 s"
+    ends.set()
+    sender.join(5)
+
+
+def test_what_was_received_before_comes_first_and_in_pieces(pair: Pair) -> None:
+    ours, theirs = pair
+    theirs.sendall(b"later")
+    ours.received += b"before"
+    assert [ours.recv(4), ours.recv(4), ours.recv(8)] == [b"befo", b"re", b"later"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 import pytest
 
 from shared.web.client_socket import ClientSocket, StalledClients
-from shared.web.connection import Connection
+from shared.web.connection import Connection, Load, Turn
 from shared.web.turns import LONG_S, MOST_CALLERS, MOST_KINDS, REMEMBERED_S, LongKinds, Turns, kind_of
 
 LINE = b"GET /api/customers?search=ann HTTP/1.1"
@@ -22,6 +21,8 @@ LINE = b"GET /api/customers?search=ann HTTP/1.1"
         b"GET /api/customers#part HTTP/1.1",
         b"GET /api/%63ustomers HTTP/1.1",
         b"GET http://elsewhere:80/api/customers HTTP/1.1",
+        b"GET made-up:/api/customers?q=:// HTTP/1.1",
+        b"HEAD /api/customers HTTP/1.1",
     ],
 )
 def test_one_path_is_one_kind_however_it_is_written(same: bytes) -> None:
@@ -73,19 +74,20 @@ class Config:
     is_ssl = False
 
 
-def asking(caller: str, *, length: int = 0) -> Connection:
+def asking(caller: str | None, load: Load = Load.LONG) -> Connection:
     """A connection whose request has arrived."""
     ours, _ = socket.socketpair()
     conn = Connection(Config(), ClientSocket(ours, StalledClients(1)), ("127.0.0.1", 1), ("127.0.0.1", 2))
-    conn.incoming.add(f"POST / HTTP/1.1\r\nAuthorization: {caller}\r\nContent-Length: {length}\r\n\r\n".encode())
-    conn.caller = conn.incoming.caller()
+    conn.wanted = Turn(load, caller.encode() if caller else None)
     return conn
 
 
-def waiting(turns: Turns, *callers: str, **request: Any) -> list[Connection]:
-    found = [asking(caller, **request) for caller in callers]
-    turns.waiting.update(dict.fromkeys(found))
-    return found
+def takes(turns: Turns, conn: Connection) -> bool:
+    return turns.take(conn, conn.wanted)
+
+
+def waiting(turns: Turns, *callers: str, load: Load = Load.LONG) -> None:
+    turns.waiting.update(dict.fromkeys(asking(caller, load) for caller in callers))
 
 
 def next_of(turns: Turns) -> str | None:
@@ -94,34 +96,48 @@ def next_of(turns: Turns) -> str | None:
     if conn is None:
         return None
     del turns.waiting[conn]
-    return conn.caller.decode()
+    return conn.wanted.caller.decode() if conn.wanted.caller else ""
 
 
 @pytest.mark.parametrize(("threads", "large", "long"), [(1, 1, 1), (4, 2, 1), (6, 3, 1), (16, 8, 4)])
-def test_large_bodies_have_half_of_the_threads_and_the_others_a_quarter(threads: int, large: int, long: int) -> None:
+def test_large_bodies_have_half_of_the_threads_and_long_requests_a_quarter(threads: int, large: int, long: int) -> None:
     turns = Turns(threads)
-    assert [turns.take(asking("ann", length=9_000_000)) for _ in range(threads + 1)].count(True) == large
-    assert [turns.take(asking("ann")) for _ in range(threads + 1)].count(True) == long
+    for load, most in ((Load.LARGE, large), (Load.LONG, long), (Load.QUICK, threads)):
+        assert [takes(turns, asking(None, load)) for _ in range(threads + 1)].count(True) == most
+
+
+@pytest.mark.parametrize(("load", "most"), [(Load.QUICK, 8), (Load.LARGE, 4), (Load.LONG, 2)])
+def test_one_caller_has_half_of_what_there_is(load: Load, most: int) -> None:
+    turns = Turns(16)
+    assert [takes(turns, asking("ann", load)) for _ in range(16)].count(True) == most
+    assert takes(turns, asking("bob", load))
 
 
 def test_turns_go_round_among_callers_and_then_by_who_came_first() -> None:
     turns = Turns(4)
     first = asking("ann")
-    assert turns.take(first)
+    assert takes(turns, first)
     waiting(turns, "ann", "ann", "bob", "eve", "bob")
     order = []
     for _ in range(5):
         turns.give_back(first)
         order.append(next_of(turns))
+        first.turn = first.wanted = Turn(Load.LONG, str(order[-1]).encode())
     assert order == ["bob", "eve", "ann", "bob", "ann"]
     assert next_of(turns) is None
+
+
+def test_what_has_no_turn_gives_none_back() -> None:
+    turns = Turns(4)
+    turns.give_back(asking("ann"))
+    assert [takes(turns, asking(None)) for _ in range(2)] == [True, False]
 
 
 def test_callers_are_forgotten() -> None:
     turns = Turns(4)
     for number in range(MOST_CALLERS + 5):
         conn = asking(f"caller {number}")
-        assert turns.take(conn)
+        assert takes(turns, conn)
         turns.give_back(conn)
         conn.sock.close()
     assert len(turns._last_of) == MOST_CALLERS
@@ -129,9 +145,9 @@ def test_callers_are_forgotten() -> None:
 
 def test_a_large_body_that_must_wait_lets_others_pass() -> None:
     turns = Turns(4)
-    first, second = asking("ann", length=9_000_000), asking("ann", length=9_000_000)
-    assert turns.take(first) and turns.take(second)
-    waiting(turns, "bob", length=9_000_000)
+    first = asking(None, Load.LARGE)
+    assert takes(turns, first) and takes(turns, asking(None, Load.LARGE))
+    waiting(turns, "bob", load=Load.LARGE)
     waiting(turns, "ann")
     assert [next_of(turns), next_of(turns)] == ["ann", None]
     turns.give_back(first)

@@ -4,74 +4,29 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import resource
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
-from shared.web.gunicorn import gunicorn_line
 from tests.serving import slow_clients
 from tests.serving.served_app import HOLE_BYTES, HOLES, LARGE
+from tests.serving.server import THREADS, raw, read_all, serving
 from tests.serving.slow_clients import Sockets, holding, is_closed_within, reading_nothing, seconds_to_answer
 from tests.stack import wait_until
 
 #: One process of pytest runs them all, over one server.
 pytestmark = pytest.mark.xdist_group("worker")
-ROOT = Path(__file__).parents[3]
-THREADS = 4
 IN_TIME_S = 2.0
-
-
-@contextmanager
-def serving(**variables: str) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    line = gunicorn_line(
-        "tests.serving.served_app:make_app", host="127.0.0.1", port=port, threads=THREADS, reload=False
-    )
-    server = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "SCRIPT_NAME": "", **variables})
-    try:
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            try:
-                seconds_to_answer(port, "/health")
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield port
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with serving() as number:
         yield number
-
-
-def raw(port: int, request: bytes, *, seconds: float = 5) -> bytes:
-    """Everything that comes back until the server closes, or falls silent."""
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as client:
-        client.sendall(request)
-        return read_all(client)
-
-
-def read_all(client: socket.socket) -> bytes:
-    answer = b""
-    with suppress(TimeoutError):
-        while piece := client.recv(65536):
-            answer += piece
-    return answer
 
 
 ATTACKS = {
@@ -112,31 +67,6 @@ def test_streams_that_nobody_reads_are_cut_off_where_half_of_the_threads_wait_fo
     with holding(reading_nothing("/stream", times=1), port, THREADS * 2):
         time.sleep(0.1)
         assert seconds_to_answer(port, "/health") < 3
-
-
-def busy(seconds: float, *, number: int = 1, caller: str = "ann") -> bytes:
-    """A request that computes for a while."""
-    head = f"GET /busy/{number}?seconds={seconds} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {caller}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n"
-
-
-def test_requests_that_take_long_leave_a_thread_to_the_others(port: int) -> None:
-    assert raw(port, busy(0.6, number=7)).endswith(b"7")
-    with holding(slow_clients.sending(busy(0.3)), port, 2 * THREADS) as held:
-        waited = [seconds_to_answer(port, "/health") for _ in range(3)]
-        assert max(waited) < 0.6, "with all threads taken the first of these waits for a turn to end"
-        assert [read_all(client)[-1:] for client in held] == [b"1"] * len(held)
-
-
-def test_turns_go_round_among_callers(port: int) -> None:
-    raw(port, busy(0.6))
-    with holding(slow_clients.sending(busy(0.2)), port, 3 * THREADS) as held:
-        began = time.monotonic()
-        assert raw(port, busy(0.1, number=2, caller="bob"), seconds=20).endswith(b"2")
-        waited = time.monotonic() - began
-        answers = [read_all(client)[-1:] for client in held]
-    assert answers == [b"1"] * len(held)
-    assert waited < (time.monotonic() - began) / 2
 
 
 def test_what_comes_in_pieces_is_served_whole(port: int) -> None:
