@@ -100,7 +100,7 @@ class ImportWriter:
             ends = known_ends.record(connection, known, full=plan.absent_on, told=plan.complete_to, now=plan.now)
             result |= {**ends, "notes": [*result["notes"], *ends["notes"]]}
             if self._pending.job_id is not None:
-                jobs.note_result(connection, self._pending.job_id, result)
+                jobs.note_result_of_import(connection, self._pending.job_id, result)
         return result
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from database.jobs import jobs
+from database.jobs.jobs import Job
 from database.tables.tables import imports
 
 #: Prefix of the checksum of a simulated month; no file's checksum has it.
@@ -70,20 +71,20 @@ class Pending:
     plan: Mapping[str, Any]
 
 
-def begin(connection: Connection, *, job_id: int, plan: Mapping[str, Any], rejected: int, **noted: Any) -> int:
+def begin(connection: Connection, *, job: Job, plan: Mapping[str, Any], rejected: int, **noted: Any) -> int:
     """Accept an import (`noted` as in `record`): from here on it is finished, whatever happens to the process.
 
     Raises
     ------
     Cancelled
-        The cancellation of its job was requested.
+        The cancellation of its job was requested, or its worker lost it.
     """
-    jobs.bind(connection, job_id)
+    jobs.bind(connection, job)
     import_id = record(connection, **noted)
     connection.execute(
         update(imports)
         .where(imports.c.id == import_id)
-        .values(state="publishing", job_id=job_id, rejected=rejected, plan_json=json.dumps(dict(plan)))
+        .values(state="publishing", job_id=job.id, rejected=rejected, plan_json=json.dumps(dict(plan)))
     )
     return import_id
 

@@ -2,7 +2,7 @@
 
 Law: one UPDATE .. RETURNING claims a job, so that it has one worker; the states done, failed and cancelled are final;
 stored results and errors are bounded. A bound job's work is kept whatever happens: it can't be cancelled any more, and
-is retried until it ends.
+is retried until it ends. A worker that lost a job writes no more of it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ j = tables.jobs
 FINAL = ("done", "failed", "cancelled")
 MAX_BOUND_ATTEMPTS = 5
 KEPT = "What was written is kept; asking for the same again finishes what is missing or follows from it. "
+TAKEN_OVER = "This worker stood still and lost its job: another attempt goes on with it."
 TOO_LARGE = "The result takes {size:,} bytes, and a job keeps at most {most:,}. Ask for less at once."
 #: Columns of a job that can be large: lists omit them.
 LARGE = ("params_json", "result_json", "error_details_json")
@@ -206,21 +207,36 @@ def heartbeat(
     return row is None or bool(row.cancel_requested)
 
 
-def bind(connection: Connection, job_id: int) -> None:
+def bind(connection: Connection, job: Job) -> None:
     """Mark a job as bound: from here on it is finished, whatever happens, and can't be cancelled.
 
-    Raises
-    ------
-    Cancelled
-        Its cancellation was requested.
+    Raises Cancelled if its cancellation was requested, or this worker lost it.
     """
-    row = connection.execute(update(j).where(j.c.id == job_id).values(is_bound=1).returning(j.c.cancel_requested))
-    if row.scalar_one_or_none():
+    if _set(connection, job, {"is_bound": 1}):
         raise Cancelled(CANCELLED)
 
 
-def note_result(connection: Connection, job_id: int, result: Mapping[str, Any]) -> None:
-    """Store the result of a bound job, or how far it is, in the transaction that writes it. Raises TooLarge."""
+def note_result(connection: Connection, job: Job, result: Mapping[str, Any]) -> None:
+    """Store the result of a bound job, or how far it is, in the transaction that writes it. Raises TooLarge.
+
+    Raises Cancelled if this worker lost the job: the transaction must not stand beside the next attempt's work.
+    """
+    _set(connection, job, {"is_bound": 1, "result_json": _stored(result)})
+
+
+def _set(connection: Connection, job: Job, values: Mapping[str, Any]) -> bool:
+    """Set columns of a job that still runs under this claim; return whether its cancellation was requested."""
+    row = connection.execute(update(j).where(*_held(job)).values(values).returning(j.c.cancel_requested)).one_or_none()
+    if row is None:
+        raise Cancelled(TAKEN_OVER)
+    return bool(row.cancel_requested)
+
+
+def note_result_of_import(connection: Connection, job_id: int, result: Mapping[str, Any]) -> None:
+    """Store the result of an accepted import in the job that asked for it, whichever job finishes it. Raises TooLarge.
+
+    A lock keeps imports apart, so that no other attempt writes the same import meanwhile.
+    """
     values = {"is_bound": 1, "result_json": _stored(result)}
     connection.execute(update(j).where(j.c.id == job_id, j.c.state.not_in(FINAL)).values(values))
 

@@ -113,7 +113,8 @@ class _Written:
     """The rows of a job that can't be cancelled any more, written part by part.
 
     How many are written, and how many of these were new, stands in the job's row: if the worker dies, the next attempt
-    goes on from there, and counts what the one before wrote. Raises Cancelled if the job was asked to stop before.
+    goes on from there, and counts what the one before wrote. Raises Cancelled if the job was asked to stop before, or
+    if another attempt took it over.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ class _Written:
         self._work, self._total, self._done = work, total, 0
         self._lists: dict[str, tuple[int, int]] = (work.job.result or {}).get("written", {})
         with work.database.write() as connection:
-            jobs.bind(connection, work.job.id)
+            jobs.bind(connection, work.job)
 
     def write(
         self,
@@ -152,7 +153,7 @@ class _Written:
                 new += add(connection, part)
                 at += len(part)
                 self._lists[name] = (at, new)
-                jobs.note_result(connection, self._work.job.id, {"written": self._lists})
+                jobs.note_result(connection, self._work.job, {"written": self._lists})
                 if at == len(rows):
                     say(connection, new)
             self._done += len(part)

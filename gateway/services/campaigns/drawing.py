@@ -60,8 +60,8 @@ def run(work: Work, params: CampaignParams) -> Mapping[str, Any]:
 
 def _note(work: Work, connection: Connection, made: Campaign) -> None:
     """Store the result of a job with the campaign, so that neither is there without the other. Raises Cancelled."""
-    jobs.bind(connection, work.job.id)
-    jobs.note_result(connection, work.job.id, made.model_dump(mode="json"))
+    jobs.bind(connection, work.job)
+    jobs.note_result(connection, work.job, made.model_dump(mode="json"))
 
 
 def drop_lost(database: Database) -> None:

@@ -174,7 +174,7 @@ def _again(work: Work, params: ImportParams, result: dict[str, Any]) -> dict[str
     with locks.facts_alone(work), interruptible(None):
         known = known_ends.measure(work.database)
         with work.database.write() as connection:
-            jobs.bind(connection, work.job.id)
+            jobs.bind(connection, work.job)
             ends = known_ends.record(connection, known, told=told, now=iso(work.clock()))
         if ends["complete_to"] != known.before:
             refresh_figures(work)
@@ -200,7 +200,7 @@ def _accept(
             vouching.record_schema(connection, staging.schema.vouched, at=now, actor=work.actor)
         plan = _plan(connection, checked, params, result, now)
         imports.begin(
-            connection, job_id=work.job.id, plan=asdict(plan), rejected=checked.rejected,
+            connection, job=work.job, plan=asdict(plan), rejected=checked.rejected,
             file_name=params.file_name, rows=checked.accepted, new=result["customers_new"],
             updated=result["customers_updated"], now=now, **_identity(table, checked),
         )  # fmt: skip

@@ -102,7 +102,7 @@ def _apply(work: Work, staging: Staging, params: OutcomesParams) -> dict[str, An
 
     with locks.facts_alone(work), interruptible(None):
         with work.database.write() as connection:
-            jobs.bind(connection, work.job.id)
+            jobs.bind(connection, work.job)
         told = params.ends_complete_to
         done = outcomes_writer.apply(
             work.database, staging, complete_to=told.isoformat() if told else None, now=iso(work.clock()), report=report

@@ -180,7 +180,7 @@ def _publish(work: Work, run: RunWriter, live: Model, asked: Asked) -> None:
 
 def _announce(work: Work, run: RunWriter, kind: runs.Kind, version: str, as_of: str, connection: Connection) -> None:
     """Record that a run is complete; its job can't be cancelled any more. Raises Cancelled if it was before."""
-    jobs.bind(connection, work.job.id)
+    jobs.bind(connection, work.job)
     announcements.completed(connection, work, run, kind, version, as_of)
 
 

@@ -21,6 +21,8 @@ from database.importing.import_plan import Plan
 from database.importing.import_writer import open_import, settle
 from database.importing.imports import Pending
 from database.importing.staging import Counts, Staging, open_staging
+from database.jobs import jobs
+from database.jobs.jobs import Lane
 from database.tables import tables
 from shared.errors import Conflict
 from shared.schema.features import Schema, schema_from_dict
@@ -47,13 +49,16 @@ def accept(database: Database, staging: Staging, schema: Schema = SCHEMA) -> Pen
     staging.resolve(database, several=True)
     with database.write() as connection:
         customer_base.adopt(connection, schema, is_demo=False, clock=clock)
+        jobs.create(connection, kind="import", params={}, now=NOW)
+        job = jobs.claim(connection, lane=Lane(frozenset({"import"})), worker="w", now=NOW)
+        assert job is not None
         plan = Plan(
             staging=str(staging.path), present=schema.as_dict(), given=schema.as_dict(), roles=[], several=True,
             corrects=False, lifetimes=False, absent_on=None, today=NOW[:10], now=NOW, file=None,
             result={"rows": len(ROWS), "file_name": "table.csv", "notes": []},
         )  # fmt: skip
         imports.begin(
-            connection, job_id=1, plan=asdict(plan), rejected=0, file_name="table.csv", sha256="0", rows=len(ROWS),
+            connection, job=job, plan=asdict(plan), rejected=0, file_name="table.csv", sha256="0", rows=len(ROWS),
             schema_checksum=schema.checksum(), as_of="2026-02-01", new=3, updated=0, now=NOW,
         )  # fmt: skip
         found = imports.pending(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -146,7 +147,11 @@ def test_a_worker_that_was_given_up_is_told_to_stop_and_ends_nothing(database: D
         assert jobs.heartbeat(connection, lost, now=T2) is True
         jobs.finish(connection, lost, {"by": "first"}, T2)
         jobs.fail(connection, lost, InvalidInput("by the first"), T2)
-    assert read(database, job_id).state == "running"
+    for write in (jobs.bind, partial(jobs.note_result, result={"by": "first"})):
+        with pytest.raises(Cancelled), database.write() as connection:
+            write(connection, lost)
+    found = read(database, job_id)
+    assert (found.state, found.is_bound, found.result) == ("running", False, None)
     with database.write() as connection:
         assert jobs.heartbeat(connection, present, now=T2) is False
         jobs.finish(connection, present, {"by": "second"}, T2)

@@ -1,4 +1,4 @@
-"""A worker that dies amid a job of the short lane: the next attempt goes on, and tells what both did."""
+"""A worker that dies or stands still amid a job of the short lane: the next attempt goes on, and it alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from database.campaigns import campaigns
 from database.customers import contacting
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.jobs import jobs, lost_jobs
+from database.jobs.jobs import Job
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.campaigns import contact_files, drawing
 from gateway.services.jobs import running
-from gateway.services.jobs.work import Work
+from gateway.services.jobs.work import Work, read
+from shared.errors import Cancelled
 from tests.database.facts import NOW
 from tests.gateway.campaigns.campaign_base import START, Base
 from tests.world import World
@@ -45,13 +47,7 @@ def attempt(base: Base, job_id: int) -> Work:
 def test_a_file_whose_worker_died_amid_its_rows_counts_all_that_are_new_and_is_audited_once(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: kinds.JobKind[Any]
 ) -> None:
-    monkeypatch.setattr(contact_files, "AdaptiveBatchSize", partial(AdaptiveBatchSize, first=30, fewest=30, most=30))
-    base.draw("spring")
-    file = tmp_path / "sent.csv"
-    columns = "campaign,customer,contacted_at" if kind is kinds.IMPORT_CONTACTS else "customer"
-    row = f"spring,u{{:04}},{START}" if kind is kinds.IMPORT_CONTACTS else "u{:04}"
-    file.write_text("\n".join([columns, *(row.format(k) for k in range(100))]) + "\n")
-    begun = base.world.work(kind.name, {"path": str(file), "file_name": "sent.csv", "reason": "objected"})
+    begun = in_parts(base, tmp_path, monkeypatch, kind)
     module, name = (campaigns, "record_contacts") if kind is kinds.IMPORT_CONTACTS else (contacting, "suppress")
     write, parts = getattr(module, name), []
 
@@ -66,12 +62,58 @@ def test_a_file_whose_worker_died_amid_its_rows_counts_all_that_are_new_and_is_a
         with pytest.raises(Dies):
             kind.run(begun, kind.read(begun.job.params))
     again = running.run(attempt(base, begun.job.id), kind)
+    is_whole(base, again, kind)
+
+
+@pytest.mark.parametrize("kind", [kinds.IMPORT_CONTACTS, kinds.SUPPRESS])
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_worker_that_stood_still_and_comes_back_writes_nothing_beside_the_next_attempt(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: kinds.JobKind[Any], has_ended: bool
+) -> None:
+    begun = in_parts(base, tmp_path, monkeypatch, kind)
+    note, others = Work.note, list[Work]()
+
+    def stands_still(self: Work, progress: float, stage: str) -> None:
+        note(self, progress, stage)
+        if not others:
+            others.append(attempt(base, begun.job.id))
+            if has_ended:
+                is_whole(base, running.run(others[0], kind), kind)
+
+    monkeypatch.setattr(Work, "note", stands_still)
+    with pytest.raises(Cancelled):
+        kind.run(begun, kind.read(begun.job.params))
+    if not has_ended:
+        assert len(written_by(base, kind)) == 30
+        is_whole(base, running.run(others[0], kind), kind)
+    is_whole(base, read(base.world.database, begun.job.id), kind)
+
+
+def in_parts(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: kinds.JobKind[Any]) -> Work:
+    """A claimed job of a file of 100 rows, which are written 30 at a time."""
+    monkeypatch.setattr(contact_files, "AdaptiveBatchSize", partial(AdaptiveBatchSize, first=30, fewest=30, most=30))
+    base.draw("spring")
+    file = tmp_path / "sent.csv"
+    columns = "campaign,customer,contacted_at" if kind is kinds.IMPORT_CONTACTS else "customer"
+    row = f"spring,u{{:04}},{START}" if kind is kinds.IMPORT_CONTACTS else "u{:04}"
+    file.write_text("\n".join([columns, *(row.format(k) for k in range(100))]) + "\n")
+    return base.world.work(kind.name, {"path": str(file), "file_name": "sent.csv", "reason": "objected"})
+
+
+def written_by(base: Base, kind: kinds.JobKind[Any]) -> list[Any]:
+    """The rows of contacts or of objections."""
+    table = tables.campaign_contacts if kind is kinds.IMPORT_CONTACTS else tables.do_not_contact
+    with base.world.database.read() as connection:
+        return list(connection.execute(table.select()).all())
+
+
+def is_whole(base: Base, again: Job, kind: kinds.JobKind[Any]) -> None:
+    """All rows are there, told as new, and audited once."""
     assert again.state == "done", again.error
     told = again.result["campaigns"][0] if kind is kinds.IMPORT_CONTACTS else again.result  # type: ignore[index]
-    table = tables.campaign_contacts if kind is kinds.IMPORT_CONTACTS else tables.do_not_contact
+    assert len(written_by(base, kind)) == told["new"] == 100
     action = "campaign.contacts" if kind is kinds.IMPORT_CONTACTS else "contact.suppressed"
     with base.world.database.read() as connection:
-        assert len(connection.execute(table.select()).all()) == told["new"] == 100
         a = tables.audit_log
         said = connection.execute(a.select().where(a.c.action == action)).all()
     assert len(said) == 1

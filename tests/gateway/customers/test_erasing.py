@@ -202,14 +202,14 @@ def test_it_waits_for_no_job_but_says_so(base: World, what: str) -> None:
 def test_a_file_of_contacts_that_is_half_written_is_finished_first(base: World) -> None:
     key, name = somebody(base)
     own = rows(base, key)
-    job = base.job("import-contacts").id
+    job = base.job("import-contacts")
     with base.database.write() as connection:
         jobs.note_result(connection, job, {"written": {}})
     answer = base.ask("DELETE", f"/api/customers/{name}", "admin")
     assert (answer.status_code, answer.get_json()["message"]) == (409, BUSY)
     assert rows(base, key) == own
     with base.database.write() as connection:
-        connection.execute(update(tables.jobs).where(tables.jobs.c.id == job).values(state="failed"))
+        connection.execute(update(tables.jobs).where(tables.jobs.c.id == job.id).values(state="failed"))
     assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 200
 
 

@@ -145,7 +145,7 @@ def test_an_export_for_which_the_disk_has_no_room_says_so(world: World, monkeypa
 def test_a_bound_job_is_taken_up_again_more_often_than_others(world: World) -> None:
     job = world.job("import")
     with world.database.write() as connection:
-        jobs.bind(connection, job.id)
+        jobs.bind(connection, job)
     attempts = 1
     while True:
         with world.database.write() as connection:
