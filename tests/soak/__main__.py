@@ -28,8 +28,9 @@ from ml_service.settings import Settings as MLSettings
 from tests import journey, prefork
 from tests.load.million import write_customers
 from tests.prefork import ROOT
+from tests.soak import refusals
 from tests.soak.memory import ARENA_MB, SHARE, Memory, slope
-from tests.soak.routes import HEADER, Known
+from tests.soak.routes import COVERED, HEADER, Known
 from tests.stack import Stack, wait_until
 
 LOCUST = ROOT / ".venv-suites" / "bin" / "locust"
@@ -45,6 +46,8 @@ JOB_S = 1800.0
 FEW = 20_000
 #: Rounds of work before users come, so that the base grows little beside them; seconds between later ones.
 FIRST_ROUNDS, PACE_S = 8, 20.0
+#: Processes that have to last, by their names in `Memory`: what died and was started again has no plateau.
+SERVING = ("gateway serving", "ml serving", "worker")
 #: Versions that the ML service keeps in memory.
 KEPT: int = MLSettings.model_fields["ml_model_cache"].default
 
@@ -185,12 +188,22 @@ def told_of_requests(found: dict[str, Any], minutes: float) -> None:
         print(f"told to come again: {count} x {what}")
 
 
+def told_of_refusals(found: dict[str, Any], *, judged: bool) -> list[str]:
+    """Return what is wrong with how often users were told to come again; a short run need not reach each route."""
+    answers = {route: len(times) for route, times in found["times"].items()}
+    return list(refusals.faults(answers, found["expected"], found["refused"], COVERED if judged else ()))
+
+
 def told_of_memory(memory: Memory, began: float, minutes: float, alone: float) -> list[str]:
     """Print where memory stood, and return what is wrong with it; users are `alone` from then on."""
     seconds, faults = minutes * 60, list[str]()
     warm, end = began + WARM * seconds, began + seconds
     print(f"\n{'process':30} plateau     peak    after  slope of the last {(end - alone) / 60:.1f} minutes")
-    for name in sorted(memory.lasting(began, end)):
+    lasting = sorted(memory.lasting(began, end))
+    for name in SERVING:
+        if not any(each.startswith(f"{name} (") for each in lasting):
+            faults.append(f"{name}: no process lasted from the beginning to the end")
+    for name in lasting:
         plateau = float(np.median(memory.between(name, began + WARM / 2 * seconds, warm)[1]))
         peak = float(max(memory.between(name, began, end)[1]))
         after = float(np.median(memory.between(name, end - (end - alone) / 2, end)[1]))
@@ -242,6 +255,7 @@ def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     if status or not found["times"]:
         return [*faults, f"locust ended with {status}: {told.with_name('locust.log').read_text()[-2000:]}"]
     told_of_requests(found, options.before + options.minutes)
+    faults += told_of_refusals(found, judged=judged)
     for name, took in beside.took_s.items():
         print(f"beside: {len(took)} x {name}, {min(took):.1f} to {max(took):.1f} s (the first before the users came)")
     return faults + told_of_memory(memory, began, options.minutes, alone)

@@ -23,6 +23,8 @@ LAST_LONG_TASK = float(os.environ["SOAK_LAST_LONG_TASK"])
 PATIENCE_S = 60.0
 
 times: defaultdict[str, list[float]] = defaultdict(list)
+#: Answers of each route that were as expected.
+expected: Counter[str] = Counter()
 #: Answers that say when to come again: 429, and 503 of what is bounded.
 refused: Counter[str] = Counter()
 faults: Counter[str] = Counter()
@@ -85,6 +87,7 @@ def _may(each: Task) -> bool:
 def _judged(route: str, answer: Any, expect: tuple[int, ...]) -> Any:
     status = answer.status_code
     if status in expect:
+        expected[route] += 1
         is_json = answer.headers.get("Content-Type", "").startswith("application/json")
         return answer.json().get("data") if is_json else answer.content
     if status in (429, 503) and "Retry-After" in answer.headers:
@@ -112,4 +115,4 @@ def _broke(exception: Exception, **_: Any) -> None:
 
 @events.quitting.add_listener
 def _tell(**_: Any) -> None:
-    TOLD.write_text(json.dumps({"times": times, "refused": refused, "faults": faults}))
+    TOLD.write_text(json.dumps({"times": times, "expected": expected, "refused": refused, "faults": faults}))
