@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -228,6 +229,18 @@ def test_the_list_for_the_campaign_tool_is_what_is_filtered_and_whole(visitor: V
     assert visitor.page.input_value("#list select[name=plan]") == "", "a filter that is gone must not come back"
     visitor.page.go_back()
     visitor.until("document.querySelectorAll('.chip').length === 2")
+
+
+@pytest.mark.parametrize("query", ["churned=true", "scored=any&plan=Standard", "scored=no"])
+def test_the_file_of_customers_without_a_score_holds_them_and_nobody_else(visitor: Visitor, query: str) -> None:
+    visitor.sign_in(at=f"/#/customers?{query}")
+    visitor.ready()
+    said = visitor.stack.analyst().data(f"/api/customers?{query}&limit=1")
+    assert "leaves out those of them who may not be contacted" in visitor.text("main")
+    with visitor.page.expect_download() as download:
+        visitor.page.click("#export")
+    with Path(download.value.path()).open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == said["total"]
 
 
 def test_the_worklist_of_many_is_changed_in_one_act_by_keyboard(visitor: Visitor) -> None:

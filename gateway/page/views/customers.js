@@ -232,14 +232,15 @@ function foot(list, answer) {
   drawExports(list, answer);
 }
 
-/** Exactly what is filtered, whole, as a file. */
+/** Exactly what is filtered, whole, as a file; without a filter `contact` it leaves some out, and says so. */
 function drawExports(list, answer) {
   if (!list.page.mayRun) return show(list.exports, noExport());
   const wanted = asked(list.page.query, { withSort: false });
   wanted.set("content", "risk");
   wanted.set("format", "csv");
   show(list.exports, h("a", { class: "button", id: "export", href: `/api/customers/export?${wanted}`, download: "customers.csv" },
-    `Export CSV (${answer.total_is_exact ? count(answer.total) : answer.total_text})`));
+    `Export CSV (${answer.total_is_exact ? count(answer.total) : answer.total_text})`),
+  !wanted.has("contact") && h("p", { class: "fine" }, "The file leaves out those of them who may not be contacted."));
 }
 
 function debounced(action) {

@@ -66,15 +66,8 @@ def page_of(
     InvalidInput
         A filter, the sort or the cursor can't be used.
     """
-    filters = parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES)
+    filters = listed(parse(schema, pairs, unsure_below=unsure_below, allowed=NAMES), pairs)
     sort = parse_sort(schema, sort_text)
-    if (
-        filters.is_scored is None
-        and not filters.has_left
-        and not any(value == "any" for name, value in pairs if name == "scored")
-    ):
-        # The list has only scored customers unless others are asked for; a customer who has left has no present score.
-        filters = replace(filters, is_scored=True)
     position = read_cursor(filters, sort, after) if after is not None else None
     if filters == Filters(is_scored=True, unsure_below=unsure_below):
         total, is_exact = everyone, True
@@ -85,6 +78,16 @@ def page_of(
     page = rows[:limit]
     following = next_cursor(filters, sort, page[-1]["sort_value"], page[-1]["id"]) if len(rows) > limit else None
     return Page(page, following, total, is_exact)
+
+
+def listed(filters: Filters, pairs: Sequence[Pair]) -> Filters:
+    """Return filters as the list understands them, on the page and in a file: without `scored`, scored customers only.
+
+    A customer who has left has no present score, so those who are asked for are listed without one.
+    """
+    if filters.is_scored is not None or filters.has_left or dict(pairs).get("scored") == "any":
+        return filters
+    return replace(filters, is_scored=True)
 
 
 def next_cursor(filters: Filters, sort: Sort, value: Any, key: int) -> str:

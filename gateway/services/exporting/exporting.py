@@ -37,6 +37,7 @@ from database.exporting.selection import Column, Selection
 from database.scoring import runs
 from gateway.services.customers import filtering
 from gateway.services.customers.filtering import Pair
+from gateway.services.customers.paging import listed
 from gateway.services.jobs.params import Content
 from gateway.services.score_changes import moving
 from gateway.services.scoring.reasons import in_words
@@ -93,7 +94,7 @@ def select(
     if content == "customers":
         return schema, exports.customers(connection, schema, filters, negative_label(schema))
     if content == "risk":
-        return schema, _risk(connection, schema, replace(filters, is_scored=True), pairs)
+        return schema, _risk(connection, schema, listed(filters, pairs), pairs)
     return schema, exports.segments(connection, schema, filters)
 
 

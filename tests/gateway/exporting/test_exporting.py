@@ -396,3 +396,15 @@ def test_the_risk_list_is_the_list_as_it_is_shown_with_its_sentences(base: Small
 )  # fmt: skip
 def test_an_order_or_length_that_can_not_be_had_exports_nothing(base: Small, query: str, field: str) -> None:
     assert base.problems(f"/api/customers/export?{query}") == {field}
+
+
+@pytest.mark.parametrize("filters", ["scored=no", "scored=any", "scored=any&scored=no", "churned=true", "churned=false",
+                                     "scored=any&plan=Standard", "scored=no&min_tenure_months=1", ""])  # fmt: skip
+@pytest.mark.parametrize("sort", ["-churn_probability", "user_id"])
+def test_the_file_of_the_pages_button_holds_whom_the_list_shows(base: Small, filters: str, sort: str) -> None:
+    shown = base.data(f"/api/customers?limit=100&sort={sort}&{filters}")["customers"]
+    path = f"/api/customers/export?content=risk&contact=any&format=ndjson&sort={sort}&{filters}"
+    rows = [json.loads(line) for line in base.get(path).get_data().splitlines()]
+    assert shown
+    assert [row["user_id"] for row in rows] == [each["user_id"] for each in shown]
+    assert [row["churn_probability"] for row in rows] == [each["churn_probability"] for each in shown]
