@@ -31,9 +31,9 @@ from gateway.services.jobs.work import Work
 from shared.clock import iso
 from shared.errors import Detail, InvalidTable
 from shared.plural import plural
-from shared.schema.features import Feature, Schema, Subscription
+from shared.schema.features import Schema, Subscription
 from shared.tables import messages
-from shared.tables.batch_checks import FEATURE, Reject, located
+from shared.tables.batch_checks import Reject, located
 from shared.tables.open import OpenTable, open_table
 from shared.tables.read import Rows, read_rows
 
@@ -48,16 +48,17 @@ MOST_ROWS = 1_000_000
 LOOKED_UP = 0.4
 
 
-def _schema(as_of: str | None, features: Mapping[str, Feature]) -> Schema:
+def _schema(as_of: str | None, name: str | None) -> Schema:
     # Not checked as a customer base's schema would be: the file has no features of customers.
     return Schema.model_construct(
-        name=None, id=CUSTOMER, email=None, label=None, positive=(), ignore=(), as_of=as_of,
-        subscription=Subscription(), features=dict(features),
+        name=None, id=CUSTOMER, email=name, label=None, positive=(), ignore=(), as_of=as_of,
+        subscription=Subscription(), features={},
     )  # fmt: skip
 
 
-CONTACTS = _schema(AT, {CAMPAIGN: Feature(kind="category", missing=False)})
-CUSTOMERS = _schema(None, {})
+#: Names of campaigns are read as e-mails are, as they are written: of categories 2026.10 and 2026.1 are the same.
+CONTACTS = _schema(AT, CAMPAIGN)
+CUSTOMERS = _schema(None, None)
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _checked(table: OpenTable, rows: Rows, found: Iterable[Any], refused: Sequen
 
 
 def _contacts(connection: Connection, rows: Rows, today: date) -> tuple[list[_Contact], list[Reject]]:
-    names, users = rows.columns[FEATURE + CAMPAIGN].to_pylist(), rows.columns["user_id"].to_pylist()
+    names, users = rows.columns["email"].to_pylist(), rows.columns["user_id"].to_pylist()
     days = rows.columns["as_of"].cast("string").to_pylist()
     numbers = campaigns.id_by_name(connection)
     drawn = {name: campaigns.get(connection, numbers[name]) for name in set(names) & set(numbers)}

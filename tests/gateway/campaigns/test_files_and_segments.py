@@ -54,6 +54,24 @@ def test_contacts_of_several_campaigns_come_back_in_one_file_however_it_is_writt
     assert any("semicolons" in note for note in done["notes"])
 
 
+@pytest.mark.parametrize(("name", "other"), [("2026.10", "2026.1"), ("007", "7"), ("TRUE", "true"), ("1.50", "1.5")])
+def test_contacts_go_to_the_campaign_whose_name_stands_in_the_file_and_no_similar_one(
+    base: Base, tmp_path: Path, name: str, other: str
+) -> None:
+    drawn = [base.draw(each, control_share=0.5) for each in (other, name)]
+    key = min(set(base.arms(drawn[0])) & set(base.arms(drawn[1])))
+    for wanted in (drawn[1], drawn[0]):
+        text = f"campaign,customer,contacted_at\n {wanted.name} ,u{base.ids.index(key):04},{wanted.starts_on}\n"
+        done = imported(base, tmp_path, kinds.IMPORT_CONTACTS, text)
+        assert [(each["campaign_id"], each["name"]) for each in done["campaigns"]] == [(wanted.id, wanted.name)]
+
+
+def test_a_line_without_a_campaign_is_named(base: Base, tmp_path: Path) -> None:
+    base.draw("spring")
+    with pytest.raises(InvalidTable, match="line 2, campaign: "):
+        imported(base, tmp_path, kinds.IMPORT_CONTACTS, f"campaign,customer,contacted_at\n,u0000,{START}\n")
+
+
 def test_one_wrong_line_stores_nothing_and_every_wrong_line_is_named(base: Base, tmp_path: Path) -> None:
     base.draw("spring")
     text = f"campaign,customer,contacted_at\nspring,u0000,{START}\nspring,nobody,{START}\nautumn,u0001,{START}\n"
