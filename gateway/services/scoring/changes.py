@@ -2,8 +2,8 @@
 
 Law: a reader who applies the pages in order has the present list once `has_more` is false, whatever was published or
 who was held out meanwhile; a cursor never expires silently: where a state is no longer known, or the cursor is none
-of ours, the answer begins anew and says so. Every read from the beginning is audited, and nobody else writes a cursor
-that begins in the middle: cursors are signed.
+of ours, the answer begins anew and says so. Every read from the beginning is audited, and so is going on by a cursor of
+somebody else, or of a read that began more than an hour ago; nobody else writes a cursor: they are signed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import binascii
 import hmac
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from database.accounts import audit
@@ -26,6 +26,8 @@ from shared.clock import Clock, iso
 from shared.errors import invalid
 from shared.parsing_limits import MAX_INT64
 
+#: For so long one row of the audit log stands for the pages that follow one another.
+ONE_READ_S = 3600
 #: Customers whose scores one page compares, so that a page without a change takes no longer than others.
 COMPARED = 20_000
 #: States that a cursor can hold; where one pass saw more, which takes as many runs while it went on, it begins anew.
@@ -44,6 +46,19 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """Who reads, and when the read began that the audit log has, in seconds of Unix time."""
+
+    user_id: int
+    began_s: int
+
+    def goes_on(self, before: Reading | None) -> bool:
+        """Return whether the row of the audit log for an earlier reading stands for this one too."""
+        is_same = before is not None and before.user_id == self.user_id
+        return is_same and before is not None and abs(self.began_s - before.began_s) <= ONE_READ_S
+
+
+@dataclass(frozen=True)
 class Cursor:
     """Where a reader is.
 
@@ -55,11 +70,14 @@ class Cursor:
         The states that the reader has of customers, by their keys.
     after_id
         The last customer of this pass.
+    reading
+        The read that was audited last; None: none was yet.
     """
 
     contact: Contact | None
     seen: tuple[Seen, ...] = (Seen(None, None),)
     after_id: int = 0
+    reading: Reading | None = None
 
     @property
     def is_new(self) -> bool:
@@ -78,16 +96,25 @@ class Page:
     ----------
     begins_anew
         The reader has to drop its list first: these are changes from nothing.
+    is_new_read
+        The audit log has no row yet that stands for this page.
     """
 
     rows: Sequence[AnyRow]
     cursor: str | None
     has_more: bool
     begins_anew: bool
+    is_new_read: bool = False
 
 
 def page_of(
-    connection: Connection, since: str | None, *, contact: Contact = "allowed", limit: int, secret: str
+    connection: Connection,
+    since: str | None,
+    *,
+    contact: Contact = "allowed",
+    limit: int,
+    secret: str,
+    reading: Reading | None = None,
 ) -> Page:
     """Return one page of changes since a cursor; from nothing if there is none. Raises InvalidInput."""
     cursor = _read(since, secret) if since is not None else None
@@ -96,6 +123,17 @@ def page_of(
         return Page([], None, has_more=False, begins_anew=True)
     if cursor is None or not _goes_on(connection, cursor, contact, now):
         cursor = Cursor(contact)
+    rows, following, has_more = _read_on(connection, cursor, contact, now, limit)
+    # A first page can be empty, and the next ones not; a later one without a change says nothing.
+    is_new = cursor.is_new or (bool(rows) and reading is not None and not reading.goes_on(cursor.reading))
+    text = _text(replace(following, reading=reading if is_new else cursor.reading), secret)
+    return Page(rows, text, has_more, cursor.is_new, is_new)
+
+
+def _read_on(
+    connection: Connection, cursor: Cursor, contact: Contact, now: Moment, limit: int
+) -> tuple[Sequence[AnyRow], Cursor, bool]:
+    """Return the changes behind a cursor, where to go on, and whether there are more."""
     last = changes.last_customer(connection)
     after_id, then = cursor.after_id, cursor.stretch()
     while then.moment == now and then.up_to is not None:
@@ -114,8 +152,7 @@ def page_of(
     is_through = reached >= last
     seen = _after_reading(cursor.seen, after_id, None if is_through else reached, now)
     following = Cursor(contact, seen, 0 if is_through else reached)
-    has_more = not is_through or any(each.moment != now for each in seen)
-    return Page(rows, _text(following, secret), has_more, cursor.is_new)
+    return rows, following, not is_through or any(each.moment != now for each in seen)
 
 
 def _goes_on(connection: Connection, cursor: Cursor, contact: Contact, now: Moment) -> bool:
@@ -155,14 +192,15 @@ def _joined(seen: Sequence[Seen]) -> Iterator[Seen]:
 def read(
     database: Database, clock: Clock, since: str | None, *, contact: Contact, limit: int, secret: str, actor: Actor
 ) -> Page:
-    """Return one page of changes; reading everything from the beginning is audited, as an export is."""
+    """Return one page of changes; a read that the audit log does not know yet is audited, as an export is."""
+    now = clock()
+    reading = None if actor.user_id is None else Reading(actor.user_id, int(now.timestamp()))
     with database.read() as connection:
-        page = page_of(connection, since, contact=contact, limit=limit, secret=secret)
-    # A first page can be empty, and the next ones not.
-    if page.begins_anew and page.cursor is not None:
-        subject = f"from the beginning, contact {contact}"
+        page = page_of(connection, since, contact=contact, limit=limit, secret=secret, reading=reading)
+    if page.is_new_read:
+        subject = f"{'from the beginning' if page.begins_anew else 'on from a cursor'}, contact {contact}"
         with database.write() as connection:
-            audit.record(connection, "export.changes", at=iso(clock()), actor=actor, subject=subject)
+            audit.record(connection, "export.changes", at=iso(now), actor=actor, subject=subject)
     return page
 
 
@@ -174,7 +212,8 @@ def cursor_at(connection: Connection, secret: str) -> str | None:
 
 def _text(cursor: Cursor, secret: str) -> str:
     seen = [[None if each.moment is None else _values(each.moment), each.up_to] for each in cursor.seen]
-    text = json.dumps([cursor.contact, seen, cursor.after_id], separators=(",", ":"))
+    reading = [] if cursor.reading is None else [[cursor.reading.user_id, cursor.reading.began_s]]
+    text = json.dumps([cursor.contact, seen, cursor.after_id, *reading], separators=(",", ":"))
     told = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     return f"{told}.{_signature(told, secret)}"
 
@@ -197,7 +236,7 @@ def _read(text: str, secret: str) -> Cursor | None:
 
 def _parsed(text: str) -> Cursor:
     try:
-        contact, seen, after_id = json.loads(
+        contact, seen, after_id, *reading = json.loads(
             base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         )
         if contact not in (None, "allowed", "any"):
@@ -207,9 +246,16 @@ def _parsed(text: str) -> Cursor:
         # Stretches follow one another, and only the last has no end.
         if lows[-1] is not None or lows[:-1] != sorted({low for low in lows[:-1] if low is not None}):
             raise ValueError(MALFORMED)
-        return Cursor(contact, found, _number(after_id))
+        return Cursor(contact, found, _number(after_id), _reading(*reading))
     except (binascii.Error, UnicodeError, ValueError, TypeError, IndexError, RecursionError):
         raise invalid("since", MALFORMED) from None
+
+
+def _reading(given: Any = None) -> Reading | None:
+    if given is None:
+        return None
+    user_id, began_s = given
+    return Reading(_number(user_id), _number(began_s))
 
 
 def _moment(given: Any) -> Moment | None:

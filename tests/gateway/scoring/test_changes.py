@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,8 @@ from database.scoring import changes as queries
 from database.scoring import ranks, runs
 from database.tables import tables
 from gateway.services.scoring import changes
-from shared.clock import days_later
+from gateway.settings import Role
+from shared.clock import days_later, utc_now
 from tests.database.facts import Facts, full_run, plain_schema
 from tests.world import SECRET, World
 
@@ -312,6 +314,65 @@ def exports(world: World) -> int:
     with world.database.read() as connection:
         query = select(tables.audit_log.c.id).where(tables.audit_log.c.action == "export.changes")
         return len(connection.execute(query).all())
+
+
+def all_of(world: World, cursor: str, role: Role = "analyst") -> int:
+    """How many changes somebody reads from a cursor to the end."""
+    told, more = 0, True
+    while more:
+        page = world.ask("GET", f"/api/predictions/changes?limit=2&since={cursor}", role).get_json()["data"]
+        cursor, more, told = page["cursor"], page["has_more"], told + len(page["changes"])
+    return told
+
+
+def test_a_cursor_of_somebody_else_is_read_on_with_a_row_of_who_reads(world: World) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    cursor = world.ask("GET", "/api/predictions/changes?limit=1").get_json()["data"]["cursor"]
+    assert all_of(world, cursor) == PEOPLE - 1
+    assert exports(world) == 1, "one read of one person is one row"
+    for count in (2, 3):
+        assert all_of(world, cursor, "admin") == PEOPLE - 1
+        assert exports(world) == count
+    with world.database.read() as connection:
+        a = tables.audit_log
+        query = select(a.c.user_id, a.c.subject).where(a.c.action == "export.changes").order_by(a.c.id)
+        rows = connection.execute(query).all()
+    assert rows[1].user_id == rows[2].user_id != rows[0].user_id
+    assert [row.subject for row in rows] == [
+        "from the beginning, contact allowed", *["on from a cursor, contact allowed"] * 2,
+    ]  # fmt: skip
+
+
+def read_later(monkeypatch: pytest.MonkeyPatch, after: timedelta) -> None:
+    read, at = changes.read, utc_now() + after
+    monkeypatch.setattr(changes, "read", lambda database, clock, *how, **more: read(database, lambda: at, *how, **more))
+
+
+def test_an_old_cursor_is_read_on_with_a_row_each_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    cursor = world.ask("GET", "/api/predictions/changes?limit=1").get_json()["data"]["cursor"]
+    read_later(monkeypatch, timedelta(hours=1, minutes=1))
+    for count in (2, 3):
+        assert all_of(world, cursor) == PEOPLE - 1
+        assert exports(world) == count
+
+
+def test_asking_again_and_again_whether_anything_changed_leaves_no_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base(world.database)
+    base.publish(dict.fromkeys(base.ids, 0.5), 0)
+    page = world.ask("GET", "/api/predictions/changes").get_json()["data"]
+    read_later(monkeypatch, timedelta(days=1))
+    for _ in range(3):
+        again = world.ask("GET", f"/api/predictions/changes?since={page['cursor']}").get_json()["data"]
+        assert again["cursor"] == page["cursor"]
+    assert exports(world) == 1
+    base.publish(dict.fromkeys(base.ids, 0.7), 0)
+    assert all_of(world, page["cursor"]) == PEOPLE
+    assert exports(world) == 2
 
 
 def test_nobody_reads_everything_by_a_cursor_that_they_wrote(world: World) -> None:
