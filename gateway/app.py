@@ -12,7 +12,7 @@ from flask_openapi import APIBlueprint
 
 from database.engine.session import Database
 from database.engine.waiting import Waiting
-from gateway import openapi, url_paths, web_environment
+from gateway import form_files, openapi, url_paths, web_environment
 from gateway.clients.ml_client import MLClient
 from gateway.environment import open_environment
 from gateway.routes.blueprints import ALL_BLUEPRINTS
@@ -64,6 +64,7 @@ def create_app(
     environment = open_environment(settings, clock=clock, database=database, ml=ml, waiting=waiting, cache_mb=CACHE_MB)
     app = openapi.make_app("gateway")
     url_paths.install(app)
+    form_files.install(app, settings.data_folder)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MEGABYTE
     web_environment.install(app, environment)
     install_defaults(app, behind_tls=settings.behind_tls, metrics_token=settings.token_of_metrics)
