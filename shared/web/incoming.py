@@ -69,10 +69,11 @@ class Incoming:
         """Return whom the credential names."""
         return caller_of(bytes(self._received[: self._received.find(_END) + len(_END)]))
 
-    def end(self) -> None:
-        """Have a thread answer what has come of the body: nothing more comes."""
+    def end(self) -> bool:
+        """Tell that nothing more comes; return whether there is a request to answer, with what has come of its body."""
         if self.state is State.BODY:
             self.state = State.READY
+        return self.state is State.READY
 
     def take(self) -> bytes:
         """Return all bytes for the thread that serves the request, and start the next request."""

@@ -148,10 +148,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Connection) -> bool | State:
         """Serve a complete request, or return what to wait for; runs in a thread."""
         try:
-            if conn.read():
-                conn.incoming.end()
-                if conn.incoming.state is not State.READY:
-                    return False
+            if conn.read() and not conn.incoming.end():
+                return False
         except OSError:
             return False
         state = conn.incoming.state
@@ -168,12 +166,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _serve(self, conn: Connection) -> bool:
         # How long a chunked body takes to read says nothing about a kind, and anybody can send one.
         line = b"" if conn.incoming.is_chunked else conn.incoming.line()
-        conn.init()
-        conn.sock.received += conn.incoming.take()
         conn.sock.answered_at_cpu_s, began_s = None, time.thread_time()
         try:
+            conn.init()
+            conn.sock.received += conn.incoming.take()
             return bool(super().handle(conn))
         finally:
+            # Not in the event loop: a client that has its answer may ask again before that hears of it.
+            self.turns.give_back(conn)
             if line:
                 self.long_kinds.took(line, (conn.sock.answered_at_cpu_s or time.thread_time()) - began_s)
 
@@ -226,7 +226,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._await_rest(conn, outcome)
             return
         conn.keep, conn.stage = outcome, None
-        self.turns.give_back(conn)
         self._admit_next()
         if conn.sock.fileno() < 0:  # gunicorn closes the socket of an answer that breaks off
             self._drop(conn)
