@@ -20,6 +20,8 @@ from tests.prefork import Program
 from tests.stack import Stack
 
 IMPORTED_ROWS = 5_000
+#: How ids of imported customers begin.
+IMPORTED = "imp_"
 HEADER = (
     "user_id,email,plan,watch_time_hours,subscription_age_months,device_count,last_login_days,payment_failures,"
     "tenure_months,churn"
@@ -35,6 +37,17 @@ class UnderWay:
     command: Program | None = None
     thread: threading.Thread | None = None
 
+    def is_under_way(self, stack: Stack, victim: str) -> bool:
+        """Return whether it goes on; what the receiver takes part in goes on until each event is delivered."""
+        if self.command is not None:
+            return self.command.poll() is None
+        if self.thread is not None:
+            return self.thread.is_alive()
+        sent = "SELECT 1 FROM webhook_deliveries WHERE state = 'waiting'"
+        if victim == "receiver" and stack.rows(sent):
+            return True
+        return bool(stack.rows("SELECT 1 FROM jobs WHERE id = ? AND state IN ('queued', 'running')", self.job_id))
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -46,12 +59,12 @@ class Operation:
     takes_s: float
 
 
-def customers_file(stack: Stack, chance: random.Random) -> Path:
-    """A table that nobody has imported: 5,000 customers with other values each time."""
+def customers_file(stack: Stack, chance: random.Random, first: int = 0) -> Path:
+    """A table that nobody has imported: 5,000 customers, numbered from the first, with other values each time."""
     path = stack.folder / f"import-{chance.getrandbits(60)}.csv"
     lines = [
-        f"imp_{k:05},i{k}@example.com,Standard,{chance.randrange(300)},{k % 40},{1 + k % 5},{chance.randrange(30)},0,{k % 40},0"
-        for k in range(IMPORTED_ROWS)
+        f"{IMPORTED}{k:05},i{k}@example.com,Standard,{chance.randrange(300)},{k % 40},{1 + k % 5},{chance.randrange(30)},0,{k % 40},0"
+        for k in range(first, first + IMPORTED_ROWS)
     ]
     path.write_text("\n".join([HEADER, *lines]) + "\n")
     return path

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.crash.operations import SERVICES, Operation, UnderWay, asked, customers_file
+from tests.crash.operations import IMPORTED, SERVICES, Operation, UnderWay, asked, customers_file
 from tests.stack import Stack
 
 #: How campaigns of this suite are called, so that they are told from the demo's.
 NAMED = "crash"
+#: In a file: more than are written at first, so that a kill may come between two parts.
 OBJECTIONS = 3_000
 
 
@@ -50,10 +51,28 @@ def _contacts(stack: Stack, chance: random.Random) -> UnderWay:
 
 
 def _objections(stack: Stack, chance: random.Random) -> UnderWay:
-    """Some of the imported customers object; the demo's never do, so that campaigns find somebody."""
-    users = [row["user_id"] for row in stack.rows("SELECT user_id FROM customers WHERE user_id LIKE 'imp%'")]
-    file = _written(stack, chance, "customer", chance.sample(users, k=min(OBJECTIONS, len(users))))
+    """Some of the imported customers object who never did; the demo's never do, so that campaigns find somebody."""
+    users = _not_listed(stack)
+    if len(users) < OBJECTIONS:
+        _import_others(stack, chance)
+        users = _not_listed(stack)
+    file = _written(stack, chance, "customer", chance.sample(users, k=OBJECTIONS))
     return _sent(stack, "/api/do-not-contact/import", file, reason="objected")
+
+
+def _not_listed(stack: Stack) -> list[str]:
+    listed = "SELECT 1 FROM do_not_contact WHERE customer_id = c.id"
+    imported = f"SELECT user_id FROM customers AS c WHERE user_id LIKE '{IMPORTED}%' AND NOT EXISTS ({listed})"
+    return [row["user_id"] for row in stack.rows(imported)]
+
+
+def _import_others(stack: Stack, chance: random.Random) -> None:
+    """Import customers whom nobody has imported."""
+    before = stack.value(f"SELECT count(*) FROM customers WHERE user_id LIKE '{IMPORTED}%'")
+    begun = _sent(stack, "/api/customers/import", customers_file(stack, chance, first=before), schema="retainstream")
+    assert begun.job_id is not None
+    job = stack.person("admin").ended(begun.job_id)
+    assert job["state"] == "done", job
 
 
 def _proposal(stack: Stack, chance: random.Random) -> UnderWay:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from gateway.services.exporting import export_files
 from tests.crash.short_lane import NAMED
 from tests.stack import Stack
 from tests.world import open_world
@@ -23,17 +26,21 @@ SHOWN = (
     "/api/model/status",
     "/api/campaigns?limit=10",
     "/api/do-not-contact?limit=10",
+    "/api/segments/summary?by=plan",
 )
 
 
 def broken(stack: Stack, acknowledged: set[str]) -> list[str]:
     """Return a sentence for each promise that does not hold; nothing is under way meanwhile."""
     of_data = [*_of_file(stack), *_of_runs(stack), *_of_models(stack), *_of_campaigns(stack), *_of_lists(stack)]
-    return [*of_data, *_of_jobs(stack), *_of_people(stack, acknowledged)]
+    return [*of_data, *_of_jobs(stack), *_of_exports(stack), *_of_people(stack, acknowledged)]
 
 
 def stale(stack: Stack) -> list[str]:
-    """Return the reads of the gateway that differ from those of a gateway that has just begun on the same data."""
+    """Return the reads of the gateway that differ from those of one that has just begun on the same data.
+
+    That one has no kept figures: it measures each of them.
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "retainstream.db")
         stack.rows("SELECT 1")
@@ -53,6 +60,8 @@ def _copy(stack: Stack, target: Path) -> None:
         source = stack.database_path.with_name(stack.database_path.name + suffix)
         if source.exists():
             shutil.copyfile(source, target.with_name(target.name + suffix))
+    with closing(sqlite3.connect(target, isolation_level=None)) as raw:
+        raw.execute("DELETE FROM kept_figures")
 
 
 def _timeless(data: Any) -> Any:
@@ -82,6 +91,9 @@ def _of_runs(stack: Stack) -> Iterator[str]:
         "(SELECT sum(customers) FROM score_bins WHERE run_id = p.run_id) AS binned "
         "FROM published_run AS p JOIN scoring_runs AS r ON r.id = p.run_id"
     )
+    published = stack.rows("SELECT id FROM scoring_runs WHERE state = 'published'")
+    if published and not shown:
+        yield f"{len(published)} runs are published, and none is shown"
     for row in shown:
         if not (row["state"] == "published" and row["customers"] == row["ranked"] == row["binned"]):
             yield f"the published run {row['run_id']} is not whole: {dict(row)}"
@@ -124,12 +136,11 @@ def _of_lists(stack: Stack) -> Iterator[str]:
     for row in _jobs(stack, "import-contacts", "0"):
         for each in json.loads(row["result_json"])["campaigns"] if row["state"] == "done" else ():
             told[each["campaign_id"]] = told.get(each["campaign_id"], 0) + each["new"]
-    counted = (
-        "SELECT campaign_id, count(*) AS there FROM campaign_contacts AS k JOIN campaigns AS c ON c.id = campaign_id"
-    )
-    for row in stack.rows(f"{counted} WHERE c.name LIKE '{NAMED} %' GROUP BY campaign_id"):
-        if row["there"] != told.get(row["campaign_id"], 0):
-            yield f"campaign {row['campaign_id']} has {row['there']} contacts; jobs tell {told.get(row['campaign_id'], 0)}"
+    counted = "SELECT c.id, count(k.campaign_id) AS there FROM campaigns AS c"  # also where no contact is there
+    kept = "LEFT JOIN campaign_contacts AS k ON k.campaign_id = c.id"
+    for row in stack.rows(f"{counted} {kept} WHERE c.name LIKE '{NAMED} %' GROUP BY c.id"):
+        if row["there"] != told.get(row["id"], 0):
+            yield f"campaign {row['id']} has {row['there']} contacts; jobs tell {told.get(row['id'], 0)}"
     for kind, action in (("do-not-contact", "contact.suppressed"), ("import-contacts", "campaign.contacts")):
         done = stack.value("SELECT count(*) FROM jobs WHERE kind = ? AND state = 'done'", kind)
         audited = stack.value("SELECT count(*) FROM audit_log WHERE action = ?", action)
@@ -154,6 +165,16 @@ def _of_jobs(stack: Stack) -> Iterator[str]:
             yield f"import job {row['id']} says that it changed nothing, and its rows are there"
         if row["state"] == "done" and not row["published"]:
             yield f"import job {row['id']} is done, and nothing of it is there: {row['result_json'] or '':.200}"
+
+
+def _of_exports(stack: Stack) -> Iterator[str]:
+    """The file of each export that is done is the one that its job tells; a day passes until it is removed."""
+    for row in stack.rows("SELECT id, result_json FROM jobs WHERE kind = 'export' AND state = 'done'"):
+        told = json.loads(row["result_json"])
+        file = export_files.path(stack.database_path.parent, row["id"])
+        held = file.read_bytes() if file.exists() else b""
+        if (len(held), hashlib.sha256(held).hexdigest()) != (told["bytes"], told["sha256"]):
+            yield f"export {row['id']} tells of {told['bytes']} bytes, and another file of {len(held)} is there"
 
 
 def _of_people(stack: Stack, acknowledged: set[str]) -> Iterator[str]:
