@@ -208,3 +208,71 @@ def test_a_view_that_takes_long_to_load_is_forgotten_once_one_goes_elsewhere(vis
     visitor.page.go_back()
     visitor.ready()
     assert visitor.text("h1") == "Value"
+
+
+@marked
+def test_a_question_mark_in_a_filter_stays_in_the_address(visitor: Visitor) -> None:
+    visitor.sign_in(at="/#/customers?q=usr?4&plan=Standard")
+    assert visitor.page.input_value("#search") == "usr?4"
+    assert "Standard" in visitor.text(".chips")
+
+
+@marked
+def test_who_types_before_the_filters_are_there_gets_the_first_page_once(visitor: Visitor) -> None:
+    visitor.sign_in()
+    held: list[Any] = []
+    visitor.page.route("**/api/dashboard/threshold?steps=true", lambda route: held.append(route))
+    visitor.page.evaluate("location.hash = '#/customers'")
+    visitor.page.wait_for_selector("#search")
+    until(visitor, lambda: len(held) == 1)
+    visitor.page.fill("#search", "usr_")
+    until(visitor, lambda: len(held) == 2)
+    for each in held:
+        with visitor.page.expect_response(re.compile(r"/api/customers\?")):
+            each.continue_()
+        visitor.page.wait_for_selector("table.list tbody th")
+    visitor.ready()
+    first = visitor.stack.analyst().data("/api/customers?q=usr_&limit=50")
+    assert visitor.texts("table.list tbody tr:not(.cut-row) th") == [each["user_id"] for each in first["customers"]]
+    assert visitor.text(".tally").startswith("Showing 50 of ")
+
+
+@marked
+def test_a_preview_that_comes_late_does_not_take_the_place_of_a_later_file(visitor: Visitor, tmp_path: Path) -> None:
+    for name in ("slow", "quick"):
+        (tmp_path / f"{name}.csv").write_text(f"user_id,{name}\nann,1\n")
+    visitor.sign_in(at="/#/data")
+    held: list[Any] = []
+    previews = "**/api/customers/import/preview"
+    visitor.page.route(previews, lambda route: route.continue_() if held else held.append(route))
+    visitor.page.set_input_files("#import input[type=file]", tmp_path / "slow.csv")
+    until(visitor, lambda: bool(held))
+    visitor.page.set_input_files("#import input[type=file]", tmp_path / "quick.csv")
+    visitor.page.wait_for_selector("#do-import")
+    late = {"columns": ["slow"], "rows": [["1"]], "encoding": "utf-8", "delimiter": ",", "notes": []}
+    with visitor.page.expect_response(previews):
+        held[0].fulfill(json={"success": True, "data": late})
+    visitor.page.wait_for_timeout(300)
+    assert visitor.texts("#preview thead th") == ["user_id", "quick"]
+
+
+@marked
+def test_the_options_follow_what_the_file_is_said_to_hold(visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("user_id,ended_at\nann,2026-01-01\n")
+    visitor.sign_in(at="/#/data")
+    visitor.page.set_input_files("#import input[type=file]", tmp_path / "few.csv")
+    of_customers = visitor.page.get_by_label("Customers who are not in it have left")
+    of_customers.wait_for()
+    visitor.page.get_by_label("The file holds", exact=True).select_option("outcomes")
+    of_customers.wait_for(state="detached")
+    visitor.page.wait_for_selector("#do-import")
+    assert of_customers.count() == 0
+
+
+def until(visitor: Visitor, is_so: Callable[[], bool]) -> None:
+    """Wait, while the page goes on."""
+    for _ in range(100):
+        if is_so():
+            return
+        visitor.page.wait_for_timeout(50)
+    raise AssertionError("it never was so")

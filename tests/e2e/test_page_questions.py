@@ -482,6 +482,19 @@ def test_an_administrator_keeps_accounts_keys_and_what_is_live(visitor: Visitor)
     assert any("key." in text for text in visitor.texts("#audit tbody tr"))
 
 
+def test_a_first_password_is_taken_as_it_is_typed(visitor: Visitor) -> None:
+    visitor.sign_in_as("admin").go("people")
+    visitor.page.click("text=Create an account")
+    form, password = visitor.page.locator("#accounts-list form"), " evening plum tractor "
+    for label, text in (("Name", " Oli "), ("E-mail", "oli@example.com"), ("First password", password)):
+        form.get_by_label(label, exact=True).fill(text)
+    form.get_by_text("Create the account").click()
+    visitor.page.wait_for_selector("#accounts-list >> text=oli@example.com")
+    came = visitor.stack.anonymous().post("/api/auth/login", {"email": "oli@example.com", "password": password})
+    assert came.status_code == 200, came.text
+    assert came.json()["data"]["user"]["name"] == "Oli"
+
+
 def test_an_analyst_does_not_see_what_only_administrators_may(visitor: Visitor) -> None:
     visitor.sign_in(at="/#/people/audit")
     assert visitor.text("h1") == "No such page"

@@ -31,7 +31,7 @@ export function whatIsOutOfStep({ as_of: asOf, model_version: shown, customers }
   const days = Math.floor((now - Date.parse(`${asOf}T00:00:00Z`)) / DAY_MS);
   const parts = [];
   if (live && shown && live !== shown) {
-    parts.push(`The scores shown are those of model ${shown}; model ${live} is live since. Until ${customers === 1 ? "the customer is" : `the ${count(customers)} customers are`} scored again, figures of scores are of ${shown}.`);
+    parts.push(`The scores shown are those of model ${shown}. Model ${live} is live now. Until ${customers === 1 ? "the customer is" : `the ${count(customers)} customers are`} scored again, every figure that comes from scores is one of model ${shown}.`);
   }
   if (days > OLD_DAYS) parts.push(`The scores shown are of ${day(asOf)}, ${plural(days, "day")} ago: import newer facts, then score.`);
   return parts.length ? parts.join(" ") : null;

@@ -11,7 +11,7 @@ const PATIENCE = 6;
 const STARTS = { score: "/api/dashboard/predict", train: "/api/model/train" };
 const NAMES = {
   train: "Training", score: "Scoring", demo: "Making the demo", import: "Import", "import-outcomes": "Import of outcomes", "import-contacts": "Import of contacts",
-  "do-not-contact": "Import of whom not to contact", preview: "Preview", "propose-schema": "Proposal of a schema", campaign: "Drawing of a campaign", export: "Export",
+  "do-not-contact": "Import of a do-not-contact list", preview: "Preview", "propose-schema": "Proposal of a schema", campaign: "Drawing of a campaign", export: "Export",
   mature: "Settling of outcomes", backup: "Backup", digest: "Digest",
 };
 

@@ -2,8 +2,8 @@
 
 /** Take an address apart: "#/customers?plan=Basic" -> { path: "customers", query }. */
 export function parse(hash = window.location.hash) {
-  const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
-  return { path: path.replace(/\/+$/, ""), query: new URLSearchParams(search) };
+  const [path, ...search] = hash.replace(/^#\/?/, "").split("?");
+  return { path: path.replace(/\/+$/, ""), query: new URLSearchParams(search.join("?")) };
 }
 
 /** Put an address together; values of null or "" are left out, a list gives its key several times. */

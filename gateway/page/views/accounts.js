@@ -46,7 +46,8 @@ function newPerson(refresh) {
   const submit = (event) => {
     event.preventDefault();
     act(event.submitter, problem, async () => {
-      await post("/api/users", Object.fromEntries(Object.entries(parts).map(([name, input]) => [name, input.value.trim()])));
+      // A password is taken as it stands, as where somebody signs in.
+      await post("/api/users", Object.fromEntries(Object.entries(parts).map(([name, input]) => [name, input === parts.password ? input.value : input.value.trim()])));
       refresh();
     }, failure);
   };

@@ -89,7 +89,7 @@ function scoreBox(c, status) {
 }
 
 function unscored(c) {
-  const reason = c.churn === 1 ? "This customer has left, so there is nothing to predict." : "This customer is not scored yet: the next scoring run does it.";
+  const reason = c.churn === 1 ? "This customer has left, so there is nothing to predict." : "This customer has no score yet. The next scoring run will give one.";
   return h("p", { class: "empty panel wide" }, reason);
 }
 

@@ -118,15 +118,13 @@ function drawFilters(list) {
 }
 
 async function reload(list) {
-  list.aborter?.abort();
-  const isRanked = [...asked(list.page.query)].every(([key, value]) => key === "sort" && value === "-churn_probability");
-  Object.assign(list, { shown: 0, next: null, ids: [], hasLine: isRanked, lineDrawn: false });
   list.more.hidden = true;
   list.root.classList.add("is-loading");
   if (!list.table.childElementCount) show(list.table, loading(8));
   try {
     if (!list.features) await askFilters(list);
     drawFilters(list);
+    fromTheTop(list);
     const answer = await ask(list);
     show(list.problem);
     redraw(list.chosen, chips(list.page, list.features));
@@ -137,6 +135,13 @@ async function reload(list) {
     told(list, error, () => reload(list));
   }
   list.root.classList.remove("is-loading");
+}
+
+/** The first page is asked for next, and what was asked before is not waited for: others may have asked while the filters loaded. */
+function fromTheTop(list) {
+  list.aborter?.abort();
+  const isRanked = [...asked(list.page.query)].every(([key, value]) => key === "sort" && value === "-churn_probability");
+  Object.assign(list, { shown: 0, next: null, ids: [], hasLine: isRanked, lineDrawn: false });
 }
 
 /** The next page; the focus goes to its first customer, so that a keyboard goes on from there. */
@@ -160,13 +165,15 @@ function told(list, error, again) {
   show(list.problem, failure(error, again));
 }
 
-function ask(list) {
+async function ask(list) {
   const aborter = new AbortController();
   list.aborter = aborter;
   const wanted = asked(list.page.query);
   wanted.set("limit", PAGE);
   if (list.next) wanted.set("after", list.next);
-  return get(`/api/customers?${wanted}`, { signal: aborter.signal });
+  const answer = await get(`/api/customers?${wanted}`, { signal: aborter.signal });
+  aborter.signal.throwIfAborted(); // the answer may have come just before
+  return answer;
 }
 
 function table(list) {

@@ -29,7 +29,7 @@ const numeric = (text) => ({ text, numeric: true });
 function drawPast({ imports, complete_to: known }) {
   if (!imports.length) return empty("Nothing was imported yet.");
   return [
-    h("p", { class: "fine" }, known ? `All ends are known up to ${day(known)}.` : "Up to when ends are known is not known."),
+    h("p", { class: "fine" }, known ? `All ends are known up to ${day(known)}.` : "No import has said up to which date all ends are known."),
     table("Imports", ["File", "Facts of", numeric("Rows"), numeric("New"), numeric("Updated"), numeric("Rejected"), "When"], imports.map((each) => [
       each.file_name, day(each.as_of), count(each.rows), count(each.customers_new), count(each.customers_updated),
       each.rejected && each.job_id ? h("a", { href: `/api/customers/import/${each.job_id}/rejects`, download: "" }, `${count(each.rejected)}, download`) : count(each.rejected),
@@ -38,11 +38,12 @@ function drawPast({ imports, complete_to: known }) {
 }
 
 function makeImport(page, onDone) {
-  const parts = { page, onDone, file: null, ...fields() };
+  const parts = { page, onDone, file: null, turn: 0, ...fields() };
   const choose = (file) => { if (file) read(parts, file); };
   const drop = h("div", { class: "drop" },
     h("p", {}, h("strong", {}, "Drop a table here"), ", or choose it:"), field("A CSV or Parquet file", parts.input));
   parts.input.addEventListener("change", () => choose(parts.input.files[0]));
+  parts.kind.addEventListener("change", () => choose(parts.file)); // its options are others
   for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.remove("over"); });
   drop.addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
@@ -68,18 +69,22 @@ function fields() {
   };
 }
 
-/** Show the file as it will be read, and for customers the schema: the base's own, or one that is proposed. */
+/** Show the file as it will be read, and for customers the schema: the base's own, or one that is proposed. What comes late of an earlier file is dropped. */
 async function read(parts, file) {
   parts.file = file;
+  parts.turn += 1;
+  const { turn } = parts;
+  const isLate = () => turn !== parts.turn;
   show(parts.outcome);
   show(parts.options);
   show(parts.preview, loading(5));
   await guarded(parts, parts.preview, async () => {
     const preview = await result(await upload("/api/customers/import/preview", { file }));
+    if (isLate()) return;
     show(parts.preview, ...drawPreview(preview));
-    if (parts.kind.value === "customers") await proposal(parts, file);
-    show(parts.options, ...drawOptions(parts));
-  });
+    if (parts.kind.value === "customers") await proposal(parts, file, isLate);
+    if (!isLate()) show(parts.options, ...drawOptions(parts));
+  }, isLate);
 }
 
 function drawPreview({ columns, rows, encoding, delimiter, notes }) {
@@ -91,12 +96,13 @@ function drawPreview({ columns, rows, encoding, delimiter, notes }) {
 }
 
 /** The base's own schema, or for a first import a draft of the proposed one, as a form and as text. */
-async function proposal(parts, file) {
+async function proposal(parts, file, isLate) {
   const schema = await get("/api/schema");
-  parts.isFirst = schema.name === null;
-  parts.draft = null;
-  if (!parts.isFirst) return;
-  const found = await result(await upload("/api/customers/import/schema", { file }));
+  const isFirst = schema.name === null;
+  const found = isFirst ? await result(await upload("/api/customers/import/schema", { file })) : null;
+  if (isLate()) return;
+  Object.assign(parts, { isFirst, draft: null });
+  if (!isFirst) return;
   parts.draft = new Draft(found, { tell: (what) => retell(parts, what), expired: parts.page.expired });
   parts.form = schemaForm(parts.draft);
   parts.notes = found.notes.filter((note) => !found.columns.some((column) => column.notes.includes(note)));
@@ -193,12 +199,13 @@ async function sendFile(parts, given, isDry) {
   if (!isDry) { parts.onDone(); parts.page.refreshAll(); }
 }
 
-async function guarded(parts, place, work) {
+async function guarded(parts, place, work, isLate = () => false) {
   try {
     await parts.page.busy(work());
   } catch (error) {
     if (error.isSignedOut) return parts.page.expired();
     if (!error.code) throw error;
+    if (isLate()) return;
     if (place === parts.outcome && parts.draft && error.details.length) tellFaults(parts, error, "The file does not fit the schema");
     const rejected = error.message.match(/\/api\/customers\/import\/\d+\/rejects/);
     show(place, failure(error), rejected && rejectedRows(rejected[0]), error.details.length > 0 && h("ul", {}, error.details.slice(0, SHOWN_REJECTS).map((detail) =>
