@@ -18,6 +18,7 @@ from database.customers.customers import present_run
 from database.customers.facts import published
 from database.customers.filters import Filters, conditions, source
 from database.customers.listing import level_totals
+from database.engine import kept_figures
 from database.exporting.selection import Column, ExportColumn, Kind, Selection, contact_column, score_columns, selection
 from database.tables import tables
 from shared.schema.features import Schema
@@ -35,7 +36,11 @@ def state(connection: Connection) -> tuple[Any, ...]:
     newest = [connection.execute(select(func.max(t.c.id))).scalar_one() for t in (tables.imports, o, history)]
     scored = connection.execute(select(func.count(runs.c.finished_at), func.max(runs.c.finished_at))).one()
     ends = connection.execute(select(func.count(), func.max(s.c.known_at)).select_from(s)).one()
-    return (*(published or ()), *customers, *newest, *scored, *ends, *_contacting(connection))
+    # All parts of an import write the same time, and scores are hidden and deleted without one.
+    changed = kept_figures.version(connection)
+    i = tables.imports
+    counting = connection.execute(select(func.count()).where(i.c.state == "published")).scalar_one()
+    return (*(published or ()), *customers, *newest, *scored, *ends, changed, counting, *_contacting(connection))
 
 
 def _contacting(connection: Connection) -> tuple[Any, ...]:

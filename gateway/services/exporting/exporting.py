@@ -196,7 +196,7 @@ class Export:
             connection = self._open.enter_context(database.read())
             self.schema, selection = select(connection, content, pairs, unsure_below=unsure_below)
             self.published = runs.published(connection)
-            state = [exports.state(connection), content, form, sorted(self.pairs), self.schema.checksum(), unsure_below]
+            state = [exports.state(connection), content, form, self.pairs, self.schema.checksum(), unsure_below]
             self.etag = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]
             self.columns = selection.columns
             self._parts = _written(form, selection)
