@@ -21,6 +21,8 @@ from database.tables import tables
 
 runs, ledger, ranks, snap = tables.scoring_runs, tables.ledger, tables.present_ranks, tables.customer_snapshots
 c, jobs, bins = tables.customers, tables.jobs, tables.score_bins
+#: Jobs whose results quote the rows of a file.
+OF_FILES = ("preview", "propose-schema")
 ERASED = "The message named a customer who was erased."
 
 
@@ -96,10 +98,12 @@ def _is_theirs(table: Table, customer_id: int, dates: Sequence[str]) -> ColumnEl
 
 
 def _clear_results(connection: Connection, names: Sequence[str]) -> int:
-    """Delete what ended jobs told about somebody, by name; return of how many jobs."""
+    """Delete what ended jobs told about somebody, by name, and about any file; return of how many jobs."""
     told = (jobs.c.result_json, jobs.c.error_details_json, jobs.c.error_message)
     written = {each for name in names for each in _as_written(name)}
     is_named = {column: or_(*(column.contains(each, autoescape=True) for each in written)) for column in told}
+    # They quote a file as it is: a name can stand in it with blanks, or amid other text.
+    is_named[jobs.c.result_json] |= jobs.c.kind.in_(OF_FILES) & jobs.c.result_json.is_not(None)
     ended = jobs.c.state.in_(FINAL)
     query = select(func.count()).select_from(jobs).where(ended, or_(*is_named.values()))
     count: int = connection.execute(query).scalar_one()

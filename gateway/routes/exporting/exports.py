@@ -170,7 +170,9 @@ def job_file(path: JobPath) -> Response:
     )
     name = f"{kinds.EXPORT.read(job.params).content}.parquet"
     etag = (job.result or {}).get("sha256", True)
-    return send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)
+    response = send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _pairs() -> list[tuple[str, str]]:
@@ -193,4 +195,6 @@ def _job(content: Content) -> Response:
     pairs = [pair for pair in _pairs() if pair[0] not in exporting.NAMES]
     with env.database.read() as connection:
         exporting.select(connection, content, pairs, unsure_below=env.settings.confidence_threshold)
+    if request.method == "HEAD":
+        return Response(status=202)
     return answer_job(kinds.EXPORT, ExportParams(content, tuple(pairs)), default_wait_s=0.0, done=ok, share=True)

@@ -1,6 +1,7 @@
 """Streams of exports: the slots they take, and the answer whose body is read while it is sent.
 
-Law: a stream is audited before its first byte, and never silently cut short. It ends with its reader's access.
+Law: a stream is audited before its first byte, and never silently cut short. It ends with its reader's access. For a
+HEAD nothing leaves and nothing is recorded.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from gateway.security.authentication import caller, current_user
 from gateway.services.accounts import sessions
@@ -72,15 +73,18 @@ def streamed(
     env = environment()
     export = opened(content, form, pairs)
     try:
-        exporting.record_export(
-            env.database,
-            content=content,
-            form=form,
-            pairs=export.pairs,
-            at=iso(env.clock()),
-            actor=current_user().actor,
-        )
-        also_record()
+        if request.method == "HEAD":
+            export.close()  # headers alone: no row leaves
+        else:
+            exporting.record_export(
+                env.database,
+                content=content,
+                form=form,
+                pairs=export.pairs,
+                at=iso(env.clock()),
+                actor=current_user().actor,
+            )
+            also_record()
     except BaseException:
         export.close()
         raise

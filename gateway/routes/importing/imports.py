@@ -186,7 +186,9 @@ def list_imports(query: ImportsQuery) -> Response:
 def rejects(path: JobPath) -> Response:
     """CSV: the reason, then the row as it is in the file; correct it and import it again."""
     found = uploads.rejects(environment().settings.data_folder, path.job_id)
-    return send_file(found.resolve(), "text/csv; charset=utf-8", as_attachment=True, download_name=found.name)
+    response = send_file(found.resolve(), "text/csv", as_attachment=True, download_name=found.name)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _schema(given: str | None) -> Schema:

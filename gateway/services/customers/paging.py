@@ -115,11 +115,20 @@ def read_cursor(filters: Filters, sort: Sort, text: str) -> Position:
         raise invalid("after", OTHER_LIST.format(what="the filters"))
     if not (isinstance(key, int) and 0 <= key <= MAX_INT64):
         raise invalid("after", MALFORMED)
-    if value is None or (sort.key == "user_id" and isinstance(value, str)):
+    if value is None or (sort.key == "user_id" and isinstance(value, str) and _can_be_asked_for(value)):
         return Position(value, key)
     if sort.key == "user_id" or not isinstance(value, int | float) or not abs(value) <= MAX_INT64:
         raise invalid("after", MALFORMED)
     return Position(value, key)
+
+
+def _can_be_asked_for(text: str) -> bool:
+    """Return whether a text can be a parameter of SQL: JSON can hold half a character (`\\ud800`), SQL can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sort_text(sort: Sort) -> str:

@@ -190,14 +190,27 @@ def _joined(seen: Sequence[Seen]) -> Iterator[Seen]:
 
 
 def read(
-    database: Database, clock: Clock, since: str | None, *, contact: Contact, limit: int, secret: str, actor: Actor
+    database: Database,
+    clock: Clock,
+    since: str | None,
+    *,
+    contact: Contact,
+    limit: int,
+    secret: str,
+    actor: Actor | None,
 ) -> Page:
-    """Return one page of changes; a read that the audit log does not know yet is audited, as an export is."""
+    """Return one page of changes; a read that the audit log does not know yet is audited, as an export is.
+
+    Parameters
+    ----------
+    actor
+        Who reads; None if nobody is sent the page, so that nothing is to be audited.
+    """
     now = clock()
-    reading = None if actor.user_id is None else Reading(actor.user_id, int(now.timestamp()))
+    reading = None if actor is None or actor.user_id is None else Reading(actor.user_id, int(now.timestamp()))
     with database.read() as connection:
         page = page_of(connection, since, contact=contact, limit=limit, secret=secret, reading=reading)
-    if page.is_new_read:
+    if page.is_new_read and actor is not None:
         subject = f"{'from the beginning' if page.begins_anew else 'on from a cursor'}, contact {contact}"
         with database.write() as connection:
             audit.record(connection, "export.changes", at=iso(now), actor=actor, subject=subject)

@@ -182,6 +182,26 @@ def test_a_list_that_can_not_leave_now_is_not_told_to_have_left(base: Base) -> N
     assert ask(base, "GET", path)["exported_at"] is not None
 
 
+@pytest.mark.parametrize("path", ["/api/campaigns/1/export", "/api/customers/export?content=risk&format=ndjson",
+                                  "/api/predictions/export",
+                                  "/api/predictions/changes", "/api/customers/export?format=parquet"])  # fmt: skip
+def test_whoever_asks_for_the_headers_alone_is_sent_no_list_and_nothing_is_recorded(base: Base, path: str) -> None:
+    base.draw(control_share=0.5)
+    base.world.signed_in("analyst")
+    before = recorded(base)
+    for _ in range(MAX_EXPORTS + 1):  # no place stays taken
+        answer = base.world.ask("HEAD", path)
+        assert (answer.status_code, answer.get_data()) == (202 if "parquet" in path else 200, b"")
+    assert recorded(base) == before
+    assert ask(base, "GET", "/api/campaigns/1")["exported_at"] is None
+
+
+def recorded(base: Base) -> tuple[int, ...]:
+    """How many rows the audit log and the queue have."""
+    with base.world.database.read() as connection:
+        return tuple(len(connection.execute(select(t.c.id)).all()) for t in (tables.audit_log, tables.jobs))
+
+
 def test_no_effect_and_no_saving_before_both_arms_have_matured(base: Base) -> None:
     campaign = base.draw()
     base.leave(base.ids[:5])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,3 +114,14 @@ def test_the_address_of_a_server_that_can_not_be_read_is_refused_without_repeati
     with pytest.raises(ValueError, match="expected") as told:
         mail_server_of(url)
     assert "example.com" not in str(told.value)
+
+
+@pytest.mark.parametrize("odd", ["a\r\nBcc: eve@example.com", "a\nBcc: eve@example.com", "a\rBcc: eve@example.com"])
+def test_no_value_begins_another_header(odd: str) -> None:
+    with receiving_mail() as found:
+        server = mail_server_of(f"smtp://127.0.0.1:{found.port}")
+        for more in ({"subject": odd}, {"to": [odd]}, {"sender": odd}):
+            parts: dict[str, Any] = {"sender": "a@example.com", "to": ["b@example.com"], "subject": "a", "text": "a"}
+            with pytest.raises(ValueError, match="linefeed or carriage return"):
+                mail.send(server, **{**parts, **more})
+    assert not found.lines

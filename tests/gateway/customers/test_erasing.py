@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -17,6 +18,7 @@ from database.scoring import runs
 from database.tables import tables
 from gateway.services import kinds
 from gateway.services.customers.erasing import BUSY
+from gateway.services.importing import uploads
 from gateway.services.jobs import locks
 from gateway.services.jobs.params import ExportParams
 from shared.clock import Clock, iso
@@ -113,6 +115,25 @@ def test_the_name_is_in_no_table_any_more(base: World) -> None:
                 told = " ".join(str(cell) for cell in row)
                 assert f"'{name}'" not in told and f'"{name}"' not in told and name not in row, table.name
                 assert email not in told and NOTE not in told, table.name
+
+
+@pytest.mark.parametrize("kind", [kinds.PREVIEW, kinds.PROPOSE_SCHEMA])
+def test_what_is_told_of_a_file_goes_however_the_id_stands_there(base: World, kind: kinds.JobKind[Any]) -> None:
+    _, name = somebody(base)
+    file = uploads.folder(base.settings.data_folder) / "upload-1"
+    lines = [f" {name} ,{name} private@example.com,1", *(f"c{k},c{k}@example.com,{k}" for k in range(20))]
+    file.write_text("\n".join(["who,mail,x", *lines]) + "\n")
+    base.do(kind.name, kind.run, {"path": str(file), "file_name": "a.csv"})
+    assert name in results(base)
+    assert base.ask("DELETE", f"/api/customers/{name}", "admin").status_code == 200
+    assert name not in results(base)
+
+
+def results(world: World) -> str:
+    """What all jobs have told."""
+    with world.database.read() as connection:
+        found = connection.execute(select(tables.jobs.c.result_json)).scalars()
+        return " ".join(each for each in found if each)
 
 
 def test_stored_filters_that_find_the_customer_alone_go_and_others_stay(base: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -267,3 +268,13 @@ def test_time_of_year_is_a_part_of_its_own_of_a_score_and_of_a_change(base: Smal
         with base.database.write() as connection:
             for row in before:
                 connection.execute(update(models).where(models.c.id == row.id).values(report_json=row.report_json))
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udfff", ["usr"], True, 1e400, float("nan")])
+def test_a_cursor_that_names_no_place_is_refused(base: Small, value: Any) -> None:
+    path = "/api/customers?limit=2&sort=user_id"
+    cursor = base.data(path)["next"]
+    parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    parts[2] = value
+    odd = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+    assert base.problems(f"{path}&after={odd}") == {"after"}

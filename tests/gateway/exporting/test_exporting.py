@@ -11,6 +11,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import tomli_w
+from sqlalchemy import select, update
 
 from database.accounts import audit
+from database.engine.batch_sizing import AdaptiveBatchSize
+from database.engine.session import Connection
+from database.exporting import exports
+from database.importing import imports
+from database.importing.chunks import change_by_customers
+from database.importing.import_writer import hide_gone
+from database.jobs import retention
+from database.tables import tables
 from gateway.clients.ml_client import MLClient
 from gateway.environment import Environment
 from gateway.services.accounts import accounts, api_keys
@@ -29,7 +39,7 @@ from gateway.settings import Role
 from gateway.worker import Worker
 from shared.clock import utc_now
 from tests import prefork
-from tests.gateway.customers_conftest import SCHEMA, Small, small
+from tests.gateway.customers_conftest import DAY, NOW, SCHEMA, Small, small
 
 ROOT = Path(__file__).parents[3]
 FILTER = "plan=Standard&feature.tenure_months.min=1"
@@ -157,6 +167,59 @@ def test_the_tag_changes_with_the_worklist(base: Small) -> None:
     assert after.get_etag() != before.get_etag()
 
 
+def test_the_tag_tells_orders_apart_of_which_the_last_counts(base: Small) -> None:
+    path = "/api/customers/export?content=risk&format=ndjson&sort={}&sort={}"
+    sent = [base.get(path.format(*names)) for names in (("user_id", "-user_id"), ("-user_id", "user_id"))]
+    assert sent[0].get_data() != sent[1].get_data()
+    assert sent[0].get_etag() != sent[1].get_etag()
+
+
+def test_the_tag_changes_with_what_is_deleted_of_the_ledger(tmp_path: Path) -> None:
+    base = small(tmp_path)
+    path, r = "/api/predictions/export/manifest", tables.scoring_runs
+    before = base.data(path)
+    with base.database.write() as connection:
+        oldest = connection.execute(select(r.c.id).order_by(r.c.id).limit(1)).scalar_one()
+        assert retention.drop_ledger(connection, run_id=oldest, limit=1000)
+    after = base.data(path)
+    base.database.close()
+    assert before["sha256"] != after["sha256"]
+    assert before["etag"] != after["etag"]
+
+
+def test_the_tag_changes_while_an_import_is_written_and_when_it_is_published(tmp_path: Path) -> None:
+    base, c, i = small(tmp_path), tables.customers, tables.imports
+
+    def state() -> tuple[Any, ...]:
+        with base.database.read() as connection:
+            return exports.state(connection)
+
+    def left(connection: Connection, after: int, until: int) -> None:
+        # Every part of an import writes the same time.
+        is_in = c.c.id.between(after + 1, until)
+        connection.execute(update(c).where(is_in).values(churn=1, updated_at="2026-07-01T00:00:00.000Z"))
+
+    seen = [state()]
+    pace = AdaptiveBatchSize()
+    for _ in range(2):
+        deque(change_by_customers(base.database, pace, left), maxlen=0)
+        seen.append(state())
+    hide_gone(base.database, pace)
+    seen.append(state())
+    imported = {
+        "file_name": "b.csv", "sha256": "1", "schema_checksum": "1", "as_of": DAY, "rows": 1, "new": 0, "updated": 0,
+    }  # fmt: skip
+    with base.database.write() as connection:
+        added = imports.record(connection, **imported, now=NOW)
+        connection.execute(update(i).where(i.c.id == added).values(state="publishing"))
+    seen.append(state())
+    with base.database.write() as connection:
+        imports.publish(connection, added)
+    seen.append(state())
+    base.database.close()
+    assert len(set(seen)) == len(seen)
+
+
 def test_the_risk_list_is_ranked_and_the_segments_add_up(base: Small) -> None:
     ranked = records(base.get("/api/customers/export?content=risk").get_data().decode())
     probabilities = [float(row["churn_probability"]) for row in ranked]
@@ -277,6 +340,7 @@ def test_parquet_is_a_job_and_then_a_file_until_its_time_is_over(base: Small) ->
     body = fetched.get_data()
     assert fetched.status_code == 200
     assert hashlib.sha256(body).hexdigest() == job["result"]["sha256"] == fetched.get_etag()[0]
+    assert fetched.headers["Cache-Control"] == "no-store"
     table = pq.read_table(io.BytesIO(body))
     assert table.num_rows == job["result"]["rows"]
     rows = [

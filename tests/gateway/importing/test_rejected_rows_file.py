@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import select
 
 from database.customers.customer_base import customers_table
+from database.jobs import jobs
 from gateway.services.importing import import_file, uploads
+from shared.clock import iso
 from shared.schema.features import Schema, schema_from_dict
 from tests.world import World
 
@@ -127,3 +129,17 @@ def test_numbers_that_only_the_whole_file_explains_are_written_out_in_the_reject
     put_right(rejects, since="2025-05-04")
     bring(world, rejects, WITH_ID)
     assert present(world, WITH_ID)["b"] == (18500.0, "z", 0.0, 9.5)
+
+
+def test_no_cache_keeps_rejected_rows(world: World) -> None:
+    user = world.person("analyst", "owner@example.com")
+    with world.database.write() as connection:
+        params = {"path": "a", "file_name": "a", "schema": {}}
+        job = jobs.create(connection, kind="import", params=params, now=iso(world.clock()), user_id=user.id)
+    rows = b"reason,who\nx,ann\n"
+    uploads.rejects_path(world.settings.data_folder, job).write_bytes(rows)
+    bearer = {"Authorization": f"Bearer {world.login('owner@example.com').get_json()['data']['token']}"}
+    answer = world.client.get(f"/api/customers/import/{job}/rejects", headers=bearer)
+    assert (answer.status_code, answer.get_data()) == (200, rows)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
