@@ -26,6 +26,11 @@ def path(data_folder: Path, job_id: int) -> Path:
     return folder(data_folder) / f"export-{job_id}.parquet"
 
 
+def unfinished(finished: Path, attempt: int) -> Path:
+    """Return the path that one attempt of a job writes to: a lost worker may still write beside the next attempt."""
+    return finished.with_name(f"{finished.stem}-{attempt}{UNFINISHED}")
+
+
 def expires_at(file: Path, keep_hours: float) -> datetime:
     """Return the moment at which the file is removed."""
     return datetime.fromtimestamp(file.stat().st_mtime, UTC) + timedelta(hours=keep_hours)

@@ -1,7 +1,8 @@
 """Exports as Parquet files: written by the worker as a job, kept for a while, fetched from disk.
 
 Law: worker and commands only; the web process imports no Arrow. A file is written under another name and
-renamed, so a file under its final name is complete; the folder is the only record of which files exist.
+renamed, so a file under its final name is complete; the folder is the only record of which files exist. Only the
+present attempt of a job gives its file the final name.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from database.engine.interruption import CANCELLED
 from database.exporting.selection import Column
+from database.jobs import jobs
 from gateway.services.exporting import export_files, exporting
 from gateway.services.jobs.params import ExportParams
 from gateway.services.jobs.work import Work
 from gateway.services.scoring.columns import by_column
 from shared.clock import iso
-from shared.errors import DiskFull, ServiceUnavailable, is_disk_full
+from shared.errors import Cancelled, DiskFull, ServiceUnavailable, is_disk_full
 from shared.plural import plural
 from shared.tables.csv import blocks
 
@@ -66,7 +69,7 @@ def run(work: Work, params: ExportParams) -> Mapping[str, Any]:
 
 def write(work: Work, params: ExportParams, path: Path) -> int:
     """Write the rows to `path` and return their number."""
-    aside = path.with_suffix(export_files.UNFINISHED)
+    aside = export_files.unfinished(path, work.job.attempt)
     done = 0
     try:
         with work.database.read() as connection:
@@ -82,7 +85,11 @@ def write(work: Work, params: ExportParams, path: Path) -> int:
                     work.step(1 - ROWS_AT_ONCE / (done + ROWS_AT_ONCE), f"Wrote {plural(done, 'row')}")
         with aside.open("rb") as file:
             os.fsync(file.fileno())
-        aside.replace(path)
+        with work.database.write() as connection:
+            # No other attempt can take the job over meanwhile, so that the last one's file stays.
+            if jobs.heartbeat(connection, work.job, now=iso(work.clock())):
+                raise Cancelled(CANCELLED)
+            aside.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
             aside.unlink()
