@@ -12,10 +12,10 @@ from flask import Flask, current_app
 
 from gateway.clients.recent_answers import RecentAnswers
 from gateway.environment import Environment
+from gateway.export_slots import ExportSlots
 from gateway.query_cache import QueryCache
 from shared.errors import ServiceUnavailable
 
-MAX_EXPORTS = 4
 ML_STATE_LIFE_S = 1.0
 _NAME = "retainstream"
 
@@ -31,15 +31,14 @@ class WebEnvironment(Environment):
     wait_slots
         One slot for each request that may wait for a job; None where none may.
     export_slots
-        One slot for each export that may be sent at the same time: an export holds a thread and a read transaction
-        until its client has read it.
+        Slots of the exports that may be sent at the same time.
     ml_states
         The newest check of the ML service, and of each version: its failure, or None.
     """
 
     query_cache: QueryCache
     wait_slots: threading.BoundedSemaphore | None
-    export_slots: threading.BoundedSemaphore
+    export_slots: ExportSlots
     ml_states: RecentAnswers[ServiceUnavailable | None]
 
 
@@ -53,7 +52,7 @@ def install(app: Flask, base: Environment) -> WebEnvironment:
         base.clock,
         query_cache=QueryCache(base.database),
         wait_slots=threading.BoundedSemaphore(max_waiting) if max_waiting else None,
-        export_slots=threading.BoundedSemaphore(MAX_EXPORTS),
+        export_slots=ExportSlots(),
         ml_states=RecentAnswers(ML_STATE_LIFE_S),
     )
     app.extensions[_NAME] = made

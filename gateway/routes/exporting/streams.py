@@ -7,6 +7,7 @@ HEAD nothing leaves and nothing is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -19,10 +20,7 @@ from gateway.services.exporting.exporting import Export, Format
 from gateway.services.jobs.params import Content
 from gateway.web_environment import environment
 from shared.clock import iso
-from shared.errors import ServiceUnavailable
 
-BUSY = "This server is already running as many exports as it allows; try again."
-RETRY_S = 5
 STREAM: dict[Any, Any] = {
     "200": {
         "description": "The rows, streamed; `ETag` is the manifest's `etag`",
@@ -34,8 +32,8 @@ STREAM: dict[Any, Any] = {
 def opened(content: Content, form: Format, pairs: Sequence[Pair]) -> Export:
     """Begin an export; it holds one of the slots until it is closed."""
     env, who = environment(), caller()
-    if not env.export_slots.acquire(blocking=False):
-        raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
+    give_back = partial(env.export_slots.give_back, who.user.id)
+    env.export_slots.take(who.user.id)
     try:
         export = Export(
             env.database,
@@ -47,9 +45,9 @@ def opened(content: Content, form: Format, pairs: Sequence[Pair]) -> Export:
             may_read=lambda: sessions.is_let_in(env.database, who.user, who.key, iso(env.clock())),
         )
     except BaseException:
-        env.export_slots.release()
+        give_back()
         raise
-    export.on_close(env.export_slots.release)
+    export.on_close(give_back)
     return export
 
 

@@ -15,7 +15,7 @@ from tests.stack import DEMO_EMAIL, DEMO_PASSWORD, PASSWORD, Api, Stack, wait_un
 
 pytestmark = pytest.mark.xdist_group("broken-downloads")
 LARGE = 5_000_000
-AT_ONCE = 4
+AT_ONCE = 2
 READS = 200
 RUNS = 10
 

@@ -262,12 +262,29 @@ def test_a_filter_that_is_not_understood_exports_nothing(base: Small, path: str,
 
 
 def test_a_stream_shows_one_moment_and_a_closed_one_gives_its_place_back(base: Small) -> None:
-    opened = [base.client.get("/api/customers/export", headers=base.headers, buffered=False) for _ in range(4)]
-    refused = base.get("/api/customers/export")
+    first, second = base.headers, base.world.bearer("analyst", "slow@example.com")
+    path = "/api/customers/export"
+    opened = [base.client.get(path, headers=who, buffered=False) for who in (first, first, second, second)]
+    assert [each.status_code for each in opened] == [200] * 4
+    refused = base.world.ask("GET", path, "admin")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
     for each in opened:
         each.close()
     assert base.get("/api/customers/export").get_data().count(b"\n") > len(base.people)
+
+
+def test_slow_readers_of_one_person_leave_places_to_others(base: Small) -> None:
+    path = "/api/customers/export"
+    key = _key(base, "analyst")
+    opened = [base.client.get(path, headers=base.headers, buffered=False) for _ in range(2)]
+    refused = base.get(path)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert "2 of your exports" in refused.get_json()["message"]
+    assert base.get(f"{path}/manifest").status_code == 503
+    assert base.world.client.get(path, headers=key).status_code == 200
+    opened.pop().close()
+    assert base.get(path).status_code == 200
+    opened.pop().close()
 
 
 def test_what_is_written_meanwhile_is_not_in_an_export_that_has_begun(tmp_path: Path) -> None:
