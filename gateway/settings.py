@@ -156,7 +156,13 @@ class Settings(MLAddress, AutomationSettings):
     max_queued: int = Field(
         20, ge=1, le=1000, validation_alias="MAX_QUEUED", description="Jobs of one kind that a person may have waiting."
     )
-    max_queue: int = Field(200, ge=1, le=10_000, validation_alias="MAX_QUEUE", description="Total jobs that may wait.")
+    max_queue: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        validation_alias="MAX_QUEUE",
+        description="Total jobs that may wait; of one person a quarter.",
+    )
     max_spool_mb: int = Field(
         2_000,
         ge=1,

@@ -45,9 +45,10 @@ def one(connection: Connection, job_id: int) -> Job | None:
     return job_of(row) if row else None
 
 
-def queued(connection: Connection) -> int:
-    """Return the number of queued jobs."""
-    return int(connection.execute(select(func.count()).where(j.c.state == "queued")).scalar_one())
+def queued(connection: Connection, user_id: int | None = None) -> int:
+    """Return the number of queued jobs: all, or those that one person requested, with any of their keys."""
+    theirs = () if user_id is None else (j.c.user_id == user_id,)
+    return int(connection.execute(select(func.count()).where(j.c.state == "queued", *theirs)).scalar_one())
 
 
 def queued_by(connection: Connection, kind: str, user_id: int | None) -> int:
