@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,11 @@ class JobOwners:
         self.key_ids[f"{name}/{scope}"] = key.id
         self.headers[f"{name}/{scope}"] = {"X-API-Key": secret}
 
-    def job(self, kind: str, by: str | None, *, state: str = "done") -> int:
+    def job(self, kind: str, by: str | None, *, state: str = "done", params: Mapping[str, Any] | None = None) -> int:
         """A job that somebody asked for, and how it ended."""
         owner = {} if by is None else {"user_id": self.ids[by.split("/")[0]], "key_id": self.key_ids.get(by)}
         with self.database.write() as connection:
-            job_id = jobs.create(connection, kind=kind, params={}, now=iso(utc_now()), **owner)
+            job_id = jobs.create(connection, kind=kind, params=params or {}, now=iso(utc_now()), **owner)
             if state == "queued":
                 return job_id
             job = jobs.claim_one(connection, job_id, worker="w", now=iso(utc_now()))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from flask import Response, request, send_file
+from flask import Response, request
 from pydantic import BaseModel, Field
 
 from gateway.openapi import Failure, Query, answers, blueprint, ok
 from gateway.routes.exporting.streams import STREAM, opened, streamed
+from gateway.routes.jobs.job_files import sent
 from gateway.routes.jobs.job_responses import ACCEPTED, answer_job, answers_job
 from gateway.services import kinds
 from gateway.services.customers import filtering
@@ -159,10 +160,10 @@ def predictions_manifest(query: PredictionsManifest) -> Response:
 @bp.get(
     "/jobs/<int:job_id>/file",
     summary="The file that an export wrote",
-    responses={**FILE, "404": Failure, "409": Failure},
+    responses={**FILE, "404": Failure, "409": Failure, "503": Failure},
 )
 def job_file(path: JobPath) -> Response:
-    """Ranges (`Range`) are served too."""
+    """Ranges (`Range`) are served too. Who fetches it is recorded."""
     env = environment()
     job = work.read(env.database, path.job_id)
     file = export_files.finished(
@@ -170,9 +171,7 @@ def job_file(path: JobPath) -> Response:
     )
     name = f"{kinds.EXPORT.read(job.params).content}.parquet"
     etag = (job.result or {}).get("sha256", True)
-    response = send_file(file.resolve(), mimetype=PARQUET_TYPE, as_attachment=True, download_name=name, etag=etag)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return sent(file, "export.fetched", job.id, mimetype=PARQUET_TYPE, download_name=name, etag=etag)
 
 
 def _pairs() -> list[tuple[str, str]]:

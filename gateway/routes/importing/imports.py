@@ -8,12 +8,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Response, send_file
+from flask import Response
 from pydantic import BaseModel, Field
 
 from database.customers import customer_base, maturity
 from database.importing import imports
 from gateway.openapi import Query, answers, blueprint, ok
+from gateway.routes.jobs.job_files import sent
 from gateway.routes.jobs.job_responses import ACCEPTED
 from gateway.routes.jobs.upload_jobs import FAILURES, FileForm, answer_upload
 from gateway.services import kinds
@@ -182,13 +183,11 @@ def list_imports(query: ImportsQuery) -> Response:
         return ok(ImportsOut(imports=imports.page(connection, query.limit), complete_to=known))
 
 
-@bp.get("/import/<int:job_id>/rejects", summary="Rows that an import rejected", responses=answers(str, also=(404,)))
+@bp.get("/import/<int:job_id>/rejects", summary="Rows that an import rejected", responses=answers(str, also=(404, 503)))
 def rejects(path: JobPath) -> Response:
-    """CSV: the reason, then the row as it is in the file; correct it and import it again."""
+    """CSV: the reason, then the row as in the file; correct it and import it again. Who fetches it is recorded."""
     found = uploads.rejects(environment().settings.data_folder, path.job_id)
-    response = send_file(found.resolve(), "text/csv", as_attachment=True, download_name=found.name)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return sent(found, "rejects.fetched", path.job_id, mimetype="text/csv", download_name=found.name)
 
 
 def _schema(given: str | None) -> Schema:

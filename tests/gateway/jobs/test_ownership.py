@@ -13,6 +13,8 @@ from gateway.app import create_app
 from gateway.openapi import blueprint
 from gateway.security import roles
 from gateway.services import kinds
+from gateway.services.exporting import export_files
+from gateway.services.importing import uploads
 from tests.gateway.job_owners import CELL, JobOwners
 
 
@@ -131,13 +133,38 @@ def test_the_gateway_does_not_start_with_a_route_of_a_job_that_does_not_say_whos
         create_app(office.settings, database=office.database, blueprints=(forgotten,))
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "action"),
+    [
+        ("export", "/api/jobs/{}/file", "export.fetched"),
+        ("import", "/api/customers/import/{}/rejects", "rejects.fetched"),
+    ],
+)
+def test_who_fetches_a_file_of_a_job_is_in_the_audit_log(office: JobOwners, kind: str, path: str, action: str) -> None:
+    job_id = office.job(kind, "ann", params={"content": "customers"} if kind == "export" else {})
+    folder = office.settings.data_folder
+    file = export_files.path(folder, job_id) if kind == "export" else uploads.rejects_path(folder, job_id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("reason,who\nx,ann\n")
+    assert office.ask("bob", path.format(job_id)).status_code == 403
+    fetched = office.ask("ann", path.format(job_id))
+    assert (fetched.status_code, fetched.get_data()) == (200, file.read_bytes())
+    assert not office.ask("ann", path.format(job_id), "HEAD").get_data()
+    known = {"If-None-Match": fetched.headers["ETag"]}
+    assert office.ask("ann", path.format(job_id), headers=known).status_code == 304
+    rows = office.data("root", f"/api/audit?action={action}")["entries"]
+    assert [(row["action"], row["subject"], row["user_id"]) for row in rows] == [
+        (action, f"job:{job_id}", office.ids["ann"])
+    ]
+
+
 # --- the queue ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def narrow(tmp_path: Path) -> Iterator[JobOwners]:
-    """A gateway whose queue takes two jobs of a person and kind, and four in all."""
-    made = JobOwners(tmp_path, MAX_QUEUED=2, MAX_QUEUE=4)
+    """A gateway whose queue takes two jobs of a person and kind, three of a person, and twelve in all."""
+    made = JobOwners(tmp_path, MAX_QUEUED=2, MAX_QUEUE=12)
     yield made
     made.database.close()
 
@@ -149,12 +176,32 @@ def test_a_person_has_so_many_jobs_of_a_kind_waiting_and_no_more(narrow: JobOwne
     assert (refused.status_code, refused.get_json()["error"]["code"]) == (429, "too_many_queued")
     assert int(refused.headers["Retry-After"]) > 0
     assert [narrow.ask("bob", **train).status_code for _ in range(2)] == [202, 202]
+    for _ in range(8):
+        narrow.job("train", None, state="queued")
     full = narrow.ask("root", **train)
     assert (full.status_code, full.get_json()["error"]["code"]) == (503, "queue_full")
     assert int(full.headers["Retry-After"]) > 0
     first = narrow.data("root", "/api/jobs")["jobs"][-1]["id"]
     narrow.ask("ann", f"/api/jobs/{first}", "DELETE")
     assert narrow.ask("ann", **train).status_code == 202
+
+
+def test_one_person_takes_a_quarter_of_the_queue_with_all_kinds_and_keys(narrow: JobOwners) -> None:
+    train = {"path": "/api/model/train", "method": "POST", "json": {}}
+    for kind in ("import", "preview", "export"):
+        narrow.job(kind, "ann/import", state="queued")
+    refused = narrow.ask("ann", **train)
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (429, "too_many_queued")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "3 of your jobs are waiting" in refused.get_json()["message"]
+    assert narrow.ask("bob", **train).status_code == 202
+
+
+def test_a_short_queue_takes_one_job_of_a_person(tmp_path: Path) -> None:
+    made = JobOwners(tmp_path, MAX_QUEUE=2)
+    train = {"path": "/api/model/train", "method": "POST", "json": {}}
+    assert [made.ask("ann", **train).status_code for _ in range(2)] == [202, 429]
+    made.database.close()
 
 
 def test_a_repeated_key_gives_its_job_though_the_queue_is_full(narrow: JobOwners) -> None:
