@@ -6,18 +6,51 @@ Law: `create_app` makes it; a route reaches it by `environment()`.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 
 from flask import Flask, current_app
 
 from gateway.clients.recent_answers import RecentAnswers
 from gateway.environment import Environment
-from gateway.export_slots import ExportSlots
 from gateway.query_cache import QueryCache
 from shared.errors import ServiceUnavailable
 
+MAX_EXPORTS, OWN_EXPORTS = 4, 2
+BUSY = "This server is already running as many exports as it allows; try again."
+TOO_MANY = (
+    f"{OWN_EXPORTS} of your exports are being sent, the most that one person may have: try again when one is done."
+)
+RETRY_S = 5
 ML_STATE_LIFE_S = 1.0
 _NAME = "retainstream"
+
+
+class ExportSlots:
+    """Slots of the exports that are sent at the same time, by the id of the person who reads.
+
+    An export holds a thread and a read transaction until its client has read it. One person, with all keys and
+    sessions, has half of the slots at most, so that slow readers leave room for others.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[int] = Counter()
+
+    def take(self, person: int) -> None:
+        """Take a slot. Raises ServiceUnavailable if none is free for this person."""
+        with self._lock:
+            if self._taken[person] >= OWN_EXPORTS:
+                raise ServiceUnavailable(TOO_MANY, retry_after_s=RETRY_S)
+            if self._taken.total() >= MAX_EXPORTS:
+                raise ServiceUnavailable(BUSY, retry_after_s=RETRY_S)
+            self._taken[person] += 1
+
+    def give_back(self, person: int) -> None:
+        """Give back a slot that was taken."""
+        with self._lock:
+            self._taken[person] -= 1
+            self._taken += Counter()  # forgets who has none
 
 
 @dataclass(frozen=True)

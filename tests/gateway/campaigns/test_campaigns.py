@@ -12,11 +12,10 @@ from sqlalchemy import func, select
 from database.campaigns import campaigns
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.tables import tables
-from gateway.export_slots import ALL
 from gateway.services import kinds
 from gateway.services.campaigns import drawing
 from gateway.services.jobs import running
-from gateway.web_environment import environment
+from gateway.web_environment import MAX_EXPORTS, environment
 from shared.campaigns.draw import Draw
 from shared.campaigns.effect import Arm, newcombe
 from shared.schema.features import built_in_schema
@@ -174,7 +173,7 @@ def test_a_list_that_can_not_leave_now_is_not_told_to_have_left(base: Base) -> N
     path = f"/api/campaigns/{campaign.id}"
     with base.world.app.app_context():
         slots = environment().export_slots
-    others = range(101, 101 + ALL)
+    others = range(101, 101 + MAX_EXPORTS)
     for each in others:
         slots.take(each)
     refused(base, "GET", f"{path}/export", 503)
