@@ -62,6 +62,6 @@ def test_others_are_served_beside_one_persons_slow_reads(large: Stack) -> None:
     told = Counter(each.result() for each in asked)
     print(f"alone {alone_s:.1f} s; {told} in {whole_s:.1f} s; others {max(quick_s):.2f} s, the same read {same_s} s")
     assert set(told) <= {200, 503}, told
-    assert told[200] >= READS / 4, told  # they wait in turn: whoever refuses them all serves nobody
+    assert told[200] >= READS / 8, told  # they wait in turn: whoever refuses them all serves nobody
     assert max(quick_s) < IN_TIME_S
     assert same_s and same_s[0] < whole_s / 2
