@@ -34,7 +34,8 @@ class ExportSlots:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: Python may drop an export, which gives its slot back, while this thread holds the lock.
+        self._lock = threading.RLock()
         self._taken: Counter[int] = Counter()
 
     def take(self, person: int) -> None:
@@ -50,7 +51,8 @@ class ExportSlots:
         """Give back a slot that was taken."""
         with self._lock:
             self._taken[person] -= 1
-            self._taken += Counter()  # forgets who has none
+            if not self._taken[person]:
+                del self._taken[person]
 
 
 @dataclass(frozen=True)
