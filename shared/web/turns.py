@@ -1,7 +1,8 @@
 """How many threads requests of a kind, and of one caller, may occupy, and whose turn it is.
 
-Law: large bodies have half of the threads at most, requests that compute for long a quarter, and one caller half of
-what there is for each. The others wait without a thread; the caller whose last turn is longest ago comes next.
+Law: large bodies have half of the threads at most, requests that compute for long a quarter; one caller has half of
+either at most, and three quarters of the threads. The others wait without a thread; the caller whose last turn is
+longest ago comes next.
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ class Turns:
     """
 
     def __init__(self, threads: int) -> None:
-        self._most = {Load.QUICK: threads, Load.LARGE: max(1, threads // 2), Load.LONG: max(1, threads // 4)}
+        half, quarter = max(1, threads // 2), max(1, threads // 4)
+        self._most = {Load.QUICK: threads, Load.LARGE: half, Load.LONG: quarter}
+        # More than half: that many threads may wait for the ML service, for one person who reads beside it.
+        each = {Load.QUICK: threads - quarter, Load.LARGE: half // 2, Load.LONG: quarter // 2}
+        self._most_each = {load: max(1, most) for load, most in each.items()}
         self._lock = threading.Lock()
         self._taken: Counter[Load] = Counter()
         self._taken_by: Counter[Turn] = Counter()
@@ -93,11 +98,10 @@ class Turns:
 
     def take(self, conn: Connection, turn: Turn) -> bool:
         """Give a connection its turn if one is free; threads and the event loop call this."""
-        most = self._most[turn.load]
         with self._lock:
-            if self._taken[turn.load] >= most:
+            if self._taken[turn.load] >= self._most[turn.load]:
                 return False
-            if turn.caller is not None and self._taken_by[turn] >= max(1, most // 2):
+            if turn.caller is not None and self._taken_by[turn] >= self._most_each[turn.load]:
                 return False
             self._taken[turn.load] += 1
             self._taken_by[turn] += 1

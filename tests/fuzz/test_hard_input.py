@@ -367,14 +367,11 @@ def test_a_full_database_disk_is_said_by_the_command(small_disk: Path, tmp_path:
     assert stack.value("SELECT count(*) FROM customers") == 1
 
 
-def test_a_full_disk_of_temporary_files_is_said(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_of_temporary_files_keeps_no_import_out(small_disk: Path, tmp_path: Path) -> None:
     stack = Stack(tmp_path, {"DEMO": "0", "TMPDIR": str(small_disk)})
     try:
         serving(stack)
-        stuff = fill(small_disk, 1)
-        said = is_failure(sent(stack, MANY), 503, "disk_full")["message"]
-        assert "disk" in said.lower() or "space" in said.lower(), said
-        stuff.unlink()
+        fill(small_disk, 1)
         assert sent(stack, MANY).status_code == 200
     finally:
         stack.stop()
