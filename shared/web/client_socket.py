@@ -1,7 +1,7 @@
 """A client's socket with limits: neither a slow sender nor a slow reader occupies a thread for long.
 
-Law: a piece may take 30 s and the whole has a lowest rate; what a client does not receive immediately is kept for the
-event loop to send, up to a limit; at most half of the threads may wait for stalled clients.
+Law: a piece may take 30 s, and a client may fall 30 s behind the lowest rate; what a client does not receive
+immediately is kept for the event loop to send, up to a limit; at most half of the threads may wait for stalled clients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 STALL_S = 30
-#: Bytes per second that a client may fall short of by 30 s in all.
+#: Bytes per second that a client has to send or receive; it may fall STALL_S behind.
 LOWEST_RATE = 4096
 #: Bytes of an answer that are kept until the client receives them.
 MAX_KEPT = 2 * 1024 * 1024
@@ -180,7 +180,7 @@ class ClientSocket(socket.socket):
             raise _too_slow()
 
     def _is_too_slow(self, started: float, moved: int) -> bool:
-        # What came fast before is no credit: a client could use it up in hours of waiting.
+        # A client that was fast earns no time for later: it could then send one byte at a time for hours.
         self._behind_s = max(0.0, self._behind_s + time.monotonic() - started - moved / LOWEST_RATE)
         return self._behind_s > STALL_S
 

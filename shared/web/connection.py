@@ -53,7 +53,7 @@ class Load(Enum):
 
 
 class Turn(NamedTuple):
-    """What a request asks for; `caller` is None where one caller may have all turns."""
+    """A thread for one request: how it is occupied, and by which caller; None has no limit of its own."""
 
     load: Load
     caller: bytes | None

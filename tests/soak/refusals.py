@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-#: Of at least so many answers of a route, at most this share may tell to come again.
+#: A route that answered at least so many times may tell this share of its users to come again.
 LEAST, SHARE = 20, 0.5
 
 

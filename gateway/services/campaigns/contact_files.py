@@ -56,7 +56,7 @@ def _schema(as_of: str | None, name: str | None) -> Schema:
     )  # fmt: skip
 
 
-#: Names of campaigns are read as e-mails are, as they are written: of categories 2026.10 and 2026.1 are the same.
+#: Names of campaigns are read as they are written, as e-mails are; a category makes 2026.10 and 2026.1 the same.
 CONTACTS = _schema(AT, CAMPAIGN)
 CUSTOMERS = _schema(None, None)
 

@@ -47,15 +47,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Reading:
-    """Who reads, and when the read began that the audit log has, in seconds of Unix time."""
+    """The reader, and the time of the audit row that stands for this read, in seconds of Unix time."""
 
     user_id: int
     began_s: int
 
     def goes_on(self, before: Reading | None) -> bool:
         """Return whether the row of the audit log for an earlier reading stands for this one too."""
-        is_same = before is not None and before.user_id == self.user_id
-        return is_same and before is not None and abs(self.began_s - before.began_s) <= ONE_READ_S
+        if before is None or before.user_id != self.user_id:
+            return False
+        return abs(self.began_s - before.began_s) <= ONE_READ_S
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def test_what_is_told_of_a_file_goes_however_the_id_stands_there(base: World, ki
 
 
 def results(world: World) -> str:
-    """What all jobs have told."""
+    """The results of all jobs, one after another."""
     with world.database.read() as connection:
         found = connection.execute(select(tables.jobs.c.result_json)).scalars()
         return " ".join(each for each in found if each)
