@@ -310,10 +310,9 @@ def test_a_file_is_tried_by_keyboard_and_the_focus_stays(
     visitor.allow("422")
     file = tmp_path / "ends.csv"
     file.write_text("user_id,ended_at\nusr_331092,2026-01-01\n", encoding="utf-8")
-    tab_to(visitor, "A CSV or Parquet file")
-    with visitor.page.expect_file_chooser() as chooser:
-        visitor.page.keyboard.press("Space")
-    chooser.value.set_files(file)
+    # From the start: Chromium closes a dialogue that opens before the browser was told to hand it over.
+    visitor.page.on("filechooser", lambda chooser: chooser.set_files(file))
+    pressed(visitor, "A CSV or Parquet file", "Space")
     visitor.page.wait_for_selector("#dry-run")
     pressed(visitor, "Try it")
     visitor.page.wait_for_selector("#import-outcome :is(.notice, [role=alert])")
