@@ -106,21 +106,31 @@ async function send(method, path, { body, form, prefer, signal } = {}) {
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (prefer) headers.Prefer = prefer;
   let response;
+  let text;
   try {
     response = await fetch(path, {
       method, headers, signal, credentials: "same-origin", cache: "no-store",
       body: form ?? (body === undefined ? undefined : JSON.stringify(body)),
     });
+    text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, null, null);
   }
-  const answer = await response.json().catch(() => null);
+  const answer = parsed(text);
   if (!response.ok || answer === null) {
     const said = answer ?? { message: `The server answered ${response.status} without a reason.` };
     throw new ApiError(response.status, said, response.headers.get("X-Request-ID"));
   }
   return answer.success === undefined ? answer : answer.data; // health has no envelope
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // a proxy's own page
+  }
 }
 
 /** A cookie's value; over TLS its name has a prefix. */

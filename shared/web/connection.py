@@ -49,7 +49,8 @@ class Load(Enum):
 
     QUICK = "not for long"
     LARGE = "as long as its body takes to come"
-    LONG = "as long as it computes"
+    LONG = "for about a second, while it computes"
+    VERY_LONG = "for seconds, while it computes"
 
 
 class Turn(NamedTuple):

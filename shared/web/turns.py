@@ -1,8 +1,8 @@
 """How many threads requests of a kind, and of one caller, may occupy, and whose turn it is.
 
-Law: large bodies have half of the threads at most, requests that compute for long a quarter; one caller has half of
-either at most, and three quarters of the threads. The others wait without a thread; the caller whose last turn is
-longest ago comes next.
+Law: large bodies have half of the threads at most, requests that compute for long an eighth, and those that compute for
+very long a quarter; one caller has half of each at most, and three quarters of the threads. The others wait without a
+thread; the caller whose last turn is longest ago comes next.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gunicorn.util import split_request_uri
 
 from shared.web.connection import Connection, Load, Turn
 
-#: Processor time before the answer begins. Waiting, for the ML service or a client, has limits of its own, and so have
-#: exports.
-LONG_S = 0.5
+#: The least processor time before the answer begins, the longest first. Waiting, for the ML service or a client, has
+#: limits of its own, and so have exports.
+LEAST_CPU_S = {Load.VERY_LONG: 2.0, Load.LONG: 0.5}
 #: How long a kind of request counts as long after the last one that was.
 REMEMBERED_S = 3600.0
 MOST_KINDS, MOST_CALLERS = 256, 1_000
@@ -55,23 +55,26 @@ class LongKinds:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._until_s: OrderedDict[bytes, float] = OrderedDict()
+        self._until_s: OrderedDict[tuple[Load, bytes], float] = OrderedDict()
 
     def took(self, request_line: bytes, cpu_s: float) -> None:
         """Learn from a request how long its kind computes before it answers."""
-        if cpu_s < LONG_S:
+        load = next((load for load, least_s in LEAST_CPU_S.items() if cpu_s >= least_s), None)
+        if load is None:
             return
-        kind = kind_of(request_line)
+        known = load, kind_of(request_line)
         with self._lock:
-            self._until_s[kind] = self._now() + REMEMBERED_S
-            self._until_s.move_to_end(kind)
+            self._until_s[known] = self._now() + REMEMBERED_S
+            self._until_s.move_to_end(known)
             if len(self._until_s) > MOST_KINDS:
                 self._until_s.popitem(last=False)
 
-    def has(self, request_line: bytes) -> bool:
-        """Return whether a request is of a kind that took long within the last hour."""
-        # Nothing is parsed while nothing takes long.
-        return bool(self._until_s) and self._until_s.get(kind_of(request_line), -math.inf) > self._now()
+    def load_of(self, request_line: bytes) -> Load:
+        """Return how long the longest request of this kind computed within the last hour."""
+        if not self._until_s:  # nothing is parsed while nothing takes long
+            return Load.QUICK
+        kind, now_s = kind_of(request_line), self._now()
+        return next((load for load in LEAST_CPU_S if self._until_s.get((load, kind), -math.inf) > now_s), Load.QUICK)
 
 
 class Turns:
@@ -84,11 +87,12 @@ class Turns:
     """
 
     def __init__(self, threads: int) -> None:
-        half, quarter = max(1, threads // 2), max(1, threads // 4)
-        self._most = {Load.QUICK: threads, Load.LARGE: half, Load.LONG: quarter}
+        # Lists of a second do not wait behind summaries of several.
+        shares = {Load.LARGE: threads // 2, Load.LONG: threads // 8, Load.VERY_LONG: threads // 4}
+        self._most = {Load.QUICK: threads} | {load: max(1, most) for load, most in shares.items()}
+        self._most_each = {load: max(1, most // 2) for load, most in self._most.items()}
         # More than half: that many threads may wait for the ML service, for one person who reads beside it.
-        each = {Load.QUICK: threads - quarter, Load.LARGE: half // 2, Load.LONG: quarter // 2}
-        self._most_each = {load: max(1, most) for load, most in each.items()}
+        self._most_each[Load.QUICK] = max(1, threads - threads // 4)
         self._lock = threading.Lock()
         self._taken: Counter[Load] = Counter()
         self._taken_by: Counter[Turn] = Counter()

@@ -158,8 +158,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _has_turn(self, conn: Connection) -> bool:
         if conn.turn is not None:
             return True
-        is_long = self.long_kinds.has(conn.incoming.line())
-        load = Load.LARGE if conn.incoming.is_large else Load.LONG if is_long else Load.QUICK
+        load = Load.LARGE if conn.incoming.is_large else self.long_kinds.load_of(conn.incoming.line())
         conn.wanted = Turn(load, conn.incoming.caller())
         return self.turns.take(conn, conn.wanted)
 

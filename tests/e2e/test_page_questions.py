@@ -413,6 +413,11 @@ def test_a_first_import_proposes_what_the_columns_mean_and_leads_to_customers(
     visitor.page.wait_for_selector("#schema-form fieldset")
     assert 'label = "churned"' in visitor.page.input_value("#schema-text")
     correct_the_schema(visitor)
+    corrected = visitor.page.input_value("#schema-text")
+    for kind in ("outcomes", "customers"):
+        visitor.page.get_by_label("The file holds").select_option(kind)
+        visitor.page.wait_for_selector("#schema-form fieldset", state="visible" if kind == "customers" else "detached")
+    assert visitor.page.input_value("#schema-text") == corrected
     visitor.page.click("#dry-run")
     visitor.page.wait_for_selector("#import-outcome >> text=Tried, nothing written")
     visitor.page.click("#do-import")

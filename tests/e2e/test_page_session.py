@@ -90,6 +90,26 @@ def test_an_ended_session_returns_to_sign_in_with_a_sentence(visitor: Visitor) -
     assert "Your session has ended" in visitor.text(".signin")
 
 
+BROKEN_ANSWER = """
+async ({ name, status }) => {
+  const api = await import("/page/api.js");
+  const asked = window.fetch;
+  const body = new ReadableStream({ start(stream) { stream.error(new DOMException("broken", name)); } });
+  window.fetch = async () => new Response(body, { status });
+  return api.get("/api/schema").then(() => "answered", (error) => error instanceof api.ApiError ? error.code : error.name)
+    .finally(() => { window.fetch = asked; });
+}
+"""
+
+
+@pytest.mark.parametrize(("name", "told"), [("AbortError", "AbortError"), ("NetworkError", "unreachable")])
+@pytest.mark.parametrize("status", [200, 409])
+def test_an_answer_that_breaks_off_is_told_as_what_broke_it_off(
+    visitor: Visitor, name: str, told: str, status: int
+) -> None:
+    assert visitor.sign_in().page.evaluate(BROKEN_ANSWER, {"name": name, "status": status}) == told
+
+
 def test_signing_out_ends_the_session(visitor: Visitor) -> None:
     visitor.sign_in()
     visitor.page.click("text=Sign out")

@@ -38,7 +38,7 @@ function drawPast({ imports, complete_to: known }) {
 }
 
 function makeImport(page, onDone) {
-  const parts = { page, onDone, file: null, turn: 0, ...fields() };
+  const parts = { page, onDone, file: null, drafted: null, turn: 0, ...fields() };
   const choose = (file) => { if (file) read(parts, file); };
   const drop = h("div", { class: "drop" },
     h("p", {}, h("strong", {}, "Drop a table here"), ", or choose it:"), field("A CSV or Parquet file", parts.input));
@@ -99,9 +99,10 @@ function drawPreview({ columns, rows, encoding, delimiter, notes }) {
 async function proposal(parts, file, isLate) {
   const schema = await get("/api/schema");
   const isFirst = schema.name === null;
+  if (isFirst && parts.drafted === file) return; // what was put right stays
   const found = isFirst ? await result(await upload("/api/customers/import/schema", { file })) : null;
   if (isLate()) return;
-  Object.assign(parts, { isFirst, draft: null });
+  Object.assign(parts, { isFirst, draft: null, drafted: isFirst ? file : null });
   if (!isFirst) return;
   parts.draft = new Draft(found, { tell: (what) => retell(parts, what), expired: parts.page.expired });
   parts.form = schemaForm(parts.draft);

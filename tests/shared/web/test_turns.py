@@ -8,9 +8,10 @@ import pytest
 
 from shared.web.client_socket import ClientSocket, StalledClients
 from shared.web.connection import Connection, Load, Turn
-from shared.web.turns import LONG_S, MOST_CALLERS, MOST_KINDS, REMEMBERED_S, LongKinds, Turns, kind_of
+from shared.web.turns import LEAST_CPU_S, MOST_CALLERS, MOST_KINDS, REMEMBERED_S, LongKinds, Turns, kind_of
 
 LINE = b"GET /api/customers?search=ann HTTP/1.1"
+LONG_S, VERY_LONG_S = LEAST_CPU_S[Load.LONG], LEAST_CPU_S[Load.VERY_LONG]
 
 
 @pytest.mark.parametrize(
@@ -43,20 +44,31 @@ def test_another_method_or_path_is_another_kind() -> None:
 def test_a_line_that_is_no_request_has_a_kind_too(broken: bytes) -> None:
     kinds = LongKinds()
     kinds.took(broken, 1.0)
-    assert kinds.has(broken)
+    assert kinds.load_of(broken) is Load.LONG
 
 
 def test_a_kind_is_long_for_an_hour_after_its_last_long_request() -> None:
     clock = [0.0]
     kinds = LongKinds(lambda: clock[0])
     kinds.took(LINE, LONG_S - 0.01)
-    assert not kinds.has(LINE)
+    assert kinds.load_of(LINE) is Load.QUICK
     kinds.took(LINE, LONG_S)
     clock[0] = REMEMBERED_S - 1
     kinds.took(LINE, 0.0)
-    assert kinds.has(LINE)
+    assert kinds.load_of(LINE) is Load.LONG
     clock[0] = REMEMBERED_S
-    assert not kinds.has(LINE)
+    assert kinds.load_of(LINE) is Load.QUICK
+
+
+def test_a_kind_has_the_load_of_its_longest_request_within_the_hour() -> None:
+    clock = [0.0]
+    kinds = LongKinds(lambda: clock[0])
+    kinds.took(LINE, VERY_LONG_S)
+    clock[0] = REMEMBERED_S / 2
+    kinds.took(LINE, VERY_LONG_S - 0.01)
+    assert kinds.load_of(LINE) is Load.VERY_LONG
+    clock[0] = REMEMBERED_S
+    assert kinds.load_of(LINE) is Load.LONG
 
 
 def test_the_kinds_that_were_seen_longest_ago_are_forgotten() -> None:
@@ -64,7 +76,7 @@ def test_the_kinds_that_were_seen_longest_ago_are_forgotten() -> None:
     lines = [b"GET /" + b"a" * number for number in range(1, MOST_KINDS + 2)]
     for line in [*lines[:-1], lines[0], lines[-1]]:
         kinds.took(line, LONG_S)
-    assert [line for line in lines if not kinds.has(line)] == [lines[1]]
+    assert [line for line in lines if kinds.load_of(line) is Load.QUICK] == [lines[1]]
 
 
 class Config:
@@ -99,14 +111,17 @@ def next_of(turns: Turns) -> str | None:
     return conn.wanted.caller.decode() if conn.wanted.caller else ""
 
 
-@pytest.mark.parametrize(("threads", "large", "long"), [(1, 1, 1), (4, 2, 1), (6, 3, 1), (16, 8, 4)])
-def test_large_bodies_have_half_of_the_threads_and_long_requests_a_quarter(threads: int, large: int, long: int) -> None:
+@pytest.mark.parametrize(
+    ("threads", "large", "long", "very_long"), [(1, 1, 1, 1), (4, 2, 1, 1), (6, 3, 1, 1), (16, 8, 2, 4)]
+)
+def test_each_load_has_a_part_of_the_threads(threads: int, large: int, long: int, very_long: int) -> None:
     turns = Turns(threads)
-    for load, most in ((Load.LARGE, large), (Load.LONG, long), (Load.QUICK, threads)):
+    parts = {Load.LARGE: large, Load.LONG: long, Load.VERY_LONG: very_long, Load.QUICK: threads}
+    for load, most in parts.items():
         assert [takes(turns, asking(None, load)) for _ in range(threads + 1)].count(True) == most
 
 
-@pytest.mark.parametrize(("load", "most"), [(Load.QUICK, 12), (Load.LARGE, 4), (Load.LONG, 2)])
+@pytest.mark.parametrize(("load", "most"), [(Load.QUICK, 12), (Load.LARGE, 4), (Load.LONG, 1), (Load.VERY_LONG, 2)])
 def test_one_caller_has_a_part_of_what_there_is(load: Load, most: int) -> None:
     turns = Turns(16)
     assert [takes(turns, asking("ann", load)) for _ in range(16)].count(True) == most

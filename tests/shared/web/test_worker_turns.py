@@ -34,6 +34,22 @@ def test_requests_that_take_long_leave_a_thread_to_the_others(port: int) -> None
         assert [read_all(client)[-1:] for client in held] == [b"1"] * len(held)
 
 
+def brief(seconds: float, *, caller: str = "ann") -> bytes:
+    """A request of another kind that computes for a while."""
+    return busy(seconds, caller=caller).replace(b"/busy/1", b"/brief/1")
+
+
+def test_requests_of_a_second_do_not_wait_behind_those_of_several() -> None:
+    with serving() as port:
+        raw(port, brief(LATER_S))
+        raw(port, busy(2.1))
+        with holding(slow_clients.sending(busy(1.0)), port, THREADS) as held:
+            began = time.monotonic()
+            assert raw(port, brief(0.1, caller="bob"), seconds=20).endswith(b"1")
+            assert time.monotonic() - began < 1.0
+            assert [read_all(client)[-1:] for client in held] == [b"1"] * len(held)
+
+
 def test_turns_go_round_among_callers(port: int) -> None:
     raw(port, busy(0.6))
     with holding(slow_clients.sending(busy(0.2)), port, 3 * THREADS) as held:
@@ -72,9 +88,8 @@ def test_no_way_of_asking_gets_round_the_turns(port: int, how: str) -> None:
 
 
 def test_one_callers_quick_requests_leave_threads_to_the_others(port: int) -> None:
-    other = busy(0.01, caller="bob").replace(b"/busy/1", b"/brief/1")
-    one = busy(0.25).replace(b"/busy/1", b"/brief/1")
-    with holding(slow_clients.sending(one), port, 4 * THREADS) as held:
+    other = brief(0.01, caller="bob")
+    with holding(slow_clients.sending(brief(0.25)), port, 4 * THREADS) as held:
         began = time.monotonic()
         assert raw(port, other, seconds=20).endswith(b"1")
         assert time.monotonic() - began < 1.0
