@@ -30,6 +30,7 @@ from tests.load.million import write_customers
 from tests.prefork import ROOT
 from tests.soak import refusals
 from tests.soak.memory import ARENA_MB, SHARE, Memory, slope
+from tests.soak.people import people
 from tests.soak.routes import COVERED, HEADER, Known
 from tests.stack import Stack, wait_until
 
@@ -129,7 +130,7 @@ def fill_model_cache(stack: Stack) -> None:
         assert scored.status_code == 200, scored.text
 
 
-def known(stack: Stack) -> Known:
+def known(stack: Stack, users: int) -> Known:
     """Make the records that users have to know."""
     api, admin = stack.person("analyst"), stack.person("admin")
     few = stack.folder / "rejected.csv"
@@ -144,7 +145,8 @@ def known(stack: Stack) -> Known:
     versions = [each["version"] for each in api.data("/api/model/versions")["versions"]]
     live = api.data("/api/model/status")["version"]
     return Known(
-        tokens={role: stack.person(role).token or "" for role in ("viewer", "analyst")} | {"admin": admin.token or ""},
+        people=people(stack, users),
+        tokens={"owner": api.token or "", "admin": admin.token or ""},
         customers=[each["user_id"] for each in api.data("/api/customers?limit=100&scored=yes")["customers"]],
         export_job=export_job,
         import_job=import_job,
@@ -233,7 +235,7 @@ def trains(stack: Stack) -> bool:
 def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     """Let users ask, work beside them, measure; return the faults."""
     beside, told = prepared(stack, options.customers, judged=is_judged(options.minutes)), stack.folder / "told.json"
-    told.with_name("known.json").write_text(json.dumps(vars(known(stack))))
+    told.with_name("known.json").write_text(json.dumps(vars(known(stack, options.users))))
     judged, began = is_judged(options.minutes), time.monotonic() + options.before * 60
     last_long_task = began + TRAINED * options.minutes * 60 if judged else math.inf
     with Memory(stack) as memory:

@@ -19,12 +19,17 @@ class Known:
 
     Attributes
     ----------
+    people
+        Of each user, a token as a viewer and as an analyst: fifty people who ask are fifty callers.
+    tokens
+        Of an administrator, and of the owner of the jobs: an analyst.
     export_job, import_job
         A job with a Parquet file, and one with rejected rows.
     older
         A version that is not live.
     """
 
+    people: list[dict[str, str]]
     tokens: dict[str, str]
     customers: list[str]
     export_job: int
@@ -143,11 +148,11 @@ READS: Mapping[str, tuple[str, ...]] = {
 ADMINISTRATORS = ("GET /api/audit", "GET /api/users", "GET /api/webhooks", "GET /api/webhooks/deliveries")
 ANALYSTS = (
     "GET /api/customers/import",
-    "GET /api/customers/import/{job_id}/rejects",
     "GET /api/customers/movers/export",
-    "GET /api/jobs/{job_id}/file",
     "GET /api/predictions/changes",
 )
+OWNERS = ("GET /api/customers/import/{job_id}/rejects", "GET /api/jobs/{job_id}/file")
+ROLES = dict.fromkeys(ADMINISTRATORS, "admin") | dict.fromkeys(ANALYSTS, "analyst") | dict.fromkeys(OWNERS, "owner")
 #: A customer who was scored once has no change to tell, nor has a base that was.
 AFTER_TWO_RUNS = ("GET /api/customers/{customer_id}/changes", "GET /api/customers/movers/export")
 RARER: Mapping[str, float] = {
@@ -158,7 +163,7 @@ RARER: Mapping[str, float] = {
 
 
 def _read(route: str, queries: tuple[str, ...]) -> Task:
-    who = "admin" if route in ADMINISTRATORS else "analyst" if route in ANALYSTS else "viewer"
+    who = ROLES.get(route, "viewer")
 
     def act(person: Person) -> None:
         known = person.known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -29,6 +30,7 @@ expected: Counter[str] = Counter()
 refused: Counter[str] = Counter()
 faults: Counter[str] = Counter()
 busy: set[tuple[str, ...]] = set()
+people = itertools.cycle(KNOWN.people)
 last_done: dict[tuple[str, ...], float] = {}
 
 
@@ -40,6 +42,7 @@ class SoakUser(HttpUser):
 
     def on_start(self) -> None:
         self.chance = random.Random(random.getrandbits(60))
+        self.tokens = KNOWN.tokens | next(people)
 
     @task
     def something(self) -> None:
@@ -55,7 +58,7 @@ class SoakUser(HttpUser):
 
     def ask(self, route: str, query: str = "", *, who: str = "analyst", **how: Any) -> Any:
         """Ask, time and judge; see `Person`."""
-        expect, token = how.pop("expect", (200,)), how.pop("token", KNOWN.tokens[who])
+        expect, token = how.pop("expect", (200,)), how.pop("token", self.tokens[who])
         headers = {"Authorization": f"Bearer {token}", **how.pop("headers", {})}
         sent = {name: how.pop(name) for name in ("json", "files", "data") if name in how}
         method, _, path = route.partition(" ")
