@@ -29,18 +29,25 @@ MOST_KINDS, MOST_CALLERS = 256, 1_000
 #: gunicorn refuses longer request lines.
 MAX_LINE_BYTES = 4_096
 _DIGIT = re.compile(rb"\d")
+#: Parameters that say which part of a list, and not what is in it; an empty query has no other either.
+PAGING = frozenset({b"limit", b"after", b"page", b""})
 
 
 def kind_of(request_line: bytes) -> bytes:
-    """Return the method and the path of a request line; parts of the path with a digit, such as ids, are all alike."""
+    """Return the method and the path of a request line, and whether it asks for more than a page of a list.
+
+    Parts of the path with a digit, such as ids, are all alike.
+    """
     method, _, rest = request_line[:MAX_LINE_BYTES].partition(b" ")
     try:
-        path = split_request_uri(rest.partition(b" ")[0].decode("latin-1")).path
+        uri = split_request_uri(rest.partition(b" ")[0].decode("latin-1"))
+        path, query = uri.path.encode("latin-1"), uri.query.encode("latin-1")
     except ValueError:
-        path = ""
-    parts = unquote_to_bytes(path.encode("latin-1")).split(b"/")
+        path = query = b""
+    parts = unquote_to_bytes(path).split(b"/")
+    names = {each.partition(b"=")[0] for each in query.split(b"&")}
     named = b"/".join(b"*" if _DIGIT.search(part) else part for part in parts)
-    return (b"GET" if method == b"HEAD" else method) + b" " + named
+    return (b"GET" if method == b"HEAD" else method) + b" " + named + (b"" if names <= PAGING else b"?")
 
 
 class LongKinds:
