@@ -113,8 +113,8 @@ async function send(method, path, { body, form, prefer, signal } = {}) {
       body: form ?? (body === undefined ? undefined : JSON.stringify(body)),
     });
     text = await response.text();
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
+    signal?.throwIfAborted();
     throw new ApiError(0, null, null);
   }
   const answer = parsed(text);

@@ -415,7 +415,7 @@ def test_a_first_import_proposes_what_the_columns_mean_and_leads_to_customers(
     correct_the_schema(visitor)
     corrected = visitor.page.input_value("#schema-text")
     for kind in ("outcomes", "customers"):
-        visitor.page.get_by_label("The file holds").select_option(kind)
+        visitor.page.get_by_label("The file holds", exact=True).select_option(kind)
         visitor.page.wait_for_selector("#schema-form fieldset", state="visible" if kind == "customers" else "detached")
     assert visitor.page.input_value("#schema-text") == corrected
     visitor.page.click("#dry-run")
