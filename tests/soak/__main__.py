@@ -156,15 +156,12 @@ def known(stack: Stack, users: int) -> Known:
     )
 
 
-def users(
-    stack: Stack, options: argparse.Namespace, told: Path, *, begins: float, last_long_task: float
-) -> subprocess.Popen[bytes]:
-    """Start locust; users do not pause until the monotonic clock's `begins`, nor train after `last_long_task`."""
+def users(stack: Stack, options: argparse.Namespace, told: Path, *, last_long_task: float) -> subprocess.Popen[bytes]:
+    """Start locust; nobody begins a long task later than the monotonic clock's `last_long_task`."""
     where = {
         "SOAK_KNOWN": str(told.with_name("known.json")),
         "SOAK_TOLD": str(told),
         "SOAK_LAST_LONG_TASK": str(last_long_task),
-        "SOAK_BEGINS": str(begins),
     }
     line = [str(LOCUST), "-f", str(ROOT / "tests" / "soak" / "users.py"), "--headless", "--host", stack.url]
     line += [
@@ -242,7 +239,7 @@ def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     judged, began = is_judged(options.minutes), time.monotonic() + options.before * 60
     last_long_task = began + TRAINED * options.minutes * 60 if judged else math.inf
     with Memory(stack) as memory:
-        asking = users(stack, options, told, begins=began, last_long_task=last_long_task)
+        asking = users(stack, options, told, last_long_task=last_long_task)
         try:
             time.sleep((options.before + WARM * options.minutes) * 60)
             working = threading.Thread(target=beside.until, args=(began + ALONE * options.minutes * 60,))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import HttpUser, events, task
+from locust import HttpUser, constant, events, task
 from requests import RequestException
 
 from tests.soak.routes import TASKS, Known, Task, uncovered
@@ -20,8 +20,8 @@ from tests.soak.routes import TASKS, Known, Task, uncovered
 KNOWN = Known(**json.loads(Path(os.environ["SOAK_KNOWN"]).read_text()))
 TOLD = Path(os.environ["SOAK_TOLD"])
 #: Seconds of the monotonic clock, which all processes of a machine share.
-LAST_LONG_TASK, BEGINS = float(os.environ["SOAK_LAST_LONG_TASK"]), float(os.environ["SOAK_BEGINS"])
-PATIENCE_S, PAUSE_S = 60.0, 0.5
+LAST_LONG_TASK = float(os.environ["SOAK_LAST_LONG_TASK"])
+PATIENCE_S = 60.0
 
 times: defaultdict[str, list[float]] = defaultdict(list)
 #: Answers of each route that were as expected.
@@ -35,17 +35,14 @@ last_done: dict[tuple[str, ...], float] = {}
 
 
 class SoakUser(HttpUser):
-    """Somebody who does one thing after the other; once time has begun with half a second in between."""
+    """Somebody who does one thing after the other, with half a second in between."""
 
+    wait_time = constant(0.5)
     known = KNOWN
 
     def on_start(self) -> None:
         self.chance = random.Random(random.getrandbits(60))
         self.tokens = KNOWN.tokens | next(people)
-
-    def wait_time(self) -> float:
-        """Before, all threads have to be busy at once: only then do all connections fill their caches."""
-        return PAUSE_S if time.monotonic() > BEGINS else 0.0
 
     @task
     def something(self) -> None:
