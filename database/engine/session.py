@@ -20,6 +20,7 @@ from database.engine.revisions import newest_revision
 from database.engine.sqlite.connections import end_statements, make_engine
 from database.engine.sqlite.data_version import DataVersion
 from database.engine.sqlite.transactions import READ, WRITE, begin, commit_at_end
+from database.engine.sqlite.write_ahead_log import WriteAheadLog
 from database.engine.waiting import AS_LONG_AS_IT_TAKES, Waiting
 from shared.errors import ServiceUnavailable
 
@@ -58,6 +59,7 @@ class Database:
         self.engine: Engine = make_engine(self.path, pooled=pooled, cache_mb=cache_mb)
         self._in_use: set[Connection] = set()
         self._version = DataVersion(self.path)
+        self._log = WriteAheadLog(self.path)
         self._measured = OncePerState(MEASURED_MOST)
 
     @contextmanager
@@ -107,6 +109,8 @@ class Database:
                 if begin(connection, how, waiting):
                     with commit_at_end(connection, how), watched(connection, how):
                         yield connection
+                    if how == WRITE:
+                        self._log.keep_short(connection)
                     return
                 # The connection reads an old snapshot and can never write: take another one now.
                 log.error("connection_discarded", reason="it reads an old snapshot of the database")
