@@ -1,10 +1,10 @@
 """`make soak`: users on all routes of the gateway, an import and a scoring run beside; no error, and no memory kept.
 
-Users ask for some minutes before, until the page caches of all connections are full. Then time begins: where memory
-stands in the first fifth of it is the plateau. From there to half of the time a file is imported, everybody is scored
-and everything is exported, again and again. In the second half, and once the last work and the last training have
-ended, users go on alone: where that half is five minutes or longer, memory has to be back on its plateau and must not
-grow.
+Users ask for some minutes before, most of them beside the work, until all that is kept has filled. Then time begins:
+where memory stands in the first fifth of it is the plateau. From there to half of the time a file is imported,
+everybody is scored and everything is exported, again and again. In the second half, and once the last work and the
+last training have ended, users go on alone: where that half is five minutes or longer, memory has to be back on its
+plateau and must not grow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from tests import journey, prefork
 from tests.load.million import write_customers
 from tests.prefork import ROOT
 from tests.soak import refusals
+from tests.soak.beside import JOB_S, Beside
 from tests.soak.memory import ARENA_MB, SHARE, Memory, slope
 from tests.soak.people import people
 from tests.soak.routes import COVERED, HEADER, Known
@@ -40,56 +40,17 @@ SCHEMA = ROOT / "shared" / "schema" / "retainstream.toml"
 WARM, ALONE = 0.2, 0.5
 #: Share of the time after which no user begins a training: one of a million holds its rows for minutes.
 TRAINED = 0.3
-#: Minutes of users before time begins, where memory is judged: the gateway's 17 page caches took seven to fill.
-BEFORE = 6.0
+#: Minutes of users before time begins, where memory is judged, and the share of them without work beside: the gateway's
+#: 17 page caches took nine minutes to fill, and its other objects five from the first work on.
+BEFORE, BEFORE_ALONE = 10.0, 0.2
 JUDGED_S = 300.0
-JOB_S = 1800.0
 FEW = 20_000
-#: Rounds of work before users come, so that the base grows little beside them; seconds between later ones.
-FIRST_ROUNDS, PACE_S = 8, 20.0
+#: Rounds of work before users come, so that the base grows little beside them.
+FIRST_ROUNDS = 8
 #: Processes that have to last, by their names in `Memory`: what died and was started again has no plateau.
 SERVING = ("gateway serving", "ml serving", "worker")
 #: Versions that the ML service keeps in memory.
 KEPT: int = MLSettings.model_fields["ml_model_cache"].default
-
-
-class Beside:
-    """Imports, scores and exports a base while users ask, until it is told to stop."""
-
-    def __init__(self, stack: Stack, table: Path) -> None:
-        self._stack, self._table = stack, table
-        self.took_s: dict[str, list[float]] = {"import": [], "scoring run": [], "export": []}
-        self.faults: list[str] = []
-        self._day = 0
-
-    def round(self) -> None:
-        """Each of them once."""
-        self._day += 1
-        api, as_of = self._stack.person("analyst"), f"2026-09-{self._day:02}"
-        acts: dict[str, Any] = {
-            "import": lambda: journey.by_rest(
-                self._stack, self._table, schema="retainstream", as_of=as_of, seconds=JOB_S
-            ),
-            "scoring run": lambda: journey.scored_by_rest(self._stack, JOB_S),
-            "export": lambda: journey.streamed(
-                api, "/api/customers/export", self._table.with_suffix(".out"), seconds=JOB_S
-            ),
-        }
-        for name, act in acts.items():
-            began = time.monotonic()
-            act()
-            self.took_s[name].append(time.monotonic() - began)
-
-    def until(self, end: float) -> None:
-        """Work for one round, and for as many more as will have ended by this time if each takes as long as the longest."""
-        try:
-            longest_s = 0.0
-            while (began := time.monotonic()) + longest_s < end and self._day < 30:
-                self.round()
-                longest_s = max(longest_s, time.monotonic() - began)
-                time.sleep(max(0.0, min(began + PACE_S, end) - time.monotonic()))
-        except Exception as error:  # noqa: BLE001  # a thread: whoever reads the table is told
-            self.faults.append(f"beside: {error!r}")
 
 
 def prepared(stack: Stack, customers: int | None, *, judged: bool) -> Beside:
@@ -232,6 +193,11 @@ def trains(stack: Stack) -> bool:
     return bool(stack.rows("SELECT 1 FROM jobs WHERE kind = 'train' AND state IN ('queued', 'running')"))
 
 
+def sleep_until(moment: float) -> None:
+    """Sleep until a moment of the monotonic clock, if it has not passed."""
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
 def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     """Let users ask, work beside them, measure; return the faults."""
     beside, told = prepared(stack, options.customers, judged=is_judged(options.minutes)), stack.folder / "told.json"
@@ -241,10 +207,11 @@ def soak(stack: Stack, options: argparse.Namespace) -> list[str]:
     with Memory(stack) as memory:
         asking = users(stack, options, told, last_long_task=last_long_task)
         try:
-            time.sleep((options.before + WARM * options.minutes) * 60)
-            working = threading.Thread(target=beside.until, args=(began + ALONE * options.minutes * 60,))
-            working.start()
-            working.join()
+            if options.before:
+                sleep_until(began - (1 - BEFORE_ALONE) * options.before * 60)
+                beside.until(began)
+            sleep_until(began + WARM * options.minutes * 60)
+            beside.until(began + ALONE * options.minutes * 60)
             if judged:
                 wait_until(lambda: not trains(stack), "the last training ends", JOB_S, 0.5)
             alone = max(time.monotonic(), began + ALONE * options.minutes * 60)
