@@ -17,6 +17,7 @@ from gateway.routes import etag
 from gateway.services.scoring import value
 from gateway.services.scoring.value import Assessment, AtRisk, Contacts, Terms
 from gateway.web_environment import environment
+from shared.campaigns.catalogue import LEAST_WORTH, MOST_MONEY
 from shared.campaigns.costs import GAMMA_ALPHA, GAMMA_BETA, GAMMA_MEAN, CampaignCosts
 from shared.lifetime import OWN_STEPS
 
@@ -24,14 +25,13 @@ bp = blueprint("value", __name__, prefix="/api/dashboard")
 etag.install(bp)
 #: Plans that are listed, the largest first; the totals are over all of them.
 LISTED_PLANS = 50
-MOST_MONEY = 1e9
 NO_RUN = "No scores are published yet: train a model and score the customers."
 
 
 class ValueQuery(Query):
     """Costs of a campaign and the worth of a payment."""
 
-    clv: float = Field(CampaignCosts.clv, gt=0, le=MOST_MONEY, description="Value of a leaver who is kept")
+    clv: float = Field(CampaignCosts.clv, ge=LEAST_WORTH, le=MOST_MONEY, description="Value of a leaver who is kept")
     offer: float = Field(CampaignCosts.offer, ge=0, le=MOST_MONEY, description="Cost of an accepted offer")
     contact: float = Field(CampaignCosts.contact, ge=0, le=MOST_MONEY, description="Cost of a contact")
     margin: float = Field(Terms.margin, gt=0, le=1, description="Share of the price that is earned")

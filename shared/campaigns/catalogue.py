@@ -24,7 +24,9 @@ NOTHING = "nothing"
 #: Features that no action may look at, as words of their names.
 PROTECTED = frozenset({"age", "gender", "sex", "birthday", "birthdate", "birth"})
 MAX_CHARACTERS = 200_000
-Money = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+#: The least that a customer who stays may be worth: costs are divided by it. The most that any amount may be.
+LEAST_WORTH, MOST_MONEY = 0.01, 1e9
+Money = Annotated[float, Field(ge=0, le=MOST_MONEY, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
@@ -36,7 +38,7 @@ class Part(BaseModel):
 class Defaults(Part):
     """The worth of a customer who stays, and the costs of an action that states none."""
 
-    clv: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+    clv: Annotated[float, Field(ge=LEAST_WORTH, le=MOST_MONEY, allow_inf_nan=False)]
     offer: Money
     contact: Money
     gamma_alpha: Annotated[float, Field(gt=0)]

@@ -23,7 +23,7 @@ class CampaignCosts:
     Attributes
     ----------
     clv : float, default=200
-        Value of a leaver who accepts the offer and stays; above 0.
+        Value of a leaver who accepts the offer and stays; at least `catalogue.LEAST_WORTH`.
     offer : float, default=10
         Cost of the offer, paid for everybody who accepts it; all stayers do.
     contact : float, default=1

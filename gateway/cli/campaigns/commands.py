@@ -21,6 +21,7 @@ from gateway.services import kinds
 from gateway.services.campaigns import contacts, measuring, planning
 from gateway.services.exporting.exporting import Export, record_export
 from gateway.services.jobs.params import CampaignParams, FileParams, SuppressParams
+from shared.campaigns.catalogue import LEAST_WORTH, MOST_MONEY
 from shared.campaigns.power import Size
 from shared.clock import iso
 from shared.commands.printing import echo, write_data
@@ -33,7 +34,7 @@ LIST = (
     click.option("--top", type=click.IntRange(min=2), help="So many at most, the likeliest to leave first."),
     click.option("--reduction", type=click.FloatRange(0, 1, min_open=True), help="Relative reduction to plan for."),
     click.option("--control-share", type=click.FloatRange(0.01, 0.5), help="Share without contact."),
-    click.option("--clv", type=click.FloatRange(0, min_open=True), help="Value of a customer who stays."),
+    click.option("--clv", type=click.FloatRange(LEAST_WORTH, MOST_MONEY), help="Value of a customer who stays."),
 )
 
 

@@ -26,6 +26,7 @@ from gateway.services.campaigns import contacts, drawing, measuring, planning
 from gateway.services.campaigns.contacts import Contact
 from gateway.services.jobs.params import CampaignParams, FileParams
 from gateway.web_environment import environment
+from shared.campaigns.catalogue import LEAST_WORTH, MOST_MONEY
 from shared.clock import iso
 from shared.errors import Conflict, invalid
 from shared.parsing_limits import MAX_INT64
@@ -76,7 +77,7 @@ class ListBody(Body):
         None, ge=0.01, le=0.5, description="Share without contact; chosen from the size and the power if absent"
     )
     clv: StrictFloat | None = Field(
-        None, gt=0, le=1e9, description="Value of a customer who stays; the catalogue's if absent"
+        None, ge=LEAST_WORTH, le=MOST_MONEY, description="Value of a customer who stays; the catalogue's if absent"
     )
 
 

@@ -14,6 +14,7 @@ from gateway.openapi import Query
 from gateway.services.scoring import customer_value, lookups, reasons
 from gateway.services.scoring.value import Terms
 from gateway.web_environment import environment
+from shared.campaigns.catalogue import MOST_MONEY
 from shared.campaigns.costs import GAMMA_MEAN, CampaignCosts
 from shared.contracts.outlook import Outlook
 from shared.lifetime import OWN_STEPS
@@ -27,8 +28,8 @@ class CustomerQuery(Query):
     margin: float = Field(Terms.margin, gt=0, le=1, description="Share of the price that is earned")
     discount: float = Field(Terms.discount, ge=0, le=1, description="Per year")
     months: int = Field(Terms.months, ge=OWN_STEPS + 1, le=120, description="Months looked ahead")
-    offer: float = Field(CampaignCosts.offer, ge=0, le=1e9, description="Cost of an accepted offer")
-    contact: float = Field(CampaignCosts.contact, ge=0, le=1e9, description="Cost of a contact")
+    offer: float = Field(CampaignCosts.offer, ge=0, le=MOST_MONEY, description="Cost of an accepted offer")
+    contact: float = Field(CampaignCosts.contact, ge=0, le=MOST_MONEY, description="Cost of a contact")
 
 
 class CustomerValue(BaseModel):
