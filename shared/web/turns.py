@@ -1,7 +1,7 @@
 """How many threads requests of a kind, and of one caller, may occupy, and whose turn it is.
 
-Law: large bodies have half of the threads at most, requests that compute for long an eighth, and those that compute for
-very long a quarter; one caller has half of each at most, and three quarters of the threads. The others wait without a
+Law: large bodies have half of the threads at most, requests that compute for long a quarter, and those that compute for
+very long another; one caller has half of each at most, and three quarters of the threads. The others wait without a
 thread; the caller whose last turn is longest ago comes next.
 """
 
@@ -95,7 +95,7 @@ class Turns:
 
     def __init__(self, threads: int) -> None:
         # Lists of a second do not wait behind summaries of several.
-        shares = {Load.LARGE: threads // 2, Load.LONG: threads // 8, Load.VERY_LONG: threads // 4}
+        shares = {Load.LARGE: threads // 2, Load.LONG: threads // 4, Load.VERY_LONG: threads // 4}
         self._most = {Load.QUICK: threads} | {load: max(1, most) for load, most in shares.items()}
         self._most_each = {load: max(1, most // 2) for load, most in self._most.items()}
         # More than half: that many threads may wait for the ML service, for one person who reads beside it.
