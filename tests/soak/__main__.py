@@ -28,7 +28,7 @@ from tests import journey, prefork
 from tests.load.million import write_customers
 from tests.prefork import ROOT
 from tests.soak import refusals
-from tests.soak.beside import JOB_S, Beside
+from tests.soak.beside import JOB_S, Beside, sleep_until
 from tests.soak.memory import ARENA_MB, SHARE, Memory, slope
 from tests.soak.people import people
 from tests.soak.routes import COVERED, HEADER, Known
@@ -191,11 +191,6 @@ def is_judged(minutes: float) -> bool:
 def trains(stack: Stack) -> bool:
     """Return whether a training waits or runs."""
     return bool(stack.rows("SELECT 1 FROM jobs WHERE kind = 'train' AND state IN ('queued', 'running')"))
-
-
-def sleep_until(moment: float) -> None:
-    """Sleep until a moment of the monotonic clock, if it has not passed."""
-    time.sleep(max(0.0, moment - time.monotonic()))
 
 
 def soak(stack: Stack, options: argparse.Namespace) -> list[str]:

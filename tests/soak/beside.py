@@ -17,6 +17,11 @@ PACE_S = 20.0
 FIRST_DAY = date(2026, 8, 31)
 
 
+def sleep_until(moment: float) -> None:
+    """Sleep until a moment of the monotonic clock, if it has not passed."""
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
 class Beside:
     """Imports, scores and exports a base while users ask, until it is told to stop."""
 
@@ -51,6 +56,6 @@ class Beside:
             while (began := time.monotonic()) + longest_s < end and self._day < datetime.now(UTC).date():
                 self.round()
                 longest_s = max(longest_s, time.monotonic() - began)
-                time.sleep(max(0.0, min(began + PACE_S, end) - time.monotonic()))
+                sleep_until(min(began + PACE_S, end))
         except Exception as error:  # noqa: BLE001  # users go on: whoever reads the table is told
             self.faults.append(f"beside: {error!r}")

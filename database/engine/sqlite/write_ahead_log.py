@@ -1,7 +1,6 @@
 """Keeps the write-ahead log short while readers follow one another.
 
-Law: what was committed stays so, whether or not the log can be emptied; nobody waits for readers for longer than
-`PATIENCE_S`.
+Law: a commit stands whether or not the log can be emptied; a writer waits for readers for `PATIENCE_S` at most.
 
 SQLite begins its log anew only when a writer comes while nobody reads from it. Threads of which one always reads leave
 no such moment: the log then grows by all that is written, and each page that is not cached is looked for in all of it.
@@ -26,7 +25,7 @@ log = structlog.get_logger()
 LONG_BYTES = 128 * 1024 * 1024
 #: Less than any writer may wait (`database.engine.waiting`).
 PATIENCE_S = 0.25
-#: While somebody reads on, writers are kept waiting this seldom.
+#: Seconds between two attempts of a process, at least: other writers wait during each.
 EVERY_S = 5.0
 
 
@@ -37,8 +36,8 @@ class WriteAheadLog:
         self._path = Path(f"{path}-wal")
         self._lock, self._next_s = threading.Lock(), 0.0
 
-    def bytes(self) -> int:
-        """Return its size; 0 while nobody has written."""
+    def _size_bytes(self) -> int:
+        """Return the size of the log; 0 before the first write."""
         try:
             return self._path.stat().st_size
         except FileNotFoundError:
@@ -46,13 +45,13 @@ class WriteAheadLog:
 
     def keep_short(self, connection: Connection) -> None:
         """Empty the log if it is long and those who read from it end soon; the connection has just committed."""
-        if self.bytes() <= LONG_BYTES or not self._is_due():
+        if self._size_bytes() <= LONG_BYTES or not self._is_due():
             return
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE_S * 1000:.0f}")
         try:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
         except DatabaseError as error:
-            # What was committed is in the log, whether or not it could be written back.
+            # The commit is already safe in the log, so a failed checkpoint is logged and not raised.
             log.warning("write_ahead_log_not_emptied", reason=str(error.orig))
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
