@@ -145,9 +145,12 @@ class Worker:
         delivering.deliver(self._database, self._clock, client, self._stops)
 
     def _lane(self, lane: LaneName) -> None:
+        nothing_at = -1  # the database's version at which no job waited
         while not self._stops.is_set():
             try:
-                idle = self.run_one(lane) is None
+                version = self._database.version()
+                idle = version == nothing_at or self.run_one(lane) is None
+                nothing_at = version if idle else -1
             except Exception:  # a failure must not end the lane
                 log.exception("lane_failed", lane=lane)
                 idle = True

@@ -116,6 +116,24 @@ def test_figures_are_not_measured_beside_a_job(
     assert asked["stops"].is_set()
 
 
+def test_an_idle_lane_looks_for_jobs_only_once_something_was_written(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, has_queued = [0], job_lists.has_queued
+
+    def counted(*asked: Any) -> bool:
+        looks[0] += 1
+        return has_queued(*asked)
+
+    monkeypatch.setattr(job_lists, "has_queued", counted)
+    before = running.database.version()
+    time.sleep(1.0)
+    commits = running.database.version() - before
+    assert looks[0] <= len(kinds.LANES) * (commits + 1)
+    job_id = work.submit(running.database, utc_now, kinds.SCORE, ScoreParams())
+    assert ended(running, job_id).result == {"kind": "score"}
+
+
 def test_a_job_that_breaks_does_not_stop_its_lane(running: World, handlers: dict[str, Any]) -> None:
     def broken(_: Work, params: Any) -> dict[str, Any]:
         raise ZeroDivisionError
