@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from database.engine.session import Database
 from database.engine.sqlite import connections, write_ahead_log
+from tests.stack import wait_until
 
 MB = 1024 * 1024
 WRITES, SIZE = 60, 200_000
@@ -70,12 +71,25 @@ def overlapping_readers(database: Database) -> Iterator[list[int]]:
     threads = [threading.Thread(target=ask, args=pair) for pair in (begun, begun[::-1])]
     for thread in threads:
         thread.start()
+    wait_until(lambda: len(reads) >= len(threads), "both read")
     try:
         yield reads
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def write_beside_reads(database: Database, times: int) -> int:
+    """Write as `write`; a read begins after each write and ends after the next, so that one always goes on."""
+    longest, before = 0, ExitStack()
+    for _ in range(times):
+        longest, now = max(longest, write(database, 1)), ExitStack()
+        now.enter_context(database.read()).exec_driver_sql("SELECT count(*) FROM written").scalar_one()
+        before.close()
+        before = now
+    before.close()
+    return longest
 
 
 def test_readers_who_follow_one_another_leave_the_log_short(pool: Database) -> None:
@@ -108,8 +122,8 @@ def test_a_log_that_cannot_be_written_back_costs_nobody_what_was_committed(
         return real(connection, statement, *more)
 
     monkeypatch.setattr(write_ahead_log.Connection, "exec_driver_sql", refuse)
-    with overlapping_readers(pool), capture_logs() as logs:
-        write(pool, 20)
+    with capture_logs() as logs:
+        write_beside_reads(pool, 20)
     assert {(line["event"], line["reason"]) for line in logs} == {("write_ahead_log_not_emptied", "disk I/O error")}
     assert written(pool) == 20
     with pool.write() as connection:
@@ -118,5 +132,4 @@ def test_a_log_that_cannot_be_written_back_costs_nobody_what_was_committed(
 
 def test_who_keeps_others_waiting_does_so_seldom(pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_ahead_log, "EVERY_S", 3600.0)
-    with overlapping_readers(pool):
-        assert write(pool) > 3 * MB
+    assert write_beside_reads(pool, WRITES) > 3 * MB
