@@ -19,6 +19,8 @@ from tests.soak.routes import TASKS, Known, Task, uncovered
 
 KNOWN = Known(**json.loads(Path(os.environ["SOAK_KNOWN"]).read_text()))
 TOLD = Path(os.environ["SOAK_TOLD"])
+#: A file that is there once users have asked for long enough.
+END = Path(os.environ["SOAK_END"])
 #: Seconds of the monotonic clock, which all processes of a machine share.
 LAST_LONG_TASK = float(os.environ["SOAK_LAST_LONG_TASK"])
 PATIENCE_S = 60.0
@@ -108,6 +110,16 @@ def _every_route_has_a_task(environment: Any, **_: Any) -> None:
     without = uncovered(requests.get(f"{environment.host}/api/openapi.json", timeout=PATIENCE_S).json())
     if without:
         faults[f"routes without a task: {', '.join(without)}"] += 1
+
+
+@events.init.add_listener
+def _end_when_told(environment: Any, **_: Any) -> None:
+    def watch() -> None:
+        while not END.exists():
+            gevent.sleep(0.5)
+        environment.runner.quit()
+
+    gevent.spawn(watch)
 
 
 @events.user_error.add_listener
