@@ -3,7 +3,7 @@
 Law: an entry is returned only at the database version at which it was read: the version is the same before and after
 the read, and no read sees a snapshot older than its start (`database.engine.sqlite.connections`). Any commit of any
 process makes a new version, so no entry can be out of date. An entry that depends on a part of the database alone is
-returned only in the state of that part in which it was read.
+returned in the state of that part in which it was read, or for a minute more if it was costly (`database.engine.once`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from database.engine.once import OncePerState
+from database.engine.once import OncePerState, State
 from database.engine.session import Database
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class QueryCache:
         result: T = value
         return result
 
-    def get_or_read_in(self, state: Hashable, key: Hashable, read: Callable[[], T]) -> T:
+    def get_or_read_in(self, state: State, key: Hashable, read: Callable[[], T]) -> T:
         """Return the entry that was read in a state, or read it and keep it in place of that of an earlier state.
 
         Parameters

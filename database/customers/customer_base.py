@@ -216,7 +216,7 @@ def _like(earlier: Schema, new: Schema) -> Schema:
 
 
 def _keep(connection: Connection, schema: Schema) -> None:
-    kept_figures.changed(connection)
+    kept_figures.replaced(connection)
     values = {"schema_json": json.dumps(schema.as_dict()), "schema_checksum": schema.checksum()}
     connection.execute(update(tables.base).values(values))
 
@@ -277,7 +277,7 @@ def forget(connection: Connection, schema: Schema) -> None:
     """Delete the base: every customer, fact, score and feature column; keep users, jobs and records of models."""
     for table in _OF_THE_BASE:
         connection.execute(delete(table))
-    kept_figures.changed(connection)
+    kept_figures.replaced(connection)
     for narrow, wide in (
         (tables.customers, customers_table(schema)),
         (tables.customer_snapshots, snapshots_table(schema)),

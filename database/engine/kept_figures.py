@@ -1,7 +1,9 @@
 """Figures that take a pass over all customers, kept for as long as the present state lasts.
 
 Law: whoever changes the present state (customers, their lifetimes, displayed scores) calls `changed` in the same
-transaction; a figure is returned only in the state in which it was measured.
+transaction, or `replaced` if figures of before would be about something else: another run is shown, the base is
+another, somebody was erased. A stored figure is returned only in the state in which it was measured; one that a process
+measured, if it was costly, for a minute more (`database.engine.once`).
 
 The worker stores the figures that everybody asks for. Before it has, each process measures a figure once, for all who
 ask for it.
@@ -10,13 +12,13 @@ ask for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database.engine.bulk_insert import insert_rows
-from database.engine.once import OncePerState
+from database.engine.once import OncePerState, State
 from database.tables import tables
 
 T = TypeVar("T")
@@ -26,9 +28,18 @@ _MEASURED = ""
 
 
 def changed(connection: Connection) -> None:
-    """Begin a new version of the present state: what was kept no longer holds."""
-    if connection.execute(update(state).values(version=state.c.version + 1)).rowcount == 0:
-        connection.execute(insert(state).values(id=1, version=1))
+    """Begin a new version of the present state by a change of rows: what is stored no longer holds."""
+    _begin_version(connection, version=state.c.version + 1)
+
+
+def replaced(connection: Connection) -> None:
+    """Begin a new version of the present state, in which no figure of before may be returned."""
+    _begin_version(connection, version=state.c.version + 1, replaced=state.c.version + 1)
+
+
+def _begin_version(connection: Connection, **values: Any) -> None:
+    if connection.execute(update(state).values(values)).rowcount == 0:
+        connection.execute(insert(state).values(id=1, version=1, replaced=1))
 
 
 def get(connection: Connection, name: str) -> Any:
@@ -39,7 +50,7 @@ def get(connection: Connection, name: str) -> Any:
 
 
 def get_or_measure(connection: Connection, name: str, measure: Callable[[], T]) -> T:
-    """Return a figure of the present state: the stored one, or the one that this process measured in that state.
+    """Return a figure of the present state: the stored one, or else one that this process measures or has measured.
 
     Parameters
     ----------
@@ -47,15 +58,24 @@ def get_or_measure(connection: Connection, name: str, measure: Callable[[], T]) 
         Makes the pass on `connection`. Threads that ask for the same figure meanwhile wait for it.
     """
     found: T | None = get(connection, name)
-    if found is not None:
-        return found
     measured: OncePerState | None = connection.get_execution_options().get("measured")
-    return measure() if measured is None else measured.get(name, version(connection), measure)
+    if measured is None:
+        return measure() if found is None else found
+    if found is None:
+        return measured.get(name, state_of(connection), measure)
+    measured.put(name, state_of(connection), found)
+    return found
 
 
 def version(connection: Connection) -> int:
     """Return the version of the present state; versions only rise."""
     return int(connection.execute(select(_present_version())).scalar_one())
+
+
+def state_of(connection: Connection, about: Hashable = None) -> State:
+    """Return the present state, with what else a value depends on."""
+    row = connection.execute(select(state.c.version, state.c.replaced)).one_or_none()
+    return State(row.version, row.replaced, about) if row is not None else State(0, 0, about)
 
 
 def version_to_measure(connection: Connection) -> int | None:

@@ -1,6 +1,7 @@
 """Values that are read once for each state of the data: whoever asks first reads, the others wait for that value.
 
-Law: a value is returned only in the state in which it was read; a failed read is raised and not kept.
+Law: a value is returned only in the state in which it was read; one that took `COSTLY_S` of the processor is returned
+for `MOST_AGE_S` more while nothing but rows has changed. A failed read is raised and not kept.
 
 Nothing interrupts a wait. Only requests wait: a read of their own takes seconds and can't be interrupted either. In the
 worker only the digest asks.
@@ -9,12 +10,53 @@ worker only the digest asks.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
+#: Beside an import of a million customers and users who change some, each state lasts for less than a second, and a
+#: sum over everybody takes two seconds of a core: it would be read again for every reader.
+COSTLY_S, MOST_AGE_S = 0.25, 60.0
+
+
+class State(NamedTuple):
+    """A state of the data; versions only rise.
+
+    Attributes
+    ----------
+    version
+        Every change makes a new one.
+    replaced
+        The newest version that changed more than rows: no value of an earlier one may be returned.
+    about
+        What else a value depends on.
+    """
+
+    version: int
+    replaced: int
+    about: Hashable = None
+
+
+@dataclass
+class _Entry:
+    state: State
+    #: Processor time of the last read of this key; 0 before the first.
+    cost_s: float
+    began_s: float
+    value: Future[Any] = field(default_factory=Future)
+
+    def is_of(self, state: State) -> bool:
+        """Return whether the value may be returned in a state."""
+        if self.state.about != state.about:
+            return False
+        if self.state.version == state.version:
+            return True
+        is_young = time.monotonic() - self.began_s < MOST_AGE_S
+        return self.cost_s >= COSTLY_S and is_young and state.replaced <= self.state.version < state.version
 
 
 class OncePerState:
@@ -29,9 +71,9 @@ class OncePerState:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Hashable, tuple[Hashable, Future[Any]]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
-    def get(self, key: Hashable, state: Hashable, read: Callable[[], T]) -> T:
+    def get(self, key: Hashable, state: State, read: Callable[[], T]) -> T:
         """Return the value that was read in a state, or read it and keep it in place of that of another state.
 
         Parameters
@@ -40,34 +82,48 @@ class OncePerState:
             The state that `read` sees; it never comes back once it has changed.
         """
         while True:
-            future, is_first = self._entry(key, state)
+            entry, is_first = self._entry(key, state)
             if is_first:
-                return self._read(key, future, read)
-            if future.exception() is None:
-                result: T = future.result()
+                return self._read(key, entry, read)
+            if entry.value.exception() is None:
+                result: T = entry.value.result()
                 return result
 
-    def _entry(self, key: Hashable, state: Hashable) -> tuple[Future[Any], bool]:
+    def put(self, key: Hashable, state: State, value: object) -> None:
+        """Keep a value that somebody else read in a state, unless one of a newer state is kept."""
+        with self._lock:
+            known = self._entries.get(key)
+            if known is None or known.state.version <= state.version:
+                entry = _Entry(state, known.cost_s if known else 0.0, time.monotonic())
+                entry.value.set_result(value)
+                self._keep(key, entry)
+
+    def _keep(self, key: Hashable, entry: _Entry) -> None:
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._most:
+            self._entries.popitem(last=False)
+
+    def _entry(self, key: Hashable, state: State) -> tuple[_Entry, bool]:
         """Return the value that is there or is being read, or one for this thread to read."""
         with self._lock:
-            known_state, future = self._entries.get(key, (None, None))
-            is_first = future is None or known_state != state
-            if future is None or is_first:
-                future = Future()
-                self._entries[key] = (state, future)
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
-            return future, is_first
+            known = self._entries.get(key)
+            is_first = known is None or not known.is_of(state)
+            if known is None or is_first:
+                known = _Entry(state, known.cost_s if known else 0.0, time.monotonic())
+            self._keep(key, known)
+            return known, is_first
 
-    def _read(self, key: Hashable, future: Future[Any], read: Callable[[], T]) -> T:
+    def _read(self, key: Hashable, entry: _Entry, read: Callable[[], T]) -> T:
+        began_s = time.thread_time()
         try:
             value = read()
         except BaseException as error:
             with self._lock:  # before those who wait are told: they ask again, and must not find this entry
-                if self._entries.get(key, (None, None))[1] is future:
+                if self._entries.get(key) is entry:
                     del self._entries[key]
-            future.set_exception(error)
+            entry.value.set_exception(error)
             raise
-        future.set_result(value)
+        entry.cost_s = time.thread_time() - began_s
+        entry.value.set_result(value)
         return value

@@ -58,7 +58,7 @@ def erase(connection: Connection, customer_id: int, dates: Sequence[str]) -> tup
     found[ledger.name] = connection.execute(delete(ledger).where(_is_theirs(ledger, customer_id, dates))).rowcount
     found[c.name] = connection.execute(delete(c).where(c.c.id == customer_id)).rowcount
     contact_changes.note_erasure(connection)
-    kept_figures.changed(connection)
+    kept_figures.replaced(connection)
     return {name: rows for name, rows in found.items() if rows}, segments
 
 

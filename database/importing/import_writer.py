@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from database.customers import customer_base, facts
+from database.engine import kept_figures
 from database.engine.batch_sizing import AdaptiveBatchSize
 from database.engine.session import Database
 from database.importing import apply_import, imports, known_ends
@@ -97,6 +98,7 @@ class ImportWriter:
         with self._database.write() as connection:
             imports.publish(connection, self._pending.id)
             customer_base.mark_ready(connection)
+            kept_figures.changed(connection)
             ends = known_ends.record(connection, known, full=plan.absent_on, told=plan.complete_to, now=plan.now)
             result |= {**ends, "notes": [*result["notes"], *ends["notes"]]}
             if self._pending.job_id is not None:

@@ -148,7 +148,7 @@ def publish(connection: Connection, run_id: int, now: str) -> None:
     """Publish a finished run, so that its scores are shown."""
     connection.execute(delete(pointer))
     connection.execute(insert(pointer).values(id=1, run_id=run_id, published_at=now))
-    kept_figures.changed(connection)
+    kept_figures.replaced(connection)
 
 
 def published(connection: Connection) -> Published | None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     column,
     select,
     table,
+    text,
 )
 
 from database.tables.catalogue import id_column, metadata, reference
@@ -144,6 +145,8 @@ present_state = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
     Column("version", Integer, nullable=False),
+    # The newest version in which no figure of before may be returned.
+    Column("replaced", Integer, nullable=False, server_default=text("0")),
 )
 # Figures that take a pass over all customers, as measured in that state: sums, and the keys of the first of a list.
 kept_figures = Table(

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from database.engine.once import State
 from database.engine.session import Database
 from gateway.query_cache import MAX_ENTRY_BYTES, MAX_TOTAL_BYTES, QueryCache
 from tests.once.migrated import migrated
@@ -184,12 +185,12 @@ def test_what_was_read_in_a_state_is_given_again_beside_commits_until_the_state_
         reads.append(len(reads))
         return reads[-1]
 
-    assert [cache.get_or_read_in(1, "others", read) for _ in range(2)] == [0, 0]
+    assert [cache.get_or_read_in(State(1, 1), "others", read) for _ in range(2)] == [0, 0]
     change(database)
-    assert cache.get_or_read_in(1, "others", read) == 0
-    assert cache.get_or_read_in(2, "others", read) == 1
-    assert cache.get_or_read_in(2, "effects", read) == 2
-    assert cache.get_or_read_in(2, "others", read) == 1
+    assert cache.get_or_read_in(State(1, 1), "others", read) == 0
+    assert cache.get_or_read_in(State(2, 1), "others", read) == 1
+    assert cache.get_or_read_in(State(2, 1), "effects", read) == 2
+    assert cache.get_or_read_in(State(2, 1), "others", read) == 1
 
 
 def test_a_failed_read_in_a_state_is_raised_and_the_next_reader_reads_again(database: Database) -> None:
@@ -199,5 +200,5 @@ def test_a_failed_read_in_a_state_is_raised_and_the_next_reader_reads_again(data
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        cache.get_or_read_in(1, "others", fail)
-    assert cache.get_or_read_in(1, "others", lambda: 3) == 3
+        cache.get_or_read_in(State(1, 1), "others", fail)
+    assert cache.get_or_read_in(State(1, 1), "others", lambda: 3) == 3

@@ -168,17 +168,15 @@ def allow(path: CustomerPath) -> Response:
 def holdout() -> Response:
     """The share that no campaign contacts, and the programme's effect once it has matured."""
     env = environment()
-    with env.database.read() as connection:
-        held = contacting.holdout(connection)
-        day, measured = measuring.effect_of_holdout(connection, env.clock().date().isoformat())
-        customers = contacting.count_held_out(connection, held) if held else 0
+    found = measuring.programme(env.database, env.query_cache, env.clock().date().isoformat())
+    held = found.held
     return ok(
         HoldoutOut(
             share=held.share if held else 0.0,
             since=held.since if held else None,
             seed=held.seed if held else None,
-            customers=customers,
-            programme=_programme(day, measured),
+            customers=found.customers,
+            programme=_programme(found.day, found.measured),
         )
     )
 

@@ -42,7 +42,7 @@ def points_by_value() -> Response:
     if run is None:
         none = {"model_version": None, "as_of": None, "customers": None, "sampled": None}
         return ok(DependenceOut(**none, features=[], reason="Nothing is scored yet: train a model, then score."))
-    schema, found = dependence.points_by_value(env.database, env.ml, run)
+    schema, found = dependence.points_by_value(env.database, env.query_cache, env.ml, run)
     features = [
         FeatureByValue(
             **each.model_dump(), label=schema.feature_label(each.feature), unit=schema.features[each.feature].unit

@@ -13,6 +13,7 @@ from database.campaigns import arms, campaigns
 from database.campaigns.arms import Arms
 from database.campaigns.campaigns import Campaign
 from database.customers import contacting, facts, maturity
+from database.customers.contacting import Holdout
 from database.engine import kept_figures
 from database.engine.session import Connection, Database
 from gateway.query_cache import QueryCache
@@ -123,6 +124,45 @@ def effect_of_holdout(connection: Connection, today: str) -> tuple[str | None, M
     return day, _judged(arms.of_holdout(connection, held, day), held.share)
 
 
+@dataclass(frozen=True)
+class Programme:
+    """The universal hold-out with what became of it.
+
+    Attributes
+    ----------
+    held
+        None if there is none.
+    customers
+        Active customers who are held out.
+    day
+        The newest matured date of facts since the hold-out was made; None if none has matured.
+    measured
+        The leavers among held-out customers and others since that day.
+    """
+
+    held: Holdout | None
+    customers: int
+    day: str | None
+    measured: Measured
+
+
+def programme(database: Database, cache: QueryCache, today: str) -> Programme:
+    """Return the hold-out with its effect, which takes a pass over all customers.
+
+    It is measured again once the hold-out, customers or the days of known ends have changed.
+    """
+    with database.read() as connection:
+        held = contacting.holdout(connection)
+        state = kept_figures.state_of(connection, (held, maturity.known_by_source(connection), today))
+
+    def read() -> Programme:
+        with database.read() as connection:
+            customers = contacting.count_held_out(connection, held) if held else 0
+            return Programme(held, customers, *effect_of_holdout(connection, today))
+
+    return cache.get_or_read_in(state, "programme", read)
+
+
 def _unmatured(connection: Connection, day: str) -> str:
     known = maturity.complete_to(connection)
     told = "Up to which day ends are known is not known." if known is None else f"They are known up to {known}."
@@ -175,13 +215,14 @@ def measured_actions(database: Database, cache: QueryCache, today: str) -> Measu
     with database.read() as connection:
         until = min(maturity.complete_to(connection) or "", today)
         matured = campaigns.matured_with_actions(connection, until)
-        known = (kept_figures.version(connection), maturity.known_by_source(connection), today)
+        about = (maturity.known_by_source(connection), today, tuple(each.id for each in matured))
+        state = kept_figures.state_of(connection, about)
 
     def read() -> MeasuredActions:
         with database.read() as connection:
             return _measured_actions(connection, matured, today)
 
-    return cache.get_or_read_in((known, [each.id for each in matured]), "measured actions", read)
+    return cache.get_or_read_in(state, "measured actions", read)
 
 
 def _measured_actions(connection: Connection, matured: Sequence[Campaign], today: str) -> MeasuredActions:

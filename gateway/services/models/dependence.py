@@ -6,11 +6,13 @@ Law: model and date are those of the shown run, facts are the present ones; the 
 from __future__ import annotations
 
 from database.customers import customer_base, customers
+from database.engine import kept_figures
 from database.engine.session import Database
 from database.models import models
 from database.scoring import runs
 from database.scoring.runs import Published
 from gateway.clients.ml_client import MLClient
+from gateway.query_cache import QueryCache
 from shared.contracts.api import PredictRequest
 from shared.contracts.dependence import DependenceAnswer
 from shared.errors import NoCustomers
@@ -27,8 +29,12 @@ def shown_run(database: Database) -> Published | None:
         return runs.published(connection)
 
 
-def points_by_value(database: Database, ml: MLClient, run: Published) -> tuple[Schema, DependenceAnswer]:
+def points_by_value(
+    database: Database, cache: QueryCache, ml: MLClient, run: Published
+) -> tuple[Schema, DependenceAnswer]:
     """Return the schema of the run's model, and the points of its features by their values.
+
+    They are asked for again once another run is shown or customers have changed.
 
     Raises
     ------
@@ -37,6 +43,12 @@ def points_by_value(database: Database, ml: MLClient, run: Published) -> tuple[S
     ServiceUnavailable
         The ML service does not answer, or lacks the model.
     """
+    with database.read() as connection:
+        state = kept_figures.state_of(connection, run)
+    return cache.get_or_read_in(state, "points by value", lambda: _ask(database, ml, run))
+
+
+def _ask(database: Database, ml: MLClient, run: Published) -> tuple[Schema, DependenceAnswer]:
     with database.read() as connection:
         model, base = models.get(connection, run.model_version), customer_base.get(connection)
         assert model is not None

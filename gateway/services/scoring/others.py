@@ -125,8 +125,8 @@ def _alike(schema: Schema, features: Sequence[str], rows: Sequence[Sequence[Any]
 def others(database: Database, cache: QueryCache, schema: Schema) -> Others:
     """Return the customers that one is compared with; they are read again once customers have changed."""
     with database.read() as connection:
-        version = kept_figures.version(connection)
-    return cache.get_or_read_in((version, schema), "others", lambda: _read(database, schema))
+        state = kept_figures.state_of(connection, schema)
+    return cache.get_or_read_in(state, "others", lambda: _read(database, schema))
 
 
 def _read(database: Database, schema: Schema) -> Others:

@@ -14,6 +14,7 @@ from sqlalchemy import inspect
 
 from database.engine import kept_figures
 from database.engine.migrate import migrate
+from database.engine.once import State
 from database.engine.session import Database, require_migrated
 from database.engine.sqlite.foreign_file import NotOurDatabase
 from database.jobs import jobs
@@ -159,6 +160,23 @@ def test_a_database_from_before_kept_figures_gets_their_tables_and_keeps_none_ye
     assert _schema_of(old) == _schema_of(new)
     with Database(old, pooled=False).read() as connection:
         assert kept_figures.version_to_measure(connection) == 0
+
+
+def test_the_present_state_of_before_costly_figures_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    migrate(path)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("ALTER TABLE present_state DROP COLUMN replaced")
+        raw.execute("INSERT INTO present_state VALUES (1, 7)")
+        raw.execute("UPDATE alembic_version SET version_num = '0025'")
+        raw.commit()
+    migrate(path)
+    database, found = Database(path, pooled=False), []
+    for change in (kept_figures.changed, kept_figures.replaced, kept_figures.changed):
+        with database.write() as connection:
+            change(connection)
+            found.append(kept_figures.state_of(connection))
+    assert found == [State(8, 0), State(9, 9), State(10, 9)]
 
 
 def test_jobs_that_wait_stay_when_their_lane_is_no_longer_stored(tmp_path: Path) -> None:

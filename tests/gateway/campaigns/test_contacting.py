@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from database.customers import contacting
+from database.engine import kept_figures
 from database.exporting import exports
 from database.tables import tables
+from gateway.services.campaigns import measuring
 from gateway.services.models import training
 from shared.campaigns.draw import Draw
 from tests.gateway.campaigns.campaign_base import Base
@@ -113,6 +115,33 @@ def test_the_programme_is_measured_beside_those_held_out(base: Base) -> None:
     found = base.world.ask("GET", "/api/holdout").get_json()["data"]["programme"]
     assert (found["held_out"]["left"], found["others"]["left"], found["day"]) == (20, 0, "2026-06-30")
     assert found["is_shown"]
+
+
+def test_the_programme_is_measured_once_until_it_can_be_another(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, measure = [], measuring.effect_of_holdout
+
+    def noted(*asked: Any) -> Any:
+        measured.append(asked)
+        return measure(*asked)
+
+    monkeypatch.setattr(measuring, "effect_of_holdout", noted)
+
+    def held_out() -> int:
+        return int(base.world.ask("GET", "/api/holdout").get_json()["data"]["customers"])
+
+    seed = hold_out(base, 0.3)["seed"]
+    few = held_out()
+    measured.clear()
+    assert (held_out(), len(measured)) == (few, 0)
+    hold_out(base, 0.5)
+    assert held_out() > few
+    hold_out(base, 0.3)
+    gone = next(key for key in base.ids if Draw(seed).has(key, 0.3))
+    c = tables.customers
+    with base.world.database.write() as connection:
+        connection.execute(c.update().where(c.c.id == gone).values(churn=1))
+        kept_figures.changed(connection)
+    assert held_out() == few - 1
 
 
 def test_training_rows_say_whom_a_campaign_drew_to_be_contacted_and_no_feature_does(base: Base) -> None:

@@ -19,10 +19,10 @@ from sqlalchemy import select, update
 from database.customers import customer_base, listing
 from database.customers.filters import Filters
 from database.customers.listing import Position, Sort
-from database.engine import interruption, kept_figures
+from database.engine import interruption, kept_figures, once
 from database.engine.bulk_insert import insert_rows
 from database.engine.session import Database
-from database.importing import apply_import, chunks
+from database.importing import apply_import, chunks, erase_customer
 from database.jobs import retention
 from database.scoring import movers, ranks
 from database.scoring.movers import Place, Question
@@ -165,6 +165,34 @@ def test_what_changes_the_present_state_is_seen_at_once(
         assert kept_figures.version_to_measure(connection) is not None
     assert keeping.renew(here.database, CUT)
     assert figures(here.database) == after
+
+
+def test_a_costly_figure_stands_for_a_minute_while_rows_change_and_an_erased_customer_is_in_none(
+    here: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "COSTLY_S", 0.0)
+
+    def by_plan() -> int:
+        with here.database.read() as connection:
+            found = group_totals.by(connection, SCHEMA, "plan", Filters(), payment_weights([0.04], 0.01, 1))
+            return sum(each.members for each in found)
+
+    def drop(number: int) -> None:
+        with here.database.write() as connection:
+            connection.execute(update(tables.customers).where(tables.customers.c.id <= number).values(churn=1))
+            kept_figures.changed(connection)
+
+    assert by_plan() == 90
+    drop(5)
+    assert by_plan() == 90
+    now_s = time.monotonic() + 61
+    monkeypatch.setattr(once.time, "monotonic", lambda: now_s)
+    assert by_plan() == 85
+    drop(6)
+    assert by_plan() == 85
+    with here.database.write() as connection:
+        erase_customer.erase(connection, 10, ["2026-05-30", "2026-06-30"])
+    assert by_plan() == 83
 
 
 def test_figures_of_an_earlier_state_are_neither_stored_nor_shown(here: Facts) -> None:
