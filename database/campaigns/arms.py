@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from database.customers import facts, maturity
 from database.customers.contacting import Holdout
@@ -45,9 +45,13 @@ def of_campaign(connection: Connection, campaign_id: int, starts_on: str) -> Arm
 
 def of_holdout(connection: Connection, held: Holdout, day: str) -> Arms:
     """Count the leavers among the held-out customers and all others within 30 days after a matured day."""
-    left = facts.outcomes_at(connection, day)
-    draw = Draw(held.seed)
-    return _counted({key: draw.has(key, held.share) for key in left}, left)
+    everybody = facts.members_at(day).subquery()
+    is_held = held.contains(everybody.c.customer_id).label("is_held")
+    sizes = {bool(row[0]): row[1] for row in connection.execute(select(is_held, func.count()).group_by("is_held"))}
+    left, draw = [0, 0], Draw(held.seed)
+    for key, label in facts.outcomes_at(connection, day, among=facts.ended_within_horizon(day)).items():
+        left[draw.has(key, held.share)] += label
+    return Arms(Arm(sizes.get(True, 0), left[True]), Arm(sizes.get(False, 0), left[False]))
 
 
 def drawn_around(connection: Connection, day: str) -> set[int]:
