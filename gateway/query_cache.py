@@ -2,8 +2,9 @@
 
 Law: an entry is returned only at the database version at which it was read: the version is the same before and after
 the read, and no read sees a snapshot older than its start (`database.engine.sqlite.connections`). Any commit of any
-process makes a new version, so no entry can be out of date. An entry that depends on a part of the database alone is
-returned in the state of that part in which it was read, or for a minute more if it was costly (`database.engine.once`).
+process makes a new version, so no entry can be out of date; a costly figure in it can be a minute old when it is read
+(`database.engine.once`). An entry that depends on a part of the database alone is returned in the state of that part in
+which it was read, and a costly one a minute after.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class QueryCache:
         return result
 
     def get_or_read_in(self, state: State, key: Hashable, read: Callable[[], T]) -> T:
-        """Return the entry that was read in a state, or read it and keep it in place of that of an earlier state.
+        """Return the entry that was read in a state, or a costly one that is young, or read it and keep it.
 
         Parameters
         ----------
@@ -73,3 +74,11 @@ class QueryCache:
             Threads that ask for the same one meanwhile wait for what is read.
         """
         return self._of_states.get(key, state, read)
+
+    def find_in(self, state: State, key: Hashable) -> Any:
+        """Return the entry that was put in a state; None if there is none."""
+        return self._of_states.find(key, state)
+
+    def put_in(self, state: State, key: Hashable, value: object) -> None:
+        """Keep what was read in a state, in place of that of an earlier state."""
+        self._of_states.put(key, state, value)

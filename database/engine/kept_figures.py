@@ -1,9 +1,9 @@
 """Figures that take a pass over all customers, kept for as long as the present state lasts.
 
 Law: whoever changes the present state (customers, their lifetimes, displayed scores) calls `changed` in the same
-transaction, or `replaced` if figures of before would be about something else: another run is shown, the base is
-another, somebody was erased. A stored figure is returned only in the state in which it was measured; one that a process
-measured, if it was costly, for a minute more (`database.engine.once`).
+transaction, or `replaced` if figures of before would be about something else: another run is shown, the base or its
+schema is another, somebody was erased. A figure is returned only in the state in which it was measured; one that was
+costly to measure may be a minute old while rows change (`database.engine.once`).
 
 The worker stores the figures that everybody asks for. Before it has, each process measures a figure once, for all who
 ask for it.
@@ -49,21 +49,24 @@ def get(connection: Connection, name: str) -> Any:
     return None if found is None else json.loads(found)
 
 
-def get_or_measure(connection: Connection, name: str, measure: Callable[[], T]) -> T:
+def get_or_measure(connection: Connection, name: str, measure: Callable[[], T], *, is_exact: bool = False) -> T:
     """Return a figure of the present state: the stored one, or else one that this process measures or has measured.
 
     Parameters
     ----------
     measure
         Makes the pass on `connection`. Threads that ask for the same figure meanwhile wait for it.
+    is_exact
+        Return no figure of an earlier state, however costly it is.
     """
     found: T | None = get(connection, name)
     measured: OncePerState | None = connection.get_execution_options().get("measured")
     if measured is None:
         return measure() if found is None else found
+    present = state_of(connection)
     if found is None:
-        return measured.get(name, state_of(connection), measure)
-    measured.put(name, state_of(connection), found)
+        return measured.get(name, present._replace(replaced=present.version) if is_exact else present, measure)
+    measured.put(name, present, found)
     return found
 
 

@@ -1,10 +1,11 @@
 """Values that are read once for each state of the data: whoever asks first reads, the others wait for that value.
 
-Law: a value is returned only in the state in which it was read; one that took `COSTLY_S` of the processor is returned
-for `MOST_AGE_S` more while nothing but rows has changed. A failed read is raised and not kept.
+Law: a value is returned only in the state in which it was read; one whose last read took `COSTLY_S` of CPU time is
+returned for `MOST_AGE_S` after its read began while nothing but rows has changed, and never after a newer one. A failed
+read is raised and not kept.
 
-Nothing interrupts a wait. Only requests wait: a read of their own takes seconds and can't be interrupted either. In the
-worker only the digest asks.
+Nothing interrupts a wait. Only requests wait, and only for reads of the database: one of their own takes seconds and
+can't be interrupted either. In the worker only the digest asks.
 """
 
 from __future__ import annotations
@@ -44,19 +45,17 @@ class State(NamedTuple):
 @dataclass
 class _Entry:
     state: State
-    #: Processor time of the last read of this key; 0 before the first.
-    cost_s: float
-    began_s: float
+    began_s: float = field(default_factory=lambda: time.monotonic())  # the clock of now
     value: Future[Any] = field(default_factory=Future)
 
-    def is_of(self, state: State) -> bool:
+    def may_answer(self, state: State, *, is_costly: bool) -> bool:
         """Return whether the value may be returned in a state."""
         if self.state.about != state.about:
             return False
         if self.state.version == state.version:
             return True
         is_young = time.monotonic() - self.began_s < MOST_AGE_S
-        return self.cost_s >= COSTLY_S and is_young and state.replaced <= self.state.version < state.version
+        return is_costly and is_young and state.replaced <= self.state.version < state.version
 
 
 class OncePerState:
@@ -72,9 +71,11 @@ class OncePerState:
         self._most = most
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        #: CPU time of the last read of each key that is kept.
+        self._cost_s: dict[Hashable, float] = {}
 
     def get(self, key: Hashable, state: State, read: Callable[[], T]) -> T:
-        """Return the value that was read in a state, or read it and keep it in place of that of another state.
+        """Return the value that was read in a state, or a costly one that is young, or read it.
 
         Parameters
         ----------
@@ -89,30 +90,40 @@ class OncePerState:
                 result: T = entry.value.result()
                 return result
 
-    def put(self, key: Hashable, state: State, value: object) -> None:
-        """Keep a value that somebody else read in a state, unless one of a newer state is kept."""
+    def find(self, key: Hashable, state: State) -> Any:
+        """Return the value if it is there, without waiting for one that is being read; None if it is not."""
         with self._lock:
             known = self._entries.get(key)
-            if known is None or known.state.version <= state.version:
-                entry = _Entry(state, known.cost_s if known else 0.0, time.monotonic())
-                entry.value.set_result(value)
-                self._keep(key, entry)
+            is_there = known is not None and known.value.done() and self._may_answer(key, known, state)
+        return known.value.result() if known is not None and is_there else None
 
-    def _keep(self, key: Hashable, entry: _Entry) -> None:
-        self._entries[key] = entry
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._most:
-            self._entries.popitem(last=False)
+    def put(self, key: Hashable, state: State, value: object) -> None:
+        """Keep a value that somebody else read in a state, unless one of a newer state is kept."""
+        entry = _Entry(state)
+        entry.value.set_result(value)
+        with self._lock:
+            self._keep(key, entry)
+
+    def _may_answer(self, key: Hashable, known: _Entry, state: State) -> bool:
+        return known.may_answer(state, is_costly=self._cost_s.get(key, 0.0) >= COSTLY_S)
 
     def _entry(self, key: Hashable, state: State) -> tuple[_Entry, bool]:
         """Return the value that is there or is being read, or one for this thread to read."""
         with self._lock:
             known = self._entries.get(key)
-            is_first = known is None or not known.is_of(state)
-            if known is None or is_first:
-                known = _Entry(state, known.cost_s if known else 0.0, time.monotonic())
-            self._keep(key, known)
-            return known, is_first
+            is_first = known is None or not self._may_answer(key, known, state)
+            entry = _Entry(state) if known is None or is_first else known
+            self._keep(key, entry)
+            return entry, is_first
+
+    def _keep(self, key: Hashable, entry: _Entry) -> None:
+        known = self._entries.get(key)
+        if known is None or known.state.version <= entry.state.version:
+            self._entries[key] = entry
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._most:
+            gone, _ = self._entries.popitem(last=False)
+            self._cost_s.pop(gone, None)
 
     def _read(self, key: Hashable, entry: _Entry, read: Callable[[], T]) -> T:
         began_s = time.thread_time()
@@ -124,6 +135,8 @@ class OncePerState:
                     del self._entries[key]
             entry.value.set_exception(error)
             raise
-        entry.cost_s = time.thread_time() - began_s
+        with self._lock:
+            if key in self._entries:
+                self._cost_s[key] = time.thread_time() - began_s
         entry.value.set_result(value)
         return value

@@ -58,7 +58,7 @@ def drop_ledger(connection: Connection, run_id: int, limit: int) -> int:
     found = connection.execute(query).scalars().all()
     if not found:
         return 0
-    kept_figures.replaced(connection)
+    kept_figures.changed(connection)
     for table in (outcomes, ledger):
         of_run = and_(table.c.run_id == run_id, table.c.customer_id.between(found[0], found[-1]))
         gone = connection.execute(delete(table).where(of_run)).rowcount

@@ -186,7 +186,7 @@ UNSUMMABLE = "why prices can't be added up"
 
 def unsummable(connection: Connection) -> str | None:
     """Return why prices can't be added up; None if they can."""
-    (reason,) = kept_figures.get_or_measure(connection, UNSUMMABLE, lambda: [_unsummable(connection)])
+    (reason,) = kept_figures.get_or_measure(connection, UNSUMMABLE, lambda: [_unsummable(connection)], is_exact=True)
     return reason
 
 

@@ -1,7 +1,7 @@
 """ETags and cached answers for reads whose data change only with a run or an import.
 
 Law: the tag is the body's checksum, so a 304 means an unchanged body. A cached answer was computed from the present
-state of the database (`gateway.query_cache`).
+state of the database, but for costly figures, which can be a minute old (`gateway.query_cache`).
 """
 
 from __future__ import annotations

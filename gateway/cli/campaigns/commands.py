@@ -190,7 +190,7 @@ def holdout(share: float | None) -> None:
         contacts.set_share(env.database, share, at=iso(env.clock()), actor=COMMAND_LINE)
     with env.database.read() as connection:
         held = contacting.holdout(connection)
-        _, measured = measuring.effect_of_holdout(connection, env.clock().date().isoformat())
+        _, measured = measuring.effect_of_holdout(connection, held, env.clock().date().isoformat())
     if held is not None:
         echo(f"{held.share * 100:g} % are held out since {held.since}; seed {held.seed}.")
     echo(measured.verdict)

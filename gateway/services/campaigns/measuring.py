@@ -108,14 +108,13 @@ def effect_of(connection: Connection, campaign: Campaign, today: str) -> Measure
     return _judged(found, campaign.control_share)
 
 
-def effect_of_holdout(connection: Connection, today: str) -> tuple[str | None, Measured]:
+def effect_of_holdout(connection: Connection, held: Holdout | None, today: str) -> tuple[str | None, Measured]:
     """Measure the programme: held-out customers beside all others, from the newest matured date of facts on.
 
     Returns
     -------
     the date, None if none has matured since the hold-out was made, and what became of both.
     """
-    held = contacting.holdout(connection)
     if held is None or held.share == 0:
         return None, Measured(reason="There is no universal hold-out.")
     day = arms.newest_matured(connection, held.since, today)
@@ -149,16 +148,17 @@ class Programme:
 def programme(database: Database, cache: QueryCache, today: str) -> Programme:
     """Return the hold-out with its effect, which takes a pass over all customers.
 
-    It is measured again once the hold-out, customers or the days of known ends have changed.
+    It is measured again once the hold-out or the days of known ends have changed, and once customers have; with many
+    customers it may then be a minute old.
     """
     with database.read() as connection:
         held = contacting.holdout(connection)
-        state = kept_figures.state_of(connection, (held, maturity.known_by_source(connection), today))
+        state = kept_figures.state_of(connection, (held, tuple(maturity.known_by_source(connection)), today))
 
     def read() -> Programme:
         with database.read() as connection:
             customers = contacting.count_held_out(connection, held) if held else 0
-            return Programme(held, customers, *effect_of_holdout(connection, today))
+            return Programme(held, customers, *effect_of_holdout(connection, held, today))
 
     return cache.get_or_read_in(state, "programme", read)
 
@@ -210,12 +210,13 @@ def _offers(contact: Arm, contacts: int) -> float:
 def measured_actions(database: Database, cache: QueryCache, today: str) -> MeasuredActions:
     """Return the newest measured campaign of each action, with its effect.
 
-    They are measured again once a campaign has matured, or customers or the days of known ends have changed.
+    They are measured again once a campaign has matured or the days of known ends have changed, and once customers have;
+    with many customers they may then be a minute old.
     """
     with database.read() as connection:
         until = min(maturity.complete_to(connection) or "", today)
         matured = campaigns.matured_with_actions(connection, until)
-        about = (maturity.known_by_source(connection), today, tuple(each.id for each in matured))
+        about = (tuple(maturity.known_by_source(connection)), today, tuple(each.id for each in matured))
         state = kept_figures.state_of(connection, about)
 
     def read() -> MeasuredActions:

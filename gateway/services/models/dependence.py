@@ -20,6 +20,7 @@ from shared.schema.features import Schema
 
 #: Most rows, and most cells, of one question: it stays below the ML service's limit of a JSON body.
 SAMPLE, MOST_CELLS = 2_000, 40_000
+POINTS = "points by value"
 NOBODY = "None of the shown run's customers can be scored any more: import facts, then score."
 
 
@@ -45,7 +46,12 @@ def points_by_value(
     """
     with database.read() as connection:
         state = kept_figures.state_of(connection, run)
-    return cache.get_or_read_in(state, "points by value", lambda: _ask(database, ml, run))
+    # Nobody waits for somebody else's call: the ML service's places say how many threads may wait for it.
+    found: tuple[Schema, DependenceAnswer] | None = cache.find_in(state, POINTS)
+    if found is None:
+        found = _ask(database, ml, run)
+        cache.put_in(state, POINTS, found)
+    return found
 
 
 def _ask(database: Database, ml: MLClient, run: Published) -> tuple[Schema, DependenceAnswer]:

@@ -1,6 +1,7 @@
 """Others like a customer: what present customers with the same plan have, or all where those are few.
 
-Law: what is read depends on the base alone and not on the customer, so it is kept while the base stays the same.
+Law: what is read depends on the base alone and not on the customer, so it is kept while the base stays
+the same, and for a minute more if reading it was costly.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _alike(schema: Schema, features: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def others(database: Database, cache: QueryCache, schema: Schema) -> Others:
-    """Return the customers that one is compared with; they are read again once customers have changed."""
+    """Return the customers that one is compared with; read again once customers have changed, or within a minute."""
     with database.read() as connection:
         state = kept_figures.state_of(connection, schema)
     return cache.get_or_read_in(state, "others", lambda: _read(database, schema))

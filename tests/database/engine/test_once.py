@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,8 +107,10 @@ def test_a_costly_value_is_returned_for_a_minute(
     once = OncePerState(4)
     assert once.get("sums", ONE, lambda: 1) == 1
     now_s = time.monotonic() + age_s
-    monkeypatch.setattr(once_module.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(once_module, "time", SimpleNamespace(monotonic=lambda: now_s, thread_time=time.thread_time))
     assert once.get("sums", state, lambda: 2) == found
+    if state.version < ONE.version:
+        assert once.get("sums", ONE, lambda: 3) == 1, "a value of an older snapshot does not come in its place"
 
 
 def test_those_who_ask_in_the_next_state_wait_for_a_costly_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +123,39 @@ def test_those_who_ask_in_the_next_state_wait_for_a_costly_value(monkeypatch: py
         assert not slow.began.acquire(timeout=0.2), "nobody else reads"
         slow.may_end.set()
         assert (first.result(10), second.result(10)) == (1, 1)
+
+
+def test_the_cost_of_a_read_is_known_though_the_next_state_was_read_before_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    once, slow = OncePerState(4), Slow()
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(once.get, "sums", ONE, slow)
+        assert slow.began.acquire(timeout=10)
+        assert once.get("sums", TWO, lambda: 2) == 2
+        monkeypatch.setattr(once_module, "COSTLY_S", 0.0)
+        slow.may_end.set()
+        first.result(10)
+    assert once.get("sums", THREE, lambda: 3) == 2
+
+
+def test_a_costly_value_that_somebody_else_read_is_returned_for_a_minute_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(once_module, "COSTLY_S", 0.0)
+    once = OncePerState(4)
+    assert once.get("sums", ONE, lambda: 1) == 1
+    once.put("sums", TWO, 20)
+    assert once.get("sums", THREE, lambda: -1) == 20
+
+
+def test_who_looks_without_waiting_finds_what_is_there_alone() -> None:
+    once, slow = OncePerState(4), Slow()
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(once.get, "sums", ONE, slow)
+        assert slow.began.acquire(timeout=10)
+        assert once.find("sums", ONE) is None
+        slow.may_end.set()
+        assert first.result(10) == 1
+    assert [once.find("sums", state) for state in (ONE, TWO)] == [1, None]
 
 
 def test_what_somebody_else_read_comes_in_the_place_of_older_values_alone() -> None:

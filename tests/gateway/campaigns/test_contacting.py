@@ -114,6 +114,7 @@ def test_the_programme_is_measured_beside_those_held_out(base: Base) -> None:
     base.mature(base.draw())
     found = base.world.ask("GET", "/api/holdout").get_json()["data"]["programme"]
     assert (found["held_out"]["left"], found["others"]["left"], found["day"]) == (20, 0, "2026-06-30")
+    assert (found["held_out"]["customers"], found["others"]["customers"]) == (len(held), len(base.ids) - len(held))
     assert found["is_shown"]
 
 

@@ -71,8 +71,8 @@ def overlapping_readers(database: Database) -> Iterator[list[int]]:
     threads = [threading.Thread(target=ask, args=pair) for pair in (begun, begun[::-1])]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(reads) >= len(threads), "both read")
     try:
+        wait_until(lambda: len(reads) >= len(threads), "the readers read")
         yield reads
     finally:
         stop.set()
@@ -82,13 +82,13 @@ def overlapping_readers(database: Database) -> Iterator[list[int]]:
 
 def write_beside_reads(database: Database, times: int) -> int:
     """Write as `write`; a read begins after each write and ends after the next, so that one always goes on."""
-    longest, before = 0, ExitStack()
-    for _ in range(times):
-        longest, now = max(longest, write(database, 1)), ExitStack()
-        now.enter_context(database.read()).exec_driver_sql("SELECT count(*) FROM written").scalar_one()
-        before.close()
-        before = now
-    before.close()
+    longest = 0
+    with ExitStack() as reading:
+        for _ in range(times):
+            longest = max(longest, write(database, 1))
+            before = reading.pop_all()
+            reading.enter_context(database.read()).exec_driver_sql("SELECT count(*) FROM written").scalar_one()
+            before.close()
     return longest
 
 
