@@ -79,5 +79,5 @@ def test_a_process_that_was_started_again_is_a_fault(again: str | None) -> None:
         for second in range(61):
             pid = 8 if name == again and second > 30 else 7
             memory.samples[f"{name} ({pid})"].append((float(second), 200.0))
-    found = told_of_memory(memory, began=0.0, minutes=1, alone=30.0)
+    found = told_of_memory(memory, began=0.0, minutes=1, alone=30.0, end=60.0)
     assert found == ([] if again is None else [f"{again}: no process lasted from the beginning to the end"])

@@ -111,6 +111,7 @@ def test_the_log_grows_for_as_long_as_one_reads_and_is_short_after_that(pool: Da
     assert written(pool) == 8
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 def test_a_log_that_cannot_be_written_back_costs_nobody_what_was_committed(
     pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
