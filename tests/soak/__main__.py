@@ -45,7 +45,7 @@ TRAINED = 0.3
 #: 17 page caches took nine minutes to fill, and its other objects five from the first work on.
 BEFORE, BEFORE_ALONE = 10.0, 0.2
 JUDGED_S = 300.0
-#: What tells locust to end, beside what it writes.
+#: Name of the file that tells locust to end.
 END = "end"
 FEW = 20_000
 #: Rounds of work before users come, so that the base grows little beside them.
